@@ -1,0 +1,332 @@
+"""The tie between a coordinate and a platform user.
+
+The laws of this module: **for one user a binding only rises** (LIMITED < ACTIVE <
+TOMBSTONED), and **a coordinate is never silently rebound**: another user comes only after a
+tombstone, as a new generation.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.outcomes import Become, Done, Ignored, Keep, Proceed, Refuse, Refused
+from curae_lifecycle.problems import Problem, ProblemCode
+from curae_lifecycle.tables import ANY, Axis, Row, Table
+from curae_lifecycle.values import ArgumentError, Coordinate, UserId
+
+
+class AccountState(StrEnum):
+    """What the coordinate's account is; no binding is UNLINKED [S, P]."""
+
+    UNLINKED = "UNLINKED"
+    LIMITED = "LIMITED"
+    ACTIVE = "ACTIVE"
+    TOMBSTONED = "TOMBSTONED"
+
+
+class BindingEvent(StrEnum):
+    """What can happen to a binding."""
+
+    PROVISION = "provision"
+    COMPLETE_SIGN_UP = "complete sign-up"
+    GRADUATE = "graduate"
+    TOMBSTONE = "tombstone"
+
+
+class User(StrEnum):
+    """The event's user beside the bound one."""
+
+    SAME = "same user"
+    OTHER = "other user, or none bound"
+
+
+BindingVerdict = Become[AccountState] | Keep | Refuse
+
+_CHANGED: Final = Refuse(ProblemCode.BINDING_CHANGED)
+_CONFLICT: Final = Refuse(ProblemCode.BINDING_CONFLICT)
+
+BINDING: Final = Table[tuple[BindingEvent, AccountState, User], BindingVerdict](
+    "binding",
+    "What each event does to a binding, by the account's state and the user it names.",
+    (
+        Axis.of("event", BindingEvent),
+        Axis.of("account", AccountState),
+        Axis.of("user", User),
+    ),
+    (
+        Row(
+            "binding.provision.unlinked",
+            (BindingEvent.PROVISION, AccountState.UNLINKED, ANY),
+            Become(AccountState.LIMITED),
+            "[S] Path C provisions a LIMITED user.",
+        ),
+        Row(
+            "binding.provision.limited",
+            (BindingEvent.PROVISION, AccountState.LIMITED, ANY),
+            Keep(),
+            "[S] Path C reuses the LIMITED user.",
+        ),
+        Row(
+            "binding.provision.active",
+            (BindingEvent.PROVISION, AccountState.ACTIVE, ANY),
+            Keep(),
+            "[O] There is a better user already.",
+        ),
+        Row(
+            "binding.provision.tombstoned",
+            (BindingEvent.PROVISION, AccountState.TOMBSTONED, ANY),
+            Become(AccountState.LIMITED),
+            "[O] A new user and a new generation, never the old one.",
+        ),
+        Row(
+            "binding.complete-sign-up.unlinked",
+            (BindingEvent.COMPLETE_SIGN_UP, AccountState.UNLINKED, ANY),
+            Become(AccountState.ACTIVE),
+            "[S] Path B ends with a new ACTIVE user.",
+        ),
+        Row(
+            "binding.complete-sign-up.limited",
+            (BindingEvent.COMPLETE_SIGN_UP, AccountState.LIMITED, ANY),
+            _CHANGED,
+            "[O] A LIMITED user came in between; graduation is its way up.",
+        ),
+        Row(
+            "binding.complete-sign-up.active.same",
+            (BindingEvent.COMPLETE_SIGN_UP, AccountState.ACTIVE, User.SAME),
+            Keep(),
+            "[O] The user is bound already.",
+        ),
+        Row(
+            "binding.complete-sign-up.active.other",
+            (BindingEvent.COMPLETE_SIGN_UP, AccountState.ACTIVE, User.OTHER),
+            _CONFLICT,
+            "[O] A coordinate is never silently rebound.",
+        ),
+        Row(
+            "binding.complete-sign-up.tombstoned",
+            (BindingEvent.COMPLETE_SIGN_UP, AccountState.TOMBSTONED, ANY),
+            _CHANGED,
+            "[O] The account was buried in between; a new session starts afresh.",
+        ),
+        Row(
+            "binding.graduate.unlinked",
+            (BindingEvent.GRADUATE, AccountState.UNLINKED, ANY),
+            _CHANGED,
+            "[O] There is nobody to graduate.",
+        ),
+        Row(
+            "binding.graduate.limited.same",
+            (BindingEvent.GRADUATE, AccountState.LIMITED, User.SAME),
+            Become(AccountState.ACTIVE),
+            "[P] The LIMITED user becomes ACTIVE.",
+        ),
+        Row(
+            "binding.graduate.limited.other",
+            (BindingEvent.GRADUATE, AccountState.LIMITED, User.OTHER),
+            _CONFLICT,
+            "[O] A coordinate is never silently rebound.",
+        ),
+        Row(
+            "binding.graduate.active.same",
+            (BindingEvent.GRADUATE, AccountState.ACTIVE, User.SAME),
+            Keep(),
+            "[O] The user graduated before.",
+        ),
+        Row(
+            "binding.graduate.active.other",
+            (BindingEvent.GRADUATE, AccountState.ACTIVE, User.OTHER),
+            _CONFLICT,
+            "[O] A coordinate is never silently rebound.",
+        ),
+        Row(
+            "binding.graduate.tombstoned",
+            (BindingEvent.GRADUATE, AccountState.TOMBSTONED, ANY),
+            _CHANGED,
+            "[O] The account was buried in between.",
+        ),
+        Row(
+            "binding.tombstone.unlinked",
+            (BindingEvent.TOMBSTONE, AccountState.UNLINKED, ANY),
+            Keep(),
+            "[O] There is nothing to bury.",
+        ),
+        Row(
+            "binding.tombstone.limited",
+            (BindingEvent.TOMBSTONE, AccountState.LIMITED, ANY),
+            Become(AccountState.TOMBSTONED),
+            "[O] The user is gone; the coordinate remembers that there was one.",
+        ),
+        Row(
+            "binding.tombstone.active",
+            (BindingEvent.TOMBSTONE, AccountState.ACTIVE, ANY),
+            Become(AccountState.TOMBSTONED),
+            "[O] The user is gone; the coordinate remembers that there was one.",
+        ),
+        Row(
+            "binding.tombstone.tombstoned",
+            (BindingEvent.TOMBSTONE, AccountState.TOMBSTONED, ANY),
+            Keep(),
+            "[O] It was buried before.",
+        ),
+    ),
+    state="account",
+)
+
+
+GRADUATION_HANDOFF: Final = Table[tuple[AccountState], Proceed | Refuse](
+    "graduation-handoff",
+    "Whether a graduation hand-off may start.",
+    (Axis.of("account", AccountState),),
+    (
+        Row(
+            "graduation-handoff.unlinked",
+            (AccountState.UNLINKED,),
+            Refuse(ProblemCode.BINDING_NOT_LIMITED),
+            "[P] There is nobody to graduate.",
+        ),
+        Row(
+            "graduation-handoff.limited",
+            (AccountState.LIMITED,),
+            Proceed(),
+            "[P] The LIMITED user may become ACTIVE.",
+        ),
+        Row(
+            "graduation-handoff.active",
+            (AccountState.ACTIVE,),
+            Refuse(ProblemCode.BINDING_NOT_LIMITED),
+            "[P] The user graduated before.",
+        ),
+        Row(
+            "graduation-handoff.tombstoned",
+            (AccountState.TOMBSTONED,),
+            Refuse(ProblemCode.BINDING_NOT_LIMITED),
+            "[P] The user is gone.",
+        ),
+    ),
+)
+
+
+@attrs.frozen
+class LimitedAccountAppBinding:
+    """Which platform user a coordinate is bound to.
+
+    Attributes:
+        coordinate: Whose binding it is; unique.
+        user_id: The platform's user; never on the wire.
+        state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
+        generation: 1 for the first user of the coordinate, one more for each later one.
+    """
+
+    coordinate: Coordinate
+    user_id: UserId
+    state: AccountState
+    generation: int
+
+
+BindingTransition = (
+    Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
+)
+"""What an event answers; ignored carries what was passed in, be it `None`."""
+
+
+def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
+    """The state of the coordinate's account; no binding is UNLINKED [S, P]."""
+    return AccountState.UNLINKED if binding is None else binding.state
+
+
+def provision(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+) -> BindingTransition:
+    """Bind a new LIMITED user where the coordinate has no living one [S; tombstone O].
+
+    Returns:
+        Done: `user_id` is bound, as a new generation. Ignored: the bound user stays.
+
+    Raises:
+        ArgumentError: `user_id` is the user that was buried.
+    """
+    if (
+        binding is not None
+        and binding.state is AccountState.TOMBSTONED
+        and binding.user_id == user_id
+    ):
+        raise ArgumentError("user_id", "a new user, never the tombstoned one")
+    return _bind(BindingEvent.PROVISION, binding, coordinate, user_id)
+
+
+def complete_sign_up(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+) -> BindingTransition:
+    """Bind the user that signed up on the hosted page [S; conflicts O].
+
+    Returns:
+        Done: `user_id` is bound and ACTIVE. Ignored: it was. Refused: `BINDING_CHANGED`, or
+        `BINDING_CONFLICT` where another user is bound.
+    """
+    return _bind(BindingEvent.COMPLETE_SIGN_UP, binding, coordinate, user_id)
+
+
+def graduate(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+) -> BindingTransition:
+    """Record that the LIMITED user became ACTIVE [P].
+
+    Returns:
+        Done: ACTIVE now. Ignored: it was. Refused: `BINDING_CHANGED`, or `BINDING_CONFLICT`
+        where another user is bound.
+    """
+    return _bind(BindingEvent.GRADUATE, binding, coordinate, user_id)
+
+
+def tombstone(binding: LimitedAccountAppBinding | None) -> BindingTransition:
+    """Record that the bound user is gone [O].
+
+    Returns:
+        Done: TOMBSTONED now. Ignored: nobody was bound, or it was buried before.
+    """
+    if binding is None:
+        row = BINDING[BindingEvent.TOMBSTONE, AccountState.UNLINKED, User.OTHER]
+        return Ignored(None, row.rules)
+    return _bind(BindingEvent.TOMBSTONE, binding, binding.coordinate, binding.user_id)
+
+
+def start_graduation(
+    binding: LimitedAccountAppBinding | None,
+) -> Done[AccountState] | Refused:
+    """Whether a graduation hand-off may start; the binding itself moves when it is over [P].
+
+    Returns:
+        Done: it may, from the state that is named. Refused: `BINDING_NOT_LIMITED`.
+    """
+    state = account_state(binding)
+    row = GRADUATION_HANDOFF[state,]
+    if isinstance(row.outcome, Refuse):
+        return Refused(Problem(row.outcome.code, (state,)), row.rules)
+    return Done(state, row.rules)
+
+
+def _bind(
+    event: BindingEvent,
+    binding: LimitedAccountAppBinding | None,
+    coordinate: Coordinate,
+    user_id: UserId,
+) -> BindingTransition:
+    state = account_state(binding)
+    same = binding is not None and binding.user_id == user_id
+    row = BINDING[event, state, User.SAME if same else User.OTHER]
+    match row.outcome:
+        case Become(to):
+            generation = 0 if binding is None else binding.generation
+            return Done(
+                LimitedAccountAppBinding(
+                    coordinate, user_id, to, generation if same else generation + 1
+                ),
+                row.rules,
+            )
+        case Keep():
+            return Ignored(binding, row.rules)
+        case Refuse(code):
+            return Refused(Problem(code, (state,)), row.rules)

@@ -1,0 +1,259 @@
+"""What a decision asks of the server: writes, effects and events, as data.
+
+The laws of this module: **a write says before and after**, so a store compares and sets;
+**an effect is for the server alone** and never reaches a response [S]; **an event is named by
+what happened to what and when**, so an outbox can tell a repetition from a second occurrence.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.connection import (
+    Connection,
+    Standing,
+    Status,
+    standing,
+)
+from curae_lifecycle.idempotency import Record, RecordKey
+from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.ratelimit import RateState
+from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppUser,
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    UserId,
+)
+
+
+@attrs.frozen
+class BucketKey:
+    """Whose bucket: one per API key and policy [S]."""
+
+    api_key_id: ApiKeyId
+    policy: str
+
+
+@attrs.frozen
+class LimitKey:
+    """Whose exact log: one per app user and policy, across apps [S]."""
+
+    app_user: AppUser
+    policy: str
+
+
+RateKey = BucketKey | LimitKey
+
+
+@attrs.frozen
+class ConnectionWrite:
+    """Insert (`before` is `None`) or update a connection.
+
+    Two constraints are all a database needs: the id, and the predecessor's id, each unique.
+    """
+
+    before: Connection | None
+    after: Connection
+
+
+@attrs.frozen
+class SessionWrite:
+    """Insert or update a connect session, unique by its id."""
+
+    before: CuraeConnectSession | None
+    after: CuraeConnectSession
+
+
+@attrs.frozen
+class BindingWrite:
+    """Insert or update a binding, unique by its coordinate."""
+
+    before: LimitedAccountAppBinding | None
+    after: LimitedAccountAppBinding
+
+
+@attrs.frozen
+class RecordWrite:
+    """Insert or update an idempotency record, unique by its key.
+
+    Attributes:
+        key: The record's key.
+        before: What was loaded, which may be past its retention.
+        after: What is to be stored.
+    """
+
+    key: RecordKey
+    before: Record | None
+    after: Record
+
+
+@attrs.frozen
+class RateWrite:
+    """Insert or update the state of a rate limit, unique by its key.
+
+    Attributes:
+        key: Whose state it is.
+        before: What was loaded.
+        after: What is to be stored.
+        expires_at: When the state may be dropped, never before.
+    """
+
+    key: RateKey
+    before: RateState | None
+    after: RateState
+    expires_at: datetime
+
+
+Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
+
+
+@attrs.frozen
+class AccessEnded:
+    """Drop every cached grant of the connection."""
+
+    connection_id: ConnectionId
+    at: datetime
+
+
+@attrs.frozen
+class HandoffCancelled:
+    """Tear down the live hand-off of the connection: its URL is dead."""
+
+    connection_id: ConnectionId
+
+
+@attrs.frozen
+class NextActionReplaced:
+    """Kill the connection's earlier URL: a fresh one was issued."""
+
+    connection_id: ConnectionId
+
+
+@attrs.frozen
+class SuccessorsLive:
+    """Access goes on: later connections of the revoked one's chain are alive [O].
+
+    An app that revokes an old id may believe that all access ended.
+    """
+
+    connection_id: ConnectionId
+    successor_ids: tuple[ConnectionId, ...]
+
+
+@attrs.frozen
+class UserProvisioned:
+    """Create the LIMITED user that the binding names."""
+
+    user_id: UserId
+    coordinate: Coordinate
+
+
+Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
+
+
+class EventKind(StrEnum):
+    """What an outbox is told."""
+
+    CONNECTION_CREATED = "connection.created"
+    CONNECTION_AUTHORIZED = "connection.authorized"
+    CONNECTION_ACTION_REQUIRED = "connection.action_required"
+    CONNECTION_EXPIRED = "connection.expired"
+    CONNECTION_REVOKED = "connection.revoked"
+    CONNECTION_REISSUED = "connection.reissued"
+    SESSION_INITIATED = "connect_session.initiated"
+    SESSION_LANDED = "connect_session.landed"
+    BINDING_PROVISIONED = "binding.provisioned"
+    BINDING_SIGNED_UP = "binding.signed_up"
+    BINDING_GRADUATED = "binding.graduated"
+    BINDING_TOMBSTONED = "binding.tombstoned"
+
+
+@attrs.frozen
+class Event:
+    """Something that happened, for an outbox.
+
+    Attributes:
+        kind: What happened.
+        coordinate: To whom it belongs.
+        subject_id: The connection or session; `None` where it is the coordinate's binding.
+        at: When it was recorded. Kind, subject and instant name an event for ever.
+    """
+
+    kind: EventKind
+    coordinate: Coordinate
+    subject_id: ConnectionId | SessionId | None
+    at: datetime
+
+
+@attrs.frozen
+class Changes:
+    """What is to be stored, done and told, in one transaction.
+
+    Attributes:
+        writes: Compare-and-set writes.
+        effects: What the server must do beside them.
+        events: What an outbox is told.
+    """
+
+    writes: tuple[Write, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+NO_CHANGES: Final = Changes()
+
+_LIVE: Final = frozenset({Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED})
+
+
+def connection_changes(kind: EventKind, before: Connection | None, after: Connection) -> Changes:
+    """The changes of one connection that moved, and what follows from its new status."""
+    return Changes(
+        (ConnectionWrite(before, after),),
+        _endings(before, after),
+        (Event(kind, after.identity.coordinate, after.id, after.updated_at),),
+    )
+
+
+def revocation_changes(
+    connection: Connection,
+    following: tuple[Connection, ...],
+    answers: tuple[Done[Connection] | Ignored[Connection], ...],
+    now: datetime,
+) -> Changes:
+    """The changes of a revocation that reached one connection or a whole chain.
+
+    Args:
+        connection: The connection that was named.
+        following: Every later connection of its chain, nearest first.
+        answers: What `revoke_chain` answered: one each for as many as it reached.
+        now: When it is recorded.
+    """
+    reached = (connection, *following)
+    moved = [
+        connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
+        for before, answer in zip(reached, answers, strict=False)
+        if isinstance(answer, Done)
+    ]
+    alive = tuple(each.id for each in reached[len(answers) :] if standing(each, now) in _LIVE)
+    left = (SuccessorsLive(connection.id, alive),) if alive and moved else ()
+    return Changes(
+        tuple(write for change in moved for write in change.writes),
+        tuple(effect for change in moved for effect in change.effects) + left,
+        tuple(event for change in moved for event in change.events),
+    )
+
+
+def _endings(before: Connection | None, after: Connection) -> tuple[Effect, ...]:
+    if before is None or after.status is Status.ACTIVE:
+        return ()
+    if before.status is Status.PENDING:
+        return (HandoffCancelled(after.id),)
+    return (AccessEnded(after.id, after.revoked_at or after.updated_at),)
