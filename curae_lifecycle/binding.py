@@ -317,16 +317,13 @@ def _bind(
     state = account_state(binding)
     same = binding is not None and binding.user_id == user_id
     row = BINDING[event, state, User.SAME if same else User.OTHER]
-    match row.outcome:
-        case Become(to):
-            generation = 0 if binding is None else binding.generation
-            return Done(
-                LimitedAccountAppBinding(
-                    coordinate, user_id, to, generation if same else generation + 1
-                ),
-                row.rules,
-            )
-        case Keep():
-            return Ignored(binding, row.rules)
-        case Refuse(code):
-            return Refused(Problem(code, (state,)), row.rules)
+    outcome = row.outcome
+    if isinstance(outcome, Become):
+        generation = 0 if binding is None else binding.generation
+        bound = LimitedAccountAppBinding(
+            coordinate, user_id, outcome.to, generation if same else generation + 1
+        )
+        return Done(bound, row.rules)
+    if isinstance(outcome, Refuse):
+        return Refused(Problem(outcome.code, (state,)), row.rules)
+    return Ignored(binding, row.rules)

@@ -22,9 +22,10 @@ from curae_lifecycle.connection import (
 )
 from curae_lifecycle.idempotency import Record, RecordKey
 from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.ratelimit import RateState
+from curae_lifecycle.ratelimit import Policy, RateState, state_expires_at
 from curae_lifecycle.session import CuraeConnectSession
 from curae_lifecycle.values import (
+    LAST_INSTANT,
     ApiKeyId,
     AppUser,
     ConnectionId,
@@ -101,15 +102,20 @@ class RateWrite:
 
     Attributes:
         key: Whose state it is.
+        policy: The rule that was charged.
         before: What was loaded.
         after: What is to be stored.
-        expires_at: When the state may be dropped, never before.
     """
 
     key: RateKey
+    policy: Policy
     before: RateState | None
     after: RateState
-    expires_at: datetime
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the state may be dropped, never before."""
+        return state_expires_at(self.policy, self.after) or LAST_INSTANT
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite

@@ -672,15 +672,30 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 def standing(connection: Connection, now: datetime) -> Standing:
     """What the connection is at `now`, a UTC instant [O; statuses S]."""
-    deadline = next_deadline(connection)
-    clock = Clock.BEFORE if deadline is None or now < deadline else Clock.REACHED
-    return STANDING[connection.status, clock].outcome.to
+    # Hot: every rule asks this first, so it looks nothing up that it can have at hand.
+    status = connection.status
+    deadline = connection.handoff_deadline if status is _PENDING else connection.expires_at
+    clock = _BEFORE if deadline is None or now < deadline else _REACHED
+    return _STANDING[status, clock].outcome.to
+
+
+_PENDING: Final = Status.PENDING
+_BEFORE: Final = Clock.BEFORE
+_REACHED: Final = Clock.REACHED
+_STANDING: Final = STANDING.cells
+_EVENTS: Final = EVENTS.cells
+_AUTHORIZATION: Final = AUTHORIZATION.cells
+_NO_SUCCESSOR: Final = Successor.NONE
+_AUTHORIZE: Final = Event.AUTHORIZE
+_REQUIRE_ACTION: Final = Event.REQUIRE_ACTION
+_EXPIRE: Final = Event.EXPIRE
+_REVOKE: Final = Event.REVOKE
 
 
 def successor_kind(successor: Connection | None, now: datetime) -> Successor:
     """What the successor is at `now`, as the chain's rules ask for it."""
     if successor is None:
-        return Successor.NONE
+        return _NO_SUCCESSOR
     return Successor.PENDING if standing(successor, now) is Standing.PENDING else Successor.OTHER
 
 
@@ -741,16 +756,19 @@ def authorize(
         ArgumentError: An instant out of order or not UTC.
     """
     happened = check_authorization(now, happened_at, expires_at)
-    _check_born(connection, happened)
-    chain = AUTHORIZATION[successor_kind(successor, now),]
+    identity = connection.identity
+    if happened < identity.created_at:
+        raise _not_born()
+    chain = _AUTHORIZATION[successor_kind(successor, now),]
     if isinstance(chain.outcome, Refuse):
         return Refused(_problem(chain.outcome, connection, now, successor), chain.rules)
-    row = EVENTS[Event.AUTHORIZE, standing(connection, happened)]
-    if isinstance(row.outcome, Become):
+    row = _EVENTS[_AUTHORIZE, standing(connection, happened)]
+    outcome = row.outcome
+    if isinstance(outcome, Become):
         return Done(
             Connection(
-                connection.identity,
-                row.outcome.to,
+                identity,
+                outcome.to,
                 now,
                 connection.handoff_deadline,
                 happened,
@@ -793,13 +811,16 @@ def require_action(
         ArgumentError: An instant out of order or not UTC.
     """
     happened = check_occurrence(happened_at, now)
-    _check_born(connection, happened)
-    row = EVENTS[Event.REQUIRE_ACTION, standing(connection, happened)]
-    if isinstance(row.outcome, Become):
+    identity = connection.identity
+    if happened < identity.created_at:
+        raise _not_born()
+    row = _EVENTS[_REQUIRE_ACTION, standing(connection, happened)]
+    outcome = row.outcome
+    if isinstance(outcome, Become):
         return Done(
             Connection(
-                connection.identity,
-                row.outcome.to,
+                identity,
+                outcome.to,
                 now,
                 connection.handoff_deadline,
                 connection.authorized_at,
@@ -826,8 +847,10 @@ def expire(
         ArgumentError: An instant out of order or not UTC.
     """
     happened = check_occurrence(happened_at, now)
-    _check_born(connection, happened)
-    row = EVENTS[Event.EXPIRE, standing(connection, happened)]
+    identity = connection.identity
+    if happened < identity.created_at:
+        raise _not_born()
+    row = _EVENTS[_EXPIRE, standing(connection, happened)]
     rules = row.rules
     outcome: EventVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -837,7 +860,7 @@ def expire(
     if isinstance(outcome, Become):
         return Done(
             Connection(
-                connection.identity,
+                identity,
                 outcome.to,
                 now,
                 connection.handoff_deadline,
@@ -865,7 +888,8 @@ def revoke(
         ArgumentError: An instant out of order or not UTC.
     """
     happened = check_occurrence(happened_at, now)
-    _check_born(connection, happened)
+    if happened < connection.identity.created_at:
+        raise _not_born()
     return _revoke(connection, now, actor, happened)
 
 
@@ -944,19 +968,20 @@ def reconnect(
             return Done(Reissued(successor, _reissue(successor, now, next_action)), rules)
         case Refuse() as refuse:
             return Refused(_problem(refuse, connection, now, successor), rules)
-        case never:
+        case _ as never:
             assert_never(never)
 
 
 def _revoke(
     connection: Connection, now: datetime, actor: Actor, happened: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    row = EVENTS[Event.REVOKE, standing(connection, now)]
-    if isinstance(row.outcome, Become):
+    row = _EVENTS[_REVOKE, standing(connection, now)]
+    outcome = row.outcome
+    if isinstance(outcome, Become):
         return Done(
             Connection(
                 connection.identity,
-                row.outcome.to,
+                outcome.to,
                 now,
                 connection.handoff_deadline,
                 connection.authorized_at,
@@ -984,9 +1009,8 @@ def _reissue(successor: Connection, now: datetime, next_action: NextAction) -> C
     )
 
 
-def _check_born(connection: Connection, happened: datetime) -> None:
-    if happened < connection.identity.created_at:
-        raise ArgumentError("happened_at", "no earlier than the connection's creation")
+def _not_born() -> ArgumentError:
+    return ArgumentError("happened_at", "no earlier than the connection's creation")
 
 
 def _unmoved(

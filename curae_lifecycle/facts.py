@@ -176,7 +176,7 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
             if snapshot.connection is None:
                 return _UNKNOWN
             return _connection_fact(fact, snapshot.connection, snapshot.following, now)
-        case never:
+        case _ as never:
             assert_never(never)
 
 
@@ -209,7 +209,7 @@ def _connection_fact(
         case Expired(_, happened_at):
             kind = EventKind.CONNECTION_EXPIRED
             answer = expire(connection, now, happened_at=happened_at)
-        case never:
+        case _ as never:
             assert_never(never)
     match answer:
         case Done(after, rules):
@@ -271,7 +271,7 @@ def _binding_fact(
         case Tombstoned():
             kind = EventKind.BINDING_TOMBSTONED
             answer = tombstone(binding)
-        case never:
+        case _ as never:
             assert_never(never)
     match answer:
         case Done(after, rules):

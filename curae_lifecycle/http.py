@@ -255,7 +255,7 @@ _EXACT: Final = {
 _BY_ID: Final = {
     (rule.outcome.method, action): OperationName(key[0])
     for key, rule in OPERATIONS
-    for before, brace, action in [rule.outcome.path.partition("{connectionId}")]
+    for _, brace, action in [rule.outcome.path.partition("{connectionId}")]
     if brace
 }
 _CONNECTION: Final = re.compile(r"/api/sdk/v1/connections/([^/:]+)(:[a-z]+)?")
@@ -416,7 +416,7 @@ def _response(
         case Refusal():
             headers = _problem_headers(reply)
             body = print_problem(reply.problem, settings.type_base, instance)
-        case never:
+        case _ as never:
             assert_never(never)
     return Response(decision.status, headers, print_json(body))
 

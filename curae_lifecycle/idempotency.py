@@ -498,6 +498,8 @@ class RecordKey:
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
 
+    The values hold no control characters (`is_safe_text`), so one can stand between them.
+
     Attributes:
         operation: The operation's name.
         values: A digest of its path ids and validated body values.
@@ -508,9 +510,8 @@ class Fingerprint:
 
     @classmethod
     def of(cls, operation: str, *values: str) -> Fingerprint:
-        """The fingerprint of an operation; each value is told from its neighbours by length."""
-        text = "".join([f"{len(value)}:{value}" for value in values])
-        return cls(operation, hashlib.sha256(text.encode()).hexdigest())
+        """The fingerprint of an operation and its values, in a fixed order."""
+        return cls(operation, hashlib.sha256("\n".join(values).encode()).hexdigest())
 
 
 @attrs.frozen

@@ -38,8 +38,10 @@ from curae_lifecycle.http import Answer, Request, bearer, read, respond
 from curae_lifecycle.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.operations import (
     DEFAULT_SETTINGS,
+    ORDER,
     Decision,
     Fresh,
+    Gate,
     Needs,
     Refusal,
     Settings,
@@ -160,8 +162,10 @@ class World:
                 if self.store(answer.changes.writes):
                     return answer
             except WorldFullError:
-                internal = Refusal(Problem(ProblemCode.INTERNAL))
-                return respond(Decision(internal, 500, now, NO_CHANGES, _FULL), settings)
+                problem = Problem(ProblemCode.INTERNAL)
+                status = problem.type.status
+                full = Decision(Refusal(problem), status, now, NO_CHANGES, _NO_ROOM)
+                return respond(full, settings)
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         """Record a fact and store what follows.
@@ -273,7 +277,7 @@ class World:
                 return self._bindings.get(after.coordinate) == before
             case RecordWrite(key, before):
                 return self._records.get(key) == before
-            case RateWrite(key, before):
+            case RateWrite(key, _, before):
                 return self._rate(key) == before
 
     def _check_room(self, write: Write) -> None:
@@ -306,7 +310,8 @@ class World:
                 self._records[key] = after
                 if before is None:
                     self._remember(record_expires_at(after), key)
-            case RateWrite(key, before, after, expires_at):
+            case RateWrite(key, _, before, after):
+                expires_at = write.expires_at
                 self._rates[key] = _RateRow(after, expires_at)
                 if before is None:
                     self._remember(expires_at, key)
@@ -322,4 +327,4 @@ class World:
         heapq.heappush(self._deadlines, (deadline, next(self._order), key))
 
 
-_FULL: Final = ("world.full",)
+_NO_ROOM: Final = ORDER[Gate.ROOM,].rules

@@ -34,7 +34,6 @@ from curae_lifecycle.changes import (
     EventKind,
     LimitKey,
     NextActionReplaced,
-    RateKey,
     RateWrite,
     SessionWrite,
     UserProvisioned,
@@ -66,17 +65,17 @@ from curae_lifecycle.idempotency import (
 from curae_lifecycle.outcomes import Done, Refuse, Refused
 from curae_lifecycle.problems import DEFAULT_TYPE_BASE, Problem, ProblemCode
 from curae_lifecycle.ratelimit import (
+    FRESH_LOG,
+    FULL_BUCKET,
     GRADUATION_LIMIT,
     INITIATE_LIMIT,
     Bucket,
     Charge,
     ExactLog,
     Limited,
-    Policy,
     RateState,
     admit,
-    fresh_state,
-    state_expires_at,
+    admit_one,
 )
 from curae_lifecycle.session import CuraeConnectSession, initiate
 from curae_lifecycle.tables import Axis, Row, Table
@@ -91,6 +90,7 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
     ceil_seconds,
+    check_instant,
 )
 
 
@@ -109,6 +109,7 @@ class Gate(StrEnum):
     LIMIT = "the app user's limit"
     OWNERSHIP = "ownership"
     RULE = "the rule itself"
+    ROOM = "room in the store"
 
 
 @attrs.frozen
@@ -201,6 +202,12 @@ ORDER: Final = Table[tuple[Gate], Refuse | AskTable](
             (Gate.RULE,),
             AskTable("connection, recovery, entry-path, graduation-handoff"),
             "[S] What the operation itself decides.",
+        ),
+        Row(
+            "request.room",
+            (Gate.ROOM,),
+            Refuse(ProblemCode.INTERNAL),
+            "[O] A full store refuses what is new and evicts nothing live.",
         ),
     ),
 )
@@ -299,7 +306,7 @@ OPERATIONS: Final = Table[tuple[OperationName], OperationRule](
                 None,
                 200,
             ),
-            "[S] Monotone.",
+            "[S] Ends the access of one connection, for ever.",
         ),
         Row(
             "operation.initiate",
@@ -658,41 +665,54 @@ _NAMES: Final[dict[type[Operation], OperationName]] = {
 
 def fingerprint(operation: Operation) -> Fingerprint:
     """What makes two requests the same: the parsed values, never their text [O]."""
-    name = operation_name(operation)
+    name = _NAMES[type(operation)]
     match operation:
-        case CreateConnection(app_user_id, data_packages):
-            return Fingerprint.of(name, app_user_id, *data_packages)
-        case Initiate(app_user_id, prefer_signup):
-            return Fingerprint.of(name, app_user_id, str(prefer_signup))
-        case GetConnection(connection_id) | Reconnect(connection_id) | Revoke(connection_id):
-            return Fingerprint.of(name, connection_id)
-        case GetAccountState(app_user_id) | StartGraduation(app_user_id):
-            return Fingerprint.of(name, app_user_id)
+        case Initiate():
+            preference = "true" if operation.prefer_signup else "false"
+            return Fingerprint.of(name, operation.app_user_id, preference)
+        case CreateConnection():
+            return Fingerprint.of(name, operation.app_user_id, *operation.data_packages)
+        case GetConnection() | Reconnect() | Revoke():
+            return Fingerprint.of(name, operation.connection_id)
+        case GetAccountState() | StartGraduation():
+            return Fingerprint.of(name, operation.app_user_id)
 
 
 def needs(call: Call, settings: Settings = DEFAULT_SETTINGS) -> Needs:
     """What the server must load before it decides the call."""
-    caller = call.caller
-    coordinate: Coordinate | None = None
+    operation = call.operation
+    coordinate = _coordinate(call)
+    limit = OPERATIONS[_NAMES[type(operation)],].outcome.limit
     connection_id: ConnectionId | None = None
-    limit: LimitKey | None = None
-    match call.operation:
-        case GetConnection(found) | Reconnect(found) | Revoke(found):
-            connection_id = found
-        case CreateConnection():
-            pass
-        case Initiate(app_user_id) | GetAccountState(app_user_id) | StartGraduation(app_user_id):
-            coordinate = caller.coordinate(app_user_id)
-            policy = OPERATIONS[operation_name(call.operation),].outcome.limit
-            if policy is not None:
-                limit = LimitKey(coordinate.app_user, policy.name)
+    if isinstance(operation, GetConnection | Reconnect | Revoke):
+        connection_id = operation.connection_id
     return Needs(
-        None if call.key is None else RecordKey(caller.api_key_id, call.key),
-        tuple([BucketKey(caller.api_key_id, bucket.name) for bucket in settings.buckets]),
-        limit,
+        _record_key(call),
+        _bucket_keys(call, settings),
+        None if limit is None or coordinate is None else _limit_key(coordinate, limit),
         connection_id,
         coordinate,
     )
+
+
+def _record_key(call: Call) -> RecordKey | None:
+    return None if call.key is None else RecordKey(call.caller.api_key_id, call.key)
+
+
+def _bucket_keys(call: Call, settings: Settings) -> tuple[BucketKey, ...]:
+    owner = call.caller.api_key_id
+    return tuple([BucketKey(owner, bucket.name) for bucket in settings.buckets])
+
+
+def _limit_key(coordinate: Coordinate, limit: ExactLog) -> LimitKey:
+    return LimitKey(coordinate.app_user, limit.name)
+
+
+def _coordinate(call: Call) -> Coordinate | None:
+    operation = call.operation
+    if isinstance(operation, Initiate | GetAccountState | StartGraduation):
+        return call.caller.coordinate(operation.app_user_id)
+    return None
 
 
 def decide(
@@ -719,47 +739,53 @@ def decide(
         ArgumentError: `now` is no UTC instant, `fresh` is missing or stale, or the snapshot is
             not the one that was asked for.
     """
-    asked = needs(call, settings)
-    rule = OPERATIONS[operation_name(call.operation),]
-    buckets = _admit(settings.buckets, asked.buckets, snapshot.buckets, now)
-    if isinstance(buckets, Limited):
-        return _limited(buckets, Gate.BUCKETS, now)
+    check_instant("now", now)
+    rule = OPERATIONS[_NAMES[type(call.operation)],]
+    charges = _charge_buckets(call, snapshot, now, settings)
+    if isinstance(charges, Limited):
+        return _limited(charges, Gate.BUCKETS, now)
     attempt: Attempt | None = None
     rules = rule.rules
-    if asked.record is not None:
-        begun = begin(snapshot.record, asked.record, fingerprint(call.operation), now)
-        match begun:
-            case Replay(response, replay_rules):
-                replay = Replayed(response)
-                return Decision(replay, response.status, now, Changes(buckets), replay_rules)
-            case Refused(problem, refused_rules):
-                status = problem.type.status
-                refusal = Refusal(problem)
-                return Decision(refusal, status, now, Changes(buckets), refused_rules)
-            case Attempt():
-                attempt = begun
-                rules = (rule.rule, *begun.rules)
-    charged = buckets
-    policy = rule.outcome.limit
-    if policy is not None and asked.limit is not None:
-        limits = _admit((policy,), (asked.limit,), (snapshot.limit,), now)
-        if isinstance(limits, Limited):
-            return _limited(limits, Gate.LIMIT, now)
-        charged = buckets + limits
-    ruling = _rule(call, asked, snapshot, now, fresh)
-    problem_code = ruling.reply.problem.code if isinstance(ruling.reply, Refusal) else None
-    if problem_code is not None and not is_kept_problem(problem_code):
-        attempt = None
+    record_key = _record_key(call)
+    if record_key is not None:
+        begun = begin(snapshot.record, record_key, fingerprint(call.operation), now)
+        if isinstance(begun, Replay):
+            replay = Replayed(begun.response)
+            return Decision(replay, begun.response.status, now, Changes(charges), begun.rules)
+        if isinstance(begun, Refused):
+            status = begun.problem.type.status
+            return Decision(Refusal(begun.problem), status, now, Changes(charges), begun.rules)
+        attempt = begun
+        rules += begun.rules
+    coordinate = _coordinate(call)
+    limit = rule.outcome.limit
+    if limit is not None and coordinate is not None:
+        charge = _charge_limit(limit, coordinate, snapshot.limit, now)
+        if isinstance(charge, Limited):
+            return _limited(charge, Gate.LIMIT, now)
+        charges = (*charges, charge)
+    ruling = _rule(call, coordinate, snapshot, now, fresh)
+    reply = ruling.reply
+    status = rule.outcome.status
+    if isinstance(reply, Refusal):
+        status = reply.problem.type.status
+        if not is_kept_problem(reply.problem.code):
+            attempt = None
+    elif isinstance(reply, AccountStateShown) and reply.known:
+        status = _NOT_MODIFIED
     changes = ruling.changes
     return Decision(
-        ruling.reply,
-        _status(ruling.reply, rule.outcome.status),
+        reply,
+        status,
         now,
-        Changes(charged + changes.writes, changes.effects, changes.events),
+        Changes(charges + changes.writes, changes.effects, changes.events),
         rules + ruling.rules,
         attempt,
-        None if attempt is None else snapshot.record,
+        snapshot.record,
     )
+
+
+_NOT_MODIFIED: Final = 304
 
 
 @attrs.frozen
@@ -770,15 +796,19 @@ class _Ruling:
 
 
 def _rule(
-    call: Call, asked: Needs, snapshot: Snapshot, now: datetime, fresh: Fresh | None
+    call: Call,
+    coordinate: Coordinate | None,
+    snapshot: Snapshot,
+    now: datetime,
+    fresh: Fresh | None,
 ) -> _Ruling:
     operation = call.operation
     match operation:
+        case Initiate():
+            assert coordinate is not None  # noqa: S101 - it names an app user
+            return _initiate(coordinate, operation, snapshot, now, _required(fresh))
         case CreateConnection():
             return _create(call.caller, operation, now, _required(fresh))
-        case Initiate():
-            coordinate = call.caller.coordinate(operation.app_user_id)
-            return _initiate(coordinate, operation, snapshot, now, _required(fresh))
         case GetAccountState():
             state = account_state(snapshot.binding)
             return _Ruling(AccountStateShown(state, state in operation.known), ())
@@ -788,17 +818,27 @@ def _rule(
             connection = snapshot.connection
             if connection is None or not call.caller.owns(connection):
                 return _refusal(Refused(Problem(ProblemCode.NOT_FOUND), _OWNERSHIP.rules))
-            if connection.id != asked.connection:
+            if connection.id != operation.connection_id:
                 raise ArgumentError("snapshot.connection", "the connection that was asked for")
-            match operation:
-                case GetConnection():
-                    return _get(connection, snapshot, now)
-                case Reconnect():
-                    return _reconnect(connection, snapshot, now, _required(fresh))
-                case Revoke():
-                    return _revoke(connection, snapshot, now)
-        case never:
+            return _on_connection(operation, connection, snapshot, now, fresh)
+        case _ as never:
             assert_never(never)
+
+
+def _on_connection(
+    operation: GetConnection | Reconnect | Revoke,
+    connection: Connection,
+    snapshot: Snapshot,
+    now: datetime,
+    fresh: Fresh | None,
+) -> _Ruling:
+    match operation:
+        case GetConnection():
+            return _get(connection, snapshot, now)
+        case Reconnect():
+            return _reconnect(connection, snapshot, now, _required(fresh))
+        case Revoke():
+            return _revoke(connection, snapshot, now)
 
 
 _OWNERSHIP: Final = ORDER[Gate.OWNERSHIP,]
@@ -910,16 +950,6 @@ def _required(fresh: Fresh | None) -> Fresh:
     return fresh
 
 
-def _status(reply: Reply, success: int) -> int:
-    match reply:
-        case Refusal(problem):
-            return problem.type.status
-        case AccountStateShown(_, known) if known:
-            return 304
-        case _:
-            return success
-
-
 def _limited(limited: Limited, gate: Gate, now: datetime) -> Decision:
     wait = ceil_seconds(limited.retry_after)
     problem = Problem(ProblemCode.RATE_LIMITED, (limited.policy.name, wait))
@@ -927,28 +957,36 @@ def _limited(limited: Limited, gate: Gate, now: datetime) -> Decision:
     return Decision(Refusal(problem, limited), status, now, NO_CHANGES, ORDER[gate,].rules)
 
 
-def _admit(
-    policies: tuple[Policy, ...],
-    keys: tuple[RateKey, ...],
-    stored: tuple[RateState | None, ...],
-    now: datetime,
-) -> tuple[RateWrite, ...] | Limited:
-    if not policies:
+def _charge_buckets(
+    call: Call, snapshot: Snapshot, now: datetime, settings: Settings
+) -> tuple[Write, ...] | Limited:
+    buckets = settings.buckets
+    if not buckets:
         return ()
     charges = tuple(
         [
-            Charge(policy, fresh_state(policy) if state is None else state)
-            for policy, state in zip(policies, stored, strict=True)
+            Charge(bucket, FULL_BUCKET if state is None else state)
+            for bucket, state in zip(buckets, snapshot.buckets, strict=True)
         ]
     )
     answer = admit(charges, now)
     if isinstance(answer, Limited):
         return answer
+    keys = _bucket_keys(call, settings)
     return tuple(
         [
-            RateWrite(key, before, after, state_expires_at(policy, after) or now)
-            for policy, key, before, after in zip(
-                policies, keys, stored, answer.states, strict=True
+            RateWrite(key, bucket, before, after)
+            for key, bucket, before, after in zip(
+                keys, buckets, snapshot.buckets, answer.states, strict=True
             )
         ]
     )
+
+
+def _charge_limit(
+    limit: ExactLog, coordinate: Coordinate, stored: RateState | None, now: datetime
+) -> RateWrite | Limited:
+    after = admit_one(limit, FRESH_LOG if stored is None else stored, now)
+    if isinstance(after, Limited):
+        return after
+    return RateWrite(_limit_key(coordinate, limit), limit, stored, after)

@@ -206,6 +206,20 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
     return Limited(tuple(charge.state for charge in charges), refusing, longest)
 
 
+def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | Limited:
+    """Charge one rule by one: `admit` for the common case, without the tuples.
+
+    Returns:
+        The state after the charge, or why there is none.
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    check_instant("now", now)
+    charged = _charge(policy, state, now, 1)
+    return Limited((state,), policy, charged) if isinstance(charged, int) else charged
+
+
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     """When the state equals one that was never charged; a store drops it then, never before.
 

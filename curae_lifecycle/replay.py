@@ -12,7 +12,8 @@ earlier answers: `{c1.connection.id}`, `{a1.headers.etag}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
@@ -280,7 +281,7 @@ _MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
 
 
 def _object(
-    what: str, value: Json, required: Set[str], optional: Set[str] = frozenset()
+    what: str, value: Json, required: AbstractSet[str], optional: AbstractSet[str] = frozenset()
 ) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise BrokenLineError(f"{what}: must be an object")
@@ -354,7 +355,7 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     app_id = parse_app_id(members["appId"])
     account = CustomerAccountId(parse_uuid("customerAccountId", members["customerAccountId"]))
     # A key that comes back with another owner is another key: nothing of the old one is its.
-    owner = "\n".join((api_key.digest(), environment, account, app_id))
+    owner = f"{api_key.digest()}\n{environment}\n{account}\n{app_id}"
     caller = Caller(
         ApiKeyId(sha256(owner.encode()).hexdigest()),
         app_id,

@@ -14,15 +14,15 @@ from __future__ import annotations
 import json
 from enum import Enum, StrEnum
 from itertools import product
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Key = TypeVar("Key", bound="tuple[StrEnum, ...]")
-Outcome = TypeVar("Outcome")
+Outcome = TypeVar("Outcome", covariant=True)
 
 
 class Wildcard(Enum):
@@ -73,6 +73,10 @@ class Axis:
         return cls(name, tuple(values))
 
 
+def _own_trail(row: Row[object]) -> tuple[str, ...]:
+    return (row.rule,)
+
+
 @attrs.frozen
 class Row(Generic[Outcome]):
     """One rule.
@@ -89,11 +93,9 @@ class Row(Generic[Outcome]):
     key: tuple[StrEnum | Wildcard, ...]
     outcome: Outcome
     why: str
-    rules: tuple[str, ...] = attrs.field(init=False, repr=False, eq=False)
-
-    @rules.default
-    def _own_trail(self) -> tuple[str, ...]:
-        return (self.rule,)
+    rules: tuple[str, ...] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_own_trail, takes_self=True)
+    )
 
 
 class Table(Generic[Key, Outcome]):
@@ -104,10 +106,11 @@ class Table(Generic[Key, Outcome]):
         law: One sentence: what the table decides.
         axes: Its dimensions.
         rows: Its rules, in the order they are printed.
+        cells: The row that decides each cell; `table[key]` reads it with a checked type.
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
     """
 
-    __slots__ = ("_cells", "axes", "law", "name", "rows", "state")
+    __slots__ = ("axes", "cells", "law", "name", "rows", "state")
 
     def __init__(
         self,
@@ -129,21 +132,21 @@ class Table(Generic[Key, Outcome]):
         self.axes: Final = axes
         self.rows: Final = rows
         self.state: Final = state
-        self._cells: Final[dict[tuple[StrEnum, ...], Row[Outcome]]] = _cells(name, axes, rows)
+        self.cells: Final = cast("Mapping[Key, Row[Outcome]]", _cells(name, axes, rows))
         if state is not None and state not in {axis.name for axis in axes}:
             raise TableError(name, "its state is none of its axes", (state,))
 
     def __getitem__(self, key: Key) -> Row[Outcome]:
         """The one row that decides a cell."""
-        return self._cells[key]
+        return self.cells[key]
 
-    def __iter__(self) -> Iterator[tuple[tuple[StrEnum, ...], Row[Outcome]]]:
+    def __iter__(self) -> Iterator[tuple[Key, Row[Outcome]]]:
         """Every cell with its row, in the order of the axes."""
-        return iter(self._cells.items())
+        return iter(self.cells.items())
 
     def __len__(self) -> int:
         """The number of cells."""
-        return len(self._cells)
+        return len(self.cells)
 
     def __repr__(self) -> str:
         return f"<Table {self.name}: {len(self)} cells, {len(self.rows)} rules>"
@@ -258,7 +261,7 @@ def _outcome_json(outcome: object) -> dict[str, str | int | bool | list[str] | N
         if value is None or isinstance(value, int):
             plain[name] = value
         elif isinstance(value, tuple):
-            plain[name] = [str(part) for part in value]
+            plain[name] = [str(part) for part in cast("tuple[object, ...]", value)]
         else:
             plain[name] = str(value)
     return plain

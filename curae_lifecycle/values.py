@@ -9,9 +9,10 @@ may be is said by the error that refuses it.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, NewType, TypeGuard
+from typing import Final, NewType, TypeGuard, cast
 
 import attrs
 
@@ -112,7 +113,7 @@ def check_instant(argument: str, value: datetime) -> None:
     Raises:
         ArgumentError: A naive datetime, another time zone, or no datetime at all.
     """
-    if value.__class__ is not datetime or value.tzinfo is not UTC:
+    if getattr(value, "tzinfo", None) is not UTC:
         raise ArgumentError(
             argument, "an aware datetime in datetime.UTC (convert with .astimezone(UTC))"
         )
@@ -242,16 +243,17 @@ def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
         ArgumentError: Not a list, empty, more than 64 different tokens, or a token that is not
             `[a-z][a-z0-9_]*` of at most 64 characters.
     """
-    if isinstance(value, list | tuple | set | frozenset) and all(map(_is_package, value)):
-        packages = tuple(sorted({DataPackage(package) for package in value}))
-        if 0 < len(packages) <= DATA_PACKAGES_MAX:
-            return packages
+    if isinstance(value, list | tuple | set | frozenset):
+        tokens = cast("Collection[object]", value)
+        packages = {DataPackage(token) for token in tokens if _is_package(token)}
+        if 0 < len(packages) <= DATA_PACKAGES_MAX and all(map(_is_package, tokens)):
+            return tuple(sorted(packages))
     raise ArgumentError(
         "dataPackages", "1 to 64 different tokens [a-z][a-z0-9_]* of at most 64 characters"
     )
 
 
-def _is_package(value: object) -> bool:
+def _is_package(value: object) -> TypeGuard[str]:
     return (
         isinstance(value, str)
         and len(value) <= DATA_PACKAGE_MAX

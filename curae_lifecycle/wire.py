@@ -503,7 +503,8 @@ def _wire_converter() -> Converter:
             make_dict_structure_fn(
                 kind,
                 converter,
-                **hooks,  # type: ignore[arg-type]  # members all; none is an option's name
+                # The names are members, none of them an option of cattrs.
+                **hooks,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             ),
         )
     return converter

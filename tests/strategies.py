@@ -1,0 +1,95 @@
+"""Hypothesis strategies for the values of the library, all of them reachable by its rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from curae_lifecycle import connection as rules
+from curae_lifecycle.connection import Actor, Connection
+from curae_lifecycle.outcomes import Refused
+from curae_lifecycle.values import (
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    NextAction,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+LIFETIME = timedelta(minutes=30)
+COORDINATE = Coordinate(
+    Environment.LIVE,
+    AppId("app-1"),
+    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    AppUserId("user-1"),
+)
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def at(minutes: float) -> datetime:
+    return START + timedelta(minutes=minutes)
+
+
+def next_action(now: datetime, lifetime: timedelta = LIFETIME) -> NextAction:
+    return NextAction("https://connect.example/1", now + lifetime)
+
+
+def pending(now: datetime = START, *, number: int = 1) -> Connection:
+    return rules.create(
+        id=ConnectionId(uuid(number)),
+        coordinate=COORDINATE,
+        data_packages=(DataPackage("clinical_summary"), DataPackage("labs")),
+        now=now,
+        next_action=next_action(now),
+    )
+
+
+offsets = st.one_of(
+    st.sampled_from([0, 1, 10, 29, 30, 31, 60, 90]).map(lambda m: timedelta(minutes=m)),
+    st.sampled_from([30, 60, 90]).map(lambda m: timedelta(minutes=m) - TICK),
+    st.integers(0, 3 * 60 * 60 * 1_000_000).map(lambda us: timedelta(microseconds=us)),
+)
+"""Times after `START`, crowded around the deadlines of a connection."""
+
+instants = offsets.map(lambda offset: START + offset)
+actors = st.sampled_from(Actor)
+
+
+def apply_event(connection: Connection, event: str, now: datetime) -> Connection:
+    """What is stored after a fact or a revocation, whatever it was answered."""
+    match event:
+        case "authorize":
+            answer = rules.authorize(connection, now, expires_at=at(60) if now < at(60) else None)
+        case "authorize for ever":
+            answer = rules.authorize(connection, now)
+        case "require action":
+            answer = rules.require_action(connection, now, reason="portal_login")
+        case "expire":
+            answer = rules.expire(connection, now)
+        case _:
+            answer = rules.revoke(connection, now, actor=Actor[event])
+    return connection if isinstance(answer, Refused) else answer.value
+
+
+events = st.sampled_from(
+    ["authorize", "authorize for ever", "require action", "expire", *Actor.__members__]
+)
+"""What `apply_event` takes."""
+
+
+@st.composite
+def connections(draw: st.DrawFn) -> Connection:
+    """A connection with a plausible past: created at `START`, then some events in order."""
+    connection = pending()
+    for offset, event in sorted(draw(st.lists(st.tuples(offsets, events), max_size=4))):
+        connection = apply_event(connection, event, START + offset)
+    return connection

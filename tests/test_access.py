@@ -1,0 +1,126 @@
+"""Access is granted in ACTIVE alone, for a granted package, until the standing changes."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import datetime
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.access import (
+    ACCESS,
+    AccessDecision,
+    DenialReason,
+    Denied,
+    Granted,
+    PackageGrant,
+    decide_access,
+)
+from curae_lifecycle.connection import Actor, Connection, Standing, Status, revoke, standing
+from curae_lifecycle.values import ArgumentError
+from tests.strategies import TICK, at, connections, instants, pending
+
+NOW = at(20)
+
+# standing: the answer for a granted package, for any other
+ANSWERS = {
+    "PENDING": ("PENDING", "PENDING"),
+    "LAPSED": ("LAPSED", "LAPSED"),
+    "ACTIVE": ("grant", "PACKAGE_NOT_GRANTED"),
+    "ACTION_REQUIRED": ("ACTION_REQUIRED", "ACTION_REQUIRED"),
+    "EXPIRED": ("EXPIRED", "EXPIRED"),
+    "REVOKED": ("REVOKED", "REVOKED"),
+}
+
+RECORDS = {
+    "PENDING": attrs.evolve(pending(), handoff_deadline=NOW + TICK),
+    "LAPSED": attrs.evolve(pending(), handoff_deadline=NOW),
+    "ACTIVE": attrs.evolve(pending(), status=Status.ACTIVE, expires_at=NOW + TICK),
+    "ACTION_REQUIRED": attrs.evolve(pending(), status=Status.ACTION_REQUIRED),
+    "EXPIRED": attrs.evolve(pending(), status=Status.ACTIVE, expires_at=NOW),
+    "REVOKED": attrs.evolve(pending(), status=Status.REVOKED),
+}
+
+packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
+
+
+def word(answer: AccessDecision) -> str:
+    return "grant" if isinstance(answer, Granted) else answer.reason.value
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_each_standing_answers_what_the_table_says(name: str) -> None:
+    connection = RECORDS[name]
+    before = deepcopy(connection)
+    assert standing(connection, NOW) == name
+    granted, other = ANSWERS[name]
+    for package, grant, expected in (
+        ("clinical_summary", PackageGrant.GRANTED, granted),
+        ("labs", PackageGrant.GRANTED, granted),
+        ("imaging", PackageGrant.NOT_GRANTED, other),
+        ("lab", PackageGrant.NOT_GRANTED, other),
+    ):
+        answer = decide_access(connection, package, NOW)
+        assert word(answer) == expected
+        row = ACCESS[Standing[name], grant]
+        assert answer.rule == row.rule
+        assert str(row.outcome) == ("grant" if expected == "grant" else f"deny {expected}")
+        assert answer == decide_access(connection, package, NOW)
+    assert connection == before
+
+
+def test_the_reasons_are_those_of_the_specification() -> None:
+    assert [str(reason) for reason in DenialReason] == [
+        "PENDING", "LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED", "PACKAGE_NOT_GRANTED",
+    ]  # fmt: skip
+
+
+def test_a_denial_carries_the_problem_that_a_server_answers() -> None:
+    answer = decide_access(RECORDS["LAPSED"], "imaging", NOW)
+    assert isinstance(answer, Denied)
+    assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
+    assert answer.problem.details == {
+        "connectionId": RECORDS["LAPSED"].id, "dataPackage": "imaging", "reason": "LAPSED",
+    }  # fmt: skip
+
+
+def test_a_grant_without_an_end_is_valid_until_an_event() -> None:
+    endless = attrs.evolve(RECORDS["ACTIVE"], expires_at=None)
+    answer = decide_access(endless, "labs", at(10**6))
+    assert isinstance(answer, Granted)
+    assert answer.valid_until is None
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_now_that_is_not_utc_is_a_mistake(name: str) -> None:
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        decide_access(RECORDS[name], "labs", NOW.replace(tzinfo=None))
+
+
+@given(connections(), packages, instants)
+def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
+    connection: Connection, package: str, now: datetime
+) -> None:
+    answer = decide_access(connection, package, now)
+    if isinstance(answer, Granted):
+        assert standing(connection, now) == "ACTIVE"
+        assert package in {"clinical_summary", "labs"}
+        end = answer.valid_until
+        assert end == connection.expires_at
+        if end is not None:
+            assert now < end
+            assert isinstance(decide_access(connection, package, end - TICK), Granted)
+            assert word(decide_access(connection, package, end)) == "EXPIRED"
+    else:
+        assert standing(connection, now) != "ACTIVE" or package not in {"clinical_summary", "labs"}
+
+
+@given(connections(), packages, instants, st.sampled_from(Actor))
+def test_access_ends_with_a_revocation_whoever_revokes(
+    connection: Connection, package: str, now: datetime, actor: Actor
+) -> None:
+    revoked = revoke(connection, now, actor=actor).value
+    assert word(decide_access(revoked, package, now)) == "REVOKED"

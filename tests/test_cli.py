@@ -1,0 +1,261 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle import __version__, terminal
+from curae_lifecycle.__main__ import main
+from curae_lifecycle.pages import TABLES, find_rule, pages
+from curae_lifecycle.terminal import progress
+from curae_lifecycle.tour import steps
+
+ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
+REGISTER = {
+    "at": "2026-01-01T00:00:00Z",
+    "register": {
+        "apiKey": "cae_live_k1",
+        "appId": "app-1",
+        "customerAccountId": ACCOUNT,
+        "scopes": ["connection:write"],
+    },
+}
+
+
+def initiate(status: int = 201) -> dict[str, object]:
+    headers = {"Authorization": "Bearer cae_live_k1", "Idempotency-Key": "k"}
+    path = "/api/sdk/v1/curae-connect/initiate"
+    request = {"method": "POST", "path": path, "headers": headers, "body": {"appUserId": "u"}}
+    return {"at": "2026-01-01T00:00:01Z", "request": request, "response": {"status": status}}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (REGISTER, initiate())))
+    return path
+
+
+def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "curae_lifecycle", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
+
+
+def on_a_terminal(code: str) -> str:
+    """What a program writes while its standard streams are a terminal."""
+    controller, terminal_end = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=terminal_end,
+        stdout=terminal_end,
+        stderr=terminal_end,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    ) as process:
+        os.close(terminal_end)
+        written = b""
+        try:
+            while chunk := os.read(controller, 65536):
+                written += chunk
+        except OSError:
+            # Linux says so when the last writer is gone.
+            pass
+        os.close(controller)
+        assert process.wait(timeout=60) == 0, written.decode()
+    return written.decode()
+
+
+def without_colour(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+
+
+def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tour"]) == 0
+    told = capsys.readouterr().out
+    statuses = [step.answered[0] for step in steps()]
+    assert statuses == [
+        *("201", "201", "done", "201", "201", "done", "409", "200"),
+        *("201", "201 (replayed)", "200", "200", "429"),
+    ]
+    for path in ("SILENT_LIMITED", "NEW_ACTIVE_SIGNUP_HANDOFF", "EXISTING_ACTIVE_HANDOFF"):
+        assert path in told
+    for rule in (step.rules[-1] for step in steps()):
+        assert find_rule(rule) is not None
+        assert f"rule {rule}: [" in told
+    assert '"revokedNow":true' in told
+    assert '"revokedNow":false' in told
+    assert "retry-after: 50" in told
+
+
+def test_the_tour_replays_byte_for_byte() -> None:
+    told = {step.title.split()[0]: step.answered for step in steps()}
+    assert told["So"][1:] == told["The"][1:]
+
+
+def test_the_tour_reads_the_same_with_and_without_rich() -> None:
+    plain = run("tour").stdout.decode()
+    tour = "from curae_lifecycle.__main__ import main; raise SystemExit(main(['tour']))"
+    pretty = on_a_terminal(tour)
+    assert "\x1b[" in pretty
+    assert without_colour(pretty) == plain
+    poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None; {tour}")
+    assert poor.replace("\r\n", "\n") == plain
+
+
+def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tables"]) == 0
+    everything = capsys.readouterr().out
+    assert everything.count("\n# ") + 1 == len(TABLES)
+    assert main(["tables", "recovery"]) == 0
+    assert capsys.readouterr().out == TABLES["recovery"].to_markdown()
+
+
+def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tables", "--format", "json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert [table["name"] for table in tables] == list(TABLES)
+    assert main(["tables", "access", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "access"
+    assert main(["tables", "--format", "mermaid"]) == 0
+    assert "PENDING --> ACTIVE: authorize" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "access", "--format", "mermaid"])
+    assert "moves no state" in capsys.readouterr().err
+
+
+def test_a_rule_of_an_answer_leads_to_its_line_of_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for table in TABLES.values():
+        for row in table.rows:
+            assert main(["tables", row.rule]) == 0
+            place = capsys.readouterr().out.splitlines()[2]
+            assert re.fullmatch(r"curae_lifecycle/\w+\.py:\d+", place), (row.rule, place)
+    assert main(["tables", "connection.reconnect.active", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "connection"
+
+
+def test_an_unknown_table_is_named_with_those_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "nonsense"])
+    assert "nonsense" in (told := capsys.readouterr().err)
+    assert "recovery" in told
+
+
+def test_pages_are_written_and_a_stale_one_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = ["tables", "--write", str(tmp_path / "tables")]
+    assert main([*target, "--check"]) == 1
+    assert main(target) == 0
+    assert main([*target, "--check"]) == 0
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == set(pages())
+    (tmp_path / "tables" / "access.md").write_text("stale")
+    (tmp_path / "tables" / "of-old.md").write_text("nobody's")
+    capsys.readouterr()
+    assert main([*target, "--check"]) == 1
+    assert "access.md, of-old.md" in capsys.readouterr().err
+
+
+def test_replay_answers_every_line(log: Path) -> None:
+    answered = run("replay", str(log))
+    assert answered.returncode == 0
+    assert answered.stderr == b""
+    first, second = map(json.loads, answered.stdout.splitlines())
+    assert first == {"line": 1, "outcome": "done"}
+    assert (second["line"], second["status"], second["replayed"]) == (2, 201, False)
+
+
+def test_replay_reads_standard_input_and_goes_on_after_a_broken_line(log: Path) -> None:
+    answered = run("replay", "-", given=b"\xff\n\n" + log.read_bytes())
+    assert answered.returncode == 1
+    lines = [json.loads(line) for line in answered.stdout.splitlines()]
+    assert [line["line"] for line in lines] == [1, 2, 3, 4]
+    assert ["error" in line for line in lines] == [True, True, False, False]
+
+
+def test_replay_serves_one_environment(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(log), "--environment", "test"]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert (answer["status"], "WRONG_ENVIRONMENT" in answer["body"]) == (403, True)
+
+
+def test_replay_checks_recorded_responses(
+    tmp_path: Path, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(log), "--check"]) == 0
+    assert capsys.readouterr().err == ""
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text("".join(json.dumps(line) + "\n" for line in (REGISTER, initiate(200))))
+    assert main(["replay", str(wrong)]) == 0
+    capsys.readouterr()
+    assert main(["replay", str(wrong), "--check"]) == 1
+    out, err = capsys.readouterr()
+    rule = "binding.provision.unlinked"
+    assert err == f"line 2: status: recorded 200, decided 201 by rule {rule}\n"
+    assert json.loads(out.splitlines()[1])["divergences"] == [
+        {"member": "status", "recorded": 200, "decided": 201, "rule": rule}
+    ]
+
+
+def test_a_log_that_is_not_there_is_a_mistake_on_the_command_line(tmp_path: Path) -> None:
+    answered = run("replay", str(tmp_path / "none.jsonl"))
+    assert answered.returncode == 2
+    assert b"none.jsonl: No such file" in answered.stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
+    log.write_bytes(log.read_bytes() * 3000)
+    command = f"{sys.executable} -m curae_lifecycle replay {log} | head -n 1"
+    answered = subprocess.run(  # noqa: S602 - a shell's pipe is what is tested
+        f"set -o pipefail; {command}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (answered.returncode, answered.stderr) == (0, b"")
+    assert json.loads(answered.stdout) == {"line": 1, "outcome": "done"}
+
+
+@pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
+def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
+    shown = on_a_terminal(
+        f"{rich}from curae_lifecycle.terminal import progress\n"
+        "lines = [b'x' * 9 + b'\\n'] * 500\n"
+        "assert list(progress(lines, 5000)) == lines\n"
+        "assert list(progress(lines, 0)) == lines\n"
+    )
+    assert "replay" in shown
+
+
+def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(terminal, "_console", lambda **_: None)
+    assert len(list(progress([b"x" * 10] * 80, 800))) == 80
+    assert shown.getvalue().endswith(f"\rreplay [{'#' * 40}]\n")
+    shown.truncate(0)
+    assert len(list(progress([b"x"] * 3, 0))) == 3
+    assert shown.getvalue() == ""
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
+    for command in ((), ("tour",), ("tables",), ("replay",)):
+        answered = run(*command, "--help")
+        assert answered.returncode == 0
+        assert b"usage: python -m curae_lifecycle" in answered.stdout
+    assert run().returncode == 2

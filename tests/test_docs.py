@@ -1,0 +1,110 @@
+"""What the README and the pages say is executed, generated or looked up."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle import http, memory
+from curae_lifecycle.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.pages import TABLES, index, pages
+from curae_lifecycle.replay import replay
+from curae_lifecycle.values import ApiKeyId, AppId, CustomerAccountId, Environment
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEY = "cae_live_k1"
+
+
+def block(text: str, language: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def world() -> memory.World:
+    store = memory.World()
+    account = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
+    scopes = frozenset({CONNECTION_WRITE})
+    caller = Caller(ApiKeyId("key-1"), AppId("app-1"), account, Environment.LIVE, scopes)
+    store.register(ApiKey(KEY), caller)
+    return store
+
+
+def request(method: str, target: str, key: str = "", body: bytes = b"") -> http.Request:
+    keyed = (("idempotency-key", key),) if key else ()
+    return http.Request(method, target, (("authorization", f"Bearer {KEY}"), *keyed), body)
+
+
+def test_the_readme_endpoint_serves() -> None:
+    namespace: dict[str, object] = {}
+    exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
+    endpoint = namespace["endpoint"]
+    assert callable(endpoint)
+    store = world()
+    made = endpoint(
+        request(
+            "POST",
+            "/api/sdk/v1/connections",
+            "k-1",
+            b'{"appUserId": "ada", "dataPackages": ["clinical_summary"]}',
+        ),
+        store,
+    )
+    assert made.status == 201
+    connection_id = json.loads(made.body)["connection"]["id"]
+    got = endpoint(request("GET", f"/api/sdk/v1/connections/{connection_id}"), store)
+    assert json.loads(got.body)["connection"]["status"] == "PENDING"
+    assert endpoint(http.Request("GET", "/"), store).status == 401
+
+
+def test_the_readme_endpoint_is_twenty_lines() -> None:
+    code = block(README, "python")
+    body = code[code.index("def endpoint") :].strip().splitlines()
+    assert len(body) <= 20
+
+
+def test_the_readme_lists_every_table() -> None:
+    listed = README.partition("<!-- tables: begin -->\n")[2].partition("<!-- tables: end -->")[0]
+    assert listed == index("docs/tables/")
+
+
+def test_the_committed_pages_are_what_the_tables_say() -> None:
+    written = {
+        path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs/tables").iterdir()
+    }
+    assert written == pages()
+
+
+def test_every_table_of_the_package_has_a_page() -> None:
+    for table in TABLES.values():
+        assert pages()[f"{table.name}.md"] == table.to_markdown()
+
+
+def test_the_log_of_the_replay_page_runs() -> None:
+    text = block((ROOT / "docs/replay.md").read_text(encoding="utf-8"), "json")
+    answers = list(replay(line.encode() for line in text.splitlines()))
+    assert len(answers) == 5
+    assert not any(line.broken for line in answers)
+    assert answers[-1].answer["granted"] is True
+
+
+@pytest.mark.parametrize(
+    "page", [path for path in ROOT.glob("**/*.md") if ".venv" not in path.parts], ids=str
+)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_every_law_has_a_test_that_names_it_and_a_row_on_the_correctness_page() -> None:
+    page = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|.*`(tests/\w+\.py)::(test_\w+)`", page, re.MULTILINE)
+    assert {int(number) for number, _, _ in rows} == set(range(1, 17))
+    for number, file, name in rows:
+        assert name.startswith(f"test_law_{int(number):02}_")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")

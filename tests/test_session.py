@@ -1,0 +1,349 @@
+"""Section 3 of the rules, the entry path and the completed hand-off, written out by hand."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.session import (
+    CuraeConnectSession,
+    EntryPath,
+    Handoff,
+    Initiated,
+    Landing,
+    complete_handoff,
+    initiate,
+)
+from curae_lifecycle.values import ArgumentError, NextAction, SessionId, UserId
+from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
+
+BOUND: Final = UserId("u-bound")
+NEW: Final = UserId("u-new")
+A, B, C = "EXISTING_ACTIVE_HANDOFF", "NEW_ACTIVE_SIGNUP_HANDOFF", "SILENT_LIMITED"
+
+# account, preferSignup, path, hand-off, user of the session, binding afterwards, rules
+SPEC: Final = [
+    ("ACTIVE", True, A, "LANDED", BOUND, "kept"),
+    ("ACTIVE", False, A, "LANDED", BOUND, "kept"),
+    ("UNLINKED", True, B, "AWAITED", None, "kept"),
+    ("UNLINKED", False, C, "NOT_REQUIRED", NEW, "LIMITED, generation 1"),
+    ("LIMITED", True, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("LIMITED", False, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("TOMBSTONED", True, C, "NOT_REQUIRED", NEW, "LIMITED, generation 4"),
+    ("TOMBSTONED", False, C, "NOT_REQUIRED", NEW, "LIMITED, generation 4"),
+]
+
+
+def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | None:
+    if state == "UNLINKED":
+        return None
+    return LimitedAccountAppBinding(COORDINATE, user, AccountState(state), 3)
+
+
+def mint(
+    state: str,
+    *,
+    prefer_signup: bool,
+    now: datetime = START,
+    user: UserId = NEW,
+    number: int = 1,
+) -> Initiated:
+    answer = initiate(
+        binding_in(state),
+        COORDINATE,
+        now,
+        prefer_signup=prefer_signup,
+        id=SessionId(uuid(number)),
+        user_id=user,
+        next_action=next_action(now),
+    )
+    assert isinstance(answer, Done)
+    return answer.value
+
+
+def waiting() -> CuraeConnectSession:
+    return mint("UNLINKED", prefer_signup=True).session
+
+
+@pytest.mark.parametrize(("account", "prefer", "path", "handoff", "user", "after"), SPEC)
+def test_every_cell_of_the_entry_path_is_the_specs(
+    *, account: str, prefer: bool, path: str, handoff: str, user: UserId | None, after: str
+) -> None:
+    binding = binding_in(account)
+    before = deepcopy(binding)
+    minted = mint(account, prefer_signup=prefer)
+    assert binding == before
+    assert mint(account, prefer_signup=prefer) == minted
+    assert minted.session == CuraeConnectSession(
+        id=SessionId(uuid(1)),
+        coordinate=COORDINATE,
+        path=EntryPath(path),
+        handoff=Handoff(handoff),
+        created_at=START,
+        expires_at=at(30),
+        landed_at=START if path == A else None,
+        user_id=user,
+    )
+    if after == "kept":
+        assert minted.binding == binding
+    else:
+        state, _, generation = after.partition(", generation ")
+        assert minted.binding == LimitedAccountAppBinding(
+            COORDINATE, NEW, AccountState(state), int(generation)
+        )
+
+
+@pytest.mark.parametrize(
+    ("account", "prefer", "rules"),
+    [
+        ("ACTIVE", True, ("entry-path.active",)),
+        ("UNLINKED", True, ("entry-path.unlinked.sign-up",)),
+        ("UNLINKED", False, ("entry-path.unlinked.silent", "binding.provision.unlinked")),
+        ("LIMITED", True, ("entry-path.limited.sign-up",)),
+        ("LIMITED", False, ("entry-path.limited.silent",)),
+        ("TOMBSTONED", False, ("entry-path.tombstoned", "binding.provision.tombstoned")),
+    ],
+)
+def test_the_trail_names_the_path_and_the_provisioning(
+    *, account: str, prefer: bool, rules: tuple[str, ...]
+) -> None:
+    answer = initiate(
+        binding_in(account),
+        COORDINATE,
+        START,
+        prefer_signup=prefer,
+        id=SessionId(uuid(1)),
+        user_id=NEW,
+        next_action=next_action(START),
+    )
+    assert answer.rules == rules
+
+
+def test_a_path_that_provisions_nobody_hands_back_the_very_same_binding() -> None:
+    binding = binding_in("LIMITED")
+    answer = initiate(
+        binding,
+        COORDINATE,
+        START,
+        prefer_signup=True,
+        id=SessionId(uuid(1)),
+        user_id=NEW,
+        next_action=next_action(START),
+    )
+    assert answer.value.binding is binding
+
+
+users = st.integers(0, 99).map(lambda number: UserId(f"u-{number}"))
+
+
+@given(
+    state=st.sampled_from(["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"]),
+    prefer=st.booleans(),
+    calls=st.lists(st.tuples(instants, users, st.integers(0, 99), users), min_size=2, max_size=2),
+)
+def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_preference_alone(
+    *, state: str, prefer: bool, calls: list[tuple[datetime, UserId, int, UserId]]
+) -> None:
+    chosen = set()
+    for now, user, number, bound in calls:
+        answer = initiate(
+            binding_in(state, UserId(f"bound-{bound}")),
+            COORDINATE,
+            now,
+            prefer_signup=prefer,
+            id=SessionId(uuid(number)),
+            user_id=user,
+            next_action=next_action(now),
+        )
+        chosen.add((answer.value.session.path, answer.value.session.handoff, answer.rules))
+    assert len(chosen) == 1
+    path, _, _ = chosen.pop()
+    expected = {"ACTIVE": A, "UNLINKED": B if prefer else C}.get(state, C)
+    assert path == expected
+
+
+def test_a_session_never_takes_up_the_tombstoned_user() -> None:
+    with pytest.raises(ArgumentError, match="user_id"):
+        mint("TOMBSTONED", prefer_signup=False, user=BOUND)
+
+
+@pytest.mark.parametrize(
+    ("now", "ends", "argument"),
+    [
+        (START, START, "next_action.expires_at"),
+        (START, START - TICK, "next_action.expires_at"),
+        (START.replace(tzinfo=None), at(30), "now"),
+        (START, at(30).replace(tzinfo=None), "next_action.expires_at"),
+    ],
+)
+def test_a_session_needs_utc_instants_in_order(
+    now: datetime, ends: datetime, argument: str
+) -> None:
+    with pytest.raises(ArgumentError) as error:
+        initiate(
+            None,
+            COORDINATE,
+            now,
+            prefer_signup=True,
+            id=SessionId(uuid(1)),
+            user_id=NEW,
+            next_action=NextAction("https://connect.example/1", ends),
+        )
+    assert error.value.argument == argument
+
+
+# --- completeHandoff -------------------------------------------------------------------------
+
+# session, user, binding, instant: answer. Path B lands only where the binding allows it.
+PATH_A_OR_C: Final = [
+    (path, user, state, minutes, "HANDOFF_NOT_REQUIRED")
+    for path, user, state, minutes in product(
+        "AC", (BOUND, NEW), ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"), (0, 29, 30, 99)
+    )
+]
+PATH_B: Final = [
+    # waiting
+    ("waiting", NEW, "UNLINKED", 0, "lands"),
+    ("waiting", NEW, "UNLINKED", 29, "lands"),
+    ("waiting", NEW, "LIMITED", 29, "BINDING_CHANGED"),
+    ("waiting", BOUND, "LIMITED", 29, "BINDING_CHANGED"),
+    ("waiting", NEW, "ACTIVE", 29, "BINDING_CONFLICT"),
+    ("waiting", BOUND, "ACTIVE", 29, "lands"),
+    ("waiting", NEW, "TOMBSTONED", 29, "BINDING_CHANGED"),
+    ("waiting", BOUND, "TOMBSTONED", 29, "BINDING_CHANGED"),
+    # at expiresAt it is over, whatever is bound
+    ("waiting", NEW, "UNLINKED", 30, "SESSION_EXPIRED"),
+    ("waiting", BOUND, "ACTIVE", 30, "SESSION_EXPIRED"),
+    ("waiting", NEW, "LIMITED", 99, "SESSION_EXPIRED"),
+    ("waiting", NEW, "TOMBSTONED", 99, "SESSION_EXPIRED"),
+    # landed already, whatever is bound and whatever the hour
+    *[
+        ("landed for bound", user, state, minutes, answer)
+        for user, answer in ((BOUND, "ignore"), (NEW, "BINDING_CONFLICT"))
+        for state in ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED")
+        for minutes in (0, 29, 30, 99)
+    ],
+]
+
+
+def session_that_is(name: str) -> CuraeConnectSession:
+    match name:
+        case "A":
+            return mint("ACTIVE", prefer_signup=False).session
+        case "C":
+            return mint("UNLINKED", prefer_signup=False).session
+        case "waiting":
+            return waiting()
+        case _:
+            landed = complete_handoff(waiting(), None, BOUND, START)
+            assert isinstance(landed, Done)
+            return landed.value.session
+
+
+@pytest.mark.parametrize(("name", "user", "state", "minutes", "expected"), PATH_A_OR_C + PATH_B)
+def test_completing_a_hand_off_answers_what_the_spec_says(
+    name: str, user: UserId, state: str, minutes: int, expected: str
+) -> None:
+    session, binding, now = session_that_is(name), binding_in(state), at(minutes)
+    before = deepcopy((session, binding))
+    answer = complete_handoff(session, binding, user, now)
+    assert (session, binding) == before
+    assert complete_handoff(session, binding, user, now) == answer
+    if expected == "lands":
+        assert isinstance(answer, Done)
+        assert answer.value.session == attrs.evolve(
+            session, handoff=Handoff.LANDED, landed_at=now, user_id=user
+        )
+        assert answer.value.binding == LimitedAccountAppBinding(
+            COORDINATE, user, AccountState.ACTIVE, 1 if binding is None else 3
+        )
+    elif expected == "ignore":
+        assert isinstance(answer, Ignored)
+        assert answer.value.session is session
+        assert answer.value.binding is binding
+    else:
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == expected
+        assert answer.problem.details == {
+            "HANDOFF_NOT_REQUIRED": {"sessionId": session.id, "path": session.path},
+            "SESSION_EXPIRED": {"sessionId": session.id, "expiresAt": at(30)},
+        }.get(expected, {"lifecycleState": state})
+
+
+def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
+    landed = complete_handoff(waiting(), None, NEW, START)
+    assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
+    changed = complete_handoff(waiting(), binding_in("LIMITED"), NEW, START)
+    assert changed.rules == ("completion.waiting", "binding.complete-sign-up.limited")
+    late = complete_handoff(waiting(), None, NEW, at(30))
+    assert late.rules == ("completion.over",)
+
+
+def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> None:
+    first = complete_handoff(waiting(), None, NEW, START)
+    assert isinstance(first, Done)
+    second = mint("UNLINKED", prefer_signup=True, number=2).session
+    answer = complete_handoff(second, first.value.binding, NEW, START)
+    assert isinstance(answer, Done)
+    assert answer.value.session.handoff is Handoff.LANDED
+    assert answer.value.binding is first.value.binding
+
+
+@given(happened=instants, late=st.integers(0, 10**10).map(lambda us: timedelta(microseconds=us)))
+def test_a_hand_off_is_judged_at_the_instant_it_happened(
+    happened: datetime, late: timedelta
+) -> None:
+    answer = complete_handoff(waiting(), None, NEW, happened + late, happened_at=happened)
+    if happened < at(30):
+        assert isinstance(answer, Done)
+        assert answer.value.session.landed_at == happened
+    else:
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == "SESSION_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("now", "happened_at", "argument"),
+    [
+        (START - TICK, None, "happened_at"),
+        (START, START - TICK, "happened_at"),
+        (START, START + TICK, "happened_at"),
+        (START.replace(tzinfo=None), None, "now"),
+        (START, START.replace(tzinfo=None), "happened_at"),
+    ],
+)
+def test_a_hand_off_happens_after_its_session_was_minted_and_before_it_is_recorded(
+    now: datetime, happened_at: datetime | None, argument: str
+) -> None:
+    with pytest.raises(ArgumentError) as error:
+        complete_handoff(waiting(), None, NEW, now, happened_at=happened_at)
+    assert error.value.argument == argument
+
+
+completions = st.lists(st.tuples(st.sampled_from([BOUND, NEW]), st.integers(0, 40)), max_size=6)
+
+
+@given(completions)
+def test_a_hand_off_lands_once(events: list[tuple[UserId, int]]) -> None:
+    stored = Landing(waiting(), None)
+    landings = []
+    for user, minutes in sorted(events, key=lambda event: event[1]):
+        answer = complete_handoff(stored.session, stored.binding, user, at(minutes))
+        if isinstance(answer, Done):
+            stored = answer.value
+            landings.append((user, minutes))
+    first = min((minutes for _, minutes in events), default=99)
+    assert len(landings) == (first < 30)
+    if landings:
+        user, minutes = landings[0]
+        assert (stored.session.user_id, stored.session.landed_at) == (user, at(minutes))
+        assert stored.binding == LimitedAccountAppBinding(COORDINATE, user, AccountState.ACTIVE, 1)

@@ -1,0 +1,260 @@
+"""A table is total or cannot be built; every table of the package says why."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from enum import StrEnum
+from math import prod
+
+import attrs
+import pytest
+
+import curae_lifecycle
+from curae_lifecycle.tables import ANY, Axis, Row, Table, TableError, Wildcard
+
+
+class Light(StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+class Press(StrEnum):
+    SHORT = "short"
+    LONG = "long"
+
+
+class OtherLight(StrEnum):
+    RED = "red"
+
+
+@attrs.frozen
+class Turn:
+    to: Light
+    seconds: int = 5
+    lamps: tuple[str, ...] = ("left", "right")
+    note: str | None = None
+
+    def __str__(self) -> str:
+        return f"turn {self.to}"
+
+
+@attrs.frozen
+class Stay:
+    def __str__(self) -> str:
+        return "stay | as it was"
+
+
+Key = tuple[StrEnum | Wildcard, ...]
+Verdict = Turn | Stay
+LIGHT = Axis.of("light", Light)
+PRESS = Axis.of("press", Press)
+TO_GREEN = Row[Verdict]("light.go", (Light.RED, ANY), Turn(Light.GREEN), "[O] Any press will do.")
+TO_RED = Row[Verdict]("light.stop", (Light.GREEN, Press.LONG), Turn(Light.RED), "[O] A long one.")
+STAY = Row[Verdict]("light.stay", (Light.GREEN, Press.SHORT), Stay(), "[O] Too short.")
+
+
+def build(*rows: Row[Verdict], state: str | None = None) -> Table[tuple[Light, Press], Turn | Stay]:
+    return Table("light", "What a press does.", (LIGHT, PRESS), rows, state=state)
+
+
+def row(rule: str, *key: StrEnum | Wildcard, why: str = "[O] So.") -> Row[Verdict]:
+    return Row(rule, key, Stay(), why)
+
+
+# --- Building ------------------------------------------------------------------------------
+
+
+def test_a_total_table_gives_each_cell_its_one_row() -> None:
+    table = build(TO_GREEN, TO_RED, STAY)
+    assert list(table) == [
+        ((Light.RED, Press.SHORT), TO_GREEN),
+        ((Light.RED, Press.LONG), TO_GREEN),
+        ((Light.GREEN, Press.SHORT), STAY),
+        ((Light.GREEN, Press.LONG), TO_RED),
+    ]
+    assert table[Light.GREEN, Press.LONG] is TO_RED
+    assert len(table) == 4
+    assert repr(table) == "<Table light: 4 cells, 3 rules>"
+    assert TO_RED.rules == ("light.stop",)
+
+
+def test_any_covers_a_whole_axis_and_two_cover_everything() -> None:
+    everything = row("light.off", ANY, ANY)
+    table = build(everything)
+    assert {found.rule for _, found in table} == {"light.off"}
+    assert len(table) == 4
+    assert str(ANY) == "any"
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault", "cells"),
+    [
+        ((), "no rule decides a cell", 4),
+        ((TO_GREEN, TO_RED), "no rule decides a cell", ("green × short",)),
+        ((TO_GREEN, STAY, row("x", ANY, Press.LONG)), "decides a cell again", ("red × long",)),
+        ((TO_GREEN, TO_RED, STAY, row("x", ANY, ANY)), "decides a cell again", 4),
+        ((TO_GREEN, TO_RED, STAY, TO_RED), "a rule name is used twice", ("light.stop",)),
+        ((row("x", Press.LONG, Light.RED),), "a rule covers no cell of the axes", ("x",)),
+        ((row("x", Light.RED),), "a rule covers no cell of the axes", ("x",)),
+        ((row("x", ANY, ANY, ANY),), "a rule covers no cell of the axes", ("x",)),
+        ((row("x", OtherLight.RED, ANY),), "a rule covers no cell of the axes", ("x",)),
+        ((row("x", ANY, ANY, why=""),), "a rule does not say why", ("x",)),
+    ],
+    ids=[
+        "missing all",
+        "missing one",
+        "doubled one",
+        "doubled all",
+        "doubled rule name",
+        "unreachable: axes swapped",
+        "unreachable: too short",
+        "unreachable: too long",
+        "unreachable: same text, another enumeration",
+        "no why",
+    ],
+)
+def test_a_table_that_is_not_total_cannot_be_built(
+    rows: tuple[Row[Verdict], ...], fault: str, cells: int | tuple[str, ...]
+) -> None:
+    with pytest.raises(TableError, match=r"^table 'light': ") as error:
+        build(*rows)
+    assert fault in error.value.fault
+    assert error.value.table == "light"
+    assert cells in (error.value.cells, len(error.value.cells))
+    assert all(cell in str(error.value) for cell in error.value.cells)
+
+
+def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
+    with pytest.raises(TableError, match="its state is none of its axes: colour"):
+        build(TO_GREEN, TO_RED, STAY, state="colour")
+
+
+# --- Rendering -----------------------------------------------------------------------------
+
+MERMAID = """\
+stateDiagram-v2
+    red --> green: short / long
+    green --> red: long
+"""
+
+MARKDOWN = """\
+# light
+
+What a press does.
+
+4 cells, 3 rules.
+
+| light | press | outcome | rule | why |
+| --- | --- | --- | --- | --- |
+| red | any | turn green | `light.go` | [O] Any press will do. |
+| green | long | turn red | `light.stop` | [O] A long one. |
+| green | short | stay \\| as it was | `light.stay` | [O] Too short. |
+"""
+
+
+def test_markdown_has_a_line_per_rule_and_a_diagram_where_a_state_moves() -> None:
+    assert build(TO_GREEN, TO_RED, STAY).to_markdown() == MARKDOWN
+    with_state = build(TO_GREEN, TO_RED, STAY, state="light").to_markdown()
+    assert with_state == MARKDOWN + f"\n```mermaid\n{MERMAID}```\n"
+
+
+def test_mermaid_has_an_arrow_per_move_and_labels_what_moved_it() -> None:
+    assert build(TO_GREEN, TO_RED, STAY, state="light").to_mermaid() == MERMAID
+
+
+def test_a_table_that_moves_no_state_has_no_diagram() -> None:
+    with pytest.raises(ValueError, match="'light' moves no state"):
+        build(TO_GREEN, TO_RED, STAY).to_mermaid()
+
+
+def test_json_has_an_object_per_cell() -> None:
+    turn = {"kind": "Turn", "seconds": 5, "lamps": ["left", "right"], "note": None}
+    go = {"rule": "light.go", "outcome": turn | {"to": "green"}, "why": "[O] Any press will do."}
+    stop = {"rule": "light.stop", "outcome": turn | {"to": "red"}, "why": "[O] A long one."}
+    stay = {"rule": "light.stay", "outcome": {"kind": "Stay"}, "why": "[O] Too short."}
+    table = build(TO_GREEN, TO_RED, STAY, state="light")
+    assert json.loads(table.to_json()) == {
+        "name": "light",
+        "law": "What a press does.",
+        "state": "light",
+        "axes": {"light": ["red", "green"], "press": ["short", "long"]},
+        "cells": [
+            {"key": {"light": "red", "press": "short"}, **go},
+            {"key": {"light": "red", "press": "long"}, **go},
+            {"key": {"light": "green", "press": "short"}, **stay},
+            {"key": {"light": "green", "press": "long"}, **stop},
+        ],
+    }
+    assert table.to_json() == table.to_json()
+
+
+# --- Every table of the package ------------------------------------------------------------
+
+
+AnyTable = Table[tuple[StrEnum, ...], object]
+
+
+def every_table() -> list[AnyTable]:
+    found: dict[int, AnyTable] = {}
+    for module in pkgutil.walk_packages(curae_lifecycle.__path__, "curae_lifecycle."):
+        if not module.name.endswith("__main__"):
+            values: list[object] = list(vars(importlib.import_module(module.name)).values())
+            found |= {id(value): value for value in values if isinstance(value, Table)}
+    return sorted(found.values(), key=lambda table: table.name)
+
+
+TABLES = every_table()
+each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+
+
+def test_the_package_has_its_tables_each_under_its_own_name() -> None:
+    names = [table.name for table in TABLES]
+    assert len(set(names)) == len(names)
+    assert {"standing", "connection", "recovery", "access", "problems"} <= set(names)
+
+
+def test_rule_names_are_unique_in_the_whole_package() -> None:
+    names = [row.rule for table in TABLES for row in table.rows]
+    assert sorted(set(names)) == sorted(names)
+
+
+@each_table
+def test_every_rule_has_a_name_and_one_sentence_of_why_with_its_source(table: AnyTable) -> None:
+    for rule in table.rows:
+        assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", rule.rule), rule.rule
+        assert re.fullmatch(r"\[[SPO]\] [^a-z\s].*[^.\s]\.", rule.why), rule.why
+        assert not re.search(r"[.!?]\s+[A-Z]", rule.why), f"{rule.rule}: more than one sentence"
+    assert table.law.endswith(".")
+
+
+@each_table
+def test_every_table_has_every_cell_of_its_axes(table: AnyTable) -> None:
+    assert len(table) == prod(len(axis.values) for axis in table.axes)
+    assert len({axis.name for axis in table.axes}) == len(table.axes)
+    assert all(len(set(axis.values)) == len(axis.values) for axis in table.axes)
+
+
+@each_table
+def test_every_table_renders(table: AnyTable) -> None:
+    page = table.to_markdown()
+    assert all(f"| `{rule.rule}` | {rule.why} |" in page for rule in table.rows)
+    document = json.loads(table.to_json())
+    assert len(document["cells"]) == len(table)
+    assert {cell["rule"] for cell in document["cells"]} == {rule.rule for rule in table.rows}
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in TABLES if table.state], ids=lambda table: table.name
+)
+def test_every_state_table_has_a_diagram_of_arrows_between_its_states(table: AnyTable) -> None:
+    (state,) = (axis for axis in table.axes if axis.name == table.state)
+    head, *arrows = table.to_mermaid().splitlines()
+    assert head == "stateDiagram-v2"
+    assert arrows
+    for arrow in arrows:
+        before, _, after = arrow.partition(":")[0].strip().partition(" --> ")
+        assert {before, after} <= set(state.values)
+        assert re.fullmatch(r"\w+", before)

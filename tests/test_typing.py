@@ -1,0 +1,68 @@
+"""Programs of users, type-checked: a forgotten outcome is an error at its line, nothing else is.
+
+A line that must fail says how: `# error: [code]`, once for each error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import pytest
+
+import curae_lifecycle
+
+PROGRAMS: Final = sorted((Path(__file__).parent / "programs").glob("*.py"))
+WRONG: Final = {"forgetful.py", "mistakes.py"}
+MARK: Final = re.compile(r"#\s*error:((?:\s*\[[a-z-]+\])+)\s*$")
+CODE: Final = re.compile(r"\[([a-z-]+)\]")
+ERROR: Final = re.compile(r"(?P<file>.+\.py):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]")
+
+
+def marked(program: Path) -> list[tuple[int, str]]:
+    """The errors that a program says it has: line and code."""
+    found = [(n, MARK.search(text)) for n, text in enumerate(program.read_text().splitlines(), 1)]
+    return sorted((n, code) for n, mark in found if mark for code in CODE.findall(mark[1]))
+
+
+@cache
+def told() -> dict[str, list[tuple[int, str]]]:
+    """The errors that mypy tells of each program, all checked in one run as a user would."""
+    # As if installed: found on Python's own path, with its types trusted for `py.typed` alone.
+    home = str(Path(curae_lifecycle.__file__).parents[1])
+    with TemporaryDirectory() as empty:
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-pretty"),
+                *("--hide-error-context", "--no-error-summary", f"--cache-dir={empty}"),
+                *map(str, PROGRAMS),
+            ],
+            capture_output=True,
+            check=False,
+            cwd=empty,
+            env={**os.environ, "PYTHONPATH": home},
+            text=True,
+        )
+    assert run.stderr == ""
+    errors: dict[str, list[tuple[int, str]]] = {program.name: [] for program in PROGRAMS}
+    for line in run.stdout.splitlines():
+        if ": note: " not in line:
+            error = ERROR.fullmatch(line)
+            assert error, line
+            errors[Path(error["file"]).name].append((int(error["line"]), error["code"]))
+    return {name: sorted(found) for name, found in errors.items()}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_a_program_has_the_errors_that_it_marks_and_no_others(program: Path) -> None:
+    assert told()[program.name] == marked(program)
+
+
+def test_the_programs_that_mark_an_error_are_the_wrong_ones() -> None:
+    assert {program.name for program in PROGRAMS if marked(program)} == WRONG
