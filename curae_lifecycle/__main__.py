@@ -134,11 +134,13 @@ def _tables(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
 
 def _place(rule: str) -> str:
     """The line of code in which a rule stands."""
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if f'"{rule}"' in line:
-                return f"{path.parent.name}/{path.name}:{number}"
-    return "its source is not at hand"
+    places = (
+        f"{path.parent.name}/{path.name}:{number}"
+        for path in sorted(Path(__file__).parent.glob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if f'"{rule}"' in line
+    )
+    return next(places, "its source is not at hand")
 
 
 def _write(directory: Path, *, check: bool) -> int:

@@ -237,6 +237,16 @@ def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
     return AccountState.UNLINKED if binding is None else binding.state
 
 
+def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coordinate) -> None:
+    """Raise where a binding is of another coordinate than the one that is asked about.
+
+    Raises:
+        ArgumentError: It is.
+    """
+    if binding is not None and binding.coordinate != coordinate:
+        raise ArgumentError("binding", "the binding of the coordinate")
+
+
 def provision(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
 ) -> BindingTransition:
@@ -308,15 +318,20 @@ def start_graduation(
     return Done(state, row.rules)
 
 
+_SAME: Final = User.SAME
+_OTHER: Final = User.OTHER
+
+
 def _bind(
     event: BindingEvent,
     binding: LimitedAccountAppBinding | None,
     coordinate: Coordinate,
     user_id: UserId,
 ) -> BindingTransition:
+    check_coordinate(binding, coordinate)
     state = account_state(binding)
     same = binding is not None and binding.user_id == user_id
-    row = BINDING[event, state, User.SAME if same else User.OTHER]
+    row = BINDING.cells[event, state, _SAME if same else _OTHER]
     outcome = row.outcome
     if isinstance(outcome, Become):
         generation = 0 if binding is None else binding.generation

@@ -671,7 +671,16 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 
 def standing(connection: Connection, now: datetime) -> Standing:
-    """What the connection is at `now`, a UTC instant [O; statuses S]."""
+    """What the connection is at `now` [O; statuses S].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    check_instant("now", now)
+    return _standing(connection, now)
+
+
+def _standing(connection: Connection, now: datetime) -> Standing:
     # Hot: every rule asks this first, so it looks nothing up that it can have at hand.
     status = connection.status
     deadline = connection.handoff_deadline if status is _PENDING else connection.expires_at
@@ -696,7 +705,7 @@ def successor_kind(successor: Connection | None, now: datetime) -> Successor:
     """What the successor is at `now`, as the chain's rules ask for it."""
     if successor is None:
         return _NO_SUCCESSOR
-    return Successor.PENDING if standing(successor, now) is Standing.PENDING else Successor.OTHER
+    return Successor.PENDING if _standing(successor, now) is Standing.PENDING else Successor.OTHER
 
 
 def create(
@@ -712,7 +721,7 @@ def create(
     Earlier connections of the coordinate are not looked at: the platform names no such rule.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, or the next action ends before it begins.
+        ArgumentError: `now` is no UTC instant, or the next action ended before it.
     """
     check_next_action(next_action, now)
     identity = ConnectionIdentity(id, coordinate, data_packages, now, None, id)
@@ -720,15 +729,15 @@ def create(
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:
-    """Raise unless the next action is still good at `now`.
+    """Raise where the next action ended before `now`; one that ends at `now` is over at once.
 
     Raises:
-        ArgumentError: An instant that is not UTC, or an end that is not after `now`.
+        ArgumentError: An instant that is not UTC, or an end before `now`.
     """
     check_instant("now", now)
     check_instant("next_action.expires_at", next_action.expires_at)
-    if next_action.expires_at <= now:
-        raise ArgumentError("next_action.expires_at", "after now")
+    if next_action.expires_at < now:
+        raise ArgumentError("next_action.expires_at", "no earlier than now")
 
 
 def authorize(
@@ -762,7 +771,7 @@ def authorize(
     chain = _AUTHORIZATION[successor_kind(successor, now),]
     if isinstance(chain.outcome, Refuse):
         return Refused(_problem(chain.outcome, connection, now, successor), chain.rules)
-    row = _EVENTS[_AUTHORIZE, standing(connection, happened)]
+    row = _EVENTS[_AUTHORIZE, _standing(connection, happened)]
     outcome = row.outcome
     if isinstance(outcome, Become):
         return Done(
@@ -814,7 +823,7 @@ def require_action(
     identity = connection.identity
     if happened < identity.created_at:
         raise _not_born()
-    row = _EVENTS[_REQUIRE_ACTION, standing(connection, happened)]
+    row = _EVENTS[_REQUIRE_ACTION, _standing(connection, happened)]
     outcome = row.outcome
     if isinstance(outcome, Become):
         return Done(
@@ -850,7 +859,7 @@ def expire(
     identity = connection.identity
     if happened < identity.created_at:
         raise _not_born()
-    row = _EVENTS[_EXPIRE, standing(connection, happened)]
+    row = _EVENTS[_EXPIRE, _standing(connection, happened)]
     rules = row.rules
     outcome: EventVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -949,7 +958,7 @@ def reconnect(
         ArgumentError: An instant out of order or not UTC.
     """
     check_next_action(next_action, now)
-    at = standing(connection, now)
+    at = _standing(connection, now)
     event = EVENTS[Event.RECONNECT, at]
     if isinstance(event.outcome, Refuse):
         return Refused(_problem(event.outcome, connection, now, successor), event.rules)
@@ -975,7 +984,7 @@ def reconnect(
 def _revoke(
     connection: Connection, now: datetime, actor: Actor, happened: datetime
 ) -> Done[Connection] | Ignored[Connection]:
-    row = _EVENTS[_REVOKE, standing(connection, now)]
+    row = _EVENTS[_REVOKE, _standing(connection, now)]
     outcome = row.outcome
     if isinstance(outcome, Become):
         return Done(
@@ -1027,7 +1036,7 @@ def _problem(
     facts: dict[ProblemCode, str | datetime | None] = {
         ProblemCode.CONNECTION_SUPERSEDED: successor.id if successor else None,
         ProblemCode.CONNECTION_NOT_RECONNECTABLE: refuse.reason,
-        ProblemCode.CONNECTION_NOT_PENDING: standing(connection, at),
+        ProblemCode.CONNECTION_NOT_PENDING: _standing(connection, at),
         ProblemCode.HANDOFF_LAPSED: connection.handoff_deadline,
     }
     return Problem(refuse.code, (connection.id, facts[refuse.code]))

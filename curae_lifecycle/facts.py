@@ -266,7 +266,8 @@ def _binding_fact(
     match fact:
         case Graduated(_, user_id):
             kind = EventKind.BINDING_GRADUATED
-            bound = binding.user_id if binding is not None else UserId("")
+            # Where nobody is bound the table refuses, whoever is named.
+            bound = UserId("") if binding is None else binding.user_id
             answer = graduate(binding, coordinate, bound if user_id is None else user_id)
         case Tombstoned():
             kind = EventKind.BINDING_TOMBSTONED

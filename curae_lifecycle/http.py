@@ -27,7 +27,6 @@ from curae_lifecycle.idempotency import (
     Response,
     ResponseReference,
     completed,
-    kept_headers,
     parse_key,
 )
 from curae_lifecycle.operations import (
@@ -137,7 +136,7 @@ class Answer:
 
 def header(request: Request, name: str) -> list[str]:
     """Every value of a header, in order; `name` in lower case."""
-    return [value for key, value in request.headers if key.lower() == name]
+    return [value for key, value in request.headers if key.isascii() and key.lower() == name]
 
 
 def bearer(request: Request) -> ApiKey | None:
@@ -231,8 +230,7 @@ def respond(
     changes = decision.changes
     attempt = decision.attempt
     if attempt is not None:
-        kept = Response(response.status, kept_headers(response.headers), response.body)
-        write = RecordWrite(attempt.key, decision.record, completed(attempt, kept))
+        write = RecordWrite(attempt.key, decision.record, completed(attempt, response))
         changes = Changes((*changes.writes, write), changes.effects, changes.events)
     return Answer(response, changes, decision.rules, replayed=False)
 
@@ -245,7 +243,7 @@ def etag(state: AccountState) -> str:
 _BEARER: Final = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 _QUOTED_KEY: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")
-_ENTITY_TAG: Final = re.compile(r'[ \t]*(?:(?:W/)?("[!#-~\x80-\xff]*"))?[ \t]*(?:,|$)')
+_ENTITY_TAG: Final = re.compile(r'[ \t]*+(?:(?:W/)?("[!#-~\x80-\xff]*"))?[ \t]*(?:,|\Z)')
 
 _EXACT: Final = {
     (rule.outcome.method, rule.outcome.path): OperationName(key[0])

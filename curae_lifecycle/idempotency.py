@@ -24,7 +24,7 @@ from typing import Final, NewType
 import attrs
 
 from curae_lifecycle.outcomes import Become, Done, Ignored, Keep, Refuse, Refused
-from curae_lifecycle.problems import CATALOGUE, Problem, ProblemCode
+from curae_lifecycle.problems import Problem, ProblemCode
 from curae_lifecycle.tables import ANY, Axis, Row, Table
 from curae_lifecycle.values import (
     HOUR,
@@ -498,8 +498,6 @@ class RecordKey:
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
 
-    The values hold no control characters (`is_safe_text`), so one can stand between them.
-
     Attributes:
         operation: The operation's name.
         values: A digest of its path ids and validated body values.
@@ -511,7 +509,16 @@ class Fingerprint:
     @classmethod
     def of(cls, operation: str, *values: str) -> Fingerprint:
         """The fingerprint of an operation and its values, in a fixed order."""
-        return cls(operation, hashlib.sha256("\n".join(values).encode()).hexdigest())
+        text = "\n".join(values)
+        if text.count("\n") == len(values) - 1:
+            return cls(operation, _digest(text))
+        # A value holds a line feed itself, so lengths must tell the values apart.
+        told_apart = "".join([f"{len(value)}:{value}" for value in values])
+        return cls(operation, f"lengths:{_digest(told_apart)}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @attrs.frozen
@@ -673,13 +680,13 @@ def begin(
     """
     check_instant("now", now)
     if record is None:
-        return Attempt(key, fingerprint, 1, now, now, BEGIN[_FIRST_USE].rules)
+        return Attempt(key, fingerprint, 1, now, now, BEGIN.cells[_FIRST_USE].rules)
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
     now = max(now, record.seen_at)
     at = record_standing(record, now)
     same = record.fingerprint == fingerprint
-    row = BEGIN[at, Match.SAME if same else Match.OTHER]
+    row = BEGIN.cells[at, Match.SAME if same else Match.OTHER]
     match row.outcome:
         case Execute():
             first = now if at is RecordStanding.ABSENT else record.first_used_at
@@ -729,7 +736,7 @@ def completed(attempt: Attempt, response: Kept) -> Record:
     Raises:
         ArgumentError: A response that must not be kept (see `is_kept`).
     """
-    _check_kept(response)
+    response = _keepable(response)
     return Record(
         attempt.key,
         attempt.fingerprint,
@@ -762,8 +769,7 @@ def complete(
     Raises:
         ArgumentError: `now` is no UTC instant, or a response that must not be kept.
     """
-    _check_kept(response)
-    return _act(Act.COMPLETE, record, attempt, now, None, response)
+    return _act(Act.COMPLETE, record, attempt, now, None, _keepable(response))
 
 
 def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
@@ -790,8 +796,7 @@ def resolve(
     """
     if response is None:
         return _upkeep(ServerAct.RESOLVE_NOTHING, record, now, None)
-    _check_kept(response)
-    return _upkeep(ServerAct.RESOLVE_ANSWERED, record, now, response)
+    return _upkeep(ServerAct.RESOLVE_ANSWERED, record, now, _keepable(response))
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
@@ -811,18 +816,13 @@ def is_kept(status: int) -> bool:
     return 200 <= status < 300 or status in {404, 409}  # noqa: PLR2004 - HTTP's own numbers
 
 
-def is_kept_problem(code: ProblemCode) -> bool:
-    """Whether a refusal with this code is kept: 404, and 409 that no retry can change [O]."""
-    problem = CATALOGUE[code,].outcome
-    return is_kept(problem.status) and not problem.retryable
-
-
 _NEVER_KEPT: Final = frozenset(
     {
         "date",
         "set-cookie",
         "connection",
         "keep-alive",
+        "proxy-connection",
         "proxy-authenticate",
         "proxy-authorization",
         "te",
@@ -835,7 +835,17 @@ _NEVER_KEPT: Final = frozenset(
 
 def kept_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
-    return tuple(pair for pair in headers if pair[0].lower() not in _NEVER_KEPT)
+    dropped = {
+        name.strip().lower()
+        for header, value in headers
+        if header.lower() == "connection"
+        for name in value.split(",")
+    }
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() not in _NEVER_KEPT and name.lower() not in dropped
+    )
 
 
 def _act(
@@ -899,9 +909,15 @@ def _lease_until(now: datetime, lease: int) -> datetime:
     return later(now, lease)
 
 
-def _check_kept(response: Kept) -> None:
+def _keepable(response: Kept) -> Kept:
     if not is_kept(response.status):
         raise ArgumentError("response", "a 2xx, 404 or 409; release the attempt instead")
+    if isinstance(response, ResponseReference):
+        return response
+    headers = kept_headers(response.headers)
+    if headers == response.headers:
+        return response
+    return Response(response.status, headers, response.body)
 
 
 def _problem(code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime) -> Problem:

@@ -53,7 +53,7 @@ from curae_lifecycle.outcomes import Done
 from curae_lifecycle.problems import Problem, ProblemCode
 from curae_lifecycle.ratelimit import Bucket, RateState
 from curae_lifecycle.session import CuraeConnectSession
-from curae_lifecycle.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.values import ArgumentError, ConnectionId, Coordinate, SessionId
 
 DEFAULT_CAPACITY: Final = 1_000_000
 
@@ -120,6 +120,10 @@ class World:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
             for key in [key for key in self._rates if isinstance(key, BucketKey)]:
                 del self._rates[key]
+            self._deadlines = [
+                entry for entry in self._deadlines if not isinstance(entry[2], BucketKey)
+            ]
+            heapq.heapify(self._deadlines)
 
     def caller(self, api_key: ApiKey | None) -> Caller | None:
         """Whom an API key stands for; `None` for no key or an unknown one."""
@@ -149,7 +153,7 @@ class World:
             The answer, its changes stored. A full world answers `INTERNAL` and stores nothing.
 
         Raises:
-            ArgumentError: `now` is no UTC instant, or `fresh` is missing or stale.
+            ArgumentError: `now` is no UTC instant, or `fresh` is missing, stale or in use.
         """
         settings = self._settings
         call = read(request, self.caller(bearer(request)), now, settings)
@@ -161,6 +165,7 @@ class World:
             try:
                 if self.store(answer.changes.writes):
                     return answer
+                self._check_fresh(answer.changes.writes)
             except WorldFullError:
                 problem = Problem(ProblemCode.INTERNAL)
                 status = problem.type.status
@@ -225,8 +230,7 @@ class World:
         with self._lock:
             if not all(map(self._is_current, writes)):
                 return False
-            for write in writes:
-                self._check_room(write)
+            self._check_room(writes)
             for write in writes:
                 self._set(write)
             return True
@@ -238,9 +242,8 @@ class World:
             while self._deadlines and self._deadlines[0][0] <= now:
                 _, _, key = heapq.heappop(self._deadlines)
                 deadline = self._deadline(key)
-                if deadline is None:
-                    continue
                 if deadline > now:
+                    # It moved on since it was noted down.
                     self._remember(deadline, key)
                     continue
                 if isinstance(key, RecordKey):
@@ -263,6 +266,17 @@ class World:
                 following.append(connection)
         return tuple(following)
 
+    def _check_fresh(self, writes: tuple[Write, ...]) -> None:
+        # Deciding again cannot help where an id that should be fresh belongs to another value.
+        for write in writes:
+            match write:
+                case ConnectionWrite(None, after) if after.id in self._connections:
+                    raise ArgumentError("fresh.connection_id", "an id that is not in use")
+                case SessionWrite(None, after) if after.id in self._sessions:
+                    raise ArgumentError("fresh.session_id", "an id that is not in use")
+                case _:
+                    pass
+
     def _is_current(self, write: Write) -> bool:
         match write:
             case ConnectionWrite(None, after):
@@ -280,21 +294,17 @@ class World:
             case RateWrite(key, _, before):
                 return self._rate(key) == before
 
-    def _check_room(self, write: Write) -> None:
-        held: int
-        match write:
-            case ConnectionWrite():
-                held = len(self._connections)
-            case SessionWrite():
-                held = len(self._sessions)
-            case BindingWrite():
-                held = len(self._bindings)
-            case RecordWrite():
-                held = len(self._records)
-            case RateWrite():
-                held = len(self._rates)
-        if write.before is None and held >= self._capacity:
-            raise WorldFullError(type(write).__name__.removesuffix("Write"), self._capacity)
+    def _check_room(self, writes: tuple[Write, ...]) -> None:
+        for kind, held in (
+            (ConnectionWrite, self._connections),
+            (SessionWrite, self._sessions),
+            (BindingWrite, self._bindings),
+            (RecordWrite, self._records),
+            (RateWrite, self._rates),
+        ):
+            new = sum(isinstance(write, kind) and write.before is None for write in writes)
+            if new and len(held) + new > self._capacity:
+                raise WorldFullError(kind.__name__.removesuffix("Write"), self._capacity)
 
     def _set(self, write: Write) -> None:
         match write:
@@ -316,12 +326,10 @@ class World:
                 if before is None:
                     self._remember(expires_at, key)
 
-    def _deadline(self, key: RecordKey | RateKey) -> datetime | None:
+    def _deadline(self, key: RecordKey | RateKey) -> datetime:
         if isinstance(key, RecordKey):
-            record = self._records.get(key)
-            return None if record is None else record_expires_at(record)
-        row = self._rates.get(key)
-        return None if row is None else row.expires_at
+            return record_expires_at(self._records[key])
+        return self._rates[key].expires_at
 
     def _remember(self, deadline: datetime, key: RecordKey | RateKey) -> None:
         heapq.heappush(self._deadlines, (deadline, next(self._order), key))

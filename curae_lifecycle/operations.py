@@ -21,6 +21,7 @@ from curae_lifecycle.binding import (
     AccountState,
     LimitedAccountAppBinding,
     account_state,
+    check_coordinate,
     start_graduation,
 )
 from curae_lifecycle.changes import (
@@ -60,7 +61,6 @@ from curae_lifecycle.idempotency import (
     RecordKey,
     Replay,
     begin,
-    is_kept_problem,
 )
 from curae_lifecycle.outcomes import Done, Refuse, Refused
 from curae_lifecycle.problems import DEFAULT_TYPE_BASE, Problem, ProblemCode
@@ -740,7 +740,7 @@ def decide(
             not the one that was asked for.
     """
     check_instant("now", now)
-    rule = OPERATIONS[_NAMES[type(call.operation)],]
+    rule = OPERATIONS.cells[_NAMES[type(call.operation)],]
     charges = _charge_buckets(call, snapshot, now, settings)
     if isinstance(charges, Limited):
         return _limited(charges, Gate.BUCKETS, now)
@@ -756,8 +756,10 @@ def decide(
             status = begun.problem.type.status
             return Decision(Refusal(begun.problem), status, now, Changes(charges), begun.rules)
         attempt = begun
-        rules += begun.rules
+        rules = begun.rules + rules
     coordinate = _coordinate(call)
+    if coordinate is not None:
+        check_coordinate(snapshot.binding, coordinate)
     limit = rule.outcome.limit
     if limit is not None and coordinate is not None:
         charge = _charge_limit(limit, coordinate, snapshot.limit, now)
@@ -769,8 +771,6 @@ def decide(
     status = rule.outcome.status
     if isinstance(reply, Refusal):
         status = reply.problem.type.status
-        if not is_kept_problem(reply.problem.code):
-            attempt = None
     elif isinstance(reply, AccountStateShown) and reply.known:
         status = _NOT_MODIFIED
     changes = ruling.changes
@@ -820,6 +820,9 @@ def _rule(
                 return _refusal(Refused(Problem(ProblemCode.NOT_FOUND), _OWNERSHIP.rules))
             if connection.id != operation.connection_id:
                 raise ArgumentError("snapshot.connection", "the connection that was asked for")
+            next_one = snapshot.following[0] if snapshot.following else None
+            if next_one is not None and next_one.identity.predecessor_id != connection.id:
+                raise ArgumentError("snapshot.following", "the later connections of the chain")
             return _on_connection(operation, connection, snapshot, now, fresh)
         case _ as never:
             assert_never(never)
@@ -963,6 +966,8 @@ def _charge_buckets(
     buckets = settings.buckets
     if not buckets:
         return ()
+    if len(snapshot.buckets) != len(buckets):
+        raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     charges = tuple(
         [
             Charge(bucket, FULL_BUCKET if state is None else state)

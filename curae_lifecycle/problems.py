@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.tables import Axis, Row, Table
+from curae_lifecycle.values import print_time
 
 Fact = str | int | datetime | None
 """What a problem may carry beside its code."""
@@ -388,7 +389,12 @@ class Problem:
     @property
     def detail(self) -> str:
         """A sentence for people, written only when asked for; it may change [P]."""
-        return self.type.sentence.format_map(self.details)
+        return self.type.sentence.format_map(
+            {
+                name: print_time(fact) if isinstance(fact, datetime) else fact
+                for name, fact in self.details.items()
+            }
+        )
 
 
 def type_uri(code: ProblemCode, base: str = DEFAULT_TYPE_BASE) -> str:

@@ -242,7 +242,7 @@ def available(policy: Policy, state: RateState, now: datetime) -> int:
     arrival = state.arrival if isinstance(state, BucketState) else None
     per_unit = policy.seconds * SECOND
     owed = 0 if arrival is None else max(0, arrival - microseconds(now) * policy.refill)
-    return (policy.capacity * per_unit - owed) // per_unit
+    return max(0, policy.capacity * per_unit - owed) // per_unit
 
 
 def policy_header(policy: Policy) -> str:

@@ -15,6 +15,7 @@ from curae_lifecycle.idempotency import Response
 from curae_lifecycle.values import ArgumentError, parse_uuid
 from curae_lifecycle.wire import Json, MalformedError, parse_json, parse_time
 
+_FIXED: Final = frozenset({"status", "retryable"})
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
 
 
@@ -68,7 +69,7 @@ class Recorded:
     def url(self) -> str | None:
         """The next action's URL, where one can be read."""
         url = self._inner("nextAction", "url")
-        return url if isinstance(url, str) and is_text(url) else None
+        return url if isinstance(url, str) and url and is_text(url) else None
 
     def next_action_end(self) -> datetime | None:
         """When the next action ends, where that can be read."""
@@ -102,23 +103,28 @@ class Comparison:
     def divergences(
         self, recorded: Recorded, response: Response, rule: str
     ) -> tuple[Divergence, ...]:
-        """Every divergence of one response: its status, then its code or its body.
+        """Every divergence of one response: its status, then its problem or its body.
 
-        A problem is compared by its code alone: the code is the contract, its text may change.
+        Of a problem only what the catalogue fixes is compared; its text may change [P], and
+        its details are each server's own.
         """
         found: list[Divergence] = []
         members = recorded.members
         decided = parse_json(response.body) if response.body else None
         if "status" in members and members["status"] != response.status:
             found.append(Divergence("status", members["status"], response.status, rule))
-        code = decided.get("code") if isinstance(decided, dict) else None
-        recorded_code = members.get("code")
-        if recorded_code is None and isinstance(recorded.body, dict):
-            recorded_code = recorded.body.get("code")
-        if code != recorded_code and ("body" in members or "code" in members):
-            found.append(Divergence("code", recorded_code, code, rule))
-        if "body" in members and code is None and recorded_code is None:
+        ours, theirs = _problem(decided), _problem(recorded.body)
+        if "code" in members:
+            theirs = theirs | {"code": members["code"]}
+        elif "body" not in members:
+            return tuple(found)
+        if not ours and not theirs:
             self._compare("body", recorded.body, decided, rule, found)
+        elif ours.get("code") != theirs.get("code"):
+            found.append(Divergence("code", theirs.get("code"), ours.get("code"), rule))
+        else:
+            for name in sorted(theirs.keys() & _FIXED):
+                self._compare(f"body.{name}", theirs[name], ours[name], rule, found)
         return tuple(found)
 
     def _compare(
@@ -144,9 +150,14 @@ class Comparison:
         return recorded == decided
 
     def _matched(self, recorded: str, decided: str) -> bool:
-        to = self._decided.setdefault(recorded, decided)
-        back = self._recorded.setdefault(decided, recorded)
-        return to == decided and back == recorded
+        if recorded not in self._decided and decided not in self._recorded:
+            self._decided[recorded] = decided
+            self._recorded[decided] = recorded
+        return self._decided.get(recorded) == decided
+
+
+def _problem(body: Json) -> dict[str, Json]:
+    return body if isinstance(body, dict) and "code" in body else {}
 
 
 def _same_instant(recorded: str, decided: str) -> bool:

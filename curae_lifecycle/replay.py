@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hashlib import sha256
 from itertools import count
-from typing import Final
+from typing import Final, assert_never
 
 import attrs
 
@@ -59,6 +59,7 @@ from curae_lifecycle.values import (
     parse_reason,
     parse_user_id,
     parse_uuid,
+    print_time,
 )
 from curae_lifecycle.wire import (
     Json,
@@ -66,7 +67,6 @@ from curae_lifecycle.wire import (
     RepeatedObject,
     parse_json,
     parse_time,
-    print_time,
 )
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
@@ -144,6 +144,7 @@ class _Log:
         self._comparison = Comparison() if check else None
         self._clock: datetime | None = None
         self._named: dict[str, _Named] = {}
+        self._odd_names = False
         self._numbers = count(1)
 
     def line(self, number: int, raw: bytes) -> ReplayedLine:
@@ -154,8 +155,11 @@ class _Log:
 
     def _line(self, number: int, raw: bytes) -> ReplayedLine:
         document = parse_json(raw)
-        if self._named and _MAY_NAME.search(raw):
-            document = self._with_names(document, top=True)
+        if self._named and (self._odd_names or _MAY_NAME.search(raw)):
+            name = document.get("as") if isinstance(document, dict) else None
+            document = self._with_names(document)
+            if isinstance(document, dict) and name is not None:
+                document["as"] = name
         line = _object("the line", document, {"at"}, {*KINDS, "as", "response"})
         kinds = [kind for kind in KINDS if kind in line]
         if len(kinds) != 1:
@@ -195,6 +199,7 @@ class _Log:
         response = answer.response
         if name is not None:
             self._named[name] = _Named(response)
+            self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
         divergences: tuple[Divergence, ...] = ()
         if self._comparison is not None and recorded is not None:
             divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
@@ -248,19 +253,20 @@ class _Log:
                 return {"line": number, "granted": True, "reason": None, "validUntil": until}
             case Denied(reason):
                 return {"line": number, "granted": False, "reason": reason, "validUntil": None}
+            case _ as never:
+                assert_never(never)
 
-    def _with_names(self, value: Json, *, top: bool = False) -> Json:
+    def _with_names(self, value: Json) -> Json:
+        # map, not comprehensions, keeps a level of nesting to one level of recursion.
         if isinstance(value, str):
             return _NAME.sub(self._named_value, value)
         if isinstance(value, list):
-            return [self._with_names(each) for each in value]
+            return list(map(self._with_names, value))
         if isinstance(value, RepeatedObject):
-            return RepeatedObject([(name, self._with_names(each)) for name, each in value.pairs])
+            names, values = zip(*value.pairs, strict=True)
+            return RepeatedObject(list(zip(names, map(self._with_names, values), strict=True)))
         if isinstance(value, dict):
-            return {
-                name: each if top and name == "as" else self._with_names(each)
-                for name, each in value.items()
-            }
+            return dict(zip(value, map(self._with_names, value.values()), strict=True))
         return value
 
     def _named_value(self, found: re.Match[str]) -> str:
@@ -275,9 +281,10 @@ class _Log:
 
 
 _UNBOUNDED: Final = 2**62
-_NAME: Final = re.compile(r"\{([^{}.]+)((?:\.[^{}.]+)*)\}")
+_NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
+_PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
 _MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
-"""Whether a line's strings may hold braces: cheap, and never wrong the dangerous way."""
+"""Whether a line's strings may name an answer: cheap, and sure for all but odd names."""
 
 
 def _object(
@@ -507,4 +514,6 @@ def _fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
         case Refused(problem):
             outcome = "refused"
             code = problem.code
+        case _ as never:
+            assert_never(never)
     return {"line": number, "outcome": outcome, "code": code, "rules": list(answer.rules)}

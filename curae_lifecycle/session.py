@@ -17,6 +17,7 @@ from curae_lifecycle.binding import (
     AccountState,
     LimitedAccountAppBinding,
     account_state,
+    check_coordinate,
     complete_sign_up,
     provision,
 )
@@ -255,11 +256,11 @@ def initiate(
         ArgumentError: An instant out of order or not UTC, or `user_id` was tombstoned.
     """
     check_next_action(next_action, now)
-    preference = Preference.SIGN_UP if prefer_signup else Preference.NONE
-    row = PATHS[account_state(binding), preference]
+    check_coordinate(binding, coordinate)
+    row = PATHS.cells[account_state(binding), _SIGN_UP if prefer_signup else _NO_PREFERENCE]
     enter = row.outcome
     rules = row.rules
-    if enter.user is SessionUser.PROVISIONED:
+    if enter.user is _PROVISIONED:
         provisioned = provision(binding, coordinate, user_id)
         assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
         binding = provisioned.value
@@ -271,10 +272,16 @@ def initiate(
         enter.handoff,
         now,
         next_action.expires_at,
-        now if enter.handoff is Handoff.LANDED else None,
+        now if enter.handoff is _LANDED else None,
         None if binding is None else binding.user_id,
     )
     return Done(Initiated(session, binding), rules)
+
+
+_SIGN_UP: Final = Preference.SIGN_UP
+_NO_PREFERENCE: Final = Preference.NONE
+_PROVISIONED: Final = SessionUser.PROVISIONED
+_LANDED: Final = Handoff.LANDED
 
 
 def complete_handoff(

@@ -30,8 +30,9 @@ from curae_lifecycle.values import (
     NextAction,
     SessionId,
     UserId,
+    print_time,
 )
-from curae_lifecycle.wire import Json, parse_json, print_json, print_time
+from curae_lifecycle.wire import Json, parse_json, print_json
 
 _KEY: Final = "cae_test_tour"
 _START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -110,8 +111,8 @@ class _Guide:
         self._body = body = parse_json(response.body)
         status = f"{response.status} (replayed)" if answer.replayed else str(response.status)
         told = [f"{name}: {value}" for name, value in response.headers if name in _TOLD]
-        if isinstance(body, dict):
-            told += [print_json({name: value}).decode()[1:-1] for name, value in body.items()]
+        members = body.items() if isinstance(body, dict) else ()
+        told += [print_json({name: value}).decode()[1:-1] for name, value in members]
         return Step(title, self.now, asked, (status, *told), answer.rules)
 
     def _uuid(self) -> str:

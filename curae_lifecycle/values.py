@@ -35,13 +35,14 @@ LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK: Final = timedelta(microseconds=1)
 
-TEXT_MAX: Final = 256
-"""The longest an id or a reason may be, in code points."""
+APP_USER_ID_MAX: Final = 256
+"""The longest that an app's id of its user may be, in code points."""
 
 DATA_PACKAGES_MAX: Final = 64
 DATA_PACKAGE_MAX: Final = 64
 
 _UNSAFE_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -105,7 +106,7 @@ class NextAction:
     expires_at: datetime
 
 
-def check_instant(argument: str, value: datetime) -> None:
+def check_instant(argument: str, value: object) -> None:
     """Raise unless `value` is a datetime whose tzinfo is `datetime.UTC` itself.
 
     One tzinfo everywhere makes comparisons of instants cheap and their text one text.
@@ -113,7 +114,7 @@ def check_instant(argument: str, value: datetime) -> None:
     Raises:
         ArgumentError: A naive datetime, another time zone, or no datetime at all.
     """
-    if getattr(value, "tzinfo", None) is not UTC:
+    if not isinstance(value, datetime) or value.tzinfo is not UTC:
         raise ArgumentError(
             argument, "an aware datetime in datetime.UTC (convert with .astimezone(UTC))"
         )
@@ -132,6 +133,12 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
     if happened_at > now:
         raise ArgumentError("happened_at", "no later than now")
     return happened_at
+
+
+def print_time(instant: datetime) -> str:
+    """An instant in RFC 3339, in its shortest form, ending in `Z`."""
+    text = instant.isoformat()[:-6]
+    return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z"
 
 
 def microseconds(instant: datetime) -> int:
@@ -182,47 +189,46 @@ def parse_app_user_id(value: object) -> AppUserId:
         ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
             a surrogate.
     """
-    return AppUserId(_parse_text("appUserId", value))
+    if is_safe_text(value, APP_USER_ID_MAX):
+        return AppUserId(value)
+    raise ArgumentError(
+        "appUserId",
+        f"1 to {APP_USER_ID_MAX} code points with no white space at either end, no control "
+        "characters and no surrogates",
+    )
 
 
 def parse_reason(value: object) -> str:
-    """Why a patient must act: a token or short text of the server's, shown on the wire.
+    """Why a patient must act: a token or text of the server's, shown on the wire.
 
     Raises:
-        ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
-            a surrogate.
+        ArgumentError: Empty, or a surrogate in it.
     """
-    return _parse_text("reason", value)
+    return _parse_opaque("reason", value)
 
 
 def parse_user_id(value: object) -> UserId:
     """The platform's own id of a user: opaque, never on the wire.
 
     Raises:
-        ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
-            a surrogate.
+        ArgumentError: Empty, or a surrogate in it.
     """
-    return UserId(_parse_text("userId", value))
+    return UserId(_parse_opaque("userId", value))
 
 
 def parse_app_id(value: object) -> AppId:
     """The id of an SDK app: opaque.
 
     Raises:
-        ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
-            a surrogate.
+        ArgumentError: Empty, or a surrogate in it.
     """
-    return AppId(_parse_text("appId", value))
+    return AppId(_parse_opaque("appId", value))
 
 
-def _parse_text(argument: str, value: object) -> str:
-    if is_safe_text(value, TEXT_MAX):
+def _parse_opaque(argument: str, value: object) -> str:
+    if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
-    raise ArgumentError(
-        argument,
-        f"1 to {TEXT_MAX} code points with no white space at either end, no control "
-        "characters and no surrogates",
-    )
+    raise ArgumentError(argument, "text that is not empty and holds no surrogates")
 
 
 def parse_uuid(argument: str, value: object) -> str:

@@ -14,30 +14,32 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Final, NoReturn, TypeVar
+from math import isinf
+from typing import Final, NoReturn, TypeVar, cast, get_args
 
 import attrs
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.connection import (
+    Actor,
     Connection,
     ConnectionIdentity,
     Standing,
     Status,
     standing,
 )
-from curae_lifecycle.idempotency import Record
+from curae_lifecycle.idempotency import LostLease, Record, RecordState
 from curae_lifecycle.operations import CreateConnection, Initiate, StartGraduation
 from curae_lifecycle.outcomes import Become
 from curae_lifecycle.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.ratelimit import BucketState, LogState
-from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.tables import Axis, Row, Table
 from curae_lifecycle.values import (
     AppId,
@@ -53,6 +55,7 @@ from curae_lifecycle.values import (
     parse_data_packages,
     parse_reason,
     parse_uuid,
+    print_time,
 )
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -61,7 +64,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 DEPTH_MAX: Final = 256
 """How deep a document may be nested; no document of the lifecycle comes near [O]."""
 
-_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that never ends is one match to the end, so that no text is read twice.
+_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 
 
@@ -79,8 +83,12 @@ class RepeatedObject(dict[str, Json]):
 
     def repeated(self) -> str:
         """The first name that stands again."""
-        names = [name for name, _ in self.pairs]
-        return next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        for name, _ in self.pairs:
+            if name in seen:
+                return name
+            seen.add(name)
+        raise AssertionError("an object without a repeated name")  # pragma: no cover - see class
 
 
 class MalformedError(ValueError):
@@ -112,7 +120,8 @@ def parse_json(text: bytes | str) -> Json:
         if _is_too_deep(decoded):
             raise MalformedError(None, Fault.NOT_JSON)
         value: Json = _DECODER.decode(decoded)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # Recursion only where the caller's own stack left less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
     return value
 
@@ -141,7 +150,16 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite
+)
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 )
@@ -164,12 +182,6 @@ def parse_time(argument: str, value: object) -> datetime:
         except ValueError:
             pass
     raise ArgumentError(argument, "an RFC 3339 time ending in Z, at most six fraction digits")
-
-
-def print_time(instant: datetime) -> str:
-    """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    text = instant.isoformat()[:-6]
-    return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z"
 
 
 class WireStatus(StrEnum):
@@ -582,10 +594,24 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
     Raises:
         MalformedError: Anything else, including what a later release may have added.
     """
+    if not isinstance(document, dict):
+        raise MalformedError(None, Fault.INVALID)
     try:
         return _store_converter().structure(document, kind)
     except (BaseValidationError, ArgumentError) as error:
         raise MalformedError(None, Fault.INVALID) from error
+
+
+_STORED_ENUMS: Final[tuple[type[StrEnum], ...]] = (
+    Environment,
+    Status,
+    Actor,
+    EntryPath,
+    Handoff,
+    AccountState,
+    RecordState,
+    LostLease,
+)
 
 
 @cache
@@ -595,16 +621,42 @@ def _store_converter() -> Converter:
     converter.register_structure_hook(datetime, lambda value, _: parse_time("time", value))
     converter.register_unstructure_hook(bytes, lambda value: b64encode(value).decode())
     converter.register_structure_hook(bytes, lambda value, _: b64decode(value, validate=True))
-    # cattrs would turn 5 into "5" and "5" into 5; a store that does so hides its mistakes.
+    # cattrs would turn 5 into "5" and "abc" into three packages; a store that does so hides
+    # its mistakes. The hook for str would also catch every StrEnum, so each has its own.
     converter.register_structure_hook(str, lambda value, _: _exactly(str, value))
     converter.register_structure_hook(int, lambda value, _: _exactly(int, value))
+    for kind in _STORED_ENUMS:
+        converter.register_structure_hook(kind, lambda value, kind: kind(value))
+    converter.register_structure_hook_func(
+        _is_tuple,
+        lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
+    )
     return converter
+
+
+def _is_tuple(kind: object) -> bool:
+    return getattr(kind, "__origin__", None) is tuple
+
+
+def _structure_tuple(
+    converter: Converter, value: object, kinds: tuple[object, ...]
+) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise ArgumentError("value", "a list")
+    items = cast("Collection[object]", value)
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(items)
+    return tuple(
+        converter.structure(item, cast("type[object]", kind))
+        for item, kind in zip(items, kinds, strict=True)
+    )
 
 
 _Exact = TypeVar("_Exact", str, int)
 
 
 def _exactly(kind: type[_Exact], value: object) -> _Exact:
-    if type(value) is kind:
+    # A bool is an int to Python and no number to a store.
+    if isinstance(value, kind) and not isinstance(value, bool):
         return value
     raise ArgumentError("value", f"of type {kind.__name__}")

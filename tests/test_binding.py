@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from curae_lifecycle.binding import (
 )
 from curae_lifecycle.outcomes import Done, Ignored, Refused
 from curae_lifecycle.problems import ProblemCode
-from curae_lifecycle.values import ArgumentError, UserId
+from curae_lifecycle.values import ArgumentError, Environment, UserId
 from tests.strategies import COORDINATE
 
 BOUND = UserId("u-bound")
@@ -39,6 +40,13 @@ complete sign-up | ACTIVE new      | BINDING_CHANGED                  | ignore /
 graduate         | BINDING_CHANGED | ACTIVE / BINDING_CONFLICT        | ignore / BINDING_CONFLICT        | BINDING_CHANGED
 tombstone        | ignore          | TOMBSTONED                       | TOMBSTONED                       | ignore
 """  # noqa: E501 - a table is read by its columns
+
+
+def test_a_binding_of_another_coordinate_is_a_mistake() -> None:
+    elsewhere = attrs.evolve(COORDINATE, environment=Environment.TEST)
+    for event in (provision, complete_sign_up, graduate):
+        with pytest.raises(ArgumentError, match="binding: must be the binding of the coordinate"):
+            event(binding_in("LIMITED"), elsewhere, BOUND)
 
 
 def spec_cells() -> list[tuple[str, str, UserId, str]]:

@@ -79,7 +79,7 @@ def told(answer: FactAnswer) -> str:
             return f"refused {problem.code}"
 
 
-# --- One connection --------------------------------------------------------------------------
+# --- One connection ------------------------------------------------------------------------
 
 STANDINGS: dict[str, tuple[Connection, datetime]] = {
     "PENDING": (pending(), at(20)),
@@ -244,7 +244,7 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     assert answer.value.effects == (HandoffCancelled(second.id),)
 
 
-# --- Sessions and bindings -------------------------------------------------------------------
+# --- Sessions and bindings -----------------------------------------------------------------
 
 WAITING = CuraeConnectSession(
     SESSION,
@@ -346,7 +346,7 @@ def test_a_fact_about_a_binding_answers_as_the_table_says(
         assert answer.value.writes == (BindingWrite(binding, bound(state)),)
 
 
-# --- What is loaded, what is unknown, what is a mistake ----------------------------------------
+# --- What is loaded, what is unknown, what is a mistake --------------------------------------
 
 EVERY: list[tuple[Fact, FactNeeds]] = [
     *((fact, FactNeeds(connection=ID)) for fact in FACTS.values()),
@@ -395,7 +395,7 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
             record_fact(Authorized(ID, at(5), at(5)), FactSnapshot(stored), now)
 
 
-# --- Laws --------------------------------------------------------------------------------------
+# --- Laws ------------------------------------------------------------------------------------
 
 facts = st.sampled_from(
     [

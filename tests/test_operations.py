@@ -66,10 +66,12 @@ from curae_lifecycle.operations import (
     decide,
     fingerprint,
     needs,
+    operation_name,
 )
 from curae_lifecycle.problems import ProblemCode
 from curae_lifecycle.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
 from curae_lifecycle.values import (
+    AppId,
     AppUserId,
     ArgumentError,
     ConnectionId,
@@ -127,7 +129,7 @@ def spent_bucket() -> Admitted:
     return spent
 
 
-# --- The order of the gates ------------------------------------------------------------------
+# --- The order of the gates ----------------------------------------------------------------
 
 APPLIES = {
     "create": "credentials route environment scope body key buckets idempotency",
@@ -250,7 +252,7 @@ def test_a_bucket_that_refuses_is_named_and_the_app_user_s_limit_is_not() -> Non
     assert dict(answer.response.headers)["ratelimit"] == '"initiate";r=0;t=60'
 
 
-# --- What is loaded ----------------------------------------------------------------------------
+# --- What is loaded --------------------------------------------------------------------------
 
 NEEDED: list[tuple[Operation, bool, str, bool, bool]] = [
     (CreateConnection(USER, PACKAGES), True, "", False, False),
@@ -276,7 +278,19 @@ def test_what_each_operation_needs_loaded(
     )
 
 
-# --- What each operation decides -------------------------------------------------------------
+def test_the_seven_operations_have_names_of_their_own() -> None:
+    assert [operation_name(operation) for operation, *_ in NEEDED] == [
+        "create-connection",
+        "get-connection",
+        "reconnect",
+        "revoke",
+        "initiate",
+        "account-state",
+        "graduation-handoff",
+    ]
+
+
+# --- What each operation decides -----------------------------------------------------------
 
 
 def test_create_mints_a_pending_connection() -> None:
@@ -438,7 +452,7 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     assert event_names(decision) == events
 
 
-# --- The key's record ------------------------------------------------------------------------
+# --- The key's record ----------------------------------------------------------------------
 
 
 def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> None:
@@ -497,7 +511,7 @@ def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
     assert Fingerprint.of("x", one, other) != Fingerprint.of("x", one, other, "")
 
 
-# --- A programmer's mistake --------------------------------------------------------------------
+# --- A programmer's mistake ------------------------------------------------------------------
 
 
 def test_a_mutation_without_fresh_ids_is_a_mistake() -> None:
@@ -511,6 +525,12 @@ def test_a_mutation_without_fresh_ids_is_a_mistake() -> None:
 def test_a_snapshot_of_something_else_is_a_mistake() -> None:
     with pytest.raises(ArgumentError, match=r"snapshot\.connection"):
         decide(call(Revoke(ID)), Snapshot(connection=pending(number=2)), START)
+    stranger = pending(number=3)
+    with pytest.raises(ArgumentError, match=r"snapshot\.following"):
+        decide(call(Revoke(ID)), Snapshot(connection=pending(), following=(stranger,)), START)
+    elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
+    with pytest.raises(ArgumentError, match="binding"):
+        decide(call(Initiate(USER)), Snapshot(binding=elsewhere), START, fresh())
     with pytest.raises(ArgumentError, match=r"snapshot\.buckets"):
         decide(call(Revoke(ID)), Snapshot(), START, None, Settings(buckets=(BUCKET,)))
 
@@ -539,7 +559,7 @@ def test_every_verdict_of_the_order_and_of_the_operations_reads_well() -> None:
     ]
 
 
-# --- Laws ----------------------------------------------------------------------------------------
+# --- Laws -------------------------------------------------------------------------------------
 
 
 @given(decisions())

@@ -16,8 +16,8 @@ from curae_lifecycle.idempotency import Response
 from curae_lifecycle.operations import Settings
 from curae_lifecycle.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.replay import _Log, replay
-from curae_lifecycle.values import Environment
-from curae_lifecycle.wire import Json, print_time
+from curae_lifecycle.values import Environment, print_time
+from curae_lifecycle.wire import Json
 from tests.strategies import at, uuid
 
 API: Final = "/api/sdk/v1/"
@@ -249,6 +249,22 @@ def test_registering_again_replaces() -> None:
         (201, None),
         (200, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("again", "replayed"),
+    [
+        (registered(minutes=2), True),
+        (registered(minutes=2, customerAccountId=OTHER_ACCOUNT), False),
+        (registered(minutes=2, appId="app-2"), False),
+        (registered(minutes=2, environment="test"), False),
+    ],
+)
+def test_an_api_key_with_another_owner_replays_nothing_of_the_old_one(
+    again: bytes, *, replayed: bool
+) -> None:
+    answer = last(created(1, key="k"), again, created(3, key="k"))
+    assert (answer["status"], answer["replayed"]) == (201, replayed)
 
 
 def test_an_environment_is_live_unless_it_is_told() -> None:
@@ -1068,6 +1084,13 @@ def test_the_rule_that_is_named_had_the_last_word() -> None:
         "connection.reconnect.pending",
         "request.ownership",
     ]
+
+
+def test_a_value_of_another_type_diverges() -> None:
+    line = sent(2, "POST", "connections/{c1.connection.id}:revoke")
+    response = changed(answered(A, line), "body.revokedNow", 1)
+    (found,) = checked(A, with_(line, response=response))
+    assert (found.member, found.recorded, found.decided) == ("body.revokedNow", 1, True)
 
 
 def test_times_are_compared_as_instants_and_ids_in_any_case() -> None:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.outcomes import Done, Ignored, Refused
 from curae_lifecycle.session import (
+    PATHS,
     CuraeConnectSession,
     EntryPath,
     Handoff,
     Initiated,
     Landing,
+    Preference,
     complete_handoff,
     initiate,
 )
@@ -93,6 +95,9 @@ def test_every_cell_of_the_entry_path_is_the_specs(
         landed_at=START if path == A else None,
         user_id=user,
     )
+    preference = Preference.SIGN_UP if prefer else Preference.NONE
+    cell = str(PATHS[AccountState(account), preference].outcome)
+    assert cell.startswith(f"{path}, hand-off {handoff}, ")
     if after == "kept":
         assert minted.binding == binding
     else:
@@ -179,7 +184,6 @@ def test_a_session_never_takes_up_the_tombstoned_user() -> None:
 @pytest.mark.parametrize(
     ("now", "ends", "argument"),
     [
-        (START, START, "next_action.expires_at"),
         (START, START - TICK, "next_action.expires_at"),
         (START.replace(tzinfo=None), at(30), "now"),
         (START, at(30).replace(tzinfo=None), "next_action.expires_at"),

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.values import (
+    HOUR,
     LAST_INSTANT,
+    MINUTE,
+    SECOND,
     AppUser,
     ArgumentError,
     Environment,
@@ -62,13 +65,20 @@ def test_text_is_opaque_and_comes_back_as_it_is(
 
 
 @texts
-@pytest.mark.parametrize("text", ["", "x" * 257, "\ud800", "a\udfffb", *NOT_TEXT], ids=ascii)
-def test_text_of_a_wrong_size_or_kind_is_refused_by_name(
+@pytest.mark.parametrize("text", ["", "\ud800", "a\udfffb", *NOT_TEXT], ids=ascii)
+def test_text_that_is_empty_or_no_text_is_refused_by_name(
     argument: str, parse: Callable[[object], str], text: object
 ) -> None:
-    with pytest.raises(ArgumentError, match=f"^{argument}: must be 1 to 256") as error:
+    with pytest.raises(ArgumentError, match=rf"^{argument}: must be ") as error:
         parse(text)
     assert error.value.argument == argument
+
+
+def test_only_an_app_user_id_has_a_greatest_length_and_a_form() -> None:
+    for text in ("x" * 257, " padded ", "tab\t"):
+        assert {parse_reason(text), parse_user_id(text), parse_app_id(text)} == {text}
+        with pytest.raises(ArgumentError, match="appUserId: must be 1 to 256 code points"):
+            parse_app_user_id(text)
 
 
 def test_white_space_of_unicode_is_refused_at_either_end_only() -> None:
@@ -213,6 +223,11 @@ def test_a_fact_happened_now_unless_it_says_when_and_never_later() -> None:
             check_occurrence(None, wrong)
         with pytest.raises(ArgumentError, match=r"^happened_at: "):
             check_occurrence(wrong, at(1))
+
+
+def test_a_tick_is_a_microsecond_since_1970() -> None:
+    assert (SECOND, MINUTE, HOUR) == (1_000_000, 60_000_000, 3_600_000_000)
+    assert microseconds(datetime(1970, 1, 1, 0, 1, tzinfo=UTC)) == MINUTE
 
 
 any_instant = st.datetimes(timezones=st.just(UTC))

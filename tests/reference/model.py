@@ -16,7 +16,7 @@ the text of an error, an entity tag's text, and ids and urls that no record gave
 """
 
 # A model that is read from top to bottom has long functions and plain arguments:
-# ruff: noqa: C901, FBT001, PLR0912, PLR0915, PLR0917
+# ruff: noqa: C901, FBT001, PLR0912, PLR0915
 
 from __future__ import annotations
 

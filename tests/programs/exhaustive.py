@@ -1,0 +1,124 @@
+"""Programs that answer every outcome, and so need no `else`."""
+
+from datetime import datetime
+from typing import assert_never
+
+from curae_lifecycle.access import Denied, Granted, decide_access
+from curae_lifecycle.connection import (
+    Actor,
+    Connection,
+    Minted,
+    Reissued,
+    authorize,
+    reconnect,
+    revoke,
+)
+from curae_lifecycle.facts import Authorized, FactSnapshot, record_fact
+from curae_lifecycle.idempotency import (
+    Attempt,
+    Fingerprint,
+    LeaseLost,
+    RecordKey,
+    Replay,
+    Response,
+    ResponseReference,
+    begin,
+    complete,
+)
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.values import ConnectionId, NextAction
+
+
+def record_authorization(connection: Connection, now: datetime) -> Connection:
+    match authorize(connection, now):
+        case Done(after) | Ignored(after):
+            return after
+        case Refused(problem):
+            raise ValueError(problem.detail)
+
+
+def revoked_now(connection: Connection, now: datetime) -> bool:
+    match revoke(connection, now, actor=Actor.APP):
+        case Done():
+            return True
+        case Ignored():
+            return False
+
+
+def recovered(
+    connection: Connection,
+    successor: Connection | None,
+    now: datetime,
+    id: ConnectionId,
+    next_action: NextAction,
+) -> Connection | str:
+    answer = reconnect(connection, successor, now, id=id, next_action=next_action)
+    match answer:
+        case Done(Minted(made)):
+            return made
+        case Done(Reissued(_, after)):
+            return after
+        case Done():
+            raise AssertionError
+        case Refused(problem):
+            return problem.code
+        case never:
+            assert_never(never)
+
+
+def may_read(connection: Connection, now: datetime) -> str:
+    decision = decide_access(connection, "labs", now)
+    match decision:
+        case Granted(valid_until):
+            return "for ever" if valid_until is None else valid_until.isoformat()
+        case Denied(reason, problem):
+            return f"{reason}: {problem.detail}"
+        case never:
+            assert_never(never)
+
+
+def execute(key: RecordKey, fingerprint: Fingerprint, now: datetime) -> Response | str:
+    begun = begin(None, key, fingerprint, now)
+    match begun:
+        case Attempt():
+            response = Response(200, (), b"{}")
+            done = complete(None, begun, response, now)
+            match done:
+                case Done():
+                    return response
+                case LeaseLost(_, rules):
+                    return rules[-1]
+                case lost:
+                    assert_never(lost)
+        case Replay(Response() as response):
+            return response
+        case Replay(ResponseReference(_, reference)):
+            return reference
+        case Replay():
+            raise AssertionError
+        case Refused(problem):
+            return problem.code
+        case never:
+            assert_never(never)
+
+
+def admitted(charges: tuple[Charge, ...], now: datetime) -> int:
+    match admit(charges, now):
+        case Admitted():
+            return 0
+        case Limited() as limited:
+            return limited.retry_after
+
+
+def report(connection_id: ConnectionId, snapshot: FactSnapshot, now: datetime) -> int:
+    answer = record_fact(Authorized(connection_id), snapshot, now)
+    match answer:
+        case Done(changes):
+            return len(changes.writes)
+        case Ignored():
+            return 0
+        case Refused():
+            return -1
+        case never:
+            assert_never(never)

@@ -1,0 +1,185 @@
+"""Programs that forget an outcome: each is told at the marked line."""
+
+from datetime import datetime
+from typing import assert_never
+
+from curae_lifecycle.access import Granted, decide_access
+from curae_lifecycle.connection import (
+    Actor,
+    Connection,
+    Minted,
+    authorize,
+    expire,
+    reconnect,
+    revoke,
+)
+from curae_lifecycle.credentials import Caller
+from curae_lifecycle.facts import Expired, FactSnapshot, record_fact
+from curae_lifecycle.http import Request, read
+from curae_lifecycle.idempotency import (
+    Attempt,
+    Fingerprint,
+    Record,
+    RecordKey,
+    Replay,
+    begin,
+    release,
+)
+from curae_lifecycle.operations import Call
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.ratelimit import Admitted, Charge, admit
+from curae_lifecycle.session import CuraeConnectSession, complete_handoff
+from curae_lifecycle.values import ConnectionId, NextAction, UserId
+
+
+def authorize_without_refused(connection: Connection, now: datetime) -> Connection:
+    answer = authorize(connection, now)
+    match answer:
+        case Done(after) | Ignored(after):
+            return after
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def authorize_without_ignored(connection: Connection, now: datetime) -> Connection:
+    answer = authorize(connection, now)
+    match answer:
+        case Done(after):
+            return after
+        case Refused():
+            return connection
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def authorize_and_fall_through(connection: Connection, now: datetime) -> Connection:  # error: [return]
+    match authorize(connection, now):
+        case Done(after) | Ignored(after):
+            return after
+
+
+def authorize_and_hope(connection: Connection, now: datetime) -> Connection:
+    return authorize(connection, now).value  # error: [union-attr]
+
+
+def expire_without_done(connection: Connection, now: datetime) -> Connection:
+    answer = expire(connection, now)
+    if isinstance(answer, Ignored):
+        return answer.value
+    if isinstance(answer, Refused):
+        return connection
+    assert_never(answer)  # error: [arg-type]
+
+
+def revoke_without_ignored(connection: Connection, now: datetime) -> Connection:
+    answer = revoke(connection, now, actor=Actor.APP)
+    match answer:
+        case Done(after):
+            return after
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def reconnect_without_refused(
+    connection: Connection, now: datetime, id: ConnectionId, next_action: NextAction
+) -> Connection:
+    answer = reconnect(connection, None, now, id=id, next_action=next_action)
+    match answer:
+        case Done(recovery):
+            return recovery.connection
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def reconnect_without_reissued(
+    connection: Connection, now: datetime, id: ConnectionId, next_action: NextAction
+) -> Connection | None:
+    answer = reconnect(connection, None, now, id=id, next_action=next_action)
+    if isinstance(answer, Refused):
+        return None
+    match answer.value:
+        case Minted(made):
+            return made
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def begin_without_replay(
+    record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> int:
+    begun = begin(record, key, fingerprint, now)
+    match begun:
+        case Attempt():
+            return begun.token
+        case Refused():
+            return 0
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def begin_without_refused(
+    record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> int:
+    begun = begin(record, key, fingerprint, now)
+    match begun:
+        case Attempt():
+            return begun.token
+        case Replay(response):
+            return response.status
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def release_without_lease_lost(record: Record, attempt: Attempt, now: datetime) -> Record:
+    answer = release(record, attempt, now)
+    match answer:
+        case Done(after):
+            return after
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def access_without_denied(connection: Connection, now: datetime) -> datetime | None:
+    decision = decide_access(connection, "labs", now)
+    match decision:
+        case Granted(valid_until):
+            return valid_until
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def access_without_a_reason(connection: Connection, now: datetime) -> str:
+    return decide_access(connection, "labs", now).reason  # error: [union-attr]
+
+
+def limits_without_limited(charges: tuple[Charge, ...], now: datetime) -> Admitted:
+    answer = admit(charges, now)
+    match answer:
+        case Admitted():
+            return answer
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def handoff_without_refused(session: CuraeConnectSession, now: datetime) -> CuraeConnectSession:
+    answer = complete_handoff(session, None, UserId("u-1"), now)
+    match answer:
+        case Done(landing) | Ignored(landing):
+            return landing.session
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def fact_without_refused(id: ConnectionId, snapshot: FactSnapshot, now: datetime) -> int:
+    answer = record_fact(Expired(id), snapshot, now)
+    match answer:
+        case Done(changes):
+            return len(changes.writes)
+        case Ignored():
+            return 0
+        case never:
+            assert_never(never)  # error: [arg-type]
+
+
+def request_without_refusal(request: Request, caller: Caller, now: datetime) -> Call:
+    return read(request, caller, now)  # error: [return-value]

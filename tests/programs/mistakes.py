@@ -1,0 +1,53 @@
+"""Programs that mix things up: each is told at the marked line."""
+
+from datetime import datetime
+
+from curae_lifecycle.connection import Connection, Status, authorize, reconnect, revoke
+from curae_lifecycle.credentials import ApiKey
+from curae_lifecycle.facts import Authorized, Revoked
+from curae_lifecycle.idempotency import RecordKey, parse_key
+from curae_lifecycle.operations import GetConnection, Initiate
+from curae_lifecycle.outcomes import Done
+from curae_lifecycle.values import AppUserId, ConnectionId, NextAction, SessionId
+
+
+def one_id_for_another(session_id: SessionId) -> None:
+    GetConnection(session_id)  # error: [arg-type]
+    Authorized("a plain string")  # error: [arg-type]
+
+
+def a_key_without_its_scope() -> RecordKey:
+    return RecordKey(parse_key("k-1"))  # error: [call-arg] [arg-type]
+
+
+def a_change_in_place(connection: Connection) -> None:
+    connection.status = Status.ACTIVE  # error: [misc]
+    connection.identity.id = ConnectionId("x")  # error: [misc]
+
+
+def nobody_revoked(connection: Connection, now: datetime) -> None:
+    revoke(connection, now)  # error: [call-arg]
+    Revoked(connection.id, "PATIENT")  # error: [arg-type]
+
+
+def an_instant_in_words(connection: Connection) -> None:
+    authorize(connection, "now")  # error: [arg-type]
+
+
+def what_a_reconnect_needs(connection: Connection, now: datetime, action: NextAction) -> None:
+    reconnect(connection, None, now, next_action=action)  # error: [call-arg]
+
+
+def a_secret_that_is_read(api_key: ApiKey) -> None:
+    print(api_key.secret)  # error: [attr-defined]
+
+
+def an_initiate_by_truth(user: AppUserId) -> Initiate:
+    return Initiate(user, "yes")  # error: [arg-type]
+
+
+def the_wrong_value(connection: Connection, now: datetime) -> None:
+    answer = authorize(connection, now)
+    if isinstance(answer, Done):
+        status: str | None = answer.value.revoked_at  # error: [assignment]
+        print(status)

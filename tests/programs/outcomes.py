@@ -1,0 +1,131 @@
+"""What the rules answer, as a type checker sees it."""
+
+from datetime import datetime
+from typing import assert_type
+
+from curae_lifecycle.access import AccessDecision, Denied, Granted, decide_access
+from curae_lifecycle.binding import LimitedAccountAppBinding, tombstone
+from curae_lifecycle.changes import Changes
+from curae_lifecycle.connection import (
+    Actor,
+    Connection,
+    Minted,
+    Reissued,
+    authorize,
+    expire,
+    merge,
+    next_deadline,
+    reconnect,
+    require_action,
+    revoke,
+)
+from curae_lifecycle.credentials import Caller
+from curae_lifecycle.facts import Expired, FactSnapshot, record_fact
+from curae_lifecycle.http import Answer, Request, read, respond
+from curae_lifecycle.idempotency import (
+    Attempt,
+    Fingerprint,
+    LeaseLost,
+    Record,
+    RecordKey,
+    Replay,
+    Response,
+    begin,
+    complete,
+    forget,
+    release,
+    renew,
+)
+from curae_lifecycle.operations import Call, Decision, Fresh, Snapshot, decide
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.problems import Problem
+from curae_lifecycle.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.session import (
+    CuraeConnectSession,
+    Landing,
+    complete_handoff,
+)
+from curae_lifecycle.values import ConnectionId, NextAction, UserId
+
+
+def facts(connection: Connection, now: datetime) -> None:
+    answer = authorize(connection, now)
+    assert_type(answer, Done[Connection] | Ignored[Connection] | Refused)
+    assert_type(
+        require_action(connection, now, reason="portal_login"),
+        Done[Connection] | Ignored[Connection] | Refused,
+    )
+    assert_type(expire(connection, now), Done[Connection] | Ignored[Connection] | Refused)
+    if isinstance(answer, Refused):
+        assert_type(answer.problem, Problem)
+    else:
+        assert_type(answer, Done[Connection] | Ignored[Connection])
+        assert_type(answer.value, Connection)
+    assert_type(answer.rules, tuple[str, ...])
+
+
+def commands(connection: Connection, now: datetime, next_action: NextAction) -> None:
+    # A revocation is never refused, a reconnect never ignored.
+    assert_type(
+        revoke(connection, now, actor=Actor.APP), Done[Connection] | Ignored[Connection]
+    )
+    assert_type(
+        reconnect(connection, None, now, id=ConnectionId("x"), next_action=next_action),
+        Done[Minted | Reissued] | Refused,
+    )
+    assert_type(merge(connection, connection), Connection)
+    assert_type(next_deadline(connection), datetime | None)
+
+
+def handoffs(
+    session: CuraeConnectSession, binding: LimitedAccountAppBinding | None, now: datetime
+) -> None:
+    assert_type(
+        complete_handoff(session, binding, UserId("u-1"), now),
+        Done[Landing] | Ignored[Landing] | Refused,
+    )
+    assert_type(
+        tombstone(binding),
+        Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused,
+    )
+
+
+def idempotency(
+    record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
+) -> None:
+    attempt = begin(record, key, fingerprint, now)
+    assert_type(attempt, Attempt | Replay | Refused)
+    if isinstance(attempt, Attempt):
+        response = Response(200, (), b"")
+        assert_type(renew(record, attempt, now), Done[Record] | LeaseLost)
+        assert_type(complete(record, attempt, response, now), Done[Record] | LeaseLost)
+        assert_type(release(record, attempt, now), Done[Record] | LeaseLost)
+    assert_type(forget(record, now), Done[Record] | Ignored[Record | None])
+
+
+def access(connection: Connection, now: datetime) -> None:
+    decision = decide_access(connection, "labs", now)
+    assert_type(decision, Granted | Denied)
+    assert_type(decision, AccessDecision)
+    if isinstance(decision, Granted):
+        assert_type(decision.valid_until, datetime | None)
+
+
+def limits(charges: tuple[Charge, ...], now: datetime) -> None:
+    assert_type(admit(charges, now), Admitted | Limited)
+
+
+def one_fact(snapshot: FactSnapshot, now: datetime) -> None:
+    answer = record_fact(Expired(ConnectionId("x")), snapshot, now)
+    assert_type(answer, Done[Changes] | Ignored[Changes] | Refused)
+
+
+def one_request(
+    request: Request, caller: Caller | None, snapshot: Snapshot, fresh: Fresh, now: datetime
+) -> None:
+    call = read(request, caller, now)
+    assert_type(call, Call | Decision)
+    if isinstance(call, Call):
+        call = decide(call, snapshot, now, fresh)
+    assert_type(call, Decision)
+    assert_type(respond(call), Answer)

@@ -1,0 +1,83 @@
+"""The whole of a server: two brackets and a route."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from curae_lifecycle.changes import (
+    AccessEnded,
+    BindingWrite,
+    ConnectionWrite,
+    Effect,
+    HandoffCancelled,
+    NextActionReplaced,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    SuccessorsLive,
+    UserProvisioned,
+    Write,
+)
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.http import Request, bearer, read, respond
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.memory import World
+from curae_lifecycle.operations import Call, Fresh, Needs, Snapshot, decide, needs
+from curae_lifecycle.replay import replay
+from curae_lifecycle.values import Environment
+
+
+class Store(Protocol):
+    def caller(self, api_key: ApiKey | None) -> Caller | None: ...
+    def load(self, asked: Needs) -> Snapshot: ...
+    def store(self, writes: tuple[Write, ...]) -> bool: ...
+
+
+def answer(
+    store: Store, request: Request, now: datetime, mint: Callable[[datetime], Fresh]
+) -> Response:
+    call = read(request, store.caller(bearer(request)), now)
+    if not isinstance(call, Call):
+        return respond(call).response
+    while True:
+        answer = respond(decide(call, store.load(needs(call)), now, mint(now)))
+        if store.store(answer.changes.writes):
+            for effect in answer.changes.effects:
+                print(what_to_do(effect))
+            return answer.response
+
+
+def what_to_do(effect: Effect) -> str:
+    match effect:
+        case AccessEnded(connection_id, at):
+            return f"drop the grants of {connection_id}, over at {at:%H:%M}"
+        case HandoffCancelled(connection_id) | NextActionReplaced(connection_id):
+            return f"kill the page of {connection_id}"
+        case SuccessorsLive(_, alive):
+            return f"tell the app about {', '.join(alive)}"
+        case UserProvisioned(user_id):
+            return f"create {user_id}"
+
+
+def where_to_store(write: Write) -> str:
+    match write:
+        case ConnectionWrite(_, after):
+            return after.identity.id
+        case SessionWrite(_, after):
+            return after.id
+        case BindingWrite(_, after):
+            return after.coordinate.app_user_id
+        case RecordWrite(key):
+            return key.key
+        case RateWrite(key):
+            return key.policy
+
+
+def embedded(request: Request, now: datetime, fresh: Fresh) -> bytes:
+    store: Store = World()
+    answer(store, request, now, lambda _: fresh)
+    return World(capacity=10).handle(request, now, fresh).response.body
+
+
+def broken_lines(lines: list[bytes]) -> int:
+    return sum(line.broken for line in replay(lines, environment=Environment.LIVE))

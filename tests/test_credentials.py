@@ -1,0 +1,159 @@
+"""API keys are opaque and never shown; a caller acts within its app, account and environment."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from itertools import product
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.credentials import (
+    CONNECTION_WRITE,
+    PERMISSION,
+    ApiKey,
+    Caller,
+    check_permission,
+)
+from curae_lifecycle.outcomes import Refused
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ArgumentError,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
+from tests.strategies import COORDINATE, pending
+
+SECRET: Final = "cae_live_s3cr3t"
+CALLER: Final = Caller(
+    ApiKeyId("key-1"),
+    COORDINATE.app_id,
+    COORDINATE.customer_account_id,
+    Environment.LIVE,
+    frozenset({"connection:write"}),
+)
+
+
+def fails_with_a_key(key: ApiKey) -> None:
+    raise RuntimeError(key)
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, lambda key: f"{[key]}"])
+def test_no_text_of_a_key_shows_it(show: Callable[[ApiKey], str]) -> None:
+    assert "s3cr3t" not in show(ApiKey(SECRET))
+
+
+def test_no_exception_or_traceback_shows_a_key() -> None:
+    with pytest.raises(RuntimeError) as error:
+        fails_with_a_key(ApiKey(SECRET))
+    shown = traceback.TracebackException.from_exception(error.value, capture_locals=True)
+    text = "".join(line for line in shown.format() if "fails_with_a_key" in line)
+    assert "key = ApiKey()" in text
+    assert "s3cr3t" not in text + str(error.value) + repr(error.value)
+
+
+@pytest.mark.parametrize("bad", ["", " ", "\t", "\n", "\x7f", "\x00", "é", "\u2003", "\ud800"])
+def test_a_key_is_visible_ascii_and_what_is_not_is_refused_without_repeating_it(bad: str) -> None:
+    for text in {bad, bad and SECRET + bad, bad and bad + SECRET}:
+        with pytest.raises(ArgumentError) as error:
+            ApiKey(text)
+        assert error.value.argument == "api key"
+        assert "s3cr3t" not in "".join(traceback.format_exception(error.value))
+        assert error.value.__cause__ is error.value.__context__ is None
+
+
+@given(st.text([chr(number) for number in range(0x21, 0x7F)], min_size=1, max_size=300))
+def test_a_key_is_opaque_and_equal_keys_are_equal_values(text: str) -> None:
+    assert ApiKey(text) == ApiKey(text)
+    assert hash(ApiKey(text)) == hash(ApiKey(text))
+    assert ApiKey(text) != ApiKey(text + "x")
+    assert repr(ApiKey(text)) == "ApiKey()"
+
+
+def test_the_digest_is_sha_256_in_hex() -> None:
+    # FIPS 180-2's own example
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert ApiKey("abc").digest() == expected
+
+
+# Written out by hand: served or not, scope held or not, the answer.
+SPEC: Final = {
+    ("served", "held"): None,
+    ("served", "missing"): "SCOPE_INSUFFICIENT",
+    ("other", "held"): "WRONG_ENVIRONMENT",
+    ("other", "missing"): "WRONG_ENVIRONMENT",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "served", "needed", "scopes"),
+    list(
+        product(
+            Environment,
+            [None, *Environment],
+            [None, "connection:write"],
+            [frozenset(), frozenset({"other"}), frozenset({"connection:write", "other"})],
+        )
+    ),
+)
+def test_every_cell_of_the_permission_table_is_the_specs(
+    environment: Environment,
+    served: Environment | None,
+    needed: str | None,
+    scopes: frozenset[str],
+) -> None:
+    caller = attrs.evolve(CALLER, environment=environment, scopes=scopes)
+    here = served is None or served is environment
+    held = needed is None or needed in scopes
+    cell = SPEC["served" if here else "other", "held" if held else "missing"]
+    answer = check_permission(caller, needed, served)
+    assert check_permission(caller, needed, served) == answer
+    if cell is None:
+        assert answer is None
+        return
+    assert isinstance(answer, Refused)
+    assert answer.problem.code == cell
+    assert answer.problem.details == (
+        {"environment": environment}
+        if cell == "WRONG_ENVIRONMENT"
+        else {"scope": "connection:write"}
+    )
+    assert answer.rules == (
+        "permission.wrong-environment"
+        if cell == "WRONG_ENVIRONMENT"
+        else "permission.scope-missing",
+    )
+
+
+def test_the_permission_table_has_four_cells_and_one_scope() -> None:
+    assert len(PERMISSION) == len(SPEC)
+    assert CONNECTION_WRITE == "connection:write"
+
+
+def test_a_caller_names_coordinates_within_its_own_app_account_and_environment() -> None:
+    assert CALLER.coordinate(AppUserId("user-2")) == Coordinate(
+        Environment.LIVE, COORDINATE.app_id, COORDINATE.customer_account_id, AppUserId("user-2")
+    )
+
+
+@pytest.mark.parametrize(
+    ("caller", "owns"),
+    [
+        (CALLER, True),
+        (attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2"), scopes=frozenset()), True),
+        (attrs.evolve(CALLER, app_id=AppId("app-2")), False),
+        (attrs.evolve(CALLER, customer_account_id=CustomerAccountId("another")), False),
+        (attrs.evolve(CALLER, environment=Environment.TEST), False),
+    ],
+)
+def test_a_connection_is_owned_by_app_account_and_environment(
+    *, caller: Caller, owns: bool
+) -> None:
+    assert caller.owns(pending()) is owns
