@@ -302,7 +302,7 @@ class World:
             (RecordWrite, self._records),
             (RateWrite, self._rates),
         ):
-            new = sum(isinstance(write, kind) and write.before is None for write in writes)
+            new = sum(type(write) is kind and write.before is None for write in writes)
             if new and len(held) + new > self._capacity:
                 raise WorldFullError(kind.__name__.removesuffix("Write"), self._capacity)
 

@@ -571,18 +571,15 @@ _MEMBERS: Final[dict[str, Callable[[object], object]]] = {
 }
 
 
-_Stored = TypeVar(
-    "_Stored",
-    Connection,
-    CuraeConnectSession,
-    LimitedAccountAppBinding,
-    Record,
-    LogState,
-    BucketState,
+Storable = (
+    Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
 )
+"""What `dump` and `load` know."""
+
+_Stored = TypeVar("_Stored", bound=Storable)
 
 
-def dump(value: _Stored) -> dict[str, Json]:
+def dump(value: Storable) -> dict[str, Json]:
     """A value as JSON for a server's own store: everything, internals too, never the wire."""
     dumped: dict[str, Json] = _store_converter().unstructure(value)
     return dumped

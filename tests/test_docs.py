@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -42,8 +44,7 @@ def request(method: str, target: str, key: str = "", body: bytes = b"") -> http.
 def test_the_readme_endpoint_serves() -> None:
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
-    endpoint = namespace["endpoint"]
-    assert callable(endpoint)
+    endpoint = cast("Callable[[http.Request, memory.World], http.Response]", namespace["endpoint"])
     store = world()
     made = endpoint(
         request(

@@ -40,6 +40,7 @@ from curae_lifecycle.values import (
     NextAction,
     SessionId,
     UserId,
+    print_time,
 )
 from curae_lifecycle.wire import (
     DEPTH_MAX,
@@ -54,7 +55,6 @@ from curae_lifecycle.wire import (
     print_next_action,
     print_problem,
     print_session,
-    print_time,
     read_connection,
     read_create,
     read_graduation,

@@ -11,7 +11,6 @@ One seed in sixteen runs in the first days of year 1, one in the last days of ye
 """
 
 # The wrong ones are long lists of cases:
-# ruff: noqa: C901
 
 from __future__ import annotations
 
@@ -806,9 +805,8 @@ class Generator:
             body = Pairs([("appUserId", user), ("appUserId", user), ("dataPackages", ["labs"])])
         elif roll == 5:
             extra = self.one(["preferSignUp", "x", "", "appUserID", "status", "customerAccountId"])
-            body = {"appUserId": user, extra: self.one([True, None, {"a": [1]}, "y"])}
-            if path == CREATE:
-                body["dataPackages"] = ["labs"]
+            packages = {"dataPackages": ["labs"]} if path == CREATE else {}
+            body = {"appUserId": user, extra: self.one([True, None, {"a": [1]}, "y"]), **packages}
         else:
             nested = Pairs([("a", 1), ("a", 2)])
             body = {"appUserId": user, "dataPackages": ["labs"], "more": nested}
