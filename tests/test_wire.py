@@ -575,11 +575,11 @@ KINDS = (Connection, CuraeConnectSession, LimitedAccountAppBinding, Record, LogS
 
 
 def stored(value: Storable) -> dict[str, Json]:
-    return dump(value)  # type: ignore[type-var]  # it is one of the kinds that `dump` takes
+    return dump(value)
 
 
 def loaded(kind: type[Storable], document: Json) -> Storable:
-    return load(kind, document)  # type: ignore[type-var]  # it is one of those of `load`
+    return load(kind, document)
 
 
 @given(connections() | sessions | bindings | records | logs | buckets)
