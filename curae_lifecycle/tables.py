@@ -188,7 +188,10 @@ class Table(Generic[Key, Outcome]):
             if to is not None:
                 label = " ".join(value for place, value in enumerate(key) if place != at)
                 arrows.setdefault((key[at], to), []).append(label)
-        lines = [f"    {a} --> {b}: {' / '.join(labels)}" for (a, b), labels in arrows.items()]
+        lines = [
+            f"    {a} --> {b}: {' / '.join(labels)}".removesuffix(": ")
+            for (a, b), labels in arrows.items()
+        ]
         return "\n".join(["stateDiagram-v2", *lines]) + "\n"
 
     def to_json(self) -> str:
@@ -215,14 +218,17 @@ class Table(Generic[Key, Outcome]):
 def _cells(
     name: str, axes: tuple[Axis, ...], rows: tuple[Row[Outcome], ...]
 ) -> dict[tuple[StrEnum, ...], Row[Outcome]]:
+    for axis in axes:
+        if not axis.values or len(set(axis.values)) < len(axis.values):
+            raise TableError(name, "an axis is empty or has a value twice", (axis.name,))
     every = list(product(*(axis.values for axis in axes)))
     cells: dict[tuple[StrEnum, ...], Row[Outcome]] = {}
     rules: set[str] = set()
     for row in rows:
         if row.rule in rules:
             raise TableError(name, "a rule name is used twice", (row.rule,))
-        if not row.why:
-            raise TableError(name, "a rule does not say why", (row.rule,))
+        if not (row.rule.strip() and row.why.strip()):
+            raise TableError(name, "a rule has no name or does not say why", (row.rule,))
         rules.add(row.rule)
         covered = [key for key in every if _covers(row.key, key)]
         if not covered:

@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 import curae_lifecycle
+from curae_lifecycle.connection import EXPIRY_RECORD
 from curae_lifecycle.tables import ANY, Axis, Row, Table, TableError, Wildcard
 
 
@@ -101,7 +102,8 @@ def test_any_covers_a_whole_axis_and_two_cover_everything() -> None:
         ((row("x", Light.RED),), "a rule covers no cell of the axes", ("x",)),
         ((row("x", ANY, ANY, ANY),), "a rule covers no cell of the axes", ("x",)),
         ((row("x", OtherLight.RED, ANY),), "a rule covers no cell of the axes", ("x",)),
-        ((row("x", ANY, ANY, why=""),), "a rule does not say why", ("x",)),
+        ((row("x", ANY, ANY, why=" "),), "a rule has no name or does not say why", ("x",)),
+        ((row("", ANY, ANY),), "a rule has no name or does not say why", ("",)),
     ],
     ids=[
         "missing all",
@@ -114,6 +116,7 @@ def test_any_covers_a_whole_axis_and_two_cover_everything() -> None:
         "unreachable: too long",
         "unreachable: same text, another enumeration",
         "no why",
+        "no name",
     ],
 )
 def test_a_table_that_is_not_total_cannot_be_built(
@@ -125,6 +128,18 @@ def test_a_table_that_is_not_total_cannot_be_built(
     assert error.value.table == "light"
     assert cells in (error.value.cells, len(error.value.cells))
     assert all(cell in str(error.value) for cell in error.value.cells)
+
+
+@pytest.mark.parametrize("values", [(), (Light.RED, Light.RED)])
+def test_an_axis_without_values_or_with_one_twice_cannot_be_built(
+    values: tuple[Light, ...],
+) -> None:
+    with pytest.raises(TableError, match="an axis is empty or has a value twice: light"):
+        Table("light", "What a press does.", (Axis("light", values),), (row("x", ANY),))
+
+
+def test_an_arrow_without_another_axis_has_no_label() -> None:
+    assert "    ACTIVE --> EXPIRED\n" in EXPIRY_RECORD.to_mermaid()
 
 
 def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
