@@ -3,6 +3,7 @@
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
 python -m curae_lifecycle replay FILE [--check]
+    python -m curae_lifecycle vectors --write DIR [--check]
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from curae_lifecycle.replay import replay
 from curae_lifecycle.terminal import progress, say
 from curae_lifecycle.tour import lines, steps
 from curae_lifecycle.values import Environment
+from curae_lifecycle.vectors import vectors
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return _tour()
             case "tables":
                 return _tables(parser, options)
+            case "vectors":
+                return _write(options.write, vectors(), "*.json", check=options.check)
             case _:
                 return _replay(parser, options)
     except BrokenPipeError:
@@ -74,6 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     tables.add_argument(
         "--check", action="store_true", help="with --write: write nothing, fail on a stale page"
     )
+    exported = commands.add_parser(
+        "vectors",
+        help="export test vectors for other languages",
+        description="Writes every test vector as JSON: input, answer, the rule that decided, "
+        "and whether it is valid, invalid or acceptable.",
+    )
+    exported.add_argument("--write", type=Path, metavar="DIR", required=True, help="where to")
+    exported.add_argument(
+        "--check", action="store_true", help="write nothing, fail on a stale file"
+    )
     log = commands.add_parser(
         "replay",
         help="run a log of traffic through the rules",
@@ -107,7 +121,7 @@ def _tour() -> int:
 
 def _tables(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.write is not None:
-        return _write(options.write, check=options.check)
+        return _write(options.write, pages(), "*.md", check=options.check)
     name: str | None = options.name
     if name is not None and name not in TABLES:
         found = find_rule(name)
@@ -143,10 +157,9 @@ def _place(rule: str) -> str:
     return next(places, "its source is not at hand")
 
 
-def _write(directory: Path, *, check: bool) -> int:
-    wanted = pages()
+def _write(directory: Path, wanted: dict[str, str], kind: str, *, check: bool) -> int:
     if check:
-        written = {path.name: path.read_text(encoding="utf-8") for path in directory.glob("*.md")}
+        written = {path.name: path.read_text(encoding="utf-8") for path in directory.glob(kind)}
         stale = sorted(
             name for name in wanted.keys() | written.keys() if wanted.get(name) != written.get(name)
         )

@@ -18,6 +18,7 @@ from curae_lifecycle.__main__ import main
 from curae_lifecycle.pages import TABLES, find_rule, pages
 from curae_lifecycle.terminal import progress
 from curae_lifecycle.tour import steps
+from curae_lifecycle.vectors import vectors
 
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 REGISTER = {
@@ -167,6 +168,18 @@ def test_pages_are_written_and_a_stale_one_is_found(
     assert "access.md, of-old.md" in capsys.readouterr().err
 
 
+def test_vectors_are_written_and_a_stale_one_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = ["vectors", "--write", str(tmp_path / "vectors")]
+    assert main(target) == 0
+    assert main([*target, "--check"]) == 0
+    assert {path.name for path in (tmp_path / "vectors").iterdir()} == set(vectors())
+    (tmp_path / "vectors" / "merge.json").write_text("{}")
+    assert main([*target, "--check"]) == 1
+    assert "merge.json" in capsys.readouterr().err
+
+
 def test_replay_answers_every_line(log: Path) -> None:
     answered = run("replay", str(log))
     assert answered.returncode == 0
@@ -254,7 +267,7 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
-    for command in ((), ("tour",), ("tables",), ("replay",)):
+    for command in ((), ("tour",), ("tables",), ("vectors",), ("replay",)):
         answered = run(*command, "--help")
         assert answered.returncode == 0
         assert b"usage: python -m curae_lifecycle" in answered.stdout
