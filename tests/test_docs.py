@@ -14,6 +14,7 @@ from curae_lifecycle import http, memory
 from curae_lifecycle.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.pages import TABLES, index, pages
 from curae_lifecycle.replay import replay
+from curae_lifecycle.testing import laws
 from curae_lifecycle.values import ApiKeyId, AppId, CustomerAccountId, Environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,3 +110,21 @@ def test_every_law_has_a_test_that_names_it_and_a_row_on_the_correctness_page() 
     for number, file, name in rows:
         assert name.startswith(f"test_law_{int(number):02}_")
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_programs_of_the_testing_page_run() -> None:
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        namespace: dict[str, object] = {}
+        exec(program, namespace)  # noqa: S102 - the page's own code
+        for name, value in namespace.items():
+            if name.startswith("test_") and callable(value):
+                value()
+
+
+def test_the_testing_page_names_every_check() -> None:
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    checks = {name for name in vars(laws) if name.startswith("check_")}
+    assert set(re.findall(r"`(check_\w+)`", page)) == checks
