@@ -34,9 +34,8 @@ from curae_lifecycle.connection import (
     require_action,
     revoke_chain,
 )
-from curae_lifecycle.operations import ORDER, Gate
+from curae_lifecycle.operations import Gate, refuse_at
 from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import Problem, ProblemCode
 from curae_lifecycle.session import CuraeConnectSession, complete_handoff
 from curae_lifecycle.values import ConnectionId, Coordinate, SessionId, UserId, check_occurrence
 
@@ -170,17 +169,14 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
             return _binding_fact(fact, snapshot.binding, now)
         case HandoffCompleted():
             if snapshot.session is None:
-                return _UNKNOWN
+                return refuse_at(Gate.OWNERSHIP)
             return _handoff(fact, snapshot.session, snapshot.binding, now)
         case Authorized() | ActionRequired() | Expired() | Revoked():
             if snapshot.connection is None:
-                return _UNKNOWN
+                return refuse_at(Gate.OWNERSHIP)
             return _connection_fact(fact, snapshot.connection, snapshot.following, now)
         case _ as never:
             assert_never(never)
-
-
-_UNKNOWN = Refused(Problem(ProblemCode.NOT_FOUND), ORDER[Gate.OWNERSHIP,].rules)
 
 
 def _connection_fact(

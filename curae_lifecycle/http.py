@@ -32,7 +32,6 @@ from curae_lifecycle.idempotency import (
 from curae_lifecycle.operations import (
     DEFAULT_SETTINGS,
     OPERATIONS,
-    ORDER,
     AccountStateShown,
     Call,
     ConnectionCreated,
@@ -54,9 +53,10 @@ from curae_lifecycle.operations import (
     Revoke,
     SessionInitiated,
     Settings,
+    refuse_at,
 )
 from curae_lifecycle.outcomes import Refused
-from curae_lifecycle.problems import Fact, Fault, Problem, ProblemCode
+from curae_lifecycle.problems import Fault, ProblemCode
 from curae_lifecycle.ratelimit import limit_header, policy_header
 from curae_lifecycle.values import (
     ArgumentError,
@@ -170,11 +170,11 @@ def read(
         404, charging nothing and storing nothing; it goes to `respond` like any other.
     """
     if caller is None:
-        return _refused(Gate.CREDENTIALS, ProblemCode.UNAUTHENTICATED, now)
+        return _decision(refuse_at(Gate.CREDENTIALS), now)
     path, _, query = request.target.partition("?")
     routed = _route(request.method, path)
     if routed is None:
-        return _refused(Gate.ROUTE, ProblemCode.NOT_FOUND, now)
+        return _decision(refuse_at(Gate.ROUTE), now)
     name, segment = routed
     rule = OPERATIONS[name,].outcome
     forbidden = check_permission(caller, rule.scope, settings.environment)
@@ -184,19 +184,19 @@ def read(
         operation = _operation(name, segment, query, request)
     except MalformedError as malformed:
         facts = (malformed.member, malformed.fault)
-        return _refused(Gate.BODY, ProblemCode.BAD_REQUEST, now, facts)
+        return _decision(refuse_at(Gate.BODY, facts), now)
     if rule.key is KeyUse.UNUSED:
         return Call(caller, operation)
     values = header(request, "idempotency-key")
     if rule.key is KeyUse.NOT_ALLOWED:
         if values:
-            return _refused(Gate.KEY_ALLOWED, ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED, now)
+            return _decision(refuse_at(Gate.KEY_ALLOWED), now)
         return Call(caller, operation)
     if not values:
-        return _refused(Gate.KEY_GIVEN, ProblemCode.IDEMPOTENCY_KEY_REQUIRED, now)
+        return _decision(refuse_at(Gate.KEY_GIVEN), now)
     key = _read_key(values)
     if key is None:
-        return _refused(Gate.KEY_READABLE, ProblemCode.IDEMPOTENCY_KEY_INVALID, now)
+        return _decision(refuse_at(Gate.KEY_READABLE), now)
     return Call(caller, operation, key)
 
 
@@ -350,12 +350,6 @@ def _read_key(values: list[str]) -> IdempotencyKey | None:
         return parse_key(text)
     except ArgumentError:
         return None
-
-
-def _refused(
-    gate: Gate, code: ProblemCode, now: datetime, facts: tuple[Fact, ...] = ()
-) -> Decision:
-    return _decision(Refused(Problem(code, facts), ORDER[gate,].rules), now)
 
 
 def _decision(refused: Refused, now: datetime) -> Decision:

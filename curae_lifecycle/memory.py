@@ -38,7 +38,6 @@ from curae_lifecycle.http import Answer, Request, bearer, read, respond
 from curae_lifecycle.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.operations import (
     DEFAULT_SETTINGS,
-    ORDER,
     Decision,
     Fresh,
     Gate,
@@ -48,9 +47,9 @@ from curae_lifecycle.operations import (
     Snapshot,
     decide,
     needs,
+    refuse_at,
 )
 from curae_lifecycle.outcomes import Done
-from curae_lifecycle.problems import Problem, ProblemCode
 from curae_lifecycle.ratelimit import Bucket, RateState
 from curae_lifecycle.session import CuraeConnectSession
 from curae_lifecycle.values import ArgumentError, ConnectionId, Coordinate, SessionId
@@ -167,9 +166,10 @@ class World:
                     return answer
                 self._check_fresh(answer.changes.writes)
             except WorldFullError:
-                problem = Problem(ProblemCode.INTERNAL)
+                refused = refuse_at(Gate.ROOM)
+                problem = refused.problem
                 status = problem.type.status
-                full = Decision(Refusal(problem), status, now, NO_CHANGES, _NO_ROOM)
+                full = Decision(Refusal(problem), status, now, NO_CHANGES, refused.rules)
                 return respond(full, settings)
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
@@ -333,6 +333,3 @@ class World:
 
     def _remember(self, deadline: datetime, key: RecordKey | RateKey) -> None:
         heapq.heappush(self._deadlines, (deadline, next(self._order), key))
-
-
-_NO_ROOM: Final = ORDER[Gate.ROOM,].rules

@@ -63,7 +63,7 @@ from curae_lifecycle.idempotency import (
     begin,
 )
 from curae_lifecycle.outcomes import Done, Refuse, Refused
-from curae_lifecycle.problems import DEFAULT_TYPE_BASE, Problem, ProblemCode
+from curae_lifecycle.problems import DEFAULT_TYPE_BASE, Fact, Problem, ProblemCode
 from curae_lifecycle.ratelimit import (
     FRESH_LOG,
     FULL_BUCKET,
@@ -211,6 +211,19 @@ ORDER: Final = Table[tuple[Gate], Refuse | AskTable](
         ),
     ),
 )
+
+
+def refuse_at(gate: Gate, facts: tuple[Fact, ...] = ()) -> Refused:
+    """The refusal of a gate, as the table has it.
+
+    Args:
+        gate: The gate that was not passed.
+        facts: The facts of its problem.
+    """
+    row = ORDER[gate,]
+    verdict = row.outcome
+    assert isinstance(verdict, Refuse)  # noqa: S101 - the other gates' own tables refuse
+    return Refused(Problem(verdict.code, facts), row.rules)
 
 
 class OperationName(StrEnum):
@@ -817,7 +830,7 @@ def _rule(
         case GetConnection() | Reconnect() | Revoke():
             connection = snapshot.connection
             if connection is None or not call.caller.owns(connection):
-                return _refusal(Refused(Problem(ProblemCode.NOT_FOUND), _OWNERSHIP.rules))
+                return _refusal(refuse_at(Gate.OWNERSHIP))
             if connection.id != operation.connection_id:
                 raise ArgumentError("snapshot.connection", "the connection that was asked for")
             next_one = snapshot.following[0] if snapshot.following else None
@@ -842,9 +855,6 @@ def _on_connection(
             return _reconnect(connection, snapshot, now, _required(fresh))
         case Revoke():
             return _revoke(connection, snapshot, now)
-
-
-_OWNERSHIP: Final = ORDER[Gate.OWNERSHIP,]
 
 
 def _create(caller: Caller, operation: CreateConnection, now: datetime, fresh: Fresh) -> _Ruling:
@@ -955,9 +965,10 @@ def _required(fresh: Fresh | None) -> Fresh:
 
 def _limited(limited: Limited, gate: Gate, now: datetime) -> Decision:
     wait = ceil_seconds(limited.retry_after)
-    problem = Problem(ProblemCode.RATE_LIMITED, (limited.policy.name, wait))
+    refused = refuse_at(gate, (limited.policy.name, wait))
+    problem = refused.problem
     status = problem.type.status
-    return Decision(Refusal(problem, limited), status, now, NO_CHANGES, ORDER[gate,].rules)
+    return Decision(Refusal(problem, limited), status, now, NO_CHANGES, refused.rules)
 
 
 def _charge_buckets(

@@ -852,7 +852,7 @@ def test_every_mutant_is_noticed(of: Subject) -> None:
 
 
 def test_the_counts_add_up() -> None:
-    assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (1861, 1599, 222, 40)
+    assert tuple(map(sum, zip(*COUNTS.values(), strict=True))) == (1861, 1699, 122, 40)
 
 
 # table: mutants, killed, misprinted, unreachable
@@ -877,7 +877,7 @@ COUNTS: Final = {
     "record-upkeep": (63, 63, 0, 0),
     "permission": (8, 8, 0, 0),
     # The order is the order of the code; its table is read for the names of its rules alone.
-    "request": (130, 0, 130, 0),
+    "request": (130, 100, 30, 0),
     # A method and a path are read when the routes are made, at import.
     "operation": (42, 36, 6, 0),
     "problems": (552, 552, 0, 0),
