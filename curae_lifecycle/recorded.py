@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.idempotency import Response
-from curae_lifecycle.values import ArgumentError, parse_uuid
+from curae_lifecycle.values import ArgumentError, parse_opaque, parse_uuid
 from curae_lifecycle.wire import Json, MalformedError, parse_json, parse_time
 
 _FIXED: Final = frozenset({"status", "retryable"})
@@ -68,8 +68,10 @@ class Recorded:
 
     def url(self) -> str | None:
         """The next action's URL, where one can be read."""
-        url = self._inner("nextAction", "url")
-        return url if isinstance(url, str) and url and is_text(url) else None
+        try:
+            return parse_opaque("url", self._inner("nextAction", "url"))
+        except ArgumentError:
+            return None
 
     def next_action_end(self) -> datetime | None:
         """When the next action ends, where that can be read."""
@@ -81,15 +83,6 @@ class Recorded:
     def _inner(self, outer: str, inner: str) -> Json:
         holder = self.body.get(outer) if isinstance(self.body, dict) else None
         return holder.get(inner) if isinstance(holder, dict) else None
-
-
-def is_text(value: str) -> bool:
-    """Whether text can be written as UTF-8: it holds no surrogates."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Comparison:
@@ -118,10 +111,10 @@ class Comparison:
             theirs = theirs | {"code": members["code"]}
         elif "body" not in members:
             return tuple(found)
-        if not ours and not theirs:
-            self._compare("body", recorded.body, decided, rule, found)
-        elif ours.get("code") != theirs.get("code"):
+        if ours.get("code") != theirs.get("code"):
             found.append(Divergence("code", theirs.get("code"), ours.get("code"), rule))
+        elif not ours and "body" in members:
+            self._compare("body", recorded.body, decided, rule, found)
         else:
             for name in sorted(theirs.keys() & _FIXED):
                 self._compare(f"body.{name}", theirs[name], ours[name], rule, found)

@@ -204,7 +204,7 @@ def parse_reason(value: object) -> str:
     Raises:
         ArgumentError: Empty, or a surrogate in it.
     """
-    return _parse_opaque("reason", value)
+    return parse_opaque("reason", value)
 
 
 def parse_user_id(value: object) -> UserId:
@@ -213,7 +213,7 @@ def parse_user_id(value: object) -> UserId:
     Raises:
         ArgumentError: Empty, or a surrogate in it.
     """
-    return UserId(_parse_opaque("userId", value))
+    return UserId(parse_opaque("userId", value))
 
 
 def parse_app_id(value: object) -> AppId:
@@ -222,10 +222,15 @@ def parse_app_id(value: object) -> AppId:
     Raises:
         ArgumentError: Empty, or a surrogate in it.
     """
-    return AppId(_parse_opaque("appId", value))
+    return AppId(parse_opaque("appId", value))
 
 
-def _parse_opaque(argument: str, value: object) -> str:
+def parse_opaque(argument: str, value: object) -> str:
+    """Text that is somebody else's and only has to be kept and told again.
+
+    Raises:
+        ArgumentError: Empty, or a surrogate in it.
+    """
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
     raise ArgumentError(argument, "text that is not empty and holds no surrogates")

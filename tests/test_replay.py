@@ -1045,6 +1045,14 @@ def test_another_body_diverges(body: Json) -> None:
     assert {each.member.partition(".")[0] for each in found} == {"body"}
 
 
+def test_a_success_recorded_with_a_null_code_is_compared_by_its_body() -> None:
+    right = answered(created(1)) | {"code": None}
+    assert checked(created(1, response=right)) == []
+    wrong = changed(right, "body.connection.appUserId", "user-2")
+    [found] = checked(created(1, response=wrong))
+    assert found.member == "body.connection.appUserId"
+
+
 def test_a_member_that_is_missing_diverges() -> None:
     response = answered(created(1))
     body = response["body"]
