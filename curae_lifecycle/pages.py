@@ -8,6 +8,7 @@ against the modules.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Final, Protocol
 
 import attrs
@@ -52,6 +53,10 @@ class Page(Protocol):
     @property
     def rows(self) -> tuple[Row[object], ...]:
         """The rules."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[tuple[StrEnum, ...], Row[object]]]:
+        """Every cell with its row."""
         ...
 
     def __len__(self) -> int:

@@ -1,0 +1,78 @@
+"""Which cells of the tables a run really reached: coverage in the words of the rules.
+
+The law of this module: **counting changes no answer**. While it counts, each cell holds a stand-in
+for its row, which shows the very same outcome and notes that it was looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import cast
+
+from curae_lifecycle.pages import TABLES, Page
+from curae_lifecycle.tables import Row
+
+Cell = tuple[str, ...]
+"""The name of a table, then the key of one of its cells."""
+
+
+def cells_of(tables: Iterable[Page]) -> list[Cell]:
+    """Every cell of some tables, in the tables' own order."""
+    return [(table.name, *map(str, key)) for table in tables for key, _ in table]
+
+
+@contextmanager
+def count_cells(tables: Iterable[Page] = tuple(TABLES.values())) -> Generator[Counter[Cell]]:
+    """Count how often the rules look at each cell, for as long as the context lasts.
+
+    The tables belong to the whole process: what other threads ask meanwhile is counted too.
+
+    Args:
+        tables: Which tables; all of them by default.
+
+    Yields:
+        The counts, which grow as the rules run. A cell that nobody asked is not among them.
+    """
+    counts: Counter[Cell] = Counter()
+    kept: list[tuple[_Cells, _Cells]] = []
+    for table in tables:
+        # The rules hold on to this very dict, so it is changed in place, and back again.
+        cells = cast("_Cells", getattr(table, "cells"))  # noqa: B009 - no part of a page
+        kept.append((cells, dict(cells)))
+        for key, row in cells.items():
+            cells[key] = cast("Row[object]", _Watched(row, (table.name, *map(str, key)), counts))
+    try:
+        yield counts
+    finally:
+        for cells, rows in kept:
+            cells.update(rows)
+
+
+_Cells = dict[tuple[StrEnum, ...], Row[object]]
+
+
+class _Watched:
+    """A row that counts when somebody asks what it says."""
+
+    __slots__ = ("_cell", "_counts", "_row")
+
+    def __init__(self, row: Row[object], cell: Cell, counts: Counter[Cell]) -> None:
+        self._row = row
+        self._cell = cell
+        self._counts = counts
+
+    @property
+    def outcome(self) -> object:
+        self._counts[self._cell] += 1
+        return self._row.outcome
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        self._counts[self._cell] += 1
+        return self._row.rules
+
+    def __getattr__(self, name: str) -> object:
+        return cast("object", getattr(self._row, name))

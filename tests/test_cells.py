@@ -1,0 +1,66 @@
+"""Counting cells: it sees what is asked, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from curae_lifecycle.binding import AccountState
+from curae_lifecycle.connection import STANDING, Actor, revoke, standing
+from curae_lifecycle.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
+from curae_lifecycle.pages import TABLES
+from curae_lifecycle.session import PATHS, Preference
+from curae_lifecycle.testing.cells import cells_of, count_cells
+from curae_lifecycle.values import ApiKeyId
+from tests.strategies import START, at, pending
+
+
+def rows() -> Iterator[tuple[object, ...]]:
+    for table in TABLES.values():
+        for key, row in table:
+            yield table.name, key, row
+
+
+def test_every_cell_has_a_name_of_its_own() -> None:
+    cells = cells_of(TABLES.values())
+    assert len(cells) == len(set(cells)) == sum(map(len, TABLES.values())) == 291
+    assert ("connection", "revoke", "PENDING") in cells
+
+
+def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
+    with count_cells() as counts:
+        revoke(pending(), at(1), actor=Actor.APP)
+    assert counts["connection", "revoke", "PENDING"] > 0
+    assert ("connection", "revoke", "REVOKED") not in counts
+    assert {cell[0] for cell in counts} == {"standing", "connection"}
+
+
+def test_a_row_whose_rules_alone_are_read_counts() -> None:
+    key = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+    with count_cells() as counts:
+        begin(None, key, Fingerprint("create", "-"), START)
+    assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}
+
+
+def test_only_the_tables_that_were_named_are_counted() -> None:
+    with count_cells([TABLES["entry-path"]]) as counts:
+        standing(pending(), START)
+        assert PATHS[AccountState.ACTIVE, Preference.SIGN_UP].outcome is not None
+    assert {cell[0] for cell in counts} == {"entry-path"}
+
+
+def broken_off(expected: object) -> None:
+    with count_cells():
+        assert revoke(pending(), at(1), actor=Actor.APP) == expected
+        assert [row.rule for row in PATHS.cells.values()] == [row.rule for _, row in PATHS]
+        assert len(STANDING) == len(STANDING.cells)
+        raise ZeroDivisionError
+
+
+def test_answers_are_the_same_and_the_tables_are_as_they_were_even_after_an_error() -> None:
+    before = list(rows())
+    with pytest.raises(ZeroDivisionError):
+        broken_off(revoke(pending(), at(1), actor=Actor.APP))
+    after = list(rows())
+    assert all(a[2] is b[2] for a, b in zip(before, after, strict=True))
