@@ -34,7 +34,7 @@ import pytest
 
 from curae_lifecycle import binding as bindings
 from curae_lifecycle import connection as rules
-from curae_lifecycle import http, idempotency, ratelimit, values, wire
+from curae_lifecycle import http, idempotency, openapi, operations, ratelimit, values, wire
 from curae_lifecycle.access import ACCESS
 from curae_lifecycle.connection import EVENTS, Actor, Status
 from curae_lifecycle.operations import Call, Snapshot, decide, operation_name
@@ -54,7 +54,7 @@ FLOORS: Final = (
     *("tables", "values", "problems", "outcomes"),
     *("connection", "access", "binding", "session", "idempotency", "ratelimit", "credentials"),
     *("changes", "operations", "facts"),
-    *("wire", "http"),
+    *("wire", "http", "openapi"),
 )
 """The modules that decide and print, floor by floor."""
 
@@ -174,10 +174,13 @@ def the_rest() -> None:
     problem = Problem(ProblemCode.HANDOFF_LAPSED, (first.id, START))
     wire.print_problem(problem)
     type_uri(problem.code)
+    for name in operations.OperationName:
+        openapi.problem_codes(name)
     call = http.read(server.request("revoke"), server.CALLER, START)
     assert isinstance(call, Call)
     operation_name(call.operation)
     assert not decide(call, Snapshot(connection=first), at(1)).replayed
+    openapi.openapi()
 
 
 def every_cell() -> None:
@@ -407,6 +410,7 @@ def printed() -> Iterator[str]:
     for table in TABLES.values():
         yield table.to_json()
         yield repr(table.rows)
+    yield json.dumps(openapi.openapi())
 
 
 def child(*arguments: str, seed: str = "random") -> bytes:
@@ -445,7 +449,7 @@ def test_every_public_function_runs_and_none_touches_the_world_or_its_arguments(
     assert run["seen"] == []
     assert run["mutators"] == []
     assert run["ran"] == sorted(public().values())
-    assert len(run["ran"]) >= 106, "the search for functions finds fewer than it did"
+    assert len(run["ran"]) >= 108, "the search for functions finds fewer than it did"
 
 
 def test_the_search_finds_functions_methods_and_properties() -> None:
