@@ -59,10 +59,18 @@ class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
     Two constraints are all a database needs: the id, and the predecessor's id, each unique.
+
+    Attributes:
+        before: What was loaded.
+        after: What is to be stored; `before` itself where it was only relied on.
+        is_head: Whether the connection must still have no successor. A late authorization and
+            a reconnect read the same connection and write different ones: if both were stored,
+            a chain could have two ACTIVE connections [O].
     """
 
     before: Connection | None
     after: Connection
+    is_head: bool = False
 
 
 @attrs.frozen
@@ -226,6 +234,19 @@ def connection_changes(kind: EventKind, before: Connection | None, after: Connec
         _endings(before, after),
         (Event(kind, after.identity.coordinate, after.id, after.updated_at),),
     )
+
+
+def authorization_changes(before: Connection, after: Connection) -> Changes:
+    """The changes of a connection that was authorized, which only the head of a chain can be."""
+    changes = connection_changes(EventKind.CONNECTION_AUTHORIZED, before, after)
+    return Changes((ConnectionWrite(before, after, is_head=True),), changes.effects, changes.events)
+
+
+def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
+    """The changes of a successor that was minted for the head of a chain."""
+    changes = connection_changes(EventKind.CONNECTION_CREATED, None, successor)
+    relied_on = ConnectionWrite(recovered, recovered, is_head=True)
+    return Changes((relied_on, *changes.writes), changes.effects, changes.events)
 
 
 def revocation_changes(

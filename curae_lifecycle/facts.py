@@ -21,6 +21,7 @@ from curae_lifecycle.changes import (
     EventKind,
     SessionWrite,
     Write,
+    authorization_changes,
     connection_changes,
     revocation_changes,
 )
@@ -186,12 +187,10 @@ def _connection_fact(
     now: datetime,
 ) -> FactAnswer:
     answer: Transition
-    kind: EventKind
     match fact:
         case Revoked(_, actor, happened_at):
             return _revoked(connection, following, now, actor, happened_at)
         case Authorized(_, expires_at, happened_at):
-            kind = EventKind.CONNECTION_AUTHORIZED
             answer = authorize(
                 connection,
                 now,
@@ -200,20 +199,30 @@ def _connection_fact(
                 successor=following[0] if following else None,
             )
         case ActionRequired(_, reason, happened_at):
-            kind = EventKind.CONNECTION_ACTION_REQUIRED
             answer = require_action(connection, now, reason=reason, happened_at=happened_at)
         case Expired(_, happened_at):
-            kind = EventKind.CONNECTION_EXPIRED
             answer = expire(connection, now, happened_at=happened_at)
         case _ as never:
             assert_never(never)
     match answer:
         case Done(after, rules):
-            return Done(connection_changes(kind, connection, after), rules)
+            return Done(_connection_changes(fact, connection, after), rules)
         case Ignored(_, rules):
             return Ignored(NO_CHANGES, rules)
         case Refused():
             return answer
+
+
+def _connection_changes(
+    fact: Authorized | ActionRequired | Expired, before: Connection, after: Connection
+) -> Changes:
+    match fact:
+        case Authorized():
+            return authorization_changes(before, after)
+        case ActionRequired():
+            return connection_changes(EventKind.CONNECTION_ACTION_REQUIRED, before, after)
+        case Expired():
+            return connection_changes(EventKind.CONNECTION_EXPIRED, before, after)
 
 
 def _revoked(

@@ -283,8 +283,9 @@ class World:
                 predecessor = after.identity.predecessor_id
                 taken = predecessor is not None and predecessor in self._successors
                 return not taken and after.id not in self._connections
-            case ConnectionWrite(before, after):
-                return self._connections.get(after.id) == before
+            case ConnectionWrite(before, after, is_head):
+                went_on = is_head and after.id in self._successors
+                return not went_on and self._connections.get(after.id) == before
             case SessionWrite(before, after):
                 return self._sessions.get(after.id) == before
             case BindingWrite(before, after):

@@ -39,7 +39,9 @@ from curae_lifecycle.changes import (
     SessionWrite,
     UserProvisioned,
     Write,
+    authorization_changes,
     connection_changes,
+    recovery_changes,
     revocation_changes,
 )
 from curae_lifecycle.connection import (
@@ -882,7 +884,7 @@ def _get(connection: Connection, snapshot: Snapshot, now: datetime) -> _Ruling:
     )
     if not isinstance(healed, Done):
         return _Ruling(ConnectionShown(connection), healed.rules)
-    changes = connection_changes(EventKind.CONNECTION_AUTHORIZED, connection, healed.value)
+    changes = authorization_changes(connection, healed.value)
     return _Ruling(ConnectionShown(healed.value), healed.rules, changes)
 
 
@@ -899,7 +901,7 @@ def _reconnect(connection: Connection, snapshot: Snapshot, now: datetime, fresh:
     recovery = answer.value
     recovered = recovery.connection
     if isinstance(recovery, Minted):
-        changes = connection_changes(EventKind.CONNECTION_CREATED, None, recovered)
+        changes = recovery_changes(connection, recovered)
     else:
         coordinate = recovered.identity.coordinate
         changes = Changes(

@@ -146,6 +146,7 @@ def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing
         (write,) = answer.value.writes
         assert isinstance(write, ConnectionWrite)
         assert write.before is connection
+        assert write.is_head is (fact == "authorize")
         assert write.after.updated_at == now
 
 

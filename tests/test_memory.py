@@ -15,7 +15,7 @@ from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.changes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.connection import Actor
 from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked, Tombstoned
+from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked, Tombstoned, record_fact
 from curae_lifecycle.http import Answer, Request, bearer, read, respond
 from curae_lifecycle.memory import World, WorldFullError
 from curae_lifecycle.operations import (
@@ -23,6 +23,7 @@ from curae_lifecycle.operations import (
     Decision,
     Fresh,
     GetConnection,
+    Reconnect,
     Settings,
     decide,
     needs,
@@ -211,6 +212,21 @@ def test_a_predecessor_has_one_successor() -> None:
     assert made.connection(rival.id) is None
     loaded = made.load(needs(call(GetConnection(ID), None)))
     assert (loaded.connection, loaded.following) == (REVOKED, (successor(),))
+
+
+def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
+    # Each was decided on what the other had not yet written.
+    late, later = Authorized(ID, happened_at=at(29)), at(31)
+    asked = call(Reconnect(ID))
+    for authorized_first in (True, False):
+        made = world(Settings(), pending())
+        authorized = record_fact(late, made.load_fact(late), later)
+        assert isinstance(authorized, Done)
+        recovered = decide(asked, made.load(needs(asked)), later, fresh(2, later))
+        both = [authorized.value.writes, recovered.changes.writes]
+        first, second = both if authorized_first else both[::-1]
+        assert made.store(first)
+        assert not made.store(second)
 
 
 def race(made: World, operation: str, keys: list[str]) -> list[Answer]:
