@@ -1,0 +1,48 @@
+"""What an example prints when it starts: a key to try, and requests that work as they stand."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import service
+from sql_store import SqlStore
+
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.values import ApiKeyId, AppId, CustomerAccountId, Environment
+
+API_KEY: Final = "cae_test_demo"
+CALLER: Final = Caller(
+    ApiKeyId("demo"),
+    AppId("demo-app"),
+    CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
+    Environment.TEST,
+    frozenset({"connection:write"}),
+)
+
+_TEXT: Final = """Try, in another terminal:
+
+  curl -s -X POST {url}/api/sdk/v1/curae-connect/initiate \\
+    -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: first-visit' \\
+    -d '{{"appUserId": "user-1", "preferSignup": true}}'
+
+  curl -s -X POST {url}/api/sdk/v1/connections \\
+    -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: first-connection' \\
+    -d '{{"appUserId": "user-1", "dataPackages": ["clinical_summary"]}}'
+
+Send one again: the answer is the same, byte for byte. Then open its nextAction.url in a browser,
+finish or cancel, and look what became of it:
+
+  curl -s '{url}/api/sdk/v1/curae-connect/account-state?appUserId=user-1' \\
+    -H 'Authorization: Bearer {key}'
+"""
+
+
+def register(store: SqlStore) -> None:
+    """Let the demonstration's key in, in the test environment."""
+    store.register(ApiKey(API_KEY), CALLER)
+
+
+def explain() -> None:
+    """Let the key in, and print what to try."""
+    service.transact(register)
+    print(_TEXT.format(url=service.PUBLIC_URL, key=API_KEY), flush=True)

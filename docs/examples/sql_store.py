@@ -1,0 +1,407 @@
+"""A store on SQLAlchemy Core, for SQLite and PostgreSQL: load by key, compare, set.
+
+The law of this module: **every write compares what it replaces**, in the transaction of the
+request. A comparison that fails raises `Conflict`: roll back, load again, decide again.
+
+| constraint | keeps |
+| --- | --- |
+| `connection.id` | one value per id (law 1) |
+| `connection.predecessor_id`, unique | one successor per connection (laws 6 and 7) |
+| `binding` by its coordinate | one user per coordinate (law 8) |
+| `record` by API key and key | one execution per key (laws 9 and 12) |
+| `rate` by owner and policy | ten initiates a minute (law 10) |
+| every `UPDATE ... AND document = :before` | nobody writes over what they did not read |
+
+Values are kept as the JSON that `wire.dump` prints, beside the columns that are searched for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.changes import (
+    BindingWrite,
+    BucketKey,
+    Changes,
+    ConnectionWrite,
+    Effect,
+    Event,
+    RateKey,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.connection import Connection
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.facts import FactNeeds, FactSnapshot
+from curae_lifecycle.idempotency import Record, RecordKey, record_expires_at
+from curae_lifecycle.operations import Needs, Snapshot
+from curae_lifecycle.ratelimit import BucketState, LogState, RateState
+from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    microseconds,
+)
+from curae_lifecycle.wire import Storable, dump, load, parse_json, print_json
+
+Stored = TypeVar("Stored", bound=Storable)
+
+METADATA: Final = sa.MetaData()
+
+CALLERS: Final = sa.Table(
+    "caller",
+    METADATA,
+    # The digest, never the key: whoever reads the database cannot call the API.
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("api_key_id", sa.Text, nullable=False),
+    sa.Column("app_id", sa.Text, nullable=False),
+    sa.Column("customer_account_id", sa.String(36), nullable=False),
+    sa.Column("environment", sa.String(4), nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+)
+CONNECTIONS: Final = sa.Table(
+    "connection",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("predecessor_id", sa.String(36), unique=True),
+    sa.Column("root_id", sa.String(36), nullable=False, index=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+SESSIONS: Final = sa.Table(
+    "connect_session",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+BINDINGS: Final = sa.Table(
+    "binding",
+    METADATA,
+    sa.Column("environment", sa.String(4), primary_key=True),
+    sa.Column("app_id", sa.Text, primary_key=True),
+    sa.Column("customer_account_id", sa.String(36), primary_key=True),
+    sa.Column("app_user_id", sa.Text, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+RECORDS: Final = sa.Table(
+    "record",
+    METADATA,
+    sa.Column("api_key_id", sa.Text, primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    # An answer can hold the URL of a hosted page: encrypt this column, or keep a reference.
+    sa.Column("document", sa.Text, nullable=False),
+)
+RATES: Final = sa.Table(
+    "rate",
+    METADATA,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("policy", sa.Text, primary_key=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+OUTBOX: Final = sa.Table(
+    "outbox",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+
+PAGES: Final = sa.Table(
+    "page",
+    METADATA,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, unique=True),
+)
+
+
+class Conflict(Exception):  # noqa: N818 - it is no error: somebody else was faster
+    """Something is no longer as it was read: roll back, load again and decide again."""
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Make an engine's transactions what this store needs, and make the tables.
+
+    SQLite must take its write lock when a transaction begins, since one that reads first and
+    writes later is refused in the middle. PostgreSQL needs nothing: under its own default, READ
+    COMMITTED, an update waits for whoever is writing the same row and then compares.
+    """
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _take_the_write_lock)
+
+
+def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.close()
+
+
+def _take_the_write_lock(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a failed transaction may fare better when it is run again.
+
+    That is a conflict; on PostgreSQL a deadlock or a serialization failure; on SQLite a lock
+    that somebody else held for too long.
+    """
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, Conflict)
+    state = getattr(error.orig, "sqlstate", None)
+    return state in {"40001", "40P01"} or "database is locked" in str(error.orig)
+
+
+class SqlStore:
+    """One transaction's view of the database.
+
+    Args:
+        connection: In a transaction, which whoever opened it commits or rolls back.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None:
+        """Let an API key stand for a caller; registering again replaces."""
+        digest = api_key.digest()
+        self._connection.execute(sa.delete(CALLERS).where(CALLERS.c.digest == digest))
+        self._connection.execute(
+            sa.insert(CALLERS).values(
+                digest=digest,
+                api_key_id=caller.api_key_id,
+                app_id=caller.app_id,
+                customer_account_id=caller.customer_account_id,
+                environment=caller.environment.value,
+                scopes=" ".join(sorted(caller.scopes)),
+            )
+        )
+
+    def caller(self, api_key: ApiKey | None) -> Caller | None:
+        """Whom an API key stands for; `None` for no key or an unknown one."""
+        if api_key is None:
+            return None
+        row = self._connection.execute(
+            sa.select(CALLERS).where(CALLERS.c.digest == api_key.digest())
+        ).one_or_none()
+        if row is None:
+            return None
+        return Caller(
+            ApiKeyId(row.api_key_id),
+            AppId(row.app_id),
+            CustomerAccountId(row.customer_account_id),
+            Environment(row.environment),
+            frozenset(row.scopes.split()),
+        )
+
+    def load(self, asked: Needs) -> Snapshot:
+        """Everything that a call needs."""
+        chain = self._chain(asked.connection)
+        return Snapshot(
+            self._record(asked.record),
+            tuple([self._rate(key) for key in asked.buckets]),
+            self._rate(asked.limit) if asked.limit else None,
+            chain[0] if chain else None,
+            chain[1:],
+            self._binding(asked.binding),
+        )
+
+    def load_fact(self, asked: FactNeeds) -> FactSnapshot:
+        """Everything that a fact concerns."""
+        chain = self._chain(asked.connection)
+        session = self._session(asked.session)
+        return FactSnapshot(
+            chain[0] if chain else None,
+            chain[1:],
+            session,
+            self._binding(session.coordinate if session else asked.binding),
+        )
+
+    def store(self, changes: Changes) -> None:
+        """Compare and set every write, and put effects and events into the outbox.
+
+        Raises:
+            Conflict: Something is no longer as it was read; roll back.
+        """
+        try:
+            for write in changes.writes:
+                self._write(write)
+        except IntegrityError:
+            raise Conflict from None
+        rows = [_outbox_row(type(effect).__name__, effect) for effect in changes.effects]
+        rows += [_outbox_row(happened.kind, happened) for happened in changes.events]
+        if rows:
+            self._connection.execute(sa.insert(OUTBOX), rows)
+
+    def purge(self, now: datetime) -> int:
+        """Drop the records and rate limits whose deadline has come; return how many."""
+        dropped = 0
+        for table in (RECORDS, RATES):
+            over = sa.delete(table).where(table.c.expires_at <= microseconds(now))
+            dropped += self._connection.execute(over).rowcount
+        return dropped
+
+    def open_page(self, url: str, subject: str) -> None:
+        """Let a hosted page's URL stand for what it is about; an earlier URL of that dies."""
+        self._connection.execute(sa.delete(PAGES).where(PAGES.c.subject == subject))
+        self._connection.execute(sa.insert(PAGES).values(digest=_digest(url), subject=subject))
+
+    def page(self, url: str) -> str | None:
+        """What a hosted page is about; `None` for a URL that is unknown or dead."""
+        found = sa.select(PAGES.c.subject).where(PAGES.c.digest == _digest(url))
+        return self._connection.execute(found).scalar_one_or_none()
+
+    # --- Loading -----------------------------------------------------------------------------
+
+    def _chain(self, connection_id: ConnectionId | None) -> tuple[Connection, ...]:
+        # The connection and whatever follows it, in one statement, so it is of one moment.
+        if connection_id is None:
+            return ()
+        named = CONNECTIONS.alias()
+        rows = self._connection.execute(
+            sa.select(CONNECTIONS.c.document)
+            .join(named, named.c.root_id == CONNECTIONS.c.root_id)
+            .where(named.c.id == connection_id)
+        ).scalars()
+        connections = [_parse(Connection, row) for row in rows]
+        by_id = {each.id: each for each in connections}
+        by_predecessor = {each.identity.predecessor_id: each for each in connections}
+        chain: list[Connection] = []
+        following = by_id.get(connection_id)
+        while following is not None:
+            chain.append(following)
+            following = by_predecessor.get(following.id)
+        return tuple(chain)
+
+    def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
+        if session_id is None:
+            return None
+        row = self._document(SESSIONS, id=session_id)
+        return None if row is None else _parse(CuraeConnectSession, row)
+
+    def _binding(self, coordinate: Coordinate | None) -> LimitedAccountAppBinding | None:
+        if coordinate is None:
+            return None
+        row = self._document(BINDINGS, **_coordinate_key(coordinate))
+        return None if row is None else _parse(LimitedAccountAppBinding, row)
+
+    def _record(self, key: RecordKey | None) -> Record | None:
+        if key is None:
+            return None
+        row = self._document(RECORDS, api_key_id=key.api_key_id, key=key.key)
+        return None if row is None else _parse(Record, row)
+
+    def _rate(self, key: RateKey) -> RateState | None:
+        row = self._document(RATES, **_rate_key(key))
+        if row is None:
+            return None
+        if isinstance(key, BucketKey):
+            return _parse(BucketState, row)
+        return _parse(LogState, row)
+
+    def _document(self, table: sa.Table, **key: str) -> str | None:
+        found = self._connection.execute(sa.select(table.c.document).where(*_is(table, key)))
+        return found.scalar_one_or_none()
+
+    # --- Storing -----------------------------------------------------------------------------
+
+    def _write(self, write: Write) -> None:
+        match write:
+            case ConnectionWrite(before, after, is_head):
+                identity = after.identity
+                links = {"predecessor_id": identity.predecessor_id, "root_id": identity.root_id}
+                self._set(CONNECTIONS, {"id": after.id}, links, before, after)
+                # Asked after the update: it waited for whoever was writing a successor.
+                if is_head and self._has_successor(after.id):
+                    raise Conflict
+            case SessionWrite(before, after):
+                self._set(SESSIONS, {"id": after.id}, {}, before, after)
+            case BindingWrite(before, after):
+                self._set(BINDINGS, _coordinate_key(after.coordinate), {}, before, after)
+            case RecordWrite(key, before, after):
+                until = {"expires_at": microseconds(record_expires_at(after))}
+                row = {"api_key_id": key.api_key_id, "key": key.key}
+                self._set(RECORDS, row, until, before, after)
+            case RateWrite(key, _, before, after):
+                until = {"expires_at": microseconds(write.expires_at)}
+                self._set(RATES, _rate_key(key), until, before, after)
+
+    def _has_successor(self, connection_id: ConnectionId) -> bool:
+        following = sa.select(CONNECTIONS.c.id).where(CONNECTIONS.c.predecessor_id == connection_id)
+        return self._connection.execute(following).first() is not None
+
+    def _set(
+        self,
+        table: sa.Table,
+        key: dict[str, str],
+        columns: Mapping[str, str | int | None],
+        before: Storable | None,
+        after: Storable,
+    ) -> None:
+        values = {**columns, "document": _print(after)}
+        if before is None:
+            self._connection.execute(sa.insert(table).values(**key, **values))
+            return
+        unchanged = (*_is(table, key), table.c.document == _print(before))
+        update = sa.update(table).where(*unchanged).values(**values)
+        if self._connection.execute(update).rowcount != 1:
+            raise Conflict
+
+
+def _is(table: sa.Table, key: dict[str, str]) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in key.items()]
+
+
+def _coordinate_key(coordinate: Coordinate) -> dict[str, str]:
+    return {
+        "environment": coordinate.environment.value,
+        "app_id": coordinate.app_id,
+        "customer_account_id": coordinate.customer_account_id,
+        "app_user_id": coordinate.app_user_id,
+    }
+
+
+def _rate_key(key: RateKey) -> dict[str, str]:
+    if isinstance(key, BucketKey):
+        return {"owner": json.dumps([key.api_key_id]), "policy": key.policy}
+    user = key.app_user
+    owner = [user.environment.value, user.customer_account_id, user.app_user_id]
+    return {"owner": json.dumps(owner), "policy": key.policy}
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def _print(value: Storable) -> str:
+    return print_json(dump(value)).decode()
+
+
+def _parse(kind: type[Stored], document: str) -> Stored:
+    return load(kind, parse_json(document))
+
+
+def _outbox_row(kind: str, told: Effect | Event) -> dict[str, str]:
+    return {"kind": str(kind), "document": json.dumps(attrs.asdict(told), default=str)}
