@@ -28,7 +28,8 @@ async def app(
 ) -> None:
     """Answer one request, whatever its path and method."""
     if scope["type"] != "http":
-        return
+        # A server that asks whether we want to hear of its start and end is told no.
+        raise NotImplementedError
     request = await read(scope, receive)
     if request is None:
         return
@@ -61,4 +62,4 @@ async def read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> Req
 
 if __name__ == "__main__":
     demo.explain()
-    uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning", lifespan="off")
+    uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning")

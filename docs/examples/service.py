@@ -53,7 +53,7 @@ TRIES: Final = 50
 """How often a transaction is run before the server gives up on it."""
 
 PORT: Final = int(os.environ.get("PORT", "8000"))
-PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 """Where a browser finds this server."""
 
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", "sqlite:///curae.db")

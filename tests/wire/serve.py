@@ -43,8 +43,7 @@ def main(app: str, clock: str) -> None:
         case _:
             import uvicorn  # noqa: PLC0415 - the same
 
-            lifespan = "off" if app == "asgi" else "on"
-            config = uvicorn.Config(module.app, log_level="warning", lifespan=lifespan)
+            config = uvicorn.Config(module.app, log_level="warning")
             uvicorn.Server(config).run(sockets=[listening])
 
 
