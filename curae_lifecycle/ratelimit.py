@@ -252,7 +252,9 @@ def policy_header(policy: Policy) -> str:
 
 def limit_header(limited: Limited) -> str:
     """The `RateLimit` field of a refusal: nothing left for as long as it must wait."""
-    return f"{_sf_string(limited.policy.name)};r=0;t={ceil_seconds(limited.retry_after)}"
+    # A clock that stepped back can make the wait longer than the field can carry.
+    wait = min(ceil_seconds(limited.retry_after), _MOST)
+    return f"{_sf_string(limited.policy.name)};r=0;t={wait}"
 
 
 def _charge(policy: Policy, state: RateState, now: datetime, cost: int) -> RateState | int:

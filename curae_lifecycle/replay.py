@@ -259,7 +259,10 @@ class _Log:
     def _with_names(self, value: Json) -> Json:
         # map, not comprehensions, keeps a level of nesting to one level of recursion.
         if isinstance(value, str):
-            return _NAME.sub(self._named_value, value)
+            text = _NAME.sub(self._named_value, value)
+            if len(text) > max(len(value), _NAMED_MAX):
+                raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")
+            return text
         if isinstance(value, list):
             return list(map(self._with_names, value))
         if isinstance(value, RepeatedObject):
@@ -279,6 +282,9 @@ class _Log:
             raise BrokenLineError(f"the answer {found[1]} has no string at {'.'.join(path)}")
         return value
 
+
+_NAMED_MAX: Final = 65_536
+"""How long names may make a text [O]: one that holds itself twice would double with each line."""
 
 _UNBOUNDED: Final = 2**62
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")

@@ -591,12 +591,18 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
     Raises:
         MalformedError: Anything else, including what a later release may have added.
     """
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or _has_repeats(document):
         raise MalformedError(None, Fault.INVALID)
     try:
         return _store_converter().structure(document, kind)
     except (BaseValidationError, ArgumentError) as error:
         raise MalformedError(None, Fault.INVALID) from error
+
+
+def _has_repeats(value: Json) -> bool:
+    if isinstance(value, dict):
+        return isinstance(value, RepeatedObject) or any(map(_has_repeats, value.values()))
+    return isinstance(value, list) and any(map(_has_repeats, value))
 
 
 _STORED_ENUMS: Final[tuple[type[StrEnum], ...]] = (

@@ -472,6 +472,20 @@ def test_a_value_is_not_read_for_names_again() -> None:
     assert member(last(*lines), "connection.appUserId") == "{c1.connection.id}"
 
 
+def test_names_cannot_make_a_text_grow_without_end() -> None:
+    def page(url: str) -> Json:
+        return {"body": {"nextAction": {"url": url, "expiresAt": time(60)}}}
+
+    urls = ["u" * 16_384, *["{c1.nextAction.url}" * 2] * 3]
+    doubled = [created(n, key=f"k-{n}", response=page(url)) for n, url in enumerate(urls, 1)]
+    *fine, broken = answers(K1, *doubled)[1:]
+    assert [answer["status"] for answer in fine] == [201, 201, 201]
+    assert broken["error"] == "names: must make no text longer than 65536"
+    # What was long before a name was put in may stay so.
+    assert last(created(1), created(2, "c2", response=page("u" * 70_000 + "{c1}")))["error"]
+    assert last(created(1, response=page("u" * 70_000)))["status"] == 201
+
+
 def test_a_name_that_is_given_again_names_the_later_answer() -> None:
     lines = [
         created(1, user="one"),

@@ -651,6 +651,16 @@ def test_a_status_that_a_later_release_may_have_added_is_malformed() -> None:
     assert fault(lambda: load(Connection, document)) == (None, "INVALID")
 
 
+@pytest.mark.parametrize("text", [b'{"arrival":1,"arrival":2}', b'{"arrival":{"a":1,"a":1}}'])
+def test_a_stored_document_that_says_something_twice_is_malformed(text: bytes) -> None:
+    assert fault(lambda: load(BucketState, parse_json(text))) == (None, "INVALID")
+
+
+def test_a_stored_document_may_hold_the_same_list_twice() -> None:
+    times: Json = ["2026-01-05T09:00:00Z", "2026-01-05T09:00:00Z"]
+    assert len(load(LogState, {"instants": times}).instants) == 2
+
+
 # --- Law 16 -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,41 @@
+"""Contracts that are wrong by one tick or one second: CrossHair must find what breaks each."""
+
+from __future__ import annotations
+
+from curae_lifecycle.connection import Standing, standing
+from curae_lifecycle.ratelimit import Bucket, BucketState, ExactLog, Limited, LogState, admit_one
+from curae_lifecycle.values import SECOND, ceil_seconds, later, microseconds
+from tests.strategies import START, pending
+from tests.symbolic.contracts import DAY
+
+
+def whole_seconds_rounded_down(span: int) -> None:
+    """Wrong: a span that is no whole second is rounded up."""
+    assert SECOND <= span < DAY
+    assert ceil_seconds(span) == span // SECOND
+
+
+def a_deadline_is_the_last_instant(after: int) -> None:
+    """Wrong: at its deadline a connection is over."""
+    assert 0 <= after < DAY
+    connection = pending()
+    deadline = connection.handoff_deadline
+    assert deadline is not None
+    now = later(START, after)
+    assert (standing(connection, now) is Standing.LAPSED) == (now > deadline)
+
+
+def a_log_admits_a_tick_early(held: int) -> None:
+    """Wrong: a tick before the wait's end it is refused."""
+    assert 0 <= held < 60 * SECOND
+    policy, now = ExactLog("initiate", 1, 60), later(START, 60 * SECOND - 1)
+    assert not isinstance(admit_one(policy, LogState((later(START, held),)), now), Limited)
+
+
+def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
+    """Wrong: half a microsecond must be waited for too."""
+    assert 0 <= owed <= 3 * SECOND
+    policy = Bucket("platform", 3, 2, 1)
+    answer = admit_one(policy, BucketState(microseconds(START) * 2 + owed), START)
+    if isinstance(answer, Limited):
+        assert answer.retry_after == (owed - 2 * SECOND) // 2
