@@ -15,7 +15,10 @@ import attrs
 
 from curae_lifecycle.binding import LimitedAccountAppBinding
 from curae_lifecycle.connection import (
+    REVOCATION_REACH,
+    Actor,
     Connection,
+    Reach,
     Standing,
     Status,
     standing,
@@ -65,7 +68,8 @@ class ConnectionWrite:
         after: What is to be stored; `before` itself where it was only relied on.
         is_head: Whether the connection must still have no successor. A late authorization and
             a reconnect read the same connection and write different ones: if both were stored,
-            a chain could have two ACTIVE connections [O].
+            a chain could have two ACTIVE connections. A patient's revocation must find every
+            later connection [O].
     """
 
     before: Connection | None
@@ -254,6 +258,7 @@ def revocation_changes(
     following: tuple[Connection, ...],
     answers: tuple[Done[Connection] | Ignored[Connection], ...],
     now: datetime,
+    actor: Actor,
 ) -> Changes:
     """The changes of a revocation that reached one connection or a whole chain.
 
@@ -262,6 +267,7 @@ def revocation_changes(
         following: Every later connection of its chain, nearest first.
         answers: What `revoke_chain` answered: one each for as many as it reached.
         now: When it is recorded.
+        actor: Who revoked.
     """
     reached = (connection, *following)
     moved = [
@@ -271,11 +277,25 @@ def revocation_changes(
     ]
     alive = tuple(each.id for each in reached[len(answers) :] if standing(each, now) in _LIVE)
     left = (SuccessorsLive(connection.id, alive),) if alive and moved else ()
+    writes = tuple(write for change in moved for write in change.writes)
+    if writes and REVOCATION_REACH[actor,].outcome.to is Reach.CHAIN:
+        writes = _to_the_head(writes, reached[-1], answers[-1])
     return Changes(
-        tuple(write for change in moved for write in change.writes),
+        writes,
         tuple(effect for change in moved for effect in change.effects) + left,
         tuple(event for change in moved for event in change.events),
     )
+
+
+def _to_the_head(
+    writes: tuple[Write, ...],
+    last: Connection,
+    answer: Done[Connection] | Ignored[Connection],
+) -> tuple[Write, ...]:
+    # A connection that was minted since would outlive the revocation of its whole chain.
+    if isinstance(answer, Done):
+        return (*writes[:-1], ConnectionWrite(last, answer.value, is_head=True))
+    return (*writes, ConnectionWrite(last, last, is_head=True))
 
 
 def _endings(before: Connection | None, after: Connection) -> tuple[Effect, ...]:

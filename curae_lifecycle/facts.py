@@ -234,7 +234,7 @@ def _revoked(
 ) -> FactAnswer:
     answers = revoke_chain(connection, following, now, actor=actor, happened_at=happened_at)
     rules = tuple(rule for answer in answers for rule in answer.rules)
-    changes = revocation_changes(connection, following, answers, now)
+    changes = revocation_changes(connection, following, answers, now, actor)
     return Done(changes, rules) if changes.writes else Ignored(changes, rules)
 
 

@@ -875,9 +875,11 @@ def _get(connection: Connection, snapshot: Snapshot, now: datetime) -> _Ruling:
     landed = snapshot.landed
     if landed is None:
         return _Ruling(ConnectionShown(connection), ())
+    check_instant("landed.happened_at", landed.happened_at)
+    # A clock ahead of ours may have seen it land: it is recorded no earlier than it happened.
     healed = authorize(
         connection,
-        now,
+        max(now, landed.happened_at),
         expires_at=landed.expires_at,
         happened_at=landed.happened_at,
         successor=snapshot.following[0] if snapshot.following else None,
@@ -914,12 +916,14 @@ def _reconnect(connection: Connection, snapshot: Snapshot, now: datetime, fresh:
 
 
 def _revoke(connection: Connection, snapshot: Snapshot, now: datetime) -> _Ruling:
+    # A clock behind the one that created the connection revokes it all the same.
+    now = max(now, connection.identity.created_at)
     answers = revoke_chain(connection, snapshot.following, now, actor=Actor.APP)
     named = answers[0]
     return _Ruling(
         ConnectionRevoked(named.value, isinstance(named, Done)),
         named.rules,
-        revocation_changes(connection, snapshot.following, answers, now),
+        revocation_changes(connection, snapshot.following, answers, now, Actor.APP),
     )
 
 

@@ -229,6 +229,8 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     assert isinstance(answer, Done)
     reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
     assert [write.before for write in answer.value.writes] == reached
+    heads = [isinstance(write, ConnectionWrite) and write.is_head for write in answer.value.writes]
+    assert heads == ([False, False, True] if len(reached) == 3 else [False])
     assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
     ended = [AccessEnded(each.id, at(6)) for each in reached]
     alive = [] if len(reached) == 3 else [SuccessorsLive(ID, (second.id, third.id))]
@@ -243,6 +245,15 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     assert isinstance(answer, Done)
     assert [write.before for write in answer.value.writes] == [second]
     assert answer.value.effects == (HandoffCancelled(second.id),)
+
+
+def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
+    first = apply_event(pending(), "require action", at(1))
+    second = apply_event(recovered(first, at(2), 2), "APP", at(3))
+    answer = record_fact(Revoked(ID, Actor.PATIENT), FactSnapshot(first, (second,)), at(4))
+    assert isinstance(answer, Done)
+    moved, relied_on = answer.value.writes
+    assert (moved.before, relied_on) == (first, ConnectionWrite(second, second, is_head=True))
 
 
 # --- Sessions and bindings -----------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.changes import BindingWrite, ConnectionWrite, Write
-from curae_lifecycle.connection import Actor
+from curae_lifecycle.connection import Actor, Status
 from curae_lifecycle.credentials import ApiKey
 from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked, Tombstoned, record_fact
 from curae_lifecycle.http import Answer, Request, bearer, read, respond
@@ -227,6 +227,21 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
         first, second = both if authorized_first else both[::-1]
         assert made.store(first)
         assert not made.store(second)
+
+
+def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> None:
+    made = world(Settings(), apply_event(pending(), "require action", at(1)))
+    revoked = record_fact(
+        Revoked(ID, Actor.PATIENT), made.load_fact(Revoked(ID, Actor.PATIENT)), at(3)
+    )
+    assert isinstance(revoked, Done)
+    asked = call(Reconnect(ID))
+    recovered = decide(asked, made.load(needs(asked)), at(2), fresh(2, at(2)))
+    assert made.store(recovered.changes.writes)
+    assert not made.store(revoked.value.writes)
+    assert isinstance(made.record(Revoked(ID, Actor.PATIENT), at(3)), Done)
+    following = made.load(needs(asked)).following
+    assert [each.status for each in following] == [Status.REVOKED]
 
 
 def race(made: World, operation: str, keys: list[str]) -> list[Answer]:

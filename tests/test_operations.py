@@ -409,6 +409,26 @@ def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
         assert (decision.changes.writes, event_names(decision)) == ((), [])
 
 
+def test_a_clock_behind_the_one_that_created_a_connection_revokes_it_all_the_same() -> None:
+    connection = pending(at(10))
+    decision = decide(call(Revoke(ID)), Snapshot(connection=connection), at(9))
+    assert isinstance(decision.reply, ConnectionRevoked)
+    assert decision.reply.connection.revoked_at == at(10)
+
+
+def test_a_hand_off_that_landed_by_a_clock_ahead_of_ours_heals_at_its_own_instant() -> None:
+    landed = LandedHandoff(at(21), None)
+    decision = decide(
+        call(GetConnection(ID), None), Snapshot(connection=pending(), landed=landed), at(20)
+    )
+    assert isinstance(decision.reply, ConnectionShown)
+    healed = decision.reply.connection
+    assert (healed.authorized_at, healed.updated_at) == (at(21), at(21))
+    naive = LandedHandoff(at(21).replace(tzinfo=None), None)
+    with pytest.raises(ArgumentError):
+        decide(call(GetConnection(ID), None), Snapshot(connection=pending(), landed=naive), at(20))
+
+
 INITIATED = [
     (AccountState.ACTIVE, True, "EXISTING_ACTIVE_HANDOFF", "LANDED", "u-1", None),
     (AccountState.ACTIVE, False, "EXISTING_ACTIVE_HANDOFF", "LANDED", "u-1", None),
