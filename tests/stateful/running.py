@@ -1,0 +1,135 @@
+"""How the stateful tests run: a machine of rules, its answers compared, its cells counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import ClassVar, Final, ParamSpec
+
+import attrs
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings, target
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.pages import TABLES
+from curae_lifecycle.problems import Problem
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.values import ArgumentError
+from curae_lifecycle.wire import Json, print_problem
+
+START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK: Final = timedelta(microseconds=1)
+
+ticks: Final = st.sampled_from([0, -1, 1, 0, -1])
+"""How many microseconds beside a deadline."""
+
+Given = ParamSpec("Given")
+Said = tuple[str, str | None, dict[str, Json]]
+"""done, ignored, refused or mistake; the problem's code; its details."""
+
+
+class CountedMachine(RuleBasedStateMachine):
+    """A machine that is steered towards runs that reach many different cells."""
+
+    counts: ClassVar[Counter[Cell]] = Counter()
+    """The cells that all runs reached."""
+    seen: ClassVar[Counter[str]] = Counter()
+    """What no table has a cell for, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = self.counts.copy(), self.seen.copy()
+
+    def teardown(self) -> None:
+        cells, seen = self._before
+        reached = sum(count > cells[cell] for cell, count in self.counts.items())
+        reached += sum(count > seen[name] for name, count in self.seen.items())
+        target(float(reached), label="different cells and situations in one run")
+
+
+def agree(what: str, model: object, rules: object) -> None:
+    """What the independent model says and what the package does must be one."""
+    assert rules == model, f"{what}\n  the model says: {model!r}\n  the rules say:  {rules!r}"
+
+
+def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
+    """An answer in the models' words."""
+    match answer:
+        case Done():
+            return "done", None, {}
+        case Ignored():
+            return "ignored", None, {}
+        case Refused(problem):
+            return "refused", *told(problem)
+
+
+def told(problem: Problem) -> tuple[str, dict[str, Json]]:
+    """The code and details of a problem, as they are on the wire."""
+    document = print_problem(problem)
+    code, details = document["code"], document["details"]
+    assert isinstance(code, str)
+    assert isinstance(details, dict)
+    expected = "IN_FLIGHT" in code, 403 if "ACCESS" in code else 422 if "REUSED" in code else 409
+    agree(f"problem {code}", expected, (document["retryable"], document["status"]))
+    return code, details
+
+
+def is_mistake(
+    function: Callable[Given, object], /, *args: Given.args, **kwargs: Given.kwargs
+) -> bool:
+    """Whether the package calls the arguments a caller's mistake."""
+    try:
+        function(*args, **kwargs)
+    except ArgumentError:
+        return True
+    return False
+
+
+@attrs.frozen
+class Size:
+    """How much of a machine is run: batches from one seed each, so that none follows another."""
+
+    batches: int
+    runs: int
+    steps: int
+
+
+@attrs.frozen
+class Reached:
+    """What all runs of a machine reached."""
+
+    cells: Counter[Cell]
+    seen: Counter[str]
+
+
+def run(machine: type[CountedMachine], size: Size, *, shrinks: bool = True) -> Reached:
+    """Run a machine from the same seeds every time, and count."""
+    told_of_failures = (Phase.generate, Phase.target, Phase.shrink)
+    chosen = settings(
+        max_examples=size.runs,
+        stateful_step_count=size.steps,
+        database=None,
+        deadline=None,
+        # Long runs are the point here, and only the time that they take is complained of.
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        phases=told_of_failures if shrinks else (Phase.generate, Phase.target),
+        print_blob=False,
+        verbosity=Verbosity.normal if shrinks else Verbosity.quiet,
+    )
+    with count_cells() as counts:
+        machine.counts, machine.seen = counts, Counter()
+        for batch in range(size.batches):
+            run_state_machine_as_test(seed(batch)(machine), settings=chosen)
+    return Reached(counts, machine.seen)
+
+
+run_once: Final = cache(run)
+"""Several tests look at the same run."""
+
+
+def cells_in(*tables: str) -> list[Cell]:
+    """Every cell of these tables."""
+    return cells_of(TABLES[name] for name in tables)

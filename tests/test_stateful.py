@@ -1,0 +1,265 @@
+"""Stateful models: six machines beside independent predictions, and the cells they reach."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, cast
+
+import attrs
+import pytest
+
+from curae_lifecycle.access import ACCESS, DenialReason, Deny, PackageGrant
+from curae_lifecycle.binding import BINDING, AccountState, BindingEvent, User
+from curae_lifecycle.connection import (
+    AUTHORIZATION,
+    EVENTS,
+    RECOVERY,
+    REVOCATION_REACH,
+    STANDING,
+    Actor,
+    Clock,
+    Event,
+    Mint,
+    Reach,
+    Standing,
+    Status,
+    Successor,
+)
+from curae_lifecycle.idempotency import (
+    ATTEMPT,
+    BEGIN,
+    UPKEEP,
+    Act,
+    Execute,
+    Holder,
+    Match,
+    RecordStanding,
+    RecordState,
+    ServerAct,
+)
+from curae_lifecycle.operations import ORDER, AskTable
+from curae_lifecycle.outcomes import Become, Keep, Proceed
+from curae_lifecycle.pages import TABLES
+from curae_lifecycle.session import COMPLETION, Completion, EntryPath
+from curae_lifecycle.tables import Row
+from curae_lifecycle.testing.cells import Cell, cells_of
+from curae_lifecycle.testing.laws import check_paths
+from tests.stateful import limits
+from tests.stateful.chain import ChainMachine
+from tests.stateful.coordinate import CoordinateMachine
+from tests.stateful.limits import LimitsMachine
+from tests.stateful.record import RecordMachine
+from tests.stateful.running import CountedMachine, Reached, Size, cells_in, run, run_once
+from tests.stateful.world import FullWorldMachine, WorldMachine
+from tests.test_vectors import UNREACHABLE
+
+FULL: Final[dict[type[CountedMachine], Size]] = {
+    ChainMachine: Size(5, 220, 20),
+    CoordinateMachine: Size(4, 150, 20),
+    RecordMachine: Size(5, 260, 20),
+    LimitsMachine: Size(3, 100, 30),
+    WorldMachine: Size(4, 30, 30),
+    FullWorldMachine: Size(2, 10, 20),
+}
+"""The published size of each machine."""
+
+SMALL: Final = Size(1, 15, 15)
+
+OWN_TABLES: Final[dict[type[CountedMachine], tuple[str, ...]]] = {
+    ChainMachine: (
+        "standing",
+        "connection",
+        "expiry-record",
+        "authorization",
+        "recovery",
+        "revocation-reach",
+        "access",
+        "wire-status",
+        "stored-status",
+    ),
+    CoordinateMachine: ("entry-path", "binding", "completion", "graduation-handoff"),
+    RecordMachine: ("record-standing", "idempotency", "attempt", "record-upkeep"),
+    WorldMachine: ("permission", "request", "operation"),
+}
+"""The tables that a machine must exhaust by itself; problems are told by all of them."""
+
+
+def cell_id(cell: Cell) -> str:
+    """A cell as the test vectors name it."""
+    return "/".join(part.replace(", ", " ").replace(" ", "-") for part in cell)
+
+
+REACHABLE: Final = [cell for cell in cells_of(TABLES.values()) if cell_id(cell) not in UNREACHABLE]
+
+
+def reached(machine: type[CountedMachine]) -> Reached:
+    """What a machine reached at its full size; a gate that asks another table goes by that."""
+    seen = run_once(machine, FULL[machine])
+    cells = seen.cells.copy()
+    for key, row in ORDER:
+        if isinstance(row.outcome, AskTable):
+            asked = cells_in(*row.outcome.table.split(", "))
+            cells[("request", *map(str, key))] = sum(seen.cells[cell] for cell in asked)
+    return Reached(cells, seen.seen)
+
+
+def printed(cells: Counter[Cell], tables: tuple[str, ...]) -> str:
+    """Per table: cells reached, cells that can be, and how often the rarest one was."""
+    lines = [f"{'table':20} reached    rarest"]
+    for name in tables:
+        own = [cell for cell in REACHABLE if cell[0] == name]
+        found = sum(cells[cell] > 0 for cell in own)
+        lines.append(f"{name:20} {found:3} of {len(own):2}  {min(map(cells.__getitem__, own)):8}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("machine", FULL)
+def test_a_machine_does_what_its_model_predicts(machine: type[CountedMachine]) -> None:
+    run(machine, SMALL)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("machine", OWN_TABLES)
+def test_a_machine_reaches_every_cell_of_its_tables(machine: type[CountedMachine]) -> None:
+    cells = reached(machine).cells
+    tables = OWN_TABLES[machine]
+    print(printed(cells, tables))  # noqa: T201 - the counts are part of the result
+    assert [cell for cell in REACHABLE if cell[0] in tables and not cells[cell]] == []
+
+
+@pytest.mark.heavy
+def test_the_limits_machine_sees_every_situation() -> None:
+    seen = reached(LimitsMachine).seen
+    print(*(f"{seen[name]:8} {name}" for name in limits.SITUATIONS), sep="\n")  # noqa: T201 - the same
+    assert seen.keys() == set(limits.SITUATIONS)
+    assert [name for name in limits.SITUATIONS if not seen[name]] == []
+
+
+@pytest.mark.heavy
+def test_the_worlds_give_every_status_and_replays() -> None:
+    seen = reached(WorldMachine).seen + reached(FullWorldMachine).seen
+    statuses = [200, 201, 400, 401, 403, 404, 409, 422, 429, 500]
+    expected = {"replay", "records dropped", *(f"answered {status}" for status in statuses)}
+    assert seen.keys() == expected
+
+
+@pytest.mark.heavy
+def test_the_machines_together_reach_every_cell_of_all_tables() -> None:
+    cells = sum((reached(machine).cells for machine in FULL), Counter[Cell]())
+    print(printed(cells, tuple(TABLES)))  # noqa: T201 - the counts are part of the result
+    assert [cell for cell in REACHABLE if not cells[cell]] == []
+    assert len(REACHABLE) == len(cells_of(TABLES.values())) - len(UNREACHABLE) == 274
+    beyond = {cell_id(cell) for cell, count in cells.items() if count} & UNREACHABLE.keys()
+    assert beyond == {"request/room-in-the-store"}
+
+
+@pytest.mark.heavy
+def test_law_08_holds_of_the_paths_that_were_taken() -> None:
+    reached(CoordinateMachine)
+    taken = CoordinateMachine.paths
+    check_paths(lambda state, prefers: EntryPath(taken[str(state), prefers]))
+
+
+MODELS: Final = sorted(Path(__file__).with_name("stateful").glob("*_model.py"))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_a_model_shares_no_code_with_the_package(model: Path) -> None:
+    tree = ast.parse(model.read_text(encoding="utf-8"))
+    imported = {
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    } | {
+        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    }
+    allowed = {"__future__", "datetime", "fractions", "typing", "tests.stateful.coordinate_model"}
+    assert imported <= allowed
+
+
+def cells(table: object) -> dict[tuple[StrEnum, ...], Row[object]]:
+    # The rules hold on to this very dict, so a changed cell changes what they do.
+    return cast("dict[tuple[StrEnum, ...], Row[object]]", getattr(table, "cells"))  # noqa: B009 - of any table
+
+
+BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], object, str]]] = [
+    (ChainMachine, STANDING, (Status.PENDING, Clock.REACHED), Become(Standing.PENDING), "standing"),
+    (
+        ChainMachine,
+        EVENTS,
+        (Event.AUTHORIZE, Standing.REVOKED),
+        Become(Status.ACTIVE),
+        "the model says",
+    ),
+    (
+        ChainMachine,
+        EVENTS,
+        (Event.REQUIRE_ACTION, Standing.ACTION_REQUIRED),
+        Become(Status.ACTION_REQUIRED),
+        "require_action",
+    ),
+    (ChainMachine, AUTHORIZATION, (Successor.OTHER,), Proceed(), "authorize"),
+    (ChainMachine, RECOVERY, (Standing.REVOKED, Successor.PENDING), Mint(), "reconnect"),
+    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Become(Reach.ONE), "revoked by PATIENT"),
+    (
+        ChainMachine,
+        ACCESS,
+        (Standing.ACTIVE, PackageGrant.GRANTED),
+        Deny(DenialReason.PENDING),
+        "access",
+    ),
+    (
+        CoordinateMachine,
+        BINDING,
+        (BindingEvent.GRADUATE, AccountState.LIMITED, User.OTHER),
+        Become(AccountState.ACTIVE),
+        "graduate",
+    ),
+    (
+        CoordinateMachine,
+        COMPLETION,
+        (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.OVER),
+        Keep(),
+        "completeHandoff",
+    ),
+    (RecordMachine, BEGIN, (RecordStanding.UNKNOWN, Match.SAME), Execute(), "request with the key"),
+    (
+        RecordMachine,
+        ATTEMPT,
+        (Act.COMPLETE, RecordStanding.IN_FLIGHT, Holder.OTHER),
+        Become(RecordState.COMPLETED),
+        "may complete",
+    ),
+    (
+        RecordMachine,
+        UPKEEP,
+        (ServerAct.FORGET, RecordStanding.COMPLETED),
+        Keep(),
+        "something to forget",
+    ),
+    (
+        WorldMachine,
+        EVENTS,
+        (Event.REVOKE, Standing.PENDING),
+        Keep(),
+        "the world differs",
+    ),
+]
+"""A machine, a cell with another outcome, and what the failure says."""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("machine", "table", "key", "outcome", "said"), BROKEN)
+def test_a_machine_finds_a_broken_rule(
+    machine: type[CountedMachine],
+    table: object,
+    key: tuple[StrEnum, ...],
+    outcome: object,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = cells(table)
+    monkeypatch.setitem(rows, key, attrs.evolve(rows[key], outcome=outcome))
+    with pytest.raises(AssertionError, match=said):
+        run(machine, FULL[machine], shrinks=False)
