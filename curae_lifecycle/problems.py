@@ -390,11 +390,15 @@ class Problem:
     def detail(self) -> str:
         """A sentence for people, written only when asked for; it may change [P]."""
         return self.type.sentence.format_map(
-            {
-                name: print_time(fact) if isinstance(fact, datetime) else fact
-                for name, fact in self.details.items()
-            }
+            {name: _in_words(fact) for name, fact in self.details.items()}
         )
+
+
+def _in_words(fact: Fact) -> str | int:
+    if fact is None:
+        # The member at fault, where it is the whole or one that we do not know.
+        return "the body"
+    return print_time(fact) if isinstance(fact, datetime) else fact
 
 
 def type_uri(code: ProblemCode, base: str = DEFAULT_TYPE_BASE) -> str:

@@ -99,6 +99,11 @@ def test_detail_is_one_sentence_for_people_that_only_uses_the_details(code: Prob
         assert (print_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 
+def test_a_fault_of_no_member_is_the_body_s() -> None:
+    problem = Problem(ProblemCode.BAD_REQUEST, (None, "NOT_JSON"))
+    assert problem.detail == "The request cannot be read: the body is at fault (NOT_JSON)."
+
+
 @pytest.mark.parametrize("fact", ["{member}", "{0}", "%s", "}{", "\\"])
 def test_a_fact_that_looks_like_a_placeholder_stays_text(fact: str) -> None:
     detail = Problem(ProblemCode.BAD_REQUEST, (fact, "UNKNOWN")).detail
