@@ -1,0 +1,117 @@
+"""Checks of what must stay apart: environments, a grant and its end, an answer and its date.
+
+The law of this module: **what looks alike is told apart**. Each check shows two things that a
+server could easily take for one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from curae_lifecycle.testing.conformance.client import (
+    CREATED,
+    PACKAGES,
+    create,
+    expect,
+    headers,
+    id_of,
+    initiate,
+    new_app,
+    revoke,
+    same,
+)
+from curae_lifecycle.testing.conformance.idempotency import LIMIT, fill
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    NotConformingError,
+    NotSeenError,
+    Steps,
+    ask,
+    send,
+    use,
+    wait,
+)
+from curae_lifecycle.values import Environment
+
+WHILE: Final = timedelta(seconds=5)
+"""Long enough for two times in whole seconds to differ."""
+
+
+def _limits_of_environments(kit: Kit) -> Steps[None]:
+    if "environment" in kit.hooks:
+        raise NotSeenError("the server serves one environment")
+    live = yield from new_app(kit)
+    wanted = live.wanted
+    test = yield from new_app(
+        kit,
+        account=wanted.customer_account_id,
+        app_id=wanted.app_id,
+        environment=Environment.TEST,
+    )
+    yield from fill(test, "user", LIMIT)
+    yield from initiate(live, "user")
+
+
+def _readable(connection_id: str) -> Steps[bool]:
+    return (yield from ask("may_read", connection_id, PACKAGES[0]))
+
+
+def _granted_before(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from use("authorize", connection_id, None)
+    where = f"the connection {connection_id}"
+    same((yield from _readable(connection_id)), True, "whether it may be read", where)
+    yield from revoke(app, connection_id)
+    where = f"{where}, revoked after it was read"
+    same((yield from _readable(connection_id)), False, "whether it may be read", where)
+
+
+def _date_of_a_replay(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.create("user")
+    first = yield from send(request)
+    expect(first, CREATED, "create a connection")
+    dates = headers(first, "date")
+    if not dates:
+        raise NotSeenError("the server sends no Date")
+    plain = yield from send(app.account_state("user"))
+    yield from wait(WHILE)
+    moved = yield from send(app.account_state("user"))
+    if headers(plain, "date") == headers(moved, "date"):
+        raise NotSeenError("the Date follows another clock than pass_time moves")
+    again = yield from send(request)
+    if headers(again, "date") == dates:
+        raise NotConformingError(
+            f"the Date is still {dates[0]!r}", f"a replay, {WHILE.seconds} s later"
+        )
+
+
+CHECKS: Final = (
+    Check(
+        "limit.environments",
+        "A user's test traffic does not count against the live limit.",
+        _limits_of_environments,
+        laws=(10,),
+        rules=("request.limit",),
+    ),
+    Check(
+        "access.ends-with-a-revocation",
+        "A connection that was read before it was revoked is not read again.",
+        _granted_before,
+        laws=(5,),
+        rules=("access.active", "access.revoked"),
+        hooks=("may_read", "authorize"),
+    ),
+    Check(
+        "idempotency.dates",
+        "A replay carries no Date of the first answer.",
+        _date_of_a_replay,
+        laws=(9,),
+        rules=("idempotency.completed.same",),
+        hooks=("pass_time",),
+        passes=WHILE,
+    ),
+)

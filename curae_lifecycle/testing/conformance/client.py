@@ -1,0 +1,322 @@
+"""An app that calls the server, and how its answers are read.
+
+The law of this module: **an answer is read with suspicion**. Whatever stands in it, reading gives
+a value or says what was expected there, and never fails in another way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, cast
+from urllib.parse import quote
+
+import attrs
+
+from curae_lifecycle.http import Request
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
+from curae_lifecycle.testing.conformance.steps import (
+    NEVER_COMPARED,
+    Kit,
+    Names,
+    NotConformingError,
+    Steps,
+    make_key,
+    send,
+)
+from curae_lifecycle.values import (
+    AppId,
+    AppUserId,
+    ArgumentError,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
+from curae_lifecycle.wire import parse_time
+
+BASE: Final = "/api/sdk/v1"
+PACKAGES: Final = ("clinical_summary", "labs")
+Document = Mapping[str, object]
+
+OK: Final = 200
+CREATED: Final = 201
+NOT_MODIFIED: Final = 304
+
+
+@attrs.frozen
+class App:
+    """An SDK app with its API key: it builds well-formed requests.
+
+    Attributes:
+        api_key: The key's text.
+        wanted: What the key was wanted for.
+        names: Fresh names for idempotency keys.
+        varying: Names of headers that are not compared.
+    """
+
+    api_key: str = attrs.field(repr=False)
+    wanted: KeyWanted
+    names: Names = attrs.field(repr=False)
+    varying: frozenset[str]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *headers: tuple[str, str],
+        key: str | None = None,
+    ) -> Request:
+        """A request of this app; a body that is bytes goes as it is."""
+        sent = [("Authorization", f"Bearer {self.api_key}")]
+        if key is not None:
+            sent.append(("Idempotency-Key", key))
+        raw = b""
+        if body is not None:
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent.append(("Content-Type", "application/json"))
+        return Request(method, BASE + path, (*sent, *headers), raw)
+
+    def fresh(self) -> str:
+        """A fresh idempotency key."""
+        return self.names.word("key")
+
+    def create(
+        self, user: str, packages: Iterable[str] = PACKAGES, *, key: str | None = None
+    ) -> Request:
+        """Create a connection."""
+        body = {"appUserId": user, "dataPackages": list(packages)}
+        return self.request("POST", "/connections", body, key=key or self.fresh())
+
+    def get(self, connection_id: str) -> Request:
+        """Get a connection."""
+        return self.request("GET", f"/connections/{connection_id}")
+
+    def reconnect(self, connection_id: str, *, key: str | None = None) -> Request:
+        """Recover a connection."""
+        path = f"/connections/{connection_id}:reconnect"
+        return self.request("POST", path, key=key or self.fresh())
+
+    def revoke(self, connection_id: str, *, key: str | None = None) -> Request:
+        """Revoke a connection."""
+        path = f"/connections/{connection_id}:revoke"
+        return self.request("POST", path, key=key or self.fresh())
+
+    def initiate(
+        self, user: str, *, prefer_signup: bool | None = None, key: str | None = None
+    ) -> Request:
+        """Initiate a session; `None` leaves the preference out."""
+        body: dict[str, object] = {"appUserId": user}
+        if prefer_signup is not None:
+            body["preferSignup"] = prefer_signup
+        return self.request("POST", "/curae-connect/initiate", body, key=key or self.fresh())
+
+    def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
+        """Ask for the account state of a user."""
+        query = f"appUserId={quote(user, safe='')}"
+        return self.request("GET", f"/curae-connect/account-state?{query}", None, *headers)
+
+    def graduate(self, user: str, *headers: tuple[str, str]) -> Request:
+        """Start a graduation hand-off."""
+        body = {"appUserId": user}
+        return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
+
+    def coordinate(self, user: str) -> Coordinate:
+        """The coordinate of a user of this app."""
+        wanted = self.wanted
+        return Coordinate(
+            wanted.environment,
+            AppId(wanted.app_id),
+            CustomerAccountId(wanted.customer_account_id),
+            AppUserId(user),
+        )
+
+
+def new_app(
+    kit: Kit,
+    *,
+    account: str | None = None,
+    app_id: str | None = None,
+    scopes: frozenset[str] = WRITING,
+    environment: Environment | None = None,
+) -> Steps[App]:
+    """An app with a key of its own; what is not given is fresh."""
+    wanted = KeyWanted(
+        app_id or kit.names.word("app"),
+        account or kit.names.uuid(),
+        environment or kit.environment,
+        scopes,
+    )
+    return App((yield from make_key(wanted)), wanted, kit.names, kit.varying)
+
+
+def second_key(kit: Kit, app: App, scopes: frozenset[str] = WRITING) -> Steps[App]:
+    """The same app with another API key."""
+    wanted = attrs.evolve(app.wanted, scopes=scopes)
+    return App((yield from make_key(wanted)), wanted, kit.names, kit.varying)
+
+
+# --- Reading answers ------------------------------------------------------------------------
+
+
+def document(response: Response, where: str) -> Document:
+    """The body of an answer."""
+    try:
+        value: object = json.loads(response.body)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise NotConformingError(f"answered {response.status} with no JSON object", where)
+    return cast("dict[str, object]", value)
+
+
+def told(response: Response) -> str:
+    """An answer in short: its status and, of a problem, its code."""
+    try:
+        value: object = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return str(response.status)
+    code = cast("dict[str, object]", value).get("code") if isinstance(value, dict) else None
+    return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
+
+
+def expect(response: Response, status: int, where: str) -> Document:
+    """The body of a success."""
+    if response.status != status:
+        raise NotConformingError(f"answered {told(response)} instead of {status}", where)
+    return document(response, where)
+
+
+def expect_problem(response: Response, status: int, code: str, where: str) -> Document:
+    """The details of a problem."""
+    if told(response) != f"{status} {code}":
+        raise NotConformingError(f"answered {told(response)} instead of {status} {code}", where)
+    details = document(response, where).get("details")
+    if not isinstance(details, dict):
+        raise NotConformingError(f"{code} has no object of details", where)
+    return cast("dict[str, object]", details)
+
+
+def member(holder: Document, path: str, where: str) -> object:
+    """A member by its path, such as `connection.id`."""
+    *outer, last = path.split(".")
+    for name in outer:
+        inner = holder.get(name)
+        holder = cast("dict[str, object]", inner) if isinstance(inner, dict) else {}
+    if last not in holder:
+        raise NotConformingError(f"the member {path} is missing", where)
+    return holder[last]
+
+
+def text(holder: Document, path: str, where: str) -> str:
+    """A member that is a string."""
+    value = member(holder, path, where)
+    if not isinstance(value, str):
+        raise NotConformingError(f"{path} is no string", where)
+    return value
+
+
+def instant(holder: Document, path: str, where: str) -> datetime:
+    """A member that is a time."""
+    try:
+        return parse_time(path, member(holder, path, where))
+    except ArgumentError:
+        raise NotConformingError(
+            f"{path} is no RFC 3339 time ending in Z with at most six fraction digits", where
+        ) from None
+
+
+def same(seen: object, expected: object, what: str, where: str) -> None:
+    """Raise unless a value is the expected one."""
+    if seen != expected:
+        raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}", where)
+
+
+def headers(response: Response, name: str) -> list[str]:
+    """Every value of a header, in order; `name` in lower case."""
+    return [value for key, value in response.headers if key.lower() == name]
+
+
+def lasting(response: Response, varying: frozenset[str]) -> Response:
+    """An answer without what a server's front may set anew each time."""
+    left_out = NEVER_COMPARED | varying
+    kept = [(name.lower(), value) for name, value in response.headers]
+    return Response(
+        response.status,
+        tuple([pair for pair in kept if pair[0] not in left_out]),
+        response.body,
+    )
+
+
+def status_of(connection: Document, where: str) -> str:
+    """The status of a connection; ACTIVE in either of its spellings."""
+    status = text(connection, "status", where)
+    return "ACTIVE" if status == "AUTHORIZED" else status
+
+
+# --- What most checks begin with ------------------------------------------------------------
+
+
+def create(app: App, user: str | None = None) -> Steps[Document]:
+    """Create a connection; its wire form comes back."""
+    response = yield from send(app.create(user or app.names.word("user")))
+    where = "create a connection"
+    return as_document(member(expect(response, CREATED, where), "connection", where), where)
+
+
+def get(app: App, connection_id: str) -> Steps[Document]:
+    """Read a connection."""
+    response = yield from send(app.get(connection_id))
+    where = f"get the connection {connection_id}"
+    return as_document(member(expect(response, OK, where), "connection", where), where)
+
+
+def revoke(app: App, connection_id: str) -> Steps[Document]:
+    """Revoke a connection; the whole answer comes back."""
+    response = yield from send(app.revoke(connection_id))
+    return expect(response, OK, f"revoke the connection {connection_id}")
+
+
+def reconnect(app: App, connection_id: str) -> Steps[Document]:
+    """Recover a connection; the whole answer comes back."""
+    response = yield from send(app.reconnect(connection_id))
+    return expect(response, CREATED, f"reconnect the connection {connection_id}")
+
+
+def initiate(app: App, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
+    """Initiate a session; the whole answer comes back."""
+    response = yield from send(app.initiate(user, prefer_signup=prefer_signup))
+    return expect(response, CREATED, "initiate a session")
+
+
+def account_state(app: App, user: str) -> Steps[str]:
+    """The account state of a user."""
+    response = yield from send(app.account_state(user))
+    where = "ask for an account state"
+    return text(expect(response, OK, where), "lifecycleState", where)
+
+
+def as_document(value: object, where: str) -> Document:
+    """A value that must be an object."""
+    if not isinstance(value, dict):
+        raise NotConformingError("it is no object", where)
+    return cast("dict[str, object]", value)
+
+
+def id_of(connection: Document) -> str:
+    """The id of a connection's wire form."""
+    return text(connection, "id", "a connection")
+
+
+def expect_said(said: str | None, expected: str, where: str) -> None:
+    """Raise where a hook says that the server made something else of a fact."""
+    if said is not None and said != expected:
+        raise NotConformingError(f"the server answered {said} instead of {expected}", where)
+
+
+def lifetime(answer: Document, where: str) -> timedelta:
+    """How long the next action of an answer lives, told by the server's own times."""
+    made = "session.createdAt" if "session" in answer else "connection.updatedAt"
+    return instant(answer, "nextAction.expiresAt", where) - instant(answer, made, where)

@@ -1,0 +1,311 @@
+"""Runs checks against a server, in threads or in a loop, and tells what came of them.
+
+The law of this module: **every check ends in exactly one of passed, failed and not run**, whatever
+a server does; a check that failed stops no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import Awaitable, Collection, Generator
+from threading import Barrier, Thread
+from typing import Final, Protocol, cast
+
+import attrs
+
+from curae_lifecycle.http import Request
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.testing.conformance.catalogue import CHECKS
+from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    Names,
+    NotSeenError,
+    Step,
+    Together,
+    Use,
+)
+from curae_lifecycle.testing.laws import LAWS
+from curae_lifecycle.values import Environment
+
+_SWITCH: Final = 1e-5
+"""How often threads take turns while requests are sent at once: often, so that races show."""
+
+_BUCKETS: Final = "replace_buckets"
+_OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
+"""What ends a check that brought buckets of its own, however it went."""
+
+
+class ServerRaisedError(AssertionError):
+    """A function of the server's raised instead of answering."""
+
+
+@attrs.frozen
+class Failure:
+    """A check that failed.
+
+    Attributes:
+        check: Its name.
+        account: What was seen, where, and which laws and rules say otherwise.
+    """
+
+    check: str
+    account: str
+
+
+@attrs.frozen
+class NotRun:
+    """A check that could not be run.
+
+    Attributes:
+        check: Its name.
+        reason: What is missing, by name.
+    """
+
+    check: str
+    reason: str
+
+
+Result = Failure | NotRun | None
+"""What came of one check; `None` where it passed."""
+
+
+@attrs.frozen
+class Report:
+    """What came of a run.
+
+    Attributes:
+        passed: The names of the checks that passed.
+        failed: Those that failed, each with its account.
+        not_run: Those that could not be run, each with what is missing.
+        seed: The seed of the run's names; the same seed sends the same requests.
+    """
+
+    passed: tuple[str, ...]
+    failed: tuple[Failure, ...]
+    not_run: tuple[NotRun, ...]
+    seed: str
+
+    def __str__(self) -> str:
+        counts = (len(self.passed), len(self.failed), len(self.not_run))
+        lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
+        lines += [f"failed: {failure.check}\n  {failure.account}" for failure in self.failed]
+        lines += [f"not run: {left.check}: {left.reason}" for left in self.not_run]
+        return "\n".join(lines)
+
+
+def run(server: Server, *, only: Collection[str] | None = None, seed: str | None = None) -> Report:
+    """Run the checks against a server.
+
+    Args:
+        server: The server.
+        only: Names of checks; all by default.
+        seed: Of the names that are sent; a fresh one by default, as a server that lives on
+            knows the names of earlier runs.
+
+    Returns:
+        Every check that was asked for, as passed, failed or not run.
+
+    Raises:
+        KeyError: A name that no check has.
+    """
+    seed = secrets.token_hex(8) if seed is None else seed
+    return _report([(check, run_check(server, check, seed)) for check in chosen(only)], seed)
+
+
+async def run_async(
+    server: AsyncServer, *, only: Collection[str] | None = None, seed: str | None = None
+) -> Report:
+    """Run the checks against a server whose functions are coroutine functions; see `run`."""
+    seed = secrets.token_hex(8) if seed is None else seed
+    results = [(check, await run_check_async(server, check, seed)) for check in chosen(only)]
+    return _report(results, seed)
+
+
+def chosen(only: Collection[str] | None) -> list[Check]:
+    """The checks with these names, in the kit's own order.
+
+    Raises:
+        KeyError: A name that no check has.
+    """
+    if only is None:
+        return list(CHECKS)
+    unknown = set(only) - {check.name for check in CHECKS}
+    if unknown:
+        raise KeyError(f"no such check: {', '.join(sorted(unknown))}")
+    return [check for check in CHECKS if check.name in only]
+
+
+def run_check(server: Server, check: Check, seed: str) -> Result:
+    """Run one check."""
+    missing = _missing(server, check)
+    if missing is not None:
+        return NotRun(check.name, missing)
+    steps = check.steps(_kit(server, check, seed))
+    try:
+        try:
+            _drive(server, steps)
+        finally:
+            if _BUCKETS in check.hooks:
+                _perform(server, _OWN_BUCKETS)
+    except NotSeenError as reason:
+        return NotRun(check.name, str(reason))
+    except Exception as error:  # noqa: BLE001 - whatever a server's answer led to is its account
+        return _failure(check, error)
+    return None
+
+
+async def run_check_async(server: AsyncServer, check: Check, seed: str) -> Result:
+    """Run one check."""
+    missing = _missing(server, check)
+    if missing is not None:
+        return NotRun(check.name, missing)
+    steps = check.steps(_kit(server, check, seed))
+    try:
+        try:
+            await _drive_async(server, steps)
+        finally:
+            if _BUCKETS in check.hooks:
+                await _perform_async(server, _OWN_BUCKETS)
+    except NotSeenError as reason:
+        return NotRun(check.name, str(reason))
+    except Exception as error:  # noqa: BLE001 - as above
+        return _failure(check, error)
+    return None
+
+
+def _report(results: list[tuple[Check, Result]], seed: str) -> Report:
+    return Report(
+        tuple([check.name for check, result in results if result is None]),
+        tuple([result for _, result in results if isinstance(result, Failure)]),
+        tuple([result for _, result in results if isinstance(result, NotRun)]),
+        seed,
+    )
+
+
+def _missing(server: Server | AsyncServer, check: Check) -> str | None:
+    lacking = [hook for hook in check.hooks if getattr(server, hook) is None]
+    if lacking:
+        return f"needs {', '.join(lacking)}"
+    if check.passes > server.patience:
+        return f"needs the patience for {check.passes}"
+    return None
+
+
+def _kit(server: Server | AsyncServer, check: Check, seed: str) -> Kit:
+    return Kit(
+        Names(f"{seed} {check.name}"),
+        Environment.LIVE if server.environment is None else server.environment,
+        frozenset([hook for hook in HOOKS if getattr(server, hook) is not None]),
+        server.patience,
+        server.varying_headers,
+        seed,
+    )
+
+
+def _failure(check: Check, error: Exception) -> Failure:
+    known = isinstance(error, AssertionError)
+    lines = [str(error) if known else f"the answer could not be judged: {error!r}"]
+    lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
+    if check.rules:
+        lines.append(f"  rules: {', '.join(check.rules)}")
+    lines.append(f"  check: {check.name}: {check.shows}")
+    return Failure(check.name, "\n".join(lines))
+
+
+class _Hook(Protocol):
+    def __call__(self, *arguments: object) -> object: ...
+
+
+class _AsyncHook(Protocol):
+    def __call__(self, *arguments: object) -> Awaitable[object]: ...
+
+
+# --- In threads -----------------------------------------------------------------------------
+
+
+def _drive(server: Server, steps: Generator[Step, object, None]) -> None:
+    outcome: object = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration:
+            return
+        outcome = _perform(server, step)
+
+
+def _perform(server: Server, step: Step) -> object:
+    if isinstance(step, Together):
+        return _at_once(server, step.requests)
+    try:
+        if isinstance(step, Use):
+            hook = cast("_Hook", getattr(server, step.hook))
+            return hook(*step.arguments)
+        return server.send(step)
+    except Exception as error:
+        raise _raised(step, error) from error
+
+
+def _at_once(server: Server, requests: tuple[Request, ...]) -> tuple[Response, ...]:
+    start = Barrier(len(requests))
+    answers: list[Response | Exception | None] = [None] * len(requests)
+
+    def answer(position: int) -> None:
+        start.wait()
+        try:
+            answers[position] = server.send(requests[position])
+        except Exception as error:  # noqa: BLE001 - told below, in the thread that asked
+            answers[position] = error
+
+    threads = [Thread(target=answer, args=(each,)) for each in range(len(requests))]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    return tuple([_answered(*pair) for pair in zip(requests, answers, strict=True)])
+
+
+# --- In a loop ------------------------------------------------------------------------------
+
+
+async def _drive_async(server: AsyncServer, steps: Generator[Step, object, None]) -> None:
+    outcome: object = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration:
+            return
+        outcome = await _perform_async(server, step)
+
+
+async def _perform_async(server: AsyncServer, step: Step) -> object:
+    if isinstance(step, Together):
+        sent = [server.send(request) for request in step.requests]
+        answers = await asyncio.gather(*sent, return_exceptions=True)
+        return tuple([_answered(*pair) for pair in zip(step.requests, answers, strict=True)])
+    try:
+        if isinstance(step, Use):
+            hook = cast("_AsyncHook", getattr(server, step.hook))
+            return await hook(*step.arguments)
+        return await server.send(step)
+    except Exception as error:
+        raise _raised(step, error) from error
+
+
+def _answered(request: Request, answer: Response | BaseException | None) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    raise _raised(request, answer)
+
+
+def _raised(step: Step, error: BaseException | None) -> ServerRaisedError:
+    what = step.hook if isinstance(step, Use) else str(step)
+    return ServerRaisedError(f"the server raised {error!r}\n  where: {what}")

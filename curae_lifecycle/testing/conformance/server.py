@@ -1,0 +1,132 @@
+"""What an implementer gives the kit: a way to send, a way to get a key, and a few hooks.
+
+The law of this module: **the kit knows a server only through these functions**. A hook that is
+`None` is not there; the checks that need it are reported as not run, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.connection import Actor
+from curae_lifecycle.credentials import CONNECTION_WRITE
+from curae_lifecycle.http import Request
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.values import Coordinate, Environment
+
+FOREVER: Final = timedelta.max
+"""The patience of a kit whose `pass_time` moves a clock instead of waiting."""
+
+WRITING: Final = frozenset({CONNECTION_WRITE})
+"""The scopes of a key that may do everything."""
+
+
+@attrs.frozen
+class KeyWanted:
+    """What the kit wants an API key for; two equal wants are two keys all the same.
+
+    Attributes:
+        app_id: The SDK app; make it where it is unknown.
+        customer_account_id: The customer account, a UUID; make it where it is unknown.
+        environment: Live or test.
+        scopes: What the key may do; empty for a key that may only read.
+    """
+
+    app_id: str
+    customer_account_id: str
+    environment: Environment = Environment.LIVE
+    scopes: frozenset[str] = WRITING
+
+
+@attrs.frozen
+class Server:
+    """A server, as the kit sees it.
+
+    A hook that records a fact may return what the server made of it, in the words of a log's
+    answer: `done`, `ignored`, or the code of the problem that it refused with. `None` says
+    nothing; the kit then goes by what can be read afterwards. A refusal is no exception.
+
+    Attributes:
+        send: Answers a request.
+        make_key: Makes a new API key and returns its text, as it stands after `Bearer`.
+        pass_time: Moves the server's clock on by so much, or waits for so long.
+        authorize: The patient authorizes a connection (its id) on the hosted page, for so long;
+            `None`: without an end.
+        authorize_late: The same without an end, recorded now though it happened so long ago.
+        require_action: The patient must act on a connection (id, reason).
+        expire: The upstream ends the authorization of a connection (id).
+        revoke: Somebody else than the app revokes a connection (id, who).
+        complete_handoff: The sign-up page of a session lands (session id, platform user id).
+        graduate: The LIMITED user of a coordinate becomes ACTIVE; the user id is the one that
+            claims it, `None` for the user who is bound.
+        tombstone: The platform's user of a coordinate is gone.
+        may_read: Whether the server would let a data package be read over a connection now.
+        replace_buckets: Every key gets these standard buckets alone, full; `None` brings the
+            server's own back.
+        environment: The one environment that the server serves; `None` for both.
+        patience: The longest time that one check may let pass. Leave it where `pass_time` moves
+            a clock; make it small where it really waits.
+        varying_headers: Names, in lower case, of response headers that the server's front sets
+            anew each time, such as a request id. `Date` and its like need no mention.
+    """
+
+    send: Callable[[Request], Response]
+    make_key: Callable[[KeyWanted], str]
+    pass_time: Callable[[timedelta], object] | None = None
+    authorize: Callable[[str, timedelta | None], str | None] | None = None
+    authorize_late: Callable[[str, timedelta], str | None] | None = None
+    require_action: Callable[[str, str], str | None] | None = None
+    expire: Callable[[str], str | None] | None = None
+    revoke: Callable[[str, Actor], str | None] | None = None
+    complete_handoff: Callable[[str, str], str | None] | None = None
+    graduate: Callable[[Coordinate, str | None], str | None] | None = None
+    tombstone: Callable[[Coordinate], str | None] | None = None
+    may_read: Callable[[str, str], bool] | None = None
+    replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
+    environment: Environment | None = None
+    patience: timedelta = FOREVER
+    varying_headers: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class AsyncServer:
+    """A server whose functions are coroutine functions; everything else is as in `Server`."""
+
+    send: Callable[[Request], Awaitable[Response]]
+    make_key: Callable[[KeyWanted], Awaitable[str]]
+    pass_time: Callable[[timedelta], Awaitable[object]] | None = None
+    authorize: Callable[[str, timedelta | None], Awaitable[str | None]] | None = None
+    authorize_late: Callable[[str, timedelta], Awaitable[str | None]] | None = None
+    require_action: Callable[[str, str], Awaitable[str | None]] | None = None
+    expire: Callable[[str], Awaitable[str | None]] | None = None
+    revoke: Callable[[str, Actor], Awaitable[str | None]] | None = None
+    complete_handoff: Callable[[str, str], Awaitable[str | None]] | None = None
+    graduate: Callable[[Coordinate, str | None], Awaitable[str | None]] | None = None
+    tombstone: Callable[[Coordinate], Awaitable[str | None]] | None = None
+    may_read: Callable[[str, str], Awaitable[bool]] | None = None
+    replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
+    environment: Environment | None = None
+    patience: timedelta = FOREVER
+    varying_headers: frozenset[str] = frozenset()
+
+
+HOOKS: Final = (
+    "pass_time",
+    "authorize",
+    "authorize_late",
+    "require_action",
+    "expire",
+    "revoke",
+    "complete_handoff",
+    "graduate",
+    "tombstone",
+    "may_read",
+    "replace_buckets",
+    "environment",
+)
+"""What a server may leave out; a check names what it needs of it."""

@@ -1,0 +1,177 @@
+"""A check as a generator: it yields what is to be done and is sent what came of it.
+
+The law of this module: **a check does no I/O**. It yields a request, several requests to be sent
+at once, or a hook to be called; whoever drives it, in threads or in a loop, does that and sends
+the outcome back. So each check is written once for servers of both kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from random import Random
+from typing import Final, TypeVar, cast
+
+import attrs
+
+from curae_lifecycle.http import Request
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.testing.conformance.server import KeyWanted
+from curae_lifecycle.values import Environment
+
+Result = TypeVar("Result")
+
+
+@attrs.frozen
+class Together:
+    """Requests that are sent at once; their responses come back in the same order."""
+
+    requests: tuple[Request, ...]
+
+
+@attrs.frozen
+class Use:
+    """A hook of the server's that is called."""
+
+    hook: str
+    arguments: tuple[object, ...]
+
+
+Step = Request | Together | Use
+Steps = Generator[Step, object, Result]
+
+
+class NotConformingError(AssertionError):
+    """A server does otherwise than the rules say.
+
+    Attributes:
+        what: What was seen, beside what the rules say.
+        where: In answer to what.
+    """
+
+    def __init__(self, what: str, where: str) -> None:
+        """Say what was seen and where."""
+        super().__init__(f"{what}\n  where: {where}")
+        self.what = what
+        self.where = where
+
+
+class NotSeenError(Exception):
+    """What a check is about cannot be seen on this server; the message says why."""
+
+
+class Names:
+    """Names that no other check and no other run uses.
+
+    Args:
+        seed: Of the run and the check; the same seed gives the same names.
+    """
+
+    def __init__(self, seed: str) -> None:
+        """Start from the seed."""
+        self._random = Random(seed)  # noqa: S311 - names, not secrets
+
+    def uuid(self) -> str:
+        """A fresh UUID of version 4."""
+        digits = f"{self._random.getrandbits(128):032x}"
+        variant = "89ab"[int(digits[16], 16) % 4]
+        return (
+            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        )
+
+    def word(self, kind: str) -> str:
+        """A fresh word that says what it names."""
+        return f"{kind}-{self._random.getrandbits(64):016x}"
+
+
+@attrs.frozen
+class Kit:
+    """What a check is given.
+
+    Attributes:
+        names: Fresh names.
+        environment: The environment to get keys for.
+        hooks: Which of the server's optional parts are there.
+        patience: The longest time the check may let pass.
+        varying: Names of headers that may differ from answer to answer.
+        seed: Where the names come from, for a check that draws more than names.
+    """
+
+    names: Names
+    environment: Environment
+    hooks: frozenset[str]
+    patience: timedelta
+    varying: frozenset[str]
+    seed: str
+
+
+@attrs.frozen
+class Check:
+    """One named check.
+
+    Attributes:
+        name: Its name; the name of the table's row where it shows one row alone.
+        shows: What holds on a server that passes, in one sentence.
+        steps: The generator function.
+        laws: The laws of which it shows a part.
+        rules: The rows of the tables that it shows.
+        hooks: The optional parts of a server that it needs.
+        passes: How much time it lets pass.
+    """
+
+    name: str
+    shows: str
+    steps: Callable[[Kit], Steps[None]]
+    laws: tuple[int, ...] = ()
+    rules: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    passes: timedelta = timedelta(0)
+
+
+NEVER_COMPARED: Final = frozenset(
+    [
+        "age",
+        "connection",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "server",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ]
+)
+"""Headers of the connection or of the front, which belong to no kept answer."""
+
+
+def send(request: Request) -> Steps[Response]:
+    """Send one request."""
+    return cast("Response", (yield request))
+
+
+def together(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
+    """Send several at once."""
+    return cast("tuple[Response, ...]", (yield Together(requests)))
+
+
+def use(hook: str, *arguments: object) -> Steps[str | None]:
+    """Call a hook; what it says of the outcome comes back."""
+    return cast("str | None", (yield Use(hook, arguments)))
+
+
+def ask(hook: str, *arguments: object) -> Steps[bool]:
+    """Call a hook that answers yes or no."""
+    return (yield Use(hook, arguments)) is True
+
+
+def wait(span: timedelta) -> Steps[None]:
+    """Let time pass on the server's clock."""
+    yield Use("pass_time", (span,))
+
+
+def make_key(wanted: KeyWanted) -> Steps[str]:
+    """Have an API key made."""
+    return cast("str", (yield Use("make_key", (wanted,))))

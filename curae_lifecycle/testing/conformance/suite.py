@@ -1,0 +1,81 @@
+"""The kit as tests of pytest: one test for each check, named after it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+
+from curae_lifecycle.testing.conformance.catalogue import CHECKS
+from curae_lifecycle.testing.conformance.driving import (
+    Failure,
+    NotRun,
+    Result,
+    run_check,
+    run_check_async,
+)
+from curae_lifecycle.testing.conformance.server import AsyncServer, Server
+from curae_lifecycle.testing.conformance.steps import Check
+
+
+def conformance_tests(
+    make: Callable[[], Server | AbstractContextManager[Server]],
+) -> Callable[[Check], None]:
+    """A test function, parametrized with every check of the kit.
+
+    Args:
+        make: Gives the server, or a context manager that gives it and cleans up. It is called
+            for each check and may give the same server each time.
+
+    Returns:
+        What to bind to a name that pytest collects, such as `test_conformance`. A check that
+        cannot be run is a skipped test, whose reason names what is missing.
+    """
+
+    def test(check: Check) -> None:
+        made = make()
+        with nullcontext(made) if isinstance(made, Server) else made as server:
+            result = run_check(server, check, secrets.token_hex(8))
+        _tell(result)
+
+    return _parametrized(test)
+
+
+def async_conformance_tests(
+    make: Callable[[], AsyncServer | AbstractAsyncContextManager[AsyncServer]],
+) -> Callable[[Check], None]:
+    """The same for a server of coroutine functions; it needs no plugin of pytest's.
+
+    Each check runs in an event loop of its own, in which `make` is called too.
+    """
+
+    async def run(check: Check) -> Result:
+        made = make()
+        async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
+            return await run_check_async(server, check, secrets.token_hex(8))
+
+    def test(check: Check) -> None:
+        _tell(asyncio.run(run(check)))
+
+    return _parametrized(test)
+
+
+def _parametrized(test: Callable[[Check], None]) -> Callable[[Check], None]:
+    # Only here, so that the kit itself runs without pytest.
+    import pytest  # noqa: PLC0415 - see above
+
+    names = [check.name for check in CHECKS]
+    return pytest.mark.parametrize("check", CHECKS, ids=names)(test)
+
+
+def _tell(result: Result) -> None:
+    import pytest  # noqa: PLC0415 - see above
+
+    match result:
+        case None:
+            return
+        case Failure():
+            pytest.fail(result.account, pytrace=False)
+        case NotRun():
+            pytest.skip(f"not run: {result.reason}")
