@@ -1,0 +1,102 @@
+"""Servers that let data flow where it may not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.connection import Connection, Status
+from curae_lifecycle.values import ConnectionId, DataPackage
+from tests.bugs.bug import VisibleBug
+from tests.bugs.service import Service
+
+
+class _Lenient(Service):
+    """Decides about another connection than the stored one."""
+
+    def seen(self, connection: Connection) -> Connection:
+        return connection
+
+    def access(self, connection: Connection, package: str, now: datetime) -> bool:
+        return super().access(self.seen(connection), package, now)
+
+
+class WhileActionIsRequired(_Lenient):
+    def seen(self, connection: Connection) -> Connection:
+        waits = connection.status is Status.ACTION_REQUIRED
+        return attrs.evolve(connection, status=Status.ACTIVE) if waits else connection
+
+
+class AfterTheEnd(_Lenient):
+    def seen(self, connection: Connection) -> Connection:
+        return attrs.evolve(connection, expires_at=None)
+
+
+class WhilePending(_Lenient):
+    def seen(self, connection: Connection) -> Connection:
+        pending = connection.status is Status.PENDING
+        return attrs.evolve(connection, status=Status.ACTIVE) if pending else connection
+
+
+class AnyPackage(Service):
+    def access(self, connection: Connection, package: str, now: datetime) -> bool:
+        identity = attrs.evolve(connection.identity, data_packages=(DataPackage(package),))
+        return super().access(attrs.evolve(connection, identity=identity), package, now)
+
+
+class CachedGrant(Service):
+    def __init__(self) -> None:
+        super().__init__()
+        self.granted: set[tuple[ConnectionId, str]] = set()
+
+    def access(self, connection: Connection, package: str, now: datetime) -> bool:
+        if super().access(connection, package, now):
+            self.granted.add((connection.id, package))
+        return (connection.id, package) in self.granted
+
+
+BUGS: Final = (
+    VisibleBug(
+        "access-while-action-required",
+        "Data flows although the patient must act first.",
+        "law 5; access.action-required",
+        "",
+        ("access.action-required",),
+        WhileActionIsRequired,
+    ),
+    VisibleBug(
+        "access-after-the-end",
+        "Data flows after expiresAt, as long as nobody wrote the expiry down.",
+        "law 5; access.expired",
+        "Yapily shows AUTHORIZED after a revocation at the bank",
+        ("access.until-expires-at",),
+        AfterTheEnd,
+    ),
+    VisibleBug(
+        "access-while-pending",
+        "Data flows before the patient authorized.",
+        "law 5; access.pending",
+        "",
+        ("access.pending",),
+        WhilePending,
+    ),
+    VisibleBug(
+        "access-to-any-package",
+        "An active connection gives every data package.",
+        "law 5; access.active-other-package",
+        "",
+        ("access.active-other-package",),
+        AnyPackage,
+    ),
+    VisibleBug(
+        "cached-grant",
+        "A grant that was cached outlives the revocation.",
+        "law 5; access.revoked",
+        "vercel/vercel#16578",
+        ("access.ends-with-a-revocation", "access.until-expires-at"),
+        CachedGrant,
+    ),
+)
+"""What is wrong with access."""

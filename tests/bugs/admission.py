@@ -1,0 +1,272 @@
+"""Limiters that are wrong where no client can see it: costs, clocks, several rules at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from curae_lifecycle.ratelimit import (
+    Admitted,
+    Bucket,
+    BucketState,
+    Charge,
+    CostError,
+    ExactLog,
+    Limited,
+    LogState,
+    RateState,
+    admit,
+    fresh_state,
+)
+from curae_lifecycle.testing.laws import (
+    LawBrokenError,
+    check_nothing_changed,
+    check_rate_limit,
+    check_retry_after,
+)
+from curae_lifecycle.values import SECOND, ArgumentError
+from tests.bugs.bug import HiddenBug
+from tests.bugs.service import START
+
+Charges = tuple[Charge, ...]
+Admit = Callable[[Charges, datetime, int], Admitted | Limited]
+
+LOG: Final = ExactLog("initiate", 10, 60)
+BUCKET: Final = Bucket("platform", 10, 10, 60)
+
+
+def _right(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    return admit(charges, now, cost=cost)
+
+
+class _Limiter:
+    """One rule and its state, asked again and again."""
+
+    def __init__(self, ask: Admit, policy: ExactLog | Bucket) -> None:
+        self.ask = ask
+        self.policy = policy
+        self.state = fresh_state(policy)
+
+    def __call__(self, now: datetime, cost: int = 1) -> bool:
+        try:
+            answer = self.ask((Charge(self.policy, self.state),), now, cost)
+        except (ArgumentError, CostError):
+            return False
+        self.state = answer.states[0]
+        return isinstance(answer, Admitted)
+
+
+def probe_costs(ask: Admit) -> None:
+    """No cost, however odd, buys quota or locks a key."""
+    for policy in (LOG, BUCKET):
+        for odd in (-5, 0, 11):
+            limiter = _Limiter(ask, policy)
+            admitted = [START for _ in range(5) if limiter(START)]
+            limiter(START, odd)
+            admitted += [START for _ in range(20) if limiter(START)]
+            check_rate_limit(admitted)
+            if len(admitted) < 10:
+                raise LawBrokenError(10, f"only {len(admitted)} admitted", f"after a cost of {odd}")
+
+
+def probe_clocks(ask: Admit) -> None:
+    """Clocks that disagree, step back or jump admit nothing extra."""
+    # Two workers, one of them half a minute behind; all of it happens within one second.
+    for policy in (LOG, BUCKET):
+        limiter = _Limiter(ask, policy)
+        readings = [START, START - timedelta(seconds=30)] * 50
+        admitted = [START for reading in readings if limiter(reading)]
+        check_rate_limit(admitted)
+    # One reading is an hour ahead.
+    limiter = _Limiter(ask, LOG)
+    readings = [START] * 10 + [START + timedelta(hours=1)] + [START + timedelta(seconds=1)] * 10
+    check_rate_limit(reading for reading in readings if limiter(reading))
+
+
+def probe_wait(ask: Admit) -> None:
+    """Where two rules refuse, the wait is enough for both."""
+    rules = (ExactLog("burst", 1, 7), ExactLog("minute", 5, 60))
+    states: tuple[RateState, ...] = tuple(fresh_state(rule) for rule in rules)
+    now = START
+    for _ in range(5):
+        answer = ask(tuple(map(Charge, rules, states)), now, 1)
+        assert isinstance(answer, Admitted)
+        states = answer.states
+        now += timedelta(seconds=7)
+    now -= timedelta(seconds=6)
+    refused = ask(tuple(map(Charge, rules, states)), now, 1)
+    assert isinstance(refused, Limited)
+    check_retry_after(
+        lambda then: isinstance(ask(tuple(map(Charge, rules, states)), then, 1), Admitted),
+        now,
+        timedelta(microseconds=refused.retry_after),
+    )
+
+
+def probe_all_or_nothing(ask: Admit) -> None:
+    """A refusal hands back the states that it was given."""
+    narrow = ExactLog("narrow", 1, 60)
+    states: tuple[RateState, ...] = (fresh_state(LOG), LogState((START,)))
+    answer = ask((Charge(LOG, states[0]), Charge(narrow, states[1])), START, 1)
+    check_nothing_changed(states, answer.states)
+
+
+# --- The mistakes -----------------------------------------------------------------------------
+
+
+def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    # A cost below 1 gives back what was charged before.
+    if cost >= 1:
+        return admit(charges, now, cost=cost)
+    states: list[RateState] = []
+    for charge in charges:
+        state = charge.state
+        if isinstance(state, LogState):
+            states.append(LogState(state.instants[: len(state.instants) + cost]))
+        elif state.arrival is not None:
+            states.append(BucketState(state.arrival + cost * 60 * SECOND))
+    return Admitted(tuple(states))
+
+
+def _impossible_cost_locks(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    try:
+        return admit(charges, now, cost=cost)
+    except CostError:
+        full = tuple(
+            LogState((now,) * 10)
+            if isinstance(charge.policy, ExactLog)
+            else admit((charge,), now, cost=5).states[0]
+            for charge in charges
+        )
+        return Limited(full, charges[0].policy, 60 * SECOND)
+
+
+def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    try:
+        return admit(charges, now, cost=cost)
+    except CostError:
+        fresh = tuple(fresh_state(charge.policy) for charge in charges)
+        return Admitted(fresh)
+
+
+def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    # Tokens and the last reading: a reading in the past moves the last one back with it.
+    charge = charges[0]
+    state = charge.state
+    if not isinstance(state, BucketState) or not isinstance(charge.policy, Bucket):
+        return admit(charges, now, cost=cost)
+    per_token = charge.policy.seconds * SECOND // charge.policy.refill
+    encoded = state.arrival or 0
+    tokens, last = encoded % 100, encoded // 100
+    at = int(now.timestamp()) * SECOND
+    tokens = 10 if not encoded else min(10, tokens + max(0, at - last) // per_token)
+    if tokens < cost:
+        return Limited((BucketState(at * 100 + tokens),), charge.policy, per_token)
+    return Admitted((BucketState(at * 100 + tokens - cost),))
+
+
+def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    pruned: list[Charge] = []
+    for charge in charges:
+        state = charge.state
+        if isinstance(state, LogState):
+            window = timedelta(seconds=60)
+            state = LogState(tuple(at for at in state.instants if now - at < window))
+        pruned.append(Charge(charge.policy, state))
+    return admit(tuple(pruned), now, cost=cost)
+
+
+def _first_refusal_decides(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    for charge in charges:
+        answer = admit((charge,), now, cost=cost)
+        if isinstance(answer, Limited):
+            states = tuple(each.state for each in charges)
+            return Limited(states, answer.policy, answer.retry_after)
+    return admit(charges, now, cost=cost)
+
+
+def _charged_one_by_one(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
+    states: list[RateState] = []
+    refused: Limited | None = None
+    for charge in charges:
+        answer = admit((charge,), now, cost=cost)
+        states.append(answer.states[0])
+        refused = answer if isinstance(answer, Limited) else refused
+    if refused is None:
+        return Admitted(tuple(states))
+    return Limited(tuple(states), refused.policy, refused.retry_after)
+
+
+BUGS: Final = (
+    HiddenBug(
+        "negative-cost-buys-quota",
+        "A negative cost is taken and gives quota back.",
+        "law 10",
+        "limits, PyrateLimiter and upstash admit five extra after a cost of -5",
+        "laws.check_rate_limit",
+        probe_costs,
+        _right,
+        _any_cost,
+    ),
+    HiddenBug(
+        "impossible-cost-locks",
+        "A cost that can never be admitted uses up the whole limit.",
+        "law 10",
+        "limits, throttled-py and upstash lock the key",
+        "bugs.admission.probe_costs",
+        probe_costs,
+        _right,
+        _impossible_cost_locks,
+    ),
+    HiddenBug(
+        "impossible-cost-passes",
+        "A cost above the limit is admitted, and the count starts again.",
+        "law 10",
+        "limits#151, limits#112",
+        "laws.check_rate_limit",
+        probe_costs,
+        _right,
+        _impossible_cost_passes,
+    ),
+    HiddenBug(
+        "refill-runs-backwards",
+        "A bucket of tokens and a last reading refills each time that clocks disagree.",
+        "law 10",
+        "golang/go#56287, golang/go#71360; throttled-py admitted 2000 instead of 10",
+        "laws.check_rate_limit",
+        probe_clocks,
+        _right,
+        _refill_runs_backwards,
+    ),
+    HiddenBug(
+        "jump-prunes",
+        "One reading an hour ahead empties the log, and then the clock is right again.",
+        "law 10",
+        "django-ratelimit and upstash admitted 20 extra after a step back",
+        "laws.check_rate_limit",
+        probe_clocks,
+        _right,
+        _jump_prunes,
+    ),
+    HiddenBug(
+        "first-refusal-decides",
+        "Of two rules that refuse, the wait of the first is told.",
+        "law 10",
+        "vutran1710/PyrateLimiter#184",
+        "laws.check_retry_after",
+        probe_wait,
+        _right,
+        _first_refusal_decides,
+    ),
+    HiddenBug(
+        "charged-one-by-one",
+        "A call that the second rule refuses is charged to the first.",
+        "laws 10 and 11",
+        "mailgun/gubernator#45, slowapi#169",
+        "laws.check_nothing_changed",
+        probe_all_or_nothing,
+        _right,
+        _charged_one_by_one,
+    ),
+)

@@ -1,0 +1,278 @@
+"""A correct server over the world in memory, in small steps, for a bug to change one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from threading import RLock
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle.access import Granted, decide_access
+from curae_lifecycle.changes import RateWrite, RecordWrite, Write
+from curae_lifecycle.connection import Connection
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.facts import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.http import Answer, Request, bearer, read, respond
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.memory import World
+from curae_lifecycle.operations import (
+    DEFAULT_SETTINGS,
+    Call,
+    Decision,
+    Fresh,
+    Needs,
+    Settings,
+    Snapshot,
+    decide,
+    needs,
+)
+from curae_lifecycle.outcomes import Done
+from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+)
+
+START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+LIFETIME: Final = timedelta(minutes=30)
+
+TRIES: Final = 100
+
+
+class StuckError(RuntimeError):
+    """A bug shows the rules what the store will never take."""
+
+
+class Service:
+    """A server on a clock of its own; every method is one step that a bug may get wrong."""
+
+    compares = True
+    """Whether the store compares what it replaces with what was read."""
+
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
+        self.settings = settings
+        self.world = World(settings)
+        self.clock = START
+        self.numbers = count(1)
+        self.keys = count(1)
+        self._lock = RLock()
+
+    # --- What a client and the hosted pages see --------------------------------------------
+
+    def send(self, request: Request) -> Response:
+        with self._lock:
+            now = self.now()
+            call = self.read(request, now)
+            if isinstance(call, Decision):
+                return self.dated(self.sent(request, self.respond(None, call).response))
+            for _ in range(TRIES):
+                answer = self.judged(call, self.load(call), now)
+                if self.store(call, answer.changes.writes):
+                    return self.dated(self.sent(request, answer.response))
+            raise StuckError
+
+    async def send_slowly(self, request: Request) -> Response:
+        # The same steps, but every other request gets its turn between the load and the store.
+        now = self.now()
+        call = self.read(request, now)
+        if isinstance(call, Decision):
+            return self.dated(self.sent(request, self.respond(None, call).response))
+        for _ in range(TRIES):
+            snapshot = self.load(call)
+            await asyncio.sleep(0)
+            answer = self.judged(call, snapshot, now)
+            if self.store(call, answer.changes.writes):
+                return self.dated(self.sent(request, answer.response))
+        raise StuckError
+
+    def make_key(
+        self,
+        app_id: str,
+        customer_account_id: str,
+        environment: Environment,
+        scopes: frozenset[str],
+    ) -> str:
+        with self._lock:
+            number = next(self.keys)
+            text = f"cae_{environment}_{number}"
+            caller = Caller(
+                ApiKeyId(f"key-{number}"),
+                AppId(app_id),
+                CustomerAccountId(customer_account_id),
+                environment,
+                scopes,
+            )
+            self.world.register(ApiKey(text), caller)
+            return text
+
+    def pass_time(self, span: timedelta) -> None:
+        with self._lock:
+            self.clock += span
+            self.purge()
+
+    def record(self, fact: Fact) -> FactAnswer:
+        with self._lock:
+            now = self.now()
+            for _ in range(TRIES):
+                answer = self.judge_fact(fact, self.load_fact(fact), now)
+                if not isinstance(answer, Done) or self.store(None, answer.value.writes):
+                    return answer
+            raise StuckError
+
+    def may_read(self, connection_id: ConnectionId, package: str) -> bool:
+        with self._lock:
+            connection = self.world.connection(connection_id)
+            return connection is not None and self.access(connection, package, self.now())
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
+        with self._lock:
+            self.settings = attrs.evolve(self.settings, buckets=buckets)
+            self.world.replace_buckets(buckets)
+
+    # --- The steps ----------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def purge(self) -> None:
+        self.world.purge(self.clock)
+
+    def caller(self, request: Request) -> Caller | None:
+        return self.world.caller(bearer(request))
+
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        return read(request, self.caller(request), now, self.settings)
+
+    def asked(self, call: Call) -> Needs:
+        return needs(call, self.settings)
+
+    def load(self, call: Call) -> Snapshot:
+        return self.world.load(self.asked(call))
+
+    def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
+        return self.respond(call, self.decide(call, snapshot, now, self.fresh(now)))
+
+    def fresh(self, now: datetime) -> Fresh:
+        number = next(self.numbers)
+        return Fresh(
+            ConnectionId(f"abcdef00-0000-4000-8000-{number:012x}"),
+            SessionId(f"abcdef00-0000-4000-9000-{number:012x}"),
+            UserId(f"limited-{number}"),
+            NextAction(f"https://connect.example/{number}", now + LIFETIME),
+        )
+
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+        return decide(call, snapshot, now, fresh, self.settings)
+
+    def respond(self, call: Call | None, decision: Decision) -> Answer:
+        del call
+        return respond(decision, self.settings)
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        del call
+        if self.compares:
+            return self.world.store(writes)
+        for write in writes:
+            self.world._set(self._over_what_is_there(write))
+        return True
+
+    def _over_what_is_there(self, write: Write) -> Write:
+        # The world notes a deadline down for what is new, so what is not must say so.
+        match write:
+            case RecordWrite(key, None, after):
+                return RecordWrite(key, self.world._records.get(key), after)
+            case RateWrite(key, policy, None, after):
+                return RateWrite(key, policy, self.world._rate(key), after)
+            case _:
+                return write
+
+    def sent(self, request: Request, response: Response) -> Response:
+        del request
+        return self.answered(response)
+
+    def answered(self, response: Response) -> Response:
+        return response
+
+    def dated(self, response: Response) -> Response:
+        # What any front does last; a date that is there already came from further in.
+        if header_of(response, "date"):
+            return response
+        return with_header(response, "date", http_date(self.clock))
+
+    def load_fact(self, fact: Fact) -> FactSnapshot:
+        return self.world.load_fact(fact)
+
+    def access(self, connection: Connection, package: str, now: datetime) -> bool:
+        return isinstance(decide_access(connection, package, now), Granted)
+
+    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+        return record_fact(fact, snapshot, now)
+
+
+# --- What many bugs do to a request or a response ---------------------------------------------
+
+
+def document(response: Response) -> dict[str, object]:
+    """The members of a body; none where it is empty."""
+    value: object = json.loads(response.body or b"{}")
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def part(members: Mapping[str, object], name: str) -> dict[str, object]:
+    """A member that is an object; none of its members where it is missing."""
+    value = members.get(name)
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def with_body(response: Response, members: Mapping[str, object]) -> Response:
+    """The response with another body."""
+    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+    return attrs.evolve(response, body=text.encode())
+
+
+def with_members(response: Response, within: str, **members: object) -> Response:
+    """The response with members added or replaced in one part of its body, if it is there."""
+    body = document(response)
+    if within and within not in body:
+        return response
+    inner = part(body, within) if within else body
+    inner.update(members)
+    return with_body(response, body)
+
+
+def without_header(response: Response, *names: str) -> Response:
+    """The response without some headers."""
+    kept = tuple(pair for pair in response.headers if pair[0] not in names)
+    return attrs.evolve(response, headers=kept)
+
+
+def with_header(response: Response, name: str, value: str) -> Response:
+    """The response with one header replaced, or added at the end."""
+    left = without_header(response, name)
+    return attrs.evolve(left, headers=(*left.headers, (name, value)))
+
+
+def header_of(response: Response, name: str) -> str:
+    """A header's value; empty where there is none."""
+    return next((value for key, value in response.headers if key == name), "")
+
+
+def http_date(instant: datetime) -> str:
+    """An instant as a `Date` header has it."""
+    return instant.strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def code_of(response: Response) -> object:
+    """The problem's code; `None` where it is no problem."""
+    return document(response).get("code")

@@ -1,0 +1,488 @@
+"""Stores and outboxes that are wrong where no client can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.binding import AccountState
+from curae_lifecycle.changes import (
+    AccessEnded,
+    Changes,
+    ConnectionWrite,
+    Event,
+    EventKind,
+    RateWrite,
+    RecordWrite,
+    SuccessorsLive,
+    Write,
+)
+from curae_lifecycle.connection import Actor, Connection, authorize, reconnect, revoke
+from curae_lifecycle.facts import (
+    Authorized,
+    Fact,
+    FactAnswer,
+    FactSnapshot,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+    record_fact,
+)
+from curae_lifecycle.http import Answer, respond
+from curae_lifecycle.idempotency import IdempotencyKey
+from curae_lifecycle.memory import World
+from curae_lifecycle.operations import (
+    Call,
+    Decision,
+    Fresh,
+    Initiate,
+    Reconnect,
+    Snapshot,
+    decide,
+    needs,
+)
+from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.testing.laws import (
+    check_chain,
+    check_nothing_changed,
+    check_one_execution,
+    check_rate_limit,
+    check_replay,
+)
+from curae_lifecycle.values import (
+    AppUserId,
+    ConnectionId,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from tests.bugs.bug import HiddenBug
+from tests.bugs.service import LIFETIME, START
+from tests.bugs.values import COORDINATE, pending
+from tests.server import CALLER
+
+MINUTE: Final = timedelta(minutes=1)
+
+
+def _fresh(number: int, now: datetime) -> Fresh:
+    return Fresh(
+        ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
+        SessionId(f"00000000-0000-4000-9000-{number:012x}"),
+        UserId(f"limited-{number}"),
+        NextAction(f"https://connect.example/{number}", now + LIFETIME),
+    )
+
+
+# --- What is told -----------------------------------------------------------------------------
+
+RecordFact = Callable[[Fact, FactSnapshot, datetime], FactAnswer]
+
+
+def _active() -> Connection:
+    answer = authorize(pending(), START)
+    assert isinstance(answer, Done)
+    return answer.value
+
+
+def _revoked() -> Connection:
+    return revoke(_active(), START, actor=Actor.APP).value
+
+
+def probe_ignored(record: RecordFact) -> None:
+    """What is ignored or refused leaves no trace, nor tells anybody."""
+    revoked = _revoked()
+    facts: tuple[Fact, ...] = (Revoked(revoked.id, Actor.PATIENT), Authorized(revoked.id))
+    for fact in facts:
+        answer = record(fact, FactSnapshot(revoked), START + MINUTE)
+        changes = answer.value if isinstance(answer, Done | Ignored) else Changes()
+        check_nothing_changed(revoked, revoked, changes)
+
+
+def probe_endings(record: RecordFact) -> None:
+    """Whatever ends an access tells the server to end it, and who lives on."""
+    active = _active()
+    now = START + MINUTE
+    ended = record(Revoked(active.id, Actor.PATIENT), FactSnapshot(active), now)
+    assert isinstance(ended, Done)
+    if AccessEnded(active.id, now) not in ended.value.effects:
+        raise AssertionError("connection.revoke.active: nothing ends the cached grants")
+    revoked = _revoked()
+    recovery = reconnect(
+        revoked, None, now, id=_fresh(2, now).connection_id, next_action=_fresh(2, now).next_action
+    )
+    assert isinstance(recovery, Done)
+    successor = recovery.value.connection
+    old = attrs.evolve(_active(), identity=revoked.identity)
+    ended = record(Revoked(old.id, Actor.UPSTREAM), FactSnapshot(old, (successor,)), now)
+    assert isinstance(ended, Done)
+    if SuccessorsLive(old.id, (successor.id,)) not in ended.value.effects:
+        raise AssertionError("revocation-reach.upstream: nobody is told that a successor lives")
+
+
+def _tells_what_it_ignored(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    answer = record_fact(fact, snapshot, now)
+    if isinstance(answer, Ignored) and snapshot.connection is not None:
+        event = Event(EventKind.CONNECTION_REVOKED, COORDINATE, snapshot.connection.id, now)
+        return Ignored(Changes((), (), (event,)), answer.rules)
+    return answer
+
+
+def _writes_what_it_refused(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    answer = record_fact(fact, snapshot, now)
+    connection = snapshot.connection
+    if isinstance(answer, Done) or connection is None:
+        return answer
+    touched = ConnectionWrite(connection, attrs.evolve(connection, updated_at=now))
+    return Ignored(Changes((touched,)), answer.rules)
+
+
+def _without(kind: type) -> RecordFact:
+    def record(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+        answer = record_fact(fact, snapshot, now)
+        if not isinstance(answer, Done):
+            return answer
+        effects = tuple(each for each in answer.value.effects if not isinstance(each, kind))
+        return Done(attrs.evolve(answer.value, effects=effects), answer.rules)
+
+    return record
+
+
+# --- What a replay writes ---------------------------------------------------------------------
+
+Decide = Callable[[Call, Snapshot, datetime, Fresh], Decision]
+
+
+def _initiate(key: str) -> Call:
+    return Call(CALLER, Initiate(AppUserId("user-1")), IdempotencyKey(key))
+
+
+def probe_silent_replay(decides: Decide) -> None:
+    """A replay writes nothing, does nothing and tells nobody."""
+    call = _initiate("k-1")
+    first = respond(decides(call, Snapshot(), START, _fresh(1, START)))
+    kept = next(each for each in first.changes.writes if isinstance(each, RecordWrite))
+    again = respond(decides(call, Snapshot(record=kept.after), START, _fresh(2, START)))
+    check_replay(first.response, again.response, again.changes)
+
+
+def _replay_tells_again(call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    decision = decide(call, snapshot, now, fresh)
+    if not decision.replayed:
+        return decision
+    event = Event(EventKind.SESSION_INITIATED, COORDINATE, fresh.session_id, now)
+    return attrs.evolve(decision, changes=attrs.evolve(decision.changes, events=(event,)))
+
+
+def _replay_provisions_again(
+    call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh
+) -> Decision:
+    decision = decide(call, snapshot, now, fresh)
+    if not decision.replayed:
+        return decision
+    anew = decide(call, attrs.evolve(snapshot, record=None), now, fresh)
+    return attrs.evolve(
+        decision, changes=attrs.evolve(decision.changes, effects=anew.changes.effects)
+    )
+
+
+# --- Stores -----------------------------------------------------------------------------------
+
+Make = Callable[[], World]
+
+
+def _world() -> World:
+    return World(capacity=8)
+
+
+def _answer(world: World, call: Call, number: int, now: datetime) -> Answer:
+    snapshot = world.load(needs(call))
+    answer = respond(decide(call, snapshot, now, _fresh(number, now)))
+    assert world.store(answer.changes.writes)
+    return answer
+
+
+def probe_all_or_nothing(make: Make) -> None:
+    """A decision whose second write comes too late leaves none of its writes behind."""
+    world = make()
+    made, moved = pending(1), pending(2)
+    assert world.store((ConnectionWrite(None, moved),))
+    late = attrs.evolve(moved, updated_at=START + MINUTE)
+    before = world.connection(made.id)
+    stored = world.store((ConnectionWrite(None, made), ConnectionWrite(late, moved)))
+    assert not stored
+    check_nothing_changed(before, world.connection(made.id))
+
+
+def probe_heads(make: Make) -> None:
+    """A late authorization and a reconnect that read the same connection are not both stored."""
+    world = make()
+    root = pending(1)
+    assert world.store((ConnectionWrite(None, root),))
+    late = START + LIFETIME + MINUTE
+    landed = Authorized(root.id, happened_at=START + MINUTE)
+    call = Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1"))
+    read = world.load_fact(landed)
+    minted = respond(decide(call, world.load(needs(call)), late, _fresh(2, late)))
+    assert world.store(minted.changes.writes)
+    answer = record_fact(landed, read, late)
+    assert isinstance(answer, Done)
+    world.store(answer.value.writes)
+    answer = world.record(Authorized(_fresh(2, late).connection_id), late)
+    assert isinstance(answer, Done)
+    check_chain(list(world._connections.values()), late)
+
+
+def probe_retention(make: Make) -> None:
+    """A retry gets its answer, however many other keys came in between."""
+    world = make()
+    first = _answer(world, _initiate("k-1"), 1, START)
+    for number in range(2, 8):
+        user = Initiate(AppUserId(f"user-{number}"))
+        other = Call(CALLER, user, IdempotencyKey(f"k-{number}"))
+        _answer(world, other, number, START)
+    again = _answer(world, _initiate("k-1"), 9, START)
+    sessions = sum(each.coordinate == COORDINATE for each in world._sessions.values())
+    check_one_execution([first.response, again.response], sessions)
+
+
+def probe_purge(make: Make) -> None:
+    """A limit that still counts is not dropped, and one that counts no more is."""
+    world = make()
+    user = COORDINATE.app_user_id
+    admitted: list[datetime] = []
+    for number, second in enumerate([0] * 10 + [30] * 3):
+        now = START + timedelta(seconds=second)
+        world.purge(now)
+        call = Call(CALLER, Initiate(user), IdempotencyKey(f"k-{number}"))
+        answer = respond(decide(call, world.load(needs(call)), now, _fresh(number, now)))
+        rates = [each for each in answer.changes.writes if isinstance(each, RateWrite)]
+        assert world.store(tuple(rates))
+        admitted += [now] * (answer.response.status == 201)
+    check_rate_limit(admitted)
+    world.purge(START + timedelta(hours=1))
+    if world._rates:
+        raise AssertionError("section 5: a limit that counts no more is held for ever")
+
+
+class _StoresOneByOne(World):
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        stored = [super(_StoresOneByOne, self).store((write,)) for write in writes]
+        return all(stored)
+
+
+class _HeadsNotCompared(World):
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        plain = tuple(
+            attrs.evolve(each, is_head=False) if isinstance(each, ConnectionWrite) else each
+            for each in writes
+        )
+        return super().store(plain)
+
+
+class _EvictsTheOldest(World):
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        while len(self._records) >= 3:
+            del self._records[next(iter(self._records))]
+        return super().store(writes)
+
+
+class _DropsLimitsEarly(World):
+    def purge(self, now: datetime) -> int:
+        del now
+        dropped = len(self._rates)
+        self._rates.clear()
+        self._deadlines.clear()
+        return dropped
+
+
+class _NeverDrops(World):
+    def purge(self, now: datetime) -> int:
+        del now
+        return 0
+
+
+# --- Landing ----------------------------------------------------------------------------------
+
+
+def probe_landing(record: RecordFact) -> None:
+    """Only a tombstone ends what binds a user, and a landed session keeps its own."""
+    world = World()
+    call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
+    _answer(world, call, 1, START)
+    second = attrs.evolve(call, key=IdempotencyKey("l"))
+    _answer(world, second, 2, START)
+    for number, user in ((1, "u-1"), (1, "u-2"), (2, "u-2"), (2, "u-1")):
+        fact = HandoffCompleted(_fresh(number, START).session_id, UserId(user))
+        answer = record(fact, world.load_fact(fact), START)
+        if isinstance(answer, Done):
+            for write in answer.value.writes:
+                world._set(write)
+        bound = world.binding(COORDINATE)
+        assert bound is not None
+        if bound.user_id != "u-1":
+            raise AssertionError("binding.complete-sign-up.active.other: silently rebound")
+        for session in world._sessions.values():
+            if session.landed_at is not None and session.user_id != bound.user_id:
+                raise AssertionError("completion: a session landed for somebody who is not bound")
+    tombstoned = record(
+        Tombstoned(COORDINATE), FactSnapshot(binding=world.binding(COORDINATE)), START
+    )
+    assert isinstance(tombstoned, Done)
+
+
+def _rebinds(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    binding = snapshot.binding
+    active = binding is not None and binding.state is AccountState.ACTIVE
+    if isinstance(fact, HandoffCompleted) and active:
+        snapshot = attrs.evolve(snapshot, binding=None)
+    return record_fact(fact, snapshot, now)
+
+
+def _lands_alone(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    if isinstance(fact, HandoffCompleted) and snapshot.binding is not None:
+        same = attrs.evolve(snapshot.binding, user_id=fact.user_id)
+        return record_fact(fact, attrs.evolve(snapshot, binding=same), now)
+    return record_fact(fact, snapshot, now)
+
+
+FACT_BUGS: Final = (
+    HiddenBug(
+        "event-of-what-was-ignored",
+        "A second revocation is ignored and tells the outbox all the same.",
+        "law 11",
+        "protean PR#806",
+        "laws.check_nothing_changed",
+        probe_ignored,
+        record_fact,
+        _tells_what_it_ignored,
+    ),
+    HiddenBug(
+        "write-of-what-was-refused",
+        "A fact that was refused moves updatedAt.",
+        "law 11",
+        "",
+        "laws.check_nothing_changed",
+        probe_ignored,
+        record_fact,
+        _writes_what_it_refused,
+    ),
+    HiddenBug(
+        "grants-not-dropped",
+        "A revocation does not tell the server to drop its cached grants.",
+        "connection.revoke.active; section 2, effects",
+        "vercel/vercel#16578",
+        "bugs.stores.probe_endings",
+        probe_endings,
+        record_fact,
+        _without(AccessEnded),
+    ),
+    HiddenBug(
+        "successors-not-told",
+        "Revoking an old id does not tell that a later connection is alive.",
+        "revocation-reach.upstream; section 2, effects",
+        "vm0-ai/vm0#34891",
+        "bugs.stores.probe_endings",
+        probe_endings,
+        record_fact,
+        _without(SuccessorsLive),
+    ),
+    HiddenBug(
+        "silently-rebound",
+        "A second sign-up replaces the user that is bound.",
+        "binding.complete-sign-up.active.other",
+        "",
+        "bugs.stores.probe_landing",
+        probe_landing,
+        record_fact,
+        _rebinds,
+    ),
+    HiddenBug(
+        "lands-for-a-stranger",
+        "A session lands for a user who is not the one that is bound.",
+        "binding.complete-sign-up.active.other; section 3, landing",
+        "",
+        "bugs.stores.probe_landing",
+        probe_landing,
+        record_fact,
+        _lands_alone,
+    ),
+)
+
+REPLAY_BUGS: Final = (
+    HiddenBug(
+        "event-of-a-replay",
+        "A replay tells the outbox again what was told before.",
+        "law 9",
+        "xstate#1757: actions run again when a state is loaded",
+        "laws.check_replay",
+        probe_silent_replay,
+        decide,
+        _replay_tells_again,
+    ),
+    HiddenBug(
+        "effect-of-a-replay",
+        "A replay provisions another LIMITED user.",
+        "law 9",
+        "xstate#1757",
+        "laws.check_replay",
+        probe_silent_replay,
+        decide,
+        _replay_provisions_again,
+    ),
+)
+
+STORE_BUGS: Final = (
+    HiddenBug(
+        "stored-one-by-one",
+        "A decision's writes are stored one by one, so a conflict leaves the first ones behind.",
+        "law 11; changes, all or nothing",
+        "pytransitions#485, stateless#381, appccelerate#70",
+        "laws.check_nothing_changed",
+        probe_all_or_nothing,
+        _world,
+        lambda: _StoresOneByOne(capacity=8),
+    ),
+    HiddenBug(
+        "heads-not-compared",
+        "A late authorization and a reconnect that read the same connection are both stored.",
+        "law 6",
+        "django-logic#86, pluginaweek/state_machine#241",
+        "laws.check_chain",
+        probe_heads,
+        _world,
+        lambda: _HeadsNotCompared(capacity=8),
+    ),
+    HiddenBug(
+        "oldest-record-evicted",
+        "A store that is full drops its oldest record, and the retry executes.",
+        "law 12",
+        "fastidempotent, throttled-py's store of 1,024 keys",
+        "laws.check_one_execution",
+        probe_retention,
+        _world,
+        lambda: _EvictsTheOldest(capacity=8),
+    ),
+    HiddenBug(
+        "limit-dropped-early",
+        "A sweep drops limits that still count.",
+        "law 10",
+        "tensorzero#6346, Django's cache of 300 entries",
+        "laws.check_rate_limit",
+        probe_purge,
+        _world,
+        lambda: _DropsLimitsEarly(capacity=8),
+    ),
+    HiddenBug(
+        "limit-never-dropped",
+        "A limit that counts no more is held for ever.",
+        "section 5, state expires at a computed instant",
+        "limits#132, upstash#95, better-auth#7161",
+        "bugs.stores.probe_purge",
+        probe_purge,
+        _world,
+        lambda: _NeverDrops(capacity=8),
+    ),
+)

@@ -1,0 +1,358 @@
+"""Functions on single values that are wrong where no client can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise, product
+from typing import Final
+
+import attrs
+
+from curae_lifecycle import connection as rules
+from curae_lifecycle.access import AccessDecision, Granted, decide_access
+from curae_lifecycle.binding import (
+    AccountState,
+    BindingTransition,
+    LimitedAccountAppBinding,
+    provision,
+    tombstone,
+)
+from curae_lifecycle.changes import Event, EventKind
+from curae_lifecycle.connection import RANK, Actor, Connection, Standing
+from curae_lifecycle.outcomes import Done
+from curae_lifecycle.testing.laws import (
+    RevocationSeen,
+    check_access,
+    check_merge,
+    check_revocation,
+    check_standing_is_monotone,
+)
+from curae_lifecycle.values import (
+    AppId,
+    AppUserId,
+    ArgumentError,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    NextAction,
+    UserId,
+)
+from tests.bugs.bug import HiddenBug
+from tests.bugs.service import LIFETIME, START
+
+COORDINATE: Final = Coordinate(
+    Environment.LIVE,
+    AppId("app-1"),
+    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    AppUserId("user-1"),
+)
+TICK: Final = timedelta(microseconds=1)
+
+
+def pending(number: int = 1, at: datetime = START) -> Connection:
+    """A new connection."""
+    return rules.create(
+        id=ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
+        coordinate=COORDINATE,
+        data_packages=(DataPackage("labs"),),
+        now=at,
+        next_action=NextAction("https://connect.example/1", at + LIFETIME),
+    )
+
+
+def _active(until: datetime | None) -> Connection:
+    answer = rules.authorize(pending(), START, expires_at=until)
+    assert isinstance(answer, Done)
+    return answer.value
+
+
+def _snapshots() -> tuple[Connection, ...]:
+    made = pending()
+    active = _active(START + timedelta(hours=1))
+    return (
+        made,
+        active,
+        rules.revoke(made, START + timedelta(minutes=1), actor=Actor.APP).value,
+        rules.revoke(active, START + timedelta(minutes=2), actor=Actor.PATIENT).value,
+        attrs.evolve(active, updated_at=START + timedelta(minutes=3)),
+    )
+
+
+SNAPSHOTS: Final = _snapshots()
+
+# --- Merge ------------------------------------------------------------------------------------
+
+Merge = Callable[[Connection, Connection], Connection]
+
+
+def probe_merge(merge: Merge) -> None:
+    for a, b, c in product(SNAPSHOTS, repeat=3):
+        check_merge(a, b, c, merge=merge)
+
+
+def probe_merged_revocation(merge: Merge) -> None:
+    # Two copies of one revoked connection meet: whoever was told the first instant must hear
+    # the same one afterwards.
+    early, late = SNAPSHOTS[2], SNAPSHOTS[3]
+    joined = merge(early, late)
+    check_revocation(
+        [
+            RevocationSeen(early.id, revoked_now=True, revoked_at=early.revoked_at),
+            RevocationSeen(joined.id, revoked_now=False, revoked_at=joined.revoked_at),
+        ]
+    )
+
+
+def _last_writer_wins(left: Connection, right: Connection) -> Connection:
+    del left
+    return right
+
+
+def _newest_wins(left: Connection, right: Connection) -> Connection:
+    return max(left, right, key=lambda each: (each.updated_at, str(each)))
+
+
+def _left_on_a_tie(left: Connection, right: Connection) -> Connection:
+    return left if RANK[left.status] >= RANK[right.status] else right
+
+
+def _latest_revocation(left: Connection, right: Connection) -> Connection:
+    joined = rules.merge(left, right)
+    known = [each.revoked_at for each in (left, right) if each.revoked_at is not None]
+    return attrs.evolve(joined, revoked_at=max(known, default=None))
+
+
+# --- Standing and access ----------------------------------------------------------------------
+
+StandingAt = Callable[[Connection, datetime], Standing]
+Decide = Callable[[Connection, str, datetime], AccessDecision]
+
+END: Final = START + timedelta(hours=1)
+INSTANTS: Final = [
+    START + timedelta(minutes=1),
+    END - timedelta(minutes=4),
+    END - TICK,
+    END,
+    END + TICK,
+    END + timedelta(minutes=6),
+]
+
+
+def probe_standing(standing: StandingAt) -> None:
+    for connection in SNAPSHOTS:
+        check_standing_is_monotone(connection, INSTANTS, standing=standing)
+
+
+def probe_access(decide: Decide) -> None:
+    for connection in (*SNAPSHOTS, _active(None), _active(END)):
+        for package, now in product(("labs", "vitals"), INSTANTS):
+            check_access(connection, package, now, decide=decide)
+
+
+def _skew_with_the_wrong_sign(connection: Connection, now: datetime) -> Standing:
+    end = connection.expires_at
+    if end is not None and abs(now - end) > timedelta(minutes=5):
+        return rules.standing(attrs.evolve(connection, expires_at=None), now)
+    return rules.standing(connection, now)
+
+
+def _end_included(connection: Connection, package: str, now: datetime) -> AccessDecision:
+    return decide_access(connection, package, now - TICK)
+
+
+def _grant_without_end(connection: Connection, package: str, now: datetime) -> AccessDecision:
+    decision = decide_access(connection, package, now)
+    return attrs.evolve(decision, valid_until=None) if isinstance(decision, Granted) else decision
+
+
+# --- Bindings ---------------------------------------------------------------------------------
+
+Provision = Callable[[LimitedAccountAppBinding | None, Coordinate, UserId], BindingTransition]
+
+_RISES: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
+
+
+def probe_provision(provide: Provision) -> None:
+    """For one user a binding only rises; another user is a new generation."""
+    first = provide(None, COORDINATE, UserId("u-1"))
+    assert isinstance(first, Done)
+    dead = tombstone(first.value)
+    assert isinstance(dead, Done)
+    history = [first.value, dead.value]
+    for user in ("u-1", "u-2"):
+        try:
+            answer = provide(dead.value, COORDINATE, UserId(user))
+        except ArgumentError:
+            continue
+        assert isinstance(answer, Done)
+        history.append(answer.value)
+        break
+    for before, after in pairwise(history):
+        if before.user_id == after.user_id and _RISES.index(after.state) < _RISES.index(
+            before.state
+        ):
+            raise AssertionError(
+                f"binding.provision.tombstoned: {after.user_id} was {before.state} and is "
+                f"{after.state}"
+            )
+        if before.user_id != after.user_id and after.generation <= before.generation:
+            raise AssertionError("binding.provision.tombstoned: another user, no new generation")
+
+
+def _old_user_again(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+) -> BindingTransition:
+    if binding is not None and binding.state is AccountState.TOMBSTONED:
+        return Done(attrs.evolve(binding, state=AccountState.LIMITED), ())
+    return provision(binding, coordinate, user_id)
+
+
+def _same_generation(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate, user_id: UserId
+) -> BindingTransition:
+    answer = provision(binding, coordinate, user_id)
+    if binding is not None and isinstance(answer, Done):
+        return Done(attrs.evolve(answer.value, generation=binding.generation), answer.rules)
+    return answer
+
+
+# --- Events -----------------------------------------------------------------------------------
+
+Name = Callable[[Event], tuple[object, ...]]
+
+
+def probe_event_names(name: Name) -> None:
+    """A repetition has the name of the first, a second occurrence has its own."""
+    reissued = Event(EventKind.CONNECTION_REISSUED, COORDINATE, SNAPSHOTS[0].id, START)
+    again = attrs.evolve(reissued, at=START + timedelta(minutes=1))
+    if name(reissued) != name(attrs.evolve(reissued)):
+        raise AssertionError("one event has two names, so an outbox tells it twice")
+    if name(reissued) == name(again):
+        raise AssertionError("two events have one name, so an outbox drops the second for ever")
+
+
+def _kind_subject_instant(event: Event) -> tuple[object, ...]:
+    return (event.kind, event.subject_id, event.at)
+
+
+def _kind_and_subject(event: Event) -> tuple[object, ...]:
+    return (event.kind, event.subject_id)
+
+
+MERGE_BUGS: Final = (
+    HiddenBug(
+        "last-writer-wins",
+        "Whichever snapshot arrives last is stored, so a late webhook restores what was revoked.",
+        "law 3",
+        "langfuse/langfuse#17388, stripe/stripe-cli#418",
+        "laws.check_merge",
+        probe_merge,
+        rules.merge,
+        _last_writer_wins,
+    ),
+    HiddenBug(
+        "newest-wins",
+        "The snapshot that was written last is stored whole, and a revocation is lost.",
+        "law 3",
+        "laravel/cashier-stripe#1201",
+        "laws.check_merge",
+        probe_merge,
+        rules.merge,
+        _newest_wins,
+    ),
+    HiddenBug(
+        "left-on-a-tie",
+        "Of two snapshots of one rank the first argument wins, so replicas never agree.",
+        "law 3",
+        "",
+        "laws.check_merge",
+        probe_merge,
+        rules.merge,
+        _left_on_a_tie,
+    ),
+    HiddenBug(
+        "latest-revocation",
+        "Of two revocations the later instant is kept.",
+        "law 2",
+        "",
+        "laws.check_revocation",
+        probe_merged_revocation,
+        rules.merge,
+        _latest_revocation,
+    ),
+)
+
+STANDING_BUGS: Final = (
+    HiddenBug(
+        "skew-with-the-wrong-sign",
+        "The tolerance for clocks that disagree has the wrong sign: what is over comes back.",
+        "law 4",
+        "coralproject/talk#2356, pravega/pravega#7188",
+        "laws.check_standing_is_monotone",
+        probe_standing,
+        rules.standing,
+        _skew_with_the_wrong_sign,
+    ),
+)
+
+ACCESS_BUGS: Final = (
+    HiddenBug(
+        "end-included",
+        "At expiresAt itself access is still granted.",
+        "law 5; intervals are half-open",
+        "Altinn/altinn-studio#4085",
+        "laws.check_access",
+        probe_access,
+        decide_access,
+        _end_included,
+    ),
+    HiddenBug(
+        "grant-without-end",
+        "A grant does not say until when it holds, so whoever caches it keeps it.",
+        "law 5",
+        "vercel/vercel#16578",
+        "laws.check_access",
+        probe_access,
+        decide_access,
+        _grant_without_end,
+    ),
+)
+
+BINDING_BUGS: Final = (
+    HiddenBug(
+        "old-user-again",
+        "After a tombstone the buried user is provisioned again.",
+        "binding.provision.tombstoned",
+        "TryGhost/Members#240",
+        "bugs.values.probe_provision",
+        probe_provision,
+        provision,
+        _old_user_again,
+    ),
+    HiddenBug(
+        "same-generation",
+        "The user after a tombstone has the generation of the one before.",
+        "binding.provision.tombstoned",
+        "",
+        "bugs.values.probe_provision",
+        probe_provision,
+        provision,
+        _same_generation,
+    ),
+)
+
+EVENT_BUGS: Final = (
+    HiddenBug(
+        "event-named-without-its-instant",
+        "An outbox names events by kind and subject, and drops the second reconnect for ever.",
+        "changes, an event is named by what happened to what and when",
+        "the-momentum/open-wearables#1263",
+        "bugs.values.probe_event_names",
+        probe_event_names,
+        _kind_subject_instant,
+        _kind_and_subject,
+    ),
+)
