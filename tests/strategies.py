@@ -1,14 +1,16 @@
-"""Hypothesis strategies for the values of the library, all of them reachable by its rules."""
+"""One user and one connection, and the package's strategies of them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
 from curae_lifecycle import connection as rules
 from curae_lifecycle.connection import Actor, Connection
 from curae_lifecycle.outcomes import Refused
+from curae_lifecycle.testing import strategies
+from curae_lifecycle.testing.strategies import LIFETIME, START, TICK
 from curae_lifecycle.values import (
     AppId,
     AppUserId,
@@ -20,9 +22,8 @@ from curae_lifecycle.values import (
     NextAction,
 )
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
-LIFETIME = timedelta(minutes=30)
+__all__ = ["LIFETIME", "START", "TICK"]
+
 COORDINATE = Coordinate(
     Environment.LIVE,
     AppId("app-1"),
@@ -53,14 +54,7 @@ def pending(now: datetime = START, *, number: int = 1) -> Connection:
     )
 
 
-offsets = st.one_of(
-    st.sampled_from([0, 1, 10, 29, 30, 31, 60, 90]).map(lambda m: timedelta(minutes=m)),
-    st.sampled_from([30, 60, 90]).map(lambda m: timedelta(minutes=m) - TICK),
-    st.integers(0, 3 * 60 * 60 * 1_000_000).map(lambda us: timedelta(microseconds=us)),
-)
-"""Times after `START`, crowded around the deadlines of a connection."""
-
-instants = offsets.map(lambda offset: START + offset)
+instants = strategies.instants()
 actors = st.sampled_from(Actor)
 
 
@@ -88,8 +82,14 @@ events = st.sampled_from(
 
 @st.composite
 def connections(draw: st.DrawFn) -> Connection:
-    """A connection with a plausible past: created at `START`, then some events in order."""
+    """A connection with a plausible past: created at `START`, then some events in order.
+
+    Nothing is told late, and what is authorized ends an hour after `START` or never, so that it
+    may be looked at before its last event; the package's `connections` are not so tame.
+    """
     connection = pending()
-    for offset, event in sorted(draw(st.lists(st.tuples(offsets, events), max_size=4))):
+    for offset, event in sorted(
+        draw(st.lists(st.tuples(strategies.offsets(), events), max_size=4))
+    ):
         connection = apply_event(connection, event, START + offset)
     return connection

@@ -1,0 +1,247 @@
+"""Bindings and connect sessions.
+
+The law of this module: **every binding and session was moved by the tables**: provisioned,
+grown, buried and bound again; initiated, and landed or not.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle.binding import (
+    AccountState,
+    BindingTransition,
+    LimitedAccountAppBinding,
+    complete_sign_up,
+    graduate,
+    provision,
+    tombstone,
+)
+from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.session import (
+    CuraeConnectSession,
+    EntryPath,
+    Initiated,
+    Landing,
+    complete_handoff,
+    initiate,
+)
+from curae_lifecycle.testing.strategies.values import (
+    START,
+    coordinates,
+    instants,
+    next_action_at,
+    offsets,
+    session_ids,
+    user_ids,
+    user_of,
+    uuid_of,
+)
+from curae_lifecycle.values import Coordinate, SessionId
+
+_LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
+
+
+@st.composite
+def bindings(
+    draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
+) -> LimitedAccountAppBinding:
+    """Bindings in every state and of the first generations.
+
+    Args:
+        draw: Given by Hypothesis.
+        coordinate: Whose; any where absent.
+        state: LIMITED, ACTIVE or TOMBSTONED; any where absent.
+    """
+    whose = draw(coordinates()) if coordinate is None else coordinate
+    last = draw(st.sampled_from(_LINKED)) if state is None else state
+    generation = draw(st.integers(1, 4))
+    binding: LimitedAccountAppBinding | None = None
+    for number in range(1, generation):
+        binding = _live(binding, whose, number, grown=draw(st.booleans()))
+        binding = _bound(tombstone(binding))
+    grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
+    if binding is None and grown and draw(st.booleans()):
+        # A sign-up on the hosted page, with no LIMITED user before it.
+        binding = _bound(complete_sign_up(None, whose, user_of(1)))
+    else:
+        binding = _live(binding, whose, generation, grown=grown)
+    return _bound(tombstone(binding)) if last is AccountState.TOMBSTONED else binding
+
+
+def _live(
+    binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
+) -> LimitedAccountAppBinding:
+    limited = _bound(provision(binding, whose, user_of(number)))
+    return _bound(graduate(limited, whose, limited.user_id)) if grown else limited
+
+
+def _bound(answer: object) -> LimitedAccountAppBinding:
+    # Every move above is one that the binding's table allows.
+    match answer:
+        case Done(value=LimitedAccountAppBinding() as binding):
+            return binding
+        case _:
+            raise TypeError(f"a binding's past cannot be played: {answer!r}")
+
+
+@st.composite
+def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
+    """Connect sessions on each path; one of Path B has landed or not.
+
+    Args:
+        draw: Given by Hypothesis.
+        path: The path; any where absent.
+    """
+    whose = draw(coordinates())
+    wanted = draw(st.sampled_from(EntryPath)) if path is None else path
+    binding: LimitedAccountAppBinding | None = None
+    prefers = wanted is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
+    if wanted is EntryPath.EXISTING_ACTIVE_HANDOFF:
+        binding = draw(bindings(whose, AccountState.ACTIVE))
+        prefers = draw(st.booleans())
+    elif wanted is EntryPath.SILENT_LIMITED:
+        states = (AccountState.LIMITED, AccountState.TOMBSTONED)
+        binding = draw(
+            st.one_of(st.none(), st.sampled_from(states).flatmap(lambda at: bindings(whose, at)))
+        )
+        prefers = binding is not None and draw(st.booleans())
+    now = draw(instants())
+    minted = initiate(
+        binding,
+        whose,
+        now,
+        prefer_signup=prefers,
+        id=draw(session_ids()),
+        user_id=user_of(1 if binding is None else binding.generation + 1),
+        next_action=next_action_at(now),
+    ).value
+    landing = draw(st.one_of(st.none(), offsets()))
+    if landing is None:
+        return minted.session
+    answer = complete_handoff(minted.session, minted.binding, draw(user_ids()), now + landing)
+    return answer.value.session if isinstance(answer, Done) else minted.session
+
+
+# --- Whole pasts ----------------------------------------------------------------------------
+
+
+class CoordinateAct(StrEnum):
+    """What may happen at one coordinate; the simplest first."""
+
+    INITIATE = "initiate"
+    INITIATE_SIGN_UP = "initiate, a sign-up preferred"
+    LAND = "land a hand-off"
+    GRADUATE = "graduate"
+    TOMBSTONE = "tombstone"
+
+
+CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingTransition
+"""What the library answered to an act."""
+
+
+@attrs.frozen
+class CoordinateStep:
+    """One act at a coordinate and what it was answered.
+
+    Attributes:
+        now: When.
+        act: What was done.
+        answer: What the library answered.
+        binding: The binding after it; `None` while nobody is bound.
+    """
+
+    now: datetime
+    act: CoordinateAct
+    answer: CoordinateAnswer
+    binding: LimitedAccountAppBinding | None
+
+
+@attrs.frozen
+class CoordinatePast:
+    """A coordinate with everything that happened at it: its binding and its sessions.
+
+    Attributes:
+        coordinate: Whose past it is.
+        steps: What happened, in order.
+        sessions: Every session as it is stored after everything, in the order of their minting:
+            on each path, landed, awaited or expired.
+    """
+
+    coordinate: Coordinate
+    steps: tuple[CoordinateStep, ...]
+    sessions: tuple[CuraeConnectSession, ...]
+
+    @property
+    def binding(self) -> LimitedAccountAppBinding | None:
+        """The binding after everything."""
+        return self.steps[-1].binding if self.steps else None
+
+    @property
+    def bindings(self) -> tuple[LimitedAccountAppBinding, ...]:
+        """The binding after each step that left one, generations and states in order."""
+        return tuple(step.binding for step in self.steps if step.binding is not None)
+
+
+@attrs.frozen
+class _Move:
+    """An act, when it happens, of which session (so many before the newest), by whom."""
+
+    offset: timedelta
+    act: CoordinateAct
+    back: int
+    stranger: bool
+
+
+def coordinate_pasts(*, most: int = 6) -> st.SearchStrategy[CoordinatePast]:
+    """A coordinate with at most `most` acts: sessions minted and landed, users grown and buried."""
+    move = st.builds(
+        _Move, offsets(), st.sampled_from(CoordinateAct), st.integers(0, 2), st.booleans()
+    )
+    return st.builds(_play, coordinates(), st.lists(move, max_size=most))
+
+
+def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
+    binding: LimitedAccountAppBinding | None = None
+    sessions: list[CuraeConnectSession] = []
+    steps: list[CoordinateStep] = []
+    for number, move in enumerate(sorted(moves, key=lambda move: move.offset), 1):
+        now = START + move.offset
+        # Whoever is bound (a newcomer where nobody is), or another one, always the same.
+        known = user_of(100) if binding is None else binding.user_id
+        user = user_of(99) if move.stranger else known
+        answer: CoordinateAnswer
+        match move.act:
+            case CoordinateAct.INITIATE | CoordinateAct.INITIATE_SIGN_UP:
+                minted = initiate(
+                    binding,
+                    whose,
+                    now,
+                    prefer_signup=move.act is CoordinateAct.INITIATE_SIGN_UP,
+                    id=SessionId(uuid_of(number)),
+                    user_id=user_of(number),
+                    next_action=next_action_at(now),
+                )
+                sessions.append(minted.value.session)
+                binding, answer = minted.value.binding, minted
+            case CoordinateAct.LAND:
+                if not sessions:
+                    continue
+                at = max(0, len(sessions) - 1 - move.back)
+                landed = complete_handoff(sessions[at], binding, user, now)
+                answer = landed
+                if isinstance(landed, Done):
+                    sessions[at], binding = landed.value.session, landed.value.binding
+            case CoordinateAct.GRADUATE:
+                answer = graduate(binding, whose, user)
+            case CoordinateAct.TOMBSTONE:
+                answer = tombstone(binding)
+        if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
+            binding = answer.value
+        steps.append(CoordinateStep(now, move.act, answer, binding))
+    return CoordinatePast(whose, tuple(steps), tuple(sessions))

@@ -1,0 +1,229 @@
+"""What is broken on purpose.
+
+The law of this module: **whoever is broken says how, and what it must be answered**. Nothing
+else that is drawn anywhere is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle.http import Request
+from curae_lifecycle.idempotency import parse_key
+from curae_lifecycle.operations import (
+    CreateConnection,
+    GetConnection,
+    Operation,
+    StartGraduation,
+)
+from curae_lifecycle.problems import ProblemCode
+from curae_lifecycle.testing.strategies.binding import bindings, sessions
+from curae_lifecycle.testing.strategies.connection import connections
+from curae_lifecycle.testing.strategies.limit import bucket_states, log_states
+from curae_lifecycle.testing.strategies.record import records
+from curae_lifecycle.testing.strategies.request import (
+    as_bytes,
+    call_of,
+    operations,
+    print_request,
+    writers,
+)
+from curae_lifecycle.testing.strategies.values import (
+    START,
+    app_user_ids,
+    connection_ids,
+    data_packages,
+    idempotency_keys,
+    uuid_of,
+)
+from curae_lifecycle.values import check_instant, parse_app_user_id, parse_data_packages, parse_uuid
+from curae_lifecycle.wire import Json, Storable, dump
+
+
+@attrs.frozen
+class BrokenRequest:
+    """A request that no server may obey.
+
+    Attributes:
+        request: The request.
+        how: What was done to a well-formed one.
+        code: What it must be answered, whoever may otherwise ask.
+    """
+
+    request: Request
+    how: str
+    code: ProblemCode
+
+
+def broken_requests() -> st.SearchStrategy[BrokenRequest]:
+    """Requests broken in one way each; each says which, and how it must be answered."""
+    creates = st.builds(CreateConnection, app_user_ids(), data_packages())
+    graduations = st.builds(StartGraduation, app_user_ids())
+
+    def broken(
+        how: str,
+        code: ProblemCode,
+        operation: st.SearchStrategy[Operation],
+        change: Callable[[Request], Request],
+    ) -> st.SearchStrategy[BrokenRequest]:
+        return st.builds(call_of, writers(), operation, idempotency_keys()).map(
+            lambda call: BrokenRequest(change(print_request(call, "Bearer cae_live_k1")), how, code)
+        )
+
+    bad, missing = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
+    invalid = ProblemCode.IDEMPOTENCY_KEY_INVALID
+    stranger = ProblemCode.UNAUTHENTICATED
+    get = st.builds(GetConnection, connection_ids())
+    return st.one_of(
+        broken("no credentials", stranger, operations(), lambda r: _without(r, "Authorization")),
+        broken("two credentials", stranger, operations(), lambda r: _twice(r, "Authorization")),
+        broken("unknown method", missing, operations(), lambda r: attrs.evolve(r, method="PUT")),
+        broken("unknown path", missing, operations(), lambda r: attrs.evolve(r, target="/nowhere")),
+        broken("malformed id", bad, get, lambda r: attrs.evolve(r, target=r.target[:-1])),
+        broken("no JSON", bad, creates, lambda r: attrs.evolve(r, body=as_bytes(r) + b"}")),
+        broken("no object", bad, creates, lambda r: attrs.evolve(r, body=b"[]")),
+        broken("unknown member", bad, creates, lambda r: _member(r, b'"preferSignUp":true')),
+        broken("repeated member", bad, creates, lambda r: _member(r, b'"appUserId":"user-1"')),
+        broken("null member", bad, creates, lambda r: attrs.evolve(r, body=b'{"appUserId":null}')),
+        broken("missing member", bad, creates, lambda r: attrs.evolve(r, body=b"{}")),
+        broken(
+            "no key",
+            ProblemCode.IDEMPOTENCY_KEY_REQUIRED,
+            creates,
+            lambda r: _without(r, "Idempotency-Key"),
+        ),
+        broken("two keys", invalid, creates, lambda r: _twice(r, "Idempotency-Key")),
+        broken(
+            "an unclosed key",
+            invalid,
+            creates,
+            lambda r: _with(_without(r, "Idempotency-Key"), "Idempotency-Key", '"k-1'),
+        ),
+        broken(
+            "a key where none is allowed",
+            ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED,
+            graduations,
+            lambda r: _with(r, "Idempotency-Key", "k-1"),
+        ),
+    )
+
+
+def _without(request: Request, name: str) -> Request:
+    kept = tuple(pair for pair in request.headers if pair[0] != name)
+    return attrs.evolve(request, headers=kept)
+
+
+def _with(request: Request, name: str, value: str) -> Request:
+    return attrs.evolve(request, headers=(*request.headers, (name, value)))
+
+
+def _twice(request: Request, name: str) -> Request:
+    again = tuple(pair for pair in request.headers if pair[0] == name)
+    return attrs.evolve(request, headers=request.headers + again)
+
+
+def _member(request: Request, member: bytes) -> Request:
+    # Every body that is broken so is an object with members.
+    return attrs.evolve(request, body=b"{" + member + b"," + as_bytes(request)[1:])
+
+
+# --- Arguments ------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class BrokenArgument:
+    """An argument that is a caller's mistake: `parse(value)` raises `ArgumentError`.
+
+    Attributes:
+        parse: What it is given to.
+        value: The value.
+        how: What is wrong with it.
+    """
+
+    parse: Callable[[object], object]
+    value: object
+    how: str
+
+
+def broken_arguments() -> st.SearchStrategy[BrokenArgument]:
+    """Instants, ids, texts and packages broken in one way each; each says which."""
+    return st.sampled_from(_ARGUMENTS)
+
+
+def _instant(value: object) -> None:
+    assert isinstance(value, datetime)  # noqa: S101 - every instant below is one
+    check_instant("now", value)
+
+
+def _id(value: object) -> str:
+    return parse_uuid("id", value)
+
+
+_LONG: Final = 256
+_ARGUMENTS: Final = (
+    BrokenArgument(_instant, START.replace(tzinfo=None), "a naive instant"),
+    BrokenArgument(_instant, START.astimezone(timezone(timedelta(hours=1))), "another offset"),
+    BrokenArgument(_id, uuid_of(1).replace("-", ""), "a UUID without hyphens"),
+    BrokenArgument(_id, f"{{{uuid_of(1)}}}", "a UUID in braces"),
+    BrokenArgument(_id, 1, "a number for an id"),
+    BrokenArgument(parse_app_user_id, "", "an empty app user"),
+    BrokenArgument(parse_app_user_id, " user-1", "white space before an app user"),
+    BrokenArgument(parse_app_user_id, "user-1\u00a0", "white space after an app user"),
+    BrokenArgument(parse_app_user_id, "user\n1", "a control character in an app user"),
+    BrokenArgument(parse_app_user_id, "user\ud800", "a surrogate in an app user"),
+    BrokenArgument(parse_app_user_id, "u" * (_LONG + 1), "an app user that is too long"),
+    BrokenArgument(parse_data_packages, (), "no packages"),
+    BrokenArgument(parse_data_packages, ("Labs",), "a package in upper case"),
+    BrokenArgument(parse_data_packages, "labs", "a text for packages"),
+    BrokenArgument(parse_key, "", "an empty key"),
+    BrokenArgument(parse_key, "k 1", "white space in a key"),
+    BrokenArgument(parse_key, "k" * _LONG, "a key that is too long"),
+)
+
+
+# --- Stored documents -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class BrokenDocument:
+    """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
+
+    Attributes:
+        kind: The type that it should be.
+        document: What stands there.
+        how: What was done to a document that `dump` printed.
+    """
+
+    kind: type[Storable]
+    document: Json
+    how: str
+
+
+def broken_documents() -> st.SearchStrategy[BrokenDocument]:
+    """Stored documents of every kind, broken in one way each; each says which."""
+    stored: st.SearchStrategy[Storable] = st.one_of(
+        connections(), sessions(), bindings(), records(), log_states(), bucket_states()
+    )
+    return st.builds(_break_document, stored, st.sampled_from(_BREAKAGES), st.integers(0, 20))
+
+
+def _break_document(
+    value: Storable, breakage: tuple[str, Callable[[dict[str, Json], str], Json]], place: int
+) -> BrokenDocument:
+    how, change = breakage
+    document = dump(value)
+    member = list(document)[place % len(document)]
+    return BrokenDocument(type(value), change(document, member), how)
+
+
+_BREAKAGES: Final[tuple[tuple[str, Callable[[dict[str, Json], str], Json]], ...]] = (
+    ("a list", lambda document, _: [document]),
+    ("an unknown member", lambda document, _: {**document, "later": 1}),
+    ("a flag where a value belongs", lambda document, member: {**document, member: True}),
+    ("an object where a value belongs", lambda document, member: {**document, member: {"a": 1}}),
+)

@@ -1,0 +1,320 @@
+"""Logs of traffic, as section 9 of the spec has their lines.
+
+The law of this module: **a log is traffic that was printed**, so `replay` accepts every line, and
+a recorded response is the one that the rules give. What is broken says in which line and how.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, assert_never
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle.connection import Connection
+from curae_lifecycle.credentials import Caller
+from curae_lifecycle.facts import (
+    ActionRequired,
+    Authorized,
+    Expired,
+    Fact,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+)
+from curae_lifecycle.idempotency import Response
+from curae_lifecycle.operations import ConnectionCreated, ConnectionReconnected, SessionInitiated
+from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.testing.strategies.request import as_bytes
+from curae_lifecycle.testing.strategies.values import START, uuid_of
+from curae_lifecycle.testing.strategies.world import (
+    CALLERS,
+    Exchange,
+    Happening,
+    Printer,
+    Question,
+    Recording,
+    Traffic,
+    traffic,
+)
+from curae_lifecycle.values import Coordinate, print_time
+from curae_lifecycle.wire import Json, parse_json, print_json
+
+
+@attrs.frozen
+class Log:
+    """A log that `replay` accepts, line by line.
+
+    Attributes:
+        lines: The lines, in order of time.
+        traffic: What they tell.
+        recorded: Whether each request stands with its response; else ids go by the names of the
+            answers that told them.
+    """
+
+    lines: tuple[bytes, ...]
+    traffic: Traffic = attrs.field(repr=False)
+    recorded: bool
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+        # Hypothesis would print the traffic as well, which says the same once more.
+        del cycle
+        printer.text(repr(self))
+
+
+@attrs.frozen
+class BrokenLog:
+    """A log with one broken line.
+
+    Attributes:
+        lines: All lines.
+        number: Which is broken, counted from 1.
+        how: What is wrong with it.
+        error: What its `error` begins with.
+    """
+
+    lines: tuple[bytes, ...]
+    number: int
+    how: str
+    error: str
+
+    @property
+    def others(self) -> tuple[bytes, ...]:
+        """The log without the broken line."""
+        return (*self.lines[: self.number - 1], *self.lines[self.number :])
+
+
+def logs(*, most: int = 10) -> st.SearchStrategy[Log]:
+    """Logs of at most `most` requests, facts and questions, after the lines that set them up."""
+    return st.builds(_log, traffic(most=most), recorded=st.booleans())
+
+
+def broken_logs(*, most: int = 6) -> st.SearchStrategy[BrokenLog]:
+    """Logs with one line that is broken in one way; each says which line and how."""
+    return st.builds(_break, logs(most=most), st.integers(0, most), st.sampled_from(_BREAKAGES))
+
+
+def _log(told: Traffic, *, recorded: bool) -> Log:
+    return Log(print_log(told, recorded=recorded), told, recorded)
+
+
+def print_log(told: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
+    """The lines that tell of some traffic.
+
+    Args:
+        told: What happened.
+        recorded: Whether each request stands with its response. Else whoever replays the log
+            numbers the ids, and later lines call them by the names of the answers.
+    """
+    lines = [_line(START, "register", _registration(secret, who)) for secret, who in CALLERS]
+    if told.buckets:
+        lines.append(_line(START, "buckets", [_bucket(each) for each in told.buckets]))
+    names: dict[str, str] = {}
+    for number, happening in enumerate(told.happenings):
+        told_in = _lines(happening, f"a{number}", recorded=recorded)
+        lines.extend([_named(line, names) for line in told_in])
+        if not recorded and isinstance(happening, Exchange):
+            _learn(happening, f"a{number}", names)
+    return tuple(map(print_json, lines))
+
+
+# --- Lines ----------------------------------------------------------------------------------
+
+
+def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
+    return {"at": print_time(now), kind: value}
+
+
+def _registration(secret: str, caller: Caller) -> dict[str, Json]:
+    return {
+        "apiKey": secret,
+        "appId": caller.app_id,
+        "customerAccountId": caller.customer_account_id,
+        "scopes": [*sorted(caller.scopes)],
+        "environment": caller.environment,
+    }
+
+
+def _bucket(bucket: Bucket) -> dict[str, Json]:
+    return {
+        "name": bucket.name,
+        "capacity": bucket.capacity,
+        "refill": bucket.refill,
+        "seconds": bucket.seconds,
+    }
+
+
+def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str, Json]]:
+    now = happening.now
+    match happening:
+        case Exchange():
+            line = _line(now, "request", _request(happening)) | {"as": name}
+            if recorded:
+                line["response"] = _response(happening.answer.response)
+            return [*_healing(happening), line]
+        case Recording(fact=fact):
+            return [_line(now, "fact", _fact(fact))]
+        case Question(connection=connection, package=package):
+            ask: Json = {
+                "type": "access",
+                "connectionId": connection.id,
+                "dataPackage": package,
+            }
+            return [_line(now, "ask", ask)]
+        case _ as never:
+            assert_never(never)
+
+
+def _healing(exchange: Exchange) -> list[dict[str, Json]]:
+    # What the server found landed while it answered is told as the fact that it is.
+    landed, connection = exchange.snapshot.landed, exchange.snapshot.connection
+    if landed is None or connection is None:
+        return []
+    fact = Authorized(connection.id, landed.expires_at, landed.happened_at)
+    return [_line(exchange.now, "fact", _fact(fact))]
+
+
+def _request(exchange: Exchange) -> dict[str, Json]:
+    request = exchange.request
+    printed: dict[str, Json] = {
+        "method": request.method,
+        "path": request.target,
+        "headers": dict(request.headers),
+    }
+    body = as_bytes(request)
+    if body:
+        printed["body"] = parse_json(body)
+    return printed
+
+
+def _response(response: Response) -> dict[str, Json]:
+    return {
+        "status": response.status,
+        "headers": dict(response.headers),
+        "body": response.body.decode() or None,
+    }
+
+
+def _fact(fact: Fact) -> dict[str, Json]:
+    printed: dict[str, Json]
+    match fact:
+        case Authorized():
+            printed = {"type": "connection.authorize", "connectionId": fact.connection_id}
+            if fact.expires_at is not None:
+                printed["expiresAt"] = print_time(fact.expires_at)
+        case ActionRequired():
+            printed = {"type": "connection.require_action", "connectionId": fact.connection_id}
+            printed["reason"] = fact.reason
+        case Expired():
+            printed = {"type": "connection.expire", "connectionId": fact.connection_id}
+        case Revoked():
+            printed = {"type": "connection.revoke", "connectionId": fact.connection_id}
+            printed["actor"] = fact.actor
+        case HandoffCompleted():
+            printed = {"type": "handoff.complete", "sessionId": fact.session_id}
+            printed["userId"] = fact.user_id
+        case Graduated():
+            printed = {"type": "binding.graduate", **_coordinate(fact.coordinate)}
+        case Tombstoned():
+            printed = {"type": "binding.tombstone", **_coordinate(fact.coordinate)}
+        case _ as never:
+            assert_never(never)
+    if fact.happened_at is not None:
+        printed["happenedAt"] = print_time(fact.happened_at)
+    return printed
+
+
+def _coordinate(coordinate: Coordinate) -> dict[str, Json]:
+    return {
+        "customerAccountId": coordinate.customer_account_id,
+        "appId": coordinate.app_id,
+        "appUserId": coordinate.app_user_id,
+        "environment": coordinate.environment,
+    }
+
+
+# --- Names of answers -----------------------------------------------------------------------
+
+
+def _learn(exchange: Exchange, name: str, names: dict[str, str]) -> None:
+    match exchange.decision.reply:
+        case ConnectionCreated(Connection() as made) | ConnectionReconnected(Connection() as made):
+            names.setdefault(made.id, f"{{{name}.connection.id}}")
+        case SessionInitiated(session):
+            names.setdefault(session.id, f"{{{name}.session.id}}")
+        case _:
+            pass
+
+
+def _named(line: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:
+    text = print_json(line).decode()
+    for known, name in names.items():
+        text = text.replace(known, name)
+    named = parse_json(text)
+    assert isinstance(named, dict)  # noqa: S101 - it was one before
+    return named
+
+
+# --- Broken lines ---------------------------------------------------------------------------
+
+# The line, `<at>` being the time of the line before it; how it is broken; its error.
+_BREAKAGES: Final = (
+    ("", "blank", "the document: NOT_JSON"),
+    ("{", "no JSON", "the document: NOT_JSON"),
+    ("[]", "no object", "the line: must be an object"),
+    ('{"buckets":[]}', "no time", "the line: must have the members at"),
+    ('{"at":"<at>"}', "no kind", "the line: must be exactly one of"),
+    (
+        '{"at":"<at>","buckets":[],"ask":{}}',
+        "two kinds at once",
+        "the line: must be exactly one of",
+    ),
+    ('{"at":"<at>","at":"<at>","buckets":[]}', "a member twice", "the line: has a member twice"),
+    (
+        '{"at":"2025-12-31T23:59:59Z","buckets":[]}',
+        "a time that runs backwards",
+        "at: must not run backwards",
+    ),
+    (
+        '{"at":"2026-01-01T00:00:00","buckets":[]}',
+        "a time that is not UTC",
+        "at: must be an RFC 3339 time",
+    ),
+    (
+        '{"at":"<at>","ask":{"type":"access","connectionId":"'
+        + uuid_of(9999)
+        + '","dataPackage":"labs"}}',
+        "an unknown id in a question",
+        "ask.connectionId: must be a known connection",
+    ),
+    (
+        '{"at":"<at>","fact":{"type":"connection.heal"}}',
+        "an unknown kind of fact",
+        "fact.type: must be one of",
+    ),
+    (
+        '{"at":"<at>","fact":{"type":"binding.tombstone","customerAccountId":"'
+        + uuid_of(1)
+        + '","appId":"app-1","appUserId":" user-1"}}',
+        "a malformed app user",
+        "appUserId: must be",
+    ),
+    (
+        '{"at":"<at>","as":"a","buckets":[]}',
+        "a name that goes with no request",
+        "the line: as and response go with a request",
+    ),
+)
+
+
+def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
+    line, how, error = breakage
+    # After a line that set the world up, so that there is a clock to run backwards.
+    at = min(len(log.lines), 1 + place)
+    before = parse_json(log.lines[at - 1])
+    assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object
+    broken = line.replace("<at>", str(before["at"])).encode()
+    lines = (*log.lines[:at], broken, *log.lines[at:])
+    return BrokenLog(lines, at + 1, how, error)

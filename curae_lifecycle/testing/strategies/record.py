@@ -1,0 +1,294 @@
+"""Idempotency records, each in the standing that was asked for.
+
+The law of this module: **a record is what begin, renew, complete, release, resolve and forget
+made**, its token counted up by attempts that really began.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle import idempotency
+from curae_lifecycle.idempotency import (
+    Attempt,
+    Fingerprint,
+    LeaseLost,
+    LostLease,
+    Record,
+    RecordKey,
+    RecordStanding,
+    Replay,
+    Response,
+    ResponseReference,
+)
+from curae_lifecycle.operations import fingerprint
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.testing.strategies.request import operations
+from curae_lifecycle.testing.strategies.values import (
+    START,
+    TICK,
+    api_key_ids,
+    idempotency_keys,
+)
+
+_DAY: Final = timedelta(hours=24)
+_LEASE: Final = timedelta(minutes=1)
+
+
+def fingerprints() -> st.SearchStrategy[Fingerprint]:
+    """Fingerprints of operations."""
+    return operations().map(fingerprint)
+
+
+def record_keys() -> st.SearchStrategy[RecordKey]:
+    """Idempotency keys within API keys."""
+    return st.builds(RecordKey, api_key_ids(), idempotency_keys())
+
+
+def responses() -> st.SearchStrategy[Response]:
+    """Responses that may be kept and replayed."""
+    return st.builds(
+        Response,
+        st.sampled_from((200, 201, 404, 409)),
+        st.sampled_from(
+            ((("content-type", "application/json"),), (("x-hop", "1"), ("x-hop", "2")))
+        ),
+        st.binary(max_size=8),
+    )
+
+
+def response_references() -> st.SearchStrategy[ResponseReference]:
+    """References to responses that a server keeps elsewhere."""
+    return st.builds(ResponseReference, st.sampled_from((200, 201, 404, 409)), st.just("vault/1"))
+
+
+def attempts() -> st.SearchStrategy[Attempt]:
+    """The right to execute, the first or after earlier attempts that were released."""
+    return st.builds(_attempt, record_keys(), fingerprints(), st.integers(0, 2))
+
+
+@st.composite
+def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
+    """A record, and an instant at which it has the given standing.
+
+    Args:
+        draw: Given by Hypothesis.
+        standing: Which; ABSENT is a record whose retention is over.
+    """
+    attempt = draw(attempts())
+    lost = draw(st.sampled_from(LostLease))
+    if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
+        unknown = standing is RecordStanding.UNKNOWN
+        lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
+    running = idempotency.in_flight(attempt, lost_lease=lost)
+    # Within the lease, its last microsecond included.
+    within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
+    now = attempt.at + within
+    match standing:
+        case RecordStanding.IN_FLIGHT:
+            return running, now
+        case RecordStanding.LEASE_OVER | RecordStanding.UNKNOWN:
+            return running, attempt.at + _LEASE + within
+        case RecordStanding.RELEASED:
+            return _moved(idempotency.release(running, attempt, now)), now
+        case RecordStanding.COMPLETED:
+            return draw(_completed(running, attempt, now)), now
+        case RecordStanding.FORGOTTEN:
+            return _moved(idempotency.forget(running, now)), now
+        case RecordStanding.ABSENT:
+            return running, attempt.first_used_at + _DAY + within
+
+
+def records() -> st.SearchStrategy[Record]:
+    """Idempotency records in each standing."""
+    return st.sampled_from(RecordStanding).flatmap(records_with).map(lambda drawn: drawn[0])
+
+
+def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStrategy[Record]:
+    return st.one_of(responses(), response_references()).map(
+        lambda response: _moved(idempotency.complete(running, attempt, response, now))
+    )
+
+
+def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
+    record: Record | None = None
+    for earlier in range(released):
+        now = START + timedelta(seconds=earlier)
+        attempt = _begun(record, key, print_, now)
+        record = _moved(idempotency.release(idempotency.in_flight(attempt), attempt, now))
+    return _begun(record, key, print_, START + timedelta(seconds=released))
+
+
+def _begun(record: Record | None, key: RecordKey, print_: Fingerprint, now: datetime) -> Attempt:
+    match idempotency.begin(record, key, print_, now):
+        case Attempt() as attempt:
+            return attempt
+        case other:
+            raise TypeError(f"a record's past cannot be played: {other!r}")
+
+
+def _moved(answer: object) -> Record:
+    match answer:
+        case Done(value=Record() as record):
+            return record
+        case _:
+            raise TypeError(f"a record's past cannot be played: {answer!r}")
+
+
+# --- Whole pasts ----------------------------------------------------------------------------
+
+
+class RecordAct(StrEnum):
+    """What may happen to one key; the simplest first."""
+
+    BEGIN = "begin"
+    COMPLETE = "complete"
+    RELEASE = "release"
+    RENEW = "renew"
+    BEGIN_OTHER = "begin with another payload"
+    RESOLVE = "resolve with an answer"
+    RESOLVE_NOTHING = "resolve, since nothing happened"
+    FORGET = "forget"
+
+
+RecordAnswer = (
+    Attempt | Replay | Refused | Done[Record] | LeaseLost | Ignored[Record] | Ignored[Record | None]
+)
+"""What the library answered to an act."""
+
+
+@attrs.frozen
+class RecordStep:
+    """One act on a key and what it was answered.
+
+    Attributes:
+        now: When.
+        act: What was done.
+        attempt: Whose act it was; `None` for a begin and for what the server does by itself.
+        answer: What the library answered.
+        record: What is stored after it.
+    """
+
+    now: datetime
+    act: RecordAct
+    attempt: Attempt | None
+    answer: RecordAnswer
+    record: Record | None
+
+
+@attrs.frozen
+class RecordPast:
+    """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
+
+    Attributes:
+        key: The key within its API key.
+        fingerprint: Of the request that it stands for.
+        other: Of another request that came with it.
+        steps: What happened, in order.
+    """
+
+    key: RecordKey
+    fingerprint: Fingerprint
+    other: Fingerprint
+    steps: tuple[RecordStep, ...]
+
+    @property
+    def record(self) -> Record | None:
+        """The record after everything; `None` where none was stored."""
+        return self.steps[-1].record if self.steps else None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every record that was stored, oldest first."""
+        return tuple(step.record for step in self.steps if step.record is not None)
+
+
+@attrs.frozen
+class _Move:
+    """An act, when it happens, and by which attempt: so many before the newest."""
+
+    offset: timedelta
+    act: RecordAct
+    lost_lease: LostLease
+    back: int
+
+
+_OFFSETS: Final = (
+    *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
+    *(_DAY - TICK, _DAY, _DAY + _LEASE),
+)
+
+
+def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
+    """One idempotency key with its past: at most `most` acts, by live workers and lost ones."""
+    move = st.builds(
+        _Move,
+        st.sampled_from(_OFFSETS),
+        st.sampled_from(RecordAct),
+        st.sampled_from((LostLease.EXECUTE, LostLease.UNKNOWN)),
+        st.integers(0, 1),
+    )
+    first = Fingerprint.of("initiate", "user-1", "false")
+    second = Fingerprint.of("initiate", "user-2", "false")
+    prints = st.permutations((first, second)).map(tuple)
+    return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=most))
+
+
+def _play(
+    key: RecordKey, prints: tuple[Fingerprint, ...], response: Response, moves: list[_Move]
+) -> RecordPast:
+    record: Record | None = None
+    attempts: list[Attempt] = []
+    steps: list[RecordStep] = []
+    for move in sorted(moves, key=lambda move: move.offset):
+        now = START + move.offset
+        attempt: Attempt | None = None
+        answer: RecordAnswer
+        if move.act in _BEGINNINGS:
+            answer = idempotency.begin(record, key, prints[move.act is RecordAct.BEGIN_OTHER], now)
+            if isinstance(answer, Attempt):
+                attempts.append(answer)
+                record = idempotency.in_flight(answer, lost_lease=move.lost_lease)
+        elif move.act in _BY_THE_SERVER:
+            answer = _keep_up(record, move.act, response, now)
+        elif attempts:
+            attempt = attempts[max(0, len(attempts) - 1 - move.back)]
+            answer = _go_on(record, move.act, attempt, response, now)
+        else:
+            # Nobody has begun yet.
+            continue
+        match answer:
+            case Done(value=Record() as after):
+                record = after
+            case _:
+                pass
+        steps.append(RecordStep(now, move.act, attempt, answer, record))
+    return RecordPast(key, prints[0], prints[1], tuple(steps))
+
+
+_BEGINNINGS: Final = frozenset({RecordAct.BEGIN, RecordAct.BEGIN_OTHER})
+_BY_THE_SERVER: Final = frozenset({RecordAct.RESOLVE, RecordAct.RESOLVE_NOTHING, RecordAct.FORGET})
+
+
+def _keep_up(
+    record: Record | None, act: RecordAct, response: Response, now: datetime
+) -> Done[Record] | Ignored[Record | None]:
+    if act is RecordAct.FORGET:
+        return idempotency.forget(record, now)
+    said = response if act is RecordAct.RESOLVE else None
+    return idempotency.resolve(record, now, response=said)
+
+
+def _go_on(
+    record: Record | None, act: RecordAct, attempt: Attempt, response: Response, now: datetime
+) -> Done[Record] | LeaseLost:
+    if act is RecordAct.COMPLETE:
+        return idempotency.complete(record, attempt, response, now)
+    if act is RecordAct.RELEASE:
+        return idempotency.release(record, attempt, now)
+    return idempotency.renew(record, attempt, now)

@@ -1,0 +1,185 @@
+"""Which strategy draws which type.
+
+The law of this module: **every public type of floors 1 to 4 is drawn by `st.from_type`**, and as
+a value that the rules can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from curae_lifecycle.access import Denied, Granted
+from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.changes import Changes
+from curae_lifecycle.connection import Connection, ConnectionIdentity, Minted, Reissued
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.http import Answer, ParsedBody, Request
+from curae_lifecycle.idempotency import (
+    Attempt,
+    Fingerprint,
+    IdempotencyKey,
+    LeaseLost,
+    Record,
+    RecordKey,
+    Replay,
+    Response,
+    ResponseReference,
+)
+from curae_lifecycle.operations import Call, Decision, Fresh, Needs, Settings, Snapshot
+from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.problems import Problem
+from curae_lifecycle.ratelimit import (
+    Admitted,
+    Bucket,
+    BucketState,
+    Charge,
+    ExactLog,
+    Limited,
+    LogState,
+)
+from curae_lifecycle.session import CuraeConnectSession, Initiated, Landing
+from curae_lifecycle.tables import Axis, Row
+from curae_lifecycle.testing.strategies import (
+    binding,
+    broken,
+    connection,
+    fact,
+    limit,
+    log,
+    outcome,
+    record,
+    request,
+    table,
+    values,
+    world,
+)
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    AppUser,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    DataPackage,
+    NextAction,
+    SessionId,
+    UserId,
+)
+
+
+def register() -> None:
+    """Let `st.from_type` draw the library's types with the strategies beside, everywhere.
+
+    From then on `st.from_type(Connection)` draws a reachable connection, and so does
+    `st.builds` of anything of yours that has one as a member. Enums need no help: Hypothesis
+    draws their members. `Done` and `Ignored` know of which type they are asked: a connection
+    (also where nothing is said) or changes. The registration is global to the process and
+    stays; calling it again changes nothing. `datetime` is left alone: it is not the library's
+    type. `st.builds(Connection)` itself still puts a connection together from parts that do not
+    know each other; ask for the type instead.
+    """
+    # Hypothesis takes a NewType here; pyright does not see one as a type.
+    st.register_type_strategy(ApiKeyId, values.api_key_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(AppId, values.app_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(AppUserId, values.app_user_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(ConnectionId, values.connection_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(CustomerAccountId, values.customer_account_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(DataPackage, values.data_package())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(IdempotencyKey, values.idempotency_keys())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(SessionId, values.session_ids())  # pyright: ignore[reportArgumentType]
+    st.register_type_strategy(UserId, values.user_ids())  # pyright: ignore[reportArgumentType]
+    for kind, strategy in _strategies():
+        st.register_type_strategy(kind, strategy)
+    st.register_type_strategy(Done, _done)
+    st.register_type_strategy(Ignored, _ignored)
+
+
+def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    yield from request.OPERATION_STRATEGIES.items()
+    yield from fact.FACT_STRATEGIES.items()
+    for verdict in table.VERDICTS:
+        yield verdict, table.verdicts(verdict)
+    for kind in world.ENDINGS:
+        yield kind, world.in_traffic(kind)
+    yield from _plain()
+    yield from _with_a_past()
+    yield from _broken()
+
+
+def _plain() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    yield ApiKey, values.api_keys()
+    yield AppUser, values.app_users()
+    yield Axis, table.axes()
+    yield Bucket, limit.buckets()
+    yield Call, request.calls()
+    yield Caller, request.callers()
+    yield Coordinate, values.coordinates()
+    yield ExactLog, limit.exact_logs()
+    yield Fingerprint, record.fingerprints()
+    yield Fresh, request.fresh()
+    yield NextAction, values.next_actions()
+    yield ParsedBody, request.parsed_bodies()
+    yield Problem, fact.problems()
+    yield RecordKey, record.record_keys()
+    yield Request, request.requests()
+    yield Response, record.responses()
+    yield ResponseReference, record.response_references()
+    yield Row, table.rows()
+    yield Settings, request.server_settings()
+
+
+def _with_a_past() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    yield Admitted, limit.admissions()
+    yield Answer, world.answers()
+    yield Attempt, record.attempts()
+    yield BucketState, limit.bucket_states()
+    yield Changes, world.changes()
+    yield Charge, limit.charges()
+    yield Connection, connection.connections()
+    yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
+    yield CuraeConnectSession, binding.sessions()
+    yield Decision, world.decisions()
+    yield Denied, outcome.denials()
+    yield Granted, outcome.grants()
+    yield Initiated, outcome.initiations()
+    yield Landing, outcome.landings()
+    yield LeaseLost, outcome.lost_leases()
+    yield LimitedAccountAppBinding, binding.bindings()
+    yield Limited, limit.limitations()
+    yield LogState, limit.log_states()
+    yield Minted, outcome.minted()
+    yield Needs, world.request_needs()
+    yield Record, record.records()
+    yield Refused, outcome.refused_transitions()
+    yield Reissued, outcome.reissued()
+    yield Replay, outcome.replays()
+    yield Snapshot, world.snapshots()
+    yield binding.CoordinatePast, binding.coordinate_pasts()
+    yield connection.History, connection.histories()
+    yield log.Log, log.logs()
+    yield record.RecordPast, record.record_pasts()
+    yield world.Exchange, world.exchanges()
+    yield world.Traffic, world.traffic()
+
+
+def _broken() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    yield broken.BrokenArgument, broken.broken_arguments()
+    yield broken.BrokenDocument, broken.broken_documents()
+    yield broken.BrokenRequest, broken.broken_requests()
+    yield log.BrokenLog, log.broken_logs()
+
+
+def _done(asked: type[Done[object]]) -> st.SearchStrategy[Done[object]]:
+    if Changes in get_args(asked):
+        return world.done_facts()
+    return outcome.done_transitions()
+
+
+def _ignored(asked: type[Ignored[object]]) -> st.SearchStrategy[Ignored[object]]:
+    if Changes in get_args(asked):
+        return world.ignored_facts()
+    return outcome.ignored_transitions()

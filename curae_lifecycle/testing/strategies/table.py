@@ -1,0 +1,68 @@
+"""The rules as values: rows, axes, and what a cell may hold.
+
+The law of this module: **a verdict that is drawn stands in a table**; none is made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+from hypothesis import strategies as st
+
+from curae_lifecycle.access import ACCESS, Deny, Grant
+from curae_lifecycle.binding import BINDING
+from curae_lifecycle.connection import (
+    EVENTS,
+    RECOVERY,
+    Mint,
+    RecordExpiry,
+    Recover,
+    Reissue,
+)
+from curae_lifecycle.idempotency import ATTEMPT, BEGIN, Execute, Lose, ReplayKept
+from curae_lifecycle.operations import OPERATIONS, ORDER, AskTable, OperationRule
+from curae_lifecycle.outcomes import Become, Keep, Proceed, Refuse
+from curae_lifecycle.pages import TABLES
+from curae_lifecycle.problems import CATALOGUE, ProblemType
+from curae_lifecycle.session import PATHS, Enter
+from curae_lifecycle.tables import Axis, Row
+
+Verdict = TypeVar("Verdict")
+
+VERDICTS: Final = (
+    *(Become, Keep, Proceed, Refuse),
+    *(Recover, RecordExpiry, Mint, Reissue),
+    *(Grant, Deny),
+    Enter,
+    *(Execute, ReplayKept, Lose),
+    *(AskTable, OperationRule, ProblemType),
+)
+"""What a cell may hold."""
+
+
+def rows() -> st.SearchStrategy[Row[object]]:
+    """Rows of every table."""
+    return st.sampled_from([row for table in TABLES.values() for row in table.rows])
+
+
+def axes() -> st.SearchStrategy[Axis]:
+    """Axes of the tables of each floor."""
+    tables = (EVENTS, RECOVERY, ACCESS, BINDING, PATHS, BEGIN, ATTEMPT, ORDER, OPERATIONS)
+    return st.sampled_from([axis for table in (*tables, CATALOGUE) for axis in table.axes])
+
+
+def verdicts(kind: type[Verdict]) -> st.SearchStrategy[Verdict]:
+    """Verdicts of one kind, as they stand in the tables.
+
+    Args:
+        kind: One of `VERDICTS`.
+    """
+    return st.sampled_from(list(_standing_in_cells(kind)))
+
+
+def _standing_in_cells(kind: type[Verdict]) -> Iterator[Verdict]:
+    for table in TABLES.values():
+        for row in table.rows:
+            if isinstance(row.outcome, kind):
+                yield row.outcome

@@ -1,0 +1,170 @@
+"""Instants, ids and the other small values, the plainest of each first.
+
+The law of this module: **what is drawn is what the library's own parsers let through**. Ids of
+accounts and apps are few, so that two draws often agree.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from hypothesis import strategies as st
+
+from curae_lifecycle.credentials import ApiKey
+from curae_lifecycle.idempotency import IdempotencyKey
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    AppUser,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+    parse_data_packages,
+)
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When every past begins."""
+
+TICK: Final = timedelta(microseconds=1)
+LIFETIME: Final = timedelta(minutes=30)
+"""How long a drawn next action lives, as it does unless a server says otherwise [O]."""
+
+# In the order in which a counterexample should like them.
+_CROWDED: Final = (
+    *(timedelta(minutes=minutes) for minutes in (0, 1, 10, 29, 30, 31, 60, 61, 90)),
+    *(timedelta(minutes=minutes) - TICK for minutes in (1, 30, 60, 90)),
+)
+REASONS: Final = ("portal_login", "mfa_required")
+"""Why a patient must act, the simplest first."""
+
+_HOURS: Final = 3 * 60 * 60 * 1_000_000
+_LONGEST_USER: Final = 256
+_LONGEST_KEY: Final = 255
+
+
+def offsets() -> st.SearchStrategy[timedelta]:
+    """Times after a beginning, none negative, crowded around the deadlines."""
+    return st.one_of(
+        st.sampled_from(_CROWDED), st.integers(0, _HOURS).map(lambda tick: tick * TICK)
+    )
+
+
+def instants() -> st.SearchStrategy[datetime]:
+    """UTC instants from `START` on, crowded around the deadlines."""
+    return offsets().map(lambda offset: START + offset)
+
+
+def uuids() -> st.SearchStrategy[str]:
+    """UUIDs in lower case; the simplest ends in 1."""
+    return st.integers(1, 0xFFFF_FFFF).map(uuid_of)
+
+
+def connection_ids() -> st.SearchStrategy[ConnectionId]:
+    """Ids of connections."""
+    return uuids().map(ConnectionId)
+
+
+def session_ids() -> st.SearchStrategy[SessionId]:
+    """Ids of connect sessions."""
+    return uuids().map(SessionId)
+
+
+def customer_account_ids() -> st.SearchStrategy[CustomerAccountId]:
+    """Ids of customer accounts; a few, so that two draws often agree."""
+    return st.integers(1, 3).map(uuid_of).map(CustomerAccountId)
+
+
+def app_ids() -> st.SearchStrategy[AppId]:
+    """Ids of SDK apps; a few, so that two draws often agree."""
+    return st.sampled_from(("app-1", "app-2")).map(AppId)
+
+
+def api_key_ids() -> st.SearchStrategy[ApiKeyId]:
+    """A server's ids of API keys."""
+    return st.sampled_from(("key-1", "key-2", "key-3")).map(ApiKeyId)
+
+
+def api_keys() -> st.SearchStrategy[ApiKey]:
+    """API keys; no repr shows them."""
+    return st.sampled_from(("cae_live_k1", "cae_test_k1")).map(ApiKey)
+
+
+def user_ids() -> st.SearchStrategy[UserId]:
+    """The platform's own ids of users."""
+    return st.integers(1, 9).map(user_of)
+
+
+def app_user_ids() -> st.SearchStrategy[AppUserId]:
+    """An app's ids of its users: mostly plain, and whatever else is allowed, up to 256 long."""
+    plain = st.sampled_from(("user-1", "user-2"))
+    strange = st.text(
+        st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=_LONGEST_USER
+    )
+    return st.one_of(plain, strange.filter(lambda text: text == text.strip())).map(AppUserId)
+
+
+def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
+    """Idempotency keys: mostly plain, and any visible ASCII, up to 255 long."""
+    visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+    plain = st.sampled_from(("k-1", "k-2"))
+    return st.one_of(plain, st.text(visible, min_size=1, max_size=_LONGEST_KEY)).map(IdempotencyKey)
+
+
+def data_package() -> st.SearchStrategy[DataPackage]:
+    """One data package."""
+    plain = st.sampled_from(("labs", "clinical_summary", "medications"))
+    return st.one_of(plain, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)).map(DataPackage)
+
+
+def data_packages() -> st.SearchStrategy[tuple[DataPackage, ...]]:
+    """Non-empty sets of packages as a connection holds them: sorted, each once."""
+    return st.sets(data_package(), min_size=1, max_size=64).map(parse_data_packages)
+
+
+def environments() -> st.SearchStrategy[Environment]:
+    """Live or test."""
+    return st.sampled_from(Environment)
+
+
+def coordinates() -> st.SearchStrategy[Coordinate]:
+    """Users of SDK apps."""
+    return st.builds(Coordinate, environments(), app_ids(), customer_account_ids(), app_user_ids())
+
+
+def app_users() -> st.SearchStrategy[AppUser]:
+    """Keys of app users' limits."""
+    return coordinates().map(lambda coordinate: coordinate.app_user)
+
+
+def next_actions(now: datetime = START) -> st.SearchStrategy[NextAction]:
+    """What an app must show from `now` on; none ended before it."""
+    urls = st.integers(1, 99).map(lambda number: f"https://connect.example/{number}")
+    lives = st.sampled_from((LIFETIME, timedelta(0), TICK, 2 * LIFETIME))
+    return st.builds(NextAction, urls, lives.map(lambda life: now + life))
+
+
+def reasons() -> st.SearchStrategy[str]:
+    """Why a patient must act."""
+    return st.sampled_from(REASONS)
+
+
+def uuid_of(number: int) -> str:
+    """The UUID that ends in `number`."""
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def user_of(number: int) -> UserId:
+    """The platform's user of that number."""
+    return UserId(f"u-{number}")
+
+
+def next_action_at(now: datetime) -> NextAction:
+    """What an app must show for half an hour from `now` on."""
+    return NextAction("https://connect.example/1", now + LIFETIME)
