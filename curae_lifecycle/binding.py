@@ -299,6 +299,7 @@ def tombstone(binding: LimitedAccountAppBinding | None) -> BindingTransition:
     """
     if binding is None:
         row = BINDING[BindingEvent.TOMBSTONE, AccountState.UNLINKED, User.OTHER]
+        assert isinstance(row.outcome, Keep)  # noqa: S101 - there is nothing to bury
         return Ignored(None, row.rules)
     return _bind(BindingEvent.TOMBSTONE, binding, binding.coordinate, binding.user_id)
 

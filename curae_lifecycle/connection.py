@@ -788,7 +788,7 @@ def authorize(
             ),
             row.rules,
         )
-    return _unmoved(row, connection, happened)
+    return _unmoved(outcome, row.rules, connection, happened)
 
 
 def check_authorization(
@@ -840,7 +840,7 @@ def require_action(
             ),
             row.rules,
         )
-    return _unmoved(row, connection, happened)
+    return _unmoved(outcome, row.rules, connection, happened)
 
 
 def expire(
@@ -881,7 +881,7 @@ def expire(
             ),
             rules,
         )
-    return Ignored(connection, rules)
+    return _unmoved(outcome, rules, connection, happened)
 
 
 def revoke(
@@ -962,6 +962,7 @@ def reconnect(
     event = EVENTS[Event.RECONNECT, at]
     if isinstance(event.outcome, Refuse):
         return Refused(_problem(event.outcome, connection, now, successor), event.rules)
+    assert isinstance(event.outcome, Recover)  # noqa: S101 - the event's cells hold no other verdict
     row = RECOVERY[at, successor_kind(successor, now)]
     rules = (event.rule, row.rule)
     match row.outcome:
@@ -1001,6 +1002,7 @@ def _revoke(
             ),
             row.rules,
         )
+    assert isinstance(outcome, Keep)  # noqa: S101 - the event's cells hold no other verdict
     return Ignored(connection, row.rules)
 
 
@@ -1023,11 +1025,12 @@ def _not_born() -> ArgumentError:
 
 
 def _unmoved(
-    row: Row[EventVerdict], connection: Connection, happened: datetime
+    outcome: EventVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
 ) -> Ignored[Connection] | Refused:
-    if isinstance(row.outcome, Refuse):
-        return Refused(_problem(row.outcome, connection, happened, None), row.rules)
-    return Ignored(connection, row.rules)
+    if isinstance(outcome, Refuse):
+        return Refused(_problem(outcome, connection, happened, None), rules)
+    assert isinstance(outcome, Keep)  # noqa: S101 - the event's cells hold no other verdict
+    return Ignored(connection, rules)
 
 
 def _problem(

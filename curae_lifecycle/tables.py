@@ -169,7 +169,7 @@ class Table(Generic[Key, Outcome]):
             for row in self.rows
         ]
         if self.state is not None:
-            lines += ["", "```mermaid", self.to_mermaid().rstrip("\n"), "```"]
+            lines += ["", "```mermaid", self.to_mermaid().removesuffix("\n"), "```"]
         return "\n".join(lines) + "\n"
 
     def to_mermaid(self) -> str:
