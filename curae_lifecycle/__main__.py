@@ -3,7 +3,9 @@
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
 python -m curae_lifecycle replay FILE [--check]
-    python -m curae_lifecycle vectors --write DIR [--check]
+python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
+python -m curae_lifecycle vectors --write DIR [--check]
+python -m curae_lifecycle openapi [--write FILE] [--check]
 """
 
 from __future__ import annotations
@@ -12,16 +14,23 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
 
 from curae_lifecycle import __version__
+from curae_lifecycle.memory import World
+from curae_lifecycle.openapi import openapi
 from curae_lifecycle.pages import TABLES, find_rule, pages
 from curae_lifecycle.replay import replay
-from curae_lifecycle.terminal import progress, say
-from curae_lifecycle.tour import lines, steps
-from curae_lifecycle.values import Environment
+from curae_lifecycle.simulation import Simulation, Summary, Violation
+from curae_lifecycle.terminal import progress, say, steps
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.tour import lines
+from curae_lifecycle.tour import steps as tour_steps
+from curae_lifecycle.values import Environment, print_time
 from curae_lifecycle.vectors import vectors
 
 
@@ -29,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0; 1 for a broken line, a divergence or a stale page; 2 for a mistake
-        on the command line.
+        The exit status: 0; 1 for a broken line, a divergence, a stale page or a law that did
+        not hold; 2 for a mistake on the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -42,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
                 return _tables(parser, options)
             case "vectors":
                 return _write(options.write, vectors(), "*.json", check=options.check)
+            case "simulate":
+                return _simulate(parser, options)
+            case "openapi":
+                return _openapi(parser, options)
             case _:
                 return _replay(parser, options)
     except BrokenPipeError:
@@ -108,11 +121,57 @@ def _parser() -> argparse.ArgumentParser:
         choices=("live", "test"),
         help="serve one environment only; a key of the other is refused",
     )
+    document = commands.add_parser(
+        "openapi",
+        help="print the API as an OpenAPI 3.1 document",
+        description="Prints what the seven operations take and answer, every problem code "
+        "included, as JSON.",
+    )
+    document.add_argument("--write", type=Path, metavar="FILE", help="write it into a file instead")
+    document.add_argument(
+        "--check", action="store_true", help="with --write: write nothing, fail on a stale file"
+    )
+    _add_simulate_options(
+        commands.add_parser(
+            "simulate",
+            help="let worlds of clients that crash and retry live, and hold the laws against them",
+            description="Simulates apps, users, hosted pages, flaky networks and workers that "
+            "die, on simulated time. A seed decides everything that happens. The laws are checked "
+            "at each step; where one does not hold, the seed and a log for replay are written and "
+            "the exit status is 1.",
+        )
+    )
     return parser
 
 
+def _add_simulate_options(world: argparse.ArgumentParser) -> None:
+    world.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
+    world.add_argument(
+        "--seeds", type=_positive, metavar="M", default=1, help="how many seeds, one world each"
+    )
+    world.add_argument(
+        "--clients", type=_positive, metavar="C", default=2, help="how many apps in each world"
+    )
+    world.add_argument(
+        "--hours", type=_positive, metavar="H", default=24, help="how many hours in each world"
+    )
+    world.add_argument(
+        "--cells", action="store_true", help="count which cells of the tables were reached"
+    )
+    world.add_argument(
+        "--log", type=Path, metavar="FILE", help="where to write the log of a violation"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def _tour() -> int:
-    for number, step in enumerate(steps(), 1):
+    for number, step in enumerate(tour_steps(), 1):
         for line in lines(number, step):
             say(line.text, line.role)
     say("Each rule is a row of a table: python -m curae_lifecycle tables RULE", "title")
@@ -172,6 +231,17 @@ def _write(directory: Path, wanted: dict[str, str], kind: str, *, check: bool) -
     return 0
 
 
+def _openapi(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    text = json.dumps(openapi(), indent=2) + "\n"
+    file: Path | None = options.write
+    if file is None:
+        if options.check:
+            parser.error("--check compares a file: name it with --write")
+        sys.stdout.write(text)
+        return 0
+    return _write(file.parent, {file.name: text}, file.name, check=options.check)
+
+
 def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
@@ -196,6 +266,55 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
             sys.stdout.write(f"{json.dumps(answer)}\n")
             failed = failed or line.broken or bool(line.divergences)
     return 1 if failed else 0
+
+
+def _simulate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    log: Path | None = options.log
+    if log is not None and (log.is_dir() or not log.parent.is_dir()):
+        parser.error(f"cannot write {log}: no such place for a file")
+    clients: int = options.clients
+    hours: int = options.hours
+    total = Summary(options.seed, clients)
+    with ExitStack() as stack:
+        counts = stack.enter_context(count_cells()) if options.cells else None
+        for seed in range(options.seed, options.seed + options.seeds):
+            world = Simulation(seed, clients=clients, hours=hours, store=World)
+            for _ in steps(f"seed {seed}", world.run(), hours, lambda _: 1):
+                pass
+            summary = world.summary
+            say(summary.headline(), "title")
+            if summary.violation is not None:
+                return _say_violation(seed, summary.violation, log)
+            total.add(summary)
+    for line in total.lines():
+        say(line, "asked" if line.startswith(" ") else "title")
+    if counts is not None:
+        _say_cells(counts)
+    say(
+        f"every law held: {total.client_hours:,} client-hours, {total.requests:,} requests", "title"
+    )
+    return 0
+
+
+def _say_violation(seed: int, violation: Violation, log: Path | None) -> int:
+    say(f"seed {seed} at {print_time(violation.at)}: {violation.account}", "rule")
+    served = violation.environment
+    option = "" if served is None else f" --environment {served}"
+    say(f"read the log with: python -m curae_lifecycle replay {log or '-'}{option}", "title")
+    text = "".join(f"{line}\n" for line in violation.log)
+    if log is None:
+        sys.stdout.write(text)
+    else:
+        log.write_text(text, encoding="utf-8")
+    return 1
+
+
+def _say_cells(counts: Mapping[Cell, int]) -> None:
+    cells = cells_of(TABLES.values())
+    never = [" × ".join(cell) for cell in cells if cell not in counts]
+    say(f"cells reached: {len(cells) - len(never)} of {len(cells)}", "title")
+    for cell in never:
+        say(f"never reached: {cell}", "rule")
 
 
 if __name__ == "__main__":

@@ -15,11 +15,15 @@ import pytest
 
 from curae_lifecycle import __version__, terminal
 from curae_lifecycle.__main__ import main
+from curae_lifecycle.changes import RecordWrite, Write
+from curae_lifecycle.memory import World
+from curae_lifecycle.openapi import openapi
 from curae_lifecycle.pages import TABLES, find_rule, pages
 from curae_lifecycle.terminal import progress
 from curae_lifecycle.tour import steps
 from curae_lifecycle.vectors import vectors
 
+COMMITTED_OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.json"
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 REGISTER = {
     "at": "2026-01-01T00:00:00Z",
@@ -242,6 +246,71 @@ def test_a_reader_that_has_read_enough_is_no_error(log: Path) -> None:
     assert json.loads(answered.stdout) == {"line": 1, "outcome": "done"}
 
 
+def test_simulate_tells_what_happened_and_that_every_law_held(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["simulate", "--seed", "3", "--seeds", "2", "--clients", "1", "--hours", "2"]
+    assert main([*arguments, "--cells"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    told = out.splitlines()
+    assert told[0].startswith("seed 3: 2 client-hours, ")
+    assert told[1].startswith("seed 4: 2 client-hours, ")
+    titles = [line for line in told[2:] if not line.startswith((" ", "never reached: "))]
+    assert titles[:5] == ["requests", "answers", "facts", "access", "faults"]
+    assert re.fullmatch(r"cells reached: \d+ of 291", titles[5])
+    assert "never reached: request × room in the store" in told
+    assert any(re.fullmatch(r" +\d+  create", line) for line in told)
+    assert re.fullmatch(r"every law held: 4 client-hours, \d+ requests", told[-1])
+    assert main(arguments) == 0
+    assert "cells" not in capsys.readouterr().out
+
+
+class Forgetful(World):
+    """A store that keeps no answer."""
+
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        return super().store(tuple(w for w in writes if not isinstance(w, RecordWrite)))
+
+
+def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curae_lifecycle.__main__.World", Forgetful)
+    arguments = ["simulate", "--seed", "0", "--seeds", "9"]
+    assert main(arguments) == 1
+    told = capsys.readouterr().out
+    place = re.search(
+        r"^seed \d+ at 2026-01-\S+: law 12 is broken: .*\n.*\n.*\nread the log with: .* -.*\n",
+        told,
+        re.MULTILINE,
+    )
+    assert place is not None
+    path = tmp_path / "violation.jsonl"
+    assert main([*arguments, "--log", str(path)]) == 1
+    assert path.read_text() == told[place.end() :]
+    capsys.readouterr()
+    assert main(["replay", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (["--seed", "x"], "invalid int value"),
+        (["--seed", "1", "--hours", "0"], "must be 1 or more"),
+        (["--seed", "1", "--clients", "x"], "invalid"),
+        (["--seed", "1", "--log", "/nowhere/at/all"], "no such place"),
+        ([], "--seed"),
+    ],
+)
+def test_simulate_says_what_is_wrong_with_an_argument(
+    wrong: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulate", *wrong])
+    assert why in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
 def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
     shown = on_a_terminal(
@@ -267,8 +336,29 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
-    for command in ((), ("tour",), ("tables",), ("vectors",), ("replay",)):
+    for command in ((), ("tour",), ("tables",), ("vectors",), ("replay",), ("simulate",)):
         answered = run(*command, "--help")
         assert answered.returncode == 0
         assert b"usage: python -m curae_lifecycle" in answered.stdout
     assert run().returncode == 2
+
+
+def test_the_api_s_document_is_printed_written_and_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["openapi"]) == 0
+    assert json.loads(capsys.readouterr().out) == openapi()
+    file = tmp_path / "openapi.json"
+    assert main(["openapi", "--write", str(file)]) == 0
+    assert main(["openapi", "--write", str(file), "--check"]) == 0
+    file.write_text("{}")
+    assert main(["openapi", "--write", str(file), "--check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert main(["openapi", "--write", str(COMMITTED_OPENAPI), "--check"]) == 0
+
+
+def test_a_check_of_no_file_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["openapi", "--check"])
+    assert stopped.value.code == 2
+    assert "--write" in capsys.readouterr().err

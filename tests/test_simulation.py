@@ -1,0 +1,374 @@
+"""The simulation: the same seed is the same world, every law holds, and a broken store is found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime
+
+import attrs
+import pytest
+
+from curae_lifecycle.changes import ConnectionWrite, RateWrite, RecordWrite, Write
+from curae_lifecycle.connection import Actor, Connection
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.facts import (
+    ActionRequired,
+    Authorized,
+    Expired,
+    Fact,
+    FactSnapshot,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+)
+from curae_lifecycle.memory import World
+from curae_lifecycle.operations import Needs, Settings, Snapshot
+from curae_lifecycle.pages import TABLES
+from curae_lifecycle.replay import replay
+from curae_lifecycle.simulation import Fault, Store, Summary, simulate
+from curae_lifecycle.simulation.journal import Journal
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.values import ConnectionId, SessionId, UserId
+from tests.server import API_KEY, CALLER, fresh, request, world
+from tests.strategies import COORDINATE, START, at, uuid
+
+SMALL = range(60, 67)
+"""Seeds of small worlds that together show every fault."""
+
+
+class Stored(World):
+    """A world that is wrong in one way, by what it makes of writes."""
+
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        return super().store(self.spoil(writes))
+
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        raise NotImplementedError
+
+
+class LosesRecords(Stored):
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        return tuple(write for write in writes if not isinstance(write, RecordWrite))
+
+
+class LosesRates(Stored):
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        return tuple(write for write in writes if not isinstance(write, RateWrite))
+
+
+class LosesConnections(Stored):
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        return tuple(
+            write
+            for write in writes
+            if not isinstance(write, ConnectionWrite) or write.before is not None
+        )
+
+
+class LosesRevocations(Stored):
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        return tuple(
+            write
+            for write in writes
+            if not isinstance(write, ConnectionWrite) or write.after.status != "REVOKED"
+        )
+
+
+class NeverCompares(World):
+    """A world where the last one wins."""
+
+    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
+        return True
+
+
+class TwoSuccessors(World):
+    """A world without the unique index on a predecessor, which it does not find again."""
+
+    def _following(
+        self,
+        connection: Connection | None,  # noqa: ARG002 - it does not look
+    ) -> tuple[Connection, ...]:
+        return ()
+
+    def _is_current(self, write: Write) -> bool:
+        return isinstance(write, ConnectionWrite) or super()._is_current(write)
+
+
+class TellsTenantsApart(World):
+    """A world that answers every id with whatever connection it has."""
+
+    def load(self, asked: Needs) -> Snapshot:
+        loaded = super().load(asked)
+        if asked.connection is None or loaded.connection is not None or not self._connections:
+            return loaded
+        return attrs.evolve(loaded, connection=next(iter(self._connections.values())))
+
+
+BROKEN: dict[type[World], set[int]] = {
+    LosesRecords: {12},
+    LosesRates: {10},
+    LosesConnections: {1},
+    LosesRevocations: {1, 2},
+    NeverCompares: {1, 2, 6, 7, 10, 12},
+    TwoSuccessors: {6, 7},
+    TellsTenantsApart: {16},
+}
+"""Stores that are wrong, and the laws that may be the first to say so."""
+
+
+@pytest.mark.parametrize("store", BROKEN)
+def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[World]) -> None:
+    for seed in range(200):
+        summary = simulate(seed, clients=2, hours=6, store=store)
+        violation = summary.violation
+        if violation is not None:
+            break
+    else:
+        pytest.fail(f"{store.__name__} was not found")
+    assert violation.law in BROKEN[store], violation.account
+    assert f"law {violation.law} is broken" in violation.account
+    answers = list(replay([line.encode() for line in violation.log]))
+    assert [answer.answer for answer in answers if answer.broken] == []
+    assert summary.hours < 6
+    again = simulate(seed, clients=2, hours=6, store=store)
+    assert again == summary, "a seed finds its violation again"
+
+
+class IgnoresHeads(Stored):
+    """A world that does not compare what was only relied on."""
+
+    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        return tuple(
+            attrs.evolve(write, is_head=False) if isinstance(write, ConnectionWrite) else write
+            for write in writes
+        )
+
+
+def test_a_store_that_lets_a_late_landing_and_a_recovery_both_commit_is_found() -> None:
+    summary = simulate(1006, clients=2, hours=24, store=IgnoresHeads)
+    assert summary.violation is not None
+    assert summary.violation.law == 6
+    assert "are ACTIVE" in summary.violation.account
+
+
+def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
+    summary = simulate(1, hours=6, store=LosesRecords, watched=False)
+    assert summary.violation is None
+    assert summary.requests > 0
+
+
+def test_a_store_that_raises_is_found() -> None:
+    class Breaks(World):
+        def load(self, asked: Needs) -> Snapshot:
+            loaded = super().load(asked)
+            return attrs.evolve(loaded, buckets=(*loaded.buckets, None))
+
+    seeds = (simulate(seed, hours=3, store=Breaks) for seed in range(20))
+    found = [each.violation for each in seeds if each.violation is not None]
+    assert {violation.law for violation in found} == {16}
+    assert "ArgumentError" in found[0].account
+
+
+def test_any_store_that_has_six_methods_can_be_simulated() -> None:
+    class Thin:
+        """Nothing but the protocol."""
+
+        def __init__(self, settings: Settings) -> None:
+            self._world = World(settings)
+            self.asked: Counter[str] = Counter()
+
+        def register(self, api_key: ApiKey, caller: Caller) -> None:
+            self._world.register(api_key, caller)
+
+        def caller(self, api_key: ApiKey | None) -> Caller | None:
+            return self._world.caller(api_key)
+
+        def load(self, asked: Needs) -> Snapshot:
+            return self._world.load(asked)
+
+        def load_fact(self, fact: Fact) -> FactSnapshot:
+            return self._world.load_fact(fact)
+
+        def store(self, writes: tuple[Write, ...]) -> bool:
+            return self._world.store(writes)
+
+        def purge(self, now: datetime) -> int:
+            return self._world.purge(now)
+
+    made: Store = Thin(Settings())
+    assert made.caller(None) is None
+    assert simulate(3, hours=4, store=Thin) == simulate(3, hours=4)
+
+
+def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
+    code = (
+        "from curae_lifecycle.simulation import simulate\n"
+        "told = simulate(7, clients=2, hours=6)\n"
+        "print(told.headline(), *told.lines(), sep='\\n')"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PATH": ""},
+            capture_output=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for seed in ("0", "1", "4711")
+    }
+    assert len(told) == 1
+    assert simulate(7, clients=2, hours=6) != simulate(8, clients=2, hours=6)
+
+
+class Contended(World):
+    """A world where somebody else is faster now and then."""
+
+    turn = 0
+
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        self.turn += 1
+        return self.turn % 3 > 0 and super().store(writes)
+
+
+def test_whoever_was_slower_decides_again_and_every_law_holds() -> None:
+    for seed in SMALL[:3]:
+        summary = simulate(seed, clients=2, hours=6, store=Contended)
+        assert summary.violation is None
+        assert summary.conflicts > 0
+
+
+def test_watching_changes_nothing() -> None:
+    assert simulate(9, hours=6) == simulate(9, hours=6, watched=False)
+
+
+def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
+    journal = Journal()
+    user = COORDINATE.app_user
+    one, session = ConnectionId(uuid(1)), SessionId(uuid(2))
+    journal.registered(START, API_KEY, CALLER)
+    facts: list[Fact] = [
+        Authorized(one, at(9), at(1)),
+        Authorized(one),
+        ActionRequired(one, "portal_login"),
+        Expired(one),
+        Revoked(one, Actor.PATIENT),
+        HandoffCompleted(session, UserId("u-1")),
+        Graduated(COORDINATE),
+        Tombstoned(COORDINATE),
+    ]
+    answer = world().handle(request("create"), START, fresh(1))
+    journal.add(user, at(1), request("create"), answer.response)
+    journal.add(user, at(0), request("account-state"))
+    for fact in facts:
+        journal.add(user, at(2), fact)
+    answers = list(replay([line.encode() for line in journal.lines(user)]))
+    assert [each.answer["line"] for each in answers if each.broken] == []
+    assert [each.answer["outcome"] for each in answers[3:9]] == [
+        *("done", "ignored", "done", "done", "done", "refused"),
+    ]
+    assert [*journal.lines(None)] == [*journal.lines(user)][:1]
+    journal.drop(user)
+    assert [*journal.lines(user)] == [*journal.lines(None)]
+
+
+def run(seeds: range, clients: int, hours: int) -> tuple[Summary, set[Cell]]:
+    """Every world's counts added up, and the cells that they reached."""
+    everything = Summary(seeds.start, clients)
+    with count_cells() as counts:
+        for seed in seeds:
+            summary = simulate(seed, clients=clients, hours=hours)
+            assert summary.violation is None, f"seed {seed}: {summary.violation}"
+            everything.add(summary)
+    return everything, set(counts)
+
+
+OPERATIONS = {
+    *("create", "get", "reconnect", "revoke", "initiate", "account-state", "graduation"),
+}
+
+
+def test_every_law_holds_in_small_worlds_where_everything_goes_wrong() -> None:
+    everything, cells = run(SMALL, 2, 12)
+    assert everything.asked.keys() == OPERATIONS
+    assert everything.faults.keys() == {str(fault) for fault in Fault}
+    assert min(everything.replays, everything.conflicts, everything.purged) > 0
+    assert everything.client_hours == len(SMALL) * 2 * 12
+    assert len(cells) > 150
+    told = [*everything.lines()]
+    assert told[:2] == ["requests", f"{everything.asked['account-state']:>12,}  account-state"]
+    assert everything.headline().startswith(f"seed 60: {len(SMALL) * 24} client-hours, ")
+
+
+ANSWERS = {
+    *("200", "201", "304", "401 UNAUTHENTICATED", "404 NOT_FOUND", "429 RATE_LIMITED"),
+    *("400 BAD_REQUEST", "400 IDEMPOTENCY_KEY_INVALID", "400 IDEMPOTENCY_KEY_NOT_ALLOWED"),
+    *("400 IDEMPOTENCY_KEY_REQUIRED", "403 SCOPE_INSUFFICIENT", "403 WRONG_ENVIRONMENT"),
+    *("409 BINDING_NOT_LIMITED", "409 CONNECTION_NOT_RECONNECTABLE", "409 CONNECTION_SUPERSEDED"),
+    *("409 IDEMPOTENCY_KEY_FORGOTTEN", "409 IDEMPOTENCY_KEY_IN_FLIGHT"),
+    *("409 IDEMPOTENCY_OUTCOME_UNKNOWN", "422 IDEMPOTENCY_KEY_REUSED"),
+}
+"""Everything that a request can be answered, but what a full store answers."""
+
+QUESTIONS = {
+    *("200", "404", "403 ACTION_REQUIRED", "403 EXPIRED", "403 LAPSED"),
+    *("403 PACKAGE_NOT_GRANTED", "403 PENDING", "403 REVOKED"),
+}
+"""Everything that a question for access can be answered."""
+
+REFUSED_FACTS = {
+    *("Authorized 409 CONNECTION_NOT_PENDING", "Authorized 409 CONNECTION_SUPERSEDED"),
+    *("Authorized 409 HANDOFF_LAPSED", "Graduated 409 BINDING_CHANGED"),
+    *("Graduated 409 BINDING_CONFLICT", "HandoffCompleted 409 BINDING_CHANGED"),
+    *("HandoffCompleted 409 BINDING_CONFLICT", "HandoffCompleted 409 HANDOFF_NOT_REQUIRED"),
+    "HandoffCompleted 409 SESSION_EXPIRED",
+}
+
+
+NEVER = {
+    "expiry-record/PENDING": "a pending connection lapses, it does not expire",
+    "expiry-record/REVOKED": "a revoked connection does not expire",
+    "recovery/PENDING/": "the event is refused before the table is asked",
+    "recovery/ACTIVE/": "the event is refused before the table is asked",
+    "binding/provision/UNLINKED/same user": "nobody is bound",
+    "binding/complete sign-up/UNLINKED/same user": "nobody is bound",
+    "binding/graduate/UNLINKED/same user": "nobody is bound",
+    "binding/tombstone/UNLINKED/same user": "nobody is bound",
+    "binding/provision/LIMITED/": "an initiate provisions only where nobody living is bound",
+    "binding/provision/ACTIVE/": "an initiate provisions only where nobody living is bound",
+    "binding/provision/TOMBSTONED/same user": "a user who is provisioned is a new one",
+    "binding/tombstone/LIMITED/other": "whoever is bound is gone, nobody else",
+    "binding/tombstone/ACTIVE/other": "whoever is bound is gone, nobody else",
+    "binding/tombstone/TOMBSTONED/other": "whoever is bound is gone, nobody else",
+    "completion/EXISTING_ACTIVE_HANDOFF/waiting": "path A lands when it starts",
+    "completion/EXISTING_ACTIVE_HANDOFF/over": "path A lands when it starts",
+    "completion/SILENT_LIMITED/landed": "path C never lands",
+    "record-standing/RELEASED/lease running": "a lease ends with its attempt",
+    "record-standing/COMPLETED/lease running": "a lease ends with its attempt",
+    "record-standing/FORGOTTEN/lease running": "a lease ends with its attempt",
+    "request/environment and scope": "asks another table",
+    "request/the key's record": "asks another table",
+    "request/the rule itself": "asks another table",
+    "request/room in the store": "the store is never full",
+    "problems/INTERNAL": "the store is never full",
+    "stored-status/": "the store keeps values, not their texts",
+}
+"""The cells that no simulation reaches, each with the reason, by how their names begin."""
+
+
+@pytest.mark.heavy
+def test_every_law_holds_over_a_hundred_thousand_requests() -> None:
+    everything, cells = run(range(1000, 1009), 3, 36)
+    assert (everything.requests, everything.client_hours) == (119_770, 972)
+    assert everything.asked.keys() == OPERATIONS
+    assert everything.answers.keys() == ANSWERS
+    assert everything.access.keys() == QUESTIONS
+    assert {fact for fact in everything.facts if "409" in fact} == REFUSED_FACTS
+    assert everything.faults.keys() == {str(fault) for fault in Fault}
+    names = {"/".join(cell) for cell in cells_of(TABLES.values())}
+    never = {name for name in names if name.startswith(tuple(NEVER))}
+    reached = {"/".join(cell) for cell in cells}
+    assert reached & never == set()
+    assert (len(names), len(never), len(reached)) == (291, 41, 221)

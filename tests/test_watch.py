@@ -1,0 +1,575 @@
+"""The watch: it passes what the rules do, and each of its checks fails with its law's number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from curae_lifecycle.access import Granted
+from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.changes import (
+    NO_CHANGES,
+    BindingWrite,
+    BucketKey,
+    Changes,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.connection import Actor, Connection, ConnectionIdentity, Status
+from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked
+from curae_lifecycle.http import Answer, Request, bearer, read, respond
+from curae_lifecycle.idempotency import (
+    Record,
+    RecordState,
+    Response,
+    ResponseReference,
+    forget,
+)
+from curae_lifecycle.memory import World
+from curae_lifecycle.operations import Call, Decision, Fresh, Needs, Settings, decide, needs
+from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
+from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.watch import Watch, check_store
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    DataPackage,
+    SessionId,
+    UserId,
+)
+from tests.server import CALLER, ID, LIMITED, STRANGERS, fresh, request, successor, world
+from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
+
+REVOKED = apply_event(pending(), "APP", START)
+ACTIVE = apply_event(pending(), "authorize for ever", at(1))
+SECONDS = timedelta(seconds=1)
+
+
+class Watched:
+    """A world and its watch."""
+
+    def __init__(self, *connections: Connection) -> None:
+        self.world: World = world(Settings(buckets=(Bucket("platform", 99, 1, 1),)), *connections)
+        self.watch = Watch()
+        self.watch.stored(tuple(ConnectionWrite(None, each) for each in connections), START)
+
+    def decide(self, asked: Request, now: datetime, ids: Fresh) -> tuple[Answer, Needs | None]:
+        settings = self.world.settings
+        reading = read(asked, self.world.caller(bearer(asked)), now, settings)
+        if isinstance(reading, Decision):
+            return respond(reading, settings), None
+        asking = needs(reading, settings)
+        decision = decide(reading, self.world.load(asking), now, ids, settings)
+        return respond(decision, settings), asking
+
+    def ask(
+        self,
+        asked: Request,
+        now: datetime,
+        number: int = 1,
+        spoil: Callable[[Answer], Answer] = lambda answer: answer,
+    ) -> Answer:
+        answer, asking = self.decide(asked, now, fresh(number, now))
+        assert self.world.store(answer.changes.writes)
+        spoilt = spoil(answer)
+        self.watch.answered(spoilt, now, caller=CALLER, needs=asking)
+        return spoilt
+
+
+def broken(law: int, what: str = "") -> AbstractContextManager[object]:
+    return pytest.raises(LawBrokenError, match=rf"(?s)law {law} is broken: .*{what}")
+
+
+def stored(*writes: Write, now: datetime = START) -> Watch:
+    watch = Watch()
+    watch.stored(writes, now)
+    return watch
+
+
+def answer_with(response: Response, *writes: Write) -> Callable[[Answer], Answer]:
+    return lambda answer: attrs.evolve(answer, response=response, changes=Changes(writes))
+
+
+def body(before: bytes, after: bytes) -> Callable[[Answer], Answer]:
+    def spoil(answer: Answer) -> Answer:
+        assert before in answer.response.body
+        response = attrs.evolve(answer.response, body=answer.response.body.replace(before, after))
+        return attrs.evolve(answer, response=response)
+
+    return spoil
+
+
+def another(
+    connection: Connection,
+    *,
+    id: ConnectionId | None = None,  # noqa: A002 - the member's name
+    root_id: ConnectionId | None = None,
+    predecessor_id: ConnectionId | None = None,
+    coordinate: Coordinate | None = None,
+    data_packages: tuple[DataPackage, ...] = (),
+    created_at: datetime | None = None,
+) -> Connection:
+    """The connection with another identity, in what is given."""
+    identity = connection.identity
+    changed = ConnectionIdentity(
+        id or identity.id,
+        coordinate or identity.coordinate,
+        data_packages or identity.data_packages,
+        created_at or identity.created_at,
+        predecessor_id or identity.predecessor_id,
+        root_id or identity.root_id,
+    )
+    return attrs.evolve(connection, identity=changed)
+
+
+# --- What the rules do passes -----------------------------------------------------------------
+
+
+def test_a_whole_story_passes() -> None:
+    made = Watched()
+    made.ask(request("create"), START, 1)
+    made.ask(request("create"), at(1), 2)
+    fact = Authorized(ID, at(60))
+    recorded = made.world.record(fact, at(2))
+    made.watch.recorded(recorded, at(2))
+    made.watch.recorded(made.world.record(fact, at(3)), at(3))
+    made.watch.recorded(made.world.record(Authorized(ConnectionId(uuid(9))), at(3)), at(3))
+    granted = made.world.ask(ID, "labs", at(4))
+    assert granted is not None
+    made.watch.asked(ID, "labs", at(4), granted)
+    made.ask(request("get"), at(4))
+    made.ask(request("get", id=uuid(7)), at(4))
+    made.ask(request("reconnect", key="k-2"), at(61), 3)
+    made.ask(request("reconnect", key="k-3"), at(62), 4)
+    made.watch.recorded(made.world.record(Authorized(ConnectionId(uuid(3))), at(63)), at(63))
+    made.ask(request("revoke", id=uuid(3), key="k-4"), at(64))
+    made.ask(request("revoke", id=uuid(3), key="k-5"), at(65))
+    made.ask(request("initiate", key="k-6"), at(66), 5)
+    made.ask(request("account-state"), at(66))
+    made.ask(Request("GET", "/"), at(66))
+    assert made.watch.steps > 9
+
+
+def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
+    made = Watched()
+    made.ask(request("create"), START, 1)
+    day = START + timedelta(hours=24)
+    made.watch.purge(day - timedelta(microseconds=1))
+    answer, asking = made.decide(request("create"), day, fresh(2, day))
+    record = next(w for w in answer.changes.writes if isinstance(w, RecordWrite))
+    too_early = attrs.evolve(record.after, first_used_at=day - timedelta(microseconds=1))
+    with broken(12, "COMPLETED after it was answered"):
+        made.watch.stored((RecordWrite(record.key, None, too_early),), day)
+    made.watch.answered(answer, day, caller=CALLER, needs=asking)
+    # The first use is forgotten when it is over, the second is not yet.
+    made.watch.purge(day)
+    with broken(12):
+        made.watch.stored((record,), day)
+    made.watch.purge(day + timedelta(hours=24))
+    made.watch.stored((record,), day)
+
+
+# --- What breaks a law does not ---------------------------------------------------------------
+
+
+def test_law_01_a_rank_that_falls() -> None:
+    watch = stored(ConnectionWrite(None, ACTIVE))
+    with broken(1, "ACTIVE became PENDING"):
+        watch.stored((ConnectionWrite(ACTIVE, pending()),), at(2))
+
+
+def test_law_01_a_connection_that_is_gone() -> None:
+    made = Watched(pending())
+    lost = world()
+    answer = lost.handle(request("get"), START)
+    asking = needs(call_of(request("get")))
+    with broken(1, "PENDING became nothing"):
+        made.watch.answered(answer, START, caller=CALLER, needs=asking)
+
+
+def call_of(asked: Request) -> Call:
+    call = read(asked, CALLER, START)
+    assert isinstance(call, Call)
+    return call
+
+
+def session(
+    *, handoff: Handoff = Handoff.LANDED, user_id: UserId = LIMITED.user_id
+) -> CuraeConnectSession:
+    return CuraeConnectSession(
+        SessionId(uuid(5)),
+        COORDINATE,
+        EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+        handoff,
+        START,
+        at(30),
+        at(1),
+        user_id,
+    )
+
+
+def test_law_01_a_landed_session_that_changes() -> None:
+    watch = stored(SessionWrite(None, session()))
+    watch.stored((SessionWrite(session(), session()),), at(1))
+    with broken(1, "a landed session changed"):
+        watch.stored((SessionWrite(session(), session(handoff=Handoff.AWAITED)),), at(1))
+
+
+def bound(state: AccountState, user: str = "u-1", generation: int = 1) -> LimitedAccountAppBinding:
+    return LimitedAccountAppBinding(COORDINATE, UserId(user), state, generation)
+
+
+@pytest.mark.parametrize(
+    ("after", "what"),
+    [
+        (bound(AccountState.LIMITED), "ACTIVE became LIMITED"),
+        (bound(AccountState.TOMBSTONED, "u-2"), "bound to u-1"),
+        (bound(AccountState.ACTIVE, generation=2), "bound to u-1"),
+    ],
+)
+def test_law_01_a_binding_that_falls_or_is_rebound(
+    after: LimitedAccountAppBinding, what: str
+) -> None:
+    active = bound(AccountState.ACTIVE)
+    watch = stored(BindingWrite(None, LIMITED))
+    watch.stored((BindingWrite(LIMITED, active),), at(1))
+    with broken(1, what):
+        watch.stored((BindingWrite(active, after),), at(2))
+
+
+def test_law_02_a_revocation_that_moves() -> None:
+    watch = stored(ConnectionWrite(None, REVOKED))
+    moved = attrs.evolve(REVOKED, revoked_at=at(1))
+    with broken(2, "revokedAt moved"):
+        watch.stored((ConnectionWrite(REVOKED, moved),), at(1))
+
+
+def test_law_02_revoked_now_is_true_once() -> None:
+    made = Watched(pending())
+    with broken(2, "revokedNow is false"):
+        made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":true', b'"revokedNow":false'))
+    made = Watched(REVOKED)
+    with broken(2, "revokedNow is true"):
+        made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":false', b'"revokedNow":true'))
+
+
+def test_law_02_a_told_revoked_at_that_is_not_the_stored_one() -> None:
+    made = Watched(REVOKED)
+
+    def spoil(answer: Answer) -> Answer:
+        spoilt = body(b'"revokedAt":"2026-01-01', b'"revokedAt":"2026-01-02')(answer)
+        writes = tuple(
+            attrs.evolve(write, after=attrs.evolve(write.after, response=spoilt.response))
+            if isinstance(write, RecordWrite)
+            else write
+            for write in spoilt.changes.writes
+        )
+        return attrs.evolve(spoilt, changes=Changes(writes))
+
+    with broken(2, "told 2026-01-02"):
+        made.ask(request("revoke"), at(1), spoil=spoil)
+
+
+def test_law_05_a_grant_that_may_not_be() -> None:
+    watch = stored(ConnectionWrite(None, pending()))
+    with broken(5, "granted although the status is PENDING"):
+        watch.asked(ID, DataPackage("labs"), START, Granted(None, "rule"))
+    with broken(5, "unknown id"):
+        watch.asked(ConnectionId(uuid(9)), DataPackage("labs"), START, Granted(None, "rule"))
+
+
+@pytest.mark.parametrize(
+    ("connection", "what"),
+    [
+        (another(pending(number=3), root_id=ConnectionId(uuid(9))), "whose root"),
+        (another(successor(), predecessor_id=ConnectionId(uuid(9))), "is not stored"),
+        (another(successor(), root_id=ConnectionId(uuid(9))), "another coordinate"),
+        (another(successor(), data_packages=(DataPackage("labs"),)), "another coordinate"),
+        (
+            another(successor(), coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2"))),
+            "another coordinate",
+        ),
+    ],
+)
+def test_law_06_a_connection_that_is_no_kin(connection: Connection, what: str) -> None:
+    watch = stored(ConnectionWrite(None, REVOKED))
+    with broken(6, what):
+        watch.stored((ConnectionWrite(None, connection),), START)
+
+
+def test_law_06_an_identity_that_changes() -> None:
+    watch = stored(ConnectionWrite(None, pending()))
+    changed = another(pending(), created_at=at(1))
+    with broken(6, "its identity changed"):
+        watch.stored((ConnectionWrite(pending(), changed),), at(1))
+
+
+def test_law_06_and_07_a_second_successor() -> None:
+    rival = another(successor(), id=ConnectionId(uuid(3)))
+    watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
+    with broken(7, "it was recovered by"):
+        watch.stored((ConnectionWrite(None, rival),), at(1))
+    ended = apply_event(successor(), "APP", at(1))
+    watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, ended))
+    with broken(6, "have one predecessor"):
+        watch.stored((ConnectionWrite(None, rival),), at(1))
+
+
+def test_law_06_a_second_active_connection() -> None:
+    lapsed = pending(at(-60))
+    minted = attrs.evolve(successor(), status=Status.ACTIVE)
+    watch = stored(ConnectionWrite(None, lapsed), now=at(-60))
+    late = attrs.evolve(lapsed, status=Status.ACTIVE, expires_at=at(5))
+    kin = another(minted, created_at=START)
+    watch.stored((ConnectionWrite(None, kin),), START)
+    with broken(6, "are ACTIVE"):
+        watch.stored((ConnectionWrite(lapsed, late),), at(4))
+    # Where the older one is over already, there is one.
+    watch = stored(ConnectionWrite(None, lapsed), ConnectionWrite(None, kin), now=at(-60))
+    watch.stored((ConnectionWrite(lapsed, late),), at(5))
+
+
+def test_law_08_a_path_that_the_account_does_not_have() -> None:
+    watch = stored(BindingWrite(None, LIMITED))
+    with broken(8, "path NEW_ACTIVE_SIGNUP_HANDOFF for an account LIMITED"):
+        watch.stored((SessionWrite(None, session()),), START)
+
+
+def test_law_08_a_path_that_was_right_when_the_account_was_read() -> None:
+    watch = Watch()
+    unlinked = watch.steps
+    watch.stored((BindingWrite(None, LIMITED),), START)
+    limited = watch.steps
+    write = SessionWrite(None, session())
+    with broken(8, "for an account LIMITED"):
+        watch.stored((write,), at(1), read_at=limited)
+    watch.stored((write,), at(1), read_at=unlinked)
+
+
+def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
+    made = Watched()
+    first = made.ask(request("create"), START)
+    again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
+    asking = needs(call_of(request("create")))
+    made.watch.answered(again, at(1), caller=CALLER, needs=asking)
+    with broken(9, "bodies differ"):
+        made.watch.answered(body(b"PENDING", b"pending")(again), at(1), needs=asking)
+    charged = attrs.evolve(again, changes=first.changes)
+    with broken(9, "something was written"):
+        made.watch.answered(charged, at(1), needs=asking)
+    with broken(9, "never answered"):
+        made.watch.answered(again, at(1))
+    other = needs(call_of(request("create", key="k-9")))
+    with broken(9, "never answered"):
+        made.watch.answered(again, at(1), needs=other)
+
+
+def test_a_replay_kept_by_reference_is_not_compared() -> None:
+    made = Watched()
+    reference = ResponseReference(201, "vault/1")
+
+    def by_reference(answer: Answer) -> Answer:
+        writes = tuple(
+            attrs.evolve(write, after=attrs.evolve(write.after, response=reference))
+            if isinstance(write, RecordWrite)
+            else write
+            for write in answer.changes.writes
+        )
+        return attrs.evolve(answer, changes=Changes(writes))
+
+    first = made.ask(request("create"), START, spoil=by_reference)
+    again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
+    made.watch.answered(again, at(1), needs=needs(call_of(request("create"))))
+
+
+def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateWrite:
+    key = needs(call_of(request("initiate"))).limit
+    assert key is not None
+    return RateWrite(attrs.evolve(key, policy=policy), INITIATE_LIMIT, None, LogState(instants))
+
+
+def test_law_10_an_eleventh_admission() -> None:
+    watch = Watch()
+    watch.stored(
+        (RateWrite(BucketKey(ApiKeyId("k"), "b"), Bucket("b", 1, 1, 1), None, BucketState()),),
+        START,
+    )
+    for number in range(10):
+        watch.stored((rate(),), START + number * SECONDS)
+    # A clock that is behind counts in the same windows.
+    with broken(10, "11 admitted"):
+        watch.stored((rate(),), START - SECONDS)
+    for minute in range(2, 99):
+        watch.stored((rate(),), at(minute))
+
+
+def limited(wait: int, policy: str = "initiate") -> Answer:
+    made = Watched()
+    for number in range(10):
+        made.ask(request("initiate", key=f"k-{number}"), START, number)
+    answer, _ = made.decide(request("initiate", key="k-11"), START + 20 * SECONDS, fresh(11))
+    assert ("retry-after", "40") in answer.response.headers
+    changed = {"retry-after": str(wait), "ratelimit": f'"{policy}";r=0;t={wait}'}
+    headers = tuple((name, changed.get(name, value)) for name, value in answer.response.headers)
+    return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
+
+
+def test_law_10_a_wait_that_is_not_exact() -> None:
+    watch = Watch()
+    asking = needs(call_of(request("initiate")))
+    now = START + 20 * SECONDS
+    with broken(10, "there was room"):
+        watch.answered(limited(40), now, needs=asking)
+    for _ in range(10):
+        watch.stored((rate(),), START)
+    watch.answered(limited(40), now, needs=asking)
+    with broken(10, "told to wait 41 s instead of 40"):
+        watch.answered(limited(41), now, needs=asking)
+    with broken(10, "there was room"):
+        watch.answered(limited(40), at(1), needs=asking)
+    # What was read before the last admission, and what another policy says, are not judged.
+    watch.answered(limited(41), now, needs=asking, read_at=watch.steps - 1)
+    watch.answered(limited(41, "platform"), now, needs=asking)
+    watch.answered(limited(41), now)
+
+
+def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
+    made = Watched(pending())
+    write = ConnectionWrite(pending(), ACTIVE)
+    with broken(11, "something was written"):
+        made.ask(
+            request("reconnect"),
+            at(1),
+            spoil=lambda answer: attrs.evolve(answer, changes=Changes((write,))),
+        )
+    with broken(11, "something was written"):
+        made.watch.recorded(Ignored(Changes((write,)), ("rule",)), at(1))
+
+
+def test_law_12_a_second_execution() -> None:
+    made = Watched()
+    first = made.ask(request("create"), START)
+    asking = needs(call_of(request("create")))
+    with broken(12, "COMPLETED after it was answered"):
+        made.watch.answered(first, at(1), caller=CALLER, needs=asking)
+
+
+def test_law_12_an_answer_that_was_not_kept_or_kept_otherwise() -> None:
+    made = Watched()
+    with broken(12, "kept 0 answers"):
+        made.ask(request("create"), START, spoil=lambda a: attrs.evolve(a, changes=NO_CHANGES))
+    made = Watched()
+    with broken(12, "bodies differ"):
+        made.ask(request("create"), START, spoil=body(b"user-1", b"user-2"))
+
+
+def test_law_12_an_erased_answer_is_never_executed_again() -> None:
+    made = Watched()
+    first = made.ask(request("create"), START)
+    write = next(w for w in first.changes.writes if isinstance(w, RecordWrite))
+    erased = forget(write.after, at(1))
+    assert isinstance(erased, Done)
+    made.watch.stored((RecordWrite(write.key, write.after, erased.value),), at(1))
+    again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
+    asking = needs(call_of(request("create")))
+    for read_at in (None, made.watch.steps):
+        with broken(9, "a replay of what was erased"):
+            made.watch.answered(again, at(2), needs=asking, read_at=read_at)
+    made.watch.answered(again, at(2), needs=asking, read_at=made.watch.steps - 1)
+    with broken(12):
+        made.watch.stored((write,), at(2))
+    flying: Record = attrs.evolve(write.after, state=RecordState.IN_FLIGHT, response=None)
+    other = stored(RecordWrite(write.key, None, flying))
+    other.stored((write,), at(1))
+
+
+def test_law_12_half_of_a_patient_s_revocation() -> None:
+    needy = apply_event(ACTIVE, "require action", at(2))
+    watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
+    gone, heir = (
+        apply_event(needy, "PATIENT", at(4)),
+        apply_event(successor(at(3)), "PATIENT", at(4)),
+    )
+    with broken(12, "half of a revocation by the PATIENT"):
+        watch.stored((ConnectionWrite(needy, gone),), at(4))
+    watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
+    watch.stored((ConnectionWrite(needy, gone), ConnectionWrite(successor(at(3)), heir)), at(4))
+
+
+def test_law_13_a_member_that_is_not_listed() -> None:
+    made = Watched()
+    with broken(13, "not listed: appId"):
+        made.ask(request("create"), START, spoil=body(b'"status":', b'"appId":"a","status":'))
+
+
+def test_law_15_an_answer_that_tells_another_s_id_apart() -> None:
+    made = Watched(pending())
+    made.ask(request("get", id=uuid(7)), START)
+    with broken(15, "bodies differ"):
+        made.ask(request("get", id=uuid(8)), START, spoil=body(b'retryable":', b'retryable": '))
+
+
+@pytest.mark.parametrize("operation", ["create", "initiate"])
+def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
+    made = Watched()
+    answer, asking = made.decide(request(operation), START, fresh(1))
+    for stranger in STRANGERS:
+        with broken(15, "another tenant's value"):
+            made.watch.answered(answer, START, caller=stranger, needs=asking)
+
+
+def test_law_16_an_answer_that_is_not_documented() -> None:
+    made = Watched()
+    with broken(16, "it is no object"):
+        made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
+
+
+# --- A store at rest --------------------------------------------------------------------------
+
+
+def test_a_store_at_rest_passes() -> None:
+    made = Watched(REVOKED, successor())
+    given = b'{"appUserId":"user-1","preferSignup":true}'
+    made.ask(request("initiate", body=given), START, 1)
+    found = made.world.session(SessionId(uuid(1001)))
+    assert found is not None
+    check_store([REVOKED, successor()], [found], [], at(1))
+    made.world.record(HandoffCompleted(found.id, UserId("u-7")), at(1))
+    landed, binding = made.world.session(found.id), made.world.binding(COORDINATE)
+    assert landed is not None
+    assert binding is not None
+    check_store([REVOKED, successor()], [landed], [binding], at(1))
+    made.watch.recorded(made.world.record(Revoked(ID, Actor.PATIENT), at(2)), at(2))
+
+
+@pytest.mark.parametrize(
+    ("law", "connections", "sessions", "bindings"),
+    [
+        (1, [pending(), pending()], [], []),
+        (6, [another(pending(), root_id=ConnectionId(uuid(9)))], [], []),
+        (7, [REVOKED, successor(), another(successor(), id=ConnectionId(uuid(3)))], [], []),
+        (8, [], [], [LIMITED, LIMITED]),
+        (12, [], [session()], []),
+        (12, [], [session()], [LIMITED]),
+        (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
+    ],
+)
+def test_a_store_at_rest_that_breaks_a_law(
+    law: int,
+    connections: list[Connection],
+    sessions: list[CuraeConnectSession],
+    bindings: list[LimitedAccountAppBinding],
+) -> None:
+    with broken(law):
+        check_store(connections, sessions, bindings, at(1))
