@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 import demo
 import service
+import sql_server
 import uvicorn
 
 from curae_lifecycle.http import Request
@@ -33,7 +34,7 @@ async def app(
     request = await read(scope, receive)
     if request is None:
         return
-    response = await asyncio.to_thread(service.respond_to, request)
+    response = await asyncio.to_thread(sql_server.respond_to, request)
     headers = [(name.encode(), value.encode()) for name, value in response.headers]
     headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -43,13 +44,15 @@ async def app(
 async def read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> Request | None:
     """The request as it came; `None` where the client hung up before it was whole."""
     body, more = b"", True
-    while more and len(body) <= service.BODY_MAX:
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         chunk = message.get("body", b"")
         assert isinstance(chunk, bytes)  # noqa: S101 - ASGI says so
-        body += chunk
+        # One that is too long is read to its end and not kept, so that its client hears of it.
+        if len(body) <= service.BODY_MAX:
+            body += chunk
         more = bool(message.get("more_body"))
     path, query, pairs = scope["raw_path"], scope["query_string"], scope["headers"]
     assert isinstance(path, bytes)  # noqa: S101 - ASGI says so
@@ -61,5 +64,5 @@ async def read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> Req
 
 
 if __name__ == "__main__":
-    demo.explain()
+    demo.explain(sql_server.transact)
     uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import service
-from sql_store import SqlStore
+from store import Store
 
 from curae_lifecycle.credentials import ApiKey, Caller
 from curae_lifecycle.values import ApiKeyId, AppId, CustomerAccountId, Environment
@@ -37,12 +38,12 @@ finish or cancel, and look what became of it:
 """
 
 
-def register(store: SqlStore) -> None:
+def register(store: Store) -> None:
     """Let the demonstration's key in, in the test environment."""
     store.register(ApiKey(API_KEY), CALLER)
 
 
-def explain() -> None:
-    """Let the key in, and print what to try."""
-    service.transact(register)
+def explain(transact: Callable[[Callable[[Store], None]], None]) -> None:
+    """Let the key in, in a transaction, and print what to try."""
+    transact(register)
     print(_TEXT.format(url=service.PUBLIC_URL, key=API_KEY), flush=True)

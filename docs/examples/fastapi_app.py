@@ -13,16 +13,18 @@ from contextlib import asynccontextmanager
 
 import demo
 import service
+import sql_server
 import uvicorn
 from fastapi import FastAPI
-from sql_store import METADATA, Conflict, SqlStore, is_passing, prepare
+from sql_store import METADATA, SqlStore, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import request_response
+from store import Conflict, Store
 
 from curae_lifecycle.http import Request, Response
 
@@ -42,13 +44,24 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     await engine.dispose()
 
 
-async def serve(request: Request) -> Response:
+def limited(store: Store) -> Store:
+    """The store itself, or with its rate limits in Redis, asked without holding others up."""
+    url = service.REDIS_URL
+    if url is None:
+        return store
+    import redis_limits  # noqa: PLC0415 - needed only where it is wanted
+
+    execute = redis_limits.execute_async(url)
+    return redis_limits.RedisLimits(store, lambda *command: await_only(execute(*command)))
+
+
+async def transact(request: Request) -> Response:
     """Answer in one transaction, and again for as long as somebody else is faster."""
     for _ in range(service.TRIES):
         try:
             async with engine.begin() as connection:
                 return await connection.run_sync(
-                    lambda sync: service.serve(SqlStore(sync), request, service.now())
+                    lambda sync: service.serve(limited(SqlStore(sync)), request, service.now())
                 )
         except (Conflict, DBAPIError) as error:
             if not is_passing(error):
@@ -56,38 +69,46 @@ async def serve(request: Request) -> Response:
     raise Conflict
 
 
-async def read(http: HttpRequest) -> Request:
-    """The request as it came: nothing decoded, every header, the body up to a limit."""
+async def respond_to(request: Request) -> Response:
+    """Answer one request, in a transaction of its own."""
+    try:
+        return await transact(request)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        return service.failed(error)
+
+
+async def endpoint(http: HttpRequest) -> HttpResponse:
+    """Hand a request over as it came, nothing decoded, and its answer back."""
     body = b""
     async for chunk in http.stream():
-        body += chunk
-        if len(body) > service.BODY_MAX:
-            break
+        # One that is too long is read to its end and not kept, so that its client hears of it.
+        if len(body) <= service.BODY_MAX:
+            body += chunk
     query, pairs = http.scope["query_string"], http.headers.raw
     target = http.scope["raw_path"] + (b"?" + query if query else b"")
     headers = tuple((name.decode("latin-1"), each.decode("latin-1")) for name, each in pairs)
-    return Request(http.method, target.decode("latin-1"), headers, service.whole(body))
+    asked = Request(http.method, target.decode("latin-1"), headers, service.whole(body))
+    response = await respond_to(asked)
+    answer = HttpResponse(response.body, response.status)
+    answer.raw_headers += [(name.encode(), each.encode()) for name, each in response.headers]
+    return answer
 
 
-class Endpoint:
-    """One route for everything: the rules know paths and methods, and what to answer else."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request over, and its answer back."""
-        try:
-            response = await serve(await read(HttpRequest(scope, receive)))
-        except ClientDisconnect:
-            return
-        except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-            response = service.failed(error)
-        answer = HttpResponse(response.body, response.status)
-        answer.raw_headers += [(name.encode(), each.encode()) for name, each in response.headers]
-        await answer(scope, receive, send)
+async def gone(_: HttpRequest, __: Exception) -> HttpResponse:
+    """The client hung up before its request was whole: nobody hears this answer."""
+    return HttpResponse(status_code=400)
 
 
-app = FastAPI(lifespan=lifespan, openapi_url=None, routes=[Route("/{path:path}", Endpoint())])
+app = FastAPI(
+    lifespan=lifespan,
+    openapi_url=None,
+    exception_handlers={ClientDisconnect: gone},
+)
+# Everything goes there, also a target that is no path, such as `*`: the rules know paths and
+# methods, and what to answer else.
+app.router.default = request_response(endpoint)
 
 
 if __name__ == "__main__":
-    demo.explain()
+    demo.explain(sql_server.transact)
     uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import demo
 import service
+import sql_server
 import waitress
 from flask import Flask, request
 from flask import Response as HttpResponse
@@ -26,10 +27,10 @@ def endpoint() -> HttpResponse:
     target = str(request.environ["REQUEST_URI"])
     body = request.stream.read(service.BODY_MAX + 1)
     asked = Request(request.method, target, tuple(request.headers), service.whole(body))
-    response = service.respond_to(asked)
+    response = sql_server.respond_to(asked)
     return HttpResponse(response.body, response.status, list(response.headers))
 
 
 if __name__ == "__main__":
-    demo.explain()
+    demo.explain(sql_server.transact)
     waitress.serve(app, host="127.0.0.1", port=service.PORT)

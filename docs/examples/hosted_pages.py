@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from sql_store import SqlStore
+from store import Store
 
 from curae_lifecycle.connection import Actor
 from curae_lifecycle.facts import (
@@ -66,7 +66,7 @@ _BUTTONS: Final = """<form method="post">
 </form>"""
 
 
-def record(store: SqlStore, fact: Fact, at: datetime) -> FactAnswer:
+def record(store: Store, fact: Fact, at: datetime) -> FactAnswer:
     """Record one fact, and store what follows, in the transaction of the store."""
     answered = record_fact(fact, store.load_fact(fact_needs(fact)), at)
     if isinstance(answered, Done):
@@ -74,7 +74,7 @@ def record(store: SqlStore, fact: Fact, at: datetime) -> FactAnswer:
     return answered
 
 
-def serve(store: SqlStore, request: Request, at: datetime, public_url: str) -> Response:
+def serve(store: Store, request: Request, at: datetime, public_url: str) -> Response:
     """Show a page, or record what its person did."""
     _, _, secret, *action = request.target.partition("?")[0].split("/")
     path = f"/pages/{secret}"
@@ -93,7 +93,7 @@ def serve(store: SqlStore, request: Request, at: datetime, public_url: str) -> R
             return _show(404, "Nothing here", "There is no such page.")
 
 
-def _finish(store: SqlStore, subject: str, at: datetime) -> FactAnswer:
+def _finish(store: Store, subject: str, at: datetime) -> FactAnswer:
     kind, _, name = subject.partition(" ")
     match kind:
         case "connection":
@@ -112,7 +112,7 @@ def _finish(store: SqlStore, subject: str, at: datetime) -> FactAnswer:
             return record(store, Graduated(coordinate), at)
 
 
-def _cancel(store: SqlStore, subject: str, at: datetime) -> FactAnswer | None:
+def _cancel(store: Store, subject: str, at: datetime) -> FactAnswer | None:
     # A patient who says no to a connection ends it; a session or a graduation just waits.
     kind, _, name = subject.partition(" ")
     if kind != "connection":

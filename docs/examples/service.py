@@ -10,18 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from secrets import token_urlsafe
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 import attrs
 import hosted_pages
-import sqlalchemy as sa
-from sql_store import METADATA, Conflict, SqlStore, is_passing, prepare
-from sqlalchemy.exc import DBAPIError
+from store import Store
 
 from curae_lifecycle.changes import NO_CHANGES
 from curae_lifecycle.http import Answer, Request, Response, bearer, read, respond
@@ -57,10 +53,10 @@ PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 """Where a browser finds this server."""
 
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", "sqlite:///curae.db")
+REDIS_URL: Final = os.environ.get("REDIS_URL")
+"""Where the rate limits are kept; in the database where there is none."""
 
 _LOG: Final = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 
 def now() -> datetime:
@@ -78,7 +74,7 @@ def mint(at: datetime) -> Fresh:
     )
 
 
-def answer(store: SqlStore, request: Request, at: datetime) -> Answer:
+def answer(store: Store, request: Request, at: datetime) -> Answer:
     """Answer one request, and store what it decides, in the transaction of the store."""
     call = read(request, store.caller(bearer(request)), at, SETTINGS)
     if isinstance(call, Decision):
@@ -87,10 +83,15 @@ def answer(store: SqlStore, request: Request, at: datetime) -> Answer:
     decision = decide(call, store.load(needs(call, SETTINGS)), at, fresh, SETTINGS)
     answered = respond(decision, SETTINGS)
     store.store(answered.changes)
-    subject = page_subject(call, decision.reply)
+    open_page(store, call, decision.reply, fresh)
+    return answered
+
+
+def open_page(store: Store, call: Call, reply: Reply, fresh: Fresh) -> None:
+    """Let the URL of a reply lead to its hosted page, where the reply has one."""
+    subject = page_subject(call, reply)
     if subject is not None:
         store.open_page(fresh.next_action.url, subject)
-    return answered
 
 
 def page_subject(call: Call, reply: Reply) -> str | None:
@@ -108,11 +109,20 @@ def page_subject(call: Call, reply: Reply) -> str | None:
             return None
 
 
-def serve(store: SqlStore, request: Request, at: datetime) -> Response:
+def serve(store: Store, request: Request, at: datetime) -> Response:
     """Answer whatever comes: a hosted page, or the API."""
     if request.target.startswith("/pages/"):
         return hosted_pages.serve(store, request, at, PUBLIC_URL)
     return answer(store, request, at).response
+
+
+def limited(store: Store) -> Store:
+    """The store itself, or with its rate limits in Redis where that is wanted."""
+    if REDIS_URL is None:
+        return store
+    import redis_limits  # noqa: PLC0415 - needed only where it is wanted
+
+    return redis_limits.RedisLimits(store, redis_limits.execute(REDIS_URL))
 
 
 def failed(error: Exception) -> Response:
@@ -130,33 +140,3 @@ def failed(error: Exception) -> Response:
 def whole(body: bytes) -> bytes:
     """A body as it is read: one that is too long is no JSON, whatever it holds."""
     return body if len(body) <= BODY_MAX else b"too long"
-
-
-@cache
-def engine() -> sa.Engine:
-    """The database of a server that is not asynchronous, its tables made."""
-    # Parameters of a failed statement can hold the URL of a hosted page: no log shows them.
-    made = sa.create_engine(DATABASE_URL, hide_parameters=True)
-    prepare(made)
-    METADATA.create_all(made)
-    return made
-
-
-def transact(work: Callable[[SqlStore], Result]) -> Result:
-    """Run work in a transaction, and again for as long as somebody else is faster."""
-    for _ in range(TRIES):
-        try:
-            with engine().begin() as connection:
-                return work(SqlStore(connection))
-        except (Conflict, DBAPIError) as error:
-            if not is_passing(error):
-                raise
-    raise Conflict
-
-
-def respond_to(request: Request) -> Response:
-    """Answer one request, in a transaction of its own."""
-    try:
-        return transact(lambda store: serve(store, request, now()))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        return failed(error)

@@ -17,26 +17,31 @@ Values are kept as the JSON that `wire.dump` prints, beside the columns that are
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
-import attrs
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from store import (
+    Conflict,
+    chain_from,
+    coordinate_key,
+    digest,
+    outbox_rows,
+    parse_rate,
+    parse_value,
+    print_value,
+    rate_key,
+)
 
 from curae_lifecycle.binding import LimitedAccountAppBinding
 from curae_lifecycle.changes import (
     BindingWrite,
-    BucketKey,
     Changes,
     ConnectionWrite,
-    Effect,
-    Event,
     RateKey,
     RateWrite,
     RecordWrite,
@@ -48,7 +53,7 @@ from curae_lifecycle.credentials import ApiKey, Caller
 from curae_lifecycle.facts import FactNeeds, FactSnapshot
 from curae_lifecycle.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.operations import Needs, Snapshot
-from curae_lifecycle.ratelimit import BucketState, LogState, RateState
+from curae_lifecycle.ratelimit import RateState
 from curae_lifecycle.session import CuraeConnectSession
 from curae_lifecycle.values import (
     ApiKeyId,
@@ -60,9 +65,9 @@ from curae_lifecycle.values import (
     SessionId,
     microseconds,
 )
-from curae_lifecycle.wire import Storable, dump, load, parse_json, print_json
+from curae_lifecycle.wire import Storable
 
-Stored = TypeVar("Stored", bound=Storable)
+__all__ = ["METADATA", "Conflict", "SqlStore", "is_passing", "prepare"]
 
 METADATA: Final = sa.MetaData()
 
@@ -132,10 +137,6 @@ PAGES: Final = sa.Table(
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("subject", sa.Text, nullable=False, unique=True),
 )
-
-
-class Conflict(Exception):  # noqa: N818 - it is no error: somebody else was faster
-    """Something is no longer as it was read: roll back, load again and decide again."""
 
 
 def prepare(engine: sa.Engine) -> None:
@@ -250,8 +251,7 @@ class SqlStore:
                 self._write(write)
         except IntegrityError:
             raise Conflict from None
-        rows = [_outbox_row(type(effect).__name__, effect) for effect in changes.effects]
-        rows += [_outbox_row(happened.kind, happened) for happened in changes.events]
+        rows = outbox_rows(changes)
         if rows:
             self._connection.execute(sa.insert(OUTBOX), rows)
 
@@ -266,11 +266,11 @@ class SqlStore:
     def open_page(self, url: str, subject: str) -> None:
         """Let a hosted page's URL stand for what it is about; an earlier URL of that dies."""
         self._connection.execute(sa.delete(PAGES).where(PAGES.c.subject == subject))
-        self._connection.execute(sa.insert(PAGES).values(digest=_digest(url), subject=subject))
+        self._connection.execute(sa.insert(PAGES).values(digest=digest(url), subject=subject))
 
     def page(self, url: str) -> str | None:
         """What a hosted page is about; `None` for a URL that is unknown or dead."""
-        found = sa.select(PAGES.c.subject).where(PAGES.c.digest == _digest(url))
+        found = sa.select(PAGES.c.subject).where(PAGES.c.digest == digest(url))
         return self._connection.execute(found).scalar_one_or_none()
 
     # --- Loading -----------------------------------------------------------------------------
@@ -285,41 +285,30 @@ class SqlStore:
             .join(named, named.c.root_id == CONNECTIONS.c.root_id)
             .where(named.c.id == connection_id)
         ).scalars()
-        connections = [_parse(Connection, row) for row in rows]
-        by_id = {each.id: each for each in connections}
-        by_predecessor = {each.identity.predecessor_id: each for each in connections}
-        chain: list[Connection] = []
-        following = by_id.get(connection_id)
-        while following is not None:
-            chain.append(following)
-            following = by_predecessor.get(following.id)
-        return tuple(chain)
+        connections = [parse_value(Connection, row) for row in rows]
+        return chain_from(connection_id, connections)
 
     def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
         if session_id is None:
             return None
         row = self._document(SESSIONS, id=session_id)
-        return None if row is None else _parse(CuraeConnectSession, row)
+        return None if row is None else parse_value(CuraeConnectSession, row)
 
     def _binding(self, coordinate: Coordinate | None) -> LimitedAccountAppBinding | None:
         if coordinate is None:
             return None
-        row = self._document(BINDINGS, **_coordinate_key(coordinate))
-        return None if row is None else _parse(LimitedAccountAppBinding, row)
+        row = self._document(BINDINGS, **coordinate_key(coordinate))
+        return None if row is None else parse_value(LimitedAccountAppBinding, row)
 
     def _record(self, key: RecordKey | None) -> Record | None:
         if key is None:
             return None
         row = self._document(RECORDS, api_key_id=key.api_key_id, key=key.key)
-        return None if row is None else _parse(Record, row)
+        return None if row is None else parse_value(Record, row)
 
     def _rate(self, key: RateKey) -> RateState | None:
-        row = self._document(RATES, **_rate_key(key))
-        if row is None:
-            return None
-        if isinstance(key, BucketKey):
-            return _parse(BucketState, row)
-        return _parse(LogState, row)
+        row = self._document(RATES, **rate_key(key))
+        return None if row is None else parse_rate(key, row)
 
     def _document(self, table: sa.Table, **key: str) -> str | None:
         found = self._connection.execute(sa.select(table.c.document).where(*_is(table, key)))
@@ -339,14 +328,14 @@ class SqlStore:
             case SessionWrite(before, after):
                 self._set(SESSIONS, {"id": after.id}, {}, before, after)
             case BindingWrite(before, after):
-                self._set(BINDINGS, _coordinate_key(after.coordinate), {}, before, after)
+                self._set(BINDINGS, coordinate_key(after.coordinate), {}, before, after)
             case RecordWrite(key, before, after):
                 until = {"expires_at": microseconds(record_expires_at(after))}
                 row = {"api_key_id": key.api_key_id, "key": key.key}
                 self._set(RECORDS, row, until, before, after)
             case RateWrite(key, _, before, after):
                 until = {"expires_at": microseconds(write.expires_at)}
-                self._set(RATES, _rate_key(key), until, before, after)
+                self._set(RATES, rate_key(key), until, before, after)
 
     def _has_successor(self, connection_id: ConnectionId) -> bool:
         following = sa.select(CONNECTIONS.c.id).where(CONNECTIONS.c.predecessor_id == connection_id)
@@ -360,11 +349,11 @@ class SqlStore:
         before: Storable | None,
         after: Storable,
     ) -> None:
-        values = {**columns, "document": _print(after)}
+        values = {**columns, "document": print_value(after)}
         if before is None:
             self._connection.execute(sa.insert(table).values(**key, **values))
             return
-        unchanged = (*_is(table, key), table.c.document == _print(before))
+        unchanged = (*_is(table, key), table.c.document == print_value(before))
         update = sa.update(table).where(*unchanged).values(**values)
         if self._connection.execute(update).rowcount != 1:
             raise Conflict
@@ -372,36 +361,3 @@ class SqlStore:
 
 def _is(table: sa.Table, key: dict[str, str]) -> list[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in key.items()]
-
-
-def _coordinate_key(coordinate: Coordinate) -> dict[str, str]:
-    return {
-        "environment": coordinate.environment.value,
-        "app_id": coordinate.app_id,
-        "customer_account_id": coordinate.customer_account_id,
-        "app_user_id": coordinate.app_user_id,
-    }
-
-
-def _rate_key(key: RateKey) -> dict[str, str]:
-    if isinstance(key, BucketKey):
-        return {"owner": json.dumps([key.api_key_id]), "policy": key.policy}
-    user = key.app_user
-    owner = [user.environment.value, user.customer_account_id, user.app_user_id]
-    return {"owner": json.dumps(owner), "policy": key.policy}
-
-
-def _digest(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()
-
-
-def _print(value: Storable) -> str:
-    return print_json(dump(value)).decode()
-
-
-def _parse(kind: type[Stored], document: str) -> Stored:
-    return load(kind, parse_json(document))
-
-
-def _outbox_row(kind: str, told: Effect | Event) -> dict[str, str]:
-    return {"kind": str(kind), "document": json.dumps(attrs.asdict(told), default=str)}

@@ -1,4 +1,4 @@
-"""Start and stop what the tests over the wire need: databases and servers, on this machine."""
+"""Start and stop servers in processes of their own, and reach behind them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,58 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
+import hosted_pages
+import sqlalchemy as sa
+from sql_store import METADATA, RATES, SqlStore, is_passing, prepare
+from sqlalchemy.exc import DBAPIError
+from store import Conflict
 
+from curae_lifecycle.access import Granted, decide_access
+from curae_lifecycle.connection import Actor
+from curae_lifecycle.credentials import ApiKey, Caller
+from curae_lifecycle.facts import (
+    ActionRequired,
+    Authorized,
+    Expired,
+    Fact,
+    FactNeeds,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+)
 from curae_lifecycle.http import Request, Response
+from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    UserId,
+)
+from tests.wire.serve import Control, read_control
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60
 """Seconds after which a server that says nothing is taken for dead."""
+
+Result = TypeVar("Result")
+
+
+# --- Servers --------------------------------------------------------------------------------
 
 
 @attrs.define
@@ -27,46 +66,59 @@ class RunningServer:
 
     app: str
     url: str
-    clock: Path
+    control: Path
     log: Path
     process: subprocess.Popen[str]
     port: int
 
     def send(self, request: Request) -> Response:
         """Send a request over a socket of its own, as it stands."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            connection.putrequest(
-                request.method, request.target, skip_host=True, skip_accept_encoding=True
-            )
-            connection.putheader("Host", f"127.0.0.1:{self.port}")
-            for name, value in request.headers:
-                connection.putheader(name, value)
-            body = request.body
-            assert isinstance(body, bytes)
-            connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
-            answer = connection.getresponse()
-            headers = tuple((name.lower(), value) for name, value in answer.getheaders())
-            return Response(answer.status, headers, answer.read())
-        finally:
-            connection.close()
+        return send(self.port, request)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.process.kill()
         self.process.wait(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
-def start_server(app: str, url: str, directory: Path) -> RunningServer:
-    """Start an example on a database; the clock and the log are files in the directory."""
+def said(log: Path) -> list[str]:
+    """What a server said in its log, but for waitress's word that requests wait for a thread."""
+    lines = log.read_text().splitlines()
+    return [line for line in lines if not line.startswith("WARNING:waitress.queue:")]
+
+
+def send(port: int, request: Request) -> Response:
+    """Send a request to a port of this machine, as it stands."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.putrequest(
+            request.method, request.target, skip_host=True, skip_accept_encoding=True
+        )
+        connection.putheader("Host", f"127.0.0.1:{port}")
+        for name, value in request.headers:
+            connection.putheader(name, value)
+        body = request.body
+        assert isinstance(body, bytes)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        headers = tuple([(name.lower(), value) for name, value in answer.getheaders()])
+        return Response(answer.status, headers, answer.read())
+    finally:
+        connection.close()
+
+
+def start_server(app: str, url: str, directory: Path, port: int = 0) -> RunningServer:
+    """Start an example on a database; what controls it and its log are files in the directory."""
     directory.mkdir(exist_ok=True)
-    clock, log = directory / "clock", directory / "log"
-    if not clock.exists():
-        clock.write_text("0")
+    control, log = directory / "control.json", directory / "log"
+    if not control.exists():
+        Control().write(control)
     with log.open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.wire.serve", app, str(clock)],
+            [sys.executable, "-m", "tests.wire.serve", app, str(control), str(port)],
             cwd=ROOT,
             env={**os.environ, "DATABASE_URL": url},
             stdout=subprocess.PIPE,
@@ -76,7 +128,7 @@ def start_server(app: str, url: str, directory: Path) -> RunningServer:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, f"{app} did not start:\n{log.read_text()}"
-    return RunningServer(app, url, clock, log, process, int(line))
+    return RunningServer(app, url, control, log, process, int(line))
 
 
 @contextmanager
@@ -89,10 +141,139 @@ def running_server(app: str, url: str, directory: Path) -> Iterator[RunningServe
         server.kill()
 
 
-def pass_time(server: RunningServer, by: timedelta) -> None:
-    """Move the server's clock on."""
-    ahead = int(server.clock.read_text()) + by // timedelta(microseconds=1)
-    # Replaced in one step, so that no reader finds half of it.
-    fresh = server.clock.with_suffix(".new")
-    fresh.write_text(str(ahead))
-    fresh.replace(server.clock)
+# --- Databases ------------------------------------------------------------------------------
+
+
+def sqlite(directory: Path) -> str:
+    """The URL of a SQLite file in the directory."""
+    return f"sqlite:///{directory / 'curae.db'}"
+
+
+@contextmanager
+def engine_of(url: str) -> Iterator[sa.Engine]:
+    """A database as the examples see it, its tables made."""
+    engine = sa.create_engine(url)
+    prepare(engine)
+    METADATA.create_all(engine)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def transact(engine: sa.Engine, work: Callable[[SqlStore], Result]) -> Result:
+    """Run work in a transaction, and again for as long as somebody else is faster."""
+    while True:
+        try:
+            with engine.begin() as connection:
+                return work(SqlStore(connection))
+        except (Conflict, DBAPIError) as error:
+            if not is_passing(error):
+                raise
+
+
+# --- Behind a server ------------------------------------------------------------------------
+
+
+class Behind:
+    """What a platform does beside its API: keys, facts, settings and the clock.
+
+    Everything goes straight into the database of a server that runs, at the time of its clock.
+    """
+
+    def __init__(self, control: Path, engine: sa.Engine) -> None:
+        self.control = control
+        self.engine = engine
+        self._numbers = count(1)
+
+    def now(self) -> datetime:
+        return read_control(self.control).now()
+
+    def make_key(self, wanted: KeyWanted) -> str:
+        number = next(self._numbers)
+        text = f"cae_{wanted.environment}_{number}"
+        caller = Caller(
+            ApiKeyId(f"key-{number}"),
+            AppId(wanted.app_id),
+            CustomerAccountId(wanted.customer_account_id),
+            wanted.environment,
+            wanted.scopes,
+        )
+        transact(self.engine, lambda store: store.register(ApiKey(text), caller))
+        return text
+
+    def pass_time(self, span: timedelta) -> None:
+        told = read_control(self.control)
+        ahead = told.ahead + span // timedelta(microseconds=1)
+        attrs.evolve(told, ahead=ahead).write(self.control)
+        transact(self.engine, lambda store: store.purge(self.now()))
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        rows = tuple(
+            [(each.name, each.capacity, each.refill, each.seconds) for each in buckets or ()]
+        )
+        attrs.evolve(read_control(self.control), buckets=rows).write(self.control)
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.delete(RATES).where(RATES.c.policy.not_in(["initiate", "graduation"]))
+            )
+
+    def record(self, fact: Fact) -> str:
+        answer = transact(self.engine, lambda store: hosted_pages.record(store, fact, self.now()))
+        if isinstance(answer, Done):
+            return "done"
+        return "ignored" if isinstance(answer, Ignored) else answer.problem.code
+
+    def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
+        end = None if lifetime is None else self.now() + lifetime
+        return self.record(Authorized(ConnectionId(connection_id), end))
+
+    def authorize_late(self, connection_id: str, ago: timedelta) -> str:
+        happened = self.now() - ago
+        return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
+
+    def require_action(self, connection_id: str, reason: str) -> str:
+        return self.record(ActionRequired(ConnectionId(connection_id), reason))
+
+    def expire(self, connection_id: str) -> str:
+        return self.record(Expired(ConnectionId(connection_id)))
+
+    def revoke(self, connection_id: str, actor: Actor) -> str:
+        return self.record(Revoked(ConnectionId(connection_id), actor))
+
+    def complete_handoff(self, session_id: str, user_id: str) -> str:
+        return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
+
+    def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
+        return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
+
+    def tombstone(self, coordinate: Coordinate) -> str:
+        return self.record(Tombstoned(coordinate))
+
+    def may_read(self, connection_id: str, package: str) -> bool:
+        asked = FactNeeds(connection=ConnectionId(connection_id))
+        held = transact(self.engine, lambda store: store.load_fact(asked)).connection
+        assert held is not None
+        return isinstance(decide_access(held, package, self.now()), Granted)
+
+
+def conformance_server(
+    server: RunningServer, behind: Behind, environment: Environment | None = None
+) -> Server:
+    """A running server as the conformance kit sees it, with every hook."""
+    return Server(
+        server.send,
+        behind.make_key,
+        pass_time=behind.pass_time,
+        authorize=behind.authorize,
+        authorize_late=behind.authorize_late,
+        require_action=behind.require_action,
+        expire=behind.expire,
+        revoke=behind.revoke,
+        complete_handoff=behind.complete_handoff,
+        graduate=behind.graduate,
+        tombstone=behind.tombstone,
+        may_read=behind.may_read,
+        replace_buckets=behind.replace_buckets,
+        environment=environment,
+    )

@@ -1,40 +1,93 @@
-"""Run an example as its users do, but with a clock that the tests can move.
+"""Run an example as its users do, but with a clock and settings that the tests can change.
 
-`python -m tests.wire.serve APP CLOCK` serves `docs/examples/APP_app.py` on a free port of
-127.0.0.1 and prints the port. CLOCK is a file that holds how far its clock is ahead, in
-microseconds.
+`python -m tests.wire.serve APP CONTROL PORT` serves `docs/examples/APP_app.py` on PORT of 127.0.0.1
+(0 for a free one) and prints the port. CONTROL is a JSON file, read for each request: how far the
+clock is ahead in microseconds, the standard buckets, and the one environment that is served. Read
+once are where a browser finds the server, if not on its port, and the store that is put in place of
+the right one.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import socket
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+import attrs
+import service
+import sql_server
+from store import Store
 
-if TYPE_CHECKING:
-    import service
-else:
-    sys.path.insert(0, str(EXAMPLES))
-    service = importlib.import_module("service")
+from curae_lifecycle.http import Request, Response
+from curae_lifecycle.operations import Settings
+from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.values import Environment
+from tests.wire.broken_stores import STORES
 
 
-def main(app: str, clock: str) -> None:
-    ahead = Path(clock)
+@attrs.frozen
+class Control:
+    """What a test may change while a server runs."""
 
-    def now() -> datetime:
-        return datetime.now(UTC) + timedelta(microseconds=int(ahead.read_text()))  # noqa: TID251
+    ahead: int = 0
+    buckets: tuple[tuple[str, int, int, int], ...] = ()
+    environment: str | None = None
+    public_url: str | None = None
+    store: str | None = None
 
-    service.now = now
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    service.PUBLIC_URL = f"http://127.0.0.1:{port}"
+    def write(self, file: Path) -> None:
+        """Replace the file in one step, so that no reader finds half of it."""
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(attrs.asdict(self)))
+        fresh.replace(file)
+
+    def now(self) -> datetime:
+        """What the moved clock says."""
+        return datetime.now(UTC) + timedelta(microseconds=self.ahead)  # noqa: TID251 - a server's
+
+    def settings(self) -> Settings:
+        """What the server chose."""
+        return Settings(
+            buckets=tuple([Bucket(*each) for each in self.buckets]),
+            environment=None if self.environment is None else Environment(self.environment),
+        )
+
+
+def read_control(file: Path) -> Control:
+    """What the file says now."""
+    return Control(**json.loads(file.read_text()))
+
+
+def follow(file: Path) -> None:
+    """Let the examples go by what the file says."""
+    serve = service.serve
+
+    def serve_as_told(store: Store, request: Request, at: datetime) -> Response:
+        # Only a test may do this; `SETTINGS` is no more changed than a server's code is.
+        service.SETTINGS = read_control(file).settings()  # type: ignore[misc] # as said above
+        return serve(store, request, at)
+
+    service.serve = serve_as_told
+    service.now = lambda: read_control(file).now()
+
+
+def main(app: str, control: str, port: str) -> None:
+    follow(Path(control))
+    listening = socket.create_server(("127.0.0.1", int(port)))
+    told = read_control(Path(control))
+    service.PUBLIC_URL = told.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
+    if told.store is not None:
+        sql_server.SqlStore = STORES[told.store]  # type: ignore[attr-defined] # wrong on purpose
     module = importlib.import_module(f"{app}_app")
-    print(port, flush=True)  # noqa: T201 - whoever started this reads it
+    if app == "django":
+        from django.core.management import call_command  # noqa: PLC0415 - only where it is used
+
+        # Where the tests have made the tables already, they are taken for its own.
+        call_command("migrate", fake_initial=True, verbosity=0)
+    print(listening.getsockname()[1], flush=True)  # noqa: T201 - whoever started this reads it
     match app:
         case "flask" | "django":
             import waitress  # noqa: PLC0415 - only where it is served by it

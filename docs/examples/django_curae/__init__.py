@@ -1,0 +1,1 @@
+"""The API as an application of Django: models with their migrations, a store, a view."""

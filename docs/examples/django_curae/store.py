@@ -1,0 +1,248 @@
+"""A store on Django's ORM, for SQLite and PostgreSQL: load by key, compare, set.
+
+The law of this module: **every write compares what it replaces**, in the transaction of the
+request. An update that finds nothing to replace raises `Conflict`: roll back, load again, decide
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+import service
+from django.db import Error, IntegrityError, models, transaction
+from store import (
+    Conflict,
+    Store,
+    chain_from,
+    coordinate_key,
+    digest,
+    outbox_rows,
+    parse_rate,
+    parse_value,
+    print_value,
+    rate_key,
+)
+
+from curae_lifecycle import connection as connections
+from curae_lifecycle import credentials, idempotency
+from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RateKey,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.facts import FactNeeds, FactSnapshot
+from curae_lifecycle.operations import Needs, Snapshot
+from curae_lifecycle.ratelimit import RateState
+from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    microseconds,
+)
+from curae_lifecycle.wire import Storable
+from django_curae.models import (
+    Binding,
+    Caller,
+    Connection,
+    ConnectSession,
+    Outbox,
+    Page,
+    Rate,
+    Record,
+)
+
+Result = TypeVar("Result")
+Row = TypeVar("Row", bound=models.Model)
+
+
+def transact(work: Callable[[Store], Result]) -> Result:
+    """Run work in a transaction, and again for as long as somebody else is faster."""
+    for _ in range(service.TRIES):
+        try:
+            # Durable: in somebody else's transaction it could not be rolled back and run again.
+            with transaction.atomic(durable=True):
+                return work(service.limited(DjangoStore()))
+        except (Conflict, Error) as error:
+            if not is_passing(error):
+                raise
+    raise Conflict
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a failed transaction may fare better when it is run again.
+
+    That is a conflict; on PostgreSQL a deadlock or a serialization failure; on SQLite a lock
+    that somebody else held for too long.
+    """
+    state = getattr(error.__cause__, "sqlstate", None)
+    locked = "database is locked" in str(error)
+    return isinstance(error, Conflict) or state in {"40001", "40P01"} or locked
+
+
+class DjangoStore:
+    """The view of the database of the transaction that is open in this thread."""
+
+    def register(self, api_key: credentials.ApiKey, caller: credentials.Caller) -> None:
+        """Let an API key stand for a caller; registering again replaces."""
+        Caller.objects.update_or_create(
+            digest=api_key.digest(),
+            defaults={
+                "api_key_id": caller.api_key_id,
+                "app_id": caller.app_id,
+                "customer_account_id": caller.customer_account_id,
+                "environment": caller.environment.value,
+                "scopes": " ".join(sorted(caller.scopes)),
+            },
+        )
+
+    def caller(self, api_key: credentials.ApiKey | None) -> credentials.Caller | None:
+        """Whom an API key stands for; `None` for no key or an unknown one."""
+        if api_key is None:
+            return None
+        row = Caller.objects.filter(digest=api_key.digest()).first()
+        if row is None:
+            return None
+        return credentials.Caller(
+            ApiKeyId(row.api_key_id),
+            AppId(row.app_id),
+            CustomerAccountId(row.customer_account_id),
+            Environment(row.environment),
+            frozenset(row.scopes.split()),
+        )
+
+    def load(self, asked: Needs) -> Snapshot:
+        """Everything that a call needs."""
+        chain = self._chain(asked.connection)
+        return Snapshot(
+            self._record(asked.record),
+            tuple([self._rate(key) for key in asked.buckets]),
+            self._rate(asked.limit) if asked.limit else None,
+            chain[0] if chain else None,
+            chain[1:],
+            self._binding(asked.binding),
+        )
+
+    def load_fact(self, asked: FactNeeds) -> FactSnapshot:
+        """Everything that a fact concerns."""
+        chain = self._chain(asked.connection)
+        session = self._session(asked.session)
+        return FactSnapshot(
+            chain[0] if chain else None,
+            chain[1:],
+            session,
+            self._binding(session.coordinate if session else asked.binding),
+        )
+
+    def store(self, changes: Changes) -> None:
+        """Compare and set every write, and put effects and events into the outbox.
+
+        Raises:
+            Conflict: Something is no longer as it was read; roll back.
+        """
+        try:
+            for write in changes.writes:
+                self._write(write)
+        except IntegrityError:
+            raise Conflict from None
+        Outbox.objects.bulk_create([Outbox(**row) for row in outbox_rows(changes)])
+
+    def purge(self, now: datetime) -> int:
+        """Drop the records and rate limits whose deadline has come; return how many."""
+        over = {"expires_at__lte": microseconds(now)}
+        return sum(model.objects.filter(**over).delete()[0] for model in (Record, Rate))
+
+    def open_page(self, url: str, subject: str) -> None:
+        """Let a hosted page's URL stand for what it is about; an earlier URL of that dies."""
+        Page.objects.filter(subject=subject).delete()
+        Page.objects.create(digest=digest(url), subject=subject)
+
+    def page(self, url: str) -> str | None:
+        """What a hosted page is about; `None` for a URL that is unknown or dead."""
+        return Page.objects.filter(digest=digest(url)).values_list("subject", flat=True).first()
+
+    # --- Loading -----------------------------------------------------------------------------
+
+    def _chain(self, connection_id: ConnectionId | None) -> tuple[connections.Connection, ...]:
+        # The connection and whatever follows it, in one statement, so it is of one moment.
+        if connection_id is None:
+            return ()
+        root = Connection.objects.filter(id=connection_id).values("root_id")
+        rows = Connection.objects.filter(root_id__in=root).values_list("document", flat=True)
+        return chain_from(connection_id, [parse_value(connections.Connection, row) for row in rows])
+
+    def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
+        if session_id is None:
+            return None
+        row = _document(ConnectSession.objects, id=session_id)
+        return None if row is None else parse_value(CuraeConnectSession, row)
+
+    def _binding(self, coordinate: Coordinate | None) -> LimitedAccountAppBinding | None:
+        if coordinate is None:
+            return None
+        row = _document(Binding.objects, **coordinate_key(coordinate))
+        return None if row is None else parse_value(LimitedAccountAppBinding, row)
+
+    def _record(self, key: idempotency.RecordKey | None) -> idempotency.Record | None:
+        if key is None:
+            return None
+        row = _document(Record.objects, api_key_id=key.api_key_id, key=key.key)
+        return None if row is None else parse_value(idempotency.Record, row)
+
+    def _rate(self, key: RateKey) -> RateState | None:
+        row = _document(Rate.objects, **rate_key(key))
+        return None if row is None else parse_rate(key, row)
+
+    # --- Storing -----------------------------------------------------------------------------
+
+    def _write(self, write: Write) -> None:
+        match write:
+            case ConnectionWrite(before, after, is_head):
+                identity = after.identity
+                links = {"predecessor_id": identity.predecessor_id, "root_id": identity.root_id}
+                _set(Connection.objects, {"id": after.id}, links, before, after)
+                # Asked after the update: it waited for whoever was writing a successor.
+                if is_head and Connection.objects.filter(predecessor_id=after.id).exists():
+                    raise Conflict
+            case SessionWrite(before, after):
+                _set(ConnectSession.objects, {"id": after.id}, {}, before, after)
+            case BindingWrite(before, after):
+                _set(Binding.objects, coordinate_key(after.coordinate), {}, before, after)
+            case RecordWrite(key, before, after):
+                until = {"expires_at": microseconds(idempotency.record_expires_at(after))}
+                row = {"api_key_id": key.api_key_id, "key": key.key}
+                _set(Record.objects, row, until, before, after)
+            case RateWrite(key, _, before, after):
+                until = {"expires_at": microseconds(write.expires_at)}
+                _set(Rate.objects, rate_key(key), until, before, after)
+
+
+def _document(rows: models.Manager[Row], **key: str) -> str | None:
+    return rows.filter(**key).values_list("document", flat=True).first()
+
+
+def _set(
+    rows: models.Manager[Row],
+    key: dict[str, str],
+    columns: Mapping[str, str | int | None],
+    before: Storable | None,
+    after: Storable,
+) -> None:
+    values = {**columns, "document": print_value(after)}
+    if before is None:
+        rows.create(**key, **values)
+    elif rows.filter(**key, document=print_value(before)).update(**values) != 1:
+        raise Conflict

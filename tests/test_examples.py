@@ -1,0 +1,328 @@
+"""Each example starts with its one command, and what it prints and what is said of it is so."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, get_args
+from urllib.parse import urlsplit
+
+import pytest
+
+from curae_lifecycle.changes import Effect
+from curae_lifecycle.facts import Fact
+from tests.wire.running import engine_of
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+EXAMPLES: Final = ROOT / "docs" / "examples"
+APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
+PATIENCE: Final = 60
+"""Seconds after which a program that says nothing is taken for dead."""
+
+Send = Callable[[str], tuple[int, str]]
+"""Runs a printed line, and gives the status and the body of the answer."""
+
+
+# --- What is printed ------------------------------------------------------------------------
+
+
+@contextmanager
+def started(app: str, directory: Path) -> Iterator[list[str]]:
+    """The lines to try that an example prints, for as long as it runs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = {"PORT": str(port), "PYTHONPATH": str(ROOT)}
+    left_out = {"DATABASE_URL", "PUBLIC_URL", "REDIS_URL"}
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+    log = directory / "log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / f"{app}.py")],
+            cwd=directory,
+            env={**inherited, **given},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        printed = ""
+        # The text ends with the third line to try.
+        while printed.count("curl ") < 3 or printed.endswith("\\\n"):
+            line = process.stdout.readline()
+            assert line, f"{app} did not start:\n{log.read_text()}"
+            printed += line
+        wait_for(port)
+        yield re.findall(r"^  (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
+        assert log.read_text() == ""
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def wait_for(port: int) -> None:
+    """Until somebody listens: the example says so before it does."""
+    for _ in range(100_000):
+        try:
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError(port)
+
+
+def send_parsed(line: str) -> tuple[int, str]:
+    """What `curl` would do with the few options that the lines use."""
+    words = shlex.split(line.replace("\\\n", ""))[1:]
+    method, headers, body, url = "GET", {}, "", ""
+    while words:
+        match words.pop(0):
+            case "-s":
+                pass
+            case "-X":
+                method = words.pop(0)
+            case "-H":
+                name, _, value = words.pop(0).partition(": ")
+                headers[name] = value
+            case "-d":
+                body = words.pop(0)
+            case word:
+                assert not word.startswith("-"), word
+                url = word
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
+    connection.request(method, url.partition(parts.netloc)[2], body, headers)
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def send_printed(settings: Path) -> Send:
+    """The line as it was printed; that the status is shown too is a setting of curl's."""
+    assert shutil.which("curl"), "curl is not installed"
+    (settings / ".curlrc").write_text('write-out = "\\n%{http_code}"\n')
+
+    def send(line: str) -> tuple[int, str]:
+        said = subprocess.run(
+            ["/bin/sh", "-c", line],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "CURL_HOME": str(settings)},
+            text=True,
+            timeout=PATIENCE,
+        )
+        body, _, status = said.stdout.rpartition("\n")
+        return int(status), body
+
+    return send
+
+
+def walk(app: str, directory: Path, send: Send) -> None:
+    """Do what the text says: try, send again, finish in a browser, look what became of it."""
+    with started(app, directory) as (initiate, create, state):
+        first = send(initiate)
+        assert first[0] == 201, first
+        assert send(initiate) == first
+        created = send(create)
+        assert created[0] == 201, created
+        assert send(create) == created
+        assert send(state) == (200, '{"lifecycleState":"UNLINKED"}')
+        for answer in (first, created):
+            url = json.loads(answer[1])["nextAction"]["url"]
+            page = send(f"curl -s {url}")
+            assert page[0] == 200
+            assert 'id="finish"' in page[1]
+            assert send(f"curl -s -X POST {url}/finish")[0] == 200
+        assert send(state) == (200, '{"lifecycleState":"ACTIVE"}')
+        key = next(word for word in shlex.split(state) if word.startswith("Authorization"))
+        connection_id = json.loads(created[1])["connection"]["id"]
+        base = state[state.index("http") : state.index("curae-connect")]
+        shown = send(f"curl -s {base}connections/{connection_id} -H '{key}'")
+        assert json.loads(shown[1])["connection"]["status"] == "ACTIVE"
+    assert (directory / "curae.db").exists()
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
+    app: str, tmp_path: Path
+) -> None:
+    walk(app, tmp_path, send_parsed)
+
+
+# Not every machine has curl; above, what it does is done by what Python has.
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
+    walk(app, tmp_path, send_printed(tmp_path))
+
+
+# --- What a user writes ---------------------------------------------------------------------
+
+
+def lines_of(file: Path, function: str) -> int:
+    """The lines of code of a function: no blank one, no comment, no docstring."""
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
+            start = min([node.lineno, *[each.lineno for each in node.decorator_list]])
+            told = node.body[0]
+            assert isinstance(told, ast.Expr)
+            counted = set(range(start, (node.end_lineno or 0) + 1))
+            counted -= set(range(told.lineno, (told.end_lineno or 0) + 1))
+            return sum(is_code(lines[number - 1]) for number in counted)
+    raise AssertionError(function)
+
+
+def is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.strip().startswith("#")
+
+
+def test_what_is_counted_is_code_alone(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        textwrap.dedent('''
+            @route
+            def endpoint():
+                """One line.
+
+                Three in all.
+                """
+                # Why.
+                first = 1
+
+                return (
+                    first
+                )
+        ''')
+    )
+    assert lines_of(file, "endpoint") == 6
+
+
+def test_a_user_writes_as_many_lines_as_the_page_says_and_at_most_twenty_five() -> None:
+    answer = lines_of(EXAMPLES / "service.py", "answer")
+    endpoints = {
+        "FastAPI": lines_of(EXAMPLES / "fastapi_app.py", "endpoint") + 1,
+        "Flask": lines_of(EXAMPLES / "flask_app.py", "endpoint"),
+        "Django": lines_of(EXAMPLES / "django_curae" / "views.py", "endpoint") + 1,
+    }
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert rows == [
+        (name, str(lines), str(answer), str(lines + answer)) for name, lines in endpoints.items()
+    ]
+    assert max(endpoints.values()) + answer <= 25
+    asgi = EXAMPLES / "asgi_app.py"
+    assert f"spends {lines_of(asgi, 'app') + lines_of(asgi, 'read')} lines" in page
+
+
+def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = list(EXAMPLES.rglob("*.py"))
+    read = {
+        name
+        for file in files
+        for name in re.findall(r'os\.environ\.get\("(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    # Django's own, which signs nothing here.
+    assert read - {"SECRET_KEY"} == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
+    for file in EXAMPLES.glob("*.py"):
+        assert f"({file.name})" in page
+
+
+# --- Django's tables ------------------------------------------------------------------------
+
+
+def manage(database: Path, *command: str) -> str:
+    given = {"DATABASE_URL": f"sqlite:///{database}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "django_app.py"), *command],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **given},
+        text=True,
+        timeout=PATIENCE,
+    )
+    return done.stdout
+
+
+def test_the_migrations_of_django_make_what_its_models_say(tmp_path: Path) -> None:
+    assert "No changes" in manage(tmp_path / "new.db", "makemigrations", "--check", "--dry-run")
+
+
+# Django keeps a table of its own beside them, and SQLite one for each that counts up.
+TABLES: Final = """
+    SELECT name FROM sqlite_master
+    WHERE type = 'table' AND name NOT LIKE 'django_%' AND name NOT LIKE 'sqlite_%'
+"""
+
+
+def schema(database: Path) -> dict[str, object]:
+    """Of each table its columns, and of each index whether it is unique, and of what."""
+    connection = sqlite3.connect(database)
+    seen: dict[str, object] = {}
+    for (table,) in connection.execute(TABLES).fetchall():
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        indexes = connection.execute(f"PRAGMA index_list({table})").fetchall()
+        parts = sorted(
+            (unique, *[part[2] for part in connection.execute(f"PRAGMA index_info({name})")])
+            for _, name, unique, *_ in indexes
+        )
+        seen[table] = [column[:4] for column in columns], parts
+    connection.close()
+    return seen
+
+
+def test_django_and_sqlalchemy_make_the_same_tables(tmp_path: Path) -> None:
+    manage(tmp_path / "django.db", "migrate")
+    with engine_of(f"sqlite:///{tmp_path / 'sqlalchemy.db'}"):
+        expected = schema(tmp_path / "sqlalchemy.db")
+    found = schema(tmp_path / "django.db")
+    assert "record" in expected
+    assert {name: str(each).upper() for name, each in found.items()} == {
+        name: str(each).upper() for name, each in expected.items()
+    }
+
+
+def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> None:
+    with engine_of(f"sqlite:///{tmp_path / 'curae.db'}"):
+        pass
+    assert "FAKED" in manage(tmp_path / "curae.db", "migrate", "--fake-initial")
+
+
+# --- The how-to -----------------------------------------------------------------------------
+
+
+def test_the_blocks_of_the_how_to_are_one_program_that_runs() -> None:
+    page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 14
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(block, namespace)  # noqa: S102 - the page's own code
+
+
+def test_the_how_to_tells_what_to_do_with_each_effect_and_names_each_fact() -> None:
+    page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+    for heading, union in (("| effect |", Effect), ("| what happened |", Fact)):
+        table = page.partition(heading)[2].partition("\n\n")[0]
+        assert set(re.findall(r"`([A-Z]\w+)`", table)) == {
+            each.__name__ for each in get_args(union)
+        }
