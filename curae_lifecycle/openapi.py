@@ -196,6 +196,17 @@ _ANSWERS: Final = {
 }
 
 
+_WITH_A_CONNECTION: Final = (
+    OperationName.GET_CONNECTION,
+    OperationName.RECONNECT,
+    OperationName.REVOKE,
+)
+_FOLLOWING: Final[dict[OperationName, tuple[OperationName, ...]]] = {
+    **dict.fromkeys((OperationName.CREATE_CONNECTION, *_WITH_A_CONNECTION), _WITH_A_CONNECTION),
+    OperationName.INITIATE: (OperationName.ACCOUNT_STATE,),
+}
+
+
 def _operation(name: OperationName, rule: OperationRule, settings: Settings) -> Schema:
     responses: dict[str, Json] = {str(rule.status): _success(name, settings)}
     if name is OperationName.ACCOUNT_STATE:
@@ -293,7 +304,7 @@ def _success(name: OperationName, settings: Settings) -> Schema:
     }
     told = {header for answer in answers.values() for header, _ in answer.response.headers}
     headers = [header for header in _HEADERS if header.lower() in told]
-    return {
+    described: Schema = {
         "description": f"{_SUMMARIES[name]}: done.",
         "headers": {header: _reference("headers", header) for header in headers},
         "content": {
@@ -305,6 +316,22 @@ def _success(name: OperationName, settings: Settings) -> Schema:
             }
         },
     }
+    return described | _links(name)
+
+
+def _links(name: OperationName) -> Schema:
+    # What can be asked next with what an answer or its request holds.
+    following = _FOLLOWING.get(name, ())
+    if not following:
+        return {}
+    parameters: Schema = {"connectionId": "$response.body#/connection/id"}
+    if name is OperationName.INITIATE:
+        parameters = {"appUserId": "$request.body#/appUserId"}
+    links: Schema = {
+        _camel_case(each): {"operationId": _camel_case(each), "parameters": parameters}
+        for each in following
+    }
+    return {"links": links}
 
 
 def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -45,6 +44,9 @@ from curae_lifecycle.idempotency import (
     resolve,
 )
 from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.testing.explore.clients import Clients
+from curae_lifecycle.testing.explore.engine import ViolationError, explore
+from curae_lifecycle.testing.explore.key import Held
 from curae_lifecycle.values import ApiKeyId, ArgumentError
 from tests.strategies import START, TICK
 
@@ -59,6 +61,7 @@ LATER_ANSWER: Final = Response(201, (), b'{"a": 2}')
 LEASE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(hours=24)
 NAIVE: Final = START.replace(tzinfo=None)
+BOTH: Final = tuple(LostLease)
 
 Act = Literal["renew", "complete", "release"]
 ACTS: Final[tuple[Act, ...]] = ("renew", "complete", "release")
@@ -580,194 +583,41 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
 
 # --- Law 12 ----------------------------------------------------------------------------------
 #
-# One record in a store that compares and sets, and callers that all send the same request. Each
-# caller tries a few times; a worker loads and plans in one step and stores in another, so that
-# every race between them is there; it may die wherever it is; its answer may be lost, so its
-# caller tries again. Whoever looks at a clock sees any of three instants, forwards or back.
-
-CLOCKS: Final = (START, START + LEASE, START + 2 * LEASE)
-BOTH: Final = tuple(LostLease)
-
-
-@attrs.frozen
-class Worker:
-    """What one caller has left to try, and what its server's worker holds."""
-
-    tries: int
-    attempt: Attempt | None = None
-    loaded: Record | None = None
-    planned: Record | None = None
-
-
-@attrs.frozen
-class Setting:
-    """What may happen in a world."""
-
-    clocks: tuple[datetime, ...] = CLOCKS
-    lost_leases: tuple[LostLease, ...] = BOTH
-    upkeep: bool = True
-    compares: bool = True
-
-
-@attrs.frozen
-class World:
-    """All that is stored, and what is true of it."""
-
-    workers: tuple[Worker, ...]
-    record: Record | None = None
-    effect: bytes | None = None  # the answer of the execution that took effect
-    outside: bool = False  # an attempt that calls out has started, and none has said how it ended
-    erased: bool = False
-
-
-def answer_of(attempt: Attempt, now: datetime) -> Response:
-    return Response(201, (), f"{attempt.token} at {now:%H:%M}".encode())
-
-
-def plans(
-    world: World, worker: Worker, now: datetime, setting: Setting
-) -> Iterator[tuple[Worker, str]]:
-    """A worker loads the record and decides what it wants to store, if anything."""
-    if worker.attempt is not None:
-        for acted in (
-            renew(world.record, worker.attempt, now),
-            complete(world.record, worker.attempt, answer_of(worker.attempt, now), now),
-            release(world.record, worker.attempt, now),
-        ):
-            if isinstance(acted, LeaseLost):
-                yield Worker(worker.tries), "lease lost"
-            else:
-                planned = acted.value
-                yield attrs.evolve(worker, loaded=world.record, planned=planned), "planned"
-        return
-    got = begin(world.record, KEY, SAME, now)
-    tried = Worker(worker.tries - 1)
-    if isinstance(got, Replay):
-        assert isinstance(got.response, Response)
-        assert got.response.body == world.effect, "a replay is the answer that took effect"
-        yield tried, "replayed"
-    elif isinstance(got, Refused):
-        yield tried, got.problem.code
-    else:
-        for planned in (
-            *(in_flight(got, lost_lease=lost_lease) for lost_lease in setting.lost_leases),
-            completed(got, answer_of(got, now)),
-        ):
-            yield Worker(tried.tries, got, world.record, planned), "planned"
-
-
-def stored(world: World, before: Record | None, after: Record) -> World:
-    """The world once a store has accepted a record; here the law is asserted."""
-    starts = before is None or after.token > before.token
-    if starts:
-        assert not world.outside, "nobody starts while effects outside may have happened"
-    if starts or after.state is RecordState.COMPLETED:
-        assert not world.erased, "what was forgotten never executes"
-        assert world.effect is None, "at most one execution takes effect"
-    effect, outside = world.effect, world.outside
-    match after.state:
-        case RecordState.COMPLETED:
-            assert isinstance(after.response, Response)
-            effect, outside = after.response.body, False
-        case RecordState.RELEASED:
-            outside = False
-        case RecordState.IN_FLIGHT:
-            outside = after.lost_lease is LostLease.UNKNOWN
-        case RecordState.FORGOTTEN:
-            pass
-    erased = after.state is RecordState.FORGOTTEN
-    return World(world.workers, after, effect, outside, erased)
-
-
-def put(world: World, place: int, worker: Worker) -> World:
-    # Workers are alike: worlds that differ in their order alone are one world.
-    others = (*world.workers[:place], *world.workers[place + 1 :])
-    return attrs.evolve(world, workers=tuple(sorted((*others, worker), key=hash)))
-
-
-def worker_steps(world: World, place: int, setting: Setting) -> Iterator[tuple[World, str]]:
-    worker = world.workers[place]
-    idle = Worker(worker.tries)
-    if worker.attempt is not None:
-        yield put(world, place, idle), "died"
-    elif not worker.tries:
-        return
-    if worker.planned is None:
-        for now in setting.clocks:
-            for planned, step in plans(world, worker, now, setting):
-                yield put(world, place, planned), step
-    elif world.record == worker.loaded or not setting.compares:
-        assert worker.attempt is not None
-        assert worker.planned.token == worker.attempt.token, "a zombie changes nothing"
-        after = stored(world, worker.loaded, worker.planned)
-        running = worker.planned.state is RecordState.IN_FLIGHT
-        goes_on = Worker(worker.tries, worker.attempt) if running else idle
-        yield put(after, place, goes_on), f"stored {worker.planned.state}"
-    else:
-        begun = worker.loaded is None or worker.planned.token > worker.loaded.token
-        loads_again = idle if begun else Worker(worker.tries, worker.attempt)
-        yield put(world, place, loads_again), "lost the race"
-
-
-def upkeep_steps(world: World, setting: Setting) -> Iterator[tuple[World, str]]:
-    for now in setting.clocks:
-        for answer, step in (
-            (resolve(world.record, now, response=None), "resolved"),
-            (resolve(world.record, now, response=Response(201, (), b"resolved")), "resolved"),
-            (forget(world.record, now), "forgotten"),
-        ):
-            if isinstance(answer, Done):
-                yield stored(world, world.record, answer.value), step
-
-
-def next_worlds(world: World, setting: Setting) -> Iterator[tuple[World, str]]:
-    for place in range(len(world.workers)):
-        yield from worker_steps(world, place, setting)
-    if setting.upkeep:
-        yield from upkeep_steps(world, setting)
-
-
-def explore(tries: tuple[int, ...], setting: Setting) -> tuple[set[World], set[str]]:
-    """Every world that callers with so many tries can reach, and every kind of step there."""
-    start = World(tuple(map(Worker, tries)))
-    seen, waiting, steps = {start}, [start], set()
-    while waiting:
-        for world, step in next_worlds(waiting.pop(), setting):
-            steps.add(step)
-            if world not in seen:
-                seen.add(world)
-                waiting.append(world)
-    return seen, steps
+# One key under every interleaving: `curae_lifecycle.testing.explore.key` says what happens there.
 
 
 @pytest.mark.parametrize(
-    ("tries", "setting"),
+    "world",
     [
-        ((3,), Setting()),
-        ((1, 1), Setting()),
-        ((2, 1), Setting(CLOCKS[:2])),
-        ((1, 1, 1), Setting(CLOCKS[:2])),
+        Held(1, 2, lost_leases=BOTH, forgets=True, at_once=True, steps_back=True),
+        Held(2, 1, lost_leases=BOTH, forgets=True, at_once=True, steps_back=True),
+        Held(3, 1, attempts=1, at_once=True),
     ],
 )
-def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(
-    tries: tuple[int, ...], setting: Setting
-) -> None:
-    worlds, steps = explore(tries, setting)  # the law is asserted at every step
+def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(world: Held) -> None:
+    model = Clients(world)
+    worlds = explore(model).order  # the law is asserted at every step
+    steps = {label[1] for each in worlds for label, _, _ in model.steps(each)}
     assert steps >= {
-        "planned",
-        "died",
-        "lost the race",
-        "lease lost",
-        "replayed",
-        "resolved",
-        "forgotten",
-        "stored IN_FLIGHT",
-        "stored RELEASED",
-        "stored COMPLETED",
+        "request is executed at once",
+        "request is refused: IDEMPOTENCY_KEY_IN_FLIGHT",
+        "request is replayed",
+        "duplicate request is replayed",
+        "worker plans to renew",
+        "worker would complete, its lease is lost",
+        "worker stores IN_FLIGHT",
+        "worker stores RELEASED",
+        "worker stores COMPLETED",
+        "worker dies",
+        "worker lost the race",
+        "answer is lost",
+        "the lease is over",
     }
-    assert {world.record.token for world in worlds if world.record} == set(range(1, sum(tries) + 1))
+    assert ("resolves as COMPLETED" in steps) == (world.lost_leases == BOTH)
+    assert ("forgets" in steps) == world.forgets
+    assert ("steps back" in steps) == world.steps_back
 
 
 def test_law_12_needs_a_store_that_compares() -> None:
-    with pytest.raises(AssertionError, match="at most one execution"):
-        explore((1, 1), Setting(lost_leases=(LostLease.EXECUTE,), upkeep=False, compares=False))
+    with pytest.raises(ViolationError, match="law 12 is broken: 2 executions took effect"):
+        explore(Clients(Held(2, 0, at_once=True, compares=False)))

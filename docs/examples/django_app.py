@@ -68,9 +68,10 @@ django.setup()
 
 # Models can be imported from here on.
 from django_curae.store import transact  # noqa: E402
-from django_curae.views import endpoint  # noqa: E402
+from django_curae.views import endpoint, unmatched  # noqa: E402
 
 urlpatterns = [re_path("", endpoint)]
+handler404 = unmatched
 app = get_wsgi_application()
 
 

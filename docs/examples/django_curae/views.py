@@ -19,13 +19,19 @@ def endpoint(http: HttpRequest) -> HttpResponse:
     body = http.read(service.BODY_MAX + 1)
     request = Request(http.method or "", target, tuple(http.headers.items()), service.whole(body))
     response = respond_to(request)
-    answer = HttpResponse(response.body, status=response.status)
+    # Not every server drops the body that a HEAD must not have.
+    answer = HttpResponse(b"" if http.method == "HEAD" else response.body, status=response.status)
     del answer["content-type"]
     if response.body:
         answer["content-length"] = str(len(response.body))
     for name, value in response.headers:
         answer[name] = value
     return answer
+
+
+def unmatched(http: HttpRequest, _: Exception) -> HttpResponse:
+    """Answer what no pattern of Django's matches, such as `OPTIONS *`, like everything else."""
+    return endpoint(http)
 
 
 def respond_to(request: Request) -> Response:

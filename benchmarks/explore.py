@@ -1,0 +1,40 @@
+"""Explore everything that can happen in the small worlds, and print what was visited.
+
+    python benchmarks/explore.py [small|published|long] [NAME]
+
+The long run needs some gigabytes, and longer than a test run may take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from curae_lifecycle.testing.explore.published import LONG, PUBLISHED, SMALL, Runs
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", nargs="?", default="long", choices=["small", "published", "long"])
+    parser.add_argument("name", nargs="?", help="one run of them")
+    asked = parser.parse_args()
+    runs: Runs = {"small": SMALL, "published": PUBLISHED, "long": LONG}[asked.which]
+    states = 0
+    print("| model | states | transitions | depth | seconds |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, run in runs.items():
+        if asked.name in {None, name}:
+            started = time.perf_counter()
+            seen = run()
+            spent = time.perf_counter() - started
+            states += seen.states
+            print(
+                f"| {name} | {seen.states:,} | {seen.transitions:,} | {seen.depth} | {spent:.0f} |",
+                flush=True,
+            )
+    print(f"{states:,} states in all")
+
+
+if __name__ == "__main__":
+    main()

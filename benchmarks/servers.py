@@ -1,0 +1,146 @@
+"""Requests per second through FastAPI on PostgreSQL, and what of their time is the library's.
+
+    python benchmarks/servers.py [SECONDS]
+
+needs what the tests over the wire need. Workers of the FastAPI example, then of a bare FastAPI
+route that does one INSERT, share one PostgreSQL; clients are processes of their own. Everything
+runs on this machine, so clients, workers and database share its cores: read the ratios. The last
+columns are shares of a worker's own processor time: in the rules (`read`, `needs`, `decide`,
+`respond`) and in printing and parsing the values that are stored; and the rate beside the bare one.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import count
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from curae_lifecycle.testing.conformance import KeyWanted  # noqa: E402 - found by the line above
+from tests.wire.postgres import database, postgres  # noqa: E402 - the same
+from tests.wire.running import Behind, engine_of  # noqa: E402 - the same
+from tests.wire.serve import Control  # noqa: E402 - the same
+
+CLIENTS: Final = 4
+ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+PARTS: Final = ("rules", "values")
+KINDS: Final = ("initiate", "reconnect", "replay")
+CREATED: Final = 201
+_PATIENCE: Final = 60
+
+
+@contextmanager
+def workers(
+    how: str, url: str, directory: Path, number: int
+) -> Iterator[tuple[list[int], list[Path]]]:
+    """Ports of so many workers, and the files that they leave their times in."""
+    started, ports, times = [], [], []
+    for each in range(number):
+        told = directory / f"{how}-{number}-{each}.json"
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), how, str(told)],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        ports.append(int(process.stdout.readline()))
+        started.append(process)
+        times.append(told)
+    try:
+        yield ports, times
+    finally:
+        for process in started:
+            process.communicate(timeout=_PATIENCE)
+
+
+def client(kind: str, port: int, api_key: str, seconds: float, mine: str) -> list[float]:
+    """Send one request after the other; how long each took."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+
+    def ask(path: str, body: object, key: str) -> tuple[int, bytes, float]:
+        begun = time.perf_counter()
+        connection.request("POST", path, json.dumps(body), {**headers, "Idempotency-Key": key})
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, text, time.perf_counter() - begun
+
+    base = "/api/sdk/v1"
+    create = {"appUserId": mine, "dataPackages": ["labs"]}
+    _, made, _ = ask(f"{base}/connections", create, f"{mine}-create")
+    took: list[float] = []
+    until = time.perf_counter() + seconds
+    path, body = f"{base}/curae-connect/initiate", {"appUserId": mine}
+    if kind == "reconnect":
+        id_ = json.loads(made)["connection"]["id"]
+        ask(f"{base}/connections/{id_}:revoke", {}, f"{mine}-revoke")
+        path, body = f"{base}/connections/{id_}:reconnect", {}
+    for number in count():
+        if time.perf_counter() > until:
+            return took
+        if kind == "initiate":
+            # Every request for another user: none is at its limit.
+            body = {"appUserId": f"{mine}-{number}"}
+        status, _, spent = ask(path, body, mine if kind == "replay" else f"{mine}-{number}")
+        assert status == CREATED, status
+        took.append(spent)
+    raise AssertionError
+
+
+def load(kind: str, ports: list[int], api_keys: list[str], seconds: float) -> list[float]:
+    """How long each request of all clients took."""
+    asked = [
+        (kind, ports[each % len(ports)], api_keys[each], seconds, f"{kind}-{uuid4()}")
+        for each in range(CLIENTS)
+    ]
+    with multiprocessing.get_context("spawn").Pool(CLIENTS) as pool:
+        return [each for took in pool.starmap(client, asked) for each in took]
+
+
+def main(seconds: float) -> None:
+    """Print a line for each kind of request and number of workers."""
+    print("             workers  per second  p50 ms  p99 ms   rules  values  of bare")
+    with postgres() as server, tempfile.TemporaryDirectory() as directory:
+        control = Path(directory) / "control.json"
+        Control().write(control)
+        for number in (1, 2, 4):
+            bare = 0.0
+            for kind in ("bare", *KINDS):
+                how = "bare" if kind == "bare" else "fastapi"
+                with database(server) as url, engine_of(url) as engine:
+                    behind = Behind(control, engine)
+                    keys = [behind.make_key(KeyWanted("app-1", ACCOUNT)) for _ in range(CLIENTS)]
+                    with workers(how, url, Path(directory), number) as (ports, times):
+                        took = load(kind, ports, keys, seconds)
+                told = [json.loads(each.read_text()) for each in times]
+                of_all = sum(each["all"] for each in told)
+                rules, values = (sum(each[of] for each in told) / of_all for of in PARTS)
+                rate = len(took) / seconds
+                bare = rate if kind == "bare" else bare
+                cuts = statistics.quantiles(took, n=100)
+                print(
+                    f"{kind:12}{number:8}{rate:12.0f}{cuts[49] * 1000:8.1f}{cuts[98] * 1000:8.1f}"
+                    f"{rules:8.1%}{values:8.1%}{rate / bare:9.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 5)

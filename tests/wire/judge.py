@@ -1,0 +1,198 @@
+"""Hold everything in a database, and every answer that was seen, against the laws."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, TypeVar
+
+import attrs
+import sqlalchemy as sa
+from sql_store import BINDINGS, CONNECTIONS, OUTBOX, RATES, RECORDS, SESSIONS
+
+from curae_lifecycle.binding import LimitedAccountAppBinding
+from curae_lifecycle.connection import Connection
+from curae_lifecycle.http import Response
+from curae_lifecycle.idempotency import Record
+from curae_lifecycle.ratelimit import LogState
+from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
+from curae_lifecycle.testing.watch import check_store
+from curae_lifecycle.wire import Storable, load, parse_json
+
+Stored = TypeVar("Stored", bound=Storable)
+
+Keyed = tuple[str, str]
+"""An API key's id and an idempotency key."""
+
+_CREATED: Final = 201
+_WINDOW: Final = timedelta(seconds=60)
+_OF_THE_FRONT: Final = frozenset({"date", "server", "content-length", "connection", "via"})
+
+
+@attrs.frozen
+class Stock:
+    """All that a database holds."""
+
+    connections: list[Connection]
+    sessions: list[CuraeConnectSession]
+    bindings: list[LimitedAccountAppBinding]
+    records: dict[Keyed, Record]
+    initiates: dict[str, LogState]
+    events: Counter[tuple[str, str | None]]
+
+
+def take_stock(engine: sa.Engine) -> Stock:
+    """Read a database at rest."""
+    with engine.begin() as connection:
+        records = _read(connection, Record, RECORDS.c.document)
+        rates = sa.select(RATES.c.owner, RATES.c.document).where(RATES.c.policy == "initiate")
+        return Stock(
+            _read(connection, Connection, CONNECTIONS.c.document),
+            _read(connection, CuraeConnectSession, SESSIONS.c.document),
+            _read(connection, LimitedAccountAppBinding, BINDINGS.c.document),
+            {(each.key.api_key_id, each.key.key): each for each in records},
+            {
+                owner: load(LogState, parse_json(document))
+                for owner, document in connection.execute(rates)
+            },
+            Counter(_events(connection)),
+        )
+
+
+def _read(
+    connection: sa.Connection, kind: type[Stored], column: sa.ColumnElement[str]
+) -> list[Stored]:
+    rows = connection.execute(sa.select(column)).scalars()
+    return [load(kind, parse_json(row)) for row in rows]
+
+
+def _events(connection: sa.Connection) -> Iterator[tuple[str, str | None]]:
+    for kind, document in connection.execute(sa.select(OUTBOX.c.kind, OUTBOX.c.document)):
+        if "." in kind:
+            yield kind, json.loads(document)["subject_id"]
+
+
+def judge(
+    engine: sa.Engine, now: datetime, answers: Mapping[Keyed, list[Response]] | None = None
+) -> list[str]:
+    """Every law that is broken, with what was seen; empty where all hold.
+
+    Args:
+        engine: The database, at rest.
+        now: An instant no earlier than anything that is stored.
+        answers: For each key, what was answered and is to be kept.
+    """
+    stock = take_stock(engine)
+    broken = list(
+        _told(lambda: check_store(stock.connections, stock.sessions, stock.bindings, now))
+    )
+    broken += _rates(stock, now)
+    broken += _executions(stock)
+    broken += _told_events(stock)
+    for key, seen in (answers or {}).items():
+        broken += _answers(stock.records.get(key), key, seen)
+    return broken
+
+
+def _told(check: Callable[[], None]) -> Iterator[str]:
+    try:
+        check()
+    except LawBrokenError as error:
+        yield str(error)
+
+
+def _rates(stock: Stock, now: datetime) -> Iterator[str]:
+    of_user: dict[str, list[datetime]] = defaultdict(list)
+    for session in stock.sessions:
+        user = session.coordinate
+        owner = json.dumps([user.environment.value, user.customer_account_id, user.app_user_id])
+        of_user[owner].append(session.created_at)
+    for owner, instants in of_user.items():
+        yield from _told(partial(check_rate_limit, instants))
+        log = stock.initiates.get(owner)
+        # Only of the last minute is every charge still in the log.
+        charged = 0 if log is None else sum(each > now - _WINDOW for each in log.instants)
+        made = sum(each > now - _WINDOW for each in instants)
+        if charged != made:
+            yield f"law 12: {made} initiates of {owner} took effect and {charged} were charged"
+
+
+def _executions(stock: Stock) -> Iterator[str]:
+    # What took effect and the record of it are written together or not at all.
+    named: Counter[str] = Counter()
+    for key, record in stock.records.items():
+        kept = record.response
+        if not isinstance(kept, Response):
+            yield f"law 12: key {key[1]} is {record.state} and holds no answer"
+        elif kept.status == _CREATED:
+            document = json.loads(kept.body)
+            made = document["session" if "session" in document else "connection"]["id"]
+            kind = "reconnect" if "previousConnectionId" in document else "made"
+            named[f"{kind} {made}"] += 1
+    made = [each.id for each in stock.sessions]
+    made += [each.id for each in stock.connections if each.identity.predecessor_id is None]
+    for id_ in made:
+        if named[f"made {id_}"] != 1:
+            yield f"law 12: {named[f'made {id_}']} keys made {id_}"
+    for connection in stock.connections:
+        if connection.identity.predecessor_id and not named[f"reconnect {connection.id}"]:
+            yield f"law 12: no key recovered {connection.id}"
+    # Where an answer is kept, what it tells of is stored.
+    stored = {each.id for each in stock.sessions} | {each.id for each in stock.connections}
+    for name in named:
+        if name.split()[1] not in stored:
+            yield f"law 12: answered, and not stored: {name}"
+
+
+def _told_events(stock: Stock) -> Iterator[str]:
+    expected: Counter[tuple[str, str | None]] = Counter()
+    for connection in stock.connections:
+        expected["connection.created", connection.id] = 1
+        if connection.authorized_at is not None:
+            expected["connection.authorized", connection.id] = 1
+        if connection.revoked_at is not None:
+            expected["connection.revoked", connection.id] = 1
+    for session in stock.sessions:
+        expected["connect_session.initiated", session.id] = 1
+        if session.handoff == "LANDED" and session.path != "EXISTING_ACTIVE_HANDOFF":
+            expected["connect_session.landed", session.id] = 1
+    kinds = {kind for kind, _ in expected}
+    for event in expected | stock.events:
+        if event[0] in kinds and expected[event] != stock.events[event]:
+            yield (
+                f"law 12: {event[0]} of {event[1]} was told {stock.events[event]} times "
+                f"instead of {expected[event]}"
+            )
+
+
+def _answers(record: Record | None, key: Keyed, seen: list[Response]) -> Iterator[str]:
+    kept = None if record is None else record.response
+    if not isinstance(kept, Response):
+        yield f"law 12: key {key[1]} was answered and has no record of it"
+        return
+    lasting = [as_kept(each) for each in seen]
+    yield from _told(lambda: check_one_execution(lasting, 1))
+    # Waitress sends headers in an order of its own, though always in the same one.
+    yield from _told(lambda: check_one_execution([_sorted(kept), _sorted(lasting[0])], 1))
+
+
+def _sorted(response: Response) -> Response:
+    return attrs.evolve(response, headers=tuple(sorted(response.headers)))
+
+
+def as_kept(response: Response) -> Response:
+    """An answer without what the server's software set."""
+    lasting = [pair for pair in response.headers if pair[0] not in _OF_THE_FRONT]
+    return attrs.evolve(response, headers=tuple(lasting))
+
+
+def is_kept(response: Response) -> bool:
+    """Whether a record of the answer must have been left (spec section 4)."""
+    if response.status in {200, 201, 404}:
+        return True
+    document = json.loads(response.body)
+    return response.status == 409 and document["retryable"] is False

@@ -1,0 +1,118 @@
+"""A person with a real browser walks the hosted pages, from one end to the other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from curae_lifecycle.http import Request, Response
+from curae_lifecycle.testing.conformance import KeyWanted
+from tests.wire.running import Behind, RunningServer, engine_of, running_server, sqlite
+
+pytestmark = pytest.mark.browser
+
+BASE = "/api/sdk/v1"
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+
+
+@attrs.frozen
+class Phone:
+    """An app and the browser beside it."""
+
+    server: RunningServer
+    behind: Behind
+    api_key: str
+    browser: webdriver.Chrome
+
+    def asks(self, method: str, path: str, body: object = None, key: str = "") -> Response:
+        """The app calls the API."""
+        headers = [("Authorization", f"Bearer {self.api_key}")]
+        if key:
+            headers.append(("Idempotency-Key", key))
+        sent = b"" if body is None else json.dumps(body).encode()
+        return self.server.send(Request(method, BASE + path, tuple(headers), sent))
+
+    def visits(self, answer: Response, button: str) -> str:
+        """The person opens the page of an answer and presses a button; what it says then."""
+        assert answer.status == 201, answer
+        self.browser.get(json.loads(answer.body)["nextAction"]["url"])
+        self.browser.find_element(By.ID, button).click()
+        return self.browser.find_element(By.ID, "told").text
+
+    def status(self, connection_id: str) -> str:
+        """The status of a connection, as the app sees it."""
+        shown = json.loads(self.asks("GET", f"/connections/{connection_id}").body)
+        return str(shown["connection"]["status"])
+
+    def account(self) -> str:
+        """The state of the person's account, as the app sees it."""
+        shown = self.asks("GET", "/curae-connect/account-state?appUserId=ada")
+        return str(json.loads(shown.body)["lifecycleState"])
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Phone]:
+    options = webdriver.ChromeOptions()
+    for option in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ):
+        options.add_argument(option)
+    found = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    assert all(found.values()), f"Debian's chromium and chromium-driver are needed: {found}"
+    options.binary_location = str(found["chromium"])
+    url = sqlite(tmp_path)
+    with running_server("fastapi", url, tmp_path) as server, engine_of(url) as engine:
+        behind = Behind(server.control, engine)
+        service = webdriver.ChromeService(str(found["chromedriver"]))
+        browser = webdriver.Chrome(options=options, service=service)
+        try:
+            yield Phone(server, behind, behind.make_key(KeyWanted("app-1", ACCOUNT)), browser)
+        finally:
+            browser.quit()
+
+
+def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
+    body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
+    assert phone.account() == "UNLINKED"
+    signing_up = phone.asks("POST", "/curae-connect/initiate", body, "sign-up")
+    assert phone.visits(signing_up, "finish") == "You can go back to the app."
+    assert phone.account() == "ACTIVE"
+
+    body = {"appUserId": "ada", "dataPackages": ["labs"]}
+    created = phone.asks("POST", "/connections", body, "create")
+    first = json.loads(created.body)["connection"]["id"]
+    assert phone.status(first) == "PENDING"
+    assert phone.visits(created, "finish") == "You can go back to the app."
+    assert phone.status(first) == "ACTIVE"
+
+    phone.behind.pass_time(timedelta(days=91))
+    assert phone.status(first) == "EXPIRED"
+    recovered = phone.asks("POST", f"/connections/{first}:reconnect", key="recover")
+    second = json.loads(recovered.body)["connection"]["id"]
+    again = phone.asks("POST", f"/connections/{first}:reconnect", key="recover-again")
+    # A newer page of the same recovery replaces the one before.
+    phone.browser.get(json.loads(recovered.body)["nextAction"]["url"])
+    assert phone.browser.title == "Nothing here"
+    assert phone.visits(again, "finish") == "You can go back to the app."
+    assert (phone.status(first), phone.status(second)) == ("EXPIRED", "ACTIVE")
+
+    refused = phone.asks("POST", "/connections", body, "create-another")
+    third = json.loads(refused.body)["connection"]["id"]
+    assert phone.visits(refused, "cancel") == "You can go back to the app."
+    assert phone.status(third) == "REVOKED"

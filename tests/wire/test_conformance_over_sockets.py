@@ -1,0 +1,70 @@
+"""The whole conformance kit against each example, over real sockets, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import attrs
+import pytest
+
+from curae_lifecycle.testing.conformance import CHECKS, run
+from curae_lifecycle.values import Environment
+from tests.wire.running import Behind, conformance_server, engine_of, running_server, said
+from tests.wire.serve import Control, read_control
+
+APPS = ("fastapi", "flask", "asgi", "django")
+NAMES = [check.name for check in CHECKS]
+ONE_ENVIRONMENT = "permission.wrong-environment"
+"""What can be seen only where one environment alone is served."""
+
+OF_THE_FRONT = "idempotency.dates"
+"""The Date is set by uvicorn and waitress, from a clock that no test moves."""
+
+
+def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
+    with running_server(app, url, directory) as server, engine_of(url) as engine:
+        behind = Behind(server.control, engine)
+        seen = run(conformance_server(server, behind), only=names, seed="1")
+        assert not seen.failed, str(seen)
+        left = {each.check for each in seen.not_run}
+        assert left == {ONE_ENVIRONMENT, OF_THE_FRONT}.intersection(names), str(seen)
+        if ONE_ENVIRONMENT in names:
+            attrs.evolve(read_control(server.control), environment="test").write(server.control)
+            served = conformance_server(server, behind, Environment.TEST)
+            assert run(served, only=[ONE_ENVIRONMENT]).passed == (ONE_ENVIRONMENT,)
+    assert said(server.log) == []
+
+
+@pytest.mark.parametrize(
+    ("app", "names"),
+    [pytest.param(app, NAMES[part :: len(APPS)], id=app) for part, app in enumerate(APPS)],
+)
+def test_a_part_of_the_kit_on_each_example(
+    app: str, names: list[str], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    database = "postgres_url" if app == "fastapi" else "sqlite_url"
+    check(app, str(request.getfixturevalue(database)), tmp_path, names)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_whole_kit_on_postgresql(app: str, postgres_url: str, tmp_path: Path) -> None:
+    check(app, postgres_url, tmp_path, NAMES)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_the_whole_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
+    check(app, sqlite_url, tmp_path, NAMES)
+
+
+def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path: Path) -> None:
+    Control(store="trusting").write(tmp_path / "control.json")
+    with (
+        running_server("asgi", postgres_url, tmp_path) as server,
+        engine_of(postgres_url) as engine,
+    ):
+        wrong = conformance_server(server, Behind(server.control, engine))
+        seen = run(wrong, only=["limit.at-once"], seed="1")
+    assert [each.check for each in seen.failed] == ["limit.at-once"], str(seen)

@@ -1,0 +1,54 @@
+"""Workers are killed at any point, and nothing is half done, done twice or forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.wire.crash import crash
+
+
+def test_killed_workers_on_postgresql_leave_every_law_kept(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    seen = crash("asgi", postgres_url, tmp_path, requests=1_500, kills=5, rounds=3)
+    assert seen.broken == [], str(seen)
+    assert seen.sent >= 1_500
+    assert seen.kills == 5
+    # What the rules refuse for now is part of the load, and no server gave up.
+    assert seen.statuses.keys() >= {200, 201, 409, 429}
+    assert 500 not in seen.statuses, str(seen)
+
+
+def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    seen = crash("asgi", sqlite_url, tmp_path, requests=300, kills=2, rounds=2, workers=2)
+    assert seen.broken == [], str(seen)
+    assert seen.kills == 2
+    assert 500 not in seen.statuses, str(seen)
+
+
+@pytest.mark.parametrize(
+    ("store", "law"),
+    [
+        pytest.param("stepping", "law 12", id="a store that commits in several steps"),
+        pytest.param("trusting", "law 1", id="a store that does not compare"),
+    ],
+)
+def test_a_wrong_store_is_found(store: str, law: str, postgres_url: str, tmp_path: Path) -> None:
+    seen = crash(
+        "asgi", postgres_url, tmp_path, requests=250, kills=1, rounds=1, workers=2, store=store
+    )
+    assert any(each.startswith(law) for each in seen.broken), str(seen)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", ["fastapi", "flask", "django"])
+def test_many_killed_workers_leave_every_law_kept(
+    app: str, postgres_url: str, tmp_path: Path
+) -> None:
+    seen = crash(app, postgres_url, tmp_path, requests=2_500, kills=8, rounds=5, workers=4)
+    assert seen.broken == [], str(seen)
+    assert seen.kills == 8
