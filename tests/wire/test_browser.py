@@ -12,10 +12,12 @@ import attrs
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
 
 from curae_lifecycle.http import Request, Response
 from curae_lifecycle.testing.conformance import KeyWanted
-from tests.wire.running import Behind, RunningServer, engine_of, running_server, sqlite
+from tests.wire.running import PATIENCE, Behind, RunningServer, engine_of, running_server, sqlite
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +47,10 @@ class Phone:
         assert answer.status == 201, answer
         self.browser.get(json.loads(answer.body)["nextAction"]["url"])
         self.browser.find_element(By.ID, button).click()
-        return self.browser.find_element(By.ID, "told").text
+        # A click does not wait for the page that it leads to.
+        wait = WebDriverWait(self.browser, PATIENCE)
+        wait.until(expected_conditions.url_contains(f"/{button}"))
+        return wait.until(expected_conditions.presence_of_element_located((By.ID, "told"))).text
 
     def status(self, connection_id: str) -> str:
         """The status of a connection, as the app sees it."""
