@@ -74,9 +74,19 @@ def follow(file: Path) -> None:
     service.now = lambda: read_control(file).now()
 
 
+def listen(port: int) -> socket.socket:
+    """Listen on a port of this machine; 0 for any that is free."""
+    # asyncio sends small packets at once only where a socket says that it speaks TCP.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.listen(128)
+    return listening
+
+
 def main(app: str, control: str, port: str) -> None:
     follow(Path(control))
-    listening = socket.create_server(("127.0.0.1", int(port)))
+    listening = listen(int(port))
     told = read_control(Path(control))
     service.PUBLIC_URL = told.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
     if told.store is not None:
