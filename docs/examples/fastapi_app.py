@@ -16,7 +16,7 @@ import service
 import sql_server
 import uvicorn
 from fastapi import FastAPI
-from sql_store import METADATA, SqlStore, is_passing, prepare
+from sql_store import SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
@@ -39,7 +39,7 @@ prepare(engine.sync_engine)
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Make the tables, and let go of the database at the end."""
     async with engine.begin() as connection:
-        await connection.run_sync(METADATA.create_all)
+        await connection.run_sync(create_tables)
     yield
     await engine.dispose()
 

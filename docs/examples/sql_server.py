@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import service
 import sqlalchemy as sa
-from sql_store import METADATA, SqlStore, is_passing, prepare
+from sql_store import SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from store import Conflict, Store
 
@@ -27,7 +27,8 @@ def engine() -> sa.Engine:
     # Parameters of a failed statement can hold the URL of a hosted page: no log shows them.
     made = sa.create_engine(service.DATABASE_URL, hide_parameters=True)
     prepare(made)
-    METADATA.create_all(made)
+    with made.begin() as connection:
+        create_tables(connection)
     return made
 
 

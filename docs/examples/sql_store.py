@@ -140,7 +140,7 @@ PAGES: Final = sa.Table(
 
 
 def prepare(engine: sa.Engine) -> None:
-    """Make an engine's transactions what this store needs, and make the tables.
+    """Make an engine's transactions what this store needs.
 
     SQLite must take its write lock when a transaction begins, since one that reads first and
     writes later is refused in the middle. PostgreSQL needs nothing: under its own default, READ
@@ -149,6 +149,20 @@ def prepare(engine: sa.Engine) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", _take_the_write_lock)
+
+
+def create_tables(connection: sa.Connection) -> None:
+    """Make the tables where they are missing, one worker after the other.
+
+    PostgreSQL lets two that start at the same time both find none, and refuses one of them.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
+    METADATA.create_all(connection)
+
+
+_TABLES_LOCK: Final = 0x63757261
+"""Any number that no other application on the same database locks."""
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:

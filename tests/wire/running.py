@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import attrs
 import hosted_pages
 import sqlalchemy as sa
-from sql_store import METADATA, RATES, SqlStore, is_passing, prepare
+from sql_store import RATES, SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from store import Conflict
 
@@ -154,7 +154,8 @@ def engine_of(url: str) -> Iterator[sa.Engine]:
     """A database as the examples see it, its tables made."""
     engine = sa.create_engine(url)
     prepare(engine)
-    METADATA.create_all(engine)
+    with engine.begin() as connection:
+        create_tables(connection)
     try:
         yield engine
     finally:

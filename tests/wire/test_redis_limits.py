@@ -254,10 +254,12 @@ def test_the_limits_of_one_account_are_kept_on_one_node_of_a_cluster() -> None:
         def caller(self, api_key: ApiKey | None) -> Caller | None:
             return who if api_key is None else None
 
-    with sa.create_engine("sqlite://").connect() as connection:
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
         store = RedisLimits(Known(connection), listen)
         store.caller(None)
         held(store, who)
+    engine.dispose()
     tags = {key[key.index("{") + 1 : key.index("}")] for key in seen}
     assert len(seen) == 2
     assert tags == {who.customer_account_id}
