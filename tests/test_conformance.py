@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
 from pathlib import Path
@@ -18,21 +18,13 @@ import attrs
 import pytest
 
 from curae_lifecycle.access import Granted
-from curae_lifecycle.connection import Actor
 from curae_lifecycle.credentials import ApiKey, Caller
 from curae_lifecycle.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
     Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
+    FactAnswer,
 )
 from curae_lifecycle.memory import World
 from curae_lifecycle.operations import DEFAULT_SETTINGS, Fresh, Settings
-from curae_lifecycle.outcomes import Done, Ignored
 from curae_lifecycle.pages import TABLES
 from curae_lifecycle.ratelimit import Bucket
 from curae_lifecycle.replay import replay
@@ -57,20 +49,20 @@ from curae_lifecycle.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
-    Coordinate,
     CustomerAccountId,
     Environment,
     NextAction,
     SessionId,
     UserId,
 )
+from tests.fact_hooks import FactHooks
 from tests.strategies import START
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class Reference:
+class Reference(FactHooks):
     """A server over the embedded world, on a clock of its own."""
 
     def __init__(
@@ -124,39 +116,12 @@ class Reference:
         self.now += span
         self.world.purge(self.now)
 
-    def record(self, fact: Fact) -> str:
+    def clock(self) -> datetime:
+        return self.now
+
+    def recorded(self, fact: Fact) -> FactAnswer:
         self.tick()
-        answer = self.world.record(fact, self.now)
-        if isinstance(answer, Done):
-            return "done"
-        return "ignored" if isinstance(answer, Ignored) else answer.problem.code
-
-    def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
-        self.tick()
-        end = None if lifetime is None else self.now + lifetime
-        return self.record(Authorized(ConnectionId(connection_id), end))
-
-    def authorize_late(self, connection_id: str, ago: timedelta) -> str:
-        happened = self.now - ago
-        return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
-
-    def require_action(self, connection_id: str, reason: str) -> str:
-        return self.record(ActionRequired(ConnectionId(connection_id), reason))
-
-    def expire(self, connection_id: str) -> str:
-        return self.record(Expired(ConnectionId(connection_id)))
-
-    def revoke(self, connection_id: str, actor: Actor) -> str:
-        return self.record(Revoked(ConnectionId(connection_id), actor))
-
-    def complete_handoff(self, session_id: str, user_id: str) -> str:
-        return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
-
-    def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
-        return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
-
-    def tombstone(self, coordinate: Coordinate) -> str:
-        return self.record(Tombstoned(coordinate))
+        return self.world.record(fact, self.now)
 
     def may_read(self, connection_id: str, package: str) -> bool:
         return isinstance(self.world.ask(ConnectionId(connection_id), package, self.now), Granted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from datetime import datetime
 
@@ -39,14 +40,15 @@ SMALL = range(60, 67)
 """Seeds of small worlds that together show every fault."""
 
 
-class Stored(World):
+class Stored(World, ABC):
     """A world that is wrong in one way, by what it makes of writes."""
 
     def store(self, writes: tuple[Write, ...]) -> bool:
         return super().store(self.spoil(writes))
 
+    @abstractmethod
     def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
-        raise NotImplementedError
+        """What it stores instead."""
 
 
 class LosesRecords(Stored):

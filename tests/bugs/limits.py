@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from datetime import datetime, timedelta
 from itertools import count
@@ -42,16 +43,16 @@ from tests.bugs.service import Service, header_of, with_header, with_members, wi
 MINUTE: Final = timedelta(seconds=60)
 
 
-class _OwnLimiter(Service):
+class _OwnLimiter(Service, ABC):
     """Counts initiates in its own way instead of by the exact log."""
 
     def __init__(self) -> None:
         super().__init__()
         self.admitted: defaultdict[AppUser, list[datetime]] = defaultdict(list)
 
+    @abstractmethod
     def wait(self, user: AppUser, now: datetime) -> timedelta | None:
         """How long to wait; `None` where it is admitted and charged."""
-        raise NotImplementedError
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)

@@ -21,33 +21,23 @@ from sqlalchemy.exc import DBAPIError
 from store import Conflict
 
 from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.connection import Actor
 from curae_lifecycle.credentials import ApiKey, Caller
 from curae_lifecycle.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
     Fact,
+    FactAnswer,
     FactNeeds,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
 )
 from curae_lifecycle.http import Request, Response
-from curae_lifecycle.outcomes import Done, Ignored
 from curae_lifecycle.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
-    Coordinate,
     CustomerAccountId,
     Environment,
-    SessionId,
-    UserId,
 )
+from tests.fact_hooks import FactHooks
 from tests.wire.serve import Control, read_control
 
 ROOT: Final = Path(__file__).parents[2]
@@ -176,7 +166,7 @@ def transact(engine: sa.Engine, work: Callable[[SqlStore], Result]) -> Result:
 # --- Behind a server ------------------------------------------------------------------------
 
 
-class Behind:
+class Behind(FactHooks):
     """What a platform does beside its API: keys, facts, settings and the clock.
 
     Everything goes straight into the database of a server that runs, at the time of its clock.
@@ -219,37 +209,11 @@ class Behind:
                 sa.delete(RATES).where(RATES.c.policy.not_in(["initiate", "graduation"]))
             )
 
-    def record(self, fact: Fact) -> str:
-        answer = transact(self.engine, lambda store: hosted_pages.record(store, fact, self.now()))
-        if isinstance(answer, Done):
-            return "done"
-        return "ignored" if isinstance(answer, Ignored) else answer.problem.code
+    def clock(self) -> datetime:
+        return self.now()
 
-    def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
-        end = None if lifetime is None else self.now() + lifetime
-        return self.record(Authorized(ConnectionId(connection_id), end))
-
-    def authorize_late(self, connection_id: str, ago: timedelta) -> str:
-        happened = self.now() - ago
-        return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
-
-    def require_action(self, connection_id: str, reason: str) -> str:
-        return self.record(ActionRequired(ConnectionId(connection_id), reason))
-
-    def expire(self, connection_id: str) -> str:
-        return self.record(Expired(ConnectionId(connection_id)))
-
-    def revoke(self, connection_id: str, actor: Actor) -> str:
-        return self.record(Revoked(ConnectionId(connection_id), actor))
-
-    def complete_handoff(self, session_id: str, user_id: str) -> str:
-        return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
-
-    def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
-        return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
-
-    def tombstone(self, coordinate: Coordinate) -> str:
-        return self.record(Tombstoned(coordinate))
+    def recorded(self, fact: Fact) -> FactAnswer:
+        return transact(self.engine, lambda store: hosted_pages.record(store, fact, self.now()))
 
     def may_read(self, connection_id: str, package: str) -> bool:
         asked = FactNeeds(connection=ConnectionId(connection_id))
