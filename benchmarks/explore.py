@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from curae_lifecycle.testing.explore.published import LONG, PUBLISHED, SMALL, Runs
+from tests.explore.published import LONG, PUBLISHED, SMALL, Runs
 
 
 def main() -> None:

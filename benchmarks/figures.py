@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from curae_lifecycle.changes import RecordWrite
-from curae_lifecycle.connection import (
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     ConnectionIdentity,
@@ -30,13 +30,10 @@ from curae_lifecycle.connection import (
     reconnect,
     revoke,
 )
-from curae_lifecycle.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.http import respond
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.operations import Call, Fresh, Initiate, Snapshot, decide
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.replay import replay
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUserId,
@@ -49,6 +46,9 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import RecordWrite
+from curae_lifecycle.service.operations import Call, Initiate, NewIds, Snapshot, decide
+from curae_lifecycle.web.endpoint import respond
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=1)
@@ -59,7 +59,7 @@ NEXT_ACTION = NextAction("https://connect.example/1", NOW + timedelta(minutes=30
 CALLER = Caller(
     ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
 )
-FRESH = Fresh(ConnectionId("c-1"), SessionId("s-1"), UserId("u-1"), NEXT_ACTION)
+FRESH = NewIds(ConnectionId("c-1"), SessionId("s-1"), UserId("u-1"), NEXT_ACTION)
 
 
 def best(function: Callable[[], object], number: int = 50_000) -> float:
@@ -132,8 +132,8 @@ def imports() -> None:
     for module in (
         "attrs",
         "curae_lifecycle",
-        "curae_lifecycle.operations",
-        "curae_lifecycle.http",
+        "curae_lifecycle.service.operations",
+        "curae_lifecycle.web.endpoint",
     ):
         command = [sys.executable, "-c", f"import {module}"]
         times = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 
-from curae_lifecycle.connection import Actor
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -17,8 +19,6 @@ from curae_lifecycle.facts import (
     Revoked,
     Tombstoned,
 )
-from curae_lifecycle.outcomes import Done, Refused
-from curae_lifecycle.values import ConnectionId, Coordinate, SessionId, UserId
 
 
 class FactHooks(ABC):

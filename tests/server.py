@@ -9,33 +9,12 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import BindingWrite, ConnectionWrite, RateWrite, SessionWrite, Write
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.http import Answer, Request
-from curae_lifecycle.idempotency import IdempotencyKey, Response
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import (
-    DEFAULT_SETTINGS,
-    Call,
-    ConnectionReconnected,
-    CreateConnection,
-    Fresh,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    LandedHandoff,
-    Operation,
-    Reconnect,
-    Revoke,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-)
-from curae_lifecycle.ratelimit import LogState
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey, Response
+from curae_lifecycle.rules.ratelimit import LogState
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
@@ -45,6 +24,33 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.service.operations import (
+    DEFAULT_SETTINGS,
+    Call,
+    ConnectionReconnected,
+    CreateConnection,
+    GetAccountState,
+    GetConnection,
+    Initiate,
+    LandedHandoff,
+    NewIds,
+    Operation,
+    Reconnect,
+    Revoke,
+    Settings,
+    Snapshot,
+    StartGraduation,
+    decide,
+)
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.endpoint import Answer, Request
 from tests.strategies import (
     COORDINATE,
     START,
@@ -115,9 +121,9 @@ def request(
     return Request(method, path, (("Authorization", f"Bearer {API_KEY}"), *keys, *headers), body)
 
 
-def fresh(number: int = 1, now: datetime = START) -> Fresh:
+def new_ids(number: int = 1, now: datetime = START) -> NewIds:
     """Ids that no other number gives."""
-    return Fresh(
+    return NewIds(
         ConnectionId(uuid(number)),
         SessionId(uuid(1000 + number)),
         UserId(f"limited-{number}"),
@@ -127,9 +133,9 @@ def fresh(number: int = 1, now: datetime = START) -> Fresh:
 
 def world(
     settings: Settings = DEFAULT_SETTINGS, *connections: Connection, capacity: int = 1000
-) -> World:
+) -> MemoryStore:
     """A world that knows `API_KEY` and these connections."""
-    made = World(settings, capacity=capacity)
+    made = MemoryStore(settings, capacity=capacity)
     made.register(ApiKey(API_KEY), CALLER)
     assert made.store(tuple(ConnectionWrite(None, each) for each in connections))
     return made
@@ -182,7 +188,7 @@ def call(operation: Operation, key: str | None = "k-1") -> Call:
 def successor(now: datetime = START) -> Connection:
     """The connection, number 2, that recovers a revoked one."""
     revoked = apply_event(pending(), "APP", START)
-    minted = decide(call(Reconnect(ID)), Snapshot(connection=revoked), now, fresh(2, now)).reply
+    minted = decide(call(Reconnect(ID)), Snapshot(connection=revoked), now, new_ids(2, now)).reply
     assert isinstance(minted, ConnectionReconnected)
     return minted.connection
 

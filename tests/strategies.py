@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.connection import Actor, Connection
-from curae_lifecycle.outcomes import Refused
-from curae_lifecycle.testing import strategies
-from curae_lifecycle.testing.strategies import LIFETIME, START, TICK
-from curae_lifecycle.values import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
     ConnectionId,
@@ -21,6 +19,8 @@ from curae_lifecycle.values import (
     Environment,
     NextAction,
 )
+from curae_lifecycle.testing import strategies
+from curae_lifecycle.testing.strategies import LIFETIME, START, TICK
 
 __all__ = ["LIFETIME", "START", "TICK"]
 

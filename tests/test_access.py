@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.access import (
+from curae_lifecycle.rules.access import (
     ACCESS,
     AccessDecision,
     DenialReason,
@@ -19,9 +19,9 @@ from curae_lifecycle.access import (
     PackageGrant,
     decide_access,
 )
-from curae_lifecycle.connection import Actor, Connection, Standing, Status, revoke, standing
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, revoke, standing
+from curae_lifecycle.rules.values import ArgumentError
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import ArgumentError
 from tests.strategies import TICK, at, connections, instants, pending
 
 NOW = at(20)

@@ -17,9 +17,9 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle.replay import replay
-from curae_lifecycle.values import Environment
-from curae_lifecycle.wire import Json
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.web.wire import Json
 from tests.reference.model import Model
 from tests.reference.traffic import traffic
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import (
+from curae_lifecycle.rules.binding import (
     BINDING,
     GRADUATION_HANDOFF,
     AccountState,
-    BindingEvent,
     BindingTransition,
+    BindingTrigger,
     LimitedAccountAppBinding,
     User,
     account_state,
@@ -24,9 +24,9 @@ from curae_lifecycle.binding import (
     start_graduation,
     tombstone,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import ProblemCode
-from curae_lifecycle.values import ArgumentError, Environment, UserId
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.values import ArgumentError, Environment, UserId
 from tests.strategies import COORDINATE
 
 BOUND = UserId("u-bound")
@@ -119,7 +119,7 @@ def test_every_cell_does_what_the_spec_says(
         )
     which = BOUND if event == "tombstone" else user
     beside = User.SAME if binding is not None and which == BOUND else User.OTHER
-    assert answer.rules == BINDING[BindingEvent(event), AccountState(state), beside].rules
+    assert answer.rules == BINDING[BindingTrigger(event), AccountState(state), beside].rules
 
 
 @pytest.mark.parametrize("state", ["UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.connection import STANDING, Actor, revoke, standing
-from curae_lifecycle.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.session import PATHS, Preference
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import STANDING, Actor, revoke, standing
+from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
+from curae_lifecycle.rules.session import PATHS, Preference
+from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
-from curae_lifecycle.values import ApiKeyId
 from tests.strategies import START, at, pending
 
 

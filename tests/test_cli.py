@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from curae_lifecycle import __version__, terminal
-from curae_lifecycle.__main__ import main
-from curae_lifecycle.changes import RecordWrite, Write
-from curae_lifecycle.memory import World
-from curae_lifecycle.openapi import openapi
-from curae_lifecycle.pages import TABLES, find_rule, pages
-from curae_lifecycle.terminal import progress
-from curae_lifecycle.tour import steps
-from curae_lifecycle.vectors import vectors
+from curae_lifecycle import __version__
+from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.terminal import progress
+from curae_lifecycle.cli.tour import steps
+from curae_lifecycle.service.changes import RecordWrite, Write
+from curae_lifecycle.service.rulebook import TABLES, find_rule, pages
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.openapi import openapi
+from tests.vectors import vectors
+from tests.vectors.__main__ import main as write_vectors
 
 COMMITTED_OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.json"
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
@@ -107,7 +109,7 @@ def test_the_tour_replays_byte_for_byte() -> None:
 
 def test_the_tour_reads_the_same_with_and_without_rich() -> None:
     plain = run("tour").stdout.decode()
-    tour = "from curae_lifecycle.__main__ import main; raise SystemExit(main(['tour']))"
+    tour = "from curae_lifecycle.cli.main import main; raise SystemExit(main(['tour']))"
     pretty = on_a_terminal(tour)
     assert "\x1b[" in pretty
     assert without_colour(pretty) == plain
@@ -175,12 +177,12 @@ def test_pages_are_written_and_a_stale_one_is_found(
 def test_vectors_are_written_and_a_stale_one_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = ["vectors", "--write", str(tmp_path / "vectors")]
-    assert main(target) == 0
-    assert main([*target, "--check"]) == 0
+    target = [str(tmp_path / "vectors")]
+    assert write_vectors(target) == 0
+    assert write_vectors([*target, "--check"]) == 0
     assert {path.name for path in (tmp_path / "vectors").iterdir()} == set(vectors())
     (tmp_path / "vectors" / "merge.json").write_text("{}")
-    assert main([*target, "--check"]) == 1
+    assert write_vectors([*target, "--check"]) == 1
     assert "merge.json" in capsys.readouterr().err
 
 
@@ -266,7 +268,7 @@ def test_simulate_tells_what_happened_and_that_every_law_held(
     assert "cells" not in capsys.readouterr().out
 
 
-class Forgetful(World):
+class Forgetful(MemoryStore):
     """A store that keeps no answer."""
 
     def store(self, writes: tuple[Write, ...]) -> bool:
@@ -276,7 +278,7 @@ class Forgetful(World):
 def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curae_lifecycle.__main__.World", Forgetful)
+    monkeypatch.setattr("curae_lifecycle.cli.main.World", Forgetful)
     arguments = ["simulate", "--seed", "0", "--seeds", "9"]
     assert main(arguments) == 1
     told = capsys.readouterr().out
@@ -314,7 +316,7 @@ def test_simulate_says_what_is_wrong_with_an_argument(
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
 def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
     shown = on_a_terminal(
-        f"{rich}from curae_lifecycle.terminal import progress\n"
+        f"{rich}from curae_lifecycle.cli.terminal import progress\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
         "assert list(progress(lines, 5000)) == lines\n"
         "assert list(progress(lines, 0)) == lines\n"
@@ -336,7 +338,7 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
-    for command in ((), ("tour",), ("tables",), ("vectors",), ("replay",), ("simulate",)):
+    for command in ((), ("tour",), ("tables",), ("replay",), ("simulate",)):
         answered = run(*command, "--help")
         assert answered.returncode == 0
         assert b"usage: python -m curae_lifecycle" in answered.stdout

@@ -17,17 +17,27 @@ from typing import ParamSpec, TypeVar
 import attrs
 import pytest
 
-from curae_lifecycle.access import Granted
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.access import Granted
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.facts import (
     Fact,
     FactAnswer,
 )
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import DEFAULT_SETTINGS, Fresh, Settings
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.replay import replay
+from curae_lifecycle.service.operations import DEFAULT_SETTINGS, NewIds, Settings
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     HOOKS,
@@ -45,16 +55,6 @@ from curae_lifecycle.testing.conformance import (
     run_async,
 )
 from curae_lifecycle.testing.laws import LAWS
-from curae_lifecycle.values import (
-    ApiKeyId,
-    AppId,
-    ConnectionId,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-)
 from tests.fact_hooks import FactHooks
 from tests.strategies import START
 
@@ -73,7 +73,7 @@ class Reference(FactHooks):
         lifetime: timedelta = timedelta(minutes=30),
     ) -> None:
         self.settings = settings
-        self.world = World(settings)
+        self.world = MemoryStore(settings)
         self.now = START
         self.numbers = count(1)
         self.ticks = tick
@@ -84,13 +84,13 @@ class Reference(FactHooks):
 
     def send(self, request: Request) -> Response:
         self.tick()
-        answer = self.world.handle(request, self.now, self.fresh()).response
+        answer = self.world.handle(request, self.now, self.new_ids()).response
         date = ("date", format_datetime(self.now, usegmt=True))
         return attrs.evolve(answer, headers=(*answer.headers, date))
 
-    def fresh(self) -> Fresh:
+    def new_ids(self) -> NewIds:
         number = next(self.numbers)
-        return Fresh(
+        return NewIds(
             ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
             SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
             UserId(f"limited-{number}"),

@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.connection import (
     AUTHORIZATION,
     EVENTS,
     EXPIRY_RECORD,
@@ -26,7 +26,6 @@ from curae_lifecycle.connection import (
     REVOCATION_REACH,
     Actor,
     Connection,
-    Event,
     MergeError,
     Minted,
     Reissued,
@@ -34,11 +33,12 @@ from curae_lifecycle.connection import (
     Status,
     Successor,
     Transition,
+    Trigger,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ArgumentError, ConnectionId, DataPackage, Environment
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import RevocationSeen
-from curae_lifecycle.values import ArgumentError, ConnectionId, DataPackage, Environment
 from tests.strategies import (
     COORDINATE,
     LIFETIME,
@@ -213,7 +213,7 @@ def refusal(answer: Refused) -> str:
 
 def test_the_event_table_has_the_events_and_standings_of_the_package() -> None:
     assert {(event, standing) for event, standing, _ in CELLS} == {
-        (str(event), str(standing)) for event in Event for standing in Standing
+        (str(event), str(standing)) for event in Trigger for standing in Standing
     }
     for standing, specimens in SPECIMENS.items():
         assert {rules.standing(each, NOW) for each in specimens} == {standing}
@@ -230,7 +230,7 @@ def test_each_event_does_to_each_standing_what_the_table_says(
         answer = happen(connection, event)
         assert connection == before, "the input is untouched"
         assert answer == happen(connection, event), "the same call gives the same answer"
-        assert answer.rules[0] == EVENTS[Event(event), Standing[standing]].rule
+        assert answer.rules[0] == EVENTS[Trigger(event), Standing[standing]].rule
 
         recorded = connection.status.value == "EXPIRED"
         if expected == "EXPIRED (records it) or ignore":
@@ -258,13 +258,13 @@ def test_each_event_does_to_each_standing_what_the_table_says(
 def test_reconnect_recovers_the_standings_that_the_table_says(standing: str, expected: str) -> None:
     for connection in SPECIMENS[standing]:
         answer = reconnect(connection)
-        assert answer.rules[0] == EVENTS[Event.RECONNECT, Standing[standing]].rule
+        assert answer.rules[0] == EVENTS[Trigger.RECONNECT, Standing[standing]].rule
         assert expected == (refusal(answer) if isinstance(answer, Refused) else "recover")
 
 
 @pytest.mark.parametrize(("event", "standing", "expected"), CELLS)
 def test_the_printed_event_table_says_the_same(event: str, standing: str, expected: str) -> None:
-    assert str(EVENTS[Event(event), Standing[standing]].outcome) == expected
+    assert str(EVENTS[Trigger(event), Standing[standing]].outcome) == expected
 
 
 @each_status
@@ -490,7 +490,7 @@ def test_a_late_revocation_is_judged_now_and_dated_when_it_happened() -> None:
     answer = rules.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
-    assert answer.rules == (EVENTS[Event.REVOKE, Standing.LAPSED].rule,)
+    assert answer.rules == (EVENTS[Trigger.REVOKE, Standing.LAPSED].rule,)
 
 
 # --- Mistakes ------------------------------------------------------------------------------
@@ -844,14 +844,14 @@ class Chain(RuleBasedStateMachine):
         connection = self.pick(data)
         successor = self.successor(connection)
         waiting = successor is not None and rules.standing(successor, self.now) == "PENDING"
-        fresh = ConnectionId(uuid(len(self.store) + 1))
+        new_ids = ConnectionId(uuid(len(self.store) + 1))
         answer = rules.reconnect(
-            connection, successor, self.now, id=fresh, next_action=next_action(self.now)
+            connection, successor, self.now, id=new_ids, next_action=next_action(self.now)
         )
         assert isinstance(answer, Done) or not waiting
         if isinstance(answer, Done):
             made = answer.value.connection
-            assert isinstance(answer.value, Minted) == (successor is None) == (made.id == fresh)
+            assert isinstance(answer.value, Minted) == (successor is None) == (made.id == new_ids)
             self.store[made.id] = made
 
     @invariant()

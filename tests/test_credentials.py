@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.credentials import (
+from curae_lifecycle.rules.credentials import (
     CONNECTION_WRITE,
     PERMISSION,
     ApiKey,
     Caller,
     check_permission,
 )
-from curae_lifecycle.outcomes import Refused
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUserId,

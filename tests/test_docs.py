@@ -10,12 +10,13 @@ from typing import cast
 
 import pytest
 
-from curae_lifecycle import http, memory
-from curae_lifecycle.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.pages import TABLES, index, pages
-from curae_lifecycle.replay import replay
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.service.rulebook import TABLES, index, pages
+from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.web import endpoint as http
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,8 +29,8 @@ def block(text: str, language: str) -> str:
     return found[1]
 
 
-def world() -> memory.World:
-    store = memory.World()
+def world() -> memory.MemoryStore:
+    store = memory.MemoryStore()
     account = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
     scopes = frozenset({CONNECTION_WRITE})
     caller = Caller(ApiKeyId("key-1"), AppId("app-1"), account, Environment.LIVE, scopes)
@@ -45,7 +46,9 @@ def request(method: str, target: str, key: str = "", body: bytes = b"") -> http.
 def test_the_readme_endpoint_serves() -> None:
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
-    endpoint = cast("Callable[[http.Request, memory.World], http.Response]", namespace["endpoint"])
+    endpoint = cast(
+        "Callable[[http.Request, memory.MemoryStore], http.Response]", namespace["endpoint"]
+    )
     store = world()
     made = endpoint(
         request(

@@ -12,16 +12,47 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle import idempotency as records
-from curae_lifecycle import ratelimit, values
-from curae_lifecycle.binding import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import idempotency as records
+from curae_lifecycle.rules import ratelimit, values
+from curae_lifecycle.rules.binding import (
     AccountState,
     LimitedAccountAppBinding,
     complete_sign_up,
     provision,
 )
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    IdempotencyKey,
+    RecordKey,
+    Response,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import (
+    GRADUATION_LIMIT,
+    INITIATE_LIMIT,
+    Bucket,
+    BucketState,
+    Charge,
+    ExactLog,
+    Limited,
+    LogState,
+    policy_header,
+)
+from curae_lifecycle.rules.session import (
+    CuraeConnectSession,
+    EntryPath,
+    Handoff,
+    complete_handoff,
+    initiate,
+)
+from curae_lifecycle.rules.tables import Axis, Row, Table, TableError
+from curae_lifecycle.rules.values import ArgumentError, ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
     BucketKey,
@@ -36,9 +67,7 @@ from curae_lifecycle.changes import (
     SessionWrite,
     UserProvisioned,
 )
-from curae_lifecycle.connection import Actor, Connection, Status
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.facts import (
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -49,14 +78,7 @@ from curae_lifecycle.facts import (
     Tombstoned,
     record_fact,
 )
-from curae_lifecycle.idempotency import (
-    Attempt,
-    Fingerprint,
-    IdempotencyKey,
-    RecordKey,
-    Response,
-)
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     AccountStateShown,
     ConnectionCreated,
     ConnectionReconnected,
@@ -70,8 +92,8 @@ from curae_lifecycle.operations import (
     Initiate,
     LandedHandoff,
     Operation,
+    ProblemReply,
     Reconnect,
-    Refusal,
     Replayed,
     Revoke,
     SessionInitiated,
@@ -81,36 +103,14 @@ from curae_lifecycle.operations import (
     decide,
     fingerprint,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import Problem, ProblemCode
-from curae_lifecycle.ratelimit import (
-    GRADUATION_LIMIT,
-    INITIATE_LIMIT,
-    Bucket,
-    BucketState,
-    Charge,
-    ExactLog,
-    Limited,
-    LogState,
-    policy_header,
-)
-from curae_lifecycle.session import (
-    CuraeConnectSession,
-    EntryPath,
-    Handoff,
-    complete_handoff,
-    initiate,
-)
-from curae_lifecycle.tables import Axis, Row, Table, TableError
-from curae_lifecycle.values import ArgumentError, ConnectionId, Coordinate, SessionId, UserId
-from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, fresh, successor
+from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids, successor
 from tests.strategies import COORDINATE, START, TICK, apply_event, at, next_action, pending, uuid
 
 KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-1"))
 BUCKET: Final = Bucket("platform", 2, 1, 60)
 SETTINGS: Final = Settings(buckets=(BUCKET,))
 NOW: Final = at(10)
-NEW: Final = fresh(2, NOW)
+NEW: Final = new_ids(2, NOW)
 # Microseconds since 1970 at `NOW`, and one token later.
 ARRIVAL: Final = 1_767_226_200_000_000
 CHARGED: Final = RateWrite(
@@ -324,28 +324,30 @@ def test_a_graduation_is_answered_exactly() -> None:
 def test_a_replay_is_answered_exactly() -> None:
     operation = Revoke(ID)
     kept = Response(200, (), b"{}")
-    record = records.completed(attempt(operation), kept)
+    record = records.completed_record(attempt(operation), kept)
     answer = asked(operation, Snapshot(connection=ACTIVE, record=record))
     assert answer == Decision(
-        Replayed(kept), 200, NOW, Changes((CHARGED,)), ("idempotency.completed.same",)
+        Replayed(kept), 200, NOW, Changes((CHARGED,)), ("idempotency.completed_record.same",)
     )
 
 
 def test_a_reused_key_is_answered_exactly() -> None:
-    record = records.completed(attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}"))
+    record = records.completed_record(
+        attempt(Revoke(ConnectionId(uuid(5)))), Response(200, (), b"{}")
+    )
     assert asked(Revoke(ID), Snapshot(connection=ACTIVE, record=record)) == Decision(
-        Refusal(Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, ("values",))),
+        ProblemReply(Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, ("values",))),
         422,
         NOW,
         Changes((CHARGED,)),
-        ("idempotency.completed.other",),
+        ("idempotency.completed_record.other",),
     )
 
 
 def test_the_app_user_s_limit_refuses_exactly() -> None:
     full = LogState((at(10) - timedelta(seconds=59, microseconds=1),) * 10)
     assert asked(Initiate(USER), Snapshot(limit=full)) == Decision(
-        Refusal(
+        ProblemReply(
             Problem(ProblemCode.RATE_LIMITED, ("initiate", 1)),
             Limited((full,), INITIATE_LIMIT, 999_999),
         ),
@@ -360,7 +362,9 @@ def test_a_bucket_refuses_exactly() -> None:
     spent = BucketState(ARRIVAL + 60_000_001)
     answer = decide(call(GetConnection(ID), None), Snapshot(buckets=(spent,)), NOW, None, SETTINGS)
     assert answer == Decision(
-        Refusal(Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), Limited((spent,), BUCKET, 1)),
+        ProblemReply(
+            Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), Limited((spent,), BUCKET, 1)
+        ),
         429,
         NOW,
         Changes(),
@@ -596,7 +600,7 @@ STRANGE: Final = attrs.evolve(LIMITED, coordinate=ELSEWHERE)
 BURIED: Final = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED)
 ORPHAN: Final = attrs.evolve(NEXT, identity=attrs.evolve(NEXT.identity, predecessor_id=None))
 OWN: Final = attempt(Revoke(ID))
-RUNNING: Final = records.in_flight(OWN)
+RUNNING: Final = records.in_flight_record(OWN)
 OTHER_KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-2"))
 LOG: Final = ExactLog("log", 1, 1)
 
@@ -630,8 +634,8 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("happened_at", lambda: complete_handoff(LANDED, None, UserId("u"), START - TICK)),
     ("Idempotency-Key", lambda: records.parse_key("")),
     ("record", lambda: records.begin(RUNNING, OTHER_KEY, OWN.fingerprint, NOW)),
-    ("lease", lambda: records.in_flight(OWN, lease=0)),
-    ("response", lambda: records.completed(OWN, Response(500, (), b""))),
+    ("lease", lambda: records.in_flight_record(OWN, lease=0)),
+    ("response", lambda: records.completed_record(OWN, Response(500, (), b""))),
     ("capacity", lambda: Bucket("b", 999_999_999_999_999, 1, 2)),
     ("now", lambda: ratelimit.admit((), NAIVE)),
     ("cost", lambda: ratelimit.admit((), NOW, cost=0)),
@@ -653,7 +657,7 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("snapshot.connection", lambda: got(Snapshot(connection=NEXT))),
     ("snapshot.following", lambda: got(Snapshot(connection=REVOKED, following=(ORPHAN,)))),
     ("snapshot.buckets", lambda: got(Snapshot(), SETTINGS)),
-    ("fresh", lambda: decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), NOW)),
+    ("new_ids", lambda: decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), NOW)),
 ]
 
 
@@ -679,7 +683,7 @@ def test_a_cost_that_no_wait_could_admit_says_so() -> None:
 
 
 def test_the_shortest_lease_is_a_microsecond() -> None:
-    record = records.in_flight(OWN, lease=1)
+    record = records.in_flight_record(OWN, lease=1)
     assert record.lease_until == OWN.at + TICK
 
 

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from curae_lifecycle.changes import Effect
-from curae_lifecycle.facts import Fact
+from curae_lifecycle.service.changes import Effect
+from curae_lifecycle.service.facts import Fact
 from tests.wire.running import engine_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -16,31 +16,31 @@ from typing import Final, Protocol, TypeVar, cast
 import attrs
 import pytest
 
-from curae_lifecycle import access, idempotency, ratelimit, session
-from curae_lifecycle import connection as connections
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.replay import replay
-from curae_lifecycle.tables import Row
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules import access, idempotency, ratelimit, session
+from curae_lifecycle.rules import connection as connections
+from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
-from curae_lifecycle.testing.explore.account import Account
-from curae_lifecycle.testing.explore.chain import Chain
-from curae_lifecycle.testing.explore.clients import Clients, Reduce, Rules
-from curae_lifecycle.testing.explore.ends import check_ends
-from curae_lifecycle.testing.explore.engine import (
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.web.wire import Json, parse_json
+from tests.explore.account import Account
+from tests.explore.chain import Chain
+from tests.explore.clients import Clients, Reduce, Rules
+from tests.explore.ends import check_ends
+from tests.explore.engine import (
     Model,
     RuleBrokenError,
     ViolationError,
     count_sequences,
     explore,
 )
-from curae_lifecycle.testing.explore.key import Held
-from curae_lifecycle.testing.explore.limit import SmallLimit
-from curae_lifecycle.testing.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
-from curae_lifecycle.testing.explore.single import Single
-from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.vectors.cases import cell_id
-from curae_lifecycle.wire import Json, parse_json
+from tests.explore.key import Held
+from tests.explore.limit import SmallLimit
+from tests.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.explore.single import Single
 from tests.test_vectors import UNREACHABLE
+from tests.vectors.cases import cell_id
 
 PAGE = (Path(__file__).parent.parent / "docs/exploration.md").read_text(encoding="utf-8")
 TICK: Final = timedelta(microseconds=1)

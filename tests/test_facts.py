@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, Minted, Status, reconnect
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import ArgumentError, ConnectionId, SessionId, UserId
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
     Changes,
@@ -20,8 +24,7 @@ from curae_lifecycle.changes import (
     SessionWrite,
     SuccessorsLive,
 )
-from curae_lifecycle.connection import Actor, Connection, Minted, Status, reconnect
-from curae_lifecycle.facts import (
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -36,10 +39,7 @@ from curae_lifecycle.facts import (
     fact_needs,
     record_fact,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import ArgumentError, ConnectionId, SessionId, UserId
 from tests.strategies import (
     COORDINATE,
     START,

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from curae_lifecycle import http, ratelimit, wire
-from curae_lifecycle import replay as logs
-from curae_lifecycle.http import Request, bearer, read
-from curae_lifecycle.replay import replay
+from curae_lifecycle.replay import log as logs
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.wire import parse_json, parse_time, read_create, read_nothing
+from curae_lifecycle.web import endpoint as http
+from curae_lifecycle.web import wire
+from curae_lifecycle.web.endpoint import Request, bearer, read
+from curae_lifecycle.web.wire import parse_json, parse_time, read_create, read_nothing
 from tests.fuzz import targets
 from tests.fuzz.corpus import CORPUS, load_corpus, store_corpus
 from tests.fuzz.mutate import LONGEST, mutate
@@ -192,7 +194,7 @@ def test_a_parser_with_a_mistake_is_found(mistake: str, monkeypatch: pytest.Monk
 def test_a_broken_line_that_does_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = logs._Log.line
 
-    def line(log: logs._Log, number: int, raw: bytes) -> logs.ReplayedLine:
+    def line(log: logs._Log, number: int, raw: bytes) -> logs.LineAnswer:
         answer = plain(log, number, raw)
         if answer.broken:
             log._named.clear()

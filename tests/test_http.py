@@ -10,12 +10,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.changes import NO_CHANGES, RecordWrite
-from curae_lifecycle.connection import Actor, Connection
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.facts import Revoked, Tombstoned
-from curae_lifecycle.http import (
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.idempotency import Attempt as BegunAttempt
+from curae_lifecycle.rules.idempotency import (
+    RecordKey,
+    ResponseReference,
+    begin,
+    in_flight_record,
+)
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import AppUserId, ArgumentError
+from curae_lifecycle.service.changes import NO_CHANGES, RecordWrite
+from curae_lifecycle.service.facts import Revoked, Tombstoned
+from curae_lifecycle.service.operations import (
+    Call,
+    Decision,
+    GetAccountState,
+    Operation,
+    ProblemReply,
+    Reconnect,
+    Settings,
+    Snapshot,
+    decide,
+    fingerprint,
+    needs,
+)
+from curae_lifecycle.testing import laws
+from curae_lifecycle.web.endpoint import (
     Answer,
     ParsedBody,
     Request,
@@ -26,31 +50,7 @@ from curae_lifecycle.http import (
     read,
     respond,
 )
-from curae_lifecycle.idempotency import Attempt as BegunAttempt
-from curae_lifecycle.idempotency import (
-    RecordKey,
-    ResponseReference,
-    begin,
-    in_flight,
-)
-from curae_lifecycle.operations import (
-    Call,
-    Decision,
-    GetAccountState,
-    Operation,
-    Reconnect,
-    Refusal,
-    Settings,
-    Snapshot,
-    decide,
-    fingerprint,
-    needs,
-)
-from curae_lifecycle.problems import Problem, ProblemCode
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.testing import laws
-from curae_lifecycle.values import AppUserId, ArgumentError
-from curae_lifecycle.wire import Json, parse_json
+from curae_lifecycle.web.wire import Json, parse_json
 from tests.server import (
     API_KEY,
     BASE,
@@ -63,7 +63,7 @@ from tests.server import (
     call,
     decisions,
     document,
-    fresh,
+    new_ids,
     request,
     world,
     written,
@@ -86,7 +86,7 @@ any_text = st.text(st.characters(exclude_categories=()))
 def refused(reading: Call | Decision) -> tuple[str, dict[str, object]]:
     """The code and the details of a request that was not read."""
     assert isinstance(reading, Decision)
-    assert isinstance(reading.reply, Refusal)
+    assert isinstance(reading.reply, ProblemReply)
     problem = reading.reply.problem
     assert reading.status == problem.type.status
     return problem.code, dict(problem.details)
@@ -133,7 +133,7 @@ def test_each_path_is_its_operation_with_its_status_of_success(
     assert reading.key == ("k-1" if operation in KEYED else None)
     connection = apply_event(pending(), "require action", START)
     snapshot = Snapshot(connection=connection, binding=LIMITED)
-    assert respond(decide(reading, snapshot, START, fresh(2))).response.status == status
+    assert respond(decide(reading, snapshot, START, new_ids(2))).response.status == status
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def check_listed(operation: str, answer: Answer) -> None:
 @given(decisions())
 def test_law_13_nothing_internal_is_on_the_wire(case: tuple[Call, Snapshot, datetime]) -> None:
     asked, snapshot, now = case
-    answer = respond(decide(asked, snapshot, now, fresh(9, now)))
+    answer = respond(decide(asked, snapshot, now, new_ids(9, now)))
     check_listed(type(asked.operation).__name__, answer)
     everything = repr(answer.response.headers).encode() + answer.response.body
     for internal in (b"app-1", b"key-1", b"u-1", b"limited-9", b"PATIENT", b"PLATFORM", b'"live"'):
@@ -459,7 +459,7 @@ def test_the_headers_of_each_success(operation: str) -> None:
     assert isinstance(reading, Call)
     connection = apply_event(pending(), "require action", START)
     answer = respond(
-        decide(reading, Snapshot(connection=connection, binding=LIMITED), START, fresh(2))
+        decide(reading, Snapshot(connection=connection, binding=LIMITED), START, new_ids(2))
     )
     assert answer.response.headers == HEADERS[operation]
 
@@ -474,7 +474,7 @@ def test_a_304_has_its_validators_and_no_body() -> None:
 def test_the_headers_of_each_problem() -> None:
     for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
         decision = Decision(
-            Refusal(Problem(refusal)), Problem(refusal).type.status, START, NO_CHANGES, ()
+            ProblemReply(Problem(refusal)), Problem(refusal).type.status, START, NO_CHANGES, ()
         )
         assert respond(decision).response.headers == (PROBLEM_JSON,)
     unknown = read(request("get"), None, START)
@@ -506,8 +506,8 @@ def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
     key = RecordKey(CALLER.api_key_id, asked.key)
     attempt = begin(None, key, fingerprint(asked.operation), START)
     assert isinstance(attempt, BegunAttempt)
-    snapshot = Snapshot(record=in_flight(attempt, lease=1_500_000))
-    answer = respond(decide(asked, snapshot, START, fresh(2)))
+    snapshot = Snapshot(record=in_flight_record(attempt, lease=1_500_000))
+    answer = respond(decide(asked, snapshot, START, new_ids(2)))
     assert answer.response.headers == (PROBLEM_JSON, ("retry-after", "2"))
     check_listed("Reconnect", answer)
 
@@ -551,7 +551,7 @@ def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
         (call(Reconnect(ID)), Snapshot(connection=apply_event(pending(), "APP", START)), 201),
     ]:
-        answer = respond(decide(asked, snapshot, START, fresh(2)))
+        answer = respond(decide(asked, snapshot, START, new_ids(2)))
         write = answer.changes.writes[-1]
         assert isinstance(write, RecordWrite)
         assert (write.before, write.after.response) == (None, answer.response)
@@ -565,7 +565,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 ) -> None:
     made = world(Settings(buckets=(BUCKET,)), connection)
     now, later = at(180), at(180) + timedelta(seconds=seconds)
-    first = made.handle(request(operation), now, fresh(2, now))
+    first = made.handle(request(operation), now, new_ids(2, now))
     # The world goes on in between, and a replay is not decided again.
     made.record(Revoked(ID, Actor.PATIENT), later)
     made.record(Tombstoned(COORDINATE), later)
@@ -573,7 +573,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     assert isinstance(reading, Call)
     asked = needs(reading)
     before = made.load(asked)
-    again = made.handle(request(operation), later, fresh(3, later))
+    again = made.handle(request(operation), later, new_ids(3, later))
     assert (first.replayed, again.replayed) == (False, True)
     laws.check_replay(first.response, again.response, again.changes)
     # It charges its bucket, and nothing that was loaded has moved.
@@ -584,23 +584,23 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
     made = world()
     answers = [
-        made.handle(request("initiate", key=f"k-{number}"), START, fresh(number))
+        made.handle(request("initiate", key=f"k-{number}"), START, new_ids(number))
         for number in range(11)
     ]
     assert [answer.response.status for answer in answers] == [201] * 10 + [429]
-    again = made.handle(request("initiate", key="k-0"), START, fresh(99))
+    again = made.handle(request("initiate", key="k-0"), START, new_ids(99))
     assert again.replayed
     assert again.response == answers[0].response
 
 
 def test_a_response_that_is_kept_elsewhere_is_fetched_for_a_replay() -> None:
     asked = call(Reconnect(ID))
-    answer = respond(decide(asked, Snapshot(), START, fresh(2)))
+    answer = respond(decide(asked, Snapshot(), START, new_ids(2)))
     write = answer.changes.writes[-1]
     assert isinstance(write, RecordWrite)
     reference = ResponseReference(404, "vault/1")
     record = attrs.evolve(write.after, response=reference)
-    replay = decide(asked, Snapshot(record=record), START, fresh(3))
+    replay = decide(asked, Snapshot(record=record), START, new_ids(3))
     assert (replay.replayed, replay.status) == (True, 404)
     fetched = respond(replay, fetch={reference: answer.response}.__getitem__)
     assert fetched.response is answer.response
@@ -619,7 +619,7 @@ def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byt
         answers = []
         for made in (world(), world(Settings(), connection)):
             made.register(ApiKey(API_KEY), stranger)
-            answers.append(made.handle(request(operation), now, fresh(9, now)))
+            answers.append(made.handle(request(operation), now, new_ids(9, now)))
         theirs, nobodys = answers
         laws.check_indistinguishable(theirs.response, nobodys.response)
         # Nor does anything that stays in the server tell them apart.
@@ -666,7 +666,7 @@ def test_law_16_every_request_gets_a_documented_answer(
     key = (("Authorization", f"Bearer {API_KEY}"),) if known else ()
     asked = Request(method, target, (*key, *headers), body)
     made = world(Settings(), pending())
-    laws.check_documented(made.handle(asked, START, fresh(2)).response)
+    laws.check_documented(made.handle(asked, START, new_ids(2)).response)
 
 
 @given(any_text)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.idempotency import (
     ATTEMPT,
     BEGIN,
     RECORD_STANDING,
@@ -19,21 +19,21 @@ from curae_lifecycle.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
-    Kept,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Match,
     Record,
     RecordKey,
     RecordState,
-    Replay,
     Response,
     ResponseReference,
+    StoredResponse,
     begin,
     complete,
-    completed,
+    completed_record,
     forget,
-    in_flight,
+    in_flight_record,
     is_kept,
     kept_headers,
     parse_key,
@@ -43,11 +43,11 @@ from curae_lifecycle.idempotency import (
     renew,
     resolve,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.testing.explore.clients import Clients
-from curae_lifecycle.testing.explore.engine import ViolationError, explore
-from curae_lifecycle.testing.explore.key import Held
-from curae_lifecycle.values import ApiKeyId, ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ApiKeyId, ArgumentError
+from tests.explore.clients import Clients
+from tests.explore.engine import ViolationError, explore
+from tests.explore.key import Held
 from tests.strategies import START, TICK
 
 KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
@@ -74,7 +74,7 @@ def first_attempt(now: datetime = START) -> Attempt:
 
 
 def running(lost_lease: LostLease = LostLease.EXECUTE, now: datetime = START) -> Record:
-    return in_flight(first_attempt(now), lost_lease=lost_lease)
+    return in_flight_record(first_attempt(now), lost_lease=lost_lease)
 
 
 def done(answer: object) -> Record:
@@ -101,7 +101,7 @@ RECORDS: Final[list[tuple[str, Record | None, datetime]]] = [
     ("absent", None, START),
     ("absent", running(), START + DAY),
     ("absent", running(LostLease.UNKNOWN), START + DAY),
-    ("absent", completed(first_attempt(), ANSWER), START + DAY),
+    ("absent", completed_record(first_attempt(), ANSWER), START + DAY),
     ("absent", done(release(running(), first_attempt(), START)), START + DAY),
     ("absent", done(forget(running(), START)), START + DAY),
     ("released", done(release(running(), first_attempt(), START)), START + TICK),
@@ -113,10 +113,10 @@ RECORDS: Final[list[tuple[str, Record | None, datetime]]] = [
     ("lease over", running(), START + DAY - TICK),
     ("unknown", running(LostLease.UNKNOWN), START + LEASE),
     ("unknown", running(LostLease.UNKNOWN), START + DAY - TICK),
-    ("completed", completed(first_attempt(), ANSWER), START),
+    ("completed", completed_record(first_attempt(), ANSWER), START),
     ("completed", done(complete(running(), first_attempt(), ANSWER, START)), START + DAY - TICK),
     ("completed", done(resolve(running(), START + LEASE, response=ANSWER)), START + LEASE),
-    ("forgotten", done(forget(completed(first_attempt(), ANSWER), START)), START),
+    ("forgotten", done(forget(completed_record(first_attempt(), ANSWER), START)), START),
     ("forgotten", done(forget(running(), START)), START + DAY - TICK),
 ]
 
@@ -169,7 +169,7 @@ def test_every_cell_of_the_record_table_is_the_specs(
         assert answer.token == (1 if record is None else record.token + 1)
         assert answer.first_used_at == (now if used_first else START)
     elif cell == "replay":
-        assert isinstance(answer, Replay)
+        assert isinstance(answer, KnownResponse)
         assert answer.response is ANSWER
     else:
         assert isinstance(answer, Refused)
@@ -272,12 +272,12 @@ def test_the_server_resolves_what_nobody_holds_and_forgets_anything(
 @pytest.mark.parametrize("what", ACTS)
 def test_a_zombie_can_do_nothing_before_and_after_a_takeover(what: Act) -> None:
     zombie = first_attempt()
-    record = in_flight(zombie)
+    record = in_flight_record(zombie)
     late = START + LEASE
     assert isinstance(act(what, record, zombie, late), LeaseLost)
     heir = begin(record, KEY, SAME, late)
     assert isinstance(heir, Attempt)
-    taken = in_flight(heir)
+    taken = in_flight_record(heir)
     assert heir.token == 2
     for now in (START, late, late + LEASE - TICK):
         assert isinstance(act(what, taken, zombie, now), LeaseLost)
@@ -291,7 +291,7 @@ def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> 
         again = begin(record, KEY, SAME, now)
         assert isinstance(again, Attempt)
         assert again.token == expected
-        attempt, record = again, in_flight(again)
+        attempt, record = again, in_flight_record(again)
     record = done(forget(record, now))
     assert record.token == 5
     over = begin(record, KEY, OTHERS["values"], record_expires_at(record))
@@ -306,23 +306,23 @@ def test_an_attempt_of_a_record_that_was_dropped_after_retention_is_not_taken_fo
     old = first_attempt()
     new = first_attempt(START + DAY)
     assert (old.key, old.token) == (new.key, new.token)
-    record = in_flight(new)
+    record = in_flight_record(new)
     assert isinstance(act(what, record, old, START + DAY), LeaseLost)
     assert isinstance(act(what, record, new, START + DAY), Done)
 
 
 def test_retention_is_24_hours_from_the_first_use_however_late_the_answer() -> None:
     attempt = first_attempt()
-    record = done(renew(in_flight(attempt), attempt, START, lease=23 * 3600 * 10**6))
+    record = done(renew(in_flight_record(attempt), attempt, START, lease=23 * 3600 * 10**6))
     record = done(complete(record, attempt, ANSWER, START + timedelta(hours=22)))
     assert record_expires_at(record) == START + DAY
-    assert isinstance(begin(record, KEY, SAME, START + DAY - TICK), Replay)
+    assert isinstance(begin(record, KEY, SAME, START + DAY - TICK), KnownResponse)
     assert isinstance(begin(record, KEY, SAME, START + DAY), Attempt)
 
 
 def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - DAY
-    record = done(renew(in_flight(attempt), attempt, seen))
+    record = done(renew(in_flight_record(attempt), attempt, seen))
     waits = begin(record, KEY, SAME, back)
     assert isinstance(waits, Refused)
     assert waits.problem.details == {"retryAfter": 60}
@@ -341,7 +341,7 @@ def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> Non
 def test_what_is_left_of_the_lease_is_told_in_whole_seconds_and_is_enough(
     lease: int, passed: int
 ) -> None:
-    record = in_flight(first_attempt(), lease=lease)
+    record = in_flight_record(first_attempt(), lease=lease)
     now = START + timedelta(microseconds=passed)
     answer = begin(record, KEY, SAME, now)
     if passed >= lease:
@@ -380,7 +380,7 @@ def test_whatever_the_clocks_say_token_and_seen_never_fall(
             case "begin":
                 answer = begin(record, KEY, SAME, now)
                 if isinstance(answer, Attempt):
-                    attempt, record = answer, in_flight(answer, lost_lease=lost_lease)
+                    attempt, record = answer, in_flight_record(answer, lost_lease=lost_lease)
             case "renew" | "complete" | "release":
                 acted = act(what, record, attempt, now)
                 record = record if isinstance(acted, LeaseLost) else acted.value
@@ -408,14 +408,14 @@ def test_a_response_is_kept_if_the_rule_itself_reached_it(status: int) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
             for record in (
-                completed(first_attempt(), response),
+                completed_record(first_attempt(), response),
                 done(complete(running(), first_attempt(), response, START)),
                 done(resolve(running(), late, response=response)),
             ):
                 assert record.response is response
             continue
         with pytest.raises(ArgumentError, match="response"):
-            completed(first_attempt(), response)
+            completed_record(first_attempt(), response)
         with pytest.raises(ArgumentError, match="response"):
             complete(running(), first_attempt(), response, START)
         with pytest.raises(ArgumentError, match="response"):
@@ -429,14 +429,14 @@ def test_a_response_is_kept_if_the_rule_itself_reached_it(status: int) -> None:
         ResponseReference(201, "vault/1"),
     ],
 )
-def test_a_replay_is_verbatim_and_beside_the_response(response: Kept) -> None:
-    replay = begin(completed(first_attempt(), response), KEY, SAME, START)
-    assert isinstance(replay, Replay)
+def test_a_replay_is_verbatim_and_beside_the_response(response: StoredResponse) -> None:
+    replay = begin(completed_record(first_attempt(), response), KEY, SAME, START)
+    assert isinstance(replay, KnownResponse)
     assert replay.response is response
 
 
 def test_forgetting_erases_the_answer() -> None:
-    forgotten = done(forget(completed(first_attempt(), ANSWER), START))
+    forgotten = done(forget(completed_record(first_attempt(), ANSWER), START))
     assert forgotten.response is None
 
 
@@ -483,12 +483,12 @@ def test_what_a_connection_header_names_is_never_kept() -> None:
 def test_no_record_holds_what_is_never_kept() -> None:
     cookie = Response(201, (("set-cookie", "s"), ("etag", '"1"'), ("date", "today")), b"{}")
     kept = Response(201, (("etag", '"1"'),), b"{}")
-    assert completed(first_attempt(), cookie).response == kept
+    assert completed_record(first_attempt(), cookie).response == kept
     assert done(complete(running(), first_attempt(), cookie, START)).response == kept
     late = START + LEASE
     assert done(resolve(running(LostLease.UNKNOWN), late, response=cookie)).response == kept
     reference = ResponseReference(201, "vault/1")
-    assert completed(first_attempt(), reference).response is reference
+    assert completed_record(first_attempt(), reference).response is reference
 
 
 def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
@@ -498,8 +498,8 @@ def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
 
 def test_no_repr_shows_a_kept_body() -> None:
     secret = Response(201, (), b"https://connect.example/secret")
-    replay = begin(completed(first_attempt(), secret), KEY, SAME, START)
-    for value in (secret, completed(first_attempt(), secret), replay):
+    replay = begin(completed_record(first_attempt(), secret), KEY, SAME, START)
+    for value in (secret, completed_record(first_attempt(), secret), replay):
         assert "secret" not in repr(value)
 
 
@@ -576,14 +576,14 @@ def test_every_act_needs_a_utc_instant(bad: datetime) -> None:
 @pytest.mark.parametrize("lease", [0, -1])
 def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
     with pytest.raises(ArgumentError, match="lease"):
-        in_flight(first_attempt(), lease=lease)
+        in_flight_record(first_attempt(), lease=lease)
     with pytest.raises(ArgumentError, match="lease"):
         renew(running(), first_attempt(), START, lease=lease)
 
 
 # --- Law 12 ----------------------------------------------------------------------------------
 #
-# One key under every interleaving: `curae_lifecycle.testing.explore.key` says what happens there.
+# One key under every interleaving: `tests.explore.key` says what happens there.
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.access import AccessDecision, Granted, decide_access
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Standing, Status
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    IdempotencyKey,
+    RecordKey,
+    begin,
+    completed_record,
+)
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import (
+    INITIATE_LIMIT,
+    Charge,
+    ExactLog,
+    Limited,
+    LogState,
+    admit,
+)
+from curae_lifecycle.rules.session import EntryPath
+from curae_lifecycle.rules.values import ApiKeyId, AppId, ConnectionId, Coordinate, DataPackage
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BucketKey,
     Changes,
@@ -28,22 +49,14 @@ from curae_lifecycle.changes import (
     RateWrite,
     RecordWrite,
 )
-from curae_lifecycle.connection import Actor, Connection, ConnectionIdentity, Standing, Status
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import Revoked
-from curae_lifecycle.http import Response
-from curae_lifecycle.idempotency import Attempt, IdempotencyKey, RecordKey, begin, completed
-from curae_lifecycle.operations import GetConnection, Settings, fingerprint
-from curae_lifecycle.outcomes import Done, Refused
-from curae_lifecycle.problems import CATALOGUE, Problem, ProblemCode
-from curae_lifecycle.ratelimit import INITIATE_LIMIT, Charge, ExactLog, Limited, LogState, admit
-from curae_lifecycle.session import EntryPath
+from curae_lifecycle.service.facts import Revoked
+from curae_lifecycle.service.operations import GetConnection, Settings, fingerprint
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
-from curae_lifecycle.values import ApiKeyId, AppId, ConnectionId, Coordinate, DataPackage
-from curae_lifecycle.wire import print_json, print_problem
-from tests.server import STRANGERS, fresh, request, world
+from curae_lifecycle.web.endpoint import Response
+from curae_lifecycle.web.wire import format_json, format_problem
+from tests.server import STRANGERS, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, pending, uuid
 
 TICK = timedelta(microseconds=1)
@@ -81,7 +94,7 @@ def kin(
 
 
 def problem(**changes: object) -> Response:
-    document = print_problem(Problem(ProblemCode.NOT_FOUND))
+    document = format_problem(Problem(ProblemCode.NOT_FOUND))
     body = {**document, **changes}
     kept = {name: value for name, value in body.items() if value != "gone"}
     return Response(404, (("content-type", "application/problem+json"),), json.dumps(kept).encode())
@@ -134,9 +147,9 @@ def test_law_8_holds_of_the_table() -> None:
 
 def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
     here = world(Settings(), PENDING)
-    first = here.handle(request("revoke"), START, fresh())
-    again = here.handle(request("revoke"), at(1), fresh())
-    other = here.handle(request("revoke", key="k-2"), at(2), fresh())
+    first = here.handle(request("revoke"), START, new_ids())
+    again = here.handle(request("revoke"), at(1), new_ids())
+    other = here.handle(request("revoke", key="k-2"), at(2), new_ids())
     laws.check_replay(first.response, again.response, again.changes)
     laws.check_one_execution([first.response, again.response], 1)
     laws.check_nothing_changed(PENDING, PENDING, other.changes)
@@ -145,7 +158,7 @@ def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
         ("create", "get", "reconnect", "revoke", "initiate", "account-state", "graduation"),
         ("k-3", None),
     ):
-        laws.check_documented(here.handle(request(operation, key=name), at(3), fresh(7)).response)
+        laws.check_documented(here.handle(request(operation, key=name), at(3), new_ids(7)).response)
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
@@ -176,7 +189,7 @@ def test_law_15_holds_of_another_tenant(caller: Caller) -> None:
 
 @given(draw.broken_requests())
 def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> None:
-    answer = world().handle(broken.request, START, fresh())
+    answer = world().handle(broken.request, START, new_ids())
     laws.check_documented(answer.response)
     laws.check_nothing_changed(None, None, answer.changes)
 
@@ -184,7 +197,7 @@ def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> N
 @given(draw.problems())
 def test_laws_13_and_16_hold_of_every_problem(refused: Problem) -> None:
     headers = (("Content-Type", "application/problem+json"),)
-    body = print_json(print_problem(refused, instance="urn:1"))
+    body = format_json(format_problem(refused, instance="urn:1"))
     laws.check_documented(Response(refused.type.status, headers, body))
 
 
@@ -399,7 +412,7 @@ def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
     key = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
     attempt = begin(None, key, fingerprint(GetConnection(PENDING.id)), START)
     assert isinstance(attempt, Attempt)
-    kept = RecordWrite(key, None, completed(attempt, OK))
+    kept = RecordWrite(key, None, completed_record(attempt, OK))
     laws.check_nothing_changed(1, 1, Changes((kept, CHARGED, PAID)))
     laws.check_documented(Response(304, (), b""))
     laws.check_rate_limit([START + 60 * SECOND, *[START] * 10])

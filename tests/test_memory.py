@@ -11,26 +11,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import BindingWrite, ConnectionWrite, Write
-from curae_lifecycle.connection import Actor, Status
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked, Tombstoned, record_fact
-from curae_lifecycle.http import Answer, Request, bearer, read, respond
-from curae_lifecycle.memory import World, WorldFullError
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Status
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ArgumentError, ConnectionId, DataPackage, SessionId, UserId
+from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
+from curae_lifecycle.service.facts import (
+    Authorized,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+    record_fact,
+)
+from curae_lifecycle.service.operations import (
     CreateConnection,
     Decision,
-    Fresh,
     GetConnection,
+    NewIds,
     Reconnect,
     Settings,
     decide,
     needs,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.values import ArgumentError, ConnectionId, DataPackage, SessionId, UserId
+from curae_lifecycle.stores.memory import MemoryStore, StoreFullError
+from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
 from tests.server import (
     API_KEY,
     CALLER,
@@ -41,7 +47,7 @@ from tests.server import (
     call,
     code,
     document,
-    fresh,
+    new_ids,
     request,
     successor,
     world,
@@ -62,7 +68,7 @@ def minted(answer: Answer, member: str) -> str:
 # --- As a server uses it ----------------------------------------------------------------------
 
 
-def serve(made: World, asked: Request, now: datetime, ids: Fresh) -> Answer:
+def serve(made: MemoryStore, asked: Request, now: datetime, ids: NewIds) -> Answer:
     """The whole of a server: find the caller, read, load, decide, respond, store."""
     settings = made.settings
     reading = read(asked, made.caller(bearer(asked)), now, settings)
@@ -79,7 +85,7 @@ def serve(made: World, asked: Request, now: datetime, ids: Fresh) -> Answer:
 def test_a_server_of_twenty_lines_answers_as_the_world_does(operation: str) -> None:
     settings = Settings(buckets=(BUCKET,))
     made, other = world(settings, REVOKED), world(settings, REVOKED)
-    for ids in (fresh(2), fresh(3)):
+    for ids in (new_ids(2), new_ids(3)):
         assert serve(made, request(operation), START, ids) == other.handle(
             request(operation), START, ids
         )
@@ -87,7 +93,7 @@ def test_a_server_of_twenty_lines_answers_as_the_world_does(operation: str) -> N
 
 def test_the_seed_s_story_runs_through_a_world() -> None:
     made = world()
-    answer = made.handle(request("create"), START, fresh(1))
+    answer = made.handle(request("create"), START, new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
     done = made.record(Authorized(ID, at(60)), at(1))
     assert isinstance(done, Done)
@@ -95,17 +101,17 @@ def test_the_seed_s_story_runs_through_a_world() -> None:
     assert granted is not None
     assert type(granted).__name__ == "Granted"
     assert made.ask(ConnectionId(uuid(9)), DataPackage("labs"), at(2)) is None
-    assert code(made.handle(request("reconnect", key="k-2"), at(3), fresh(2, at(3)))) == (
+    assert code(made.handle(request("reconnect", key="k-2"), at(3), new_ids(2, at(3)))) == (
         "CONNECTION_NOT_RECONNECTABLE"
     )
-    answer = made.handle(request("reconnect", key="k-3"), at(60), fresh(2, at(60)))
+    answer = made.handle(request("reconnect", key="k-3"), at(60), new_ids(2, at(60)))
     assert document(answer)["previousConnectionId"] == ID
     answer = made.handle(request("revoke", id=uuid(2), key="k-4"), at(61))
     assert document(answer)["revokedNow"] is True
     answer = made.handle(request("revoke", id=uuid(2), key="k-5"), at(62))
     assert document(answer)["revokedNow"] is False
 
-    answer = made.handle(request("initiate", key="k-6"), at(63), fresh(3, at(63)))
+    answer = made.handle(request("initiate", key="k-6"), at(63), new_ids(3, at(63)))
     stored = made.session(SessionId(minted(answer, "session")))
     assert stored is not None
     assert stored.user_id == "limited-3"
@@ -114,13 +120,13 @@ def test_the_seed_s_story_runs_through_a_world() -> None:
     assert (bound.user_id, bound.state) == ("limited-3", AccountState.LIMITED)
     answer = made.handle(request("account-state"), at(64))
     assert document(answer) == {"lifecycleState": "LIMITED"}
-    assert made.handle(request("graduation"), at(64), fresh(4, at(64))).response.status == 201
+    assert made.handle(request("graduation"), at(64), new_ids(4, at(64))).response.status == 201
 
 
 def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
-    answer = made.handle(request("initiate", body=body), START, fresh(1))
+    answer = made.handle(request("initiate", body=body), START, new_ids(1))
     completed = HandoffCompleted(SessionId(minted(answer, "session")), UserId("u-7"))
     assert isinstance(made.record(completed, at(1)), Done)
     assert isinstance(made.record(completed, at(2)), Ignored)
@@ -152,11 +158,11 @@ def test_an_unknown_key_and_none_stand_for_nobody() -> None:
 
 def test_ids_that_are_in_use_already_are_a_mistake_and_nothing_waits_for_ever() -> None:
     made = world(Settings(), pending())
-    with pytest.raises(ArgumentError, match="fresh"):
-        made.handle(request("create"), START, fresh(1))
-    made.handle(request("initiate", key="k-2"), START, fresh(1))
-    with pytest.raises(ArgumentError, match="fresh"):
-        made.handle(request("initiate", key="k-3"), START, fresh(1))
+    with pytest.raises(ArgumentError, match="new_ids"):
+        made.handle(request("create"), START, new_ids(1))
+    made.handle(request("initiate", key="k-2"), START, new_ids(1))
+    with pytest.raises(ArgumentError, match="new_ids"):
+        made.handle(request("initiate", key="k-3"), START, new_ids(1))
 
 
 # --- Compare and set --------------------------------------------------------------------------
@@ -171,7 +177,7 @@ def written_by(operation: str) -> tuple[Write, ...]:
     reading = read(request(operation), CALLER, START, made.settings)
     assert not isinstance(reading, Decision)
     snapshot = made.load(needs(reading, made.settings))
-    decision = decide(reading, snapshot, START, fresh(1), made.settings)
+    decision = decide(reading, snapshot, START, new_ids(1), made.settings)
     return respond(decision, made.settings).changes.writes
 
 
@@ -222,7 +228,7 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
         made = world(Settings(), pending())
         authorized = record_fact(late, made.load_fact(late), later)
         assert isinstance(authorized, Done)
-        recovered = decide(asked, made.load(needs(asked)), later, fresh(2, later))
+        recovered = decide(asked, made.load(needs(asked)), later, new_ids(2, later))
         both = [authorized.value.writes, recovered.changes.writes]
         first, second = both if authorized_first else both[::-1]
         assert made.store(first)
@@ -236,7 +242,7 @@ def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> Non
     )
     assert isinstance(revoked, Done)
     asked = call(Reconnect(ID))
-    recovered = decide(asked, made.load(needs(asked)), at(2), fresh(2, at(2)))
+    recovered = decide(asked, made.load(needs(asked)), at(2), new_ids(2, at(2)))
     assert made.store(recovered.changes.writes)
     assert not made.store(revoked.value.writes)
     assert isinstance(made.record(Revoked(ID, Actor.PATIENT), at(3)), Done)
@@ -244,13 +250,13 @@ def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> Non
     assert [each.status for each in following] == [Status.REVOKED]
 
 
-def race(made: World, operation: str, keys: list[str]) -> list[Answer]:
+def race(made: MemoryStore, operation: str, keys: list[str]) -> list[Answer]:
     """Send one request for each key, in threads that start together."""
     barrier = Barrier(len(keys))
 
     def send(number: int, key: str) -> Answer:
         barrier.wait()
-        return made.handle(request(operation, key=key), START, fresh(2 + number))
+        return made.handle(request(operation, key=key), START, new_ids(2 + number))
 
     with ThreadPoolExecutor(len(keys)) as pool:
         return list(pool.map(send, range(len(keys)), keys))
@@ -286,7 +292,7 @@ def test_one_of_racing_revocations_says_that_it_was_the_one() -> None:
     )
 
 
-class Interrupted(World):
+class Interrupted(MemoryStore):
     """A world in which somebody else is faster, once."""
 
     def __init__(self, rival: Write) -> None:
@@ -317,13 +323,13 @@ def test_the_loser_of_a_race_decides_again_on_what_it_finds() -> None:
 
 def test_a_full_world_refuses_what_is_new_and_evicts_nothing_live() -> None:
     made = world(capacity=1)
-    first = made.handle(request("create"), START, fresh(1))
-    answer = made.handle(request("create", key="k-2"), START, fresh(2))
+    first = made.handle(request("create"), START, new_ids(1))
+    answer = made.handle(request("create", key="k-2"), START, new_ids(2))
     assert (answer.response.status, code(answer)) == (500, "INTERNAL")
     assert document(answer)["retryable"] is True
     assert (answer.changes.writes, answer.rules) == ((), ("request.room",))
     assert made.connection(ConnectionId(uuid(2))) is None
-    replay = made.handle(request("create"), START, fresh(3))
+    replay = made.handle(request("create"), START, new_ids(3))
     assert (replay.replayed, replay.response) == (True, first.response)
     assert isinstance(made.record(Authorized(ID), at(1)), Done), "what is stored still moves"
 
@@ -336,16 +342,16 @@ KINDS: dict[str, Write] = {
 
 @pytest.mark.parametrize("kind", ["Connection", "Session", "Binding", "Record", "Rate"])
 def test_a_full_world_names_the_kind_that_found_no_room(kind: str) -> None:
-    made = World(capacity=0)
-    with pytest.raises(WorldFullError, match=f"0 values of kind {kind}") as raised:
+    made = MemoryStore(capacity=0)
+    with pytest.raises(StoreFullError, match=f"0 values of kind {kind}") as raised:
         made.store((KINDS[kind],))
     assert (raised.value.kind, raised.value.capacity) == (kind, 0)
 
 
 def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> None:
-    made = World(capacity=1)
+    made = MemoryStore(capacity=1)
     both = (ConnectionWrite(None, pending()), ConnectionWrite(None, pending(number=2)))
-    with pytest.raises(WorldFullError):
+    with pytest.raises(StoreFullError):
         made.store(both)
     assert made.connection(ID) is None
     assert made.store(both[:1])
@@ -355,10 +361,10 @@ def test_writes_that_find_room_one_by_one_and_not_together_store_nothing() -> No
 def test_a_record_is_purged_at_its_deadline_and_never_before(seconds: int) -> None:
     made = world(capacity=1)
     now = START + timedelta(seconds=seconds)
-    made.handle(request("create"), now, fresh(1, now))
+    made.handle(request("create"), now, new_ids(1, now))
     deadline = now + timedelta(hours=24)
     assert made.purge(deadline - TICK) == 0
-    assert made.handle(request("create"), deadline - TICK, fresh(2, deadline)).replayed
+    assert made.handle(request("create"), deadline - TICK, new_ids(2, deadline)).replayed
     assert made.purge(deadline) == 1
     assert made.purge(deadline) == 0
     snapshot = made.load(needs(call(CreateConnection(USER, PACKAGES))))
@@ -371,7 +377,7 @@ def test_a_rate_limit_is_purged_when_it_would_admit_everything_again() -> None:
     made.handle(request("account-state"), at(0.5))
     assert made.purge(at(2) - TICK) == 0, "the bucket fills in two minutes from the first charge"
     assert made.purge(at(2)) == 1
-    made.handle(request("graduation"), at(3), fresh(1, at(3)))
+    made.handle(request("graduation"), at(3), new_ids(1, at(3)))
     assert made.purge(at(4) - TICK) == 0
     assert made.purge(at(4)) == 2, "the app user's log, and the bucket"
 
@@ -380,7 +386,7 @@ def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None
     made = world()
     for day in (0, 1):
         now = at(day * 24 * 60)
-        answer = made.handle(request("create"), now, fresh(1 + day, now))
+        answer = made.handle(request("create"), now, new_ids(1 + day, now))
         assert not answer.replayed
     assert made.purge(at(48 * 60) - TICK) == 0
     assert made.purge(at(48 * 60)) == 1
@@ -389,7 +395,7 @@ def test_a_record_past_its_retention_is_replaced_and_lives_its_own_day() -> None
 def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
     made = world(Settings(buckets=(BUCKET,)))
     for number in range(2):
-        made.handle(request("initiate", key=f"k-{number}"), START, fresh(number))
+        made.handle(request("initiate", key=f"k-{number}"), START, new_ids(number))
     assert code(made.handle(request("account-state"), START)) == "RATE_LIMITED"
     other = Bucket("other", 100, 1, 60)
     made.replace_buckets((BUCKET, other))
@@ -397,7 +403,7 @@ def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
     assert made.handle(request("account-state"), START).response.status == 200
     made.replace_buckets((other,))
     answers = [
-        made.handle(request("initiate", key=f"l-{number}"), START, fresh(10 + number))
+        made.handle(request("initiate", key=f"l-{number}"), START, new_ids(10 + number))
         for number in range(9)
     ]
     assert [answer.response.status for answer in answers] == [201] * 8 + [429]

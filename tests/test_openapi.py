@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from curae_lifecycle.http import Request
-from curae_lifecycle.openapi import openapi, problem_codes
-from curae_lifecycle.operations import OPERATIONS, OperationName, Settings
-from curae_lifecycle.problems import CATALOGUE, ProblemCode
-from curae_lifecycle.replay import replay
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations import OPERATIONS, OperationName, Settings
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.values import Environment
-from curae_lifecycle.wire import Json
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.openapi import openapi, problem_codes
+from curae_lifecycle.web.wire import Json
 from tests import server
 from tests.reference.traffic import traffic
 from tests.strategies import START
@@ -194,7 +194,7 @@ def requests_without_a_header() -> Iterator[Answered]:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
         for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
-            answer = server.world().handle(each, START, server.fresh()).response
+            answer = server.world().handle(each, START, server.new_ids()).response
             yield (
                 each.method,
                 each.target,

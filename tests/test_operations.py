@@ -11,8 +11,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.idempotency import Attempt as BegunAttempt
+from curae_lifecycle.rules.idempotency import (
+    Fingerprint,
+    IdempotencyKey,
+    Record,
+    RecordKey,
+    Response,
+    begin,
+    completed_record,
+    in_flight_record,
+)
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    ArgumentError,
+    ConnectionId,
+    Environment,
+    UserId,
+)
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
     BucketKey,
@@ -27,20 +48,7 @@ from curae_lifecycle.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.connection import Connection, Status
-from curae_lifecycle.http import Answer, read, respond
-from curae_lifecycle.idempotency import Attempt as BegunAttempt
-from curae_lifecycle.idempotency import (
-    Fingerprint,
-    IdempotencyKey,
-    Record,
-    RecordKey,
-    Response,
-    begin,
-    completed,
-    in_flight,
-)
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     OPERATIONS,
     ORDER,
     Call,
@@ -56,8 +64,8 @@ from curae_lifecycle.operations import (
     LandedHandoff,
     Needs,
     Operation,
+    ProblemReply,
     Reconnect,
-    Refusal,
     Replayed,
     Revoke,
     SessionInitiated,
@@ -69,16 +77,8 @@ from curae_lifecycle.operations import (
     needs,
     operation_name,
 )
-from curae_lifecycle.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import (
-    AppId,
-    AppUserId,
-    ArgumentError,
-    ConnectionId,
-    Environment,
-    UserId,
-)
+from curae_lifecycle.web.endpoint import Answer, read, respond
 from tests.server import (
     CALLER,
     ID,
@@ -89,7 +89,7 @@ from tests.server import (
     call,
     code,
     decisions,
-    fresh,
+    new_ids,
     request,
     successor,
     written,
@@ -110,7 +110,7 @@ from tests.strategies import (
 
 KEY = IdempotencyKey("k-1")
 BUCKET = Bucket("platform", 1, 1, 60)
-FRESH = fresh(2)
+FRESH = new_ids(2)
 
 
 def event_names(decision: Decision) -> list[str]:
@@ -121,7 +121,7 @@ def other_record() -> Record:
     """The record of another request under the same key."""
     attempt = begin(None, RecordKey(CALLER.api_key_id, KEY), Fingerprint.of("other"), START)
     assert isinstance(attempt, BegunAttempt)
-    return completed(attempt, Response(200, (), b"{}"))
+    return completed_record(attempt, Response(200, (), b"{}"))
 
 
 def spent_bucket() -> Admitted:
@@ -305,7 +305,7 @@ def test_create_mints_a_pending_connection() -> None:
 
 def decide_reconnect(connection: Connection, *following: Connection) -> Decision:
     snapshot = Snapshot(connection=connection, following=following)
-    return decide(call(Reconnect(ID)), snapshot, at(31), fresh(3, at(31)))
+    return decide(call(Reconnect(ID)), snapshot, at(31), new_ids(3, at(31)))
 
 
 def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
@@ -337,7 +337,7 @@ def test_reconnect_reissues_the_successor_that_still_waits() -> None:
 
 def test_reconnect_refuses_where_the_chain_went_on() -> None:
     decision = decide_reconnect(apply_event(pending(), "APP", START), successor())
-    assert isinstance(decision.reply, Refusal)
+    assert isinstance(decision.reply, ProblemReply)
     assert decision.reply.problem.details == {"connectionId": ID, "nextConnectionId": uuid(2)}
     assert decision.changes.writes == ()
 
@@ -482,10 +482,10 @@ def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> No
     key = RecordKey(CALLER.api_key_id, KEY)
     attempt = begin(None, key, fingerprint(asked.operation), START)
     assert isinstance(attempt, BegunAttempt)
-    running = in_flight(attempt, lease=60_000_000)
+    running = in_flight_record(attempt, lease=60_000_000)
     snapshot = Snapshot(record=running, buckets=(None,))
     decision = decide(asked, snapshot, START + TICK, FRESH, Settings(buckets=(BUCKET,)))
-    assert isinstance(decision.reply, Refusal)
+    assert isinstance(decision.reply, ProblemReply)
     assert decision.reply.problem.details == {"retryAfter": 60}
     assert written(decision.changes.writes) == ["platform"]
     assert (decision.status, decision.attempt, decision.record) == (409, None, None)
@@ -495,7 +495,7 @@ def test_the_next_attempt_replaces_the_record_that_was_loaded() -> None:
     old = other_record()
     asked = call(CreateConnection(USER, PACKAGES))
     later = at(24 * 60)
-    answer = respond(decide(asked, Snapshot(record=old), later, fresh(2, later)))
+    answer = respond(decide(asked, Snapshot(record=old), later, new_ids(2, later)))
     write = answer.changes.writes[-1]
     assert written((write,)) == ["record"]
     assert write.before is old
@@ -538,9 +538,9 @@ def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
 
 def test_a_mutation_without_fresh_ids_is_a_mistake() -> None:
     for operation in (CreateConnection(USER, PACKAGES), Initiate(USER), Reconnect(ID)):
-        with pytest.raises(ArgumentError, match="fresh"):
+        with pytest.raises(ArgumentError, match="new_ids"):
             decide(call(operation), Snapshot(connection=pending()), START)
-    with pytest.raises(ArgumentError, match="fresh"):
+    with pytest.raises(ArgumentError, match="new_ids"):
         decide(call(StartGraduation(USER), None), Snapshot(binding=LIMITED), START)
 
 
@@ -552,7 +552,7 @@ def test_a_snapshot_of_something_else_is_a_mistake() -> None:
         decide(call(Revoke(ID)), Snapshot(connection=pending(), following=(stranger,)), START)
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(ArgumentError, match="binding"):
-        decide(call(Initiate(USER)), Snapshot(binding=elsewhere), START, fresh())
+        decide(call(Initiate(USER)), Snapshot(binding=elsewhere), START, new_ids())
     with pytest.raises(ArgumentError, match=r"snapshot\.buckets"):
         decide(call(Revoke(ID)), Snapshot(), START, None, Settings(buckets=(BUCKET,)))
 
@@ -562,7 +562,7 @@ def test_a_naive_instant_is_a_mistake_whatever_is_asked(operation: Operation) ->
     naive = START.replace(tzinfo=None)
     snapshot = Snapshot(connection=pending(), binding=LIMITED)
     with pytest.raises(ArgumentError, match="now"):
-        decide(call(operation, None), snapshot, naive, fresh(2))
+        decide(call(operation, None), snapshot, naive, new_ids(2))
 
 
 def test_settings_that_could_not_work_are_mistakes() -> None:
@@ -595,9 +595,9 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:
     asked, snapshot, now = case
-    decision = decide(asked, snapshot, now, fresh(9, now))
+    decision = decide(asked, snapshot, now, new_ids(9, now))
     match decision.reply:
-        case Refusal():
+        case ProblemReply():
             quiet = True
         case ConnectionRevoked(connection):
             quiet = connection is snapshot.connection
@@ -621,7 +621,7 @@ def test_law_14_the_same_inputs_give_the_same_outputs_and_stay_as_they_were(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:
     asked, snapshot, now = case
-    ids = fresh(9, now)
+    ids = new_ids(9, now)
     before = deepcopy((asked, snapshot, now, ids))
     decision = laws.check_deterministic(decide, asked, snapshot, now, ids)
     laws.check_deterministic(respond, decision)
@@ -635,7 +635,7 @@ def test_law_15_another_tenant_s_connection_is_decided_like_an_unknown_one(
     for caller in STRANGERS:
         for operation in (GetConnection(ID), Reconnect(ID), Revoke(ID)):
             asked = Call(caller, operation)
-            known = decide(asked, Snapshot(connection=connection), now, fresh(9, now))
-            unknown = decide(asked, Snapshot(), now, fresh(9, now))
+            known = decide(asked, Snapshot(connection=connection), now, new_ids(9, now))
+            unknown = decide(asked, Snapshot(), now, new_ids(9, now))
             laws.check_indistinguishable(respond(known).response, respond(unknown).response)
             assert known == unknown

@@ -7,15 +7,15 @@ from datetime import datetime
 
 import pytest
 
-from curae_lifecycle.problems import (
+from curae_lifecycle.rules.problems import (
     CATALOGUE,
     DEFAULT_TYPE_BASE,
-    Fact,
+    DetailValue,
     Problem,
     ProblemCode,
     type_uri,
 )
-from curae_lifecycle.values import print_time
+from curae_lifecycle.rules.values import format_time
 from tests.strategies import START
 
 # code: status, retryable, origin, the keys of details
@@ -51,7 +51,7 @@ each_code = pytest.mark.parametrize("code", ProblemCode)
 
 def example(code: ProblemCode) -> Problem:
     """The code with a fact for each key: a word, a number, a time and nothing in turn."""
-    facts: tuple[Fact, ...] = ("word", 7, START)
+    facts: tuple[DetailValue, ...] = ("word", 7, START)
     return Problem(code, facts[: len(EXPECTED[code][3])])
 
 
@@ -96,7 +96,7 @@ def test_detail_is_one_sentence_for_people_that_only_uses_the_details(code: Prob
     for name in names:
         fact = problem.details[name]
         # A time reads as it does on the wire.
-        assert (print_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
+        assert (format_time(fact) if isinstance(fact, datetime) else str(fact)) in problem.detail
 
 
 def test_a_fault_of_no_member_is_the_body_s() -> None:

@@ -32,18 +32,21 @@ from typing import Final, Protocol, cast
 import attrs
 import pytest
 
-from curae_lifecycle import binding as bindings
-from curae_lifecycle import connection as rules
-from curae_lifecycle import http, idempotency, openapi, operations, ratelimit, values, wire
-from curae_lifecycle.access import ACCESS
-from curae_lifecycle.connection import EVENTS, Actor, Status
-from curae_lifecycle.operations import Call, Snapshot, decide, operation_name
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.pages import TABLES, pages
-from curae_lifecycle.problems import Problem, ProblemCode, type_uri
-from curae_lifecycle.replay import replay
-from curae_lifecycle.tables import Axis, Table
-from curae_lifecycle.values import Environment
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import idempotency, ratelimit, values
+from curae_lifecycle.rules.access import ACCESS
+from curae_lifecycle.rules.connection import EVENTS, Actor, Status
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.problems import Problem, ProblemCode, type_uri
+from curae_lifecycle.rules.tables import Axis, Table
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service import operations
+from curae_lifecycle.service.operations import Call, Snapshot, decide, operation_name
+from curae_lifecycle.service.rulebook import TABLES, pages
+from curae_lifecycle.web import endpoint as http
+from curae_lifecycle.web import openapi, wire
 from tests import server
 from tests import test_replay as logs
 from tests.strategies import COORDINATE, START, at, pending
@@ -133,8 +136,8 @@ def the_rest() -> None:
     ended = rules.revoke(first, at(1), actor=Actor.APP).value
     rules.merge(ended, first)
     rules.next_deadline(first)
-    document: dict[str, wire.Json] = wire.print_connection(ended, at(2), "AUTHORIZED")
-    read = wire.read_connection(document, environment=Environment.LIVE, app_id=COORDINATE.app_id)
+    document: dict[str, wire.Json] = wire.format_connection(ended, at(2), "AUTHORIZED")
+    read = wire.parse_connection(document, environment=Environment.LIVE, app_id=COORDINATE.app_id)
     assert wire.load(rules.Connection, wire.dump(read)) == read
     bound = bindings.provision(None, COORDINATE, values.UserId("u-1"))
     assert isinstance(bound, Done)
@@ -144,7 +147,7 @@ def the_rest() -> None:
     mark = idempotency.Fingerprint.of("revoke", "a", "b\nc")
     attempt = idempotency.begin(None, key, mark, START)
     assert isinstance(attempt, idempotency.Attempt)
-    running = idempotency.in_flight(attempt)
+    running = idempotency.in_flight_record(attempt)
     response = idempotency.Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
     idempotency.renew(running, attempt, at(0.5))
     idempotency.complete(running, attempt, response, at(0.5))
@@ -172,7 +175,7 @@ def the_rest() -> None:
         table.to_json()
     EVENTS.to_mermaid()
     problem = Problem(ProblemCode.HANDOFF_LAPSED, (first.id, START))
-    wire.print_problem(problem)
+    wire.format_problem(problem)
     type_uri(problem.code)
     for name in operations.OperationName:
         openapi.problem_codes(name)
@@ -455,10 +458,10 @@ def test_every_public_function_runs_and_none_touches_the_world_or_its_arguments(
 def test_the_search_finds_functions_methods_and_properties() -> None:
     names = set(public().values())
     assert {
-        "curae_lifecycle.connection.revoke",
-        "curae_lifecycle.idempotency.Fingerprint.of",
-        "curae_lifecycle.problems.Problem.details",
-        "curae_lifecycle.wire.RepeatedObject.repeated",
+        "curae_lifecycle.rules.connection.revoke",
+        "curae_lifecycle.rules.idempotency.Fingerprint.of",
+        "curae_lifecycle.rules.problems.Problem.details",
+        "curae_lifecycle.web.wire.RepeatedObject.repeated",
     } <= names
     for module in modules(FLOORS):
         own = [
@@ -466,7 +469,7 @@ def test_the_search_finds_functions_methods_and_properties() -> None:
             for function in plain_functions(module)
             if function.__module__ == module.__name__
         ]
-        assert own or module.__name__ == "curae_lifecycle.outcomes", "it holds types alone"
+        assert own or module.__name__ == "curae_lifecycle.rules.outcomes", "it holds types alone"
 
 
 def test_whatever_touches_the_world_or_an_argument_is_noticed() -> None:

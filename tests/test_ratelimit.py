@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.ratelimit import (
     FRESH_LOG,
     FULL_BUCKET,
     GRADUATION_LIMIT,
@@ -37,8 +37,8 @@ from curae_lifecycle.ratelimit import (
     policy_header,
     state_expires_at,
 )
+from curae_lifecycle.rules.values import LAST_INSTANT, ArgumentError
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import LAST_INSTANT, ArgumentError
 from tests.strategies import START, TICK
 
 SECOND: Final = timedelta(seconds=1)
@@ -332,13 +332,13 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
     later = max(over, now)
     assert available(policy, state, later) == policy.limit
     # From there on the dropped state and the kept one answer alike, for good.
-    kept, fresh = state, fresh_state(policy)
+    kept, new_ids = state, fresh_state(policy)
     for cost in (policy.limit, 1):
         one = admit((Charge(policy, kept),), later, cost=cost)
-        other = admit((Charge(policy, fresh),), later, cost=cost)
+        other = admit((Charge(policy, new_ids),), later, cost=cost)
         assert type(one) is type(other)
-        (kept,), (fresh,) = one.states, other.states
-        assert kept == fresh
+        (kept,), (new_ids,) = one.states, other.states
+        assert kept == new_ids
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])

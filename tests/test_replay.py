@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import Settings
-from curae_lifecycle.recorded import Comparison, Divergence, Recorded
-from curae_lifecycle.replay import _Log, replay
-from curae_lifecycle.values import Environment, print_time
-from curae_lifecycle.wire import Json
+from curae_lifecycle.replay.log import _Log, replay
+from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.values import Environment, format_time
+from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.web.wire import Json
 from tests.strategies import at, uuid
 
 API: Final = "/api/sdk/v1/"
@@ -30,7 +30,7 @@ UNKNOWN: Final = "ffffffff-ffff-4fff-8fff-ffffffffffff"
 
 
 def time(minutes: float) -> str:
-    return print_time(at(minutes))
+    return format_time(at(minutes))
 
 
 def written(minutes: float, **members: Json) -> bytes:
@@ -1102,7 +1102,7 @@ def test_the_rule_that_is_named_had_the_last_word() -> None:
     refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]
     unknown = [got(1, UNKNOWN, response=wrong)]
     assert [each.rule for lines in [again, refused, unknown] for each in checked(*lines)] == [
-        "idempotency.completed.same",
+        "idempotency.completed_record.same",
         "connection.reconnect.pending",
         "request.ownership",
     ]

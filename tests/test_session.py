@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.session import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import (
     PATHS,
     CuraeConnectSession,
     EntryPath,
@@ -26,8 +26,8 @@ from curae_lifecycle.session import (
     complete_handoff,
     initiate,
 )
+from curae_lifecycle.rules.values import ArgumentError, NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
-from curae_lifecycle.values import ArgumentError, NextAction, SessionId, UserId
 from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 
 BOUND: Final = UserId("u-bound")

@@ -11,10 +11,12 @@ from datetime import datetime
 import attrs
 import pytest
 
-from curae_lifecycle.changes import ConnectionWrite, RateWrite, RecordWrite, Write
-from curae_lifecycle.connection import Actor, Connection
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, RecordWrite, Write
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -25,22 +27,20 @@ from curae_lifecycle.facts import (
     Revoked,
     Tombstoned,
 )
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Needs, Settings, Snapshot
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.replay import replay
-from curae_lifecycle.simulation import Fault, Store, Summary, simulate
-from curae_lifecycle.simulation.journal import Journal
+from curae_lifecycle.service.operations import Needs, Settings, Snapshot
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.values import ConnectionId, SessionId, UserId
-from tests.server import API_KEY, CALLER, fresh, request, world
+from curae_lifecycle.testing.simulation import Fault, Store, Summary, simulate
+from curae_lifecycle.testing.simulation.journal import Journal
+from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 
 SMALL = range(60, 67)
 """Seeds of small worlds that together show every fault."""
 
 
-class Stored(World, ABC):
+class Stored(MemoryStore, ABC):
     """A world that is wrong in one way, by what it makes of writes."""
 
     def store(self, writes: tuple[Write, ...]) -> bool:
@@ -79,14 +79,14 @@ class LosesRevocations(Stored):
         )
 
 
-class NeverCompares(World):
+class NeverCompares(MemoryStore):
     """A world where the last one wins."""
 
     def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
         return True
 
 
-class TwoSuccessors(World):
+class TwoSuccessors(MemoryStore):
     """A world without the unique index on a predecessor, which it does not find again."""
 
     def _following(
@@ -99,7 +99,7 @@ class TwoSuccessors(World):
         return isinstance(write, ConnectionWrite) or super()._is_current(write)
 
 
-class TellsTenantsApart(World):
+class TellsTenantsApart(MemoryStore):
     """A world that answers every id with whatever connection it has."""
 
     def load(self, asked: Needs) -> Snapshot:
@@ -109,7 +109,7 @@ class TellsTenantsApart(World):
         return attrs.evolve(loaded, connection=next(iter(self._connections.values())))
 
 
-BROKEN: dict[type[World], set[int]] = {
+BROKEN: dict[type[MemoryStore], set[int]] = {
     LosesRecords: {12},
     LosesRates: {10},
     LosesConnections: {1},
@@ -122,7 +122,7 @@ BROKEN: dict[type[World], set[int]] = {
 
 
 @pytest.mark.parametrize("store", BROKEN)
-def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[World]) -> None:
+def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[MemoryStore]) -> None:
     for seed in range(200):
         summary = simulate(seed, clients=2, hours=6, store=store)
         violation = summary.violation
@@ -163,7 +163,7 @@ def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
 
 
 def test_a_store_that_raises_is_found() -> None:
-    class Breaks(World):
+    class Breaks(MemoryStore):
         def load(self, asked: Needs) -> Snapshot:
             loaded = super().load(asked)
             return attrs.evolve(loaded, buckets=(*loaded.buckets, None))
@@ -179,7 +179,7 @@ def test_any_store_that_has_six_methods_can_be_simulated() -> None:
         """Nothing but the protocol."""
 
         def __init__(self, settings: Settings) -> None:
-            self._world = World(settings)
+            self._world = MemoryStore(settings)
             self.asked: Counter[str] = Counter()
 
         def register(self, api_key: ApiKey, caller: Caller) -> None:
@@ -207,7 +207,7 @@ def test_any_store_that_has_six_methods_can_be_simulated() -> None:
 
 def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
     code = (
-        "from curae_lifecycle.simulation import simulate\n"
+        "from curae_lifecycle.testing.simulation import simulate\n"
         "told = simulate(7, clients=2, hours=6)\n"
         "print(told.headline(), *told.lines(), sep='\\n')"
     )
@@ -225,7 +225,7 @@ def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
     assert simulate(7, clients=2, hours=6) != simulate(8, clients=2, hours=6)
 
 
-class Contended(World):
+class Contended(MemoryStore):
     """A world where somebody else is faster now and then."""
 
     turn = 0
@@ -261,7 +261,7 @@ def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
         Graduated(COORDINATE),
         Tombstoned(COORDINATE),
     ]
-    answer = world().handle(request("create"), START, fresh(1))
+    answer = world().handle(request("create"), START, new_ids(1))
     journal.add(user, at(1), request("create"), answer.response)
     journal.add(user, at(0), request("account-state"))
     for fact in facts:

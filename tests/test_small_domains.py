@@ -16,24 +16,24 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle import idempotency, ratelimit, values
-from curae_lifecycle.access import Denied, Granted, decide_access
-from curae_lifecycle.connection import Actor, Connection, Minted, Status
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import idempotency, ratelimit, values
+from curae_lifecycle.rules.access import Denied, Granted, decide_access
+from curae_lifecycle.rules.connection import Actor, Connection, Minted, Status
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Replay,
     Response,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import (
     Bucket,
     BucketState,
     ExactLog,
@@ -41,8 +41,8 @@ from curae_lifecycle.ratelimit import (
     LogState,
     RateState,
 )
-from curae_lifecycle.session import Handoff, complete_handoff
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.session import Handoff, complete_handoff
+from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     ApiKeyId,
     ArgumentError,
@@ -584,7 +584,7 @@ def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Ma
             left = () if lease is None else (max(1, -((clamped - lease) // 1_000_000)),)
             assert answer.problem.facts == (left if standing == "in flight" else ())
         elif standing == "completed":
-            assert isinstance(answer, Replay)
+            assert isinstance(answer, KnownResponse)
             assert answer.response is KEPT
         else:
             assert isinstance(answer, Attempt)
@@ -750,12 +750,12 @@ def printed_times(size: int) -> int:
         while text[-1] in "0." and "." in text:
             text = text[:-1]
         instant = START.replace(microsecond=microsecond)
-        assert values.print_time(instant) == text + "Z"
+        assert values.format_time(instant) == text + "Z"
         cases += 1
     for second in range(0, 86_400, size):
         hours, rest = divmod(second, 3600)
         clock = f"{hours:02}:{rest // 60:02}:{rest % 60:02}"
-        assert values.print_time(START + timedelta(seconds=second)) == f"2026-01-01T{clock}Z"
+        assert values.format_time(START + timedelta(seconds=second)) == f"2026-01-01T{clock}Z"
         cases += 1
     return cases
 

@@ -11,9 +11,9 @@ from typing import Final, cast
 import attrs
 import pytest
 
-from curae_lifecycle.access import ACCESS, DenialReason, Deny, PackageGrant
-from curae_lifecycle.binding import BINDING, AccountState, BindingEvent, User
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny, PackageGrant
+from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, User
+from curae_lifecycle.rules.connection import (
     AUTHORIZATION,
     EVENTS,
     RECOVERY,
@@ -21,14 +21,14 @@ from curae_lifecycle.connection import (
     STANDING,
     Actor,
     Clock,
-    Event,
     Mint,
     Reach,
     Standing,
     Status,
     Successor,
+    Trigger,
 )
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.idempotency import (
     ATTEMPT,
     BEGIN,
     UPKEEP,
@@ -40,11 +40,11 @@ from curae_lifecycle.idempotency import (
     RecordState,
     ServerAct,
 )
-from curae_lifecycle.operations import ORDER, AskTable
-from curae_lifecycle.outcomes import Become, Keep, Proceed
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.session import COMPLETION, Completion, EntryPath
-from curae_lifecycle.tables import Row
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed
+from curae_lifecycle.rules.session import COMPLETION, Completion, EntryPath
+from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.service.operations import ORDER, AskTable
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
 from curae_lifecycle.testing.laws import check_paths
 from tests.stateful import limits
@@ -184,24 +184,24 @@ def cells(table: object) -> dict[tuple[StrEnum, ...], Row[object]]:
 
 
 BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], object, str]]] = [
-    (ChainMachine, STANDING, (Status.PENDING, Clock.REACHED), Become(Standing.PENDING), "standing"),
+    (ChainMachine, STANDING, (Status.PENDING, Clock.REACHED), MoveTo(Standing.PENDING), "standing"),
     (
         ChainMachine,
         EVENTS,
-        (Event.AUTHORIZE, Standing.REVOKED),
-        Become(Status.ACTIVE),
+        (Trigger.AUTHORIZE, Standing.REVOKED),
+        MoveTo(Status.ACTIVE),
         "the model says",
     ),
     (
         ChainMachine,
         EVENTS,
-        (Event.REQUIRE_ACTION, Standing.ACTION_REQUIRED),
-        Become(Status.ACTION_REQUIRED),
+        (Trigger.REQUIRE_ACTION, Standing.ACTION_REQUIRED),
+        MoveTo(Status.ACTION_REQUIRED),
         "require_action",
     ),
     (ChainMachine, AUTHORIZATION, (Successor.OTHER,), Proceed(), "authorize"),
     (ChainMachine, RECOVERY, (Standing.REVOKED, Successor.PENDING), Mint(), "reconnect"),
-    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Become(Reach.ONE), "revoked by PATIENT"),
+    (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), MoveTo(Reach.ONE), "revoked by PATIENT"),
     (
         ChainMachine,
         ACCESS,
@@ -212,15 +212,15 @@ BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], obje
     (
         CoordinateMachine,
         BINDING,
-        (BindingEvent.GRADUATE, AccountState.LIMITED, User.OTHER),
-        Become(AccountState.ACTIVE),
+        (BindingTrigger.GRADUATE, AccountState.LIMITED, User.OTHER),
+        MoveTo(AccountState.ACTIVE),
         "graduate",
     ),
     (
         CoordinateMachine,
         COMPLETION,
         (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.OVER),
-        Keep(),
+        Ignore(),
         "completeHandoff",
     ),
     (RecordMachine, BEGIN, (RecordStanding.UNKNOWN, Match.SAME), Execute(), "request with the key"),
@@ -228,21 +228,21 @@ BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], obje
         RecordMachine,
         ATTEMPT,
         (Act.COMPLETE, RecordStanding.IN_FLIGHT, Holder.OTHER),
-        Become(RecordState.COMPLETED),
+        MoveTo(RecordState.COMPLETED),
         "may complete",
     ),
     (
         RecordMachine,
         UPKEEP,
         (ServerAct.FORGET, RecordStanding.COMPLETED),
-        Keep(),
+        Ignore(),
         "something to forget",
     ),
     (
         WorldMachine,
         EVENTS,
-        (Event.REVOKE, Standing.PENDING),
-        Keep(),
+        (Trigger.REVOKE, Standing.PENDING),
+        Ignore(),
         "the world differs",
     ),
 ]

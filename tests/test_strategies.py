@@ -17,19 +17,10 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
-from curae_lifecycle import facts as fact_rules
-from curae_lifecycle.access import DenialReason, decide_access
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import (
-    Changes,
-    Effect,
-    HandoffCancelled,
-    NextActionReplaced,
-    RateKey,
-    SuccessorsLive,
-    Write,
-)
-from curae_lifecycle.connection import (
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.access import DenialReason, decide_access
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -38,8 +29,53 @@ from curae_lifecycle.connection import (
     Status,
     standing,
 )
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    KnownResponse,
+    LeaseLost,
+    Record,
+    RecordStanding,
+    RecordState,
+    Response,
+    ResponseReference,
+    is_kept,
+    kept_headers,
+    record_standing,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.ratelimit import (
+    Bucket,
+    BucketState,
+    Charge,
+    ExactLog,
+    LogState,
+    available,
+)
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import (
+    AppUser,
+    AppUserId,
+    ArgumentError,
+    NextAction,
+    check_instant,
+    parse_app_user_id,
+    parse_data_packages,
+    parse_uuid,
+)
+from curae_lifecycle.service import facts as fact_rules
+from curae_lifecycle.service.changes import (
+    Changes,
+    Effect,
+    HandoffCancelled,
+    NextActionReplaced,
+    RateKey,
+    SuccessorsLive,
+    Write,
+)
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -47,29 +83,14 @@ from curae_lifecycle.facts import (
     Revoked,
     fact_needs,
 )
-from curae_lifecycle.http import Request, bearer, read, respond
-from curae_lifecycle.idempotency import (
-    Attempt,
-    Fingerprint,
-    LeaseLost,
-    Record,
-    RecordStanding,
-    RecordState,
-    Replay,
-    Response,
-    ResponseReference,
-    is_kept,
-    kept_headers,
-    record_standing,
-)
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     OPERATIONS,
     Call,
     ConnectionCreated,
     CreateConnection,
-    Fresh,
     KeyUse,
     LandedHandoff,
+    NewIds,
     Operation,
     Reconnect,
     Replayed,
@@ -80,11 +101,6 @@ from curae_lifecycle.operations import (
     needs,
     operation_name,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import Problem
-from curae_lifecycle.ratelimit import Bucket, BucketState, Charge, ExactLog, LogState, available
-from curae_lifecycle.replay import replay
-from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import (
@@ -110,17 +126,8 @@ from curae_lifecycle.testing.strategies import (
     registry,
     world,
 )
-from curae_lifecycle.values import (
-    AppUser,
-    AppUserId,
-    ArgumentError,
-    NextAction,
-    check_instant,
-    parse_app_user_id,
-    parse_data_packages,
-    parse_uuid,
-)
-from curae_lifecycle.wire import MalformedError, Storable, dump, load
+from curae_lifecycle.web.endpoint import Request, bearer, read, respond
+from curae_lifecycle.web.wire import MalformedError, Storable, dump, load
 
 Drawn = TypeVar("Drawn")
 
@@ -308,16 +315,16 @@ def test_the_small_values_are_allowed(user: AppUserId, now: datetime, whose: App
     assert parse_app_user_id(whose.app_user_id)
 
 
-@given(st.tuples(draw.attempts(), draw.fresh(), draw.server_settings(), draw.callers()))
+@given(st.tuples(draw.attempts(), draw.new_ids(), draw.server_settings(), draw.callers()))
 def test_the_other_values_are_allowed(
-    drawn: tuple[Attempt, Fresh, Settings, Caller],
+    drawn: tuple[Attempt, NewIds, Settings, Caller],
 ) -> None:
-    attempt, fresh, chosen, _ = drawn
+    attempt, new_ids, chosen, _ = drawn
     assert attempt.first_used_at <= attempt.at
     assert attempt.fingerprint == Fingerprint(
         attempt.fingerprint.operation, attempt.fingerprint.values
     )
-    assert fresh.next_action.expires_at >= START
+    assert new_ids.next_action.expires_at >= START
     assert len({bucket.name for bucket in chosen.buckets}) == len(chosen.buckets)
 
 
@@ -395,7 +402,7 @@ def test_traffic_is_what_a_server_would_do(told: Traffic) -> None:
             case Exchange():
                 assert read(each.request, each.call.caller, each.now, chosen) == each.call
                 assert needs(each.call, chosen) == each.needs
-                decision = decide(each.call, each.snapshot, each.now, each.fresh, chosen)
+                decision = decide(each.call, each.snapshot, each.now, each.new_ids, chosen)
                 assert decision == each.decision
                 assert respond(decision, chosen) == each.answer
                 laws.check_documented(each.answer.response)
@@ -529,7 +536,7 @@ def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
     assert past.steps
 
 
-@pytest.mark.parametrize("wanted", [Attempt, Replay, Refused, Done, LeaseLost, Ignored])
+@pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
 def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> None:
     past = reached(
         draw.record_pasts(), lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
@@ -792,16 +799,16 @@ import attrs
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.connection import Actor, Connection, Status
-from curae_lifecycle.facts import Fact
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Record
-from curae_lifecycle.operations import Call, Operation
-from curae_lifecycle.ratelimit import BucketState, LogState, Policy
-from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.service.facts import Fact
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.service.operations import Call, Operation
+from curae_lifecycle.rules.ratelimit import BucketState, LogState, Policy
+from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.testing import strategies
-from curae_lifecycle.values import AppUserId, ConnectionId, Coordinate, parse_uuid
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate, parse_uuid
 
 strategies.register()
 strategies.register()
@@ -883,9 +890,9 @@ ALL_TYPES = """
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
-from curae_lifecycle.changes import Changes
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.testing import strategies
 from tests.test_strategies import public_types
 

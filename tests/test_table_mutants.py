@@ -23,11 +23,11 @@ from typing import Final, ParamSpec, TypeVar
 import attrs
 import pytest
 
-from curae_lifecycle import binding as bindings
-from curae_lifecycle import connection as rules
-from curae_lifecycle.access import ACCESS, Granted, decide_access
-from curae_lifecycle.binding import BINDING, GRADUATION_HANDOFF, AccountState
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.access import ACCESS, Granted, decide_access
+from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF, AccountState
+from curae_lifecycle.rules.connection import (
     AUTHORIZATION,
     EVENTS,
     EXPIRY_RECORD,
@@ -37,23 +37,22 @@ from curae_lifecycle.connection import (
     Actor,
     Clock,
     Connection,
-    Event,
     Minted,
     Successor,
+    Trigger,
 )
-from curae_lifecycle.credentials import PERMISSION, check_permission
-from curae_lifecycle.http import Request, read, respond
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.credentials import PERMISSION, check_permission
+from curae_lifecycle.rules.idempotency import (
     ATTEMPT,
     BEGIN,
     RECORD_STANDING,
     UPKEEP,
     Attempt,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Record,
     RecordState,
-    Replay,
     begin,
     complete,
     forget,
@@ -62,22 +61,10 @@ from curae_lifecycle.idempotency import (
     renew,
     resolve,
 )
-from curae_lifecycle.operations import (
-    DEFAULT_SETTINGS,
-    OPERATIONS,
-    ORDER,
-    Decision,
-    KeyUse,
-    Refusal,
-    Settings,
-    Snapshot,
-    decide,
-)
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.pages import TABLES, find_rule
-from curae_lifecycle.problems import CATALOGUE, Problem, ProblemCode
-from curae_lifecycle.ratelimit import Bucket, BucketState, LogState
-from curae_lifecycle.session import (
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState
+from curae_lifecycle.rules.session import (
     COMPLETION,
     PATHS,
     EntryPath,
@@ -85,21 +72,34 @@ from curae_lifecycle.session import (
     complete_handoff,
     initiate,
 )
-from curae_lifecycle.tables import Row, Table
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.tables import Row, Table
+from curae_lifecycle.rules.values import (
     ArgumentError,
     Environment,
     SessionId,
     UserId,
 )
-from curae_lifecycle.wire import (
+from curae_lifecycle.service.operations import (
+    DEFAULT_SETTINGS,
+    OPERATIONS,
+    ORDER,
+    Decision,
+    KeyUse,
+    ProblemReply,
+    Settings,
+    Snapshot,
+    decide,
+)
+from curae_lifecycle.service.rulebook import TABLES, find_rule
+from curae_lifecycle.web.endpoint import Request, read, respond
+from curae_lifecycle.web.wire import (
     STORED_STATUS,
     WIRE_STATUS,
     Json,
     MalformedError,
-    print_connection,
-    print_problem,
-    read_connection,
+    format_connection,
+    format_problem,
+    parse_connection,
 )
 from tests import (
     server,
@@ -172,7 +172,7 @@ def standings() -> list[Answer]:
 
 
 def happened(connection: Connection, event: str) -> tuple[str, Key]:
-    if event == Event.RECONNECT:
+    if event == Trigger.RECONNECT:
         recovery = test_connection.reconnect(connection)
         early = isinstance(recovery, Refused) and len(recovery.rules) == 1
         deed = refused(recovery) if early and isinstance(recovery, Refused) else "recover"
@@ -197,7 +197,7 @@ def events() -> list[Answer]:
             connection,
             event,
         )
-        for event in Event
+        for event in Trigger
         for standing, specimens in SPECIMENS.items()
         for connection in specimens
     ]
@@ -306,7 +306,7 @@ def account_bindings() -> list[Answer]:
             state,
             user,
         )
-        for event in bindings.BindingEvent
+        for event in bindings.BindingTrigger
         for state in AccountState
         for match, user in (
             (bindings.User.SAME, test_binding.BOUND),
@@ -446,7 +446,7 @@ def begins() -> list[Answer]:
         match answer:
             case Attempt():
                 return "execute", answer.rules
-            case Replay():
+            case KnownResponse():
                 return "replay", answer.rules
             case Refused():
                 return refused(answer), answer.rules
@@ -560,7 +560,7 @@ def decided(
     call = read(request, who if caller else None, START, settings)
     if isinstance(call, Decision):
         return call
-    return decide(call, snapshot, START, server.fresh(), settings)
+    return decide(call, snapshot, START, server.new_ids(), settings)
 
 
 ASKED: Final = {
@@ -596,7 +596,7 @@ def gates() -> list[Answer]:
     def gated(gate: str) -> tuple[str, Key]:
         if gate == "room in the store":
             answer = server.world(capacity=0).handle(
-                server.request("create"), START, server.fresh()
+                server.request("create"), START, server.new_ids()
             )
             return f"refuse {server.code(answer)}", ()
         request, snapshot = walks()[gate]
@@ -607,7 +607,7 @@ def gates() -> list[Answer]:
             caller=gate != "credentials",
             scopes=gate != "environment and scope",
         )
-        assert isinstance(decision.reply, Refusal)
+        assert isinstance(decision.reply, ProblemReply)
         found = find_rule(decision.rules[-1])
         assert found is not None
         refusal = f"refuse {decision.reply.problem.code}"
@@ -626,7 +626,7 @@ def operations() -> list[Answer]:
         with_key, without = decided(keyed, snapshot), decided(plain, snapshot)
         unscoped = decided(keyed, snapshot, scopes=False)
         scope = "no scope"
-        if isinstance(unscoped.reply, Refusal) and unscoped.status == 403:
+        if isinstance(unscoped.reply, ProblemReply) and unscoped.status == 403:
             scope = str(unscoped.reply.problem.details["scope"])
         if is_refusal(without, 400):
             key, taken = KeyUse.NEEDED, with_key
@@ -635,7 +635,7 @@ def operations() -> list[Answer]:
         else:
             key, taken = KeyUse.UNUSED, with_key
         full = decided(plain if taken is without else keyed, attrs.evolve(snapshot, limit=FULL))
-        limited = full.reply.limited if isinstance(full.reply, Refusal) else None
+        limited = full.reply.limited if isinstance(full.reply, ProblemReply) else None
         limit = "no limit" if limited is None else f"{limited.policy.limit} a minute"
         path = plain.target.partition("?")[0].replace(uuid(1), "{connectionId}")
         status = respond(taken).response.status
@@ -650,7 +650,7 @@ REVOKED: Final = attrs.evolve(pending(), status=rules.Status.REVOKED)
 
 
 def is_refusal(decision: Decision, status: int) -> bool:
-    return isinstance(decision.reply, Refusal) and decision.status == status
+    return isinstance(decision.reply, ProblemReply) and decision.status == status
 
 
 FACTS: Final = {code: len(row.outcome.details) for (code,), row in CATALOGUE}
@@ -658,7 +658,7 @@ FACTS: Final = {code: len(row.outcome.details) for (code,), row in CATALOGUE}
 
 def problems() -> list[Answer]:
     def printed(code: ProblemCode) -> tuple[str, Key]:
-        page = print_problem(Problem(code, tuple(str(n) for n in range(FACTS[code]))))
+        page = format_problem(Problem(code, tuple(str(n) for n in range(FACTS[code]))))
         details = page["details"]
         assert isinstance(details, dict)
         final = "retryable" if page["retryable"] else "final"
@@ -670,7 +670,7 @@ def problems() -> list[Answer]:
 
 def wire_statuses() -> list[Answer]:
     def shown(connection: Connection) -> tuple[str, Key]:
-        return str(print_connection(connection, NOW)["status"]), ()
+        return str(format_connection(connection, NOW)["status"]), ()
 
     return [
         answered((standing,), shown, connection)
@@ -681,8 +681,8 @@ def wire_statuses() -> list[Answer]:
 
 def stored_statuses() -> list[Answer]:
     def stored(status: str) -> tuple[str, Key]:
-        page: dict[str, Json] = {**print_connection(test_connection.stored("ACTIVE"), NOW)}
-        made = read_connection(
+        page: dict[str, Json] = {**format_connection(test_connection.stored("ACTIVE"), NOW)}
+        made = parse_connection(
             page | {"status": status},
             environment=Environment.LIVE,
             app_id=COORDINATE.app_id,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.values import (
     HOUR,
     LAST_INSTANT,
     MINUTE,

@@ -10,18 +10,18 @@ from typing import cast
 
 import pytest
 
-from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.connection import Connection, merge, standing
-from curae_lifecycle.idempotency import Record, record_standing
-from curae_lifecycle.operations import ORDER, AskTable
-from curae_lifecycle.pages import TABLES, find_rule
-from curae_lifecycle.session import CuraeConnectSession
-from curae_lifecycle.tables import Table
-from curae_lifecycle.values import print_time
-from curae_lifecycle.vectors import VERSION, Verdict, vectors
-from curae_lifecycle.vectors.cases import cell_id, stored
-from curae_lifecycle.wire import Json, Storable, load, parse_time
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, merge, standing
+from curae_lifecycle.rules.idempotency import Record, record_standing
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.tables import Table
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.operations import ORDER, AskTable
+from curae_lifecycle.service.rulebook import TABLES, find_rule
+from curae_lifecycle.web.wire import Json, Storable, load, parse_time
+from tests.vectors import VERSION, Verdict, vectors
+from tests.vectors.cases import cell_id, stored
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "vectors"
 TEXTS = vectors()
@@ -211,7 +211,7 @@ def run_access(given: Object) -> Object:
     if not isinstance(decision, Granted):
         return {"outcome": "denied", "reason": decision.reason}
     until = decision.valid_until
-    return {"outcome": "granted", "validUntil": None if until is None else print_time(until)}
+    return {"outcome": "granted", "validUntil": None if until is None else format_time(until)}
 
 
 def run_merge(given: Object) -> Object:

@@ -9,9 +9,29 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
-from curae_lifecycle.access import Granted
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.access import Granted
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
+from curae_lifecycle.rules.idempotency import (
+    Record,
+    RecordState,
+    Response,
+    ResponseReference,
+    forget,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    DataPackage,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BindingWrite,
     BucketKey,
@@ -22,33 +42,21 @@ from curae_lifecycle.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.connection import Actor, Connection, ConnectionIdentity, Status
-from curae_lifecycle.facts import Authorized, HandoffCompleted, Revoked
-from curae_lifecycle.http import Answer, Request, bearer, read, respond
-from curae_lifecycle.idempotency import (
-    Record,
-    RecordState,
-    Response,
-    ResponseReference,
-    forget,
+from curae_lifecycle.service.facts import Authorized, HandoffCompleted, Revoked
+from curae_lifecycle.service.operations import (
+    Call,
+    Decision,
+    Needs,
+    NewIds,
+    Settings,
+    decide,
+    needs,
 )
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Call, Decision, Fresh, Needs, Settings, decide, needs
-from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
-from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch, check_store
-from curae_lifecycle.values import (
-    ApiKeyId,
-    AppId,
-    ConnectionId,
-    Coordinate,
-    DataPackage,
-    SessionId,
-    UserId,
-)
-from tests.server import CALLER, ID, LIMITED, STRANGERS, fresh, request, successor, world
+from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from tests.server import CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
 from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
 
 REVOKED = apply_event(pending(), "APP", START)
@@ -60,11 +68,13 @@ class Watched:
     """A world and its watch."""
 
     def __init__(self, *connections: Connection) -> None:
-        self.world: World = world(Settings(buckets=(Bucket("platform", 99, 1, 1),)), *connections)
+        self.world: MemoryStore = world(
+            Settings(buckets=(Bucket("platform", 99, 1, 1),)), *connections
+        )
         self.watch = Watch()
         self.watch.stored(tuple(ConnectionWrite(None, each) for each in connections), START)
 
-    def decide(self, asked: Request, now: datetime, ids: Fresh) -> tuple[Answer, Needs | None]:
+    def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
         settings = self.world.settings
         reading = read(asked, self.world.caller(bearer(asked)), now, settings)
         if isinstance(reading, Decision):
@@ -80,7 +90,7 @@ class Watched:
         number: int = 1,
         spoil: Callable[[Answer], Answer] = lambda answer: answer,
     ) -> Answer:
-        answer, asking = self.decide(asked, now, fresh(number, now))
+        answer, asking = self.decide(asked, now, new_ids(number, now))
         assert self.world.store(answer.changes.writes)
         spoilt = spoil(answer)
         self.watch.answered(spoilt, now, caller=CALLER, needs=asking)
@@ -166,7 +176,7 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     made.ask(request("create"), START, 1)
     day = START + timedelta(hours=24)
     made.watch.purge(day - timedelta(microseconds=1))
-    answer, asking = made.decide(request("create"), day, fresh(2, day))
+    answer, asking = made.decide(request("create"), day, new_ids(2, day))
     record = next(w for w in answer.changes.writes if isinstance(w, RecordWrite))
     too_early = attrs.evolve(record.after, first_used_at=day - timedelta(microseconds=1))
     with broken(12, "COMPLETED after it was answered"):
@@ -418,7 +428,7 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
     made = Watched()
     for number in range(10):
         made.ask(request("initiate", key=f"k-{number}"), START, number)
-    answer, _ = made.decide(request("initiate", key="k-11"), START + 20 * SECONDS, fresh(11))
+    answer, _ = made.decide(request("initiate", key="k-11"), START + 20 * SECONDS, new_ids(11))
     assert ("retry-after", "40") in answer.response.headers
     changed = {"retry-after": str(wait), "ratelimit": f'"{policy}";r=0;t={wait}'}
     headers = tuple((name, changed.get(name, value)) for name, value in answer.response.headers)
@@ -523,7 +533,7 @@ def test_law_15_an_answer_that_tells_another_s_id_apart() -> None:
 @pytest.mark.parametrize("operation", ["create", "initiate"])
 def test_law_15_another_tenant_s_value_that_is_touched(operation: str) -> None:
     made = Watched()
-    answer, asking = made.decide(request(operation), START, fresh(1))
+    answer, asking = made.decide(request(operation), START, new_ids(1))
     for stranger in STRANGERS:
         with broken(15, "another tenant's value"):
             made.watch.answered(answer, START, caller=stranger, needs=asking)

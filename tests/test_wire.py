@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curae_lifecycle.access import decide_access
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.connection import Connection, Standing, merge, standing
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.access import decide_access
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, Standing, merge, standing
+from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     LostLease,
@@ -27,11 +27,10 @@ from curae_lifecycle.idempotency import (
     Response,
     ResponseReference,
 )
-from curae_lifecycle.operations import CreateConnection, Initiate, StartGraduation
-from curae_lifecycle.problems import Fault, Problem, ProblemCode
-from curae_lifecycle.ratelimit import BucketState, LogState
-from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppUserId,
     ArgumentError,
@@ -40,22 +39,23 @@ from curae_lifecycle.values import (
     NextAction,
     SessionId,
     UserId,
-    print_time,
+    format_time,
 )
-from curae_lifecycle.wire import (
+from curae_lifecycle.service.operations import CreateConnection, Initiate, StartGraduation
+from curae_lifecycle.web.wire import (
     DEPTH_MAX,
     Json,
     MalformedError,
     dump,
+    format_connection,
+    format_json,
+    format_next_action,
+    format_problem,
+    format_session,
     load,
+    parse_connection,
     parse_json,
     parse_time,
-    print_connection,
-    print_json,
-    print_next_action,
-    print_problem,
-    print_session,
-    read_connection,
     read_create,
     read_graduation,
     read_initiate,
@@ -181,7 +181,7 @@ def test_a_large_text_is_read_in_one_pass() -> None:
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
 def test_a_document_that_is_printed_is_read_as_the_same(value: dict[str, Json]) -> None:
-    text = print_json(value)
+    text = format_json(value)
     assert parse_json(text) == value
     assert text.decode() == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -307,14 +307,14 @@ TIMES = [
 
 @pytest.mark.parametrize(("text", "instant"), TIMES)
 def test_a_time_is_printed_in_its_shortest_form_and_read_back(text: str, instant: datetime) -> None:
-    assert print_time(instant) == text
+    assert format_time(instant) == text
     assert parse_time("at", text) == instant
     assert parse_time("at", text).tzinfo is UTC
 
 
 @given(any_instants)
 def test_every_instant_survives_its_text(instant: datetime) -> None:
-    assert parse_time("at", print_time(instant)) == instant
+    assert parse_time("at", format_time(instant)) == instant
 
 
 @pytest.mark.parametrize(
@@ -373,21 +373,21 @@ SHOWN = {
 
 
 def read_back(document: dict[str, Json]) -> Connection:
-    return read_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
+    return parse_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
 
 
 @given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
 def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
     connection: Connection, now: datetime, spelling: str
 ) -> None:
-    document = print_connection(connection, now, spelling)
+    document = format_connection(connection, now, spelling)
     shown = SHOWN[standing(connection, now)]
     assert list(document) == MEMBERS
     assert document["status"] == (spelling if shown == "ACTIVE" else shown)
-    parsed = parse_json(print_json(document))
+    parsed = parse_json(format_json(document))
     assert isinstance(parsed, dict)
     again = read_back(parsed)
-    assert print_connection(again, max(now, again.updated_at), spelling) == document
+    assert format_connection(again, max(now, again.updated_at), spelling) == document
     assert again.identity == connection.identity
     assert merge(connection, again).status >= "", "it joins with what is stored"
 
@@ -395,7 +395,7 @@ def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
 def test_a_connection_is_printed_member_by_member() -> None:
     connection = apply_event(apply_event(pending(), "authorize", at(1)), "require action", at(2))
     connection = apply_event(connection, "PATIENT", at(3) + timedelta(microseconds=500))
-    assert print_connection(connection, at(4)) == {
+    assert format_connection(connection, at(4)) == {
         "id": uuid(1),
         "customerAccountId": "d8c60791-7301-441c-98e8-5bea9a162d9b",
         "appUserId": "user-1",
@@ -412,7 +412,7 @@ def test_a_connection_is_printed_member_by_member() -> None:
 
 def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_heal() -> None:
     stored = pending()
-    snapshot = read_back(print_connection(stored, at(31)))
+    snapshot = read_back(format_connection(stored, at(31)))
     assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
     healed = apply_event(stored, "authorize for ever", at(29))
     assert merge(snapshot, healed).status == "ACTIVE"
@@ -420,13 +420,13 @@ def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_he
 
 def test_a_wire_expired_with_a_reason_was_no_hand_off_that_lapsed() -> None:
     stored = apply_event(apply_event(pending(), "require action", at(1)), "expire", at(2))
-    document = print_connection(stored, at(3))
+    document = format_connection(stored, at(3))
     assert (document["authorizedAt"], document["actionRequiredReason"]) == (None, "portal_login")
     assert read_back(document).status == "EXPIRED"
 
 
 def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
-    document = print_connection(apply_event(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
+    document = format_connection(apply_event(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
     assert document["status"] == "AUTHORIZED"
     again = read_back({**document, "id": uuid(1).upper()})
     assert (again.status, again.id) == ("ACTIVE", uuid(1))
@@ -436,15 +436,15 @@ def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
 
 
 def test_what_is_kept_beside_the_wire_comes_from_the_server() -> None:
-    chained = read_connection(
-        print_connection(pending(number=3), START),
+    chained = parse_connection(
+        format_connection(pending(number=3), START),
         environment=COORDINATE.environment,
         app_id=COORDINATE.app_id,
         predecessor_id=ConnectionId(uuid(2)),
         root_id=ConnectionId(uuid(1)),
     )
     assert (chained.identity.predecessor_id, chained.identity.root_id) == (uuid(2), uuid(1))
-    assert read_back(print_connection(pending(number=3), START)).identity.root_id == uuid(3)
+    assert read_back(format_connection(pending(number=3), START)).identity.root_id == uuid(3)
 
 
 NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
@@ -452,7 +452,7 @@ NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_connection_on_the_wire_has_every_member_and_no_other(member: str) -> None:
-    document = print_connection(pending(), START)
+    document = format_connection(pending(), START)
     wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
     for value in wrong:
         assert fault(partial(read_back, {**document, member: value})) == (member, "INVALID")
@@ -469,7 +469,7 @@ def test_a_connection_on_the_wire_has_every_member_and_no_other(member: str) -> 
 @example("LAPSED")
 @example("active")
 def test_an_unknown_status_is_a_clear_error(status: str) -> None:
-    document = print_connection(pending(), START)
+    document = format_connection(pending(), START)
     assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
 
 
@@ -488,7 +488,7 @@ SESSION = CuraeConnectSession(
 
 
 def test_a_session_is_printed_without_the_user() -> None:
-    assert print_session(SESSION) == {
+    assert format_session(SESSION) == {
         "id": uuid(1001),
         "customerAccountId": COORDINATE.customer_account_id,
         "appUserId": "user-1",
@@ -498,11 +498,11 @@ def test_a_session_is_printed_without_the_user() -> None:
         "expiresAt": "2026-01-01T00:30:00Z",
         "landedAt": "2026-01-01T00:00:00Z",
     }
-    assert print_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
+    assert format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
 
 
 def test_a_next_action_is_printed_with_its_type() -> None:
-    assert print_next_action(NextAction("https://connect.example/1", at(30))) == {
+    assert format_next_action(NextAction("https://connect.example/1", at(30))) == {
         "type": "open_webview",
         "url": "https://connect.example/1",
         "expiresAt": "2026-01-01T00:30:00Z",
@@ -511,7 +511,7 @@ def test_a_next_action_is_printed_with_its_type() -> None:
 
 def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
     lapsed = Problem(ProblemCode.HANDOFF_LAPSED, (uuid(1), at(30)))
-    printed = print_problem(lapsed, "https://problems.example/", "/logs/1")
+    printed = format_problem(lapsed, "https://problems.example/", "/logs/1")
     assert printed == {
         "type": "https://problems.example/handoff-lapsed",
         "title": "Hand-off lapsed",
@@ -522,8 +522,8 @@ def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
         "retryable": False,
         "instance": "/logs/1",
     }
-    assert "instance" not in print_problem(lapsed)
-    assert "instance" not in print_problem(Problem(ProblemCode.NOT_FOUND), instance="/logs/1")
+    assert "instance" not in format_problem(lapsed)
+    assert "instance" not in format_problem(Problem(ProblemCode.NOT_FOUND), instance="/logs/1")
 
 
 # --- A server's own store ---------------------------------------------------------------------

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import cast
 
-from curae_lifecycle.pages import TABLES, Page
-from curae_lifecycle.tables import Row
+from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.service.rulebook import TABLES, Page
 
 Cell = tuple[str, ...]
 """The name of a table, then the key of one of its cells."""

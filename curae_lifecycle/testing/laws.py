@@ -18,14 +18,14 @@ from typing import Final, ParamSpec, TypeVar, cast
 
 import attrs
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.access import AccessDecision, Granted, decide_access
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.changes import NO_CHANGES, BucketKey, Changes, RateWrite, RecordWrite
-from curae_lifecycle.connection import Connection, Standing
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.session import PATHS, EntryPath, Preference
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Connection, Standing
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import PATHS, EntryPath, Preference
+from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, RateWrite, RecordWrite
 
 LAWS: Final[Mapping[int, str]] = {
     1: "Stored rank never falls on one id.",

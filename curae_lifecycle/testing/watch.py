@@ -18,9 +18,15 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.access import AccessDecision
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.access import AccessDecision
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import RecordKey, Response, StoredResponse
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, format_time
+from curae_lifecycle.service.changes import (
     BindingWrite,
     Changes,
     ConnectionWrite,
@@ -30,14 +36,8 @@ from curae_lifecycle.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.connection import Connection, next_deadline
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import FactAnswer
-from curae_lifecycle.http import Answer
-from curae_lifecycle.idempotency import Kept, RecordKey, Response
-from curae_lifecycle.operations import Needs
-from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.service.facts import FactAnswer
+from curae_lifecycle.service.operations import Needs
 from curae_lifecycle.testing.laws import (
     TICK,
     LawBrokenError,
@@ -55,7 +55,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.values import ConnectionId, Coordinate, SessionId, print_time
+from curae_lifecycle.web.endpoint import Answer
 
 _RETENTION: Final = timedelta(hours=24)
 _WINDOW: Final = timedelta(seconds=60)
@@ -80,7 +80,7 @@ _PATHS: Final = {
 class _Used:
     # What became of a key: its first use, its answer, and at which step that was erased.
     first_used_at: datetime
-    response: Kept | None
+    response: StoredResponse | None
     erased_at: int | None = None
 
 
@@ -386,7 +386,7 @@ class Watch:
 
     def _check_revoked_at(self, seen: RevocationSeen) -> None:
         held = self._connections[ConnectionId(seen.connection_id)]
-        stored = None if held.revoked_at is None else print_time(held.revoked_at)
+        stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:
             raise LawBrokenError(
                 2, f"told {seen.revoked_at}, stored {stored}", f"connection {seen.connection_id}"

@@ -14,20 +14,9 @@ from uuid import uuid4
 
 from store import Store
 
-from curae_lifecycle.connection import Actor
-from curae_lifecycle.facts import (
-    Authorized,
-    Fact,
-    FactAnswer,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    fact_needs,
-    record_fact,
-)
-from curae_lifecycle.http import Request, Response
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
     ConnectionId,
@@ -37,6 +26,17 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.facts import (
+    Authorized,
+    Fact,
+    FactAnswer,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    fact_needs,
+    record_fact,
+)
+from curae_lifecycle.web.endpoint import Request, Response
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 

@@ -24,12 +24,12 @@ import attrs
 import redis.asyncio
 from store import Conflict, Store, parse_rate, print_value, rate_key
 
-from curae_lifecycle.changes import Changes, RateKey, RateWrite
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.operations import Needs, Snapshot
-from curae_lifecycle.ratelimit import RateState
-from curae_lifecycle.values import CustomerAccountId, microseconds
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import RateState
+from curae_lifecycle.rules.values import CustomerAccountId, microseconds
+from curae_lifecycle.service.changes import Changes, RateKey, RateWrite
+from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations import Needs, Snapshot
 
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the clock of Redis may be ahead of the servers'."""

@@ -19,17 +19,17 @@ import attrs
 import hosted_pages
 from store import Store
 
-from curae_lifecycle.changes import NO_CHANGES
-from curae_lifecycle.http import Answer, Request, Response, bearer, read, respond
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.operations import (
     Call,
     ConnectionCreated,
     ConnectionReconnected,
     Decision,
-    Fresh,
     Gate,
     GraduationStarted,
-    Refusal,
+    NewIds,
+    ProblemReply,
     Reply,
     SessionInitiated,
     Settings,
@@ -38,7 +38,7 @@ from curae_lifecycle.operations import (
     needs,
     refuse_at,
 )
-from curae_lifecycle.values import ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.web.endpoint import Answer, Request, Response, bearer, read, respond
 
 SETTINGS: Final = Settings()
 PAGE_LIFE: Final = timedelta(minutes=30)
@@ -64,9 +64,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def mint(at: datetime) -> Fresh:
+def mint(at: datetime) -> NewIds:
     """Ids that nobody has, and the URL of a hosted page that nobody can guess."""
-    return Fresh(
+    return NewIds(
         ConnectionId(str(uuid4())),
         SessionId(str(uuid4())),
         UserId(str(uuid4())),
@@ -79,19 +79,19 @@ def answer(store: Store, request: Request, at: datetime) -> Answer:
     call = read(request, store.caller(bearer(request)), at, SETTINGS)
     if isinstance(call, Decision):
         return respond(call, SETTINGS)
-    fresh = mint(at)
-    decision = decide(call, store.load(needs(call, SETTINGS)), at, fresh, SETTINGS)
+    new_ids = mint(at)
+    decision = decide(call, store.load(needs(call, SETTINGS)), at, new_ids, SETTINGS)
     answered = respond(decision, SETTINGS)
     store.store(answered.changes)
-    open_page(store, call, decision.reply, fresh)
+    open_page(store, call, decision.reply, new_ids)
     return answered
 
 
-def open_page(store: Store, call: Call, reply: Reply, fresh: Fresh) -> None:
+def open_page(store: Store, call: Call, reply: Reply, new_ids: NewIds) -> None:
     """Let the URL of a reply lead to its hosted page, where the reply has one."""
     subject = page_subject(call, reply)
     if subject is not None:
-        store.open_page(fresh.next_action.url, subject)
+        store.open_page(new_ids.next_action.url, subject)
 
 
 def page_subject(call: Call, reply: Reply) -> str | None:
@@ -133,7 +133,9 @@ def failed(error: Exception) -> Response:
     _LOG.error("a request failed: %s", type(error).__name__)
     refused = refuse_at(Gate.ROOM)
     problem = refused.problem
-    decision = Decision(Refusal(problem), problem.type.status, now(), NO_CHANGES, refused.rules)
+    decision = Decision(
+        ProblemReply(problem), problem.type.status, now(), NO_CHANGES, refused.rules
+    )
     return respond(decision, SETTINGS).response
 
 

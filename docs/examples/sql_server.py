@@ -16,7 +16,7 @@ from sql_store import SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from store import Conflict, Store
 
-from curae_lifecycle.http import Request, Response
+from curae_lifecycle.web.endpoint import Request, Response
 
 Result = TypeVar("Result")
 

@@ -37,25 +37,13 @@ from store import (
     rate_key,
 )
 
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    RateKey,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    Write,
-)
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.idempotency import Record, RecordKey, record_expires_at
-from curae_lifecycle.operations import Needs, Snapshot
-from curae_lifecycle.ratelimit import RateState
-from curae_lifecycle.session import CuraeConnectSession
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
+from curae_lifecycle.rules.ratelimit import RateState
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
@@ -65,7 +53,19 @@ from curae_lifecycle.values import (
     SessionId,
     microseconds,
 )
-from curae_lifecycle.wire import Storable
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RateKey,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations import Needs, Snapshot
+from curae_lifecycle.web.wire import Storable
 
 __all__ = ["METADATA", "Conflict", "SqlStore", "is_passing", "prepare"]
 

@@ -14,14 +14,14 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from curae_lifecycle.changes import BucketKey, Changes, Effect, Event, RateKey
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.operations import Needs, Snapshot
-from curae_lifecycle.ratelimit import BucketState, LogState, RateState
-from curae_lifecycle.values import ConnectionId, Coordinate
-from curae_lifecycle.wire import Storable, dump, load, parse_json, print_json
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
+from curae_lifecycle.rules.values import ConnectionId, Coordinate
+from curae_lifecycle.service.changes import BucketKey, Changes, Effect, Event, RateKey
+from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations import Needs, Snapshot
+from curae_lifecycle.web.wire import Storable, dump, format_json, load, parse_json
 
 Stored = TypeVar("Stored", bound=Storable)
 
@@ -72,7 +72,7 @@ class Store(Protocol):
 
 def print_value(value: Storable) -> str:
     """The text that a value is kept as, and compared by: the same value, the same text."""
-    return print_json(dump(value)).decode()
+    return format_json(dump(value)).decode()
 
 
 def parse_value(kind: type[Stored], text: str) -> Stored:

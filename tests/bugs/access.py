@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.connection import Connection, Status
-from curae_lifecycle.values import ConnectionId, DataPackage
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.values import ConnectionId, DataPackage
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
 

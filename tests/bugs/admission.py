@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
     BucketState,
@@ -19,13 +19,13 @@ from curae_lifecycle.ratelimit import (
     admit,
     fresh_state,
 )
+from curae_lifecycle.rules.values import SECOND, ArgumentError
 from curae_lifecycle.testing.laws import (
     LawBrokenError,
     check_nothing_changed,
     check_rate_limit,
     check_retry_after,
 )
-from curae_lifecycle.values import SECOND, ArgumentError
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import START
 
@@ -146,8 +146,8 @@ def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admit
     try:
         return admit(charges, now, cost=cost)
     except CostError:
-        fresh = tuple(fresh_state(charge.policy) for charge in charges)
-        return Admitted(fresh)
+        new_ids = tuple(fresh_state(charge.policy) for charge in charges)
+        return Admitted(new_ids)
 
 
 def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:

@@ -13,28 +13,28 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Replay,
     Response,
     begin,
     complete,
     forget,
-    in_flight,
+    in_flight_record,
     release,
     renew,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import ProblemCode
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.values import MINUTE, ApiKeyId
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.values import MINUTE, ApiKeyId
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import START
 
@@ -46,7 +46,7 @@ Ended = Done[Record] | LeaseLost
 
 
 def _start(attempt: Attempt, lost_lease: LostLease) -> Record:
-    return in_flight(attempt, lease=MINUTE, lost_lease=lost_lease)
+    return in_flight_record(attempt, lease=MINUTE, lost_lease=lost_lease)
 
 
 def _renew(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
@@ -62,7 +62,7 @@ class KeyStore:
     """What a server does with the record of one key; a bug replaces one of them."""
 
     begin: Callable[
-        [Record | None, RecordKey, Fingerprint, datetime], Attempt | Replay | Refused
+        [Record | None, RecordKey, Fingerprint, datetime], Attempt | KnownResponse | Refused
     ] = begin
     start: Callable[[Attempt, LostLease], Record] = _start
     renew: Callable[[Record | None, Attempt, datetime], Ended] = _renew
@@ -159,8 +159,8 @@ def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> S
     return Situation(store.start(answer, lost), working, before.now, (*before.attempts, answer))
 
 
-def _check_answer(answer: Attempt | Replay | Refused, step: str, before: Situation) -> None:
-    if not isinstance(answer, Replay):
+def _check_answer(answer: Attempt | KnownResponse | Refused, step: str, before: Situation) -> None:
+    if not isinstance(answer, KnownResponse):
         raise _broken("it is not the answer that was given", before, step)
     kept = answer.response
     if not isinstance(kept, Response) or kept.body.decode() != before.predicted.answer:
@@ -259,7 +259,7 @@ def _zombie_renews(record: Record | None, attempt: Attempt, now: datetime) -> En
 
 
 def _as_held_by(record: Record | None, attempt: Attempt) -> Record:
-    held = in_flight(attempt, lease=MINUTE)
+    held = in_flight_record(attempt, lease=MINUTE)
     return held if record is None else attrs.evolve(held, seen_at=attempt.at)
 
 
@@ -282,7 +282,7 @@ def _unfenced_release(record: Record | None, attempt: Attempt, now: datetime) ->
 
 def _anyone_takes_over(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
-) -> Attempt | Replay | Refused:
+) -> Attempt | KnownResponse | Refused:
     if (
         record is not None
         and record.lease_until is not None
@@ -294,7 +294,7 @@ def _anyone_takes_over(
 
 def _token_starts_again(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
-) -> Attempt | Replay | Refused:
+) -> Attempt | KnownResponse | Refused:
     answer = begin(record, key, fingerprint, now)
     released = record is not None and record.state is RecordState.RELEASED
     if released and isinstance(answer, Attempt):
@@ -315,17 +315,17 @@ def _completed_evicted(record: Record | None) -> Record | None:
 
 
 def _locked_for_ever(attempt: Attempt, lost_lease: LostLease) -> Record:
-    return in_flight(attempt, lease=60 * 24 * 7 * MINUTE, lost_lease=lost_lease)
+    return in_flight_record(attempt, lease=60 * 24 * 7 * MINUTE, lost_lease=lost_lease)
 
 
 def _no_deadline(attempt: Attempt, lost_lease: LostLease) -> Record:
     # Without a deadline a live attempt looks like an orphan.
-    return attrs.evolve(in_flight(attempt, lost_lease=lost_lease), lease_until=None)
+    return attrs.evolve(in_flight_record(attempt, lost_lease=lost_lease), lease_until=None)
 
 
 def _always_executes(attempt: Attempt, lost_lease: LostLease) -> Record:
     del lost_lease
-    return in_flight(attempt, lease=MINUTE, lost_lease=LostLease.EXECUTE)
+    return in_flight_record(attempt, lease=MINUTE, lost_lease=LostLease.EXECUTE)
 
 
 def _fingerprint_lost(
@@ -345,7 +345,7 @@ def _forget_deletes(record: Record | None, now: datetime) -> Done[Record] | Igno
 
 def _believes_the_clock(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
-) -> Attempt | Replay | Refused:
+) -> Attempt | KnownResponse | Refused:
     if record is not None:
         record = attrs.evolve(record, seen_at=min(now, record.seen_at))
     return begin(record, key, fingerprint, now)
@@ -353,7 +353,7 @@ def _believes_the_clock(
 
 def _lease_checked_first(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
-) -> Attempt | Replay | Refused:
+) -> Attempt | KnownResponse | Refused:
     answer = begin(record, key, fingerprint, now)
     if record is not None and isinstance(answer, Refused):
         running = begin(record, key, record.fingerprint, now)
@@ -371,7 +371,7 @@ def _release_keeps_the_lock(record: Record | None, attempt: Attempt, now: dateti
 
 def _mismatch_executes(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
-) -> Attempt | Replay | Refused:
+) -> Attempt | KnownResponse | Refused:
     answer = begin(record, key, fingerprint, now)
     if (
         record is not None
@@ -510,7 +510,7 @@ BUGS: Final = (
     HiddenBug(
         "fingerprint-lost",
         "Completing a record drops its fingerprint, and the identical retry is refused.",
-        "law 9; idempotency.completed.same",
+        "law 9; idempotency.completed_record.same",
         "powertools-typescript#5705",
         _FOUND,
         probe,

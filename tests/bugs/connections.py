@@ -7,8 +7,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.changes import Changes, ConnectionWrite, Write
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Standing,
@@ -16,7 +15,12 @@ from curae_lifecycle.connection import (
     revoke_chain,
     standing,
 )
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.values import ConnectionId, NextAction
+from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -25,22 +29,18 @@ from curae_lifecycle.facts import (
     FactSnapshot,
     Revoked,
 )
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     Call,
     ConnectionReconnected,
     ConnectionRevoked,
     Decision,
-    Fresh,
     GetConnection,
+    NewIds,
+    ProblemReply,
     Reconnect,
-    Refusal,
     Snapshot,
 )
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.problems import Problem, ProblemCode
-from curae_lifecycle.values import ConnectionId, NextAction
+from curae_lifecycle.web.endpoint import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, document, part, with_members
 
@@ -88,7 +88,7 @@ def _with_writes(decision: Decision, *writes: Write) -> Decision:
 def _refused(decision: Decision, code: ProblemCode, *facts: str) -> Decision:
     problem = Problem(code, facts)
     return attrs.evolve(
-        decision, reply=Refusal(problem), status=problem.type.status, changes=Changes()
+        decision, reply=ProblemReply(problem), status=problem.type.status, changes=Changes()
     )
 
 
@@ -117,8 +117,8 @@ class ExpiryBeatsRevocation(_MisreadFact):
 
 
 class RevokedAtMoves(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and not reply.revoked_now:
             moved = attrs.evolve(reply.connection, revoked_at=now)
@@ -128,8 +128,8 @@ class RevokedAtMoves(Service):
 
 
 class RevokedNowAlways(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked):
             return attrs.evolve(decision, reply=attrs.evolve(reply, revoked_now=True))
@@ -137,8 +137,8 @@ class RevokedNowAlways(Service):
 
 
 class SecondRevokeRefused(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and not reply.revoked_now:
             ended = reply.connection.id
@@ -147,8 +147,8 @@ class SecondRevokeRefused(Service):
 
 
 class PendingNotRevocable(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         connection = snapshot.connection
         if (
             isinstance(decision.reply, ConnectionRevoked)
@@ -162,8 +162,8 @@ class PendingNotRevocable(Service):
 
 
 class AppRevokesTheChain(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         connection = snapshot.connection
         if not isinstance(decision.reply, ConnectionRevoked) or connection is None:
             return decision
@@ -249,8 +249,8 @@ class StaleReplica(Service):
 class ReasonLostOnRevoke(Service):
     compares = False
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and reply.revoked_now:
             bare = attrs.evolve(reply.connection, action_required_reason=None)
@@ -281,8 +281,8 @@ class ReconnectRevivesRevokedSuccessor(Service):
 class ReconnectKeepsTheId(Service):
     compares = False
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         before = snapshot.connection
         if not isinstance(decision.reply, ConnectionReconnected) or before is None:
             return decision
@@ -290,7 +290,7 @@ class ReconnectKeepsTheId(Service):
             before,
             status=Status.PENDING,
             updated_at=now,
-            handoff_deadline=fresh.next_action.expires_at,
+            handoff_deadline=new_ids.next_action.expires_at,
             revoked_at=None,
         )
         reply = attrs.evolve(decision.reply, connection=again)
@@ -327,8 +327,8 @@ class ReissueKeepsTheUrl(Service):
         super().__init__()
         self.actions: dict[ConnectionId, NextAction] = {}
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionReconnected):
             first = self.actions.setdefault(reply.connection.id, reply.next_action)
@@ -389,23 +389,23 @@ class ActionRequiredNotRecovered(_Misread):
 
 
 class SupersededNamesItself(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if (
-            isinstance(reply, Refusal)
+            isinstance(reply, ProblemReply)
             and reply.problem.code is ProblemCode.CONNECTION_SUPERSEDED
             and snapshot.connection is not None
         ):
             own = snapshot.connection.id
             problem = Problem(reply.problem.code, (own, own))
-            return attrs.evolve(decision, reply=Refusal(problem))
+            return attrs.evolve(decision, reply=ProblemReply(problem))
         return decision
 
 
 class RecoveryNarrowsPackages(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if not isinstance(reply, ConnectionReconnected):
             return decision
@@ -425,8 +425,8 @@ class RecoveryNarrowsPackages(Service):
 
 
 class PreviousIdIsTheRoot(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, ConnectionReconnected):
             root = reply.connection.identity.root_id
@@ -435,8 +435,8 @@ class PreviousIdIsTheRoot(Service):
 
 
 class ReconnectTouchesPredecessor(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         before = snapshot.connection
         if isinstance(decision.reply, ConnectionReconnected) and before is not None:
             touched = attrs.evolve(
@@ -498,15 +498,15 @@ class LapsesAtOnce(Service):
 
 
 class FiveMinutesLeeway(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         if isinstance(call.operation, GetConnection):
             now -= timedelta(minutes=5)
-        return super().decide(call, snapshot, now, fresh)
+        return super().decide(call, snapshot, now, new_ids)
 
 
 class LapseIsStored(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         connection = snapshot.connection
         if (
             isinstance(call.operation, GetConnection)

@@ -7,9 +7,13 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.changes import BindingWrite, Changes, SessionWrite, Write
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.session import EntryPath, Handoff
+from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
+from curae_lifecycle.service.changes import BindingWrite, Changes, SessionWrite, Write
+from curae_lifecycle.service.facts import (
     Fact,
     FactAnswer,
     FactSnapshot,
@@ -17,19 +21,15 @@ from curae_lifecycle.facts import (
     HandoffCompleted,
     Tombstoned,
 )
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     Call,
     Decision,
-    Fresh,
     Initiate,
+    NewIds,
     SessionInitiated,
     Snapshot,
     StartGraduation,
 )
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.session import EntryPath, Handoff
-from curae_lifecycle.values import LAST_INSTANT, Coordinate, UserId
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 
@@ -104,24 +104,24 @@ class ActiveGraduatesAgain(_MisreadBinding):
 
 
 class SignUpByDefault(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         operation = call.operation
         if isinstance(operation, Initiate):
             call = attrs.evolve(call, operation=attrs.evolve(operation, prefer_signup=True))
-        return super().decide(call, snapshot, now, fresh)
+        return super().decide(call, snapshot, now, new_ids)
 
 
 class PreferenceIgnored(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         operation = call.operation
         if isinstance(operation, Initiate):
             call = attrs.evolve(call, operation=attrs.evolve(operation, prefer_signup=False))
-        return super().decide(call, snapshot, now, fresh)
+        return super().decide(call, snapshot, now, new_ids)
 
 
 class PathAWaits(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if (
             not isinstance(reply, SessionInitiated)
@@ -144,8 +144,8 @@ class OneSessionPerCoordinate(Service):
         super().__init__()
         self.sessions: dict[Coordinate, SessionInitiated] = {}
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         reply = decision.reply
         if isinstance(reply, SessionInitiated):
             first = self.sessions.setdefault(reply.session.coordinate, reply)

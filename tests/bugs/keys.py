@@ -9,31 +9,31 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.changes import Changes, RecordWrite, Write
-from curae_lifecycle.connection import RANK
-from curae_lifecycle.http import Answer, Request, header
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.connection import RANK
+from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     Record,
     RecordKey,
     Response,
 )
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
+from curae_lifecycle.rules.values import HOUR, ApiKeyId, ConnectionId, elapsed
+from curae_lifecycle.service.changes import Changes, RecordWrite, Write
+from curae_lifecycle.service.operations import (
     Call,
     Decision,
-    Fresh,
     Initiate,
     Needs,
+    NewIds,
     Reconnect,
     Revoke,
     Snapshot,
     fingerprint,
     operation_name,
 )
-from curae_lifecycle.ratelimit import INITIATE_LIMIT
-from curae_lifecycle.values import HOUR, ApiKeyId, ConnectionId, elapsed
-from curae_lifecycle.wire import print_connection
+from curae_lifecycle.web.endpoint import Answer, Request, header
+from curae_lifecycle.web.wire import format_connection
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,
@@ -389,7 +389,7 @@ class ReplayShowsTheLatest(_Replayed):
         latest = self.world.connection(shown)
         if latest is None or RANK[latest.status] == 0:
             return response
-        return with_body(response, {**body, "connection": print_connection(latest, self.now())})
+        return with_body(response, {**body, "connection": format_connection(latest, self.now())})
 
 
 class _KeepsHeader(Service):
@@ -427,20 +427,20 @@ class DateReplayed(_KeepsHeader):
 
 
 class LimitBeforeKey(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         if isinstance(call.operation, Initiate):
             unknown = attrs.evolve(snapshot, record=None)
-            first = super().decide(call, unknown, now, fresh)
+            first = super().decide(call, unknown, now, new_ids)
             if first.status == 429:
                 return first
-        return super().decide(call, snapshot, now, fresh)
+        return super().decide(call, snapshot, now, new_ids)
 
 
 class ReplayChargesTheUser(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         if decision.replayed and isinstance(call.operation, Initiate):
-            anew = super().decide(call, attrs.evolve(snapshot, record=None), now, fresh)
+            anew = super().decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
             charges = tuple(
                 write
                 for write in anew.changes.writes
@@ -468,7 +468,7 @@ BUGS: Final = (
     VisibleBug(
         "key-shared-by-all",
         "Idempotency keys are looked up without the API key: a stranger gets the answer.",
-        "law 15; idempotency.completed.same, per API key",
+        "law 15; idempotency.completed_record.same, per API key",
         "arun0009/idempotent#217, paveg/hono-idempotency#126, idempotency4j#9",
         ("idempotency.scope",),
         KeySharedByAll,
@@ -476,7 +476,7 @@ BUGS: Final = (
     VisibleBug(
         "key-shared-in-an-account",
         "All API keys of one customer account share their idempotency keys.",
-        "idempotency.completed.same, per API key",
+        "idempotency.completed_record.same, per API key",
         "titen#37, devlink#773",
         ("idempotency.scope",),
         KeySharedInAnAccount,
@@ -484,7 +484,7 @@ BUGS: Final = (
     VisibleBug(
         "key-per-operation",
         "The same key on another path executes.",
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "idemkit, fastidempotent and Restate look the path up with the key",
         ("limit.costs-nothing",),
         KeyPerOperation,
@@ -492,10 +492,10 @@ BUGS: Final = (
     VisibleBug(
         "body-not-compared",
         "The same key with another body gets the first one's answer.",
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "snok replays the wrong answer",
         (
-            "idempotency.completed.other",
+            "idempotency.completed_record.other",
             "idempotency.other-request.tells-no-values",
         ),
         BodyNotCompared,
@@ -503,7 +503,7 @@ BUGS: Final = (
     VisibleBug(
         "path-id-not-compared",
         "The same key for another connection gets the first one's answer.",
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "theam/facility#196",
         ("idempotency.other-request.path",),
         PathIdNotCompared,
@@ -511,10 +511,10 @@ BUGS: Final = (
     VisibleBug(
         "nothing-compared",
         "The same key gets the first answer, whatever is asked.",
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "snok and Modern Treasury compare nothing of the request",
         (
-            "idempotency.completed.other",
+            "idempotency.completed_record.other",
             "idempotency.other-request.tells-no-values",
         ),
         NothingCompared,
@@ -522,10 +522,10 @@ BUGS: Final = (
     VisibleBug(
         "other-body-executes",
         "The same key with another body executes that body.",
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "django-idem-key and drf-idem execute",
         (
-            "idempotency.completed.other",
+            "idempotency.completed_record.other",
             "idempotency.other-request.tells-no-values",
         ),
         OtherBodyExecutes,
@@ -533,7 +533,7 @@ BUGS: Final = (
     VisibleBug(
         "key-ignored",
         "A retry executes again.",
-        "law 12; idempotency.completed.same",
+        "law 12; idempotency.completed_record.same",
         "drf-idem runs the same request twice",
         ("idempotency.at-once.charged-once",),
         KeyIgnored,
@@ -541,7 +541,7 @@ BUGS: Final = (
     VisibleBug(
         "text-compared",
         "The fingerprint is of the body's text, so another order of members is another request.",
-        "idempotency.completed.same",
+        "idempotency.completed_record.same",
         "idempo#21, fineract#5674",
         ("idempotency.same-request.order-of-members",),
         TextCompared,
@@ -549,7 +549,7 @@ BUGS: Final = (
     VisibleBug(
         "absent-is-not-false",
         "An absent preferSignup and a false one are different requests.",
-        "idempotency.completed.same",
+        "idempotency.completed_record.same",
         "fineract#5674",
         ("idempotency.same-request.false-preference",),
         AbsentIsNotFalse,
@@ -597,7 +597,7 @@ BUGS: Final = (
     VisibleBug(
         "quoted-is-another",
         "A key in quotes is another key than the same one without.",
-        "idempotency.completed.same",
+        "idempotency.completed_record.same",
         "all the libraries that were run but idemkit",
         ("idempotency.same-key.quoted",),
         QuotedIsAnother,
@@ -637,7 +637,7 @@ BUGS: Final = (
     VisibleBug(
         "retention-of-an-hour",
         "A record is dropped after one hour, and the retry executes.",
-        "law 12; idempotency.completed.same",
+        "law 12; idempotency.completed_record.same",
         "granit-dotnet#1151",
         ("idempotency.retention",),
         RetentionOfAnHour,
@@ -653,7 +653,7 @@ BUGS: Final = (
     VisibleBug(
         "conflict-not-kept",
         "A 409 is judged anew when it is retried with the same key.",
-        "law 9; idempotency.completed.same",
+        "law 9; idempotency.completed_record.same",
         "idemkit, django-idem-key and drf-idem run 4xx again; idempotency4j#45",
         ("idempotency.kept.409",),
         ConflictNotKept,
@@ -661,7 +661,7 @@ BUGS: Final = (
     VisibleBug(
         "unknown-not-kept",
         "A 404 leaves no record, so its key is free for another request.",
-        "law 9; idempotency.completed.other",
+        "law 9; idempotency.completed_record.other",
         "idemkit, django-idem-key and drf-idem run 4xx again",
         ("idempotency.kept.404",),
         UnknownNotKept,

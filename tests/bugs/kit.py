@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.facts import (
     Fact,
     FactAnswer,
 )
-from curae_lifecycle.ratelimit import Bucket
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
-from curae_lifecycle.values import ConnectionId
 from tests.bugs.service import Service
 from tests.fact_hooks import FactHooks
 

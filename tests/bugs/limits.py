@@ -10,17 +10,24 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.changes import LimitKey, RateWrite, Write
-from curae_lifecycle.http import Request, bearer
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
+from curae_lifecycle.rules.values import (
+    AppUser,
+    AppUserId,
+    CustomerAccountId,
+    Environment,
+    parse_app_user_id,
+)
+from curae_lifecycle.service.changes import LimitKey, RateWrite, Write
+from curae_lifecycle.service.operations import (
     Call,
     Decision,
-    Fresh,
     Gate,
     GetAccountState,
     Initiate,
     Needs,
+    NewIds,
     Snapshot,
     StartGraduation,
     _charge_buckets,
@@ -28,15 +35,8 @@ from curae_lifecycle.operations import (
     _limit_key,
     _limited,
 )
-from curae_lifecycle.ratelimit import INITIATE_LIMIT, Limited
-from curae_lifecycle.values import (
-    AppUser,
-    AppUserId,
-    CustomerAccountId,
-    Environment,
-    parse_app_user_id,
-)
-from curae_lifecycle.wire import parse_json
+from curae_lifecycle.web.endpoint import Request, bearer
+from curae_lifecycle.web.wire import parse_json
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, header_of, with_header, with_members, without_header
 
@@ -58,8 +58,8 @@ class _OwnLimiter(Service, ABC):
         snapshot = super().load(call)
         return attrs.evolve(snapshot, limit=None) if _initiates(call) else snapshot
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         operation = call.operation
         if not isinstance(operation, Initiate) or not _is_charged(decision):
             return decision
@@ -244,8 +244,8 @@ class GraduationUnlimited(Service):
 
 
 class RuledOutNotCharged(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         if decision.status != 409:
             return decision
         kept = tuple(write for write in decision.changes.writes if not _is_limit(write))
@@ -253,8 +253,8 @@ class RuledOutNotCharged(Service):
 
 
 class AccountStateCharged(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         if not isinstance(call.operation, GetAccountState):
             return decision
         coordinate = call.caller.coordinate(call.operation.app_user_id)
@@ -288,8 +288,8 @@ class MalformedCharged(Service):
 
 
 class RefusalDrainsTheBucket(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         charges = _charge_buckets(call, snapshot, now, self.settings)
         if decision.status != 429 or isinstance(charges, Limited):
             return decision
@@ -297,16 +297,16 @@ class RefusalDrainsTheBucket(Service):
 
 
 class ReplayFreeOfTheBucket(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         if not decision.replayed:
             return decision
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=()))
 
 
 class UnknownFreeOfTheBucket(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        decision = super().decide(call, snapshot, now, fresh)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = super().decide(call, snapshot, now, new_ids)
         if decision.status != 404:
             return decision
         kept = tuple(write for write in decision.changes.writes if not isinstance(write, RateWrite))
@@ -314,18 +314,18 @@ class UnknownFreeOfTheBucket(Service):
 
 
 class BucketStartsEmpty(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         first = snapshot.buckets and all(state is None for state in snapshot.buckets)
         if first:
             bucket = self.settings.buckets[0]
             return _limited(Limited((), bucket, 1_000_000), Gate.BUCKETS, now)
-        return super().decide(call, snapshot, now, fresh)
+        return super().decide(call, snapshot, now, new_ids)
 
 
 class BucketsIgnored(Service):
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         full = attrs.evolve(snapshot, buckets=(None,) * len(snapshot.buckets))
-        return super().decide(call, full, now, fresh)
+        return super().decide(call, full, now, new_ids)
 
     compares = False
 

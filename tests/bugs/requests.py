@@ -9,27 +9,11 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.http import ParsedBody, Request, header, read
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import (
-    Call,
-    CreateConnection,
-    Decision,
-    Gate,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    Reconnect,
-    Refusal,
-    Revoke,
-    Settings,
-    Snapshot,
-    refuse_at,
-)
-from curae_lifecycle.outcomes import Refused
-from curae_lifecycle.problems import Problem, ProblemCode
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     ApiKeyId,
     AppId,
@@ -39,7 +23,23 @@ from curae_lifecycle.values import (
     CustomerAccountId,
     Environment,
 )
-from curae_lifecycle.wire import Json
+from curae_lifecycle.service.operations import (
+    Call,
+    CreateConnection,
+    Decision,
+    Gate,
+    GetAccountState,
+    GetConnection,
+    Initiate,
+    ProblemReply,
+    Reconnect,
+    Revoke,
+    Settings,
+    Snapshot,
+    refuse_at,
+)
+from curae_lifecycle.web.endpoint import ParsedBody, Request, header, read
+from curae_lifecycle.web.wire import Json
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_header, with_members
 
@@ -53,7 +53,7 @@ SOMEBODY: Final = Caller(
 
 
 def _code(result: Call | Decision) -> ProblemCode | None:
-    if isinstance(result, Decision) and isinstance(result.reply, Refusal):
+    if isinstance(result, Decision) and isinstance(result.reply, ProblemReply):
         return result.reply.problem.code
     return None
 
@@ -61,7 +61,7 @@ def _code(result: Call | Decision) -> ProblemCode | None:
 def _decision(refused: Refused, now: datetime) -> Decision:
     status = refused.problem.type.status
     return attrs.evolve(
-        _BARE, reply=Refusal(refused.problem), status=status, at=now, rules=refused.rules
+        _BARE, reply=ProblemReply(refused.problem), status=status, at=now, rules=refused.rules
     )
 
 
@@ -358,7 +358,7 @@ class MalformedIdIs404(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         reply = result.reply if isinstance(result, Decision) else None
-        if isinstance(reply, Refusal) and reply.problem.facts[:1] == ("connectionId",):
+        if isinstance(reply, ProblemReply) and reply.problem.facts[:1] == ("connectionId",):
             return _decision(refuse_at(Gate.OWNERSHIP), now)
         return result
 

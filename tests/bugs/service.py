@@ -12,28 +12,13 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.changes import RateWrite, RecordWrite, Write
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import Fact, FactAnswer, FactSnapshot, record_fact
-from curae_lifecycle.http import Answer, Request, bearer, read, respond
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import (
-    DEFAULT_SETTINGS,
-    Call,
-    Decision,
-    Fresh,
-    Needs,
-    Settings,
-    Snapshot,
-    decide,
-    needs,
-)
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
@@ -43,6 +28,21 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import RateWrite, RecordWrite, Write
+from curae_lifecycle.service.facts import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.operations import (
+    DEFAULT_SETTINGS,
+    Call,
+    Decision,
+    Needs,
+    NewIds,
+    Settings,
+    Snapshot,
+    decide,
+    needs,
+)
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)
@@ -62,7 +62,7 @@ class Service:
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
-        self.world = World(settings)
+        self.world = MemoryStore(settings)
         self.clock = START
         self.numbers = count(1)
         self.keys = count(1)
@@ -161,19 +161,19 @@ class Service:
         return self.world.load(self.asked(call))
 
     def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
-        return self.respond(call, self.decide(call, snapshot, now, self.fresh(now)))
+        return self.respond(call, self.decide(call, snapshot, now, self.new_ids(now)))
 
-    def fresh(self, now: datetime) -> Fresh:
+    def new_ids(self, now: datetime) -> NewIds:
         number = next(self.numbers)
-        return Fresh(
+        return NewIds(
             ConnectionId(f"abcdef00-0000-4000-8000-{number:012x}"),
             SessionId(f"abcdef00-0000-4000-9000-{number:012x}"),
             UserId(f"limited-{number}"),
             NextAction(f"https://connect.example/{number}", now + LIFETIME),
         )
 
-    def decide(self, call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-        return decide(call, snapshot, now, fresh, self.settings)
+    def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        return decide(call, snapshot, now, new_ids, self.settings)
 
     def respond(self, call: Call | None, decision: Decision) -> Answer:
         del call

@@ -8,8 +8,18 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Actor, Connection, authorize, reconnect, revoke
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.changes import (
     AccessEnded,
     Changes,
     ConnectionWrite,
@@ -20,8 +30,7 @@ from curae_lifecycle.changes import (
     SuccessorsLive,
     Write,
 )
-from curae_lifecycle.connection import Actor, Connection, authorize, reconnect, revoke
-from curae_lifecycle.facts import (
+from curae_lifecycle.service.facts import (
     Authorized,
     Fact,
     FactAnswer,
@@ -31,20 +40,17 @@ from curae_lifecycle.facts import (
     Tombstoned,
     record_fact,
 )
-from curae_lifecycle.http import Answer, respond
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     Call,
     Decision,
-    Fresh,
     Initiate,
+    NewIds,
     Reconnect,
     Snapshot,
     decide,
     needs,
 )
-from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import (
     check_chain,
     check_nothing_changed,
@@ -52,13 +58,7 @@ from curae_lifecycle.testing.laws import (
     check_rate_limit,
     check_replay,
 )
-from curae_lifecycle.values import (
-    AppUserId,
-    ConnectionId,
-    NextAction,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.web.endpoint import Answer, respond
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending
@@ -67,8 +67,8 @@ from tests.server import CALLER
 MINUTE: Final = timedelta(minutes=1)
 
 
-def _fresh(number: int, now: datetime) -> Fresh:
-    return Fresh(
+def _fresh(number: int, now: datetime) -> NewIds:
+    return NewIds(
         ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
         SessionId(f"00000000-0000-4000-9000-{number:012x}"),
         UserId(f"limited-{number}"),
@@ -152,7 +152,7 @@ def _without(kind: type) -> RecordFact:
 
 # --- What a replay writes ---------------------------------------------------------------------
 
-Decide = Callable[[Call, Snapshot, datetime, Fresh], Decision]
+Decide = Callable[[Call, Snapshot, datetime, NewIds], Decision]
 
 
 def _initiate(key: str) -> Call:
@@ -168,21 +168,21 @@ def probe_silent_replay(decides: Decide) -> None:
     check_replay(first.response, again.response, again.changes)
 
 
-def _replay_tells_again(call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh) -> Decision:
-    decision = decide(call, snapshot, now, fresh)
+def _replay_tells_again(call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+    decision = decide(call, snapshot, now, new_ids)
     if not decision.replayed:
         return decision
-    event = Event(EventKind.SESSION_INITIATED, COORDINATE, fresh.session_id, now)
+    event = Event(EventKind.SESSION_INITIATED, COORDINATE, new_ids.session_id, now)
     return attrs.evolve(decision, changes=attrs.evolve(decision.changes, events=(event,)))
 
 
 def _replay_provisions_again(
-    call: Call, snapshot: Snapshot, now: datetime, fresh: Fresh
+    call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds
 ) -> Decision:
-    decision = decide(call, snapshot, now, fresh)
+    decision = decide(call, snapshot, now, new_ids)
     if not decision.replayed:
         return decision
-    anew = decide(call, attrs.evolve(snapshot, record=None), now, fresh)
+    anew = decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
     return attrs.evolve(
         decision, changes=attrs.evolve(decision.changes, effects=anew.changes.effects)
     )
@@ -190,14 +190,14 @@ def _replay_provisions_again(
 
 # --- Stores -----------------------------------------------------------------------------------
 
-Make = Callable[[], World]
+Make = Callable[[], MemoryStore]
 
 
-def _world() -> World:
-    return World(capacity=8)
+def _world() -> MemoryStore:
+    return MemoryStore(capacity=8)
 
 
-def _answer(world: World, call: Call, number: int, now: datetime) -> Answer:
+def _answer(world: MemoryStore, call: Call, number: int, now: datetime) -> Answer:
     snapshot = world.load(needs(call))
     answer = respond(decide(call, snapshot, now, _fresh(number, now)))
     assert world.store(answer.changes.writes)
@@ -267,13 +267,13 @@ def probe_purge(make: Make) -> None:
         raise AssertionError("section 5: a limit that counts no more is held for ever")
 
 
-class _StoresOneByOne(World):
+class _StoresOneByOne(MemoryStore):
     def store(self, writes: tuple[Write, ...]) -> bool:
         stored = [super(_StoresOneByOne, self).store((write,)) for write in writes]
         return all(stored)
 
 
-class _HeadsNotCompared(World):
+class _HeadsNotCompared(MemoryStore):
     def store(self, writes: tuple[Write, ...]) -> bool:
         plain = tuple(
             attrs.evolve(each, is_head=False) if isinstance(each, ConnectionWrite) else each
@@ -282,14 +282,14 @@ class _HeadsNotCompared(World):
         return super().store(plain)
 
 
-class _EvictsTheOldest(World):
+class _EvictsTheOldest(MemoryStore):
     def store(self, writes: tuple[Write, ...]) -> bool:
         while len(self._records) >= 3:
             del self._records[next(iter(self._records))]
         return super().store(writes)
 
 
-class _DropsLimitsEarly(World):
+class _DropsLimitsEarly(MemoryStore):
     def purge(self, now: datetime) -> int:
         del now
         dropped = len(self._rates)
@@ -298,7 +298,7 @@ class _DropsLimitsEarly(World):
         return dropped
 
 
-class _NeverDrops(World):
+class _NeverDrops(MemoryStore):
     def purge(self, now: datetime) -> int:
         del now
         return 0
@@ -309,7 +309,7 @@ class _NeverDrops(World):
 
 def probe_landing(record: RecordFact) -> None:
     """Only a tombstone ends what binds a user, and a landed session keeps its own."""
-    world = World()
+    world = MemoryStore()
     call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
     _answer(world, call, 1, START)
     second = attrs.evolve(call, key=IdempotencyKey("l"))

@@ -9,26 +9,18 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.access import AccessDecision, Granted, decide_access
-from curae_lifecycle.binding import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
+from curae_lifecycle.rules.binding import (
     AccountState,
     BindingTransition,
     LimitedAccountAppBinding,
     provision,
     tombstone,
 )
-from curae_lifecycle.changes import Event, EventKind
-from curae_lifecycle.connection import RANK, Actor, Connection, Standing
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.testing.laws import (
-    RevocationSeen,
-    check_access,
-    check_merge,
-    check_revocation,
-    check_standing_is_monotone,
-)
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.connection import RANK, Actor, Connection, Standing
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
     ArgumentError,
@@ -39,6 +31,14 @@ from curae_lifecycle.values import (
     Environment,
     NextAction,
     UserId,
+)
+from curae_lifecycle.service.changes import Event, EventKind
+from curae_lifecycle.testing.laws import (
+    RevocationSeen,
+    check_access,
+    check_merge,
+    check_revocation,
+    check_standing_is_monotone,
 )
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import LIFETIME, START

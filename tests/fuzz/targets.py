@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from curae_lifecycle.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.http import Request, bearer, etag, read
-from curae_lifecycle.idempotency import Record, parse_key
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Call, GetAccountState
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.idempotency import Record, parse_key
+from curae_lifecycle.rules.ratelimit import (
     Bucket,
     BucketState,
     ExactLog,
@@ -29,31 +27,33 @@ from curae_lifecycle.ratelimit import (
     limit_header,
     policy_header,
 )
-from curae_lifecycle.replay import replay
-from curae_lifecycle.session import CuraeConnectSession
-from curae_lifecycle.testing.laws import check_documented
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
     AppId,
     ArgumentError,
     Environment,
+    format_time,
     parse_app_user_id,
     parse_data_packages,
     parse_opaque,
     parse_uuid,
-    print_time,
 )
-from curae_lifecycle.wire import (
+from curae_lifecycle.service.operations import Call, GetAccountState
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.laws import check_documented
+from curae_lifecycle.web.endpoint import Request, bearer, etag, read
+from curae_lifecycle.web.wire import (
     DEPTH_MAX,
     Json,
     MalformedError,
     RepeatedObject,
     dump,
+    format_connection,
+    format_json,
     load,
+    parse_connection,
     parse_json,
     parse_time,
-    print_connection,
-    print_json,
-    read_connection,
     read_create,
     read_graduation,
     read_initiate,
@@ -61,7 +61,7 @@ from curae_lifecycle.wire import (
 )
 from tests.fuzz.mutate import text_of
 from tests.reference import model
-from tests.server import API_KEY, CALLER, fresh
+from tests.server import API_KEY, CALLER, new_ids
 from tests.strategies import START
 
 Target = Callable[[bytes], str]
@@ -91,7 +91,7 @@ def fuzz_json(data: bytes) -> str:
     text = data.decode()
     assert _plain(parse_json(text)) == _plain(value) == _plain_model(model.parse_json(text))
     if isinstance(value, dict) and not isinstance(value, RepeatedObject) and _is_utf8(value):
-        assert parse_json(print_json(value)) == value, "JSON: printed and read again it differs"
+        assert parse_json(format_json(value)) == value, "JSON: printed and read again it differs"
     return "value"
 
 
@@ -170,7 +170,7 @@ def _body_target(operation: str, read_body: Callable[[Json], object]) -> Target:
             try:
                 model.read_body(operation, data.decode())
                 theirs = True
-            except model.Refusal:
+            except model.ProblemReply:
                 theirs = False
             assert (mine is None) == theirs, f"the body of {operation}: two readings disagree"
         return mine or "value"
@@ -182,15 +182,15 @@ def fuzz_connection(data: bytes) -> str:
     """A connection's snapshot: printed at one instant and read again, it prints the same."""
 
     def read_it(document: Json) -> Connection:
-        return read_connection(document, environment=Environment.LIVE, app_id=AppId("app-1"))
+        return parse_connection(document, environment=Environment.LIVE, app_id=AppId("app-1"))
 
     mine = refused(lambda: read_it(parse_json(data)))
     if mine is not None:
         return mine
     connection = read_it(parse_json(data))
-    printed = print_connection(connection, connection.updated_at)
-    again = read_it(parse_json(print_json(printed)))
-    assert print_connection(again, again.updated_at) == printed, "a snapshot changed on its way"
+    printed = format_connection(connection, connection.updated_at)
+    again = read_it(parse_json(format_json(printed)))
+    assert format_connection(again, again.updated_at) == printed, "a snapshot changed on its way"
     return "value"
 
 
@@ -230,7 +230,7 @@ def fuzz_time(data: bytes) -> str:
     instant = parse_time("time", text)
     assert instant == theirs == datetime.fromisoformat(text)
     assert instant.tzinfo is UTC
-    assert parse_time("time", print_time(instant)) == instant
+    assert parse_time("time", format_time(instant)) == instant
     return "value"
 
 
@@ -304,9 +304,9 @@ def fuzz_http(data: bytes) -> str:
     request = request_of(data)
     known = bearer(request) == ApiKey(API_KEY)
     call = read(request, CALLER if known else None, START)
-    world = World()
+    world = MemoryStore()
     world.register(ApiKey(API_KEY), CALLER)
-    answer = world.handle(request, START, None if request.method == "GET" else fresh())
+    answer = world.handle(request, START, None if request.method == "GET" else new_ids())
     check_documented(answer.response)
     status = answer.response.status
     assert isinstance(call, Call) or call.status == status, "read and handle disagree"
@@ -334,7 +334,7 @@ def _second_answer(request: Request) -> tuple[int, object]:
     headers = [(name.lower(), value) for name, value in request.headers if name.isascii()]
     try:
         answer, _ = second._request(START, request.method, request.target, headers, body, None)
-    except model.Refusal as refusal:
+    except model.ProblemReply as refusal:
         answer = model.problem(refusal)
     return answer[0], json.loads(answer[2]).get("code") if answer[2] else None
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import assert_never
 
-from curae_lifecycle.access import Denied, Granted, decide_access
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import Denied, Granted, decide_access
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -13,21 +13,21 @@ from curae_lifecycle.connection import (
     reconnect,
     revoke,
 )
-from curae_lifecycle.facts import Authorized, FactSnapshot, record_fact
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.service.facts import Authorized, FactSnapshot, record_fact
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     LeaseLost,
     RecordKey,
-    Replay,
+    KnownResponse,
     Response,
     ResponseReference,
     begin,
     complete,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.ratelimit import Admitted, Charge, Limited, admit
-from curae_lifecycle.values import ConnectionId, NextAction
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.rules.values import ConnectionId, NextAction
 
 
 def record_authorization(connection: Connection, now: datetime) -> Connection:
@@ -91,11 +91,11 @@ def execute(key: RecordKey, fingerprint: Fingerprint, now: datetime) -> Response
                     return rules[-1]
                 case lost:
                     assert_never(lost)
-        case Replay(Response() as response):
+        case KnownResponse(Response() as response):
             return response
-        case Replay(ResponseReference(_, reference)):
+        case KnownResponse(ResponseReference(_, reference)):
             return reference
-        case Replay():
+        case KnownResponse():
             raise AssertionError
         case Refused(problem):
             return problem.code

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import assert_never
 
-from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -13,23 +13,23 @@ from curae_lifecycle.connection import (
     reconnect,
     revoke,
 )
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import Expired, FactSnapshot, record_fact
-from curae_lifecycle.http import Request, read
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.facts import Expired, FactSnapshot, record_fact
+from curae_lifecycle.web.endpoint import Request, read
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     Record,
     RecordKey,
-    Replay,
+    KnownResponse,
     begin,
     release,
 )
-from curae_lifecycle.operations import Call
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.ratelimit import Admitted, Charge, admit
-from curae_lifecycle.session import CuraeConnectSession, complete_handoff
-from curae_lifecycle.values import ConnectionId, NextAction, UserId
+from curae_lifecycle.service.operations import Call
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import Admitted, Charge, admit
+from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff
+from curae_lifecycle.rules.values import ConnectionId, NextAction, UserId
 
 
 def authorize_without_refused(connection: Connection, now: datetime) -> Connection:
@@ -124,7 +124,7 @@ def begin_without_refused(
     match begun:
         case Attempt():
             return begun.token
-        case Replay(response):
+        case KnownResponse(response):
             return response.status
         case never:
             assert_never(never)  # error: [arg-type]

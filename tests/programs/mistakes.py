@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from curae_lifecycle.connection import Connection, Status, authorize, reconnect, revoke
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.facts import Authorized, Revoked
-from curae_lifecycle.idempotency import RecordKey, parse_key
-from curae_lifecycle.operations import GetConnection, Initiate
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.values import AppUserId, ConnectionId, NextAction, SessionId
+from curae_lifecycle.rules.connection import Connection, Status, authorize, reconnect, revoke
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.service.facts import Authorized, Revoked
+from curae_lifecycle.rules.idempotency import RecordKey, parse_key
+from curae_lifecycle.service.operations import GetConnection, Initiate
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, NextAction, SessionId
 
 
 def one_id_for_another(session_id: SessionId) -> None:

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import assert_type
 
-from curae_lifecycle.access import AccessDecision, Denied, Granted, decide_access
-from curae_lifecycle.binding import LimitedAccountAppBinding, tombstone
-from curae_lifecycle.changes import Changes
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, tombstone
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -19,16 +19,16 @@ from curae_lifecycle.connection import (
     require_action,
     revoke,
 )
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import Expired, FactSnapshot, record_fact
-from curae_lifecycle.http import Answer, Request, read, respond
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.facts import Expired, FactSnapshot, record_fact
+from curae_lifecycle.web.endpoint import Answer, Request, read, respond
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     LeaseLost,
     Record,
     RecordKey,
-    Replay,
+    KnownResponse,
     Response,
     begin,
     complete,
@@ -36,16 +36,16 @@ from curae_lifecycle.idempotency import (
     release,
     renew,
 )
-from curae_lifecycle.operations import Call, Decision, Fresh, Snapshot, decide
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import Problem
-from curae_lifecycle.ratelimit import Admitted, Charge, Limited, admit
-from curae_lifecycle.session import (
+from curae_lifecycle.service.operations import Call, Decision, NewIds, Snapshot, decide
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
+from curae_lifecycle.rules.session import (
     CuraeConnectSession,
     Landing,
     complete_handoff,
 )
-from curae_lifecycle.values import ConnectionId, NextAction, UserId
+from curae_lifecycle.rules.values import ConnectionId, NextAction, UserId
 
 
 def facts(connection: Connection, now: datetime) -> None:
@@ -94,7 +94,7 @@ def idempotency(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> None:
     attempt = begin(record, key, fingerprint, now)
-    assert_type(attempt, Attempt | Replay | Refused)
+    assert_type(attempt, Attempt | KnownResponse | Refused)
     if isinstance(attempt, Attempt):
         response = Response(200, (), b"")
         assert_type(renew(record, attempt, now), Done[Record] | LeaseLost)
@@ -121,11 +121,11 @@ def one_fact(snapshot: FactSnapshot, now: datetime) -> None:
 
 
 def one_request(
-    request: Request, caller: Caller | None, snapshot: Snapshot, fresh: Fresh, now: datetime
+    request: Request, caller: Caller | None, snapshot: Snapshot, new_ids: NewIds, now: datetime
 ) -> None:
     call = read(request, caller, now)
     assert_type(call, Call | Decision)
     if isinstance(call, Call):
-        call = decide(call, snapshot, now, fresh)
+        call = decide(call, snapshot, now, new_ids)
     assert_type(call, Decision)
     assert_type(respond(call), Answer)

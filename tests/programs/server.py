@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from curae_lifecycle.changes import (
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
     ConnectionWrite,
@@ -18,13 +18,13 @@ from curae_lifecycle.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.http import Request, bearer, read, respond
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Call, Fresh, Needs, Snapshot, decide, needs
-from curae_lifecycle.replay import replay
-from curae_lifecycle.values import Environment
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.web.endpoint import Request, bearer, read, respond
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.service.operations import Call, NewIds, Needs, Snapshot, decide, needs
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.values import Environment
 
 
 class Store(Protocol):
@@ -34,7 +34,7 @@ class Store(Protocol):
 
 
 def answer(
-    store: Store, request: Request, now: datetime, mint: Callable[[datetime], Fresh]
+    store: Store, request: Request, now: datetime, mint: Callable[[datetime], NewIds]
 ) -> Response:
     call = read(request, store.caller(bearer(request)), now)
     if not isinstance(call, Call):
@@ -73,10 +73,10 @@ def where_to_store(write: Write) -> str:
             return key.policy
 
 
-def embedded(request: Request, now: datetime, fresh: Fresh) -> bytes:
-    store: Store = World()
-    answer(store, request, now, lambda _: fresh)
-    return World(capacity=10).handle(request, now, fresh).response.body
+def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:
+    store: Store = MemoryStore()
+    answer(store, request, now, lambda _: new_ids)
+    return MemoryStore(capacity=10).handle(request, now, new_ids).response.body
 
 
 def broken_lines(lines: list[bytes]) -> int:

@@ -8,7 +8,7 @@ limit a list of instants or a fraction of a token. It is slow on purpose.
 One call of `Model.line` answers one line of the log. A line either is broken, and then
 nothing at all has happened, or moves the clock to its `at` and gives an answer. So every
 `Broken` is raised before the first change of the world. A request that may not run ends
-in a `Refusal`; what is charged and what is kept then is spelled out in `Model._request`.
+in a `ProblemReply`; what is charged and what is kept then is spelled out in `Model._request`.
 
 Where two readings were possible, a comment that begins with "Reading:" says which one
 was taken and why. Free here, and not to be compared: `rules`, `title`, `detail`, `type`,
@@ -117,7 +117,7 @@ class Bucket(TypedDict):
     seconds: int
 
 
-class Kept(TypedDict):
+class StoredResponse(TypedDict):
     """An answer kept for retries."""
 
     first_used: datetime
@@ -140,7 +140,7 @@ class Broken(Exception):  # noqa: N818
     """The line is broken: it does nothing."""
 
 
-class Refusal(Exception):  # noqa: N818
+class ProblemReply(Exception):  # noqa: N818
     """The request, or the fact, may not run."""
 
     def __init__(
@@ -168,7 +168,7 @@ def parse_json(text: str) -> object:
     return value
 
 
-def print_json(value: object) -> str:
+def format_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -192,7 +192,7 @@ def parse_time(text: object) -> datetime | None:
         return None
 
 
-def print_time(time: datetime | None) -> str | None:
+def format_time(time: datetime | None) -> str | None:
     if time is None:
         return None
     text = time.replace(tzinfo=None, microsecond=0).isoformat()
@@ -315,7 +315,7 @@ def header_values(headers: list[tuple[str, str]], name: str) -> list[str]:
 # Requests ---------------------------------------------------------------------------------
 
 
-def problem(refusal: Refusal) -> Answer:
+def problem(refusal: ProblemReply) -> Answer:
     body = {
         "type": "https://problems.example/" + refusal.code.lower().replace("_", "-"),
         "title": refusal.code.replace("_", " ").capitalize(),
@@ -326,17 +326,17 @@ def problem(refusal: Refusal) -> Answer:
         "retryable": refusal.code == "RATE_LIMITED",
     }
     headers = {"content-type": "application/problem+json", **refusal.headers}
-    return STATUS[refusal.code], headers, print_json(body)
+    return STATUS[refusal.code], headers, format_json(body)
 
 
 def success(status: int, body: dict[str, object]) -> Answer:
     headers = {"content-type": "application/json"}
     if "nextAction" in body:  # it holds a hand-off URL
         headers["cache-control"] = "no-store"
-    return status, headers, print_json(body)
+    return status, headers, format_json(body)
 
 
-def limited(name: str, quota: int, window: int, wait: timedelta | Fraction) -> Refusal:
+def limited(name: str, quota: int, window: int, wait: timedelta | Fraction) -> ProblemReply:
     after = max(1, seconds_up(wait))
     headers = {
         "cache-control": "no-store",
@@ -344,7 +344,7 @@ def limited(name: str, quota: int, window: int, wait: timedelta | Fraction) -> R
         "ratelimit-policy": f'"{name}";q={quota};w={window}',
         "ratelimit": f'"{name}";r=0;t={after}',
     }
-    return Refusal("RATE_LIMITED", {}, headers)
+    return ProblemReply("RATE_LIMITED", {}, headers)
 
 
 def route(method: str, path: str) -> tuple[str, str]:
@@ -364,12 +364,12 @@ def route(method: str, path: str) -> tuple[str, str]:
         return "get", match[1]
     if match and match[2] is not None and method == "POST":
         return match[2], match[1]
-    raise Refusal("NOT_FOUND")
+    raise ProblemReply("NOT_FOUND")
 
 
 def read_body(operation: str, body: object) -> dict[str, object]:
     """The validated values of a body, or a refusal."""
-    bad = Refusal("BAD_REQUEST")
+    bad = ProblemReply("BAD_REQUEST")
     # Reading: `"body": null` is no body, as it is in an answer.
     if (body is None or body == "") and operation in ["reconnect", "revoke"]:
         return {}
@@ -430,26 +430,26 @@ def read_query(query: str) -> dict[str, object]:
         if decode(name) == "appUserId":
             found.append(decode(text))
     if len(found) != 1 or not is_app_user(found[0]):
-        raise Refusal("BAD_REQUEST")
+        raise ProblemReply("BAD_REQUEST")
     return {"appUserId": found[0]}
 
 
 def read_idempotency_key(headers: list[tuple[str, str]]) -> str:
     given = header_values(headers, "idempotency-key")
     if not given:
-        raise Refusal("IDEMPOTENCY_KEY_REQUIRED")
+        raise ProblemReply("IDEMPOTENCY_KEY_REQUIRED")
     if len(given) > 1:
-        raise Refusal("IDEMPOTENCY_KEY_INVALID")
+        raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
     key = given[0].strip(" \t")
     # Reading: only a key that begins with a quote is a quoted one; in a bare key a quote, a
     # backslash or a semicolon is a visible character like any other.
     if key.startswith('"'):
         match = QUOTED.fullmatch(key)
         if match is None:
-            raise Refusal("IDEMPOTENCY_KEY_INVALID")
+            raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
         key = re.sub(r"\\(.)", r"\1", match[1])
     if not VISIBLE.fullmatch(key):
-        raise Refusal("IDEMPOTENCY_KEY_INVALID")
+        raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
     return key
 
 
@@ -475,7 +475,7 @@ def standing(connection: Connection, now: datetime) -> str:
     return status
 
 
-def print_connection(connection: Connection, now: datetime) -> dict[str, object]:
+def format_connection(connection: Connection, now: datetime) -> dict[str, object]:
     at_now = standing(connection, now)
     return {
         "id": connection["id"],
@@ -484,12 +484,12 @@ def print_connection(connection: Connection, now: datetime) -> dict[str, object]
         # Reading: the wire shows the standing, also where only `expiresAt` has passed.
         "status": "EXPIRED" if at_now == "LAPSED" else at_now,
         "dataPackages": connection["packages"],
-        "authorizedAt": print_time(connection["authorized_at"]),
-        "expiresAt": print_time(connection["expires_at"]),
-        "revokedAt": print_time(connection["revoked_at"]),
+        "authorizedAt": format_time(connection["authorized_at"]),
+        "expiresAt": format_time(connection["expires_at"]),
+        "revokedAt": format_time(connection["revoked_at"]),
         "actionRequiredReason": connection["reason"],
-        "createdAt": print_time(connection["created_at"]),
-        "updatedAt": print_time(connection["updated_at"]),
+        "createdAt": format_time(connection["created_at"]),
+        "updatedAt": format_time(connection["updated_at"]),
     }
 
 
@@ -505,7 +505,7 @@ class Model:
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
         self.bindings: dict[Coordinate, tuple[str, str]] = {}
-        self.kept: dict[tuple[str, str], Kept] = {}
+        self.kept: dict[tuple[str, str], StoredResponse] = {}
         self.charged: dict[tuple[str, str, str, str], list[datetime]] = {}
         self.named: dict[str, tuple[dict[str, str], object]] = {}
         self.numbered = 0
@@ -649,7 +649,7 @@ class Model:
             answer, replayed = self._request(
                 now, method, path, headers, given.get("body"), recorded
             )
-        except Refusal as refusal:
+        except ProblemReply as refusal:
             answer, replayed = problem(refusal), False
         status, sent, body = answer
         if name is not None:
@@ -677,17 +677,17 @@ class Model:
         path, _, query = path.partition("?")
         operation, path_id = route(method, path)
         if self.environment is not None and key["environment"] != self.environment:
-            raise Refusal("WRONG_ENVIRONMENT")
+            raise ProblemReply("WRONG_ENVIRONMENT")
         # Reading: the graduation hand-off is no read, so it needs the scope as well.
         if operation not in READS and "connection:write" not in key["scopes"]:
-            raise Refusal("SCOPE_INSUFFICIENT")
+            raise ProblemReply("SCOPE_INSUFFICIENT")
 
         # Body (with the id in the path), then key: refused, nothing charged.
         values: dict[str, object] = {}
         if path_id != "":
             connection_id = parse_uuid(path_id)
             if connection_id is None:
-                raise Refusal("BAD_REQUEST")
+                raise ProblemReply("BAD_REQUEST")
             values["connectionId"] = connection_id
         # Reading: a read has no body and needs no key; whatever came with it is not looked at.
         if operation == "account-state":
@@ -697,7 +697,7 @@ class Model:
         idempotency_key = ""
         if operation == "graduation":
             if header_values(headers, "idempotency-key"):
-                raise Refusal("IDEMPOTENCY_KEY_NOT_ALLOWED")
+                raise ProblemReply("IDEMPOTENCY_KEY_NOT_ALLOWED")
         elif operation not in READS:
             idempotency_key = read_idempotency_key(headers)
 
@@ -712,7 +712,7 @@ class Model:
             if now < later(kept["first_used"], RETENTION):
                 self._charge_buckets(key["api_key"], now)
                 if kept["fingerprint"] != fingerprint:
-                    raise Refusal("IDEMPOTENCY_KEY_REUSED")
+                    raise ProblemReply("IDEMPOTENCY_KEY_REUSED")
                 return kept["answer"], True
 
         # The app user's limit: refused, nothing charged; else both are charged.
@@ -724,7 +724,7 @@ class Model:
         # Ownership and the rule: whatever they say is kept.
         try:
             answer = self._decide(now, key, operation, values, headers, recorded)
-        except Refusal as refusal:
+        except ProblemReply as refusal:
             answer = problem(refusal)
         if idempotency_key != "":
             self.kept[place] = {
@@ -739,7 +739,7 @@ class Model:
         # Reading: two Authorization headers name no one. The scheme ignores case, as in HTTP.
         match = re.fullmatch(r"(?i:bearer) +([!-~]+)", given[0].strip(" \t")) if given else None
         if len(given) != 1 or match is None or match[1] not in self.keys:
-            raise Refusal("UNAUTHENTICATED", {}, {"www-authenticate": "Bearer"})
+            raise ProblemReply("UNAUTHENTICATED", {}, {"www-authenticate": "Bearer"})
         return self.keys[match[1]]
 
     def _tokens(self, bucket: Bucket, api_key: str, now: datetime) -> Fraction:
@@ -752,7 +752,7 @@ class Model:
 
     def _ask_buckets(self, api_key: str, now: datetime) -> None:
         longest = Fraction(0)
-        refusal: Refusal | None = None
+        refusal: ProblemReply | None = None
         for bucket in self.buckets:
             missing = 1 - self._tokens(bucket, api_key, now)
             wait = missing * bucket["seconds"] / bucket["refill"]
@@ -795,7 +795,7 @@ class Model:
             action, deadline = self._next_action(now, recorded)
             connection = self._mint(now, key, user, packages, deadline, None, recorded)
             return success(
-                201, {"connection": print_connection(connection, now), "nextAction": action}
+                201, {"connection": format_connection(connection, now), "nextAction": action}
             )
         if operation in ["get", "reconnect", "revoke"]:
             connection = self._owned(key, str(values["connectionId"]))
@@ -805,9 +805,9 @@ class Model:
                 revoked_now = self._revoke(connection, now, now)
                 return success(
                     200,
-                    {"connection": print_connection(connection, now), "revokedNow": revoked_now},
+                    {"connection": format_connection(connection, now), "revokedNow": revoked_now},
                 )
-            return success(200, {"connection": print_connection(connection, now)})
+            return success(200, {"connection": format_connection(connection, now)})
 
         coordinate = (key["environment"], key["app"], key["account"], str(values["appUserId"]))
         state, user = self.bindings.get(coordinate, ("UNLINKED", ""))
@@ -820,7 +820,7 @@ class Model:
             return 200, {**sent, **extra}, text
         if operation == "graduation":
             if state != "LIMITED":
-                raise Refusal("BINDING_NOT_LIMITED")
+                raise ProblemReply("BINDING_NOT_LIMITED")
             action, _ = self._next_action(now, recorded)
             return success(201, {"nextAction": action})
         return self._initiate(now, coordinate, bool(values["preferSignup"]), recorded)
@@ -833,7 +833,7 @@ class Model:
             or connection["app"] != key["app"]
             or connection["account"] != key["account"]
         ):
-            raise Refusal("NOT_FOUND")
+            raise ProblemReply("NOT_FOUND")
         return connection
 
     def _mint(
@@ -877,12 +877,12 @@ class Model:
     ) -> Answer:
         at_now = standing(connection, now)
         if at_now == "PENDING":
-            raise Refusal("CONNECTION_NOT_RECONNECTABLE", {"reason": "STILL_PENDING"})
+            raise ProblemReply("CONNECTION_NOT_RECONNECTABLE", {"reason": "STILL_PENDING"})
         if at_now == "ACTIVE":
-            raise Refusal("CONNECTION_NOT_RECONNECTABLE", {"reason": "ALREADY_ACTIVE"})
+            raise ProblemReply("CONNECTION_NOT_RECONNECTABLE", {"reason": "ALREADY_ACTIVE"})
         successor = self._successor(connection)
         if successor is not None and standing(successor, now) != "PENDING":
-            raise Refusal("CONNECTION_SUPERSEDED", {"nextConnectionId": successor["id"]})
+            raise ProblemReply("CONNECTION_SUPERSEDED", {"nextConnectionId": successor["id"]})
         action, deadline = self._next_action(now, recorded)
         if successor is None:
             successor = self._mint(
@@ -901,7 +901,7 @@ class Model:
         return success(
             201,
             {
-                "connection": print_connection(successor, now),
+                "connection": format_connection(successor, now),
                 "previousConnectionId": connection["id"],
                 "nextAction": action,
             },
@@ -937,9 +937,9 @@ class Model:
             "appUserId": coordinate[3],
             "path": path,
             "handoff": handoff,
-            "createdAt": print_time(now),
-            "expiresAt": print_time(end),
-            "landedAt": print_time(landed),
+            "createdAt": format_time(now),
+            "expiresAt": format_time(end),
+            "landedAt": format_time(landed),
         }
         return success(201, {"session": session, "nextAction": action})
 
@@ -979,7 +979,7 @@ class Model:
         # Reading: an end that is not after the request's own time is not adopted.
         if end is None or end <= now:
             end = later(now, HANDOFF_LIFE)
-        return {"type": "open_webview", "url": url, "expiresAt": print_time(end)}, end
+        return {"type": "open_webview", "url": url, "expiresAt": format_time(end)}, end
 
     # Facts --------------------------------------------------------------------------------
 
@@ -1175,4 +1175,4 @@ class Model:
         if reason != "ACTIVE":
             return {"granted": False, "reason": reason, "validUntil": None}
         end = connection["expires_at"]
-        return {"granted": True, "reason": None, "validUntil": print_time(end)}
+        return {"granted": True, "reason": None, "validUntil": format_time(end)}

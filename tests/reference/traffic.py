@@ -247,7 +247,7 @@ class Sent:
 ABSENT = Raw("")
 
 
-def print_time(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     text = time.replace(tzinfo=None, microsecond=0).isoformat()
     if time.microsecond:
         text += f".{time.microsecond:06}".rstrip("0")
@@ -362,7 +362,7 @@ class Generator:
         return plain if self.chance(0.5) else json.dumps(value)
 
     def write(self, **line: object) -> None:
-        self.written.append(self.text({"at": print_time(self.now), **line}).encode())
+        self.written.append(self.text({"at": format_time(self.now), **line}).encode())
 
     # Requests -----------------------------------------------------------------------------
 
@@ -437,7 +437,7 @@ class Generator:
             action["url"] = self.one([None, 7, ["https://hand.off"]])
         if self.chance(0.3):
             end = self.after(self.random.randrange(1, 7200) * SECOND + TICK)
-            action["expiresAt"] = print_time(end)
+            action["expiresAt"] = format_time(end)
         elif self.chance(0.1):
             action["expiresAt"] = self.one(BAD_TIMES)
         return action
@@ -621,22 +621,22 @@ class Generator:
         if self.chance(0.1):
             return f"{{{known.alias}.connection.createdAt}}"
         fitting = [time for time in times if known.created <= time <= self.now]
-        return print_time(self.one(fitting if fitting and self.chance(0.9) else times))
+        return format_time(self.one(fitting if fitting and self.chance(0.9) else times))
 
     def fact(self, kind: str, known: Known | None = None, happened: datetime | None = None) -> None:
         known = known or self.connection()
         fact: dict[str, object] = {"type": "connection." + kind}
         fact["connectionId"] = self.some_id(known)
         if happened is not None:
-            fact["happenedAt"] = print_time(happened)
+            fact["happenedAt"] = format_time(happened)
         elif self.chance(0.35):
             fact["happenedAt"] = self.happened(known)
         if kind == "authorize" and self.chance(0.7):
             wait = self.one([MINUTE, HALF_HOUR, 3 * SECOND, self.random.randrange(1, 999) * SECOND])
-            fact["expiresAt"] = print_time(self.after(wait))
+            fact["expiresAt"] = format_time(self.after(wait))
             self.edge(wait)
             if self.chance(0.05):
-                fact["expiresAt"] = print_time(self.one([self.now, self.before(TICK)]))
+                fact["expiresAt"] = format_time(self.one([self.now, self.before(TICK)]))
             elif self.chance(0.05):
                 fact["expiresAt"] = f"{{{known.alias}.nextAction.expiresAt}}"
         if kind == "require_action":
@@ -658,11 +658,11 @@ class Generator:
         fact: dict[str, object] = {"type": "handoff.complete", "sessionId": name}
         fact["userId"] = user or self.one(PLATFORM_USERS[:2])
         if happened is not None:
-            fact["happenedAt"] = print_time(happened)
+            fact["happenedAt"] = format_time(happened)
         elif self.chance(0.2):
             times = [self.now, self.beside(session.created), self.beside(session.deadline)]
             fitting = [time for time in times if time <= self.now]
-            fact["happenedAt"] = print_time(self.one(fitting if self.chance(0.9) else times))
+            fact["happenedAt"] = format_time(self.one(fitting if self.chance(0.9) else times))
         self.write(fact=fact)
 
     def binding(
@@ -682,7 +682,7 @@ class Generator:
         if kind == "graduate" and (bound is not None or self.chance(0.3)):
             fact["userId"] = bound or self.one(PLATFORM_USERS)
         if self.chance(0.1):
-            fact["happenedAt"] = print_time(self.before(MINUTE))
+            fact["happenedAt"] = format_time(self.before(MINUTE))
         self.write(fact=fact)
 
     # Configuration ------------------------------------------------------------------------
@@ -940,9 +940,9 @@ class Generator:
         login: dict[str, object] = {"type": "connection.require_action", "connectionId": name}
         complete: dict[str, object] = {"type": "handoff.complete", "sessionId": self.uuid()}
         unknown = self.one([self.uuid(), self.one(BAD_IDS)])
-        ends = {"expiresAt": print_time(self.now)}
-        future = {"happenedAt": print_time(self.after(TICK))}
-        yesterday = {"happenedAt": print_time(self.before(DAY))}
+        ends = {"expiresAt": format_time(self.now)}
+        future = {"happenedAt": format_time(self.after(TICK))}
+        yesterday = {"happenedAt": format_time(self.before(DAY))}
         facts: list[object] = [
             {},
             [],
@@ -987,7 +987,7 @@ class Generator:
         known = self.connection()
         name = self.one(known.names)
         alias = known.alias
-        at = print_time(self.now)
+        at = format_time(self.now)
         fact = {"type": "connection.expire", "connectionId": name}
         ask = {"type": "access", "connectionId": name, "dataPackage": "labs"}
         request: dict[str, object] = {"method": "GET", "path": f"{CREATE}/{name}"}
@@ -995,7 +995,7 @@ class Generator:
         app, account, _, scopes = KEYS["cae_live_k1"]
         key: dict[str, object] = {"apiKey": "cae_live_k9", "appId": app, "scopes": scopes}
         key["customerAccountId"] = account
-        earlier = print_time(self.before(self.one([TICK, MINUTE])))
+        earlier = format_time(self.before(self.one([TICK, MINUTE])))
         lines: list[object] = [
             {"at": at},
             {"fact": fact},
@@ -1174,7 +1174,7 @@ class Generator:
         end = self.after(wait)
         fact = {"type": "connection.authorize", "connectionId": known.names[0]}
         if end > self.now:
-            fact["expiresAt"] = print_time(end)
+            fact["expiresAt"] = format_time(end)
         self.write(fact=fact)
         if self.chance(0.3):
             self.fact("require_action", known)

@@ -9,17 +9,18 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from curae_lifecycle import connection as rules
-from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import Actor, Connection, Minted, Transition
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
+from curae_lifecycle.service.changes import (
     AccessEnded,
     Effect,
     HandoffCancelled,
     SuccessorsLive,
     revocation_changes,
 )
-from curae_lifecycle.connection import Actor, Connection, Minted, Transition
-from curae_lifecycle.outcomes import Done, Ignored, Refused
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,
@@ -31,8 +32,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.values import ConnectionId, DataPackage, NextAction
-from curae_lifecycle.wire import print_connection, read_connection
+from curae_lifecycle.web.wire import format_connection, parse_connection
 from tests.stateful.chain_model import (
     PACKAGES,
     ChainModel,
@@ -218,17 +218,17 @@ class ChainMachine(CountedMachine):
             self._reconnect(position, life)
 
     def _reconnect(self, n: int, life: int) -> None:
-        fresh, deadline = uuid(len(self.line) + 1), self.now + life * TICK
+        new_ids, deadline = uuid(len(self.line) + 1), self.now + life * TICK
         successor = self.line[n + 1] if n + 1 < len(self.line) else None
         before = self.line[n]
         answer = rules.reconnect(
             before,
             successor,
             self.now,
-            id=ConnectionId(fresh),
+            id=ConnectionId(new_ids),
             next_action=NextAction("https://connect.example/1", deadline),
         )
-        said = self.model.reconnect(n, self.now, fresh, deadline)
+        said = self.model.reconnect(n, self.now, new_ids, deadline)
         if isinstance(answer, Refused):
             agree("reconnect", said, heard(answer))
             return
@@ -263,10 +263,10 @@ class ChainMachine(CountedMachine):
     def _send(self, n: int, active: str) -> None:
         """A snapshot leaves over the wire and comes back as what a receiver makes of it."""
         connection, stored = self.line[n], self.model.line[n]
-        document = print_connection(connection, self.now, active)
+        document = format_connection(connection, self.now, active)
         told_of = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
         agree("a connection on the wire", on_the_wire(stored, self.now, active), told_of)
-        read = read_connection(
+        read = parse_connection(
             document,
             environment=COORDINATE.environment,
             app_id=COORDINATE.app_id,

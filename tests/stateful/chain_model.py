@@ -189,7 +189,7 @@ class ChainModel:
             effects.append(f"still alive after {self.line[n]['id']}: {', '.join(alive)}")
         return outcomes, effects
 
-    def reconnect(self, n: int, now: datetime, fresh: str, deadline: datetime) -> Said:
+    def reconnect(self, n: int, now: datetime, new_ids: str, deadline: datetime) -> Said:
         """Done names in its details what was done, and the recovery's id."""
         stored, is_last = self.line[n], n + 1 == len(self.line)
         details: dict[str, object] = {"connectionId": stored["id"]}
@@ -198,8 +198,8 @@ class ChainModel:
             details["reason"] = "STILL_PENDING" if at_now == "PENDING" else "ALREADY_ACTIVE"
             return "refused", "CONNECTION_NOT_RECONNECTABLE", details
         if is_last:
-            self.mint(fresh, now, deadline)
-            return "done", None, {"minted": fresh}
+            self.mint(new_ids, now, deadline)
+            return "done", None, {"minted": new_ids}
         successor = self.line[n + 1]
         if standing(successor, now) != "PENDING":
             details["nextConnectionId"] = successor["id"]

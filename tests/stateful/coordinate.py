@@ -9,13 +9,13 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from curae_lifecycle import binding as bindings
-from curae_lifecycle import session as rules
-from curae_lifecycle.binding import AccountState, BindingTransition, LimitedAccountAppBinding
-from curae_lifecycle.outcomes import Done, Refused
-from curae_lifecycle.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules import session as rules
+from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
 from curae_lifecycle.testing.laws import check_nothing_changed
-from curae_lifecycle.values import AppUserId, NextAction, SessionId, UserId
 from tests.stateful.coordinate_model import MISTAKE, CoordinateModel, Said, Session
 from tests.stateful.running import START, TICK, CountedMachine, agree, heard, is_mistake, ticks
 from tests.strategies import COORDINATE, uuid
@@ -84,7 +84,7 @@ class CoordinateMachine(CountedMachine):
     def _initiate(self, *, prefers: bool, life: int, fresh_user: bool) -> None:
         self.numbered += 1
         session_id, end = uuid(self.numbered), self.now + life * TICK
-        fresh = f"limited-{self.numbered}" if fresh_user else self._user("the bound one")
+        new_ids = f"limited-{self.numbered}" if fresh_user else self._user("the bound one")
         before = str(self.model.state)
 
         def ask() -> Done[rules.Initiated]:
@@ -94,11 +94,11 @@ class CoordinateMachine(CountedMachine):
                 self.now,
                 prefer_signup=prefers,
                 id=SessionId(session_id),
-                user_id=UserId(fresh),
+                user_id=UserId(new_ids),
                 next_action=NextAction("https://connect.example/1", end),
             )
 
-        said = self.model.initiate(session_id, self.now, end, fresh, prefers=prefers)
+        said = self.model.initiate(session_id, self.now, end, new_ids, prefers=prefers)
         if said == MISTAKE:
             agree("a buried user is never provisioned again", True, is_mistake(ask))
             return

@@ -8,8 +8,8 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from curae_lifecycle import ratelimit as rules
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules import ratelimit as rules
+from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
     Charge,
@@ -18,8 +18,8 @@ from curae_lifecycle.ratelimit import (
     Limited,
     RateState,
 )
+from curae_lifecycle.rules.values import ArgumentError
 from curae_lifecycle.testing.laws import check_rate_limit, check_retry_after
-from curae_lifecycle.values import ArgumentError
 from tests.stateful.limits_model import LimitsModel, LogModel, Policy
 from tests.stateful.running import START, TICK, CountedMachine, agree, ticks
 

@@ -9,26 +9,26 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from curae_lifecycle import idempotency as rules
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules import idempotency as rules
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Replay,
     Response,
 )
-from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.testing.laws import (
     check_nothing_changed,
     check_one_execution,
     check_replay,
 )
-from curae_lifecycle.values import ApiKeyId
 from tests.stateful.record_model import DAY, Claim, Payload, RecordModel, Stored
 from tests.stateful.running import START, TICK, CountedMachine, agree, is_mistake, ticks, told
 
@@ -149,7 +149,7 @@ class RecordMachine(CountedMachine):
         answer = rules.begin(before, KEY, Fingerprint(*payload), now)
         expected = self.model.begin(payload, now)
         match answer:
-            case Replay(response):
+            case KnownResponse(response):
                 agree("a request with the key", expected, ("replay", response))
                 assert isinstance(response, Response)
                 check_replay(self._answers()[0], response)
@@ -185,14 +185,14 @@ class RecordMachine(CountedMachine):
 
     def _call_out(self, running: Running, lease: int, policy: LostLease) -> None:
         running.started = True
-        self.record = rules.in_flight(running.attempt, lease=lease, lost_lease=policy)
+        self.record = rules.in_flight_record(running.attempt, lease=lease, lost_lease=policy)
         unknown = policy is LostLease.UNKNOWN
         self.model.start(running.claim, lease * MICROSECOND, unknown=unknown)
 
     def _commit(self, running: Running) -> None:
         running.started = True
         answer = self._answer(201)
-        self.record = rules.completed(running.attempt, answer)
+        self.record = rules.completed_record(running.attempt, answer)
         self.model.commit(running.claim, answer)
         self._took_effect(answer)
 

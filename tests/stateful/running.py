@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.problems import Problem
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.values import ArgumentError
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.values import ArgumentError
-from curae_lifecycle.wire import Json, print_problem
+from curae_lifecycle.web.wire import Json, format_problem
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
@@ -68,7 +68,7 @@ def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
 
 def told(problem: Problem) -> tuple[str, dict[str, Json]]:
     """The code and details of a problem, as they are on the wire."""
-    document = print_problem(problem)
+    document = format_problem(problem)
     code, details = document["code"], document["details"]
     assert isinstance(code, str)
     assert isinstance(details, dict)

@@ -11,17 +11,17 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
-from curae_lifecycle.http import Answer, Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Settings
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.replay import replay
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
-from curae_lifecycle.values import Environment
-from curae_lifecycle.wire import Json
+from curae_lifecycle.web.endpoint import Answer, Request
+from curae_lifecycle.web.wire import Json
 from tests.reference.model import Model
-from tests.server import document, fresh, request, world
+from tests.server import document, new_ids, request, world
 from tests.stateful.running import START, TICK, CountedMachine, agree
 from tests.test_against_reference import OneToOne, differences
 
@@ -285,7 +285,7 @@ class FullWorldMachine(CountedMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.world: World = world(Settings(buckets=(Bucket("b", 99, 99, 1),)), capacity=2)
+        self.world: MemoryStore = world(Settings(buckets=(Bucket("b", 99, 99, 1),)), capacity=2)
         self.numbered = 0
         self.records: dict[str, datetime] = {}
         self.connections = 0
@@ -312,7 +312,7 @@ class FullWorldMachine(CountedMachine):
         self.seen[f"answered {expected}"] += 1
 
     def _handle(self, asked: Request) -> Answer:
-        answer = self.world.handle(asked, self.now, fresh(self.numbered, self.now))
+        answer = self.world.handle(asked, self.now, new_ids(self.numbered, self.now))
         check_documented(answer.response)
         return answer
 

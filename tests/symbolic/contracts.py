@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from curae_lifecycle.connection import Standing, standing
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.connection import Standing, standing
+from curae_lifecycle.rules.ratelimit import (
     Bucket,
     BucketState,
     ExactLog,
@@ -19,7 +19,7 @@ from curae_lifecycle.ratelimit import (
     admit_one,
     state_expires_at,
 )
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     SECOND,
     ceil_seconds,

@@ -19,10 +19,10 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle import connection, idempotency, ratelimit, values
-from curae_lifecycle.connection import Connection, ConnectionIdentity, Standing, Status
-from curae_lifecycle.idempotency import LostLease, Record, RecordStanding, RecordState
-from curae_lifecycle.ratelimit import Bucket, BucketState, ExactLog, LogState
+from curae_lifecycle.rules import connection, idempotency, ratelimit, values
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, Standing, Status
+from curae_lifecycle.rules.idempotency import LostLease, Record, RecordStanding, RecordState
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, LogState
 from tests.symbolic.integers import (
     Instant,
     Number,

@@ -8,9 +8,9 @@ from typing import Final
 import sqlalchemy as sa
 from sql_store import SqlStore
 
-from curae_lifecycle.changes import ConnectionWrite, Write
-from curae_lifecycle.values import ConnectionId
-from curae_lifecycle.wire import Storable, dump, print_json
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import ConnectionWrite, Write
+from curae_lifecycle.web.wire import Storable, dump, format_json
 
 
 class TrustingStore(SqlStore):
@@ -24,7 +24,7 @@ class TrustingStore(SqlStore):
         before: Storable | None,
         after: Storable,
     ) -> None:
-        values = {**columns, "document": print_json(dump(after)).decode()}
+        values = {**columns, "document": format_json(dump(after)).decode()}
         if before is None:
             self._connection.execute(sa.insert(table).values(**key, **values))
             return

@@ -28,10 +28,10 @@ from typing import Final
 import attrs
 import sqlalchemy as sa
 
-from curae_lifecycle.facts import ActionRequired, Expired, Fact
-from curae_lifecycle.http import Request, Response
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.facts import ActionRequired, Expired, Fact
 from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.values import ConnectionId
+from curae_lifecycle.web.endpoint import Request, Response
 from tests.wire.judge import Keyed, is_kept, judge
 from tests.wire.postgres import database, postgres
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server

@@ -13,15 +13,15 @@ import attrs
 import sqlalchemy as sa
 from sql_store import BINDINGS, CONNECTIONS, OUTBOX, RATES, RECORDS, SESSIONS
 
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.http import Response
-from curae_lifecycle.idempotency import Record
-from curae_lifecycle.ratelimit import LogState
-from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.rules.ratelimit import LogState
+from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
 from curae_lifecycle.testing.watch import check_store
-from curae_lifecycle.wire import Storable, load, parse_json
+from curae_lifecycle.web.endpoint import Response
+from curae_lifecycle.web.wire import Storable, load, parse_json
 
 Stored = TypeVar("Stored", bound=Storable)
 

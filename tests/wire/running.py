@@ -20,23 +20,23 @@ from sql_store import RATES, SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from store import Conflict
 
-from curae_lifecycle.access import Granted, decide_access
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-)
-from curae_lifecycle.http import Request, Response
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.testing.conformance import KeyWanted, Server
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
     CustomerAccountId,
     Environment,
 )
+from curae_lifecycle.service.facts import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+)
+from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.web.endpoint import Request, Response
 from tests.fact_hooks import FactHooks
 from tests.wire.serve import Control, read_control
 

@@ -21,10 +21,10 @@ import service
 import sql_server
 from store import Store
 
-from curae_lifecycle.http import Request, Response
-from curae_lifecycle.operations import Settings
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.values import Environment
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.web.endpoint import Request, Response
 from tests.wire.broken_stores import STORES
 
 
@@ -40,9 +40,9 @@ class Control:
 
     def write(self, file: Path) -> None:
         """Replace the file in one step, so that no reader finds half of it."""
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(attrs.asdict(self)))
-        fresh.replace(file)
+        new_ids = file.with_suffix(".new")
+        new_ids.write_text(json.dumps(attrs.asdict(self)))
+        new_ids.replace(file)
 
     def now(self) -> datetime:
         """What the moved clock says."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.conformance import CHECKS, run
-from curae_lifecycle.values import Environment
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, said
 from tests.wire.serve import Control, read_control
 

@@ -18,22 +18,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from store import Conflict
 
-from curae_lifecycle.changes import NO_CHANGES, Changes
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import Authorized, Fact, HandoffCompleted, fact_needs, record_fact
-from curae_lifecycle.http import respond
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.operations import (
-    Call,
-    CreateConnection,
-    Initiate,
-    Operation,
-    Reconnect,
-    decide,
-    needs,
-)
-from curae_lifecycle.outcomes import Done
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUserId,
@@ -44,6 +32,24 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts import (
+    Authorized,
+    Fact,
+    HandoffCompleted,
+    fact_needs,
+    record_fact,
+)
+from curae_lifecycle.service.operations import (
+    Call,
+    CreateConnection,
+    Initiate,
+    Operation,
+    Reconnect,
+    decide,
+    needs,
+)
+from curae_lifecycle.web.endpoint import respond
 from tests.wire.broken_stores import STORES
 from tests.wire.judge import judge
 from tests.wire.postgres import database

@@ -25,11 +25,8 @@ from redis_limits import CLOCKS_APART, RedisLimits, drop_at
 from sql_store import RECORDS, SqlStore
 from store import Conflict, print_value, rate_key
 
-from curae_lifecycle.changes import NO_CHANGES, BucketKey, Changes, LimitKey, RateKey, RateWrite
-from curae_lifecycle.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.http import Request, bearer, read, respond
-from curae_lifecycle.operations import Call, Fresh, Needs, Settings, decide, needs
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Bucket,
     BucketState,
@@ -39,8 +36,7 @@ from curae_lifecycle.ratelimit import (
     admit_one,
     fresh_state,
 )
-from curae_lifecycle.testing.conformance import run
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUser,
@@ -52,6 +48,17 @@ from curae_lifecycle.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import (
+    NO_CHANGES,
+    BucketKey,
+    Changes,
+    LimitKey,
+    RateKey,
+    RateWrite,
+)
+from curae_lifecycle.service.operations import Call, Needs, NewIds, Settings, decide, needs
+from curae_lifecycle.testing.conformance import run
+from curae_lifecycle.web.endpoint import Request, bearer, read, respond
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
 
 NOW: Final = datetime(2030, 1, 5, 9, tzinfo=UTC)
@@ -280,14 +287,14 @@ def initiate(who: Caller, number: int) -> Request:
 def answer(store: RedisLimits, request: Request, at: datetime) -> int:
     call = read(request, store.caller(bearer(request)), at)
     assert isinstance(call, Call)
-    fresh = Fresh(
+    new_ids = NewIds(
         ConnectionId(unused()),
         SessionId(unused()),
         UserId(unused()),
         NextAction("https://connect.example/1", at + timedelta(minutes=30)),
     )
     settings = Settings(buckets=(BUCKET,))
-    decision = decide(call, store.load(needs(call, settings)), at, fresh, settings)
+    decision = decide(call, store.load(needs(call, settings)), at, new_ids, settings)
     answered = respond(decision, settings)
     store.store(answered.changes)
     return answered.response.status

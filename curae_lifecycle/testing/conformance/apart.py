@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     PACKAGES,
@@ -33,7 +34,6 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
-from curae_lifecycle.values import Environment
 
 WHILE: Final = timedelta(seconds=5)
 """Long enough for two times in whole seconds to differ."""
@@ -110,7 +110,7 @@ CHECKS: Final = (
         "A replay carries no Date of the first answer.",
         _date_of_a_replay,
         laws=(9,),
-        rules=("idempotency.completed.same",),
+        rules=("idempotency.completed_record.same",),
         hooks=("pass_time",),
         passes=WHILE,
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from curae_lifecycle.pages import TABLES
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.conformance import (
     apart,
     connections,

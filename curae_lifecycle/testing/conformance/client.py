@@ -14,8 +14,15 @@ from urllib.parse import quote
 
 import attrs
 
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    ArgumentError,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
 from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
 from curae_lifecycle.testing.conformance.steps import (
     NEVER_COMPARED,
@@ -26,15 +33,8 @@ from curae_lifecycle.testing.conformance.steps import (
     make_key,
     send,
 )
-from curae_lifecycle.values import (
-    AppId,
-    AppUserId,
-    ArgumentError,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-)
-from curae_lifecycle.wire import parse_time
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.wire import parse_time
 
 BASE: Final = "/api/sdk/v1"
 PACKAGES: Final = ("clinical_summary", "labs")
@@ -79,7 +79,7 @@ class App:
             sent.append(("Content-Type", "application/json"))
         return Request(method, BASE + path, (*sent, *headers), raw)
 
-    def fresh(self) -> str:
+    def new_key(self) -> str:
         """A fresh idempotency key."""
         return self.names.word("key")
 
@@ -88,7 +88,7 @@ class App:
     ) -> Request:
         """Create a connection."""
         body = {"appUserId": user, "dataPackages": list(packages)}
-        return self.request("POST", "/connections", body, key=key or self.fresh())
+        return self.request("POST", "/connections", body, key=key or self.new_key())
 
     def get(self, connection_id: str) -> Request:
         """Get a connection."""
@@ -97,12 +97,12 @@ class App:
     def reconnect(self, connection_id: str, *, key: str | None = None) -> Request:
         """Recover a connection."""
         path = f"/connections/{connection_id}:reconnect"
-        return self.request("POST", path, key=key or self.fresh())
+        return self.request("POST", path, key=key or self.new_key())
 
     def revoke(self, connection_id: str, *, key: str | None = None) -> Request:
         """Revoke a connection."""
         path = f"/connections/{connection_id}:revoke"
-        return self.request("POST", path, key=key or self.fresh())
+        return self.request("POST", path, key=key or self.new_key())
 
     def initiate(
         self, user: str, *, prefer_signup: bool | None = None, key: str | None = None
@@ -111,7 +111,7 @@ class App:
         body: dict[str, object] = {"appUserId": user}
         if prefer_signup is not None:
             body["preferSignup"] = prefer_signup
-        return self.request("POST", "/curae-connect/initiate", body, key=key or self.fresh())
+        return self.request("POST", "/curae-connect/initiate", body, key=key or self.new_key())
 
     def account_state(self, user: str, *headers: tuple[str, str]) -> Request:
         """Ask for the account state of a user."""

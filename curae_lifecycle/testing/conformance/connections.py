@@ -10,15 +10,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.access import ACCESS, Grant, PackageGrant
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import ACCESS, Grant, PackageGrant
+from curae_lifecycle.rules.connection import (
     EVENTS,
-    Event,
     RecordExpiry,
     Recover,
     Standing,
+    Trigger,
 )
-from curae_lifecycle.outcomes import Become, Keep, Refuse
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     PACKAGES,
@@ -119,10 +119,10 @@ def passes(*standings: Standing) -> timedelta:
 # --- What each event does -------------------------------------------------------------------
 
 NAMED: Final = {
-    Event.AUTHORIZE: frozenset({"authorizedAt", "expiresAt"}),
-    Event.REQUIRE_ACTION: frozenset({"actionRequiredReason"}),
-    Event.EXPIRE: frozenset[str](),
-    Event.REVOKE: frozenset({"revokedAt"}),
+    Trigger.AUTHORIZE: frozenset({"authorizedAt", "expiresAt"}),
+    Trigger.REQUIRE_ACTION: frozenset({"actionRequiredReason"}),
+    Trigger.EXPIRE: frozenset[str](),
+    Trigger.REVOKE: frozenset({"revokedAt"}),
 }
 """The members that an event may set, beside the status and `updatedAt`."""
 
@@ -133,24 +133,24 @@ def changed(before: Document, after: Document) -> frozenset[str]:
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
-def _event(event: Event, standing: Standing, kit: Kit) -> Steps[None]:
+def _event(event: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     connection_id = yield from bring(app, standing)
     where = f"{event} on the connection {connection_id}, which is {standing}"
     before = yield from get(app, connection_id)
     outcome = EVENTS[event, standing].outcome
-    if event is Event.REVOKE:
+    if event is Trigger.REVOKE:
         answer = yield from revoke(app, connection_id)
-        same(member(answer, "revokedNow", where), outcome != Keep(), "revokedNow", where)
-    elif event is Event.RECONNECT:
+        same(member(answer, "revokedNow", where), outcome != Ignore(), "revokedNow", where)
+    elif event is Trigger.RECONNECT:
         yield from _reconnects(app, connection_id, outcome, where)
     else:
         said = yield from _report(event, connection_id)
-        expected = outcome.code if isinstance(outcome, Refuse) else "done"
-        quiet = isinstance(outcome, Keep | RecordExpiry)
+        expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
+        quiet = isinstance(outcome, Ignore | RecordExpiry)
         expect_said(said, "ignored" if quiet else expected, where)
     after = yield from get(app, connection_id)
-    if isinstance(outcome, Become):
+    if isinstance(outcome, MoveTo):
         same(status_of(after, where), outcome.to, "the status", where)
         beyond = changed(before, after) - NAMED[event] - {"status", "updatedAt"}
         if beyond:
@@ -161,17 +161,17 @@ def _event(event: Event, standing: Standing, kit: Kit) -> Steps[None]:
         raise NotConformingError(f"it changed {names} although nothing was to change", where)
 
 
-def _report(event: Event, connection_id: str) -> Steps[str | None]:
-    if event is Event.AUTHORIZE:
+def _report(event: Trigger, connection_id: str) -> Steps[str | None]:
+    if event is Trigger.AUTHORIZE:
         return (yield from use("authorize", connection_id, HOUR))
-    if event is Event.REQUIRE_ACTION:
+    if event is Trigger.REQUIRE_ACTION:
         return (yield from use("require_action", connection_id, "another_reason"))
     return (yield from use("expire", connection_id))
 
 
 def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> Steps[None]:
     response = yield from send(app.reconnect(connection_id))
-    if isinstance(outcome, Refuse):
+    if isinstance(outcome, RefuseWith):
         details = expect_problem(response, 409, outcome.code, where)
         expected = {"connectionId": connection_id, "reason": outcome.reason}
         same(dict(details), expected, "details", where)
@@ -184,23 +184,29 @@ def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> St
 
 
 _REPORTS: Final = {
-    Event.AUTHORIZE: ("authorize",),
-    Event.REQUIRE_ACTION: ("require_action",),
-    Event.EXPIRE: ("expire",),
-    Event.REVOKE: (),
-    Event.RECONNECT: (),
+    Trigger.AUTHORIZE: ("authorize",),
+    Trigger.REQUIRE_ACTION: ("require_action",),
+    Trigger.EXPIRE: ("expire",),
+    Trigger.REVOKE: (),
+    Trigger.RECONNECT: (),
 }
 
-_EVENT_LAWS: Final = {Become: (1,), Keep: (11,), Refuse: (11,), Recover: (6,), RecordExpiry: (1,)}
+_EVENT_LAWS: Final = {
+    MoveTo: (1,),
+    Ignore: (11,),
+    RefuseWith: (11,),
+    Recover: (6,),
+    RecordExpiry: (1,),
+}
 
 
-def _event_check(rule: str, event: Event, standing: Standing) -> Check:
+def _event_check(rule: str, event: Trigger, standing: Standing) -> Check:
     outcome = EVENTS[event, standing].outcome
     return Check(
         rule,
         f"{event} on a connection that is {standing}: {outcome}.",
         partial(_event, event, standing),
-        laws=(2,) if event is Event.REVOKE else _EVENT_LAWS[type(outcome)],
+        laws=(2,) if event is Trigger.REVOKE else _EVENT_LAWS[type(outcome)],
         rules=(rule,),
         hooks=tuple(dict.fromkeys((*BRINGS[standing], *_REPORTS[event]))),
         passes=passes(standing),

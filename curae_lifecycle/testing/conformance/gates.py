@@ -9,10 +9,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.connection import Standing
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.problems import Fault
+from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.conformance.client import (
     BASE,
     CREATED,
@@ -43,7 +43,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send,
 )
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
-from curae_lifecycle.values import Environment
+from curae_lifecycle.web.endpoint import Request
 
 Build = Callable[[App, str], Request]
 """Makes a request of an app for a connection's id."""
@@ -127,7 +127,7 @@ def _unknown_routes(kit: Kit) -> Steps[None]:
         ("POST", "/curae-connect/account-state"),
         ("GET", "/curae-connect/graduation-handoff"),
     ):
-        answer = yield from send(app.request(method, path, key=app.fresh()))
+        answer = yield from send(app.request(method, path, key=app.new_key()))
         _refused(answer, 404, "NOT_FOUND", f"{method} {BASE}{path}")
     seen = yield from get(app, connection_id)
     same(status_of(seen, "it"), "PENDING", "the connection's status", "after unknown routes")
@@ -295,7 +295,7 @@ def _bad(answer: Response, where: str) -> None:
 def _bad_creates(what: str, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     for body in BAD_BODIES[what]:
-        answer = yield from send(app.request("POST", "/connections", body, key=app.fresh()))
+        answer = yield from send(app.request("POST", "/connections", body, key=app.new_key()))
         _bad(answer, f"create with the body {_short(body)}: {what}")
 
 
@@ -306,7 +306,7 @@ def _short(body: bytes) -> str:
 def _bad_others(path: str, bodies: tuple[bytes, ...], kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     for body in bodies:
-        key = None if path.endswith("graduation-handoff") else app.fresh()
+        key = None if path.endswith("graduation-handoff") else app.new_key()
         answer = yield from send(app.request("POST", path, body, key=key))
         _bad(answer, f"POST {BASE}{path} with the body {_short(body)}")
     state = yield from send(app.account_state("u"))
@@ -320,7 +320,7 @@ def _bad_empty_bodies(kit: Kit) -> Steps[None]:
     for action in ("revoke", "reconnect"):
         path = f"/connections/{connection_id}:{action}"
         for body in BAD_EMPTY_BODIES:
-            answer = yield from send(app.request("POST", path, body, key=app.fresh()))
+            answer = yield from send(app.request("POST", path, body, key=app.new_key()))
             _bad(answer, f"{action} with the body {_short(body)}")
     seen = yield from get(app, connection_id)
     same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
@@ -332,7 +332,7 @@ def _empty_bodies(kit: Kit) -> Steps[None]:
         connection_id = id_of((yield from create(app)))
         for action, status in (("revoke", OK), ("reconnect", CREATED)):
             path = f"/connections/{connection_id}:{action}"
-            answer = yield from send(app.request("POST", path, body, key=app.fresh()))
+            answer = yield from send(app.request("POST", path, body, key=app.new_key()))
             expect(answer, status, f"{action} with the body {body!r}")
 
 
@@ -452,8 +452,8 @@ def _key_invalid(kit: Kit) -> Steps[None]:
 
 def _key_valid(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    longest = (app.fresh() + "x" * 255)[:255]
-    for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.fresh()}"'):
+    longest = (app.new_key() + "x" * 255)[:255]
+    for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
         answer = yield from send(app.create("user", key=key))
         expect(answer, CREATED, f"create with a key of {len(key)} characters")
 
@@ -461,7 +461,7 @@ def _key_valid(kit: Kit) -> Steps[None]:
 def _key_not_allowed(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     yield from send(app.initiate("user"))
-    for values in ((app.fresh(),), ("",), ("a", "b")):
+    for values in ((app.new_key(),), ("",), ("a", "b")):
         given = [("Idempotency-Key", value) for value in values]
         answer = yield from send(app.graduate("user", *given))
         where = f"start a graduation hand-off with {len(values)} keys"
@@ -510,7 +510,7 @@ def _scene(kit: Kit) -> Steps[_Scene]:
     app = yield from new_app(kit)
     reader = yield from second_key(kit, app, frozenset())
     stranger = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     yield from send(app.create("somebody", key=key))
     pending = id_of((yield from create(app)))
     of_another = yield from bring(stranger, Standing.REVOKED)
@@ -532,14 +532,14 @@ def _pairs(scene: _Scene) -> tuple[tuple[str, Fails, Request], ...]:
     nobody = attrs.evolve(app, api_key="cae_live_nobody")
     return (
         ("route", STRANGER, nobody.request("GET", "/nothing")),
-        ("body", STRANGER, nobody.request("POST", connect, BAD, key=app.fresh())),
+        ("body", STRANGER, nobody.request("POST", connect, BAD, key=app.new_key())),
         ("id", STRANGER, nobody.get("nonsense")),
         ("key", STRANGER, without(nobody.create("user"), "idempotency-key")),
         ("ownership", STRANGER, nobody.get(pending)),
         ("scope", ROUTE, reader.request("POST", "/nothing")),
-        ("body", ROUTE, app.request("PUT", connect, BAD, key=app.fresh())),
+        ("body", ROUTE, app.request("PUT", connect, BAD, key=app.new_key())),
         ("key", ROUTE, app.request("POST", "/nothing", key="")),
-        ("body", SCOPE, reader.request("POST", connect, BAD, key=app.fresh())),
+        ("body", SCOPE, reader.request("POST", connect, BAD, key=app.new_key())),
         ("id", SCOPE, reader.revoke("nonsense")),
         ("key", SCOPE, without(reader.create("user"), "idempotency-key")),
         ("a key that is not allowed", SCOPE, reader.graduate(busy, ("Idempotency-Key", "k"))),

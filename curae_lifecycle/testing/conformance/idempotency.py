@@ -6,9 +6,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.connection import Standing
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
+from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -46,6 +45,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.laws import check_one_execution, check_replay
+from curae_lifecycle.web.endpoint import Request
 
 RETENTION: Final = timedelta(hours=24)
 REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
@@ -87,7 +87,7 @@ def _reused(answer: Response, where: str, differs: str) -> None:
 
 def _replayed(operation: str, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = yield from keyed(app, operation, app.fresh())
+    request = yield from keyed(app, operation, app.new_key())
     first = yield from send(request)
     expect(first, _STATUS[operation], operation)
     for _ in range(2):
@@ -97,13 +97,13 @@ def _replayed(operation: str, kit: Kit) -> Steps[None]:
 
 def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    made = app.create("user", key=app.fresh())
+    made = app.create("user", key=app.new_key())
     created = yield from send(made)
     where = "create a connection"
     connection_id = str(member(expect(created, CREATED, where), "connection.id", where))
-    revoking = app.revoke(connection_id, key=app.fresh())
+    revoking = app.revoke(connection_id, key=app.new_key())
     revoked = yield from send(revoking)
-    recovering = app.reconnect(connection_id, key=app.fresh())
+    recovering = app.reconnect(connection_id, key=app.new_key())
     recovered = yield from send(recovering)
     where = "reconnect it"
     successor = str(member(expect(recovered, CREATED, where), "connection.id", where))
@@ -123,7 +123,7 @@ def _executed(kit: Kit) -> Steps[None]:
 
 def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     original = yield from send(app.request("POST", path, first, key=key))
     expect(original, CREATED, f"POST {path}")
     replays(kit, original, (yield from send(app.request("POST", path, again, key=key))))
@@ -132,7 +132,7 @@ def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps
 def _id_in_upper_case(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
-    key = app.fresh()
+    key = app.new_key()
     first = yield from send(app.revoke(connection_id, key=key))
     expect(first, OK, "revoke a connection")
     replays(kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
@@ -140,12 +140,12 @@ def _id_in_upper_case(kit: Kit) -> Steps[None]:
 
 def _quoted_key(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from send(bare)
     expect(first, CREATED, "create a connection")
     replays(kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
-    escaped = app.fresh()
+    escaped = app.new_key()
     odd = yield from send(app.create("user", key=f'"{escaped}\\"\\\\"'))
     expect(odd, CREATED, "create a connection with an escaped key")
     replays(kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
@@ -153,7 +153,7 @@ def _quoted_key(kit: Kit) -> Steps[None]:
 
 def _keys_differ_by_case(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     one = expect((yield from send(app.create("one", key=key))), CREATED, "create a connection")
     where = "create another with the key in upper case"
     other = expect((yield from send(app.create("two", key=key.upper()))), CREATED, where)
@@ -166,7 +166,7 @@ def _keys_differ_by_case(kit: Kit) -> Steps[None]:
 
 def _another_body(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     request = app.create("user", key=key)
     first = yield from send(request)
     expect(first, CREATED, "create a connection")
@@ -182,7 +182,7 @@ def _another_body(kit: Kit) -> Steps[None]:
 
 def _another_preference(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     expect((yield from send(app.initiate("user", key=key))), CREATED, "initiate a session")
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
     _reused(other, "the key of an initiate again, with preferSignup", "values")
@@ -192,7 +192,7 @@ def _another_path(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     one = id_of((yield from create(app)))
     two = id_of((yield from create(app)))
-    key = app.fresh()
+    key = app.new_key()
     expect((yield from send(app.revoke(one, key=key))), OK, "revoke a connection")
     _reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
     other = yield from send(app.reconnect(one, key=key))
@@ -205,7 +205,7 @@ def _another_path(kit: Kit) -> Steps[None]:
 
 def _never_tells_values(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key, user = app.fresh(), app.names.word("secret")
+    key, user = app.new_key(), app.names.word("secret")
     expect((yield from send(app.create(user, key=key))), CREATED, "create a connection")
     other = yield from send(app.create("another", key=key))
     expect_problem(other, *REUSED, "the key with another body")
@@ -215,7 +215,7 @@ def _never_tells_values(kit: Kit) -> Steps[None]:
 
 def _other_api_key(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     first = yield from send(app.create("user", key=key))
     made = expect(first, CREATED, "create a connection")
     sibling = yield from second_key(kit, app)
@@ -225,7 +225,7 @@ def _other_api_key(kit: Kit) -> Steps[None]:
         answer = expect((yield from send(other.create("user", key=key))), CREATED, where)
         if member(answer, "connection.id", where) == member(made, "connection.id", where):
             raise NotConformingError("it got the first one's answer", where)
-        different = yield from send(other.create("another", key=app.fresh()))
+        different = yield from send(other.create("another", key=app.new_key()))
         expect(different, CREATED, where)
 
 
@@ -235,7 +235,7 @@ def _other_api_key(kit: Kit) -> Steps[None]:
 def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
-    request = app.reconnect(connection_id, key=app.fresh())
+    request = app.reconnect(connection_id, key=app.new_key())
     first = yield from send(request)
     expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection")
     yield from revoke(app, connection_id)
@@ -246,7 +246,7 @@ def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
 def _not_found_is_kept(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
-    key, nobody = app.fresh(), app.names.uuid()
+    key, nobody = app.new_key(), app.names.uuid()
     first = yield from send(app.revoke(nobody, key=key))
     expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
     replays(kit, first, (yield from send(app.revoke(nobody, key=key))))
@@ -257,7 +257,7 @@ def _not_found_is_kept(kit: Kit) -> Steps[None]:
 def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
-        key = app.fresh()
+        key = app.new_key()
         bad = yield from send(app.request("POST", "/connections", body, key=key))
         expect_problem(bad, 400, "BAD_REQUEST", "create with a body that cannot be read")
         where = "the same key with a body that can be read"
@@ -267,7 +267,7 @@ def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
 def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     yield from fill(app, "user")
-    key = app.fresh()
+    key = app.new_key()
     refused = yield from send(app.initiate("user", key=key))
     expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
     where = "the key of an answer 429 for another user"
@@ -277,7 +277,7 @@ def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
 def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     yield from fill(app, "user")
-    request = app.initiate("user", key=app.fresh())
+    request = app.initiate("user", key=app.new_key())
     refused = yield from send(request)
     expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
     yield from wait(MINUTE)
@@ -289,7 +289,7 @@ def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
 
 def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.create("user", key=app.fresh())
+    request = app.create("user", key=app.new_key())
     first = yield from send(request)
     expect(first, CREATED, "create a connection")
     key = headers(Response(0, request.headers, b""), "idempotency-key")[0]
@@ -301,7 +301,7 @@ def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
 
 def _retention(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.create("user", key=app.fresh())
+    request = app.create("user", key=app.new_key())
     first = yield from send(request)
     made = expect(first, CREATED, "create a connection")
     yield from wait(RETENTION / 2)
@@ -317,7 +317,7 @@ def _retention(kit: Kit) -> Steps[None]:
 
 def _retention_of_another(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     expect((yield from send(app.create("user", key=key))), CREATED, "create a connection")
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
@@ -329,7 +329,7 @@ def _retention_of_another(kit: Kit) -> Steps[None]:
 
 def _no_cookie_again(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.create("user", key=app.fresh())
+    request = app.create("user", key=app.new_key())
     first = yield from send(request)
     again = yield from send(request)
     connection_id = str(member(expect(first, CREATED, "create"), "connection.id", "create"))
@@ -350,7 +350,7 @@ def fill(app: App, user: str, count: int = LIMIT) -> Steps[None]:
 
 def _replay_is_free(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.initiate("user", key=app.fresh())
+    request = app.initiate("user", key=app.new_key())
     first = yield from send(request)
     expect(first, CREATED, "initiate a session")
     for _ in range(LIMIT):
@@ -368,7 +368,7 @@ def _replay_is_free(kit: Kit) -> Steps[None]:
 
 def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = yield from keyed(app, operation, app.fresh())
+    request = yield from keyed(app, operation, app.new_key())
     answers = yield from together((request,) * MANY)
     where = f"{operation}, {MANY} times at once with one key"
     done = [lasting(each, kit.varying) for each in answers if each.status == _STATUS[operation]]
@@ -383,7 +383,7 @@ def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
 
 def _one_initiate_of_many(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.initiate("user", key=app.fresh())
+    request = app.initiate("user", key=app.new_key())
     yield from together((request,) * MANY)
     expect((yield from send(request)), CREATED, "initiate a session")
     for number in range(2, LIMIT + 1):
@@ -393,7 +393,7 @@ def _one_initiate_of_many(kit: Kit) -> Steps[None]:
 
 def _one_body_of_many(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    key = app.fresh()
+    key = app.new_key()
     requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
     answers = yield from together(requests)
     where = f"{MANY} different bodies at once with one key"
@@ -449,8 +449,8 @@ BY_VALUE: Final = (
 )
 """Two texts of one request, by what tells them apart."""
 
-_SAME: Final = ("idempotency.completed.same",)
-_OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+_SAME: Final = ("idempotency.completed_record.same",)
+_OTHER: Final = ("idempotency.completed_record.other", "problem.key-reused", "request.idempotency")
 
 CHECKS: Final = (
     *[
@@ -505,7 +505,7 @@ CHECKS: Final = (
         rules=("idempotency.absent",),
     ),
     Check(
-        "idempotency.completed.other",
+        "idempotency.completed_record.other",
         "Another body with a used key is refused and not executed, and the first answer stays.",
         _another_body,
         laws=(12,),
@@ -590,7 +590,7 @@ CHECKS: Final = (
         "idempotency.retention.other",
         "A key is bound to its request for 24 hours and free afterwards.",
         _retention_of_another,
-        rules=("idempotency.absent", "idempotency.completed.other"),
+        rules=("idempotency.absent", "idempotency.completed_record.other"),
         hooks=("pass_time",),
         passes=RETENTION,
     ),

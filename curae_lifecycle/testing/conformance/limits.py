@@ -8,9 +8,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -40,6 +39,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.laws import check_rate_limit
+from curae_lifecycle.web.endpoint import Request
 
 FEW: Final = timedelta(seconds=5)
 
@@ -173,12 +173,12 @@ def _sliding(kit: Kit) -> Steps[None]:
 def _what_costs_nothing(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     reader = yield from second_key(kit, app, frozenset())
-    key = app.fresh()
+    key = app.new_key()
     yield from send(app.create("user", key=key))
     bad = {"appUserId": "user", "extra": 1}
     for _ in range(LIMIT):
         for request in (
-            app.request("POST", "/curae-connect/initiate", bad, key=app.fresh()),
+            app.request("POST", "/curae-connect/initiate", bad, key=app.new_key()),
             app.initiate("user", key="k k"),
             app.initiate("user", key=key),
             reader.initiate("user"),
@@ -285,7 +285,7 @@ def _what_buckets_charge(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     reader = yield from second_key(kit, app, frozenset())
     pending = id_of((yield from create(app)))
-    key = app.fresh()
+    key = app.new_key()
     replayed = app.revoke(pending, key=key)
     yield from send(replayed)
     for name, request, costs in (
@@ -352,7 +352,7 @@ def _second_bucket_kept(kit: Kit) -> Steps[None]:
 
 def _bucket_order(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    request = app.initiate("user", key=app.fresh())
+    request = app.initiate("user", key=app.new_key())
     yield from send(request)
     yield from fill(app, "user", LIMIT - 1)
     yield from use("replace_buckets", (SMALL,))

@@ -14,9 +14,23 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.connection import Actor
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ArgumentError,
+    ConnectionId,
+    CustomerAccountId,
+    NextAction,
+    SessionId,
+    UserId,
+    format_time,
+    parse_uuid,
+)
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -26,11 +40,8 @@ from curae_lifecycle.facts import (
     Revoked,
     Tombstoned,
 )
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import Fresh
-from curae_lifecycle.outcomes import Done, Ignored
+from curae_lifecycle.service.operations import NewIds
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance.client import App, lasting, new_app, told
 from curae_lifecycle.testing.conformance.idempotency import LIMIT
 from curae_lifecycle.testing.conformance.steps import (
@@ -43,19 +54,8 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
-from curae_lifecycle.values import (
-    ApiKeyId,
-    AppId,
-    ArgumentError,
-    ConnectionId,
-    CustomerAccountId,
-    NextAction,
-    SessionId,
-    UserId,
-    parse_uuid,
-    print_time,
-)
-from curae_lifecycle.wire import parse_time
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.wire import parse_time
 
 ROUNDS: Final = 3
 LENGTH: Final = 120
@@ -176,7 +176,7 @@ class _SideBySide:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self.names: Names = kit.names
-        self.world = World()
+        self.world = MemoryStore()
         self.now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
         self.apps: list[App] = []
         self.users = [kit.names.word("user") for _ in range(3)]
@@ -306,10 +306,10 @@ class _SideBySide:
             if instant is not None and self.now < instant <= self.now + SLACK:
                 self.now = instant
 
-    def _fresh(self, body: object) -> Fresh:
+    def _fresh(self, body: object) -> NewIds:
         end = _instant(_text(body, "nextAction", "expiresAt"))
         url = _text(body, "nextAction", "url")
-        return Fresh(
+        return NewIds(
             ConnectionId(self._fresh_id(_text(body, "connection", "id"), self.connections)),
             SessionId(self._fresh_id(_text(body, "session", "id"), self.sessions)),
             UserId(self.names.word("limited")),
@@ -375,7 +375,7 @@ class _SideBySide:
                 lifetime = (None, timedelta(hours=1), timedelta(hours=5))[op.pick // 8 % 3]
                 end = None if lifetime is None else self.now + lifetime
                 if end is not None:
-                    printed["expiresAt"] = print_time(end)
+                    printed["expiresAt"] = format_time(end)
                 return Authorized(named, end), (connection_id, lifetime), printed
             case "require_action":
                 printed["reason"] = REASON
@@ -403,7 +403,7 @@ class _SideBySide:
     # --- The log ----------------------------------------------------------------------------
 
     def _note(self, **members: object) -> None:
-        self.log.append(json.dumps({"at": print_time(self.now), **members}, ensure_ascii=False))
+        self.log.append(json.dumps({"at": format_time(self.now), **members}, ensure_ascii=False))
 
     def _alias(self, number: int) -> str:
         return f"cae_{self.kit.environment}_app_{number + 1}"

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.connection import (
     RECOVERY,
     REVOCATION_REACH,
     Actor,

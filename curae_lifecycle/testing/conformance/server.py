@@ -12,12 +12,12 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.connection import Actor
-from curae_lifecycle.credentials import CONNECTION_WRITE
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.values import Coordinate, Environment
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import Coordinate, Environment
+from curae_lifecycle.web.endpoint import Request
 
 FOREVER: Final = timedelta.max
 """The patience of a kit whose `pass_time` moves a clock instead of waiting."""

@@ -6,9 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.binding import BINDING, GRADUATION_HANDOFF, AccountState, BindingEvent, User
-from curae_lifecycle.outcomes import Become, Keep, Refuse
-from curae_lifecycle.session import COMPLETION, PATHS, Completion, EntryPath, Preference
+from curae_lifecycle.rules.binding import (
+    BINDING,
+    GRADUATION_HANDOFF,
+    AccountState,
+    BindingTrigger,
+    User,
+)
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
+from curae_lifecycle.rules.session import COMPLETION, PATHS, Completion, EntryPath, Preference
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     App,
@@ -182,14 +188,14 @@ def _completes_sign_up(state: AccountState, user: User, kit: Kit) -> Steps[None]
     name = app.names.word("user")
     waiting = session_id((yield from initiate(app, name, prefer_signup=True)))
     yield from bring(app, name, state)
-    outcome = BINDING[BindingEvent.COMPLETE_SIGN_UP, state, user].outcome
+    outcome = BINDING[BindingTrigger.COMPLETE_SIGN_UP, state, user].outcome
     where = f"complete a sign-up where the account is {state} by now, {user}"
     said = yield from use("complete_handoff", waiting, _WHO[user])
     # A second session that lands for the user already bound is done: the session has landed.
-    expected = outcome.code if isinstance(outcome, Refuse) else "done"
+    expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
     silent = state is AccountState.ACTIVE and user is User.OTHER
     _judge(said, expected, "complete_handoff", silent, where)
-    after = outcome.to if isinstance(outcome, Become) else state
+    after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after, where)
 
 
@@ -197,13 +203,13 @@ def _graduates(state: AccountState, user: User, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     name = app.names.word("user")
     yield from bring(app, name, state)
-    outcome = BINDING[BindingEvent.GRADUATE, state, user].outcome
+    outcome = BINDING[BindingTrigger.GRADUATE, state, user].outcome
     where = f"graduate where the account is {state}, {user}"
     said = yield from use("graduate", app.coordinate(name), None if user is User.SAME else OTHER)
-    expected = outcome.code if isinstance(outcome, Refuse) else "done"
+    expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
     silent = state is AccountState.ACTIVE and user is User.OTHER
-    _judge(said, "ignored" if isinstance(outcome, Keep) else expected, "graduate", silent, where)
-    after = outcome.to if isinstance(outcome, Become) else state
+    _judge(said, "ignored" if isinstance(outcome, Ignore) else expected, "graduate", silent, where)
+    after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after, where)
 
 
@@ -217,11 +223,11 @@ def _tombstones(state: AccountState, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     name = app.names.word("user")
     yield from bring(app, name, state)
-    outcome = BINDING[BindingEvent.TOMBSTONE, state, User.SAME].outcome
+    outcome = BINDING[BindingTrigger.TOMBSTONE, state, User.SAME].outcome
     where = f"tombstone where the account is {state}"
     said = yield from use("tombstone", app.coordinate(name))
-    expect_said(said, "ignored" if isinstance(outcome, Keep) else "done", where)
-    after = outcome.to if isinstance(outcome, Become) else state
+    expect_said(said, "ignored" if isinstance(outcome, Ignore) else "done", where)
+    after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after, where)
 
 
@@ -245,29 +251,29 @@ def _new_generation(kit: Kit) -> Steps[None]:
     yield from expect_state(app, "user", "ACTIVE", where)
 
 
-_BINDING_HOOKS: Final[dict[BindingEvent, tuple[str, ...]]] = {
-    BindingEvent.PROVISION: (),
-    BindingEvent.COMPLETE_SIGN_UP: ("complete_handoff",),
-    BindingEvent.GRADUATE: ("graduate",),
-    BindingEvent.TOMBSTONE: ("tombstone",),
+_BINDING_HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
+    BindingTrigger.PROVISION: (),
+    BindingTrigger.COMPLETE_SIGN_UP: ("complete_handoff",),
+    BindingTrigger.GRADUATE: ("graduate",),
+    BindingTrigger.TOMBSTONE: ("tombstone",),
 }
 
 
 def _binding_steps(
-    event: BindingEvent, state: AccountState, user: User
+    event: BindingTrigger, state: AccountState, user: User
 ) -> Callable[[Kit], Steps[None]]:
     match event:
-        case BindingEvent.PROVISION:
+        case BindingTrigger.PROVISION:
             return partial(_provisions, state)
-        case BindingEvent.TOMBSTONE:
+        case BindingTrigger.TOMBSTONE:
             return partial(_tombstones, state)
-        case BindingEvent.GRADUATE:
+        case BindingTrigger.GRADUATE:
             return partial(_graduates, state, user)
-        case BindingEvent.COMPLETE_SIGN_UP:
+        case BindingTrigger.COMPLETE_SIGN_UP:
             return partial(_completes_sign_up, state, user)
 
 
-def _binding_check(event: BindingEvent, state: AccountState, user: User) -> Check:
+def _binding_check(event: BindingTrigger, state: AccountState, user: User) -> Check:
     row = BINDING[event, state, user]
     return Check(
         row.rule,
@@ -306,11 +312,11 @@ def _completes(path: EntryPath, completion: Completion, kit: Kit) -> Steps[None]
     who = OTHER if completion is Completion.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
-    if isinstance(outcome, Refuse):
+    if isinstance(outcome, RefuseWith):
         _judge(said, outcome.code, "complete_handoff", before == "ACTIVE", where)
     else:
-        expect_said(said, "ignored" if isinstance(outcome, Keep) else "done", where)
-    after = before if isinstance(outcome, Keep | Refuse) else "ACTIVE"
+        expect_said(said, "ignored" if isinstance(outcome, Ignore) else "done", where)
+    after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
     yield from expect_state(app, name, after, where)
 
 
@@ -357,7 +363,7 @@ def _starts_graduation(state: AccountState, kit: Kit) -> Steps[None]:
     response = yield from send(app.graduate(name))
     where = f"start a graduation hand-off where the account is {state}"
     outcome = GRADUATION_HANDOFF[state,].outcome
-    if isinstance(outcome, Refuse):
+    if isinstance(outcome, RefuseWith):
         details = expect_problem(response, 409, outcome.code, where)
         same(dict(details), {"lifecycleState": str(state)}, "details", where)
     else:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import Response
+from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.testing.conformance import sessions
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
@@ -44,6 +43,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
 )
 from curae_lifecycle.testing.laws import check_documented, check_wire_members
+from curae_lifecycle.web.endpoint import Request
 
 _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
 UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -174,7 +174,7 @@ def _every_problem(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     pending = yield from create(app)
     connection_id = id_of(pending)
-    key = app.fresh()
+    key = app.new_key()
     yield from send(app.create("user", key=key))
     yield from fill(app, "busy")
     nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)

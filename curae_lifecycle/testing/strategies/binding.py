@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import (
+from curae_lifecycle.rules.binding import (
     AccountState,
     BindingTransition,
     LimitedAccountAppBinding,
@@ -22,8 +22,8 @@ from curae_lifecycle.binding import (
     provision,
     tombstone,
 )
-from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.session import (
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import (
     CuraeConnectSession,
     EntryPath,
     Initiated,
@@ -31,6 +31,7 @@ from curae_lifecycle.session import (
     complete_handoff,
     initiate,
 )
+from curae_lifecycle.rules.values import Coordinate, SessionId
 from curae_lifecycle.testing.strategies.values import (
     START,
     coordinates,
@@ -42,7 +43,6 @@ from curae_lifecycle.testing.strategies.values import (
     user_of,
     uuid_of,
 )
-from curae_lifecycle.values import Coordinate, SessionId
 
 _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 

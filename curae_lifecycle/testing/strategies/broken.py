@@ -13,15 +13,20 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.http import Request
-from curae_lifecycle.idempotency import parse_key
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.idempotency import parse_key
+from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.values import (
+    check_instant,
+    parse_app_user_id,
+    parse_data_packages,
+    parse_uuid,
+)
+from curae_lifecycle.service.operations import (
     CreateConnection,
     GetConnection,
     Operation,
     StartGraduation,
 )
-from curae_lifecycle.problems import ProblemCode
 from curae_lifecycle.testing.strategies.binding import bindings, sessions
 from curae_lifecycle.testing.strategies.connection import connections
 from curae_lifecycle.testing.strategies.limit import bucket_states, log_states
@@ -41,8 +46,8 @@ from curae_lifecycle.testing.strategies.values import (
     idempotency_keys,
     uuid_of,
 )
-from curae_lifecycle.values import check_instant, parse_app_user_id, parse_data_packages, parse_uuid
-from curae_lifecycle.wire import Json, Storable, dump
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.wire import Json, Storable, dump
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -27,14 +27,19 @@ from curae_lifecycle.connection import (
     revoke,
     revoke_chain,
 )
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.values import (
+    ConnectionId,
+    Coordinate,
+    DataPackage,
+)
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     ConnectionFact,
     Expired,
     Revoked,
 )
-from curae_lifecycle.outcomes import Done, Refused
 from curae_lifecycle.testing.strategies.values import (
     LIFETIME,
     REASONS,
@@ -46,11 +51,6 @@ from curae_lifecycle.testing.strategies.values import (
     next_action_at,
     offsets,
     uuid_of,
-)
-from curae_lifecycle.values import (
-    ConnectionId,
-    Coordinate,
-    DataPackage,
 )
 
 

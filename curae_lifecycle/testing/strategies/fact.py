@@ -10,13 +10,15 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import (
     Actor,
     Standing,
 )
-from curae_lifecycle.credentials import CONNECTION_WRITE
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
+from curae_lifecycle.rules.session import EntryPath
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -26,9 +28,6 @@ from curae_lifecycle.facts import (
     Revoked,
     Tombstoned,
 )
-from curae_lifecycle.problems import CATALOGUE, Fault, Problem, ProblemCode
-from curae_lifecycle.problems import Fact as ProblemFact
-from curae_lifecycle.session import EntryPath
 from curae_lifecycle.testing.strategies.values import (
     LIFETIME,
     START,
@@ -59,7 +58,7 @@ def problems() -> st.SearchStrategy[Problem]:
     )
 
 
-_FACT: Final[dict[str, st.SearchStrategy[ProblemFact]]] = {
+_FACT: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
     "member": st.sampled_from((None, "appUserId")),
     "fault": st.sampled_from(Fault),
     "scope": st.just(CONNECTION_WRITE),

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
     BucketState,

@@ -12,9 +12,12 @@ from typing import Final, assert_never
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import Coordinate, format_time
+from curae_lifecycle.service.facts import (
     ActionRequired,
     Authorized,
     Expired,
@@ -24,9 +27,11 @@ from curae_lifecycle.facts import (
     Revoked,
     Tombstoned,
 )
-from curae_lifecycle.idempotency import Response
-from curae_lifecycle.operations import ConnectionCreated, ConnectionReconnected, SessionInitiated
-from curae_lifecycle.ratelimit import Bucket
+from curae_lifecycle.service.operations import (
+    ConnectionCreated,
+    ConnectionReconnected,
+    SessionInitiated,
+)
 from curae_lifecycle.testing.strategies.request import as_bytes
 from curae_lifecycle.testing.strategies.values import START, uuid_of
 from curae_lifecycle.testing.strategies.world import (
@@ -39,8 +44,7 @@ from curae_lifecycle.testing.strategies.world import (
     Traffic,
     traffic,
 )
-from curae_lifecycle.values import Coordinate, print_time
-from curae_lifecycle.wire import Json, parse_json, print_json
+from curae_lifecycle.web.wire import Json, format_json, parse_json
 
 
 @attrs.frozen
@@ -117,14 +121,14 @@ def print_log(told: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
         lines.extend([_named(line, names) for line in told_in])
         if not recorded and isinstance(happening, Exchange):
             _learn(happening, f"a{number}", names)
-    return tuple(map(print_json, lines))
+    return tuple(map(format_json, lines))
 
 
 # --- Lines ----------------------------------------------------------------------------------
 
 
 def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
-    return {"at": print_time(now), kind: value}
+    return {"at": format_time(now), kind: value}
 
 
 def _registration(secret: str, caller: Caller) -> dict[str, Json]:
@@ -203,7 +207,7 @@ def _fact(fact: Fact) -> dict[str, Json]:
         case Authorized():
             printed = {"type": "connection.authorize", "connectionId": fact.connection_id}
             if fact.expires_at is not None:
-                printed["expiresAt"] = print_time(fact.expires_at)
+                printed["expiresAt"] = format_time(fact.expires_at)
         case ActionRequired():
             printed = {"type": "connection.require_action", "connectionId": fact.connection_id}
             printed["reason"] = fact.reason
@@ -222,7 +226,7 @@ def _fact(fact: Fact) -> dict[str, Json]:
         case _ as never:
             assert_never(never)
     if fact.happened_at is not None:
-        printed["happenedAt"] = print_time(fact.happened_at)
+        printed["happenedAt"] = format_time(fact.happened_at)
     return printed
 
 
@@ -249,7 +253,7 @@ def _learn(exchange: Exchange, name: str, names: dict[str, str]) -> None:
 
 
 def _named(line: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:
-    text = print_json(line).decode()
+    text = format_json(line).decode()
     for known, name in names.items():
         text = text.replace(known, name)
     named = parse_json(text)

@@ -10,10 +10,10 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from curae_lifecycle import idempotency
-from curae_lifecycle.access import AccessDecision, Denied, Granted, decide_access
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules import idempotency
+from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Minted,
@@ -24,9 +24,16 @@ from curae_lifecycle.connection import (
     reconnect,
     revoke,
 )
-from curae_lifecycle.idempotency import Attempt, LeaseLost, Record, RecordStanding, Replay
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.session import Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    KnownResponse,
+    LeaseLost,
+    Record,
+    RecordStanding,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
     History,
@@ -47,7 +54,6 @@ from curae_lifecycle.testing.strategies.values import (
     user_of,
     uuid_of,
 )
-from curae_lifecycle.values import ConnectionId, Coordinate, SessionId
 
 _LATER: Final = START + timedelta(hours=4)
 """After everything that any past holds."""
@@ -203,7 +209,7 @@ def _denied(decision: AccessDecision) -> Denied:
     return decision
 
 
-def replays() -> st.SearchStrategy[Replay]:
+def replays() -> st.SearchStrategy[KnownResponse]:
     """Answers that are given again."""
     return records_with(RecordStanding.COMPLETED).map(lambda drawn: _replayed(drawn[0]))
 
@@ -213,14 +219,14 @@ def lost_leases() -> st.SearchStrategy[LeaseLost]:
     return attempts().map(_lost)
 
 
-def _replayed(record: Record) -> Replay:
+def _replayed(record: Record) -> KnownResponse:
     replay = idempotency.begin(record, record.key, record.fingerprint, record.seen_at)
-    assert isinstance(replay, Replay)  # noqa: S101 - the record is completed
+    assert isinstance(replay, KnownResponse)  # noqa: S101 - the record is completed
     return replay
 
 
 def _lost(attempt: Attempt) -> LeaseLost:
-    erased = idempotency.forget(idempotency.in_flight(attempt), attempt.at)
+    erased = idempotency.forget(idempotency.in_flight_record(attempt), attempt.at)
     lost = idempotency.renew(erased.value, attempt, attempt.at)
     assert isinstance(lost, LeaseLost)  # noqa: S101 - its record is gone
     return lost

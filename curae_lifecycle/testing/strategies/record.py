@@ -13,21 +13,21 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle import idempotency
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules import idempotency
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
+    KnownResponse,
     LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordStanding,
-    Replay,
     Response,
     ResponseReference,
 )
-from curae_lifecycle.operations import fingerprint
-from curae_lifecycle.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.service.operations import fingerprint
 from curae_lifecycle.testing.strategies.request import operations
 from curae_lifecycle.testing.strategies.values import (
     START,
@@ -85,7 +85,7 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
         unknown = standing is RecordStanding.UNKNOWN
         lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
-    running = idempotency.in_flight(attempt, lost_lease=lost)
+    running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
     within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
     now = attempt.at + within
@@ -120,7 +120,7 @@ def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
         attempt = _begun(record, key, print_, now)
-        record = _moved(idempotency.release(idempotency.in_flight(attempt), attempt, now))
+        record = _moved(idempotency.release(idempotency.in_flight_record(attempt), attempt, now))
     return _begun(record, key, print_, START + timedelta(seconds=released))
 
 
@@ -157,7 +157,13 @@ class RecordAct(StrEnum):
 
 
 RecordAnswer = (
-    Attempt | Replay | Refused | Done[Record] | LeaseLost | Ignored[Record] | Ignored[Record | None]
+    Attempt
+    | KnownResponse
+    | Refused
+    | Done[Record]
+    | LeaseLost
+    | Ignored[Record]
+    | Ignored[Record | None]
 )
 """What the library answered to an act."""
 
@@ -253,7 +259,7 @@ def _play(
             answer = idempotency.begin(record, key, prints[move.act is RecordAct.BEGIN_OTHER], now)
             if isinstance(answer, Attempt):
                 attempts.append(answer)
-                record = idempotency.in_flight(answer, lost_lease=move.lost_lease)
+                record = idempotency.in_flight_record(answer, lost_lease=move.lost_lease)
         elif move.act in _BY_THE_SERVER:
             answer = _keep_up(record, move.act, response, now)
         elif attempts:

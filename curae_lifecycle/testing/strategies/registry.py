@@ -11,27 +11,24 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.access import Denied, Granted
-from curae_lifecycle.binding import LimitedAccountAppBinding
-from curae_lifecycle.changes import Changes
-from curae_lifecycle.connection import Connection, ConnectionIdentity, Minted, Reissued
-from curae_lifecycle.credentials import ApiKey, Caller
-from curae_lifecycle.http import Answer, ParsedBody, Request
-from curae_lifecycle.idempotency import (
+from curae_lifecycle.rules.access import Denied, Granted
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, Minted, Reissued
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
+    KnownResponse,
     LeaseLost,
     Record,
     RecordKey,
-    Replay,
     Response,
     ResponseReference,
 )
-from curae_lifecycle.operations import Call, Decision, Fresh, Needs, Settings, Snapshot
-from curae_lifecycle.outcomes import Done, Ignored, Refused
-from curae_lifecycle.problems import Problem
-from curae_lifecycle.ratelimit import (
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
     BucketState,
@@ -40,8 +37,23 @@ from curae_lifecycle.ratelimit import (
     Limited,
     LogState,
 )
-from curae_lifecycle.session import CuraeConnectSession, Initiated, Landing
-from curae_lifecycle.tables import Axis, Row
+from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
+from curae_lifecycle.rules.tables import Axis, Row
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUser,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    DataPackage,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.operations import Call, Decision, Needs, NewIds, Settings, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -56,19 +68,7 @@ from curae_lifecycle.testing.strategies import (
     values,
     world,
 )
-from curae_lifecycle.values import (
-    ApiKeyId,
-    AppId,
-    AppUser,
-    AppUserId,
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    DataPackage,
-    NextAction,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.web.endpoint import Answer, ParsedBody, Request
 
 
 def register() -> None:
@@ -120,7 +120,7 @@ def _plain() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Coordinate, values.coordinates()
     yield ExactLog, limit.exact_logs()
     yield Fingerprint, record.fingerprints()
-    yield Fresh, request.fresh()
+    yield NewIds, request.new_ids()
     yield NextAction, values.next_actions()
     yield ParsedBody, request.parsed_bodies()
     yield Problem, fact.problems()
@@ -156,7 +156,7 @@ def _with_a_past() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Record, record.records()
     yield Refused, outcome.refused_transitions()
     yield Reissued, outcome.reissued()
-    yield Replay, outcome.replays()
+    yield KnownResponse, outcome.replays()
     yield Snapshot, world.snapshots()
     yield binding.CoordinatePast, binding.coordinate_pasts()
     yield connection.History, connection.histories()

@@ -11,19 +11,19 @@ from urllib.parse import quote, urlencode
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.binding import AccountState
-from curae_lifecycle.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.http import ParsedBody, Request, etag
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.operations import (
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations import (
     OPERATIONS,
     Call,
     CreateConnection,
-    Fresh,
     GetAccountState,
     GetConnection,
     Initiate,
     KeyUse,
+    NewIds,
     Operation,
     Reconnect,
     Revoke,
@@ -45,8 +45,8 @@ from curae_lifecycle.testing.strategies.values import (
     session_ids,
     user_of,
 )
-from curae_lifecycle.values import Environment
-from curae_lifecycle.wire import Json, parse_json, print_json
+from curae_lifecycle.web.endpoint import ParsedBody, Request, etag
+from curae_lifecycle.web.wire import Json, format_json, parse_json
 
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
     GetConnection: st.builds(GetConnection, connection_ids()),
@@ -89,9 +89,9 @@ def calls() -> st.SearchStrategy[Call]:
     return st.builds(call_of, writers(), operations(), idempotency_keys())
 
 
-def fresh() -> st.SearchStrategy[Fresh]:
+def new_ids() -> st.SearchStrategy[NewIds]:
     """Ids and a next action that a mutation at `START` may use."""
-    return st.builds(Fresh, connection_ids(), session_ids(), st.just(user_of(99)), next_actions())
+    return st.builds(NewIds, connection_ids(), session_ids(), st.just(user_of(99)), next_actions())
 
 
 def server_settings() -> st.SearchStrategy[Settings]:
@@ -140,14 +140,14 @@ def print_request(call: Call, authorization: str) -> Request:
             target = rule.path.replace("{connectionId}", quote(operation.connection_id))
         case CreateConnection():
             packages: list[Json] = list(operation.data_packages)
-            body = print_json({"appUserId": operation.app_user_id, "dataPackages": packages})
+            body = format_json({"appUserId": operation.app_user_id, "dataPackages": packages})
         case Initiate():
             members: dict[str, Json] = {"appUserId": operation.app_user_id}
             if operation.prefer_signup:
                 members["preferSignup"] = True
-            body = print_json(members)
+            body = format_json(members)
         case StartGraduation():
-            body = print_json({"appUserId": operation.app_user_id})
+            body = format_json({"appUserId": operation.app_user_id})
         case GetAccountState():
             target = f"{rule.path}?{urlencode({'appUserId': operation.app_user_id})}"
             tags = ", ".join(etag(state) for state in sorted(operation.known))

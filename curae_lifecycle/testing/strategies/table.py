@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.access import ACCESS, Deny, Grant
-from curae_lifecycle.binding import BINDING
-from curae_lifecycle.connection import (
+from curae_lifecycle.rules.access import ACCESS, Deny, Grant
+from curae_lifecycle.rules.binding import BINDING
+from curae_lifecycle.rules.connection import (
     EVENTS,
     RECOVERY,
     Mint,
@@ -20,22 +20,22 @@ from curae_lifecycle.connection import (
     Recover,
     Reissue,
 )
-from curae_lifecycle.idempotency import ATTEMPT, BEGIN, Execute, Lose, ReplayKept
-from curae_lifecycle.operations import OPERATIONS, ORDER, AskTable, OperationRule
-from curae_lifecycle.outcomes import Become, Keep, Proceed, Refuse
-from curae_lifecycle.pages import TABLES
-from curae_lifecycle.problems import CATALOGUE, ProblemType
-from curae_lifecycle.session import PATHS, Enter
-from curae_lifecycle.tables import Axis, Row
+from curae_lifecycle.rules.idempotency import ATTEMPT, BEGIN, Execute, Lose, Repeat
+from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed, RefuseWith
+from curae_lifecycle.rules.problems import CATALOGUE, ProblemType
+from curae_lifecycle.rules.session import PATHS, Enter
+from curae_lifecycle.rules.tables import Axis, Row
+from curae_lifecycle.service.operations import OPERATIONS, ORDER, AskTable, OperationRule
+from curae_lifecycle.service.rulebook import TABLES
 
 Verdict = TypeVar("Verdict")
 
 VERDICTS: Final = (
-    *(Become, Keep, Proceed, Refuse),
+    *(MoveTo, Ignore, Proceed, RefuseWith),
     *(Recover, RecordExpiry, Mint, Reissue),
     *(Grant, Deny),
     Enter,
-    *(Execute, ReplayKept, Lose),
+    *(Execute, Repeat, Lose),
     *(AskTable, OperationRule, ProblemType),
 )
 """What a cell may hold."""

@@ -11,9 +11,9 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.credentials import ApiKey
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.values import (
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUser,

@@ -15,8 +15,24 @@ from typing import Final, Protocol, TypeVar, cast
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.access import AccessDecision
-from curae_lifecycle.changes import (
+from curae_lifecycle.rules.access import AccessDecision
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    SessionId,
+)
+from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
     BucketKey,
@@ -35,9 +51,7 @@ from curae_lifecycle.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.connection import Connection
-from curae_lifecycle.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.facts import (
+from curae_lifecycle.service.facts import (
     Fact,
     FactAnswer,
     FactNeeds,
@@ -48,10 +62,7 @@ from curae_lifecycle.facts import (
     fact_needs,
     record_fact,
 )
-from curae_lifecycle.http import Answer, Request, respond
-from curae_lifecycle.idempotency import IdempotencyKey
-from curae_lifecycle.memory import World
-from curae_lifecycle.operations import (
+from curae_lifecycle.service.operations import (
     AccountStateShown,
     Call,
     ConnectionCreated,
@@ -60,16 +71,16 @@ from curae_lifecycle.operations import (
     ConnectionShown,
     CreateConnection,
     Decision,
-    Fresh,
     GetAccountState,
     GetConnection,
     GraduationStarted,
     Initiate,
     LandedHandoff,
     Needs,
+    NewIds,
     Operation,
+    ProblemReply,
     Reconnect,
-    Refusal,
     Replayed,
     Reply,
     Revoke,
@@ -80,9 +91,7 @@ from curae_lifecycle.operations import (
     decide,
     needs,
 )
-from curae_lifecycle.outcomes import Done, Ignored
-from curae_lifecycle.ratelimit import Bucket
-from curae_lifecycle.session import CuraeConnectSession
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.strategies.connection import FACT_DEEDS, Deed, DeedKind
 from curae_lifecycle.testing.strategies.request import call_of, print_request
 from curae_lifecycle.testing.strategies.values import (
@@ -93,16 +102,7 @@ from curae_lifecycle.testing.strategies.values import (
     user_of,
     uuid_of,
 )
-from curae_lifecycle.values import (
-    ApiKeyId,
-    AppId,
-    AppUserId,
-    ConnectionId,
-    CustomerAccountId,
-    DataPackage,
-    Environment,
-    SessionId,
-)
+from curae_lifecycle.web.endpoint import Answer, Request, respond
 
 Wanted = TypeVar("Wanted")
 
@@ -131,7 +131,7 @@ class Exchange:
         call: What it was read as.
         needs: What was to be loaded for it.
         snapshot: What was loaded.
-        fresh: The ids and the next action it might use.
+        new_ids: The ids and the next action it might use.
         decision: What was decided.
         answer: What was sent, stored, done and told.
     """
@@ -142,7 +142,7 @@ class Exchange:
     # What follows from the rest would only hide it in a counterexample.
     needs: Needs = attrs.field(repr=False)
     snapshot: Snapshot = attrs.field(repr=False)
-    fresh: Fresh = attrs.field(repr=False)
+    new_ids: NewIds = attrs.field(repr=False)
     decision: Decision = attrs.field(repr=False)
     answer: Answer = attrs.field(repr=_last_rule)
 
@@ -329,7 +329,7 @@ class _Play:
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
-        self._world = World(self._settings)
+        self._world = MemoryStore(self._settings)
         self._connections: list[ConnectionId] = []
         self._sessions: list[SessionId] = []
         self._count = 0
@@ -388,17 +388,17 @@ class _Play:
         if turn.what is _Ask.GET_LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed=landed)
-        fresh = Fresh(
+        new_ids = NewIds(
             ConnectionId(uuid_of(self._count)),
             SessionId(uuid_of(1000 + self._count)),
             user_of(1000 + self._count),
             next_action_at(now),
         )
-        decision = decide(call, snapshot, now, fresh, self._settings)
+        decision = decide(call, snapshot, now, new_ids, self._settings)
         answer = respond(decision, self._settings)
         self._store(answer.changes)
         request = print_request(call, f"Bearer {secret}")
-        return Exchange(now, request, call, asked, snapshot, fresh, decision, answer)
+        return Exchange(now, request, call, asked, snapshot, new_ids, decision, answer)
 
     def _operation(self, turn: _Turn) -> Operation:
         user = AppUserId(f"user-{turn.user}")
@@ -462,7 +462,7 @@ ENDINGS: Final[dict[type, tuple[_Turn, ...]]] = {
     SessionInitiated: _INITIATE,
     AccountStateShown: (_turn(_Ask.ACCOUNT_STATE),),
     GraduationStarted: (*_INITIATE, _turn(_Ask.GRADUATION)),
-    Refusal: (*_CREATE, _turn(_Ask.RECONNECT)),
+    ProblemReply: (*_CREATE, _turn(_Ask.RECONNECT)),
     Replayed: (_turn(_Ask.CREATE, key=3), _turn(_Ask.CREATE, key=3)),
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
@@ -577,7 +577,7 @@ def replies() -> st.SearchStrategy[Reply]:
         in_traffic(SessionInitiated),
         in_traffic(AccountStateShown),
         in_traffic(GraduationStarted),
-        in_traffic(Refusal),
+        in_traffic(ProblemReply),
         in_traffic(Replayed),
     )
 

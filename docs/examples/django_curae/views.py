@@ -6,7 +6,7 @@ import service
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from curae_lifecycle.http import Request, Response
+from curae_lifecycle.web.endpoint import Request, Response
 from django_curae.store import transact
 
 

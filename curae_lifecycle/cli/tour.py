@@ -1,0 +1,241 @@
+"""The story of the seed, told by the rules themselves.
+
+The law of this module: **nothing here is written down that the rules did not answer**. Each
+step sends a request or a fact through a world in memory and shows what came back, with the
+rule that decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+    format_time,
+)
+from curae_lifecycle.service.facts import Authorized, Fact, HandoffCompleted
+from curae_lifecycle.service.operations import NewIds
+from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.wire import Json, format_json, parse_json
+
+_KEY: Final = "cae_test_tour"
+_START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+_INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
+_CONNECTIONS: Final = "/api/sdk/v1/connections"
+
+
+@attrs.frozen
+class Step:
+    """One thing that happens.
+
+    Attributes:
+        title: What the step shows.
+        at: When it happens.
+        asked: The request or the fact, line by line.
+        answered: What came back, line by line.
+        rules: The names of the rules that decided; the last one had the last word.
+    """
+
+    title: str
+    at: datetime
+    asked: tuple[str, ...]
+    answered: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+class _Guide:
+    """A world, a clock that only the tour moves, and the ids that it hands out."""
+
+    def __init__(self) -> None:
+        self.now = _START
+        self._world = MemoryStore()
+        self._numbers = count(1)
+        self._body: Json = None
+        self._world.register(
+            ApiKey(_KEY),
+            Caller(
+                ApiKeyId("key-1"),
+                AppId("tour-app"),
+                CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+                Environment.TEST,
+                frozenset({CONNECTION_WRITE}),
+            ),
+        )
+
+    def post(self, title: str, path: str, key: str, **body: Json) -> Step:
+        text = format_json(body)
+        headers = (("Authorization", f"Bearer {_KEY}"), ("Idempotency-Key", key))
+        asked = (f"POST {path}", f"Idempotency-Key: {key}", text.decode())
+        return self._send(title, Request("POST", path, headers, text), asked)
+
+    def get(self, title: str, path: str) -> Step:
+        headers = (("Authorization", f"Bearer {_KEY}"),)
+        return self._send(title, Request("GET", path, headers), (f"GET {path}",))
+
+    def fact(self, title: str, fact: Fact, told: str) -> Step:
+        answer = self._world.record(fact, self.now)
+        outcome = f"refused: {answer.problem.code}" if isinstance(answer, Refused) else "done"
+        return Step(title, self.now, (told,), (outcome,), answer.rules)
+
+    def last_id(self, member: str) -> str:
+        """The id of the connection or session in the last answer."""
+        body = self._body
+        inner = body.get(member) if isinstance(body, dict) else None
+        return str(inner.get("id")) if isinstance(inner, dict) else ""
+
+    def _send(self, title: str, request: Request, asked: tuple[str, ...]) -> Step:
+        new_ids = NewIds(
+            ConnectionId(self._uuid()),
+            SessionId(self._uuid()),
+            UserId(self._uuid()),
+            NextAction(f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR),
+        )
+        answer = self._world.handle(request, self.now, new_ids)
+        response = answer.response
+        self._body = body = parse_json(response.body)
+        status = f"{response.status} (replayed)" if answer.replayed else str(response.status)
+        told = [f"{name}: {value}" for name, value in response.headers if name in _TOLD]
+        members = body.items() if isinstance(body, dict) else ()
+        told += [format_json({name: value}).decode()[1:-1] for name, value in members]
+        return Step(title, self.now, asked, (status, *told), answer.rules)
+
+    def _uuid(self) -> str:
+        return f"00000000-0000-4000-8000-{next(self._numbers):012x}"
+
+
+def steps() -> Iterator[Step]:
+    """The tour, step by step, each one answered by the rules when it is asked for."""
+    guide = _Guide()
+    yield guide.post(
+        "Nobody is bound: Path C provisions a LIMITED user, silently.",
+        _INITIATE,
+        "tour-1",
+        appUserId="ada",
+    )
+    yield guide.post(
+        "Nobody is bound and the app prefers a sign-up: Path B waits for the hosted page.",
+        _INITIATE,
+        "tour-2",
+        appUserId="ben",
+        preferSignup=True,
+    )
+    session_id = guide.last_id("session")
+    guide.now += timedelta(minutes=4)
+    yield guide.fact(
+        "Ben signs up and the hosted page hands him over: completeHandoff.",
+        HandoffCompleted(SessionId(session_id), UserId("platform-user-ben")),
+        f"handoff.complete of session {session_id}",
+    )
+    guide.now += timedelta(minutes=1)
+    yield guide.post(
+        "Now Ben is an active user: Path A, and the hand-off lands at once.",
+        _INITIATE,
+        "tour-3",
+        appUserId="ben",
+    )
+    yield guide.post(
+        "Ben's app asks for his clinical summary: a connection that waits for him.",
+        _CONNECTIONS,
+        "tour-4",
+        appUserId="ben",
+        dataPackages=["clinical_summary"],
+    )
+    first = guide.last_id("connection")
+    guide.now += timedelta(minutes=2)
+    yield guide.fact(
+        "Ben authorizes it for thirty days.",
+        Authorized(ConnectionId(first), guide.now + timedelta(days=30)),
+        f"connection.authorize of {first} for 30 days",
+    )
+    guide.now += timedelta(days=1)
+    yield guide.post(
+        "A reconnect the next day is refused: the connection is active.",
+        f"{_CONNECTIONS}/{first}:reconnect",
+        "tour-5",
+    )
+    guide.now += timedelta(days=30)
+    yield guide.get(
+        "A month later it has expired, without anybody having recorded that.",
+        f"{_CONNECTIONS}/{first}",
+    )
+    yield guide.post(
+        "So a reconnect starts a recovery: a new connection, and the old one stays as it was.",
+        f"{_CONNECTIONS}/{first}:reconnect",
+        "tour-6",
+    )
+    second = guide.last_id("connection")
+    guide.now += timedelta(seconds=3)
+    yield guide.post(
+        "The answer got lost. The retry with the same key replays it, byte for byte.",
+        f"{_CONNECTIONS}/{first}:reconnect",
+        "tour-6",
+    )
+    yield guide.post(
+        "Ben's app revokes the new connection.",
+        f"{_CONNECTIONS}/{second}:revoke",
+        "tour-7",
+    )
+    guide.now += timedelta(seconds=3)
+    yield guide.post(
+        "Revoking again succeeds and changes nothing: revokedNow is false, revokedAt stands.",
+        f"{_CONNECTIONS}/{second}:revoke",
+        "tour-8",
+    )
+    for number in range(1, 11):
+        guide.post("", _INITIATE, f"burst-{number}", appUserId="ada")
+        guide.now += timedelta(seconds=1)
+    yield guide.post(
+        "Ten initiates for Ada in ten seconds. The eleventh has to wait, exactly so long.",
+        _INITIATE,
+        "burst-11",
+        appUserId="ada",
+    )
+
+
+def lines(number: int, step: Step) -> Iterator[Line]:
+    """A step as lines of text, each with what it is."""
+    yield Line("title", f"{number}. {step.title}")
+    yield Line("time", f"   at {format_time(step.at)}")
+    for each in step.asked:
+        yield Line("asked", f"   > {each}")
+    for each in step.answered:
+        yield Line("answered", f"   < {each}")
+    for rule in step.rules:
+        found = find_rule(rule)
+        why = f": {found.row.why} (table {found.table.name})" if found else ""
+        yield Line("rule", f"   rule {rule}{why}")
+    yield Line("blank", "")
+
+
+@attrs.frozen
+class Line:
+    """One line of the tour.
+
+    Attributes:
+        role: What it is, so that a terminal can tell it apart: title, time, asked, answered,
+            rule or blank.
+        text: What it says.
+    """
+
+    role: str
+    text: str
+
+
+_HALF_HOUR: Final = timedelta(minutes=30)
+_TOLD: Final = frozenset({"retry-after", "ratelimit", "ratelimit-policy"})

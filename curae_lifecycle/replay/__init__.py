@@ -1,0 +1,1 @@
+"""A log of real traffic, held against the rules."""

@@ -1,0 +1,525 @@
+"""A log of traffic against the rules.
+
+The laws of this module: **every line gives one answer**, whatever stands in it; **a broken
+line does nothing**, moves no clock and names no answer, and the rest goes on; **memory is
+bounded by the live world and the named answers**, not by the lines.
+
+A line holds a time and one of `KINDS`: `register` and `buckets` set the world up, a `request`
+goes through it, a `fact` is recorded, an `ask` asks for access. Strings may name values of
+earlier answers: `{c1.connection.id}`, `{a1.headers.etag}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from hashlib import sha256
+from itertools import count
+from typing import Final, assert_never
+
+import attrs
+
+from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
+from curae_lifecycle.rules.access import Denied, Granted
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    MINUTE,
+    ApiKeyId,
+    ArgumentError,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+    format_time,
+    later,
+    parse_app_id,
+    parse_app_user_id,
+    parse_reason,
+    parse_user_id,
+    parse_uuid,
+)
+from curae_lifecycle.service.facts import (
+    ActionRequired,
+    Authorized,
+    Expired,
+    Fact,
+    FactAnswer,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    Tombstoned,
+)
+from curae_lifecycle.service.operations import NewIds, Settings
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.endpoint import ParsedBody, Request
+from curae_lifecycle.web.wire import (
+    Json,
+    MalformedError,
+    RepeatedObject,
+    parse_json,
+    parse_time,
+)
+
+KINDS: Final = ("register", "buckets", "request", "fact", "ask")
+"""What a line may be, beside its time."""
+
+NEXT_ACTION_LIFETIME: Final = 30 * MINUTE
+"""How long a next action lives where no recorded response says otherwise [O]."""
+
+
+class BrokenLineError(ValueError):
+    """A line that cannot be read; the message says why."""
+
+
+@attrs.frozen
+class LineAnswer:
+    """What one line answers.
+
+    Attributes:
+        answer: The answer, as it is printed.
+        broken: Whether the line could not be read.
+        divergences: Where its recorded response is not what the rules say.
+    """
+
+    answer: dict[str, Json]
+    broken: bool = False
+    divergences: tuple[Divergence, ...] = ()
+
+
+def replay(
+    lines: Iterable[bytes], *, environment: Environment | None = None, check: bool = False
+) -> Iterator[LineAnswer]:
+    """Run a log through the rules on an empty world.
+
+    Args:
+        lines: JSON lines in time order.
+        environment: The one environment that is served; `None` for both.
+        check: Whether recorded responses are compared.
+
+    Yields:
+        One answer per line.
+    """
+    log = _Log(Settings(environment=environment), check=check)
+    for number, raw in enumerate(lines, 1):
+        yield log.line(number, raw)
+
+
+@attrs.define
+class _Named:
+    """A named answer; its body is read when a line first asks for it."""
+
+    response: Response
+    body: Json = None
+    is_read: bool = False
+
+    def at(self, path: list[str]) -> Json:
+        """The value at a path of the answer: its headers, or its body."""
+        value: Json
+        if path[0] == "headers":
+            value, path = dict(self.response.headers), [part.lower() for part in path[1:]]
+        else:
+            if not self.is_read:
+                self.body = parse_json(self.response.body) if self.response.body else None
+                self.is_read = True
+            value = self.body
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+
+class _Log:
+    """A world, its clock, and the answers that were named."""
+
+    def __init__(self, settings: Settings, *, check: bool) -> None:
+        self._world = MemoryStore(settings, capacity=_UNBOUNDED)
+        self._comparison = Comparison() if check else None
+        self._clock: datetime | None = None
+        self._named: dict[str, _Named] = {}
+        self._odd_names = False
+        self._numbers = count(1)
+
+    def line(self, number: int, raw: bytes) -> LineAnswer:
+        try:
+            return self._line(number, raw)
+        except (BrokenLineError, ArgumentError, MalformedError) as error:
+            return LineAnswer({"line": number, "error": str(error)}, broken=True)
+
+    def _line(self, number: int, raw: bytes) -> LineAnswer:
+        document = parse_json(raw)
+        if self._named and (self._odd_names or _MAY_NAME.search(raw)):
+            name = document.get("as") if isinstance(document, dict) else None
+            document = self._with_names(document)
+            if isinstance(document, dict) and name is not None:
+                document["as"] = name
+        line = _object("the line", document, {"at"}, {*KINDS, "as", "response"})
+        kinds = [kind for kind in KINDS if kind in line]
+        if len(kinds) != 1:
+            raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
+        kind = kinds[0]
+        if kind != "request" and ("as" in line or "response" in line):
+            raise BrokenLineError("the line: as and response go with a request")
+        now = parse_time("at", line["at"])
+        if self._clock is not None and now < self._clock:
+            raise BrokenLineError("at: must not run backwards")
+        body = line[kind]
+        match kind:
+            case "request":
+                done = self._request(number, line, now)
+            case "fact":
+                done = LineAnswer(_fact_answer(number, self._world.record(_fact(body), now)))
+            case "ask":
+                done = LineAnswer(self._ask(number, body, now))
+            case "register":
+                self._world.register(*_registration(body))
+                done = LineAnswer({"line": number, "outcome": "done"})
+            case _:
+                self._world.replace_buckets(_buckets(body))
+                done = LineAnswer({"line": number, "outcome": "done"})
+        self._clock = now
+        self._world.purge(now)
+        return done
+
+    def _request(self, number: int, line: dict[str, Json], now: datetime) -> LineAnswer:
+        name = line.get("as")
+        if name is not None and not isinstance(name, str):
+            raise BrokenLineError("as: must be a string")
+        request = _request(line["request"])
+        recorded = _recorded(line.get("response"))
+        new_ids = None if request.method == "GET" else self._fresh(recorded, now)
+        answer = self._world.handle(request, now, new_ids)
+        response = answer.response
+        if name is not None:
+            self._named[name] = _Named(response)
+            self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
+        divergences: tuple[Divergence, ...] = ()
+        if self._comparison is not None and recorded is not None:
+            divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
+        printed: dict[str, Json] = {
+            "line": number,
+            "as": name,
+            "status": response.status,
+            "headers": dict(response.headers),
+            "body": response.body.decode() if response.body else None,
+            "replayed": answer.replayed,
+            "rules": list(answer.rules),
+        }
+        return LineAnswer(printed, divergences=divergences)
+
+    def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
+        number = next(self._numbers)
+        ends = None if recorded is None else recorded.next_action_end()
+        if ends is None or ends <= now:
+            ends = later(now, NEXT_ACTION_LIFETIME)
+        url = None if recorded is None else recorded.url()
+        return NewIds(
+            ConnectionId(self._fresh_id(recorded, "connection")),
+            SessionId(self._fresh_id(recorded, "session")),
+            UserId(f"limited-user-{number}"),
+            NextAction(f"https://connect.example/{number}" if url is None else url, ends),
+        )
+
+    def _fresh_id(self, recorded: Recorded | None, member: str) -> str:
+        adopted = None if recorded is None else recorded.id(member)
+        while adopted is None or self._in_use(adopted):
+            adopted = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
+        return adopted
+
+    def _in_use(self, text: str) -> bool:
+        return (
+            self._world.connection(ConnectionId(text)) is not None
+            or self._world.session(SessionId(text)) is not None
+        )
+
+    def _ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
+        ask = _object("ask", body, {"type", "connectionId", "dataPackage"})
+        if ask["type"] != "access":
+            raise BrokenLineError("ask.type: must be access")
+        connection_id = ConnectionId(parse_uuid("ask.connectionId", ask["connectionId"]))
+        answer = self._world.ask(connection_id, _text("ask.dataPackage", ask["dataPackage"]), now)
+        match answer:
+            case None:
+                raise BrokenLineError("ask.connectionId: must be a known connection")
+            case Granted(valid_until):
+                until = None if valid_until is None else format_time(valid_until)
+                return {"line": number, "granted": True, "reason": None, "validUntil": until}
+            case Denied(reason):
+                return {"line": number, "granted": False, "reason": reason, "validUntil": None}
+            case _ as never:
+                assert_never(never)
+
+    def _with_names(self, value: Json) -> Json:
+        # map, not comprehensions, keeps a level of nesting to one level of recursion.
+        if isinstance(value, str):
+            text = _NAME.sub(self._named_value, value)
+            if len(text) > max(len(value), _NAMED_MAX):
+                raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")
+            return text
+        if isinstance(value, list):
+            return list(map(self._with_names, value))
+        if isinstance(value, RepeatedObject):
+            names, values = zip(*value.pairs, strict=True)
+            return RepeatedObject(list(zip(names, map(self._with_names, values), strict=True)))
+        if isinstance(value, dict):
+            return dict(zip(value, map(self._with_names, value.values()), strict=True))
+        return value
+
+    def _named_value(self, found: re.Match[str]) -> str:
+        named = self._named.get(found[1])
+        if named is None:
+            return found[0]
+        path = found[2].split(".")[1:]
+        value = named.at(path) if path else None
+        if not isinstance(value, str):
+            raise BrokenLineError(f"the answer {found[1]} has no string at {'.'.join(path)}")
+        return value
+
+
+_NAMED_MAX: Final = 65_536
+"""How long names may make a text [O]: one that holds itself twice would double with each line."""
+
+_UNBOUNDED: Final = 2**62
+_NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
+_PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
+_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
+"""Whether a line's strings may name an answer: cheap, and sure for all but odd names."""
+
+
+def _object(
+    what: str, value: Json, required: AbstractSet[str], optional: AbstractSet[str] = frozenset()
+) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise BrokenLineError(f"{what}: must be an object")
+    if isinstance(value, RepeatedObject):
+        raise BrokenLineError(f"{what}: has a member twice")
+    if not required <= value.keys() <= required | optional:
+        allowed = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(optional))])
+        raise BrokenLineError(f"{what}: must have the members {allowed}")
+    return value
+
+
+def _text(what: str, value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    raise BrokenLineError(f"{what}: must be a string")
+
+
+def _request(value: Json) -> Request:
+    request = _object("request", value, {"method", "path"}, {"headers", "body"})
+    body = request.get("body")
+    return Request(
+        _text("request.method", request["method"]),
+        _text("request.path", request["path"]),
+        tuple(_headers(request.get("headers", {}))),
+        _body(body),
+    )
+
+
+def _body(value: Json) -> bytes | ParsedBody:
+    if value is None:
+        return b""
+    # A surrogate becomes bytes that are no UTF-8, so that the reader of bodies refuses them.
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)
+
+
+def _headers(value: Json) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, dict):
+        raise BrokenLineError("request.headers: must be an object")
+    pairs = value.pairs if isinstance(value, RepeatedObject) else value.items()
+    for name, held in pairs:
+        for each in held if isinstance(held, list) else [held]:
+            yield name, _text("request.headers", each)
+
+
+def _recorded(value: Json) -> Recorded | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BrokenLineError("response: must be an object")
+    _check_members(value)
+    return Recorded.of(value)
+
+
+def _check_members(value: Json) -> None:
+    if isinstance(value, RepeatedObject):
+        raise BrokenLineError("response: has a member twice")
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_members(each)
+
+
+def _registration(value: Json) -> tuple[ApiKey, Caller]:
+    members = _object(
+        "register", value, {"apiKey", "appId", "customerAccountId", "scopes"}, {"environment"}
+    )
+    scopes = members["scopes"]
+    if not isinstance(scopes, list):
+        raise BrokenLineError("register.scopes: must be a list of strings")
+    api_key = ApiKey(_text("register.apiKey", members["apiKey"]))
+    environment = _environment(members)
+    app_id = parse_app_id(members["appId"])
+    account = CustomerAccountId(parse_uuid("customerAccountId", members["customerAccountId"]))
+    # A key that comes back with another owner is another key: nothing of the old one is its.
+    owner = f"{api_key.digest()}\n{environment}\n{account}\n{app_id}"
+    caller = Caller(
+        ApiKeyId(sha256(owner.encode()).hexdigest()),
+        app_id,
+        account,
+        environment,
+        frozenset([_text("register.scopes", scope) for scope in scopes]),
+    )
+    return api_key, caller
+
+
+def _environment(members: dict[str, Json]) -> Environment:
+    text = members.get("environment", Environment.LIVE)
+    if isinstance(text, str) and text in _ENVIRONMENTS:
+        return Environment(text)
+    raise BrokenLineError(f"environment: must be one of {', '.join(Environment)}")
+
+
+_ENVIRONMENTS: Final = frozenset(Environment)
+
+
+def _buckets(value: Json) -> tuple[Bucket, ...]:
+    if not isinstance(value, list):
+        raise BrokenLineError("buckets: must be a list")
+    buckets: list[Bucket] = []
+    for each in value:
+        members = _object("buckets", each, {"name", "capacity", "refill", "seconds"})
+        buckets.append(
+            Bucket(
+                _text("buckets.name", members["name"]),
+                _integer("buckets.capacity", members["capacity"]),
+                _integer("buckets.refill", members["refill"]),
+                _integer("buckets.seconds", members["seconds"]),
+            )
+        )
+    return tuple(buckets)
+
+
+def _integer(what: str, value: Json) -> int:
+    if type(value) is int:
+        return value
+    raise BrokenLineError(f"{what}: must be an integer")
+
+
+_CONNECTION_ID: Final = {"type", "connectionId"}
+_COORDINATE: Final = {"type", "customerAccountId", "appId", "appUserId"}
+
+
+def _fact(value: Json) -> Fact:
+    kind = value.get("type") if isinstance(value, dict) else None
+    read = _FACTS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        raise BrokenLineError(f"fact.type: must be one of {', '.join(_FACTS)}")
+    return read(value)
+
+
+def _authorized(value: Json) -> Fact:
+    fact = _object("fact", value, _CONNECTION_ID, {"expiresAt", "happenedAt"})
+    return Authorized(
+        _connection_id(fact), _optional_time(fact, "expiresAt"), _optional_time(fact, "happenedAt")
+    )
+
+
+def _action_required(value: Json) -> Fact:
+    fact = _object("fact", value, _CONNECTION_ID | {"reason"}, {"happenedAt"})
+    reason = parse_reason(fact["reason"])
+    return ActionRequired(_connection_id(fact), reason, _optional_time(fact, "happenedAt"))
+
+
+def _expired(value: Json) -> Fact:
+    fact = _object("fact", value, _CONNECTION_ID, {"happenedAt"})
+    return Expired(_connection_id(fact), _optional_time(fact, "happenedAt"))
+
+
+def _revoked(value: Json) -> Fact:
+    fact = _object("fact", value, _CONNECTION_ID | {"actor"}, {"happenedAt"})
+    actor = fact["actor"]
+    if not isinstance(actor, str) or actor not in _ACTORS:
+        raise BrokenLineError(f"fact.actor: must be one of {', '.join(Actor)}")
+    return Revoked(_connection_id(fact), Actor(actor), _optional_time(fact, "happenedAt"))
+
+
+_ACTORS: Final = frozenset(Actor)
+
+
+def _handoff_completed(value: Json) -> Fact:
+    fact = _object("fact", value, {"type", "sessionId", "userId"}, {"happenedAt"})
+    return HandoffCompleted(
+        SessionId(_any_id("fact.sessionId", fact["sessionId"])),
+        parse_user_id(fact["userId"]),
+        _optional_time(fact, "happenedAt"),
+    )
+
+
+def _graduated(value: Json) -> Fact:
+    fact = _object("fact", value, _COORDINATE, {"environment", "userId", "happenedAt"})
+    user_id = parse_user_id(fact["userId"]) if "userId" in fact else None
+    return Graduated(_coordinate(fact), user_id, _optional_time(fact, "happenedAt"))
+
+
+def _tombstoned(value: Json) -> Fact:
+    fact = _object("fact", value, _COORDINATE, {"environment", "userId", "happenedAt"})
+    if "userId" in fact:
+        # Whoever is bound is gone; the log may say who, and it decides nothing.
+        parse_user_id(fact["userId"])
+    return Tombstoned(_coordinate(fact), _optional_time(fact, "happenedAt"))
+
+
+_FACTS: Final[dict[str, Callable[[Json], Fact]]] = {
+    "connection.authorize": _authorized,
+    "connection.require_action": _action_required,
+    "connection.expire": _expired,
+    "connection.revoke": _revoked,
+    "handoff.complete": _handoff_completed,
+    "binding.graduate": _graduated,
+    "binding.tombstone": _tombstoned,
+}
+
+
+def _connection_id(fact: dict[str, Json]) -> ConnectionId:
+    return ConnectionId(_any_id("fact.connectionId", fact["connectionId"]))
+
+
+def _any_id(what: str, value: Json) -> str:
+    # No UUID is an unknown id [O], so it goes on to be refused; UUIDs are read in any case.
+    return _text(what, value).lower()
+
+
+def _coordinate(fact: dict[str, Json]) -> Coordinate:
+    return Coordinate(
+        _environment(fact),
+        parse_app_id(fact["appId"]),
+        CustomerAccountId(parse_uuid("customerAccountId", fact["customerAccountId"])),
+        parse_app_user_id(fact["appUserId"]),
+    )
+
+
+def _optional_time(fact: dict[str, Json], member: str) -> datetime | None:
+    return parse_time(member, fact[member]) if member in fact else None
+
+
+def _fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
+    code: str | None = None
+    outcome: str
+    match answer:
+        case Done():
+            outcome = "done"
+        case Ignored():
+            outcome = "ignored"
+        case Refused(problem):
+            outcome = "refused"
+            code = problem.code
+        case _ as never:
+            assert_never(never)
+    return {"line": number, "outcome": outcome, "code": code, "rules": list(answer.rules)}

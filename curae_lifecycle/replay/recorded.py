@@ -1,0 +1,160 @@
+"""Responses that a log recorded: what is adopted from them, and where they diverge.
+
+The laws of this module: **only an id that is not in use is adopted**; **ids match one to
+one** over a whole log: two ids are one only where they always were.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.values import ArgumentError, parse_opaque, parse_uuid
+from curae_lifecycle.web.wire import Json, MalformedError, parse_json, parse_time
+
+_FIXED: Final = frozenset({"status", "retryable"})
+_ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
+
+
+@attrs.frozen
+class Divergence:
+    """Where a recorded response is not what the rules say.
+
+    Attributes:
+        member: `status`, `code`, or the path of a member of the body.
+        recorded: What was recorded there.
+        decided: What the rules say.
+        rule: The name of the rule that decided.
+    """
+
+    member: str
+    recorded: Json
+    decided: Json
+    rule: str
+
+
+@attrs.frozen
+class Recorded:
+    """A recorded response, as far as it can be read.
+
+    Attributes:
+        members: The response's own members, such as `status` and `body`.
+        body: Its body as a JSON value; `None` where there is none or it is no JSON.
+    """
+
+    members: dict[str, Json]
+    body: Json
+
+    @classmethod
+    def of(cls, response: dict[str, Json]) -> Recorded:
+        """Read a recorded response; its body may be a JSON value or a string of raw text."""
+        body = response.get("body")
+        if isinstance(body, str):
+            try:
+                body = parse_json(body)
+            except MalformedError:
+                body = None
+        return cls(response, body)
+
+    def id(self, member: str) -> str | None:
+        """The id of the body's connection or session, where one can be read."""
+        try:
+            return parse_uuid("id", self._inner(member, "id"))
+        except ArgumentError:
+            return None
+
+    def url(self) -> str | None:
+        """The next action's URL, where one can be read."""
+        try:
+            return parse_opaque("url", self._inner("nextAction", "url"))
+        except ArgumentError:
+            return None
+
+    def next_action_end(self) -> datetime | None:
+        """When the next action ends, where that can be read."""
+        try:
+            return parse_time("expiresAt", self._inner("nextAction", "expiresAt"))
+        except ArgumentError:
+            return None
+
+    def _inner(self, outer: str, inner: str) -> Json:
+        holder = self.body.get(outer) if isinstance(self.body, dict) else None
+        return holder.get(inner) if isinstance(holder, dict) else None
+
+
+class Comparison:
+    """Compares recorded responses of one log with what the rules say."""
+
+    def __init__(self) -> None:
+        """Start with no ids matched."""
+        self._decided: dict[str, str] = {}
+        self._recorded: dict[str, str] = {}
+
+    def divergences(
+        self, recorded: Recorded, response: Response, rule: str
+    ) -> tuple[Divergence, ...]:
+        """Every divergence of one response: its status, then its problem or its body.
+
+        Of a problem only what the catalogue fixes is compared; its text may change [P], and
+        its details are each server's own.
+        """
+        found: list[Divergence] = []
+        members = recorded.members
+        decided = parse_json(response.body) if response.body else None
+        if "status" in members and members["status"] != response.status:
+            found.append(Divergence("status", members["status"], response.status, rule))
+        ours, theirs = _problem(decided), _problem(recorded.body)
+        if "code" in members:
+            theirs = theirs | {"code": members["code"]}
+        elif "body" not in members:
+            return tuple(found)
+        if ours.get("code") != theirs.get("code"):
+            found.append(Divergence("code", theirs.get("code"), ours.get("code"), rule))
+        elif not ours and "body" in members:
+            self._compare("body", recorded.body, decided, rule, found)
+        else:
+            for name in sorted(theirs.keys() & _FIXED):
+                self._compare(f"body.{name}", theirs[name], ours[name], rule, found)
+        return tuple(found)
+
+    def _compare(
+        self, path: str, recorded: Json, decided: Json, rule: str, found: list[Divergence]
+    ) -> None:
+        if isinstance(recorded, dict) and isinstance(decided, dict):
+            for name in sorted(recorded.keys() | decided.keys()):
+                inner = f"{path}.{name}"
+                if name not in recorded or name not in decided:
+                    found.append(Divergence(inner, recorded.get(name), decided.get(name), rule))
+                else:
+                    self._compare(inner, recorded[name], decided[name], rule, found)
+        elif not self._same(path, recorded, decided):
+            found.append(Divergence(path, recorded, decided, rule))
+
+    def _same(self, path: str, recorded: Json, decided: Json) -> bool:
+        if type(recorded) is not type(decided):
+            return False
+        if isinstance(recorded, str) and isinstance(decided, str):
+            if path.rpartition(".")[2] in _ID_MEMBERS:
+                return self._matched(recorded.lower(), decided)
+            return recorded == decided or _same_instant(recorded, decided)
+        return recorded == decided
+
+    def _matched(self, recorded: str, decided: str) -> bool:
+        if recorded not in self._decided and decided not in self._recorded:
+            self._decided[recorded] = decided
+            self._recorded[decided] = recorded
+        return self._decided.get(recorded) == decided
+
+
+def _problem(body: Json) -> dict[str, Json]:
+    return body if isinstance(body, dict) and "code" in body else {}
+
+
+def _same_instant(recorded: str, decided: str) -> bool:
+    try:
+        return parse_time("recorded", recorded) == parse_time("decided", decided)
+    except ArgumentError:
+        return False

@@ -1,0 +1,158 @@
+"""Who may read what, until when, and why not.
+
+The law of this module: **access is granted only in ACTIVE, only for a package that the
+patient granted, and only until the standing changes**. Everything else is a denial with its
+reason; an unknown package is one that was not granted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.values import check_instant
+
+
+class PackageGrant(StrEnum):
+    """Whether the connection's packages hold the one asked for."""
+
+    GRANTED = "package granted"
+    NOT_GRANTED = "package not granted"
+
+
+class DenialReason(StrEnum):
+    """Why access is denied; the standing is asked before the package [O]."""
+
+    PENDING = "PENDING"
+    LAPSED = "LAPSED"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    PACKAGE_NOT_GRANTED = "PACKAGE_NOT_GRANTED"
+
+
+@attrs.frozen
+class Grant:
+    """A cell's verdict: access."""
+
+    def __str__(self) -> str:
+        return "grant"
+
+
+@attrs.frozen
+class Deny:
+    """A cell's verdict: no access."""
+
+    reason: DenialReason
+
+    def __str__(self) -> str:
+        return f"deny {self.reason}"
+
+
+ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
+    "access",
+    "Who may read: only an ACTIVE connection, only a package that was granted.",
+    (Axis.of("standing", Standing), Axis.of("package", PackageGrant)),
+    (
+        Row(
+            "access.pending",
+            (Standing.PENDING, ANY),
+            Deny(DenialReason.PENDING),
+            "[S] The patient has not authorized yet.",
+        ),
+        Row(
+            "access.lapsed",
+            (Standing.LAPSED, ANY),
+            Deny(DenialReason.LAPSED),
+            "[O] The patient did not finish in time.",
+        ),
+        Row(
+            "access.active",
+            (Standing.ACTIVE, PackageGrant.GRANTED),
+            Grant(),
+            "[S] What the patient authorized.",
+        ),
+        Row(
+            "access.active-other-package",
+            (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
+            Deny(DenialReason.PACKAGE_NOT_GRANTED),
+            "[S] An authorization is for its data packages and no others.",
+        ),
+        Row(
+            "access.action-required",
+            (Standing.ACTION_REQUIRED, ANY),
+            Deny(DenialReason.ACTION_REQUIRED),
+            "[O] Nothing flows until the patient acted.",
+        ),
+        Row(
+            "access.expired",
+            (Standing.EXPIRED, ANY),
+            Deny(DenialReason.EXPIRED),
+            "[O] At `expiresAt` it is over, recorded or not.",
+        ),
+        Row(
+            "access.revoked",
+            (Standing.REVOKED, ANY),
+            Deny(DenialReason.REVOKED),
+            "[S] Revocation terminates connection-authorized access.",
+        ),
+    ),
+)
+
+
+@attrs.frozen
+class Granted:
+    """Access, at this instant.
+
+    Attributes:
+        valid_until: When to ask again at the latest (exclusive); `None` where only an event
+            can end it. A revocation ends it at once, so a cached grant needs a way to die.
+        rule: The name of the rule that decided.
+    """
+
+    valid_until: datetime | None
+    rule: str
+
+
+@attrs.frozen
+class Denied:
+    """No access, at this instant.
+
+    Attributes:
+        reason: Why.
+        problem: `CONNECTION_ACCESS_DENIED`, ready to be answered.
+        rule: The name of the rule that decided.
+    """
+
+    reason: DenialReason
+    problem: Problem
+    rule: str
+
+
+AccessDecision = Granted | Denied
+
+
+def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:
+    """Whether `package` may be read over `connection` at `now` [S].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    check_instant("now", now)
+    held = package in connection.identity.data_packages
+    grant = PackageGrant.GRANTED if held else PackageGrant.NOT_GRANTED
+    row = ACCESS[standing(connection, now), grant]
+    if isinstance(row.outcome, Grant):
+        return Granted(next_deadline(connection), row.rule)
+    reason = row.outcome.reason
+    return Denied(
+        reason,
+        Problem(ProblemCode.CONNECTION_ACCESS_DENIED, (connection.id, package, reason)),
+        row.rule,
+    )

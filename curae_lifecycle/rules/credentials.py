@@ -1,0 +1,144 @@
+"""API keys, the callers they stand for, scopes and environments.
+
+The laws of this module: **an API key is opaque** and shows in no repr, exception, problem or
+fingerprint; servers find the caller by the key's digest. **One key belongs to one app, one
+customer account and one environment** [S], and a caller acts only within them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.outcomes import Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ArgumentError,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
+
+CONNECTION_WRITE: Final = "connection:write"
+"""The scope of every mutation [S]; reads need a valid key and no scope [O]."""
+
+
+@attrs.frozen
+class ApiKey:
+    """A secret. Equal keys are equal values; nothing prints one."""
+
+    _secret: str = attrs.field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no `Authorization` header can carry."""
+        if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
+            raise ArgumentError("api key", "visible ASCII characters without spaces")
+        if not self._secret:
+            raise ArgumentError("api key", "not empty")
+
+    def digest(self) -> str:
+        """The SHA-256 of the key, in hex: what a server stores and looks callers up by."""
+        return hashlib.sha256(self._secret.encode()).hexdigest()
+
+
+@attrs.frozen
+class Caller:
+    """Whom a key stands for.
+
+    Attributes:
+        api_key_id: The server's id of the key: the scope of its idempotency keys and buckets.
+        app_id: The SDK app.
+        customer_account_id: The customer account.
+        environment: Live or test.
+        scopes: What it may do.
+    """
+
+    api_key_id: ApiKeyId
+    app_id: AppId
+    customer_account_id: CustomerAccountId
+    environment: Environment
+    scopes: frozenset[str]
+
+    def coordinate(self, app_user_id: AppUserId) -> Coordinate:
+        """The coordinate of one of the app's users."""
+        return Coordinate(self.environment, self.app_id, self.customer_account_id, app_user_id)
+
+    def owns(self, connection: Connection) -> bool:
+        """Whether the connection is of this caller's app, account and environment."""
+        coordinate = connection.identity.coordinate
+        return (
+            coordinate.app_id == self.app_id
+            and coordinate.customer_account_id == self.customer_account_id
+            and coordinate.environment is self.environment
+        )
+
+
+class Served(StrEnum):
+    """The caller's environment beside the ones that the server serves."""
+
+    SERVED = "environment served"
+    OTHER = "another environment"
+
+
+class ScopeHeld(StrEnum):
+    """Whether the caller may run the operation."""
+
+    HELD = "scope held or not needed"
+    MISSING = "scope missing"
+
+
+PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
+    "permission",
+    "Whether a known caller may run an operation here; the environment is asked first.",
+    (Axis.of("environment", Served), Axis.of("scope", ScopeHeld)),
+    (
+        Row(
+            "permission.granted",
+            (Served.SERVED, ScopeHeld.HELD),
+            Proceed(),
+            "[S] The key has the scope that the operation needs.",
+        ),
+        Row(
+            "permission.scope-missing",
+            (Served.SERVED, ScopeHeld.MISSING),
+            RefuseWith(ProblemCode.SCOPE_INSUFFICIENT),
+            "[S] A mutation needs connection:write.",
+        ),
+        Row(
+            "permission.wrong-environment",
+            (Served.OTHER, ANY),
+            RefuseWith(ProblemCode.WRONG_ENVIRONMENT),
+            "[P] Test and live never meet; where both 403s apply, this one is told [O].",
+        ),
+    ),
+)
+
+
+def check_permission(
+    caller: Caller, scope: str | None, served: Environment | None
+) -> Refused | None:
+    """Why the caller may not run an operation here; `None` where it may.
+
+    Args:
+        caller: Whom the key stands for.
+        scope: The scope that the operation needs; `None` for a read.
+        served: The one environment that the server serves; `None` where it serves both.
+    """
+    environment = Served.SERVED if served in {None, caller.environment} else Served.OTHER
+    held = ScopeHeld.HELD if scope is None or scope in caller.scopes else ScopeHeld.MISSING
+    row = PERMISSION[environment, held]
+    match row.outcome:
+        case Proceed():
+            return None
+        case RefuseWith(ProblemCode.SCOPE_INSUFFICIENT as code):
+            return Refused(Problem(code, (scope,)), row.rules)
+        case RefuseWith(code):
+            return Refused(Problem(code, (caller.environment,)), row.rules)

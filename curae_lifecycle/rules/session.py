@@ -1,0 +1,354 @@
+"""One run of the hosted entry flow: which path it takes, and how its hand-off lands.
+
+The laws of this module: **the path is a function of the account's state and the app's
+preference alone** (`PATHS`), and **a hand-off lands once**, together with its binding or not
+at all (`COMPLETION`, then the binding's own table).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import (
+    AccountState,
+    LimitedAccountAppBinding,
+    account_state,
+    check_coordinate,
+    complete_sign_up,
+    provision,
+)
+from curae_lifecycle.rules.connection import check_next_action
+from curae_lifecycle.rules.outcomes import Done, Ignore, Ignored, Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.values import (
+    ArgumentError,
+    Coordinate,
+    NextAction,
+    SessionId,
+    UserId,
+    check_occurrence,
+)
+
+
+class EntryPath(StrEnum):
+    """The three paths [S]."""
+
+    EXISTING_ACTIVE_HANDOFF = "EXISTING_ACTIVE_HANDOFF"
+    NEW_ACTIVE_SIGNUP_HANDOFF = "NEW_ACTIVE_SIGNUP_HANDOFF"
+    SILENT_LIMITED = "SILENT_LIMITED"
+
+
+class Preference(StrEnum):
+    """What the app said of `preferSignup`; false and absent are the same."""
+
+    SIGN_UP = "preferSignup true"
+    NONE = "preferSignup false or absent"
+
+
+class Handoff(StrEnum):
+    """Where the session's hand-off stands [O]."""
+
+    LANDED = "LANDED"
+    AWAITED = "AWAITED"
+    NOT_REQUIRED = "NOT_REQUIRED"
+
+
+class SessionUser(StrEnum):
+    """Whose session it is when it is minted."""
+
+    BOUND = "the bound user"
+    NONE_YET = "none yet"
+    REUSED = "the bound LIMITED user"
+    PROVISIONED = "a new LIMITED user"
+
+
+class Completion(StrEnum):
+    """What a session is, at an instant, to a user who completes its hand-off."""
+
+    WAITING = "waiting"
+    OVER = "over without landing"
+    LANDED_SAME = "landed for the same user"
+    LANDED_OTHER = "landed for another user"
+
+
+@attrs.frozen
+class Enter:
+    """A cell's verdict: the path, its hand-off and its user."""
+
+    path: EntryPath
+    handoff: Handoff
+    user: SessionUser
+
+    def __str__(self) -> str:
+        return f"{self.path}, hand-off {self.handoff}, {self.user}"
+
+
+PATHS: Final = Table[tuple[AccountState, Preference], Enter](
+    "entry-path",
+    "Which path a connect session takes.",
+    (Axis.of("account", AccountState), Axis.of("preference", Preference)),
+    (
+        Row(
+            "entry-path.active",
+            (AccountState.ACTIVE, ANY),
+            Enter(EntryPath.EXISTING_ACTIVE_HANDOFF, Handoff.LANDED, SessionUser.BOUND),
+            "[S] Path A: there is an active user, so the hand-off lands at once.",
+        ),
+        Row(
+            "entry-path.unlinked.sign-up",
+            (AccountState.UNLINKED, Preference.SIGN_UP),
+            Enter(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Handoff.AWAITED, SessionUser.NONE_YET),
+            "[S] Path B: nobody is bound and the app prefers a sign-up.",
+        ),
+        Row(
+            "entry-path.unlinked.silent",
+            (AccountState.UNLINKED, Preference.NONE),
+            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED),
+            "[S] Path C: nobody is bound, so a LIMITED user is provisioned.",
+        ),
+        Row(
+            "entry-path.limited.sign-up",
+            (AccountState.LIMITED, Preference.SIGN_UP),
+            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.REUSED),
+            "[S] Path C, the seed's else: the preference is ignored, graduation is the way up.",
+        ),
+        Row(
+            "entry-path.limited.silent",
+            (AccountState.LIMITED, Preference.NONE),
+            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.REUSED),
+            "[S] Path C: the LIMITED user is reused.",
+        ),
+        Row(
+            "entry-path.tombstoned",
+            (AccountState.TOMBSTONED, ANY),
+            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED),
+            "[O] Path C, the literal else: a new LIMITED user, never the old one.",
+        ),
+    ),
+)
+
+_NOT_REQUIRED: Final = RefuseWith(ProblemCode.HANDOFF_NOT_REQUIRED)
+
+COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | RefuseWith](
+    "completion",
+    "Whether a session's hand-off can be completed; where it proceeds, the binding's table "
+    "decides.",
+    (Axis.of("path", EntryPath), Axis.of("session", Completion)),
+    (
+        Row(
+            "completion.existing-active",
+            (EntryPath.EXISTING_ACTIVE_HANDOFF, ANY),
+            _NOT_REQUIRED,
+            "[O] Path A landed when it was minted.",
+        ),
+        Row(
+            "completion.silent-limited",
+            (EntryPath.SILENT_LIMITED, ANY),
+            _NOT_REQUIRED,
+            "[O] Path C has no hand-off.",
+        ),
+        Row(
+            "completion.waiting",
+            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.WAITING),
+            Proceed(),
+            "[S] Path B requires completeHandoff.",
+        ),
+        Row(
+            "completion.over",
+            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.OVER),
+            RefuseWith(ProblemCode.SESSION_EXPIRED),
+            "[O] The hosted page was over before it happened.",
+        ),
+        Row(
+            "completion.landed.same",
+            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.LANDED_SAME),
+            Ignore(),
+            "[O] A repeated completion changes nothing.",
+        ),
+        Row(
+            "completion.landed.other",
+            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.LANDED_OTHER),
+            RefuseWith(ProblemCode.BINDING_CONFLICT),
+            "[O] One session hands over one user.",
+        ),
+    ),
+)
+
+
+@attrs.frozen
+class CuraeConnectSession:
+    """A connect session as it is stored.
+
+    Attributes:
+        id: Its id.
+        coordinate: Whose it is.
+        path: The path it takes.
+        handoff: Where its hand-off stands.
+        created_at: When it was minted.
+        expires_at: When its next action ends (exclusive).
+        landed_at: When its hand-off landed; `None` while awaited and on Path C.
+        user_id: The platform's user, once known; never on the wire.
+    """
+
+    id: SessionId
+    coordinate: Coordinate
+    path: EntryPath
+    handoff: Handoff
+    created_at: datetime
+    expires_at: datetime
+    landed_at: datetime | None
+    user_id: UserId | None
+
+
+@attrs.frozen
+class Initiated:
+    """A minted session and the binding beside it.
+
+    Attributes:
+        session: The new session.
+        binding: The binding now; where it is not the one passed in, both are to be stored.
+    """
+
+    session: CuraeConnectSession
+    binding: LimitedAccountAppBinding | None
+
+
+@attrs.frozen
+class Landing:
+    """A hand-off that landed; both values are stored together or not at all [O].
+
+    Attributes:
+        session: The landed session.
+        binding: The binding now.
+    """
+
+    session: CuraeConnectSession
+    binding: LimitedAccountAppBinding | None
+
+
+def initiate(
+    binding: LimitedAccountAppBinding | None,
+    coordinate: Coordinate,
+    now: datetime,
+    *,
+    prefer_signup: bool,
+    id: SessionId,  # noqa: A002 - the spec's word for it
+    user_id: UserId,
+    next_action: NextAction,
+) -> Done[Initiated]:
+    """Mint a fresh session on the path that the binding and the preference choose [S].
+
+    Args:
+        binding: The coordinate's binding, where there is one.
+        coordinate: Whose session it is.
+        now: The instant of the request.
+        prefer_signup: Whether the app prefers a sign-up.
+        id: The session's id.
+        user_id: A new user's id, used only where a LIMITED user is provisioned.
+        next_action: What the app must show.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC, or `user_id` was tombstoned.
+    """
+    check_next_action(next_action, now)
+    check_coordinate(binding, coordinate)
+    row = PATHS.cells[account_state(binding), _SIGN_UP if prefer_signup else _NO_PREFERENCE]
+    enter = row.outcome
+    rules = row.rules
+    if enter.user is _PROVISIONED:
+        provisioned = provision(binding, coordinate, user_id)
+        assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
+        binding = provisioned.value
+        rules = (row.rule, *provisioned.rules)
+    session = CuraeConnectSession(
+        id,
+        coordinate,
+        enter.path,
+        enter.handoff,
+        now,
+        next_action.expires_at,
+        now if enter.handoff is _LANDED else None,
+        None if binding is None else binding.user_id,
+    )
+    return Done(Initiated(session, binding), rules)
+
+
+_SIGN_UP: Final = Preference.SIGN_UP
+_NO_PREFERENCE: Final = Preference.NONE
+_PROVISIONED: Final = SessionUser.PROVISIONED
+_LANDED: Final = Handoff.LANDED
+
+
+def complete_handoff(
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    user_id: UserId,
+    now: datetime,
+    *,
+    happened_at: datetime | None = None,
+) -> Done[Landing] | Ignored[Landing] | Refused:
+    """Record that the hosted page gave the user over to the app [S; conflicts O].
+
+    Args:
+        session: The session as stored.
+        binding: Its coordinate's binding as stored, where there is one.
+        user_id: The user that signed up.
+        now: When it is recorded.
+        happened_at: When the user was given over; `now` where absent.
+
+    Returns:
+        Done: landed, with the session and the binding to store together. Ignored: it landed
+        for this user before. Refused: `HANDOFF_NOT_REQUIRED`, `SESSION_EXPIRED`,
+        `BINDING_CHANGED` or `BINDING_CONFLICT`.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_occurrence(happened_at, now)
+    if happened < session.created_at:
+        raise ArgumentError("happened_at", "no earlier than the session's creation")
+    row = COMPLETION[session.path, _completion(session, user_id, happened)]
+    match row.outcome:
+        case Ignore():
+            return Ignored(Landing(session, binding), row.rules)
+        case RefuseWith(code):
+            return Refused(_problem(code, session, binding), row.rules)
+        case Proceed():
+            bound = complete_sign_up(binding, session.coordinate, user_id)
+            rules = (row.rule, *bound.rules)
+            if isinstance(bound, Refused):
+                return Refused(bound.problem, rules)
+            landed = CuraeConnectSession(
+                session.id,
+                session.coordinate,
+                session.path,
+                Handoff.LANDED,
+                session.created_at,
+                session.expires_at,
+                happened,
+                user_id,
+            )
+            return Done(Landing(landed, bound.value), rules)
+
+
+def _completion(session: CuraeConnectSession, user_id: UserId, happened: datetime) -> Completion:
+    if session.handoff is Handoff.LANDED:
+        same = session.user_id == user_id
+        return Completion.LANDED_SAME if same else Completion.LANDED_OTHER
+    return Completion.WAITING if happened < session.expires_at else Completion.OVER
+
+
+def _problem(
+    code: ProblemCode, session: CuraeConnectSession, binding: LimitedAccountAppBinding | None
+) -> Problem:
+    facts: dict[ProblemCode, tuple[DetailValue, ...]] = {
+        ProblemCode.HANDOFF_NOT_REQUIRED: (session.id, session.path),
+        ProblemCode.SESSION_EXPIRED: (session.id, session.expires_at),
+        ProblemCode.BINDING_CONFLICT: (account_state(binding),),
+    }
+    return Problem(code, facts[code])

@@ -1,0 +1,272 @@
+"""Values that everything else is made of: ids, coordinates, next actions, instants.
+
+The laws of this module: **an instant is an aware UTC datetime that came in as an argument**,
+intervals are half-open, arithmetic on time is integer arithmetic in microseconds and saturates
+at the last instant a datetime can hold; **text is checked once, where it enters**, and what it
+may be is said by the error that refuses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, NewType, TypeGuard, cast
+
+import attrs
+
+ApiKeyId = NewType("ApiKeyId", str)
+AppId = NewType("AppId", str)
+AppUserId = NewType("AppUserId", str)
+ConnectionId = NewType("ConnectionId", str)
+CustomerAccountId = NewType("CustomerAccountId", str)
+DataPackage = NewType("DataPackage", str)
+SessionId = NewType("SessionId", str)
+UserId = NewType("UserId", str)
+
+SECOND: Final = 1_000_000
+"""One second in microseconds, the tick of every computation here."""
+
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+
+LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK: Final = timedelta(microseconds=1)
+
+APP_USER_ID_MAX: Final = 256
+"""The longest that an app's id of its user may be, in code points."""
+
+DATA_PACKAGES_MAX: Final = 64
+DATA_PACKAGE_MAX: Final = 64
+
+_UNSAFE_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ArgumentError(ValueError):
+    """A caller's mistake: an argument that no correct program passes.
+
+    Attributes:
+        argument: The argument's name.
+        allowed: What it may be.
+    """
+
+    def __init__(self, argument: str, allowed: str) -> None:
+        """Name the argument and what it may be; the value itself is never repeated."""
+        super().__init__(f"{argument}: must be {allowed}")
+        self.argument = argument
+        self.allowed = allowed
+
+
+class Environment(StrEnum):
+    """Test and live never meet [O]."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+@attrs.frozen
+class Coordinate:
+    """One user of one SDK app [S]; the environment keeps test and live apart [O]."""
+
+    environment: Environment
+    app_id: AppId
+    customer_account_id: CustomerAccountId
+    app_user_id: AppUserId
+
+    @property
+    def app_user(self) -> AppUser:
+        """Whom the app user's limit counts: the same user across apps."""
+        return AppUser(self.environment, self.customer_account_id, self.app_user_id)
+
+
+@attrs.frozen
+class AppUser:
+    """The key of an app user's limit: across apps, within one customer account [S]."""
+
+    environment: Environment
+    customer_account_id: CustomerAccountId
+    app_user_id: AppUserId
+
+
+@attrs.frozen
+class NextAction:
+    """What the app must show the user: `{type: open_webview, url, expiresAt}` [S].
+
+    Attributes:
+        url: The hosted page. The server mints it; it can hold a secret, so no repr shows it.
+        expires_at: When the page is no longer good (exclusive).
+    """
+
+    url: str = attrs.field(repr=False)
+    expires_at: datetime
+
+
+def check_instant(argument: str, value: object) -> None:
+    """Raise unless `value` is a datetime whose tzinfo is `datetime.UTC` itself.
+
+    One tzinfo everywhere makes comparisons of instants cheap and their text one text.
+
+    Raises:
+        ArgumentError: A naive datetime, another time zone, or no datetime at all.
+    """
+    if not isinstance(value, datetime) or value.tzinfo is not UTC:
+        raise ArgumentError(
+            argument, "an aware datetime in datetime.UTC (convert with .astimezone(UTC))"
+        )
+
+
+def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
+    """The instant a fact happened: `now` unless said otherwise, never after `now` [O].
+
+    Raises:
+        ArgumentError: Either is no UTC instant, or `happened_at` is after `now`.
+    """
+    check_instant("now", now)
+    if happened_at is None:
+        return now
+    check_instant("happened_at", happened_at)
+    if happened_at > now:
+        raise ArgumentError("happened_at", "no later than now")
+    return happened_at
+
+
+def format_time(instant: datetime) -> str:
+    """An instant in RFC 3339, in its shortest form, ending in `Z`."""
+    text = instant.isoformat()[:-6]
+    return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z"
+
+
+def microseconds(instant: datetime) -> int:
+    """Whole microseconds since 1970, exact (a float would not be)."""
+    return (instant - _EPOCH) // _TICK
+
+
+def instant_at(since_epoch: int) -> datetime:
+    """The instant so many microseconds after 1970, or the last one a datetime can hold."""
+    return later(_EPOCH, since_epoch)
+
+
+def later(instant: datetime, by: int) -> datetime:
+    """The instant `by` microseconds later, or the last one that a datetime can hold."""
+    try:
+        return instant + timedelta(microseconds=by)
+    except OverflowError:
+        return LAST_INSTANT
+
+
+def elapsed(since: datetime, now: datetime) -> int:
+    """Microseconds from `since` to `now`; negative where the clock ran backwards."""
+    return (now - since) // _TICK
+
+
+def ceil_seconds(span: int) -> int:
+    """A span of microseconds in whole seconds, rounded up, at least 1 (for `Retry-After`)."""
+    return max(1, -(-span // SECOND))
+
+
+def is_safe_text(value: object, most: int) -> TypeGuard[str]:
+    """Whether `value` is text of 1 to `most` code points that is safe to store and to show.
+
+    No white space at either end, no control characters [P], no surrogates [O].
+    """
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= most
+        and value == value.strip()
+        and _UNSAFE_TEXT.search(value) is None
+    )
+
+
+def parse_app_user_id(value: object) -> AppUserId:
+    """An app's own id of its user: opaque, compared exactly.
+
+    Raises:
+        ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
+            a surrogate.
+    """
+    if is_safe_text(value, APP_USER_ID_MAX):
+        return AppUserId(value)
+    raise ArgumentError(
+        "appUserId",
+        f"1 to {APP_USER_ID_MAX} code points with no white space at either end, no control "
+        "characters and no surrogates",
+    )
+
+
+def parse_reason(value: object) -> str:
+    """Why a patient must act: a token or text of the server's, shown on the wire.
+
+    Raises:
+        ArgumentError: Empty, or a surrogate in it.
+    """
+    return parse_opaque("reason", value)
+
+
+def parse_user_id(value: object) -> UserId:
+    """The platform's own id of a user: opaque, never on the wire.
+
+    Raises:
+        ArgumentError: Empty, or a surrogate in it.
+    """
+    return UserId(parse_opaque("userId", value))
+
+
+def parse_app_id(value: object) -> AppId:
+    """The id of an SDK app: opaque.
+
+    Raises:
+        ArgumentError: Empty, or a surrogate in it.
+    """
+    return AppId(parse_opaque("appId", value))
+
+
+def parse_opaque(argument: str, value: object) -> str:
+    """Text that is somebody else's and only has to be kept and told again.
+
+    Raises:
+        ArgumentError: Empty, or a surrogate in it.
+    """
+    if isinstance(value, str) and value and _SURROGATE.search(value) is None:
+        return value
+    raise ArgumentError(argument, "text that is not empty and holds no surrogates")
+
+
+def parse_uuid(argument: str, value: object) -> str:
+    """A UUID with hyphens, in any case; lower case comes back.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return value.lower()
+    raise ArgumentError(argument, "a UUID with hyphens")
+
+
+def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
+    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O].
+
+    Raises:
+        ArgumentError: Not a list, empty, more than 64 different tokens, or a token that is not
+            `[a-z][a-z0-9_]*` of at most 64 characters.
+    """
+    if isinstance(value, list | tuple | set | frozenset):
+        tokens = cast("Collection[object]", value)
+        packages = {DataPackage(token) for token in tokens if _is_package(token)}
+        if 0 < len(packages) <= DATA_PACKAGES_MAX and all(map(_is_package, tokens)):
+            return tuple(sorted(packages))
+    raise ArgumentError(
+        "dataPackages", "1 to 64 different tokens [a-z][a-z0-9_]* of at most 64 characters"
+    )
+
+
+def _is_package(value: object) -> TypeGuard[str]:
+    return (
+        isinstance(value, str)
+        and len(value) <= DATA_PACKAGE_MAX
+        and _PACKAGE.fullmatch(value) is not None
+    )

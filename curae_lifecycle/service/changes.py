@@ -1,0 +1,306 @@
+"""What a decision asks of the server: writes, effects and events, as data.
+
+The laws of this module: **a write says before and after**, so a store compares and sets;
+**an effect is for the server alone** and never reaches a response [S]; **an event is named by
+what happened to what and when**, so an outbox can tell a repetition from a second occurrence.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import (
+    REVOCATION_REACH,
+    Actor,
+    Connection,
+    Reach,
+    Standing,
+    Status,
+    standing,
+)
+from curae_lifecycle.rules.idempotency import Record, RecordKey
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
+    ApiKeyId,
+    AppUser,
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    UserId,
+)
+
+
+@attrs.frozen
+class BucketKey:
+    """Whose bucket: one per API key and policy [S]."""
+
+    api_key_id: ApiKeyId
+    policy: str
+
+
+@attrs.frozen
+class LimitKey:
+    """Whose exact log: one per app user and policy, across apps [S]."""
+
+    app_user: AppUser
+    policy: str
+
+
+RateKey = BucketKey | LimitKey
+
+
+@attrs.frozen
+class ConnectionWrite:
+    """Insert (`before` is `None`) or update a connection.
+
+    Two constraints are all a database needs: the id, and the predecessor's id, each unique.
+
+    Attributes:
+        before: What was loaded.
+        after: What is to be stored; `before` itself where it was only relied on.
+        is_head: Whether the connection must still have no successor. A late authorization and
+            a reconnect read the same connection and write different ones: if both were stored,
+            a chain could have two ACTIVE connections. A patient's revocation must find every
+            later connection [O].
+    """
+
+    before: Connection | None
+    after: Connection
+    is_head: bool = False
+
+
+@attrs.frozen
+class SessionWrite:
+    """Insert or update a connect session, unique by its id."""
+
+    before: CuraeConnectSession | None
+    after: CuraeConnectSession
+
+
+@attrs.frozen
+class BindingWrite:
+    """Insert or update a binding, unique by its coordinate."""
+
+    before: LimitedAccountAppBinding | None
+    after: LimitedAccountAppBinding
+
+
+@attrs.frozen
+class RecordWrite:
+    """Insert or update an idempotency record, unique by its key.
+
+    Attributes:
+        key: The record's key.
+        before: What was loaded, which may be past its retention.
+        after: What is to be stored.
+    """
+
+    key: RecordKey
+    before: Record | None
+    after: Record
+
+
+@attrs.frozen
+class RateWrite:
+    """Insert or update the state of a rate limit, unique by its key.
+
+    Attributes:
+        key: Whose state it is.
+        policy: The rule that was charged.
+        before: What was loaded.
+        after: What is to be stored.
+    """
+
+    key: RateKey
+    policy: Policy
+    before: RateState | None
+    after: RateState
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the state may be dropped, never before."""
+        return state_expires_at(self.policy, self.after) or LAST_INSTANT
+
+
+Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
+
+
+@attrs.frozen
+class AccessEnded:
+    """Drop every cached grant of the connection."""
+
+    connection_id: ConnectionId
+    at: datetime
+
+
+@attrs.frozen
+class HandoffCancelled:
+    """Tear down the live hand-off of the connection: its URL is dead."""
+
+    connection_id: ConnectionId
+
+
+@attrs.frozen
+class NextActionReplaced:
+    """Kill the connection's earlier URL: a fresh one was issued."""
+
+    connection_id: ConnectionId
+
+
+@attrs.frozen
+class SuccessorsLive:
+    """Access goes on: later connections of the revoked one's chain are alive [O].
+
+    An app that revokes an old id may believe that all access ended.
+    """
+
+    connection_id: ConnectionId
+    successor_ids: tuple[ConnectionId, ...]
+
+
+@attrs.frozen
+class UserProvisioned:
+    """Create the LIMITED user that the binding names."""
+
+    user_id: UserId
+    coordinate: Coordinate
+
+
+Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
+
+
+class EventKind(StrEnum):
+    """What an outbox is told."""
+
+    CONNECTION_CREATED = "connection.created"
+    CONNECTION_AUTHORIZED = "connection.authorized"
+    CONNECTION_ACTION_REQUIRED = "connection.action_required"
+    CONNECTION_EXPIRED = "connection.expired"
+    CONNECTION_REVOKED = "connection.revoked"
+    CONNECTION_REISSUED = "connection.reissued"
+    SESSION_INITIATED = "connect_session.initiated"
+    SESSION_LANDED = "connect_session.landed"
+    BINDING_PROVISIONED = "binding.provisioned"
+    BINDING_SIGNED_UP = "binding.signed_up"
+    BINDING_GRADUATED = "binding.graduated"
+    BINDING_TOMBSTONED = "binding.tombstoned"
+
+
+@attrs.frozen
+class Event:
+    """Something that happened, for an outbox.
+
+    Attributes:
+        kind: What happened.
+        coordinate: To whom it belongs.
+        subject_id: The connection or session; `None` where it is the coordinate's binding.
+        at: When it was recorded. Kind, subject and instant name an event for ever.
+    """
+
+    kind: EventKind
+    coordinate: Coordinate
+    subject_id: ConnectionId | SessionId | None
+    at: datetime
+
+
+@attrs.frozen
+class Changes:
+    """What is to be stored, done and told, in one transaction.
+
+    Attributes:
+        writes: Compare-and-set writes.
+        effects: What the server must do beside them.
+        events: What an outbox is told.
+    """
+
+    writes: tuple[Write, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+NO_CHANGES: Final = Changes()
+
+_LIVE: Final = frozenset({Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED})
+
+
+def connection_changes(kind: EventKind, before: Connection | None, after: Connection) -> Changes:
+    """The changes of one connection that moved, and what follows from its new status."""
+    return Changes(
+        (ConnectionWrite(before, after),),
+        _endings(before, after),
+        (Event(kind, after.identity.coordinate, after.id, after.updated_at),),
+    )
+
+
+def authorization_changes(before: Connection, after: Connection) -> Changes:
+    """The changes of a connection that was authorized, which only the head of a chain can be."""
+    changes = connection_changes(EventKind.CONNECTION_AUTHORIZED, before, after)
+    return Changes((ConnectionWrite(before, after, is_head=True),), changes.effects, changes.events)
+
+
+def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
+    """The changes of a successor that was minted for the head of a chain."""
+    changes = connection_changes(EventKind.CONNECTION_CREATED, None, successor)
+    relied_on = ConnectionWrite(recovered, recovered, is_head=True)
+    return Changes((relied_on, *changes.writes), changes.effects, changes.events)
+
+
+def revocation_changes(
+    connection: Connection,
+    following: tuple[Connection, ...],
+    answers: tuple[Done[Connection] | Ignored[Connection], ...],
+    now: datetime,
+    actor: Actor,
+) -> Changes:
+    """The changes of a revocation that reached one connection or a whole chain.
+
+    Args:
+        connection: The connection that was named.
+        following: Every later connection of its chain, nearest first.
+        answers: What `revoke_chain` answered: one each for as many as it reached.
+        now: When it is recorded.
+        actor: Who revoked.
+    """
+    reached = (connection, *following)
+    moved = [
+        connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
+        for before, answer in zip(reached, answers, strict=False)
+        if isinstance(answer, Done)
+    ]
+    alive = tuple(each.id for each in reached[len(answers) :] if standing(each, now) in _LIVE)
+    left = (SuccessorsLive(connection.id, alive),) if alive and moved else ()
+    writes = tuple(write for change in moved for write in change.writes)
+    if writes and REVOCATION_REACH[actor,].outcome.to is Reach.CHAIN:
+        writes = _to_the_head(writes, reached[-1], answers[-1])
+    return Changes(
+        writes,
+        tuple(effect for change in moved for effect in change.effects) + left,
+        tuple(event for change in moved for event in change.events),
+    )
+
+
+def _to_the_head(
+    writes: tuple[Write, ...],
+    last: Connection,
+    answer: Done[Connection] | Ignored[Connection],
+) -> tuple[Write, ...]:
+    # A connection that was minted since would outlive the revocation of its whole chain.
+    if isinstance(answer, Done):
+        return (*writes[:-1], ConnectionWrite(last, answer.value, is_head=True))
+    return (*writes, ConnectionWrite(last, last, is_head=True))
+
+
+def _endings(before: Connection | None, after: Connection) -> tuple[Effect, ...]:
+    if before is None or after.status is Status.ACTIVE:
+        return ()
+    if before.status is Status.PENDING:
+        return (HandoffCancelled(after.id),)
+    return (AccessEnded(after.id, after.revoked_at or after.updated_at),)

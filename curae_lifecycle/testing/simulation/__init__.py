@@ -1,0 +1,47 @@
+"""A world of apps, users, hosted pages, flaky networks and workers that die, on simulated time.
+
+The laws of this package: **a seed decides everything that happens**, so a violation is found
+again by its seed; **every step is held against the laws** by a `Watch` that does not ask the
+rules; **any store can be simulated**, by six methods (`Store`).
+
+Each seed draws its own mix of faults. On a violation the summary holds the law's account and a
+log that `python -m curae_lifecycle replay` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.simulation.chance import Fault, Mix
+from curae_lifecycle.testing.simulation.life import START, Simulation, Summary, Violation
+from curae_lifecycle.testing.simulation.server import Store
+
+__all__ = ["START", "Fault", "Mix", "Simulation", "Store", "Summary", "Violation", "simulate"]
+
+
+def simulate(
+    seed: int,
+    *,
+    clients: int = 1,
+    hours: int = 24,
+    store: Callable[[Settings], Store] = MemoryStore,
+    watched: bool = True,
+) -> Summary:
+    """Let one world live, from its first hour to its last or to a violation.
+
+    Args:
+        seed: Decides everything that happens.
+        clients: How many apps use the platform.
+        hours: How many hours.
+        store: Makes the store from the server's settings; the world in memory by default.
+        watched: Whether the laws are checked at each step.
+
+    Returns:
+        What happened; `violation` says which law was broken, if one was.
+    """
+    simulation = Simulation(seed, clients=clients, hours=hours, store=store, watched=watched)
+    for _ in simulation.run():
+        pass
+    return simulation.summary

@@ -1,0 +1,127 @@
+"""What may go wrong, and how often in one world.
+
+The law of this module: **a seed decides everything**. Each world draws its own mix of faults from
+its seed: some never happen, some often, so that worlds differ more than one world's days do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations import Settings
+
+
+class Fault(StrEnum):
+    """What may go wrong."""
+
+    REQUEST_LOST = "the request is lost"
+    ANSWER_LOST = "the answer is lost"
+    DUPLICATED = "the request arrives twice"
+    DELAYED = "the request is late"
+    SLOW_WORKER = "the worker is slow"
+    CRASH_BEFORE_STORE = "the worker dies before it stores"
+    CRASH_AFTER_STORE = "the worker dies after it stored"
+    CLOCK_MOVED = "a worker's clock is set anew"
+    CALLS_OUT = "the worker calls out in between"
+    CALL_DIED = "the worker dies while it calls out"
+    ANSWER_ERASED = "the operator erases an answer"
+    KEY_REUSED = "the key comes with another body"
+    KEY_OLD = "the key comes again a day later"
+    DOUBLE_CLICK = "the app asks twice at once"
+    BURST = "the app asks a dozen times at once"
+    BROKEN_REQUEST = "the request is broken"
+    STRANGER_ID = "the id is nobody's or another tenant's"
+    STRANGER_KEY = "the API key is unknown or may not"
+    RECORDED_LATE = "a fact is recorded late"
+    RECORDED_TWICE = "a fact is recorded twice"
+    OUT_OF_TURN = "a fact comes out of turn"
+    CROSSED = "the app asks while a fact is recorded"
+
+
+_ABSENT: Final = 0.25
+_RAREST: Final = 0.003
+_OFTENEST: Final = 0.12
+_BUCKETS: Final = (
+    (),
+    (Bucket("platform", 100, 50, 1),),
+    (Bucket("second", 6, 3, 1), Bucket("hour", 400, 400, 3600)),
+)
+
+
+@attrs.frozen
+class Mix:
+    """What one world is like.
+
+    Attributes:
+        rates: How likely each fault is where it may happen; the absent ones never happen.
+        requests_per_hour: How busy one client is at noon.
+        users: How many app users an account has at a time.
+        days_of_a_user: How long an app user stays, on average.
+        settings: What the server chose.
+    """
+
+    rates: Mapping[Fault, float]
+    requests_per_hour: int
+    users: int
+    days_of_a_user: float
+    settings: Settings
+
+    @classmethod
+    def draw(cls, chance: Random) -> Mix:
+        """Draw the mix of one world."""
+        rates: dict[Fault, float] = {}
+        for fault in Fault:
+            drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
+            if chance.random() >= _ABSENT:
+                rates[fault] = drawn
+        settings = Settings(
+            chance.choice((None, None, Environment.LIVE)),
+            chance.choice(_BUCKETS),
+            active_spelling=chance.choice(("ACTIVE", "ACTIVE", "AUTHORIZED")),
+        )
+        return cls(
+            rates,
+            chance.randint(40, 250),
+            chance.randint(3, 15),
+            chance.choice((0.1, 1, 10)),
+            settings,
+        )
+
+
+@attrs.define
+class Dice:
+    """The one source of chance of a world.
+
+    Attributes:
+        chance: The seeded generator.
+        mix: How likely each fault is.
+        thrown: How often each fault happened.
+    """
+
+    chance: Random
+    mix: Mix
+    thrown: dict[Fault, int] = attrs.field(factory=dict[Fault, int])
+
+    def strikes(self, fault: Fault) -> bool:
+        """Whether the fault happens now; it is counted if so."""
+        rate = self.mix.rates.get(fault)
+        if rate is None or self.chance.random() >= rate:
+            return False
+        self.thrown[fault] = self.thrown.get(fault, 0) + 1
+        return True
+
+    def likely(self, probability: float) -> bool:
+        """Whether something of that probability happens, which is no fault."""
+        return self.chance.random() < probability
+
+    def around(self, mean: float) -> float:
+        """A waiting time in seconds whose mean is given, seldom long."""
+        return self.chance.expovariate(1 / mean)

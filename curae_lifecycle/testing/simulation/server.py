@@ -1,0 +1,336 @@
+"""A server in several steps: what is loaded, decided and stored lies apart, so others come between.
+
+The law of this module: **the store's comparison of writes is all that keeps transactions apart**.
+Nothing that was read is read again at the commit; whoever was slower loads and decides anew. The
+server around the rules is as small as an embedding one can be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+import attrs
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    LeaseLost,
+    LostLease,
+    Record,
+    RecordKey,
+    Response,
+    complete,
+    forget,
+    in_flight_record,
+    is_kept,
+    release,
+    renew,
+    resolve,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import Changes, RecordWrite, Write
+from curae_lifecycle.service.facts import (
+    Fact,
+    FactAnswer,
+    FactSnapshot,
+    record_fact,
+)
+from curae_lifecycle.service.operations import (
+    Call,
+    Decision,
+    GetConnection,
+    LandedHandoff,
+    Needs,
+    NewIds,
+    Settings,
+    Snapshot,
+    decide,
+    needs,
+)
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.watch import Watch
+from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+
+_Result = TypeVar("_Result")
+_NOT_FOUND: Final = 404
+
+
+class Store(Protocol):
+    """What is asked of a store, so that it can be simulated; `memory.MemoryStore` is one."""
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None:
+        """Let an API key stand for a caller."""
+        ...
+
+    def caller(self, api_key: ApiKey | None) -> Caller | None:
+        """Whom an API key stands for; `None` for no key or an unknown one."""
+        ...
+
+    def load(self, asked: Needs) -> Snapshot:
+        """Everything that a call needs, read at one moment."""
+        ...
+
+    def load_fact(self, fact: Fact) -> FactSnapshot:
+        """Everything that a fact concerns, read at one moment."""
+        ...
+
+    def store(self, writes: tuple[Write, ...]) -> bool:
+        """Compare and set, all or nothing; `False` where something was not as it was read."""
+        ...
+
+    def purge(self, now: datetime) -> int:
+        """Drop the records and rate limits whose deadline has come; return how many."""
+        ...
+
+
+@attrs.define
+class Transaction:
+    """A request between its load and its commit.
+
+    Attributes:
+        request: As it came.
+        now: The instant of the worker's clock at which it was loaded.
+        caller: Who asks.
+        call: What was read.
+        asked: What was loaded.
+        snapshot: The values.
+        read_at: How many commits there were.
+        attempt: The attempt that calls out, where one does.
+    """
+
+    request: Request
+    now: datetime
+    caller: Caller
+    call: Call
+    asked: Needs
+    snapshot: Snapshot
+    read_at: int
+    attempt: Attempt | None = None
+
+
+@attrs.define
+class FactTransaction:
+    """A fact between its load and its commit."""
+
+    fact: Fact
+    now: datetime
+    snapshot: FactSnapshot
+
+
+class Server:
+    """The brackets around the rules: load, decide, store.
+
+    Attributes:
+        landed: Hand-offs that landed and are not recorded yet.
+        conflicts: How often a transaction had to start again.
+        facts: How often each kind of fact had which outcome.
+    """
+
+    def __init__(self, store: Store, settings: Settings, watch: Watch | None) -> None:
+        """Serve from a store, watched or not."""
+        self._store = store
+        self._settings = settings
+        self._watch = watch
+        self._not_found: Response | None = None
+        self.landed: dict[ConnectionId, LandedHandoff] = {}
+        self.conflicts = 0
+        self.facts: Counter[str] = Counter()
+
+    def load(self, request: Request, now: datetime) -> Transaction | Answer:
+        """Read a request and load what it needs, or refuse it."""
+        caller = self._store.caller(bearer(request))
+        call = _documented(lambda: read(request, caller, now, self._settings))
+        if isinstance(call, Decision) or caller is None:
+            assert isinstance(call, Decision)  # noqa: S101 - a stranger is refused
+            answer = respond(call, self._settings)
+            self._answered(answer, now, caller, None, None)
+            return answer
+        asked = needs(call, self._settings)
+        snapshot = self._load(call, asked)
+        return Transaction(request, now, caller, call, asked, snapshot, self._steps())
+
+    def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
+        """Decide and store; `None` where somebody was faster: load again."""
+        answer = self._decide(work, work.snapshot, new_ids)
+        return self._commit(work, answer)
+
+    def call_out(
+        self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLease
+    ) -> Answer | None:
+        """Begin an attempt that calls out: the record says so before anything else is stored.
+
+        Returns:
+            The answer where no attempt is needed; `None` where `work.attempt` has begun, or
+            where somebody was faster.
+        """
+        decision = self._decision(work, work.snapshot, new_ids)
+        attempt = decision.attempt
+        if attempt is None:
+            return self._commit(work, respond(decision, self._settings))
+        record = in_flight_record(attempt, lease=lease, lost_lease=lost)
+        writes = (RecordWrite(attempt.key, work.snapshot.record, record),)
+        if self._stored(writes, work.now):
+            work.attempt = attempt
+        return None
+
+    def prolong(self, work: Transaction, attempt: Attempt, now: datetime, lease: int) -> None:
+        """Renew the lease of an attempt that calls out; where it is lost, so be it."""
+        record = self._record(attempt.key)
+        renewed = renew(record, attempt, now, lease=lease)
+        if isinstance(renewed, Done):
+            self._stored((RecordWrite(attempt.key, record, renewed.value),), now)
+        work.now = now
+
+    def come_back(
+        self, work: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
+    ) -> Answer | None:
+        """End an attempt that called out; `None` where it lost its lease or its race."""
+        snapshot = self._load(work.call, work.asked)
+        work.now, work.read_at = now, self._steps()
+        record = snapshot.record
+        work.snapshot = snapshot
+        # The attempt is this one's own, so the record does not stand in its way.
+        answer = self._decide(work, attrs.evolve(snapshot, record=None), new_ids)
+        response = answer.response
+        ended = (
+            complete(record, attempt, response, work.now)
+            if is_kept(response.status)
+            else release(record, attempt, work.now)
+        )
+        if isinstance(ended, LeaseLost):
+            return None
+        changes = answer.changes
+        writes = tuple(write for write in changes.writes if not isinstance(write, RecordWrite))
+        write = RecordWrite(attempt.key, record, ended.value)
+        changes = Changes((*writes, write), changes.effects, changes.events)
+        return self._commit(work, attrs.evolve(answer, changes=changes))
+
+    def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
+        """Load what a fact concerns."""
+        snapshot = self._store.load_fact(fact)
+        born = _born(snapshot)
+        happened = fact.happened_at
+        if happened is not None:
+            # Clocks disagree; a fact is after the creation and before its recording.
+            happened = happened if born is None else max(happened, born)
+            fact = attrs.evolve(fact, happened_at=happened)
+        known = [each for each in (now, born, happened) if each is not None]
+        return FactTransaction(fact, max(known), snapshot)
+
+    def commit_fact(self, work: FactTransaction) -> FactAnswer | None:
+        """Record and store; `None` where somebody was faster: load again."""
+        answer = _documented(lambda: record_fact(work.fact, work.snapshot, work.now))
+        if isinstance(answer, Done) and not self._store.store(answer.value.writes):
+            self.conflicts += 1
+            return None
+        outcome = type(answer).__name__.lower()
+        if isinstance(answer, Refused):
+            # What a server whose hosted page reports over HTTP would answer.
+            outcome = f"{answer.problem.type.status} {answer.problem.code}"
+        self.facts[f"{type(work.fact).__name__} {outcome}"] += 1
+        if self._watch is not None:
+            self._watch.recorded(answer, work.now)
+        return answer
+
+    def ask(self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime) -> str:
+        """Whether a package may be read: a status, and why not."""
+        asked = Needs(None, (), None, connection_id, None)
+        connection = self._store.load(asked).connection
+        if connection is None or not caller.owns(connection):
+            return str(_NOT_FOUND)
+        decision = decide_access(connection, package, now)
+        if self._watch is not None:
+            self._watch.asked(connection_id, package, now, decision)
+        if isinstance(decision, Granted):
+            return "200"
+        return f"{decision.problem.type.status} {decision.reason}"
+
+    def settle(self, key: RecordKey, now: datetime, *, answered: bool) -> None:
+        """An operator says what became of an attempt whose worker died."""
+        record = self._record(key)
+        self._upkeep(resolve(record, now, response=self._not_found if answered else None), record)
+
+    def erase(self, key: RecordKey, now: datetime) -> None:
+        """An operator erases the answer under a key."""
+        record = self._record(key)
+        self._upkeep(forget(record, now), record)
+
+    def purge(self, now: datetime) -> int:
+        """Drop what is over at an instant that no worker's clock is behind."""
+        if self._watch is not None:
+            self._watch.purge(now)
+        return self._store.purge(now)
+
+    def _load(self, call: Call, asked: Needs) -> Snapshot:
+        snapshot = self._store.load(asked)
+        if isinstance(call.operation, GetConnection):
+            landed = self.landed.get(call.operation.connection_id)
+            if landed is not None:
+                return attrs.evolve(snapshot, landed=landed)
+        return snapshot
+
+    def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
+        return _documented(lambda: decide(work.call, snapshot, work.now, new_ids, self._settings))
+
+    def _decide(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Answer:
+        decision = self._decision(work, snapshot, new_ids)
+        return _documented(lambda: respond(decision, self._settings))
+
+    def _commit(self, work: Transaction, answer: Answer) -> Answer | None:
+        writes = answer.changes.writes
+        if writes and not self._store.store(writes):
+            self.conflicts += 1
+            return None
+        self._answered(answer, work.now, work.caller, work.asked, work.read_at)
+        if answer.response.status == _NOT_FOUND:
+            self._not_found = answer.response
+        return answer
+
+    def _answered(
+        self,
+        answer: Answer,
+        now: datetime,
+        caller: Caller | None,
+        asked: Needs | None,
+        read_at: int | None,
+    ) -> None:
+        if self._watch is not None:
+            self._watch.answered(answer, now, caller=caller, needs=asked, read_at=read_at)
+
+    def _record(self, key: RecordKey) -> Record | None:
+        return self._store.load(Needs(key, (), None, None, None)).record
+
+    def _upkeep(self, kept: Done[Record] | Ignored[Record | None], record: Record | None) -> None:
+        if isinstance(kept, Done):
+            after = kept.value
+            self._stored((RecordWrite(after.key, record, after),), after.seen_at)
+
+    def _stored(self, writes: tuple[Write, ...], now: datetime) -> bool:
+        if not self._store.store(writes):
+            self.conflicts += 1
+            return False
+        if self._watch is not None:
+            self._watch.stored(writes, now)
+        return True
+
+    def _steps(self) -> int:
+        return 0 if self._watch is None else self._watch.steps
+
+
+def _born(snapshot: FactSnapshot) -> datetime | None:
+    if snapshot.connection is not None:
+        return snapshot.connection.identity.created_at
+    return None if snapshot.session is None else snapshot.session.created_at
+
+
+def _documented(rule: Callable[[], _Result]) -> _Result:
+    try:
+        return rule()
+    except Exception as error:
+        kind = type(error).__name__
+        raise LawBrokenError(16, f"{kind}: {error}", "a request or a fact") from error

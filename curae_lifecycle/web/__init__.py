@@ -1,0 +1,1 @@
+"""Bytes to calls and decisions to bytes: JSON, shapes, the endpoint, OpenAPI."""

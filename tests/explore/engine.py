@@ -1,0 +1,284 @@
+"""Breadth first over everything that can happen: the engine.
+
+The law of this module: **the engine decides nothing**. A model says where it starts, what can
+happen next and what must hold; the engine visits every state once, nearest first, so the trace of
+a violation is a shortest one. Two kinds of promise are held: safety (a law, wherever a model
+checks one) and liveness (from every state, once faults stop, a settled state can be reached).
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+import attrs
+
+from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.web.wire import Json
+
+State = TypeVar("State", bound=Hashable)
+
+Label = tuple[str, str]
+"""Who did what."""
+
+Line = Mapping[str, Json]
+"""A line of a log, as `curae_lifecycle.replay.log` reads it."""
+
+
+RULES: Final[Mapping[str, str]] = {
+    "binding": "LIMITED, then ACTIVE, then TOMBSTONED for one user; a new user is a new "
+    "generation, after a tombstone.",
+    "landing": "Landing writes the session and the binding together or not at all.",
+    "half-open": "One tick before its end an interval still runs; at its end it is over.",
+}
+"""Rules that no law of its own states, by the name that the errors give them."""
+
+
+class RuleBrokenError(AssertionError):
+    """A rule does not hold that is none of the sixteen laws.
+
+    Attributes:
+        rule: Its name in `RULES`.
+        what: What was seen.
+        where: On what.
+    """
+
+    def __init__(self, rule: str, what: str, where: str) -> None:
+        """Say which rule, what was seen and where."""
+        words = RULES[rule]
+        super().__init__(f"rule {rule} is broken: {what}\n  where: {where}\n  rule: {words}")
+        self.rule = rule
+        self.what = what
+        self.where = where
+
+
+Broken = LawBrokenError | RuleBrokenError
+
+
+class StepBrokenError(Exception):
+    """A step broke a law or a rule; the engine says how the step was reached.
+
+    Attributes:
+        label: Who did what.
+        broken: What does not hold.
+    """
+
+    def __init__(self, label: Label, broken: Broken) -> None:
+        """Say which step, and what does not hold."""
+        super().__init__(f"{' '.join(label)}: {broken}")
+        self.label = label
+        self.broken = broken
+
+
+class Model(Protocol[State]):
+    """What the engine explores.
+
+    Attributes:
+        promise: What liveness promises, in words.
+    """
+
+    @property
+    def promise(self) -> str:
+        """What is reached once faults stop."""
+        ...
+
+    def starts(self) -> Iterable[State]:
+        """Where it may start, each once; every state is told in its reduced form."""
+        ...
+
+    def steps(self, state: State, /) -> Iterable[tuple[Label, bool, State]]:
+        """What can happen next: who does what, whether it is a fault, and what is then.
+
+        Raises:
+            StepBrokenError: A step breaks a law or a rule.
+        """
+        ...
+
+    def settled(self, state: State, /) -> bool:
+        """Whether what is promised has been reached."""
+        ...
+
+    def run(
+        self, states: Sequence[State], last: Label | None
+    ) -> Sequence[tuple[Label, Line | None]]:
+        """Tell a path step by step, with the line of a log for each step that a log can say.
+
+        Args:
+            states: The states of the path, first to last.
+            last: The step after the last state, where it is one that broke a law.
+        """
+        ...
+
+
+class ViolationError(AssertionError):
+    """Something that must never happen can happen.
+
+    Attributes:
+        broken: The law or the rule; `None` where liveness is broken.
+        what: What was seen.
+        trace: A shortest way there, in words.
+        log: Those of its steps that a log can say, as lines that `replay` accepts.
+    """
+
+    def __init__(
+        self, broken: Broken | None, what: str, trace: tuple[str, ...], log: tuple[bytes, ...]
+    ) -> None:
+        """Say what was seen, then how to get there."""
+        steps = "".join(f"\n  {number}. {step}" for number, step in enumerate(trace, 1))
+        lines = "".join(f"\n  {line.decode()}" for line in log)
+        super().__init__(f"{what}\nshortest trace:{steps}\nas a log:{lines}")
+        self.broken = broken
+        self.what = what
+        self.trace = trace
+        self.log = log
+
+
+@attrs.frozen
+class Exploration(Generic[State]):
+    """What was explored, all of it without a violation.
+
+    Attributes:
+        states: How many different states.
+        transitions: How many steps between them.
+        depth: How many steps the farthest is away.
+        order: The states themselves, nearest first.
+        parents: The place of each state's predecessor on a shortest way there.
+    """
+
+    states: int
+    transitions: int
+    depth: int
+    order: list[State] = attrs.field(repr=False)
+    parents: array[int] = attrs.field(repr=False, eq=False)
+
+    def path(self, place: int) -> list[State]:
+        """The states on a shortest way to the state at a place of the order."""
+        return _path(self.order, self.parents, place)
+
+
+_NO_PARENT: Final = 2**32 - 1
+
+
+def explore(  # noqa: C901 - one loop, as fast as it can be
+    model: Model[State],
+    *,
+    depth: int | None = None,
+    most: int | None = None,
+    liveness: bool = True,
+) -> Exploration[State]:
+    """Visit every state that a model can reach, nearest first.
+
+    Args:
+        model: What to explore.
+        depth: How many steps to go at most; `None` for all the way.
+        most: How many states to visit, roughly; `None` for all.
+        liveness: Whether to look for states from which nothing settled can be reached. A
+            state at the edge of a bounded exploration counts as settled.
+
+    Returns:
+        What was explored.
+
+    Raises:
+        ViolationError: A law or a rule is broken, or a state is stuck; with a shortest trace.
+    """
+    # One index for all: a state's number is its place in `order`.
+    numbers: dict[State, int] = {}
+    order: list[State] = []
+    parents = array("L")
+    for start in model.starts():
+        numbers[start] = len(order)
+        order.append(start)
+        parents.append(_NO_PARENT)
+    # The steps that are no faults, for liveness: where those of each state end in `calm`.
+    calm, ends = array("L"), array("Q")
+    transitions = level = 0
+    level_end = len(order)
+    for number, state in enumerate(order):
+        if number == level_end:
+            level, level_end = level + 1, len(order)
+        if level == depth or (most is not None and len(order) > most):
+            break
+        try:
+            for _, fault, after in model.steps(state):
+                transitions += 1
+                known = numbers.get(after)
+                if known is None:
+                    known = numbers[after] = len(order)
+                    order.append(after)
+                    parents.append(number)
+                if liveness and not fault:
+                    calm.append(known)
+        except StepBrokenError as error:
+            broken = error.broken
+            path = _path(order, parents, number)
+            raise _violation(model, broken, str(broken), path, error.label) from error
+        ends.append(len(calm))
+    if liveness:
+        stuck = _first_stuck(model, order, calm, ends)
+        if stuck is not None:
+            what = f"liveness is broken: once faults stop, {model.promise}, but not from here"
+            raise _violation(model, None, what, _path(order, parents, stuck), None)
+    return Exploration(len(order), transitions, level, order, parents)
+
+
+def _first_stuck(
+    model: Model[State], order: list[State], calm: array[int], ends: array[int]
+) -> int | None:
+    # What lies at the edge was never asked for its steps, and is not judged.
+    expanded = len(ends)
+    good = bytearray(len(order))
+    for number, state in enumerate(order):
+        good[number] = number >= expanded or model.settled(state)
+    changed = True
+    while changed:
+        changed = False
+        # Steps lead mostly to later states, so going backwards a few rounds are enough.
+        for number in range(expanded - 1, -1, -1):
+            if not good[number]:
+                first = ends[number - 1] if number else 0
+                for at in range(first, ends[number]):
+                    if good[calm[at]]:
+                        good[number] = changed = True
+                        break
+    stuck = good.find(0)
+    return None if stuck < 0 else stuck
+
+
+def _path(order: list[State], parents: array[int], number: int) -> list[State]:
+    path = [order[number]]
+    while parents[number] != _NO_PARENT:
+        number = parents[number]
+        path.append(order[number])
+    return path[::-1]
+
+
+def _violation(
+    model: Model[State], broken: Broken | None, what: str, path: list[State], last: Label | None
+) -> ViolationError:
+    told = model.run(path, last)
+    return ViolationError(
+        broken,
+        what,
+        tuple(": ".join(label) for label, _ in told),
+        tuple(json.dumps(dict(line)).encode() for _, line in told if line is not None),
+    )
+
+
+def count_sequences(model: Model[State], length: int) -> int:
+    """How many sequences of exactly so many steps there are from the starts of a model.
+
+    States that sequences share are visited once per length, so the count may be astronomical.
+
+    Raises:
+        StepBrokenError: A step breaks a law or a rule.
+    """
+    level: dict[State, int] = dict.fromkeys(model.starts(), 1)
+    for _ in range(length):
+        following: dict[State, int] = {}
+        for state, ways in level.items():
+            for _, _, after in model.steps(state):
+                following[after] = following.get(after, 0) + ways
+        level = following
+    return sum(level.values())

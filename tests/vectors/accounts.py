@@ -1,0 +1,279 @@
+"""Vectors of accounts: entry paths, bindings, completing a hand-off, graduation.
+
+The law of this module: **every cell is driven through its function**; the few that no call can
+reach are named by the test that counts the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import (
+    BINDING,
+    GRADUATION_HANDOFF,
+    AccountState,
+    BindingTransition,
+    BindingTrigger,
+    LimitedAccountAppBinding,
+    User,
+    complete_sign_up,
+    graduate,
+    provision,
+    start_graduation,
+    tombstone,
+)
+from curae_lifecycle.rules.outcomes import Ignored, Refused
+from curae_lifecycle.rules.session import (
+    COMPLETION,
+    PATHS,
+    Completion,
+    CuraeConnectSession,
+    EntryPath,
+    Handoff,
+    Preference,
+    complete_handoff,
+    initiate,
+)
+from curae_lifecycle.rules.values import (
+    MINUTE,
+    ArgumentError,
+    SessionId,
+    UserId,
+    format_time,
+    later,
+)
+from tests.vectors.cases import (
+    BOUNDARY,
+    COORDINATE,
+    HANDOFF,
+    START,
+    Case,
+    Members,
+    attempt,
+    cell_id,
+    judged,
+    mistake,
+    next_action,
+    refused,
+    stored,
+    time_or_null,
+)
+
+_SESSION: Final = SessionId("22222222-2222-4222-8222-222222222222")
+_USER: Final = UserId("u-1")
+_OTHER: Final = UserId("u-2")
+_NOW: Final = later(START, MINUTE)
+_END: Final = later(START, HANDOFF)
+
+
+def bound(state: AccountState) -> LimitedAccountAppBinding | None:
+    """The binding of an account in a state."""
+    if state is AccountState.UNLINKED:
+        return None
+    return LimitedAccountAppBinding(COORDINATE, _USER, state, 1)
+
+
+def paths() -> Iterator[Case]:
+    """Which path a connect session takes."""
+    for (state, preference), _ in PATHS:
+        prefers = preference is Preference.SIGN_UP
+        binding = bound(state)
+        done = initiate(
+            binding,
+            COORDINATE,
+            START,
+            prefer_signup=prefers,
+            id=_SESSION,
+            user_id=_OTHER,
+            next_action=next_action(START),
+        )
+        name = cell_id(PATHS.name, (state, preference))
+        given = {
+            "binding": stored(binding),
+            "preferSignup": prefers,
+            "now": format_time(START),
+            "freshSessionId": _SESSION,
+            "freshUserId": _OTHER,
+            "nextActionExpiresAt": format_time(_END),
+        }
+        answer = {
+            "outcome": "done",
+            "session": stored(done.value.session),
+            "binding": stored(done.value.binding),
+            "rules": done.rules,
+        }
+        yield Case(name, given, answer, done.rules[0])
+
+
+def bindings() -> Iterator[Case]:
+    """What each event does to a binding."""
+    for (event, state, user), _ in BINDING:
+        buried = event is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
+        if user is User.SAME and (state is AccountState.UNLINKED or buried):
+            continue
+        if event is BindingTrigger.TOMBSTONE and user is User.OTHER and bound(state) is not None:
+            continue
+        user_id = _USER if user is User.SAME else _OTHER
+        yield _binding(cell_id(BINDING.name, (event, state, user)), event, bound(state), user_id)
+    yield _binding(
+        "binding/mistake/the-tombstoned-user-again",
+        BindingTrigger.PROVISION,
+        bound(AccountState.TOMBSTONED),
+        _USER,
+    )
+
+
+def _binding(
+    id: str,  # noqa: A002 - see `Case`
+    event: BindingTrigger,
+    binding: LimitedAccountAppBinding | None,
+    user_id: UserId,
+) -> Case:
+    given: dict[str, object] = {"event": event, "binding": stored(binding)}
+
+    def run() -> BindingTransition:
+        match event:
+            case BindingTrigger.PROVISION:
+                return provision(binding, COORDINATE, user_id)
+            case BindingTrigger.COMPLETE_SIGN_UP:
+                return complete_sign_up(binding, COORDINATE, user_id)
+            case BindingTrigger.GRADUATE:
+                return graduate(binding, COORDINATE, user_id)
+            case BindingTrigger.TOMBSTONE:
+                return tombstone(binding)
+
+    if event is not BindingTrigger.TOMBSTONE:
+        given["userId"] = user_id
+    return judged(id, given, _bound(attempt(run)))
+
+
+def _bound(result: BindingTransition | ArgumentError) -> Members:
+    if isinstance(result, ArgumentError):
+        return mistake(result)
+    if isinstance(result, Refused):
+        return refused(result)
+    if isinstance(result, Ignored):
+        return {"outcome": "ignored", "rules": result.rules}
+    return {"outcome": "done", "binding": stored(result.value), "rules": result.rules}
+
+
+_WAITING: Final = CuraeConnectSession(
+    _SESSION,
+    COORDINATE,
+    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    Handoff.AWAITED,
+    START,
+    _END,
+    None,
+    None,
+)
+
+
+def _session(path: EntryPath, completion: Completion) -> CuraeConnectSession:
+    session = attrs.evolve(_WAITING, path=path)
+    if completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}:
+        return attrs.evolve(session, handoff=Handoff.LANDED, landed_at=START, user_id=_USER)
+    silent = path is EntryPath.SILENT_LIMITED
+    return attrs.evolve(session, handoff=Handoff.NOT_REQUIRED) if silent else session
+
+
+_NEVER_MINTED: Final = {
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.WAITING),
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.OVER),
+    (EntryPath.SILENT_LIMITED, Completion.LANDED_SAME),
+    (EntryPath.SILENT_LIMITED, Completion.LANDED_OTHER),
+}
+
+
+def completions() -> Iterator[Case]:
+    """Whether a hand-off can be completed: in time, late, again, and by whom."""
+    for (path, completion), _ in COMPLETION:
+        session = _session(path, completion)
+        user_id = _OTHER if completion is Completion.LANDED_OTHER else _USER
+        now = _END if completion is Completion.OVER else _NOW
+        binding = bound(AccountState.ACTIVE) if session.user_id is not None else None
+        minted = (path, completion) not in _NEVER_MINTED
+        comment = None if minted else "No session is minted like this; the table is total."
+        name = cell_id(COMPLETION.name, (path, completion))
+        yield _completion(name, session, binding, user_id, now, comment=comment)
+    for state in AccountState:
+        for user_id, whose in ((_USER, "same"), (_OTHER, "other")):
+            yield _completion(
+                f"completion/binding/{state}/{whose}", _WAITING, bound(state), user_id, _NOW
+            )
+    for word, ticks in BOUNDARY.items():
+        at = later(_END, ticks)
+        yield _completion(f"completion/boundary/{word}", _WAITING, None, _USER, at)
+        yield _completion(
+            f"completion/late/{word}",
+            _WAITING,
+            None,
+            _USER,
+            later(_END, MINUTE),
+            happened=at,
+            comment="What counts is when it happened, not when it is recorded.",
+        )
+        yield _completion(
+            f"completion/created/{word}",
+            _WAITING,
+            None,
+            _USER,
+            _NOW,
+            happened=later(START, ticks),
+            comment="Nothing is completed before it was minted.",
+        )
+    yield _completion(
+        "completion/mistake/from-the-future", _WAITING, None, _USER, _NOW, happened=later(_NOW, 1)
+    )
+
+
+def _completion(
+    id: str,  # noqa: A002 - see `Case`
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    user_id: UserId,
+    now: datetime,
+    *,
+    happened: datetime | None = None,
+    comment: str | None = None,
+) -> Case:
+    given = {
+        "session": stored(session),
+        "binding": stored(binding),
+        "userId": user_id,
+        "now": format_time(now),
+        "happenedAt": time_or_null(happened),
+    }
+    result = attempt(lambda: complete_handoff(session, binding, user_id, now, happened_at=happened))
+    answer: Members
+    if isinstance(result, ArgumentError):
+        answer = mistake(result)
+    elif isinstance(result, Refused):
+        answer = refused(result)
+    elif isinstance(result, Ignored):
+        answer = {"outcome": "ignored", "rules": result.rules}
+    else:
+        answer = {
+            "outcome": "done",
+            "session": stored(result.value.session),
+            "binding": stored(result.value.binding),
+            "rules": result.rules,
+        }
+    return judged(id, given, answer, comment)
+
+
+def graduations() -> Iterator[Case]:
+    """Whether a graduation hand-off may start."""
+    for (state,), _ in GRADUATION_HANDOFF:
+        result = start_graduation(bound(state))
+        answer: Members
+        if isinstance(result, Refused):
+            answer = refused(result)
+        else:
+            answer = {"outcome": "done", "rules": result.rules}
+        name = cell_id(GRADUATION_HANDOFF.name, (state,))
+        yield judged(name, {"binding": stored(bound(state))}, answer)

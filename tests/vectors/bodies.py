@@ -1,0 +1,119 @@
+"""Vectors of what a request carries: bodies, query strings, ids in paths.
+
+The law of this module: **what cannot be read is refused by its first fault**, which names the
+member where the rules know one, and never repeats what stood there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, cast
+
+from curae_lifecycle.service.operations import Call, ProblemReply, fingerprint
+from curae_lifecycle.web.endpoint import Request, read
+from curae_lifecycle.web.wire import DEPTH_MAX
+from tests.vectors.cases import START, Case, Verdict, connection_id, problem_members
+from tests.vectors.texts import CALLER
+
+_KEY: Final = ("Idempotency-Key", "k-1")
+_ID: Final = connection_id(1)
+_CREATE: Final = "/api/sdk/v1/connections"
+_INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
+_STATE: Final = "/api/sdk/v1/curae-connect/account-state"
+_REVOKE: Final = f"{_CREATE}/{_ID}:revoke"
+
+_BODIES: Final[Mapping[str, tuple[str, str]]] = {
+    "initiate/plain": (_INITIATE, '{"appUserId":"user-1"}'),
+    "initiate/preference": (_INITIATE, '{"appUserId":"user-1","preferSignup":true}'),
+    "initiate/false": (_INITIATE, '{"appUserId":"user-1","preferSignup":false}'),
+    "initiate/order-and-space": (_INITIATE, '\n{ "preferSignup": true, "appUserId": "user-1" }\n'),
+    "initiate/escapes": (_INITIATE, '{"appUserId":"\\u0075ser-1"}'),
+    "initiate/surrogate-pair": (_INITIATE, '{"appUserId":"\\ud83e\\uddec"}'),
+    "initiate/lone-surrogate": (_INITIATE, '{"appUserId":"\\ud83e"}'),
+    "initiate/empty": (_INITIATE, ""),
+    "initiate/not-json": (_INITIATE, "{"),
+    "initiate/two-documents": (_INITIATE, '{"appUserId":"user-1"} {}'),
+    "initiate/comment": (_INITIATE, '{"appUserId":"user-1"} // mine'),
+    "initiate/not-a-number": (_INITIATE, '{"appUserId":NaN}'),
+    "initiate/number-beyond-doubles": (_INITIATE, '{"appUserId":1e999}'),
+    "initiate/byte-order-mark": (_INITIATE, '\ufeff{"appUserId":"user-1"}'),
+    "initiate/too-deep": (_INITIATE, "[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1)),
+    "initiate/deepest": (_INITIATE, "[" * DEPTH_MAX + "]" * DEPTH_MAX),
+    "initiate/list": (_INITIATE, "[]"),
+    "initiate/null-document": (_INITIATE, "null"),
+    "initiate/missing": (_INITIATE, "{}"),
+    "initiate/unknown": (_INITIATE, '{"appUserId":"user-1","prefersSignup":true}'),
+    "initiate/other-case": (_INITIATE, '{"appuserid":"user-1"}'),
+    "initiate/repeated": (_INITIATE, '{"appUserId":"user-1","appUserId":"user-1"}'),
+    "initiate/unknown-repeated": (_INITIATE, '{"appUserId":"user-1","x":1,"x":1}'),
+    "initiate/null": (_INITIATE, '{"appUserId":null}'),
+    "initiate/null-preference": (_INITIATE, '{"appUserId":"user-1","preferSignup":null}'),
+    "initiate/text-preference": (_INITIATE, '{"appUserId":"user-1","preferSignup":"true"}'),
+    "initiate/number-preference": (_INITIATE, '{"appUserId":"user-1","preferSignup":1}'),
+    "create/plain": (_CREATE, '{"appUserId":"user-1","dataPackages":["a","b"]}'),
+    "create/packages-in-any-order": (
+        _CREATE,
+        '{"appUserId":"user-1","dataPackages":["b","a","b"]}',
+    ),
+    "create/no-packages": (_CREATE, '{"appUserId":"user-1","dataPackages":[]}'),
+    "create/packages-missing": (_CREATE, '{"appUserId":"user-1"}'),
+    "create/packages-null": (_CREATE, '{"appUserId":"user-1","dataPackages":null}'),
+    "revoke/absent": (_REVOKE, ""),
+    "revoke/empty-object": (_REVOKE, "{}"),
+    "revoke/member": (_REVOKE, '{"reason":"x"}'),
+    "revoke/null": (_REVOKE, "null"),
+    "revoke/list": (_REVOKE, "[]"),
+}
+_TARGETS: Final[Mapping[str, str]] = {
+    "user": f"{_STATE}?appUserId=user-1",
+    "plus-is-a-space": f"{_STATE}?appUserId=user+1",
+    "percent": f"{_STATE}?appUserId=user%2B1",
+    "encoded-name": f"{_STATE}?app%55serId=user-1",
+    "other-parameters": f"{_STATE}?x=1&appUserId=user-1&y",
+    "missing": _STATE,
+    "empty": f"{_STATE}?appUserId=",
+    "no-value": f"{_STATE}?appUserId",
+    "repeated": f"{_STATE}?appUserId=user-1&appUserId=user-1",
+    "not-utf-8": f"{_STATE}?appUserId=%ff",
+    "space-at-the-end": f"{_STATE}?appUserId=user-1+",
+    "connection": f"{_CREATE}/{_ID}",
+    "connection-in-upper-case": f"{_CREATE}/{_ID.upper().replace('0000', 'ABCD', 1)}",
+    "connection-without-hyphens": f"{_CREATE}/{_ID.replace('-', '')}",
+    "connection-no-uuid": f"{_CREATE}/1",
+    "no-such-path": "/api/sdk/v1/connection",
+    "trailing-slash": f"{_CREATE}/{_ID}/",
+    "other-action": f"{_CREATE}/{_ID}:pause",
+    "action-by-get": f"{_CREATE}/{_ID}:revoke",
+}
+
+
+def bodies() -> Iterator[Case]:
+    """Bodies as text; those of one fingerprint are one request."""
+    for word, (target, text) in _BODIES.items():
+        request = Request("POST", target, (_KEY,), text.encode())
+        given = {"method": "POST", "target": target, "body": text}
+        yield _read(f"request-body/{word}", request, given)
+
+
+def targets() -> Iterator[Case]:
+    """Paths and query strings of reads."""
+    for word, target in _TARGETS.items():
+        given = {"method": "GET", "target": target}
+        yield _read(f"request-target/{word}", Request("GET", target), given)
+
+
+def _read(id: str, request: Request, given: Mapping[str, object]) -> Case:  # noqa: A002 - see `Case`
+    result = read(request, CALLER, START)
+    if isinstance(result, Call):
+        told = fingerprint(result.operation)
+        answer = {"outcome": "done", "operation": told.operation, "values": told.values}
+        return Case(id, given, answer)
+    # What `read` decides by itself is always a refusal.
+    problem = cast("ProblemReply", result.reply).problem
+    return Case(
+        id,
+        given,
+        {"outcome": "refused", "problem": problem_members(problem), "rules": result.rules},
+        result.rules[-1],
+        Verdict.INVALID,
+    )

@@ -1,0 +1,357 @@
+"""Vectors of requests: gates, permission, operations, problem documents, entity tags.
+
+The law of this module: **a request goes the whole way**, from its bytes to the bytes of its
+answer, through the same three functions that a server calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.credentials import (
+    CONNECTION_WRITE,
+    PERMISSION,
+    Caller,
+    ScopeHeld,
+    Served,
+    check_permission,
+)
+from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState
+from curae_lifecycle.rules.values import (
+    SECOND,
+    AppId,
+    Environment,
+    SessionId,
+    UserId,
+    format_time,
+    later,
+    microseconds,
+)
+from curae_lifecycle.service.operations import (
+    OPERATIONS,
+    ORDER,
+    Call,
+    Gate,
+    KeyUse,
+    LandedHandoff,
+    NewIds,
+    OperationName,
+    Settings,
+    Snapshot,
+    decide,
+)
+from curae_lifecycle.web.endpoint import ParsedBody, Request, etag, read, respond
+from curae_lifecycle.web.wire import format_problem, parse_json
+from tests.vectors.accounts import bound
+from tests.vectors.cases import (
+    BOUNDARY,
+    START,
+    Case,
+    Members,
+    Verdict,
+    cell_id,
+    connection_id,
+    judged,
+    next_action,
+    refused,
+    stored,
+    time_or_null,
+)
+from tests.vectors.connections import NOW, make
+from tests.vectors.texts import CALLER
+
+_ID: Final = connection_id(1)
+_KEY: Final = ("Idempotency-Key", "k-1")
+_BUCKET: Final = Bucket("platform", 1, 1, 60)
+_BUCKETED: Final = Settings(buckets=(_BUCKET,))
+_INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
+_GRADUATION: Final = "/api/sdk/v1/curae-connect/graduation-handoff"
+_FRESH: Final = NewIds(
+    connection_id(9),
+    SessionId("22222222-2222-4222-8222-222222222222"),
+    UserId("u-9"),
+    next_action(NOW),
+)
+_BODY: Final = ParsedBody({"appUserId": "user-1"})
+
+
+def permissions() -> Iterator[Case]:
+    """Whether a known caller may run an operation here."""
+    for (environment, scope), row in PERMISSION:
+        served = Environment.LIVE if environment is Served.SERVED else Environment.TEST
+        caller = CALLER if scope is ScopeHeld.HELD else attrs.evolve(CALLER, scopes=frozenset())
+        result = check_permission(caller, CONNECTION_WRITE, served)
+        given = {
+            "caller": _caller(caller),
+            "neededScope": CONNECTION_WRITE,
+            "servedEnvironment": served,
+        }
+        name = cell_id(PERMISSION.name, (environment, scope))
+        answer = {"outcome": "done", "rules": row.rules} if result is None else refused(result)
+        yield judged(name, given, answer)
+    for served in (None, *Environment):
+        result = check_permission(attrs.evolve(CALLER, scopes=frozenset()), None, served)
+        read_by: dict[str, object] = {
+            "caller": _caller(attrs.evolve(CALLER, scopes=frozenset())),
+            "neededScope": None,
+            "servedEnvironment": served,
+        }
+        answer = {"outcome": "done"} if result is None else refused(result)
+        yield judged(f"permission/read/{served or 'both'}", read_by, answer)
+
+
+def gates() -> Iterator[Case]:
+    """What a request is answered where it does not pass: one case for each gate."""
+    spent = BucketState(microseconds(NOW) + 60 * SECOND)
+    revoke = f"/api/sdk/v1/connections/{_ID}:revoke"
+    reconnect = f"/api/sdk/v1/connections/{_ID}:reconnect"
+    initiate = Request("POST", _INITIATE, (_KEY,), _BODY)
+    first = decide(cast("Call", read(initiate, CALLER, START)), Snapshot(), START, _FRESH)
+    kept = cast("Record", respond(first).changes.writes[-1].after)
+    other = Request("POST", _INITIATE, (_KEY,), ParsedBody({"appUserId": "user-2"}))
+    name = ORDER.name
+    yield _request(cell_id(name, (Gate.CREDENTIALS,)), initiate, caller=None)
+    yield _request(cell_id(name, (Gate.ROUTE,)), Request("PUT", _INITIATE))
+    no_scope = attrs.evolve(CALLER, scopes=frozenset())
+    yield _request(cell_id(name, (Gate.PERMISSION,)), initiate, caller=no_scope)
+    wrong = Request("POST", _INITIATE, (_KEY,), ParsedBody({"appUserId": " "}))
+    yield _request(cell_id(name, (Gate.BODY,)), wrong)
+    with_key = Request("POST", _GRADUATION, (_KEY,), _BODY)
+    yield _request(cell_id(name, (Gate.KEY_ALLOWED,)), with_key)
+    yield _request(cell_id(name, (Gate.KEY_GIVEN,)), Request("POST", _INITIATE, (), _BODY))
+    unread = Request("POST", _INITIATE, (("idempotency-key", '"k'),), _BODY)
+    yield _request(cell_id(name, (Gate.KEY_READABLE,)), unread)
+    yield _request(
+        cell_id(name, (Gate.BUCKETS,)), initiate, Snapshot(buckets=(spent,)), settings=_BUCKETED
+    )
+    yield _request(cell_id(name, (Gate.IDEMPOTENCY,)), other, Snapshot(record=kept))
+    full = LogState((NOW,) * 10)
+    yield _request(cell_id(name, (Gate.LIMIT,)), initiate, Snapshot(limit=full))
+    yield _request(cell_id(name, (Gate.OWNERSHIP,)), Request("POST", revoke, (_KEY,)))
+    pending = Snapshot(connection=make(Status.PENDING))
+    yield _request(cell_id(name, (Gate.RULE,)), Request("POST", reconnect, (_KEY,)), pending)
+    yield _request(
+        f"{name}/replay-at-the-limit",
+        initiate,
+        Snapshot(record=kept, limit=full),
+        comment="A lost answer can be learned at the limit.",
+    )
+    foreign = attrs.evolve(CALLER, app_id=AppId("app-2"))
+    owned = Snapshot(connection=make(Status.ACTIVE))
+    yield _request(
+        f"{name}/another-app",
+        Request("POST", revoke, (_KEY,)),
+        owned,
+        caller=foreign,
+        comment="Byte for byte what an unknown id is answered.",
+    )
+
+
+def operations() -> Iterator[Case]:
+    """Every operation once, to its success."""
+    bodies = {
+        OperationName.CREATE_CONNECTION: ParsedBody(
+            {"appUserId": "user-1", "dataPackages": ["labs"]}
+        ),
+        OperationName.INITIATE: _BODY,
+        OperationName.GRADUATION_HANDOFF: _BODY,
+    }
+    snapshots = {
+        OperationName.GET_CONNECTION: Snapshot(connection=make(Status.ACTIVE)),
+        OperationName.REVOKE: Snapshot(connection=make(Status.ACTIVE)),
+        OperationName.RECONNECT: Snapshot(connection=make(Status.REVOKED)),
+        OperationName.GRADUATION_HANDOFF: Snapshot(binding=bound(AccountState.LIMITED)),
+    }
+    for (operation,), row in OPERATIONS:
+        rule = row.outcome
+        path = rule.path.replace("{connectionId}", _ID)
+        if operation is OperationName.ACCOUNT_STATE:
+            path += "?appUserId=user-1"
+        headers = (_KEY,) if rule.key is KeyUse.NEEDED else ()
+        request = Request(rule.method, path, headers, bodies.get(operation, b""))
+        name = cell_id(OPERATIONS.name, (operation,))
+        yield _request(name, request, snapshots.get(operation, Snapshot()))
+    lapsed = make(Status.PENDING, later(NOW, -1))
+    for word, ticks in BOUNDARY.items():
+        yield _request(
+            f"{OPERATIONS.name}/get-connection/landed/{word}",
+            Request("GET", f"/api/sdk/v1/connections/{_ID}"),
+            Snapshot(connection=lapsed, landed=LandedHandoff(later(NOW, ticks - 1), None)),
+            comment="A hand-off that landed in time heals its connection, however late it is read.",
+        )
+
+
+def entity_tags() -> Iterator[Case]:
+    """When an account state is answered with 304."""
+    tag = etag(AccountState.UNLINKED)
+    fields = {
+        "none": (),
+        "same": (tag,),
+        "weak": (f"W/{tag}",),
+        "star": ("*",),
+        "list": (f'"x", {tag}',),
+        "two-headers": ('"x"', tag),
+        "other": (etag(AccountState.ACTIVE),),
+        "unquoted": (tag.strip('"'),),
+        "broken-list": (f"{tag} {tag}",),
+    }
+    path = "/api/sdk/v1/curae-connect/account-state?appUserId=user-1"
+    for word, values in fields.items():
+        headers = tuple(("If-None-Match", value) for value in values)
+        yield _request(f"entity-tag/{word}", Request("GET", path, headers))
+
+
+def problems() -> Iterator[Case]:
+    """The document of every problem code."""
+    for (code,), row in CATALOGUE:
+        names = row.outcome.details
+        problem = Problem(code, tuple(_FACTS[name] for name in names))
+        given = {
+            "code": code,
+            "facts": {name: _plain(fact) for name, fact in problem.details.items()},
+        }
+        document = {
+            name: value
+            for name, value in format_problem(problem).items()
+            if name not in {"title", "detail"}
+        }
+        comment = "`title` and `detail` are there too; they are for people and may change."
+        yield Case(
+            cell_id(CATALOGUE.name, (code,)),
+            given,
+            {"document": document},
+            row.rule,
+            comment=comment,
+        )
+    for code in (ProblemCode.INTERNAL, ProblemCode.NOT_FOUND):
+        printed = format_problem(Problem(code), "https://errors.example.org/", "/occurrences/1")
+        document = {
+            name: value for name, value in printed.items() if name not in {"title", "detail"}
+        }
+        with_base: dict[str, object] = {
+            "code": code,
+            "facts": {},
+            "typeBase": "https://errors.example.org/",
+            "instance": "/occurrences/1",
+        }
+        rule = CATALOGUE[code,].rule
+        yield Case(f"problems/instance/{code}", with_base, {"document": document}, rule)
+
+
+_FACTS: Final[dict[str, DetailValue]] = {
+    "member": "appUserId",
+    "fault": "INVALID",
+    "scope": CONNECTION_WRITE,
+    "environment": "test",
+    "connectionId": _ID,
+    "dataPackage": "labs",
+    "reason": "REVOKED",
+    "nextConnectionId": connection_id(2),
+    "standing": "EXPIRED",
+    "deadline": START,
+    "sessionId": _FRESH.session_id,
+    "expiresAt": START,
+    "path": "SILENT_LIMITED",
+    "lifecycleState": "ACTIVE",
+    "retryAfter": 12,
+    "differs": "values",
+    "policy": "initiate",
+}
+
+
+def _plain(fact: DetailValue) -> object:
+    return format_time(fact) if isinstance(fact, datetime) else fact
+
+
+def _request(
+    id: str,  # noqa: A002 - see `Case`
+    request: Request,
+    snapshot: Snapshot | None = None,
+    *,
+    caller: Caller | None = CALLER,
+    settings: Settings | None = None,
+    comment: str | None = None,
+) -> Case:
+    loaded = snapshot or Snapshot()
+    chosen = settings or Settings()
+    call = read(request, caller, NOW, chosen)
+    decision = decide(call, loaded, NOW, _FRESH, chosen) if isinstance(call, Call) else call
+    answer = respond(decision, chosen)
+    response = answer.response
+    body = request.body
+    given: dict[str, object] = {
+        "method": request.method,
+        "target": request.target,
+        "headers": [list(pair) for pair in request.headers],
+        "body": body.value if isinstance(body, ParsedBody) else None,
+        "caller": None if caller is None else _caller(caller),
+        "now": format_time(NOW),
+        "buckets": [
+            {
+                "name": each.name,
+                "capacity": each.capacity,
+                "refill": each.refill,
+                "seconds": each.seconds,
+            }
+            for each in chosen.buckets
+        ],
+        "stored": {
+            "record": stored(loaded.record),
+            "buckets": [
+                str(each.arrival) for each in loaded.buckets if isinstance(each, BucketState)
+            ],
+            "limit": stored(cast("LogState | None", loaded.limit)),
+            "connection": stored(loaded.connection),
+            "binding": stored(loaded.binding),
+            "landed": None
+            if loaded.landed is None
+            else {
+                "happenedAt": format_time(loaded.landed.happened_at),
+                "expiresAt": time_or_null(loaded.landed.expires_at),
+            },
+        },
+        "new_ids": {
+            "connectionId": _FRESH.connection_id,
+            "sessionId": _FRESH.session_id,
+            "userId": _FRESH.user_id,
+            "nextAction": {
+                "url": _FRESH.next_action.url,
+                "expiresAt": format_time(_FRESH.next_action.expires_at),
+            },
+        },
+    }
+    shown: Members = {
+        "status": response.status,
+        "headers": [list(pair) for pair in response.headers],
+        "body": response.body.decode() if response.status < _FAULT else _contract(response.body),
+        "replayed": answer.replayed,
+        "rules": answer.rules,
+    }
+    verdict = Verdict.VALID if response.status < _FAULT else Verdict.INVALID
+    return Case(id, given, shown, answer.rules[-1], verdict, comment)
+
+
+_FAULT: Final = 400
+
+
+def _contract(body: bytes) -> Members:
+    document = cast("dict[str, object]", parse_json(body))
+    return {name: document[name] for name in document if name not in {"title", "detail"}}
+
+
+def _caller(caller: Caller) -> Members:
+    return {
+        "apiKeyId": caller.api_key_id,
+        "appId": caller.app_id,
+        "customerAccountId": caller.customer_account_id,
+        "environment": caller.environment,
+        "scopes": sorted(caller.scopes),
+    }
