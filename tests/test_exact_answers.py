@@ -327,7 +327,7 @@ def test_a_replay_is_answered_exactly() -> None:
     record = records.completed_record(attempt(operation), kept)
     answer = asked(operation, Snapshot(connection=ACTIVE, record=record))
     assert answer == Decision(
-        Replayed(kept), 200, NOW, Changes((CHARGED,)), ("idempotency.completed_record.same",)
+        Replayed(kept), 200, NOW, Changes((CHARGED,)), ("idempotency.completed.same",)
     )
 
 
@@ -340,7 +340,7 @@ def test_a_reused_key_is_answered_exactly() -> None:
         422,
         NOW,
         Changes((CHARGED,)),
-        ("idempotency.completed_record.other",),
+        ("idempotency.completed.other",),
     )
 
 

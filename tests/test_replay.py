@@ -1102,7 +1102,7 @@ def test_the_rule_that_is_named_had_the_last_word() -> None:
     refused = [A, sent(2, "POST", "connections/{c1.connection.id}:reconnect", response=wrong)]
     unknown = [got(1, UNKNOWN, response=wrong)]
     assert [each.rule for lines in [again, refused, unknown] for each in checked(*lines)] == [
-        "idempotency.completed_record.same",
+        "idempotency.completed.same",
         "connection.reconnect.pending",
         "request.ownership",
     ]

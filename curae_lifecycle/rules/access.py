@@ -13,7 +13,18 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing
+from curae_lifecycle.rules.connection import (
+    ACTION_REQUIRED,
+    ACTIVE,
+    EXPIRED,
+    LAPSED,
+    PENDING,
+    REVOKED,
+    Connection,
+    Standing,
+    next_deadline,
+    standing,
+)
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
@@ -55,55 +66,24 @@ class Deny:
         return f"deny {self.reason}"
 
 
+GRANTED, NOT_GRANTED = PackageGrant
+GRANT: Final = Grant()
+Why = DenialReason
+
+# fmt: off
 ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
     "access",
     "Who may read: only an ACTIVE connection, only a package that was granted.",
     (Axis.of("standing", Standing), Axis.of("package", PackageGrant)),
-    (
-        Row(
-            "access.pending",
-            (Standing.PENDING, ANY),
-            Deny(DenialReason.PENDING),
-            "[S] The patient has not authorized yet.",
-        ),
-        Row(
-            "access.lapsed",
-            (Standing.LAPSED, ANY),
-            Deny(DenialReason.LAPSED),
-            "[O] The patient did not finish in time.",
-        ),
-        Row(
-            "access.active",
-            (Standing.ACTIVE, PackageGrant.GRANTED),
-            Grant(),
-            "[S] What the patient authorized.",
-        ),
-        Row(
-            "access.active-other-package",
-            (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
-            Deny(DenialReason.PACKAGE_NOT_GRANTED),
-            "[S] An authorization is for its data packages and no others.",
-        ),
-        Row(
-            "access.action-required",
-            (Standing.ACTION_REQUIRED, ANY),
-            Deny(DenialReason.ACTION_REQUIRED),
-            "[O] Nothing flows until the patient acted.",
-        ),
-        Row(
-            "access.expired",
-            (Standing.EXPIRED, ANY),
-            Deny(DenialReason.EXPIRED),
-            "[O] At `expiresAt` it is over, recorded or not.",
-        ),
-        Row(
-            "access.revoked",
-            (Standing.REVOKED, ANY),
-            Deny(DenialReason.REVOKED),
-            "[S] Revocation terminates connection-authorized access.",
-        ),
-    ),
+    Row((PENDING,         ANY),         Deny(Why.PENDING),             "[S] The patient has not authorized yet."),
+    Row((LAPSED,          ANY),         Deny(Why.LAPSED),              "[O] The patient did not finish in time."),
+    Row((ACTIVE,          GRANTED),     GRANT,                         "[S] What the patient authorized.", "active"),
+    Row((ACTIVE,          NOT_GRANTED), Deny(Why.PACKAGE_NOT_GRANTED), "[S] Not granted.", "active-other-package"),
+    Row((ACTION_REQUIRED, ANY),         Deny(Why.ACTION_REQUIRED),     "[O] Nothing flows until the patient acted."),
+    Row((EXPIRED,         ANY),         Deny(Why.EXPIRED),             "[O] Over at `expiresAt`, recorded or not."),
+    Row((REVOKED,         ANY),         Deny(Why.REVOKED),             "[S] Revocation ends the access."),
 )
+# fmt: on
 
 
 @attrs.frozen
@@ -146,8 +126,7 @@ def decide_access(connection: Connection, package: str, now: datetime) -> Access
     """
     check_instant("now", now)
     held = package in connection.identity.data_packages
-    grant = PackageGrant.GRANTED if held else PackageGrant.NOT_GRANTED
-    row = ACCESS[standing(connection, now), grant]
+    row = ACCESS[standing(connection, now), GRANTED if held else NOT_GRANTED]
     if isinstance(row.outcome, Grant):
         return Granted(next_deadline(connection), row.rule)
     reason = row.outcome.reason

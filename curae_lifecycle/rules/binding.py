@@ -12,7 +12,10 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import (
+    IGNORE,
+    PROCEED,
     Done,
     Ignore,
     Ignored,
@@ -23,7 +26,7 @@ from curae_lifecycle.rules.outcomes import (
 )
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import ArgumentError, Coordinate, UserId
+from curae_lifecycle.rules.values import Coordinate, UserId
 
 
 class AccountState(StrEnum):
@@ -45,7 +48,7 @@ class BindingTrigger(StrEnum):
 
 
 class User(StrEnum):
-    """The event's user beside the bound one."""
+    """The trigger's user beside the bound one."""
 
     SAME = "same user"
     OTHER = "other user, or none bound"
@@ -53,168 +56,56 @@ class User(StrEnum):
 
 BindingVerdict = MoveTo[AccountState] | Ignore | RefuseWith
 
-_CHANGED: Final = RefuseWith(ProblemCode.BINDING_CHANGED)
-_CONFLICT: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
+PROVISION, COMPLETE_SIGN_UP, GRADUATE, TOMBSTONE = BindingTrigger
+UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 
+TO_LIMITED: Final = MoveTo(LIMITED)
+TO_ACTIVE: Final = MoveTo(ACTIVE)
+TO_TOMBSTONED: Final = MoveTo(TOMBSTONED)
+CHANGED: Final = RefuseWith(ProblemCode.BINDING_CHANGED)
+CONFLICT: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
+NOT_LIMITED: Final = RefuseWith(ProblemCode.BINDING_NOT_LIMITED)
+
+# fmt: off
 BINDING: Final = Table[tuple[BindingTrigger, AccountState, User], BindingVerdict](
     "binding",
-    "What each event does to a binding, by the account's state and the user it names.",
-    (
-        Axis.of("event", BindingTrigger),
-        Axis.of("account", AccountState),
-        Axis.of("user", User),
-    ),
-    (
-        Row(
-            "binding.provision.unlinked",
-            (BindingTrigger.PROVISION, AccountState.UNLINKED, ANY),
-            MoveTo(AccountState.LIMITED),
-            "[S] Path C provisions a LIMITED user.",
-        ),
-        Row(
-            "binding.provision.limited",
-            (BindingTrigger.PROVISION, AccountState.LIMITED, ANY),
-            Ignore(),
-            "[S] Path C reuses the LIMITED user.",
-        ),
-        Row(
-            "binding.provision.active",
-            (BindingTrigger.PROVISION, AccountState.ACTIVE, ANY),
-            Ignore(),
-            "[O] There is a better user already.",
-        ),
-        Row(
-            "binding.provision.tombstoned",
-            (BindingTrigger.PROVISION, AccountState.TOMBSTONED, ANY),
-            MoveTo(AccountState.LIMITED),
-            "[O] A new user and a new generation, never the old one.",
-        ),
-        Row(
-            "binding.complete-sign-up.unlinked",
-            (BindingTrigger.COMPLETE_SIGN_UP, AccountState.UNLINKED, ANY),
-            MoveTo(AccountState.ACTIVE),
-            "[S] Path B ends with a new ACTIVE user.",
-        ),
-        Row(
-            "binding.complete-sign-up.limited",
-            (BindingTrigger.COMPLETE_SIGN_UP, AccountState.LIMITED, ANY),
-            _CHANGED,
-            "[O] A LIMITED user came in between; graduation is its way up.",
-        ),
-        Row(
-            "binding.complete-sign-up.active.same",
-            (BindingTrigger.COMPLETE_SIGN_UP, AccountState.ACTIVE, User.SAME),
-            Ignore(),
-            "[O] The user is bound already.",
-        ),
-        Row(
-            "binding.complete-sign-up.active.other",
-            (BindingTrigger.COMPLETE_SIGN_UP, AccountState.ACTIVE, User.OTHER),
-            _CONFLICT,
-            "[O] A coordinate is never silently rebound.",
-        ),
-        Row(
-            "binding.complete-sign-up.tombstoned",
-            (BindingTrigger.COMPLETE_SIGN_UP, AccountState.TOMBSTONED, ANY),
-            _CHANGED,
-            "[O] The account was buried in between; a new session starts afresh.",
-        ),
-        Row(
-            "binding.graduate.unlinked",
-            (BindingTrigger.GRADUATE, AccountState.UNLINKED, ANY),
-            _CHANGED,
-            "[O] There is nobody to graduate.",
-        ),
-        Row(
-            "binding.graduate.limited.same",
-            (BindingTrigger.GRADUATE, AccountState.LIMITED, User.SAME),
-            MoveTo(AccountState.ACTIVE),
-            "[P] The LIMITED user becomes ACTIVE.",
-        ),
-        Row(
-            "binding.graduate.limited.other",
-            (BindingTrigger.GRADUATE, AccountState.LIMITED, User.OTHER),
-            _CONFLICT,
-            "[O] A coordinate is never silently rebound.",
-        ),
-        Row(
-            "binding.graduate.active.same",
-            (BindingTrigger.GRADUATE, AccountState.ACTIVE, User.SAME),
-            Ignore(),
-            "[O] The user graduated before.",
-        ),
-        Row(
-            "binding.graduate.active.other",
-            (BindingTrigger.GRADUATE, AccountState.ACTIVE, User.OTHER),
-            _CONFLICT,
-            "[O] A coordinate is never silently rebound.",
-        ),
-        Row(
-            "binding.graduate.tombstoned",
-            (BindingTrigger.GRADUATE, AccountState.TOMBSTONED, ANY),
-            _CHANGED,
-            "[O] The account was buried in between.",
-        ),
-        Row(
-            "binding.tombstone.unlinked",
-            (BindingTrigger.TOMBSTONE, AccountState.UNLINKED, ANY),
-            Ignore(),
-            "[O] There is nothing to bury.",
-        ),
-        Row(
-            "binding.tombstone.limited",
-            (BindingTrigger.TOMBSTONE, AccountState.LIMITED, ANY),
-            MoveTo(AccountState.TOMBSTONED),
-            "[O] The user is gone; the coordinate remembers that there was one.",
-        ),
-        Row(
-            "binding.tombstone.active",
-            (BindingTrigger.TOMBSTONE, AccountState.ACTIVE, ANY),
-            MoveTo(AccountState.TOMBSTONED),
-            "[O] The user is gone; the coordinate remembers that there was one.",
-        ),
-        Row(
-            "binding.tombstone.tombstoned",
-            (BindingTrigger.TOMBSTONE, AccountState.TOMBSTONED, ANY),
-            Ignore(),
-            "[O] It was buried before.",
-        ),
-    ),
+    "What each trigger does to a binding, by the account's state and the user it names.",
+    (Axis.of("trigger", BindingTrigger), Axis.of("account", AccountState), Axis.of("user", User)),
+    Row((PROVISION,        UNLINKED,   ANY),        TO_LIMITED,    "[S] Path C provisions a LIMITED user."),
+    Row((PROVISION,        LIMITED,    ANY),        IGNORE,        "[S] Path C reuses the LIMITED user."),
+    Row((PROVISION,        ACTIVE,     ANY),        IGNORE,        "[O] There is a better user already."),
+    Row((PROVISION,        TOMBSTONED, ANY),        TO_LIMITED,    "[O] A new user, a new generation."),
+    Row((COMPLETE_SIGN_UP, UNLINKED,   ANY),        TO_ACTIVE,     "[S] Path B ends with a new ACTIVE user."),
+    Row((COMPLETE_SIGN_UP, LIMITED,    ANY),        CHANGED,       "[O] A LIMITED user came in between."),
+    Row((COMPLETE_SIGN_UP, ACTIVE,     User.SAME),  IGNORE,        "[O] The user is bound already."),
+    Row((COMPLETE_SIGN_UP, ACTIVE,     User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((COMPLETE_SIGN_UP, TOMBSTONED, ANY),        CHANGED,       "[O] The account was tombstoned in between."),
+    Row((GRADUATE,         UNLINKED,   ANY),        CHANGED,       "[O] There is nobody to graduate."),
+    Row((GRADUATE,         LIMITED,    User.SAME),  TO_ACTIVE,     "[P] The LIMITED user becomes ACTIVE."),
+    Row((GRADUATE,         LIMITED,    User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((GRADUATE,         ACTIVE,     User.SAME),  IGNORE,        "[O] The user graduated before."),
+    Row((GRADUATE,         ACTIVE,     User.OTHER), CONFLICT,      "[O] A coordinate is never silently rebound."),
+    Row((GRADUATE,         TOMBSTONED, ANY),        CHANGED,       "[O] The account was tombstoned in between."),
+    Row((TOMBSTONE,        UNLINKED,   ANY),        IGNORE,        "[O] Nobody is bound."),
+    Row((TOMBSTONE,        LIMITED,    ANY),        TO_TOMBSTONED, "[O] The user is gone."),
+    Row((TOMBSTONE,        ACTIVE,     ANY),        TO_TOMBSTONED, "[O] The user is gone."),
+    Row((TOMBSTONE,        TOMBSTONED, ANY),        IGNORE,        "[O] It was tombstoned before."),
     state="account",
 )
+# fmt: on
 
 
-GRADUATION_HANDOFF: Final = Table[tuple[AccountState], Proceed | RefuseWith](
+# fmt: off
+GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",
     "Whether a graduation hand-off may start.",
-    (Axis.of("account", AccountState),),
-    (
-        Row(
-            "graduation-handoff.unlinked",
-            (AccountState.UNLINKED,),
-            RefuseWith(ProblemCode.BINDING_NOT_LIMITED),
-            "[P] There is nobody to graduate.",
-        ),
-        Row(
-            "graduation-handoff.limited",
-            (AccountState.LIMITED,),
-            Proceed(),
-            "[P] The LIMITED user may become ACTIVE.",
-        ),
-        Row(
-            "graduation-handoff.active",
-            (AccountState.ACTIVE,),
-            RefuseWith(ProblemCode.BINDING_NOT_LIMITED),
-            "[P] The user graduated before.",
-        ),
-        Row(
-            "graduation-handoff.tombstoned",
-            (AccountState.TOMBSTONED,),
-            RefuseWith(ProblemCode.BINDING_NOT_LIMITED),
-            "[P] The user is gone.",
-        ),
-    ),
+    Axis.of("account", AccountState),
+    Row(UNLINKED,   NOT_LIMITED, "[P] There is nobody to graduate."),
+    Row(LIMITED,    PROCEED,     "[P] The LIMITED user may become ACTIVE."),
+    Row(ACTIVE,     NOT_LIMITED, "[P] The user graduated before."),
+    Row(TOMBSTONED, NOT_LIMITED, "[P] The user is gone."),
 )
+# fmt: on
 
 
 @attrs.frozen
@@ -237,7 +128,7 @@ class LimitedAccountAppBinding:
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
-"""What an event answers; ignored carries what was passed in, be it `None`."""
+"""What a trigger answers; ignored carries what was passed in, which may be `None`."""
 
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
@@ -264,15 +155,11 @@ def provision(
         Done: `user_id` is bound, as a new generation. Ignored: the bound user stays.
 
     Raises:
-        ArgumentError: `user_id` is the user that was buried.
+        ArgumentError: `user_id` is the user that was tombstoned.
     """
-    if (
-        binding is not None
-        and binding.state is AccountState.TOMBSTONED
-        and binding.user_id == user_id
-    ):
+    if binding and binding.state is TOMBSTONED and binding.user_id == user_id:
         raise ArgumentError("user_id", "a new user, never the tombstoned one")
-    return _bind(BindingTrigger.PROVISION, binding, coordinate, user_id)
+    return _bind(PROVISION, binding, coordinate, user_id)
 
 
 def complete_sign_up(
@@ -284,7 +171,7 @@ def complete_sign_up(
         Done: `user_id` is bound and ACTIVE. Ignored: it was. Refused: `BINDING_CHANGED`, or
         `BINDING_CONFLICT` where another user is bound.
     """
-    return _bind(BindingTrigger.COMPLETE_SIGN_UP, binding, coordinate, user_id)
+    return _bind(COMPLETE_SIGN_UP, binding, coordinate, user_id)
 
 
 def graduate(
@@ -296,20 +183,18 @@ def graduate(
         Done: ACTIVE now. Ignored: it was. Refused: `BINDING_CHANGED`, or `BINDING_CONFLICT`
         where another user is bound.
     """
-    return _bind(BindingTrigger.GRADUATE, binding, coordinate, user_id)
+    return _bind(GRADUATE, binding, coordinate, user_id)
 
 
-def tombstone(binding: LimitedAccountAppBinding | None) -> BindingTransition:
+def tombstone(
+    binding: LimitedAccountAppBinding | None, coordinate: Coordinate
+) -> BindingTransition:
     """Record that the bound user is gone [O].
 
     Returns:
-        Done: TOMBSTONED now. Ignored: nobody was bound, or it was buried before.
+        Done: TOMBSTONED now. Ignored: nobody was bound, or it was tombstoned before.
     """
-    if binding is None:
-        row = BINDING[BindingTrigger.TOMBSTONE, AccountState.UNLINKED, User.OTHER]
-        assert isinstance(row.outcome, Ignore)  # noqa: S101 - there is nothing to bury
-        return Ignored(None, row.rules)
-    return _bind(BindingTrigger.TOMBSTONE, binding, binding.coordinate, binding.user_id)
+    return _bind(TOMBSTONE, binding, coordinate, None if binding is None else binding.user_id)
 
 
 def start_graduation(
@@ -321,33 +206,30 @@ def start_graduation(
         Done: it may, from the state that is named. Refused: `BINDING_NOT_LIMITED`.
     """
     state = account_state(binding)
-    row = GRADUATION_HANDOFF[state,]
+    row = GRADUATION_HANDOFF[state]
     if isinstance(row.outcome, RefuseWith):
         return Refused(Problem(row.outcome.code, (state,)), row.rules)
     return Done(state, row.rules)
 
 
-_SAME: Final = User.SAME
-_OTHER: Final = User.OTHER
-
-
 def _bind(
-    event: BindingTrigger,
+    trigger: BindingTrigger,
     binding: LimitedAccountAppBinding | None,
     coordinate: Coordinate,
-    user_id: UserId,
+    user_id: UserId | None,
 ) -> BindingTransition:
     check_coordinate(binding, coordinate)
     state = account_state(binding)
     same = binding is not None and binding.user_id == user_id
-    row = BINDING.cells[event, state, _SAME if same else _OTHER]
+    row = BINDING[trigger, state, User.SAME if same else User.OTHER]
     outcome = row.outcome
-    if isinstance(outcome, MoveTo):
-        generation = 0 if binding is None else binding.generation
-        bound = LimitedAccountAppBinding(
-            coordinate, user_id, outcome.to, generation if same else generation + 1
-        )
-        return Done(bound, row.rules)
     if isinstance(outcome, RefuseWith):
         return Refused(Problem(outcome.code, (state,)), row.rules)
-    return Ignored(binding, row.rules)
+    if isinstance(outcome, Ignore):
+        return Ignored(binding, row.rules)
+    assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
+    generation = 0 if binding is None else binding.generation
+    bound = LimitedAccountAppBinding(
+        coordinate, user_id, outcome.to, generation if same else generation + 1
+    )
+    return Done(bound, row.rules)

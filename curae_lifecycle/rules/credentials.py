@@ -14,14 +14,14 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.outcomes import Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUserId,
-    ArgumentError,
     Coordinate,
     CustomerAccountId,
     Environment,
@@ -38,7 +38,7 @@ class ApiKey:
     _secret: str = attrs.field(repr=False)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what no `Authorization` header can carry."""
+        """Refuse what no caller can send."""
         if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
             raise ArgumentError("api key", "visible ASCII characters without spaces")
         if not self._secret:
@@ -95,31 +95,22 @@ class ScopeHeld(StrEnum):
     MISSING = "scope missing"
 
 
+SERVED, OTHER = Served
+HELD, MISSING = ScopeHeld
+
+NO_SCOPE: Final = RefuseWith(ProblemCode.SCOPE_INSUFFICIENT)
+ELSEWHERE: Final = RefuseWith(ProblemCode.WRONG_ENVIRONMENT)
+
+# fmt: off
 PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
     "permission",
     "Whether a known caller may run an operation here; the environment is asked first.",
     (Axis.of("environment", Served), Axis.of("scope", ScopeHeld)),
-    (
-        Row(
-            "permission.granted",
-            (Served.SERVED, ScopeHeld.HELD),
-            Proceed(),
-            "[S] The key has the scope that the operation needs.",
-        ),
-        Row(
-            "permission.scope-missing",
-            (Served.SERVED, ScopeHeld.MISSING),
-            RefuseWith(ProblemCode.SCOPE_INSUFFICIENT),
-            "[S] A mutation needs connection:write.",
-        ),
-        Row(
-            "permission.wrong-environment",
-            (Served.OTHER, ANY),
-            RefuseWith(ProblemCode.WRONG_ENVIRONMENT),
-            "[P] Test and live never meet; where both 403s apply, this one is told [O].",
-        ),
-    ),
+    Row((SERVED, HELD),    PROCEED,   "[S] The key has the scope that the operation needs.", "granted"),
+    Row((SERVED, MISSING), NO_SCOPE,  "[S] A mutation needs connection:write.", "scope-missing"),
+    Row((OTHER,  ANY),     ELSEWHERE, "[P] Test and live never meet; asked before the scope [O].", "wrong-environment"),
 )
+# fmt: on
 
 
 def check_permission(
@@ -132,8 +123,8 @@ def check_permission(
         scope: The scope that the operation needs; `None` for a read.
         served: The one environment that the server serves; `None` where it serves both.
     """
-    environment = Served.SERVED if served in {None, caller.environment} else Served.OTHER
-    held = ScopeHeld.HELD if scope is None or scope in caller.scopes else ScopeHeld.MISSING
+    environment = SERVED if served in {None, caller.environment} else OTHER
+    held = HELD if scope is None or scope in caller.scopes else MISSING
     row = PERMISSION[environment, held]
     match row.outcome:
         case Proceed():

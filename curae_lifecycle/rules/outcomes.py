@@ -9,7 +9,7 @@ Each answer carries the names of the rules that made it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import attrs
 
@@ -59,6 +59,16 @@ class Refused:
 
 
 @attrs.frozen
+class Is(Generic[To]):
+    """A cell's verdict: that is what it is."""
+
+    what: To
+
+    def __str__(self) -> str:
+        return str(self.what)
+
+
+@attrs.frozen
 class MoveTo(Generic[To]):
     """A cell's verdict: move to a state."""
 
@@ -76,12 +86,18 @@ class Ignore:
         return "ignore"
 
 
+IGNORE: Final = Ignore()
+
+
 @attrs.frozen
 class Proceed:
     """A cell's verdict: nothing stands in the way; the next rule decides."""
 
     def __str__(self) -> str:
         return "proceed"
+
+
+PROCEED: Final = Proceed()
 
 
 @attrs.frozen

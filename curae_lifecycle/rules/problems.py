@@ -1,9 +1,9 @@
-"""The catalogue of problems: every code the library can answer, once.
+"""The catalogue of problems: every code that the library can answer, once.
 
-The law of this module: **a problem is a code and the facts that its code allows**. Status,
-title, whether a retry may help, and the keys of `details` are looked up in `CATALOGUE`; the
-code is the contract, the sentence may change [P]. Facts hold only what the caller already
-owns: ids, tokens, times and integers.
+The law of this module: **a problem is a code and the values that its code allows**. What sort of
+trouble it is, whether a retry may help, and the keys of `details` are looked up in `CATALOGUE`;
+the code is the contract, its `WORDING` may change [P]. The values hold only what the caller
+already owns: ids, tokens, times and integers.
 """
 
 from __future__ import annotations
@@ -62,303 +62,122 @@ class Fault(StrEnum):
     INVALID = "INVALID"
 
 
+class ProblemKind(StrEnum):
+    """What sort of trouble a problem is, for whoever carries it further."""
+
+    INVALID = "invalid"
+    UNKNOWN_CALLER = "unknown caller"
+    FORBIDDEN = "forbidden"
+    ABSENT = "absent"
+    CONFLICT = "conflict"
+    MISMATCH = "mismatch"
+    LIMITED = "limited"
+    FAILED = "failed"
+
+
 @attrs.frozen
 class ProblemType:
     """One row of the catalogue.
 
     Attributes:
-        status: The HTTP status.
+        kind: What sort of trouble it is.
         retryable: Whether the same request with the same key may fare better later.
-        title: A short name for people, the same for every occurrence.
-        sentence: The detail; `{key}` stands for a fact.
-        details: The fixed keys of `details`, in the order of a problem's facts.
+        details: The fixed keys of `details`, in the order of a problem's values.
     """
 
-    status: int
+    kind: ProblemKind
     retryable: bool
-    title: str
-    sentence: str
     details: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         facts = ", ".join(self.details) or "none"
-        return f"{self.status}, {'retryable' if self.retryable else 'final'}, details: {facts}"
+        return f"{self.kind}, {'retryable' if self.retryable else 'final'}, details: {facts}"
 
 
-CATALOGUE: Final = Table[tuple[ProblemCode], ProblemType](
+def final(kind: ProblemKind, *details: str) -> ProblemType:
+    """A problem that the same request with the same key meets again."""
+    return ProblemType(kind, retryable=False, details=details)
+
+
+def retryable(kind: ProblemKind, *details: str) -> ProblemType:
+    """A problem that may pass."""
+    return ProblemType(kind, retryable=True, details=details)
+
+
+C = ProblemCode
+INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
+
+# fmt: off
+CATALOGUE: Final = Table[ProblemCode, ProblemType](
     "problems",
-    "What each problem code means: its status, whether a retry may help, and the keys of its "
-    "details.",
-    (Axis.of("code", ProblemCode),),
-    (
-        Row(
-            "problem.bad-request",
-            (ProblemCode.BAD_REQUEST,),
-            ProblemType(
-                400,
-                False,
-                "Bad request",
-                "The request cannot be read: {member} is at fault ({fault}).",
-                ("member", "fault"),
-            ),
-            "[P] A strict body keeps a mistyped member from being silently ignored.",
-        ),
-        Row(
-            "problem.key-required",
-            (ProblemCode.IDEMPOTENCY_KEY_REQUIRED,),
-            ProblemType(
-                400,
-                False,
-                "Idempotency-Key required",
-                "This operation needs an Idempotency-Key header.",
-            ),
-            "[O] Without a key a retry cannot be told from a second request.",
-        ),
-        Row(
-            "problem.key-invalid",
-            (ProblemCode.IDEMPOTENCY_KEY_INVALID,),
-            ProblemType(
-                400,
-                False,
-                "Idempotency-Key invalid",
-                "An Idempotency-Key is one header of 1 to 255 visible ASCII characters, bare or "
-                "as a quoted string.",
-            ),
-            "[O] A key that two parties could read differently protects neither.",
-        ),
-        Row(
-            "problem.key-not-allowed",
-            (ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED,),
-            ProblemType(
-                400,
-                False,
-                "Idempotency-Key not allowed",
-                "This operation takes no Idempotency-Key: a replayed answer would be stale.",
-            ),
-            "[O] The platform rejects a key here [P] and names no code, so we did.",
-        ),
-        Row(
-            "problem.unauthenticated",
-            (ProblemCode.UNAUTHENTICATED,),
-            ProblemType(401, False, "Unauthenticated", "A valid API key is needed: Bearer <key>."),
-            "[O] The platform names no code for a missing or unknown key.",
-        ),
-        Row(
-            "problem.scope-insufficient",
-            (ProblemCode.SCOPE_INSUFFICIENT,),
-            ProblemType(
-                403,
-                False,
-                "Scope insufficient",
-                "The API key lacks the scope {scope}.",
-                ("scope",),
-            ),
-            "[P] A mutation needs the scope connection:write [S].",
-        ),
-        Row(
-            "problem.wrong-environment",
-            (ProblemCode.WRONG_ENVIRONMENT,),
-            ProblemType(
-                403,
-                False,
-                "Wrong environment",
-                "This server does not serve the environment {environment}.",
-                ("environment",),
-            ),
-            "[P] Test and live never meet.",
-        ),
-        Row(
-            "problem.connection-access-denied",
-            (ProblemCode.CONNECTION_ACCESS_DENIED,),
-            ProblemType(
-                403,
-                False,
-                "Connection access denied",
-                "The connection grants no access to {dataPackage} now: {reason}.",
-                ("connectionId", "dataPackage", "reason"),
-            ),
-            "[O] What an embedding server answers from a denied access decision.",
-        ),
-        Row(
-            "problem.not-found",
-            (ProblemCode.NOT_FOUND,),
-            ProblemType(404, False, "Not found", "There is nothing here for this API key."),
-            "[P] Another tenant's id answers byte for byte like an unknown one [O].",
-        ),
-        Row(
-            "problem.connection-not-reconnectable",
-            (ProblemCode.CONNECTION_NOT_RECONNECTABLE,),
-            ProblemType(
-                409,
-                False,
-                "Connection not reconnectable",
-                "The connection needs no recovery: {reason}.",
-                ("connectionId", "reason"),
-            ),
-            "[O] The seed forbids the reconnect [S] and names no code.",
-        ),
-        Row(
-            "problem.connection-superseded",
-            (ProblemCode.CONNECTION_SUPERSEDED,),
-            ProblemType(
-                409,
-                False,
-                "Connection superseded",
-                "The connection was recovered before; go on with {nextConnectionId}.",
-                ("connectionId", "nextConnectionId"),
-            ),
-            "[O] Chains are linear, so a connection is recovered once.",
-        ),
-        Row(
-            "problem.connection-not-pending",
-            (ProblemCode.CONNECTION_NOT_PENDING,),
-            ProblemType(
-                409,
-                False,
-                "Connection not pending",
-                "Only a pending connection can be authorized; this one is {standing}.",
-                ("connectionId", "standing"),
-            ),
-            "[O] Revocation and expiry never come undone on one id.",
-        ),
-        Row(
-            "problem.handoff-lapsed",
-            (ProblemCode.HANDOFF_LAPSED,),
-            ProblemType(
-                409,
-                False,
-                "Hand-off lapsed",
-                "The hand-off was over at {deadline}; reconnect starts a new one.",
-                ("connectionId", "deadline"),
-            ),
-            "[O] The hosted page lives until its deadline and no longer.",
-        ),
-        Row(
-            "problem.session-expired",
-            (ProblemCode.SESSION_EXPIRED,),
-            ProblemType(
-                409,
-                False,
-                "Session expired",
-                "The connect session was over at {expiresAt}; initiate starts a new one.",
-                ("sessionId", "expiresAt"),
-            ),
-            "[O] A session waits until its next action ends and no longer.",
-        ),
-        Row(
-            "problem.handoff-not-required",
-            (ProblemCode.HANDOFF_NOT_REQUIRED,),
-            ProblemType(
-                409,
-                False,
-                "Hand-off not required",
-                "A session on path {path} has no hand-off to complete.",
-                ("sessionId", "path"),
-            ),
-            "[O] Only Path B needs completeHandoff [S].",
-        ),
-        Row(
-            "problem.binding-changed",
-            (ProblemCode.BINDING_CHANGED,),
-            ProblemType(
-                409,
-                False,
-                "Binding changed",
-                "The account is {lifecycleState} now, so this step no longer applies.",
-                ("lifecycleState",),
-            ),
-            "[O] A binding is never silently rebound.",
-        ),
-        Row(
-            "problem.binding-conflict",
-            (ProblemCode.BINDING_CONFLICT,),
-            ProblemType(
-                409,
-                False,
-                "Binding conflict",
-                "The account is {lifecycleState} and bound to another user.",
-                ("lifecycleState",),
-            ),
-            "[O] One coordinate, one user; which one is not told.",
-        ),
-        Row(
-            "problem.binding-not-limited",
-            (ProblemCode.BINDING_NOT_LIMITED,),
-            ProblemType(
-                409,
-                False,
-                "Binding not limited",
-                "Only a LIMITED account graduates; this one is {lifecycleState}.",
-                ("lifecycleState",),
-            ),
-            "[O] The platform's rule [P], our code.",
-        ),
-        Row(
-            "problem.key-in-flight",
-            (ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT,),
-            ProblemType(
-                409,
-                True,
-                "Idempotency-Key in flight",
-                "A request with this key is being worked on; try again in {retryAfter} s.",
-                ("retryAfter",),
-            ),
-            "[O] Waiting is the caller's choice, so it learns how long.",
-        ),
-        Row(
-            "problem.outcome-unknown",
-            (ProblemCode.IDEMPOTENCY_OUTCOME_UNKNOWN,),
-            ProblemType(
-                409,
-                False,
-                "Idempotency outcome unknown",
-                "A request with this key may or may not have taken effect.",
-            ),
-            "[O] Guessing either way can run a request twice or not at all.",
-        ),
-        Row(
-            "problem.key-forgotten",
-            (ProblemCode.IDEMPOTENCY_KEY_FORGOTTEN,),
-            ProblemType(
-                409,
-                False,
-                "Idempotency-Key forgotten",
-                "The answer to this key was erased on purpose; the request is not run again.",
-            ),
-            "[O] Erasure must not turn a retry into a second execution.",
-        ),
-        Row(
-            "problem.key-reused",
-            (ProblemCode.IDEMPOTENCY_KEY_REUSED,),
-            ProblemType(
-                422,
-                False,
-                "Idempotency-Key reused",
-                "This key was used for a request that differs in its {differs}.",
-                ("differs",),
-            ),
-            "[O] The differing part is named, its values never.",
-        ),
-        Row(
-            "problem.rate-limited",
-            (ProblemCode.RATE_LIMITED,),
-            ProblemType(
-                429,
-                True,
-                "Rate limited",
-                "The limit {policy} is reached; try again in {retryAfter} s.",
-                ("policy", "retryAfter"),
-            ),
-            "[P] The wait is exact, in whole seconds rounded up [O].",
-        ),
-        Row(
-            "problem.internal",
-            (ProblemCode.INTERNAL,),
-            ProblemType(500, True, "Internal error", "The server could not answer."),
-            "[O] What a server answers when it fails; nothing was recorded under the key.",
-        ),
-    ),
+    "What each problem code means: what sort of trouble it is, whether a retry may help, and the keys of its details.",
+    Axis.of("code", ProblemCode),
+    Row(C.BAD_REQUEST,                   final(INVALID, "member", "fault"), "[P] A mistyped member is never ignored."),
+    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be told apart.", "key-required"),
+    Row(C.IDEMPOTENCY_KEY_INVALID,       final(INVALID), "[O] A key has one reading.", "key-invalid"),
+    Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED,   final(INVALID), "[O] The platform rejects a key [P].", "key-not-allowed"),
+    Row(C.UNAUTHENTICATED,               final(UNKNOWN_CALLER), "[O] The platform names no code here."),
+    Row(C.SCOPE_INSUFFICIENT,            final(FORBIDDEN, "scope"), "[P] A mutation needs connection:write [S]."),
+    Row(C.WRONG_ENVIRONMENT,             final(FORBIDDEN, "environment"), "[P] Test and live never meet."),
+    Row(C.CONNECTION_ACCESS_DENIED,      final(FORBIDDEN, "connectionId", "dataPackage", "reason"), "[O] No access."),
+    Row(C.NOT_FOUND,                     final(ABSENT), "[P] Another tenant's id answers alike [O]."),
+    Row(C.CONNECTION_NOT_RECONNECTABLE,  final(CONFLICT, "connectionId", "reason"), "[O] Refused [S]; our code."),
+    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, "connectionId", "nextConnectionId"), "[O] Recovered once."),
+    Row(C.CONNECTION_NOT_PENDING,        final(CONFLICT, "connectionId", "standing"), "[O] No end comes undone."),
+    Row(C.HANDOFF_LAPSED,                final(CONFLICT, "connectionId", "deadline"), "[O] The page was over."),
+    Row(C.SESSION_EXPIRED,               final(CONFLICT, "sessionId", "expiresAt"), "[O] The session was over."),
+    Row(C.HANDOFF_NOT_REQUIRED,          final(CONFLICT, "sessionId", "path"), "[O] Only Path B needs one [S]."),
+    Row(C.BINDING_CHANGED,               final(CONFLICT, "lifecycleState"), "[O] A binding is never silently rebound."),
+    Row(C.BINDING_CONFLICT,              final(CONFLICT, "lifecycleState"), "[O] One coordinate, one user."),
+    Row(C.BINDING_NOT_LIMITED,           final(CONFLICT, "lifecycleState"), "[O] The platform's rule [P], our code."),
+    Row(C.IDEMPOTENCY_KEY_IN_FLIGHT,     retryable(CONFLICT, "retryAfter"), "[O] Others may wait.", "key-in-flight"),
+    Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN,   final(CONFLICT), "[O] A guess may run it twice.", "outcome-unknown"),
+    Row(C.IDEMPOTENCY_KEY_FORGOTTEN,     final(CONFLICT), "[O] Erasure runs nothing again.", "key-forgotten"),
+    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named, no value.", "key-reused"),
+    Row(C.RATE_LIMITED,                  retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact, rounded up [O]."),
+    Row(C.INTERNAL,                      retryable(FAILED), "[O] Nothing was recorded under the key."),
+    prefix="problem",
 )
+
+WORDING: Final[dict[ProblemCode, tuple[str, str]]] = {
+    C.BAD_REQUEST: ("Bad request", "The request cannot be read: {member} is at fault ({fault})."),
+    C.IDEMPOTENCY_KEY_REQUIRED: ("Idempotency-Key required", "This operation needs an Idempotency-Key header."),
+    C.IDEMPOTENCY_KEY_INVALID: ("Idempotency-Key invalid",
+        "An Idempotency-Key is one header of 1 to 255 visible ASCII characters, bare or as a quoted string."),
+    C.IDEMPOTENCY_KEY_NOT_ALLOWED: ("Idempotency-Key not allowed",
+        "This operation takes no Idempotency-Key: a replayed answer would be stale."),
+    C.UNAUTHENTICATED: ("Unauthenticated", "A valid API key is needed: Bearer <key>."),
+    C.SCOPE_INSUFFICIENT: ("Scope insufficient", "The API key lacks the scope {scope}."),
+    C.WRONG_ENVIRONMENT: ("Wrong environment", "This server does not serve the environment {environment}."),
+    C.CONNECTION_ACCESS_DENIED: ("Connection access denied",
+        "The connection grants no access to {dataPackage} now: {reason}."),
+    C.NOT_FOUND: ("Not found", "There is nothing here for this API key."),
+    C.CONNECTION_NOT_RECONNECTABLE: ("Connection not reconnectable", "The connection needs no recovery: {reason}."),
+    C.CONNECTION_SUPERSEDED: ("Connection superseded",
+        "The connection was recovered before; go on with {nextConnectionId}."),
+    C.CONNECTION_NOT_PENDING: ("Connection not pending",
+        "Only a pending connection can be authorized; this one is {standing}."),
+    C.HANDOFF_LAPSED: ("Hand-off lapsed", "The hand-off was over at {deadline}; reconnect starts a new one."),
+    C.SESSION_EXPIRED: ("Session expired",
+        "The connect session was over at {expiresAt}; initiate starts a new one."),
+    C.HANDOFF_NOT_REQUIRED: ("Hand-off not required", "A session on path {path} has no hand-off to complete."),
+    C.BINDING_CHANGED: ("Binding changed", "The account is {lifecycleState} now, so this step no longer applies."),
+    C.BINDING_CONFLICT: ("Binding conflict", "The account is {lifecycleState} and bound to another user."),
+    C.BINDING_NOT_LIMITED: ("Binding not limited",
+        "Only a LIMITED account graduates; this one is {lifecycleState}."),
+    C.IDEMPOTENCY_KEY_IN_FLIGHT: ("Idempotency-Key in flight",
+        "A request with this key is being worked on; try again in {retryAfter} s."),
+    C.IDEMPOTENCY_OUTCOME_UNKNOWN: ("Idempotency outcome unknown",
+        "A request with this key may or may not have taken effect."),
+    C.IDEMPOTENCY_KEY_FORGOTTEN: ("Idempotency-Key forgotten",
+        "The answer to this key was erased on purpose; the request is not run again."),
+    C.IDEMPOTENCY_KEY_REUSED: ("Idempotency-Key reused",
+        "This key was used for a request that differs in its {differs}."),
+    C.RATE_LIMITED: ("Rate limited", "The limit {policy} is reached; try again in {retryAfter} s."),
+    C.INTERNAL: ("Internal error", "The server could not answer."),
+}
+"""For people, and free to change [P]: a short title, and a sentence in which `{key}` stands for a detail."""
+# fmt: on
 
 DEFAULT_TYPE_BASE: Final = "https://example.com/problems/"
 """The base URI of `type` where a server names none [P: a base and the code in kebab case]."""
@@ -370,35 +189,39 @@ class Problem:
 
     Attributes:
         code: The contract [P].
-        facts: One value for each key of the code's `details`, in that order.
+        values: One for each key of the code's `details`, in that order.
     """
 
     code: ProblemCode
-    facts: tuple[DetailValue, ...] = ()
+    values: tuple[DetailValue, ...] = ()
 
     @property
     def type(self) -> ProblemType:
         """The code's row of the catalogue."""
-        return CATALOGUE[self.code,].outcome
+        return CATALOGUE[self.code].outcome
+
+    @property
+    def title(self) -> str:
+        """A short name for people, the same for every occurrence; it may change [P]."""
+        return WORDING[self.code][0]
 
     @property
     def details(self) -> dict[str, DetailValue]:
-        """The facts by name: exactly the keys that the catalogue fixes for the code."""
-        return dict(zip(self.type.details, self.facts, strict=True))
+        """The values by name: exactly the keys that the catalogue fixes for the code."""
+        return dict(zip(self.type.details, self.values, strict=True))
 
     @property
     def detail(self) -> str:
         """A sentence for people, written only when asked for; it may change [P]."""
-        return self.type.sentence.format_map(
-            {name: _in_words(fact) for name, fact in self.details.items()}
-        )
+        sentence = WORDING[self.code][1]
+        return sentence.format_map({name: _in_words(it) for name, it in self.details.items()})
 
 
-def _in_words(fact: DetailValue) -> str | int:
-    if fact is None:
+def _in_words(value: DetailValue) -> str | int:
+    if value is None:
         # The member at fault, where it is the whole or one that we do not know.
         return "the body"
-    return format_time(fact) if isinstance(fact, datetime) else fact
+    return format_time(value) if isinstance(value, datetime) else value
 
 
 def type_uri(code: ProblemCode, base: str = DEFAULT_TYPE_BASE) -> str:

@@ -19,11 +19,10 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.values import (
     MINUTE,
     SECOND,
-    ArgumentError,
-    ceil_seconds,
     check_instant,
     elapsed,
     instant_at,
@@ -31,11 +30,11 @@ from curae_lifecycle.rules.values import (
     microseconds,
 )
 
-_MOST: Final = 999_999_999_999_999
-"""The largest integer that a structured header field can carry."""
+MOST: Final = 999_999_999_999_999
+"""The largest integer that a size may be, and that the wire can carry."""
 
 
-class CostError(ValueError):
+class CostError(LifecycleError, ValueError):
     """A cost that a rule could never admit, however long the caller waited.
 
     Attributes:
@@ -46,10 +45,13 @@ class CostError(ValueError):
 
     def __init__(self, policy: str, cost: int, most: int) -> None:
         """Name the rule, the cost and the most it admits."""
-        super().__init__(f"cost {cost} can never be admitted by {policy!r}, at most {most} can")
+        super().__init__(policy, cost, most)
         self.policy = policy
         self.cost = cost
         self.most = most
+
+    def __str__(self) -> str:
+        return f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.most} can"
 
 
 @attrs.frozen
@@ -57,7 +59,7 @@ class ExactLog:
     """A rule: at most `limit` in any half-open window.
 
     Attributes:
-        name: The policy's name in headers and problems.
+        name: The policy's name, as callers see it.
         limit: How many.
         seconds: The window's length.
     """
@@ -72,7 +74,7 @@ class ExactLog:
 
     @property
     def window(self) -> int:
-        """The seconds that `w` of the policy header tells."""
+        """In how many seconds the limit counts."""
         return self.seconds
 
 
@@ -81,7 +83,7 @@ class Bucket:
     """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
 
     Attributes:
-        name: The policy's name in headers and problems.
+        name: The policy's name, as callers see it.
         capacity: How many at once.
         refill: How many come back.
         seconds: In how many seconds they come back.
@@ -95,17 +97,17 @@ class Bucket:
     def __attrs_post_init__(self) -> None:
         """Check the name and the sizes once, where the rule is made."""
         _check_policy(self.name, capacity=self.capacity, refill=self.refill, seconds=self.seconds)
-        if self.window > _MOST:
+        if self.window > MOST:
             raise ArgumentError("capacity", "small enough to fill in 10^15 seconds")
 
     @property
     def limit(self) -> int:
-        """The quota that `q` of the policy header tells."""
+        """How many at once."""
         return self.capacity
 
     @property
     def window(self) -> int:
-        """Seconds from empty to full, rounded up: `w` of the policy header [O]."""
+        """Seconds from empty to full, rounded up [O]."""
         return -(-self.capacity * self.seconds // self.refill)
 
 
@@ -245,18 +247,6 @@ def available(policy: Policy, state: RateState, now: datetime) -> int:
     return max(0, policy.capacity * per_unit - owed) // per_unit
 
 
-def policy_header(policy: Policy) -> str:
-    """The `RateLimit-Policy` field of one rule, draft-ietf-httpapi-ratelimit-headers-11."""
-    return f"{_sf_string(policy.name)};q={policy.limit};w={policy.window}"
-
-
-def limit_header(limited: Limited) -> str:
-    """The `RateLimit` field of a refusal: nothing left for as long as it must wait."""
-    # A clock that stepped back can make the wait longer than the field can carry.
-    wait = min(ceil_seconds(limited.retry_after), _MOST)
-    return f"{_sf_string(limited.policy.name)};r=0;t={wait}"
-
-
 def _charge(policy: Policy, state: RateState, now: datetime, cost: int) -> RateState | int:
     # The new state, or the microseconds to wait.
     if isinstance(policy, ExactLog):
@@ -297,15 +287,11 @@ def _charge_bucket(
 
 def _check_policy(name: str, **sizes: int) -> None:
     if not (name and name.isascii() and name.isprintable()):
-        raise ArgumentError("name", "printable ASCII, since headers carry it")
+        raise ArgumentError("name", "printable ASCII, since callers see it")
     for size, value in sizes.items():
         # The exact type: a bool is an int to Python and no size to anyone.
-        if type(value) is not int or not 1 <= value <= _MOST:
-            raise ArgumentError(size, f"an integer from 1 to {_MOST}")
-
-
-def _sf_string(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if type(value) is not int or not 1 <= value <= MOST:
+            raise ArgumentError(size, f"an integer from 1 to {MOST}")
 
 
 INITIATE_LIMIT: Final = ExactLog("initiate", 10, MINUTE // SECOND)

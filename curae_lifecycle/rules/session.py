@@ -14,6 +14,10 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import (
+    ACTIVE,
+    LIMITED,
+    TOMBSTONED,
+    UNLINKED,
     AccountState,
     LimitedAccountAppBinding,
     account_state,
@@ -22,11 +26,20 @@ from curae_lifecycle.rules.binding import (
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
-from curae_lifecycle.rules.outcomes import Done, Ignore, Ignored, Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import (
+    IGNORE,
+    PROCEED,
+    Done,
+    Ignore,
+    Ignored,
+    Proceed,
+    Refused,
+    RefuseWith,
+)
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
-    ArgumentError,
     Coordinate,
     NextAction,
     SessionId,
@@ -88,96 +101,43 @@ class Enter:
         return f"{self.path}, hand-off {self.handoff}, {self.user}"
 
 
+PREFERRED, NOT_PREFERRED = Preference
+WAITING, OVER, LANDED_SAME, LANDED_OTHER = Completion
+A, B, C = EntryPath
+
+PATH_A: Final = Enter(A, Handoff.LANDED, SessionUser.BOUND)
+PATH_B: Final = Enter(B, Handoff.AWAITED, SessionUser.NONE_YET)
+PATH_C_NEW: Final = Enter(C, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED)
+PATH_C_REUSED: Final = Enter(C, Handoff.NOT_REQUIRED, SessionUser.REUSED)
+NOT_REQUIRED: Final = RefuseWith(ProblemCode.HANDOFF_NOT_REQUIRED)
+TOO_LATE: Final = RefuseWith(ProblemCode.SESSION_EXPIRED)
+OTHER_USER: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
+
+# fmt: off
 PATHS: Final = Table[tuple[AccountState, Preference], Enter](
     "entry-path",
     "Which path a connect session takes.",
     (Axis.of("account", AccountState), Axis.of("preference", Preference)),
-    (
-        Row(
-            "entry-path.active",
-            (AccountState.ACTIVE, ANY),
-            Enter(EntryPath.EXISTING_ACTIVE_HANDOFF, Handoff.LANDED, SessionUser.BOUND),
-            "[S] Path A: there is an active user, so the hand-off lands at once.",
-        ),
-        Row(
-            "entry-path.unlinked.sign-up",
-            (AccountState.UNLINKED, Preference.SIGN_UP),
-            Enter(EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Handoff.AWAITED, SessionUser.NONE_YET),
-            "[S] Path B: nobody is bound and the app prefers a sign-up.",
-        ),
-        Row(
-            "entry-path.unlinked.silent",
-            (AccountState.UNLINKED, Preference.NONE),
-            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED),
-            "[S] Path C: nobody is bound, so a LIMITED user is provisioned.",
-        ),
-        Row(
-            "entry-path.limited.sign-up",
-            (AccountState.LIMITED, Preference.SIGN_UP),
-            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.REUSED),
-            "[S] Path C, the seed's else: the preference is ignored, graduation is the way up.",
-        ),
-        Row(
-            "entry-path.limited.silent",
-            (AccountState.LIMITED, Preference.NONE),
-            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.REUSED),
-            "[S] Path C: the LIMITED user is reused.",
-        ),
-        Row(
-            "entry-path.tombstoned",
-            (AccountState.TOMBSTONED, ANY),
-            Enter(EntryPath.SILENT_LIMITED, Handoff.NOT_REQUIRED, SessionUser.PROVISIONED),
-            "[O] Path C, the literal else: a new LIMITED user, never the old one.",
-        ),
-    ),
+    Row((ACTIVE,     ANY),           PATH_A,        "[S] There is an active user, so the hand-off lands at once."),
+    Row((UNLINKED,   PREFERRED),     PATH_B,        "[S] Nobody is bound; a sign-up is preferred.", "unlinked.sign-up"),
+    Row((UNLINKED,   NOT_PREFERRED), PATH_C_NEW,    "[S] Nobody is bound: a LIMITED user comes.", "unlinked.silent"),
+    Row((LIMITED,    PREFERRED),     PATH_C_REUSED, "[S] Else: the preference is ignored.", "limited.sign-up"),
+    Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.", "limited.silent"),
+    Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
-
-_NOT_REQUIRED: Final = RefuseWith(ProblemCode.HANDOFF_NOT_REQUIRED)
 
 COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | RefuseWith](
     "completion",
-    "Whether a session's hand-off can be completed; where it proceeds, the binding's table "
-    "decides.",
+    "Whether a session's hand-off can be completed; where it proceeds, the binding's table decides.",
     (Axis.of("path", EntryPath), Axis.of("session", Completion)),
-    (
-        Row(
-            "completion.existing-active",
-            (EntryPath.EXISTING_ACTIVE_HANDOFF, ANY),
-            _NOT_REQUIRED,
-            "[O] Path A landed when it was minted.",
-        ),
-        Row(
-            "completion.silent-limited",
-            (EntryPath.SILENT_LIMITED, ANY),
-            _NOT_REQUIRED,
-            "[O] Path C has no hand-off.",
-        ),
-        Row(
-            "completion.waiting",
-            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.WAITING),
-            Proceed(),
-            "[S] Path B requires completeHandoff.",
-        ),
-        Row(
-            "completion.over",
-            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.OVER),
-            RefuseWith(ProblemCode.SESSION_EXPIRED),
-            "[O] The hosted page was over before it happened.",
-        ),
-        Row(
-            "completion.landed.same",
-            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.LANDED_SAME),
-            Ignore(),
-            "[O] A repeated completion changes nothing.",
-        ),
-        Row(
-            "completion.landed.other",
-            (EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF, Completion.LANDED_OTHER),
-            RefuseWith(ProblemCode.BINDING_CONFLICT),
-            "[O] One session hands over one user.",
-        ),
-    ),
+    Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.", "existing-active"),
+    Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.", "silent-limited"),
+    Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.", "waiting"),
+    Row((B, OVER),         TOO_LATE,     "[O] The hosted page was over before it happened.", "over"),
+    Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.", "landed.same"),
+    Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.", "landed.other"),
 )
+# fmt: on
 
 
 @attrs.frozen
@@ -257,10 +217,10 @@ def initiate(
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
-    row = PATHS.cells[account_state(binding), _SIGN_UP if prefer_signup else _NO_PREFERENCE]
+    row = PATHS[account_state(binding), PREFERRED if prefer_signup else NOT_PREFERRED]
     enter = row.outcome
     rules = row.rules
-    if enter.user is _PROVISIONED:
+    if enter.user is SessionUser.PROVISIONED:
         provisioned = provision(binding, coordinate, user_id)
         assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
         binding = provisioned.value
@@ -272,16 +232,10 @@ def initiate(
         enter.handoff,
         now,
         next_action.expires_at,
-        now if enter.handoff is _LANDED else None,
+        now if enter.handoff is Handoff.LANDED else None,
         None if binding is None else binding.user_id,
     )
     return Done(Initiated(session, binding), rules)
-
-
-_SIGN_UP: Final = Preference.SIGN_UP
-_NO_PREFERENCE: Final = Preference.NONE
-_PROVISIONED: Final = SessionUser.PROVISIONED
-_LANDED: Final = Handoff.LANDED
 
 
 def complete_handoff(
@@ -339,8 +293,8 @@ def complete_handoff(
 def _completion(session: CuraeConnectSession, user_id: UserId, happened: datetime) -> Completion:
     if session.handoff is Handoff.LANDED:
         same = session.user_id == user_id
-        return Completion.LANDED_SAME if same else Completion.LANDED_OTHER
-    return Completion.WAITING if happened < session.expires_at else Completion.OVER
+        return LANDED_SAME if same else LANDED_OTHER
+    return WAITING if happened < session.expires_at else OVER
 
 
 def _problem(

@@ -4,9 +4,12 @@ The law of this module: **a table decides every cell of its axes, once**. A `Tab
 missing cell, a doubled cell, a cell outside its axes or a doubled rule name cannot be built,
 and since every table is built when its module is imported, a package that imports is total.
 
-A row is one rule: a name that is stable across releases, the cells it covers (`ANY` covers a
-whole axis), its outcome, and one sentence of why. Functions look rows up, the printed pages
-render the same objects, and every decision carries the names of the rows that made it.
+A table is a mapping from cells to rows: `EVENTS[Trigger.REVOKE, Standing.ACTIVE]`, and
+`REACH[Actor.APP]` where it has one axis. A row is one rule: the cells it covers (`ANY` covers a
+whole axis), its verdict, and one sentence of why. Its name follows from the table and its key,
+or is given where two rows share a key's words; a name that was released keeps its meaning for
+ever. Functions look rows up, the printed pages render the same objects, and every decision
+carries the names of the rows that made it.
 """
 
 from __future__ import annotations
@@ -14,15 +17,18 @@ from __future__ import annotations
 import json
 from enum import Enum, StrEnum
 from itertools import product
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from curae_lifecycle.rules.errors import LifecycleError
 
-Key = TypeVar("Key", bound="tuple[StrEnum, ...]")
-Outcome = TypeVar("Outcome", covariant=True)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]")
+Outcome = TypeVar("Outcome")
+Held = TypeVar("Held", covariant=True)
 
 
 class Wildcard(Enum):
@@ -37,8 +43,11 @@ class Wildcard(Enum):
 ANY: Final = Wildcard.ANY
 """In a row's key: every value of that axis."""
 
+Part = str | Wildcard
+"""What a row's key holds for one axis."""
 
-class TableError(ValueError):
+
+class TableError(LifecycleError, ValueError):
     """A table that is not total. Raised when the table is built, so at import.
 
     Attributes:
@@ -49,10 +58,13 @@ class TableError(ValueError):
 
     def __init__(self, table: str, fault: str, cells: tuple[str, ...]) -> None:
         """Say which table, what is wrong, and where."""
-        super().__init__(f"table {table!r}: {fault}: {', '.join(cells)}")
+        super().__init__(table, fault, cells)
         self.table = table
         self.fault = fault
         self.cells = cells
+
+    def __str__(self) -> str:
+        return f"table {self.table!r}: {self.fault}: {', '.join(self.cells)}"
 
 
 @attrs.frozen
@@ -65,11 +77,11 @@ class Axis:
     """
 
     name: str
-    values: tuple[StrEnum, ...]
+    values: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, values: type[StrEnum]) -> Axis:
-        """The axis of all members of an enumeration."""
+    def of(cls, name: str, values: Iterable[StrEnum]) -> Axis:
+        """The axis of all members of an enumeration, or of some of them."""
         return cls(name, tuple(values))
 
 
@@ -78,50 +90,69 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
 
 
 @attrs.frozen
-class Row(Generic[Outcome]):
+class Row(Generic[Held]):
     """One rule.
 
     Attributes:
-        rule: Its name, stable across releases, unique in the package.
-        key: One value per axis, or `ANY`.
+        key: One value, or one per axis; `ANY` covers an axis.
         outcome: What the rule decides.
-        why: One sentence, with the source of the rule: [S] seed, [P] platform, [O] ours.
+        why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
+            platform's public pages, [O] ours.
+        name: Its name within the table, where it does not follow from the key.
+        rule: Its name, stable across releases, unique in the package; the table gives it.
         rules: The name again, as the trail of a decision that this row alone makes.
     """
 
-    rule: str
-    key: tuple[StrEnum | Wildcard, ...]
-    outcome: Outcome
+    key: Part | tuple[Part, ...]
+    outcome: Held
     why: str
+    name: str = ""
+    rule: str = attrs.field(default="", kw_only=True)
     rules: tuple[str, ...] = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_own_trail, takes_self=True)
     )
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The key, one part per axis."""
+        return self.key if isinstance(self.key, tuple) else (self.key,)
 
-class Table(Generic[Key, Outcome]):
-    """A total map from finite axes to rows.
+
+def _read_only(*_: object, **__: object) -> NoReturn:
+    raise TypeError("a table is never written; it decides what it says")
+
+
+class Table(dict[Key, Row[Outcome]], Generic[Key, Outcome]):
+    """A total mapping from the cells of finite axes to rows.
 
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
         law: One sentence: what the table decides.
         axes: Its dimensions.
         rows: Its rules, in the order they are printed.
-        cells: The row that decides each cell; `table[key]` reads it with a checked type.
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
     """
 
-    __slots__ = ("axes", "cells", "law", "name", "rows", "state")
+    __slots__ = ("axes", "law", "name", "rows", "state")
 
     def __init__(
         self,
         name: str,
         law: str,
-        axes: tuple[Axis, ...],
-        rows: tuple[Row[Outcome], ...],
-        *,
+        axes: Axis | tuple[Axis, ...],
+        *rows: Row[Outcome],
+        prefix: str = "",
         state: str | None = None,
     ) -> None:
         """Build the table, or refuse to.
+
+        Args:
+            name: The table's name.
+            law: What it decides, in one sentence.
+            axes: Its dimensions; a single one has bare keys.
+            rows: Its rules.
+            prefix: What the names of its rules begin with; the table's name where empty.
+            state: The axis that its verdicts move, where there is one.
 
         Raises:
             TableError: A cell is missing, decided twice or outside the axes, a rule name is
@@ -129,24 +160,21 @@ class Table(Generic[Key, Outcome]):
         """
         self.name: Final = name
         self.law: Final = law
-        self.axes: Final = axes
-        self.rows: Final = rows
+        self.axes: Final = axes if isinstance(axes, tuple) else (axes,)
+        self.rows: Final = tuple(
+            attrs.evolve(row, rule=f"{prefix or name}.{row.name or _name_of(row)}") for row in rows
+        )
         self.state: Final = state
-        self.cells: Final = cast("Mapping[Key, Row[Outcome]]", _cells(name, axes, rows))
-        if state is not None and state not in {axis.name for axis in axes}:
+        super().__init__(cast("dict[Key, Row[Outcome]]", _cells(name, self.axes, self.rows)))
+        if state is not None and state not in {axis.name for axis in self.axes}:
             raise TableError(name, "its state is none of its axes", (state,))
 
-    def __getitem__(self, key: Key) -> Row[Outcome]:
-        """The one row that decides a cell."""
-        return self.cells[key]
+    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _read_only
 
-    def __iter__(self) -> Iterator[tuple[Key, Row[Outcome]]]:
-        """Every cell with its row, in the order of the axes."""
-        return iter(self.cells.items())
-
-    def __len__(self) -> int:
-        """The number of cells."""
-        return len(self.cells)
+    def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
+        """Every cell with its row, in the order of the axes; each key one part per axis."""
+        for key, row in self.items():
+            yield (key if isinstance(key, tuple) else (key,)), row
 
     def __repr__(self) -> str:
         return f"<Table {self.name}: {len(self)} cells, {len(self.rows)} rules>"
@@ -165,7 +193,7 @@ class Table(Generic[Key, Outcome]):
             _markdown_line(["---"] * len(head)),
         ]
         lines += [
-            _markdown_line([*map(str, row.key), str(row.outcome), f"`{row.rule}`", row.why])
+            _markdown_line([*map(str, row.parts), str(row.outcome), f"`{row.rule}`", row.why])
             for row in self.rows
         ]
         if self.state is not None:
@@ -183,7 +211,7 @@ class Table(Generic[Key, Outcome]):
             raise ValueError(message)
         at = [axis.name for axis in self.axes].index(self.state)
         arrows: dict[tuple[str, str], list[str]] = {}
-        for key, row in self:
+        for key, row in self.cells():
             to = getattr(row.outcome, "to", None)
             if to is not None:
                 label = " ".join(value for place, value in enumerate(key) if place != at)
@@ -209,7 +237,7 @@ class Table(Generic[Key, Outcome]):
                     "outcome": _outcome_json(row.outcome),
                     "why": row.why,
                 }
-                for key, row in self
+                for key, row in self.cells()
             ],
         }
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -217,12 +245,12 @@ class Table(Generic[Key, Outcome]):
 
 def _cells(
     name: str, axes: tuple[Axis, ...], rows: tuple[Row[Outcome], ...]
-) -> dict[tuple[StrEnum, ...], Row[Outcome]]:
+) -> dict[str | tuple[str, ...], Row[Outcome]]:
     for axis in axes:
         if not axis.values or len(set(axis.values)) < len(axis.values):
             raise TableError(name, "an axis is empty or has a value twice", (axis.name,))
     every = list(product(*(axis.values for axis in axes)))
-    cells: dict[tuple[StrEnum, ...], Row[Outcome]] = {}
+    cells: dict[tuple[str, ...], Row[Outcome]] = {}
     rules: set[str] = set()
     for row in rows:
         if row.rule in rules:
@@ -230,7 +258,7 @@ def _cells(
         if not (row.rule.strip() and row.why.strip()):
             raise TableError(name, "a rule has no name or does not say why", (row.rule,))
         rules.add(row.rule)
-        covered = [key for key in every if _covers(row.key, key)]
+        covered = [key for key in every if _covers(row.parts, key)]
         if not covered:
             raise TableError(name, "a rule covers no cell of the axes", (row.rule,))
         doubled = tuple(_show(key) for key in covered if key in cells)
@@ -240,17 +268,25 @@ def _cells(
     missing = tuple(_show(key) for key in every if key not in cells)
     if missing:
         raise TableError(name, "no rule decides a cell", missing)
-    return {key: cells[key] for key in every}
+    return {key[0] if len(axes) == 1 else key: cells[key] for key in every}
 
 
-def _covers(pattern: tuple[StrEnum | Wildcard, ...], key: tuple[StrEnum, ...]) -> bool:
-    # Identity, not equality: members of two StrEnums with the same text are equal.
+def _covers(pattern: tuple[Part, ...], key: tuple[str, ...]) -> bool:
+    # The type too: members of two StrEnums with the same text are equal.
     return len(pattern) == len(key) and all(
-        part is ANY or part is value for part, value in zip(pattern, key, strict=True)
+        part is ANY or (type(part) is type(value) and part == value)
+        for part, value in zip(pattern, key, strict=True)
     )
 
 
-def _show(key: tuple[StrEnum, ...]) -> str:
+def _name_of(row: Row[object]) -> str:
+    words = [
+        part.name if isinstance(part, StrEnum) else part for part in row.parts if part is not ANY
+    ]
+    return ".".join(str(word).lower().replace("_", "-") for word in words)
+
+
+def _show(key: tuple[str, ...]) -> str:
     return " × ".join(key)
 
 

@@ -16,6 +16,8 @@ from typing import Final, NewType, TypeGuard, cast
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError
+
 ApiKeyId = NewType("ApiKeyId", str)
 AppId = NewType("AppId", str)
 AppUserId = NewType("AppUserId", str)
@@ -45,21 +47,6 @@ _UNSAFE_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
-
-
-class ArgumentError(ValueError):
-    """A caller's mistake: an argument that no correct program passes.
-
-    Attributes:
-        argument: The argument's name.
-        allowed: What it may be.
-    """
-
-    def __init__(self, argument: str, allowed: str) -> None:
-        """Name the argument and what it may be; the value itself is never repeated."""
-        super().__init__(f"{argument}: must be {allowed}")
-        self.argument = argument
-        self.allowed = allowed
 
 
 class Environment(StrEnum):

@@ -128,91 +128,26 @@ class AskTable:
         return f"see {self.table}"
 
 
-ORDER: Final = Table[tuple[Gate], RefuseWith | AskTable](
+# fmt: off
+ORDER: Final = Table[Gate, RefuseWith | AskTable](
     "request",
     "What a request passes, in this order, and what it is answered where it does not.",
-    (Axis.of("gate", Gate),),
-    (
-        Row(
-            "request.credentials",
-            (Gate.CREDENTIALS,),
-            RefuseWith(ProblemCode.UNAUTHENTICATED),
-            "[O] Nothing is told to a stranger, not even whether a path exists.",
-        ),
-        Row(
-            "request.route",
-            (Gate.ROUTE,),
-            RefuseWith(ProblemCode.NOT_FOUND),
-            "[O] An unknown path or method; it charges no bucket.",
-        ),
-        Row(
-            "request.permission",
-            (Gate.PERMISSION,),
-            AskTable("permission"),
-            "[S] A mutation needs connection:write; an environment meets its own keys only [P].",
-        ),
-        Row(
-            "request.body",
-            (Gate.BODY,),
-            RefuseWith(ProblemCode.BAD_REQUEST),
-            "[O] Strict, since a mistyped member would be silently ignored.",
-        ),
-        Row(
-            "request.key-not-allowed",
-            (Gate.KEY_ALLOWED,),
-            RefuseWith(ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED),
-            "[P] A graduation hand-off rejects a key: a replayed token would be stale.",
-        ),
-        Row(
-            "request.key-required",
-            (Gate.KEY_GIVEN,),
-            RefuseWith(ProblemCode.IDEMPOTENCY_KEY_REQUIRED),
-            "[S] Every other mutation needs one.",
-        ),
-        Row(
-            "request.key-invalid",
-            (Gate.KEY_READABLE,),
-            RefuseWith(ProblemCode.IDEMPOTENCY_KEY_INVALID),
-            "[O] A key that two parties could read differently protects neither.",
-        ),
-        Row(
-            "request.buckets",
-            (Gate.BUCKETS,),
-            RefuseWith(ProblemCode.RATE_LIMITED),
-            "[S] The platform's standard buckets; a refusal charges nothing [O].",
-        ),
-        Row(
-            "request.idempotency",
-            (Gate.IDEMPOTENCY,),
-            AskTable("idempotency"),
-            "[S] Before the app user's limit, so a lost answer can be learned at the limit [O].",
-        ),
-        Row(
-            "request.limit",
-            (Gate.LIMIT,),
-            RefuseWith(ProblemCode.RATE_LIMITED),
-            "[S] Ten a minute for one app user; a refusal charges nothing [O].",
-        ),
-        Row(
-            "request.ownership",
-            (Gate.OWNERSHIP,),
-            RefuseWith(ProblemCode.NOT_FOUND),
-            "[O] Another tenant's id and an unknown id answer alike.",
-        ),
-        Row(
-            "request.rule",
-            (Gate.RULE,),
-            AskTable("connection, recovery, entry-path, graduation-handoff"),
-            "[S] What the operation itself decides.",
-        ),
-        Row(
-            "request.room",
-            (Gate.ROOM,),
-            RefuseWith(ProblemCode.INTERNAL),
-            "[O] A full store refuses what is new and evicts nothing live.",
-        ),
-    ),
+    Axis.of("gate", Gate),
+    Row(CREDENTIALS,  RefuseWith(ProblemCode.UNAUTHENTICATED), "[O] Nothing is told to a stranger, not even whether a path exists."),
+    Row(ROUTE,        RefuseWith(ProblemCode.NOT_FOUND), "[O] An unknown path or method; it charges no bucket."),
+    Row(PERMISSION,   AskTable('permission'), "[S] A mutation needs connection:write; an environment meets its own keys only [P]."),
+    Row(BODY,         RefuseWith(ProblemCode.BAD_REQUEST), "[O] Strict, since a mistyped member would be silently ignored."),
+    Row(KEY_ALLOWED,  RefuseWith(ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED), "[P] A graduation hand-off rejects a key: a replayed token would be stale.", "key-not-allowed"),
+    Row(KEY_GIVEN,    RefuseWith(ProblemCode.IDEMPOTENCY_KEY_REQUIRED), "[S] Every other mutation needs one.", "key-required"),
+    Row(KEY_READABLE, RefuseWith(ProblemCode.IDEMPOTENCY_KEY_INVALID), "[O] A key that two parties could read differently protects neither.", "key-invalid"),
+    Row(BUCKETS,      RefuseWith(ProblemCode.RATE_LIMITED), "[S] The platform's standard buckets; a refusal charges nothing [O]."),
+    Row(IDEMPOTENCY,  AskTable('idempotency'), "[S] Before the app user's limit, so a lost answer can be learned at the limit [O]."),
+    Row(LIMIT,        RefuseWith(ProblemCode.RATE_LIMITED), "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
+    Row(OWNERSHIP,    RefuseWith(ProblemCode.NOT_FOUND), "[O] Another tenant's id and an unknown id answer alike."),
+    Row(RULE,         AskTable('connection, recovery, entry-path, graduation-handoff'), "[S] What the operation itself decides."),
+    Row(ROOM,         RefuseWith(ProblemCode.INTERNAL), "[O] A full store refuses what is new and evicts nothing live."),
 )
+# fmt: on
 
 
 def refuse_at(gate: Gate, facts: tuple[DetailValue, ...] = ()) -> Refused:
@@ -276,89 +211,20 @@ class OperationRule:
 
 _BASE: Final = "/api/sdk/v1"
 
-OPERATIONS: Final = Table[tuple[OperationName], OperationRule](
+# fmt: off
+OPERATIONS: Final = Table[OperationName, OperationRule](
     "operation",
     "What each operation needs before its own rule is asked, and its status of success.",
-    (Axis.of("operation", OperationName),),
-    (
-        Row(
-            "operation.create-connection",
-            (OperationName.CREATE_CONNECTION,),
-            OperationRule(
-                "POST", f"{_BASE}/connections", CONNECTION_WRITE, KeyUse.NEEDED, None, 201
-            ),
-            "[P] Mints a PENDING connection.",
-        ),
-        Row(
-            "operation.get-connection",
-            (OperationName.GET_CONNECTION,),
-            OperationRule(
-                "GET", f"{_BASE}/connections/{{connectionId}}", None, KeyUse.UNUSED, None, 200
-            ),
-            "[P] A pending connection whose hand-off has landed heals.",
-        ),
-        Row(
-            "operation.reconnect",
-            (OperationName.RECONNECT,),
-            OperationRule(
-                "POST",
-                f"{_BASE}/connections/{{connectionId}}:reconnect",
-                CONNECTION_WRITE,
-                KeyUse.NEEDED,
-                None,
-                201,
-            ),
-            "[S] Starts a recovery.",
-        ),
-        Row(
-            "operation.revoke",
-            (OperationName.REVOKE,),
-            OperationRule(
-                "POST",
-                f"{_BASE}/connections/{{connectionId}}:revoke",
-                CONNECTION_WRITE,
-                KeyUse.NEEDED,
-                None,
-                200,
-            ),
-            "[S] Ends the access of one connection, for ever.",
-        ),
-        Row(
-            "operation.initiate",
-            (OperationName.INITIATE,),
-            OperationRule(
-                "POST",
-                f"{_BASE}/curae-connect/initiate",
-                CONNECTION_WRITE,
-                KeyUse.NEEDED,
-                INITIATE_LIMIT,
-                201,
-            ),
-            "[S] Mints a fresh session.",
-        ),
-        Row(
-            "operation.account-state",
-            (OperationName.ACCOUNT_STATE,),
-            OperationRule(
-                "GET", f"{_BASE}/curae-connect/account-state", None, KeyUse.UNUSED, None, 200
-            ),
-            "[P] Read-only; charges the coordinate nothing.",
-        ),
-        Row(
-            "operation.graduation-handoff",
-            (OperationName.GRADUATION_HANDOFF,),
-            OperationRule(
-                "POST",
-                f"{_BASE}/curae-connect/graduation-handoff",
-                CONNECTION_WRITE,
-                KeyUse.NOT_ALLOWED,
-                GRADUATION_LIMIT,
-                201,
-            ),
-            "[P] Mints a next action.",
-        ),
-    ),
+    Axis.of("operation", OperationName),
+    Row(OperationName.CREATE_CONNECTION,  OperationRule('POST', f'{_BASE}/connections', CONNECTION_WRITE, KeyUse.NEEDED, None, 201), "[P] Mints a PENDING connection."),
+    Row(OperationName.GET_CONNECTION,     OperationRule('GET', f'{_BASE}/connections/{{connectionId}}', None, KeyUse.UNUSED, None, 200), "[P] A pending connection whose hand-off has landed heals."),
+    Row(OperationName.RECONNECT,          OperationRule('POST', f'{_BASE}/connections/{{connectionId}}:reconnect', CONNECTION_WRITE, KeyUse.NEEDED, None, 201), "[S] Starts a recovery."),
+    Row(OperationName.REVOKE,             OperationRule('POST', f'{_BASE}/connections/{{connectionId}}:revoke', CONNECTION_WRITE, KeyUse.NEEDED, None, 200), "[S] Ends the access of one connection, for ever."),
+    Row(OperationName.INITIATE,           OperationRule('POST', f'{_BASE}/curae-connect/initiate', CONNECTION_WRITE, KeyUse.NEEDED, INITIATE_LIMIT, 201), "[S] Mints a fresh session."),
+    Row(OperationName.ACCOUNT_STATE,      OperationRule('GET', f'{_BASE}/curae-connect/account-state', None, KeyUse.UNUSED, None, 200), "[P] Read-only; charges the coordinate nothing."),
+    Row(OperationName.GRADUATION_HANDOFF, OperationRule('POST', f'{_BASE}/curae-connect/graduation-handoff', CONNECTION_WRITE, KeyUse.NOT_ALLOWED, GRADUATION_LIMIT, 201), "[P] Mints a next action."),
 )
+# fmt: on
 
 
 @attrs.frozen

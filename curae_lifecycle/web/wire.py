@@ -195,94 +195,34 @@ class WireStatus(StrEnum):
     REVOKED = "REVOKED"
 
 
-WIRE_STATUS: Final = Table[tuple[Standing], MoveTo[WireStatus]](
+# fmt: off
+WIRE_STATUS: Final = Table[Standing, MoveTo[WireStatus]](
     "wire-status",
     "How each standing is spelled on the wire.",
-    (Axis.of("standing", Standing),),
-    (
-        Row(
-            "wire-status.pending",
-            (Standing.PENDING,),
-            MoveTo(WireStatus.PENDING),
-            "[S] Waits for the patient.",
-        ),
-        Row(
-            "wire-status.lapsed",
-            (Standing.LAPSED,),
-            MoveTo(WireStatus.EXPIRED),
-            "[O] The wire has five statuses; a lapsed hand-off is recovered like an expiry.",
-        ),
-        Row(
-            "wire-status.active",
-            (Standing.ACTIVE,),
-            MoveTo(WireStatus.ACTIVE),
-            "[S] Spelled AUTHORIZED where the server asks for it [P].",
-        ),
-        Row(
-            "wire-status.action-required",
-            (Standing.ACTION_REQUIRED,),
-            MoveTo(WireStatus.ACTION_REQUIRED),
-            "[S] Waits for the patient to act.",
-        ),
-        Row(
-            "wire-status.expired",
-            (Standing.EXPIRED,),
-            MoveTo(WireStatus.EXPIRED),
-            "[S] Over, recorded or not.",
-        ),
-        Row(
-            "wire-status.revoked",
-            (Standing.REVOKED,),
-            MoveTo(WireStatus.REVOKED),
-            "[S] For ever.",
-        ),
-    ),
+    Axis.of("standing", Standing),
+    Row(PENDING,         MoveTo(WireStatus.PENDING),         "[S] Waits for the patient."),
+    Row(LAPSED,          MoveTo(WireStatus.EXPIRED), "[O] The wire has five statuses; a lapsed hand-off is recovered like an expiry."),
+    Row(ACTIVE,          MoveTo(WireStatus.ACTIVE), "[S] Spelled AUTHORIZED where the server asks for it [P]."),
+    Row(ACTION_REQUIRED, MoveTo(WireStatus.ACTION_REQUIRED), "[S] Waits for the patient to act."),
+    Row(EXPIRED,         MoveTo(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
+    Row(REVOKED,         MoveTo(WireStatus.REVOKED),         "[S] For ever."),
 )
+# fmt: on
 
-STORED_STATUS: Final = Table[tuple[WireStatus], MoveTo[Status]](
+# fmt: off
+STORED_STATUS: Final = Table[WireStatus, MoveTo[Status]](
     "stored-status",
-    "What each status of the wire is read as; EXPIRED with neither `authorizedAt` nor a reason "
-    "is a lapsed PENDING, so that a completion recorded late still wins.",
-    (Axis.of("wire status", WireStatus),),
-    (
-        Row(
-            "stored-status.pending",
-            (WireStatus.PENDING,),
-            MoveTo(Status.PENDING),
-            "[S] As it is spelled.",
-        ),
-        Row(
-            "stored-status.active",
-            (WireStatus.ACTIVE,),
-            MoveTo(Status.ACTIVE),
-            "[S] As it is spelled.",
-        ),
-        Row(
-            "stored-status.authorized",
-            (WireStatus.AUTHORIZED,),
-            MoveTo(Status.ACTIVE),
-            "[P] Two of the platform's pages spell ACTIVE so.",
-        ),
-        Row(
-            "stored-status.action-required",
-            (WireStatus.ACTION_REQUIRED,),
-            MoveTo(Status.ACTION_REQUIRED),
-            "[S] As it is spelled.",
-        ),
-        Row(
-            "stored-status.expired",
-            (WireStatus.EXPIRED,),
-            MoveTo(Status.EXPIRED),
-            "[S] As it is spelled, where it was ever authorized.",
-        ),
-        Row(
-            "stored-status.revoked",
-            (WireStatus.REVOKED,),
-            MoveTo(Status.REVOKED),
-            "[S] As it is spelled.",
-        ),
-    ),
+    "What each status of the wire is read as; EXPIRED with neither `authorizedAt` nor a reason is a lapsed "
+    "PENDING, so that a completion recorded late still wins.",
+    Axis.of("wire status", WireStatus),
+    Row(WireStatus.PENDING,         MoveTo(Status.PENDING),         "[S] As it is spelled."),
+    Row(WireStatus.ACTIVE,          MoveTo(Status.ACTIVE),          "[S] As it is spelled."),
+    Row(WireStatus.AUTHORIZED,      MoveTo(Status.ACTIVE),          "[P] Two of the platform's pages spell ACTIVE so."),
+    Row(WireStatus.ACTION_REQUIRED, MoveTo(Status.ACTION_REQUIRED), "[S] As it is spelled."),
+    Row(WireStatus.EXPIRED,         MoveTo(Status.EXPIRED), "[S] As it is spelled, where it was ever authorized."),
+    Row(WireStatus.REVOKED,         MoveTo(Status.REVOKED),         "[S] As it is spelled."),
 )
+# fmt: on
 
 
 def format_connection(

@@ -510,7 +510,7 @@ BUGS: Final = (
     HiddenBug(
         "fingerprint-lost",
         "Completing a record drops its fingerprint, and the identical retry is refused.",
-        "law 9; idempotency.completed_record.same",
+        "law 9; idempotency.completed.same",
         "powertools-typescript#5705",
         _FOUND,
         probe,

@@ -468,7 +468,7 @@ BUGS: Final = (
     VisibleBug(
         "key-shared-by-all",
         "Idempotency keys are looked up without the API key: a stranger gets the answer.",
-        "law 15; idempotency.completed_record.same, per API key",
+        "law 15; idempotency.completed.same, per API key",
         "arun0009/idempotent#217, paveg/hono-idempotency#126, idempotency4j#9",
         ("idempotency.scope",),
         KeySharedByAll,
@@ -476,7 +476,7 @@ BUGS: Final = (
     VisibleBug(
         "key-shared-in-an-account",
         "All API keys of one customer account share their idempotency keys.",
-        "idempotency.completed_record.same, per API key",
+        "idempotency.completed.same, per API key",
         "titen#37, devlink#773",
         ("idempotency.scope",),
         KeySharedInAnAccount,
@@ -484,7 +484,7 @@ BUGS: Final = (
     VisibleBug(
         "key-per-operation",
         "The same key on another path executes.",
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "idemkit, fastidempotent and Restate look the path up with the key",
         ("limit.costs-nothing",),
         KeyPerOperation,
@@ -492,10 +492,10 @@ BUGS: Final = (
     VisibleBug(
         "body-not-compared",
         "The same key with another body gets the first one's answer.",
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "snok replays the wrong answer",
         (
-            "idempotency.completed_record.other",
+            "idempotency.completed.other",
             "idempotency.other-request.tells-no-values",
         ),
         BodyNotCompared,
@@ -503,7 +503,7 @@ BUGS: Final = (
     VisibleBug(
         "path-id-not-compared",
         "The same key for another connection gets the first one's answer.",
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "theam/facility#196",
         ("idempotency.other-request.path",),
         PathIdNotCompared,
@@ -511,10 +511,10 @@ BUGS: Final = (
     VisibleBug(
         "nothing-compared",
         "The same key gets the first answer, whatever is asked.",
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "snok and Modern Treasury compare nothing of the request",
         (
-            "idempotency.completed_record.other",
+            "idempotency.completed.other",
             "idempotency.other-request.tells-no-values",
         ),
         NothingCompared,
@@ -522,10 +522,10 @@ BUGS: Final = (
     VisibleBug(
         "other-body-executes",
         "The same key with another body executes that body.",
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "django-idem-key and drf-idem execute",
         (
-            "idempotency.completed_record.other",
+            "idempotency.completed.other",
             "idempotency.other-request.tells-no-values",
         ),
         OtherBodyExecutes,
@@ -533,7 +533,7 @@ BUGS: Final = (
     VisibleBug(
         "key-ignored",
         "A retry executes again.",
-        "law 12; idempotency.completed_record.same",
+        "law 12; idempotency.completed.same",
         "drf-idem runs the same request twice",
         ("idempotency.at-once.charged-once",),
         KeyIgnored,
@@ -541,7 +541,7 @@ BUGS: Final = (
     VisibleBug(
         "text-compared",
         "The fingerprint is of the body's text, so another order of members is another request.",
-        "idempotency.completed_record.same",
+        "idempotency.completed.same",
         "idempo#21, fineract#5674",
         ("idempotency.same-request.order-of-members",),
         TextCompared,
@@ -549,7 +549,7 @@ BUGS: Final = (
     VisibleBug(
         "absent-is-not-false",
         "An absent preferSignup and a false one are different requests.",
-        "idempotency.completed_record.same",
+        "idempotency.completed.same",
         "fineract#5674",
         ("idempotency.same-request.false-preference",),
         AbsentIsNotFalse,
@@ -597,7 +597,7 @@ BUGS: Final = (
     VisibleBug(
         "quoted-is-another",
         "A key in quotes is another key than the same one without.",
-        "idempotency.completed_record.same",
+        "idempotency.completed.same",
         "all the libraries that were run but idemkit",
         ("idempotency.same-key.quoted",),
         QuotedIsAnother,
@@ -637,7 +637,7 @@ BUGS: Final = (
     VisibleBug(
         "retention-of-an-hour",
         "A record is dropped after one hour, and the retry executes.",
-        "law 12; idempotency.completed_record.same",
+        "law 12; idempotency.completed.same",
         "granit-dotnet#1151",
         ("idempotency.retention",),
         RetentionOfAnHour,
@@ -653,7 +653,7 @@ BUGS: Final = (
     VisibleBug(
         "conflict-not-kept",
         "A 409 is judged anew when it is retried with the same key.",
-        "law 9; idempotency.completed_record.same",
+        "law 9; idempotency.completed.same",
         "idemkit, django-idem-key and drf-idem run 4xx again; idempotency4j#45",
         ("idempotency.kept.409",),
         ConflictNotKept,
@@ -661,7 +661,7 @@ BUGS: Final = (
     VisibleBug(
         "unknown-not-kept",
         "A 404 leaves no record, so its key is free for another request.",
-        "law 9; idempotency.completed_record.other",
+        "law 9; idempotency.completed.other",
         "idemkit, django-idem-key and drf-idem run 4xx again",
         ("idempotency.kept.404",),
         UnknownNotKept,

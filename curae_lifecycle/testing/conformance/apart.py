@@ -110,7 +110,7 @@ CHECKS: Final = (
         "A replay carries no Date of the first answer.",
         _date_of_a_replay,
         laws=(9,),
-        rules=("idempotency.completed_record.same",),
+        rules=("idempotency.completed.same",),
         hooks=("pass_time",),
         passes=WHILE,
     ),

@@ -449,8 +449,8 @@ BY_VALUE: Final = (
 )
 """Two texts of one request, by what tells them apart."""
 
-_SAME: Final = ("idempotency.completed_record.same",)
-_OTHER: Final = ("idempotency.completed_record.other", "problem.key-reused", "request.idempotency")
+_SAME: Final = ("idempotency.completed.same",)
+_OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
 
 CHECKS: Final = (
     *[
@@ -505,7 +505,7 @@ CHECKS: Final = (
         rules=("idempotency.absent",),
     ),
     Check(
-        "idempotency.completed_record.other",
+        "idempotency.completed.other",
         "Another body with a used key is refused and not executed, and the first answer stays.",
         _another_body,
         laws=(12,),
@@ -590,7 +590,7 @@ CHECKS: Final = (
         "idempotency.retention.other",
         "A key is bound to its request for 24 hours and free afterwards.",
         _retention_of_another,
-        rules=("idempotency.absent", "idempotency.completed_record.other"),
+        rules=("idempotency.absent", "idempotency.completed.other"),
         hooks=("pass_time",),
         passes=RETENTION,
     ),

@@ -1,0 +1,250 @@
+"""What may be done with an idempotency record after its attempt began.
+
+The law of this module: **an attempt that lost its lease can do nothing** to the record.
+
+`ATTEMPT` says what a running attempt may still do, `UPKEEP` what the server may do without one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.idempotency import (
+    ABSENT,
+    COMPLETED,
+    DEFAULT_LEASE,
+    FORGOTTEN,
+    IN_FLIGHT,
+    LEASE_OVER,
+    RELEASED,
+    UNKNOWN,
+    Attempt,
+    Record,
+    RecordStanding,
+    RecordState,
+    StoredResponse,
+    lease_until_of,
+    record_standing,
+)
+from curae_lifecycle.rules.outcomes import IGNORE, Done, Ignore, Ignored, MoveTo
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.values import check_instant
+
+
+class Act(StrEnum):
+    """What an attempt may want to do with its record."""
+
+    RENEW = "renew"
+    COMPLETE = "complete"
+    RELEASE = "release"
+
+
+class Holder(StrEnum):
+    """Whether the attempt is the one that the record was last given to."""
+
+    CURRENT = "this attempt"
+    OTHER = "another attempt"
+
+
+class ServerAct(StrEnum):
+    """What the server may do with a record without an attempt."""
+
+    RESOLVE_ANSWERED = "resolve with a response"
+    RESOLVE_NOTHING = "resolve as not executed"
+    FORGET = "forget"
+
+
+@attrs.frozen
+class Lose:
+    """A cell's verdict: the attempt lost its lease."""
+
+    def __str__(self) -> str:
+        return "lease lost"
+
+
+RENEW, COMPLETE, RELEASE = Act
+ANSWERED, NOTHING, FORGET = ServerAct
+MINE, OTHERS = Holder
+
+TO_IN_FLIGHT: Final = MoveTo(RecordState.IN_FLIGHT)
+TO_COMPLETED: Final = MoveTo(RecordState.COMPLETED)
+TO_RELEASED: Final = MoveTo(RecordState.RELEASED)
+TO_FORGOTTEN: Final = MoveTo(RecordState.FORGOTTEN)
+LOST: Final = Lose()
+
+# fmt: off
+ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] | Lose](
+    "attempt",
+    "What a running attempt may still do: everything while it holds the lease, nothing after.",
+    (Axis.of("act", Act), Axis.of("record", RecordStanding), Axis.of("holder", Holder)),
+    Row((RENEW,    IN_FLIGHT,  MINE),   TO_IN_FLIGHT, "[O] It is at work and says so.", "renew"),
+    Row((COMPLETE, IN_FLIGHT,  MINE),   TO_COMPLETED, "[S] Its answer is the one that retries get.", "complete"),
+    Row((RELEASE,  IN_FLIGHT,  MINE),   TO_RELEASED,  "[O] It left no effect, so a retry may run.", "release"),
+    Row((ANY,      IN_FLIGHT,  OTHERS), LOST,         "[O] Another attempt took over.", "in-flight.other"),
+    Row((ANY,      ABSENT,     ANY),    LOST,         "[O] Its record is gone, and with it every claim."),
+    Row((ANY,      RELEASED,   ANY),    LOST,         "[O] Nobody holds a released record."),
+    Row((ANY,      LEASE_OVER, ANY),    LOST,         "[O] It may be taken over at any moment, so its time is up."),
+    Row((ANY,      UNKNOWN,    ANY),    LOST,         "[O] Only the server can say what happened, by resolving it."),
+    Row((ANY,      COMPLETED,  ANY),    LOST,         "[O] The answer stands; a late attempt overwrites nothing."),
+    Row((ANY,      FORGOTTEN,  ANY),    LOST,         "[O] What was erased on purpose stays erased."),
+)
+# fmt: on
+
+# fmt: off
+UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ignore](
+    "record-upkeep",
+    "What the server may do with a record without holding it.",
+    (Axis.of("act", ServerAct), Axis.of("record", RecordStanding)),
+    Row((ANSWERED, ABSENT),     IGNORE,       "[O] There is no record.", "resolve-answered.absent"),
+    Row((ANSWERED, RELEASED),   IGNORE,       "[O] Nothing took effect.", "resolve-answered.released"),
+    Row((ANSWERED, IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", "resolve-answered.in-flight"),
+    Row((ANSWERED, LEASE_OVER), TO_COMPLETED, "[O] It happened; this was its answer.", "resolve-answered.lease-over"),
+    Row((ANSWERED, UNKNOWN),    TO_COMPLETED, "[O] It happened; this was its answer.", "resolve-answered.unknown"),
+    Row((ANSWERED, COMPLETED),  IGNORE,       "[O] The answer stands.", "resolve-answered.completed"),
+    Row((ANSWERED, FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", "resolve-answered.forgotten"),
+    Row((NOTHING,  ABSENT),     IGNORE,       "[O] There is no record.", "resolve-nothing.absent"),
+    Row((NOTHING,  RELEASED),   IGNORE,       "[O] Nothing took effect.", "resolve-nothing.released"),
+    Row((NOTHING,  IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", "resolve-nothing.in-flight"),
+    Row((NOTHING,  LEASE_OVER), TO_RELEASED,  "[O] Nothing happened: a retry may run.", "resolve-nothing.lease-over"),
+    Row((NOTHING,  UNKNOWN),    TO_RELEASED,  "[O] Nothing happened: a retry may run.", "resolve-nothing.unknown"),
+    Row((NOTHING,  COMPLETED),  IGNORE,       "[O] The answer stands.", "resolve-nothing.completed"),
+    Row((NOTHING,  FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", "resolve-nothing.forgotten"),
+    Row((FORGET,   ABSENT),     IGNORE,       "[O] There is nothing to erase."),
+    Row((FORGET,   RELEASED),   TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
+    Row((FORGET,   IN_FLIGHT),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
+    Row((FORGET,   LEASE_OVER), TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
+    Row((FORGET,   UNKNOWN),    TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
+    Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
+    Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
+)
+# fmt: on
+
+
+@attrs.frozen
+class LeaseLost:
+    """The attempt may no longer touch the record: roll back what it did.
+
+    Attributes:
+        record: The record as it was passed in.
+        rules: The names of the rules that decided.
+    """
+
+    record: Record | None
+    rules: tuple[str, ...]
+
+
+def renew(
+    record: Record | None, attempt: Attempt, now: datetime, *, lease: int = DEFAULT_LEASE
+) -> Done[Record] | LeaseLost:
+    """Prolong the lease of a running attempt [O].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant, or a lease below 1.
+    """
+    return _act(RENEW, record, attempt, now, lease, None)
+
+
+def complete(
+    record: Record | None, attempt: Attempt, response: StoredResponse, now: datetime
+) -> Done[Record] | LeaseLost:
+    """End a running attempt with the answer that retries will get [S].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant, or a response that must not be kept.
+    """
+    return _act(COMPLETE, record, attempt, now, None, response.to_keep())
+
+
+def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
+    """End a running attempt that left no effect, so that a retry may run [O].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    return _act(RELEASE, record, attempt, now, None, None)
+
+
+def resolve(
+    record: Record | None, now: datetime, *, response: StoredResponse | None
+) -> Done[Record] | Ignored[Record | None]:
+    """Say what became of an attempt whose worker died [O].
+
+    Args:
+        record: The record as stored.
+        now: The instant.
+        response: What the attempt answered; `None` where it is known that nothing happened.
+
+    Raises:
+        ArgumentError: `now` is no UTC instant, or a response that must not be kept.
+    """
+    if response is None:
+        return _upkeep(NOTHING, record, now, None)
+    return _upkeep(ANSWERED, record, now, response.to_keep())
+
+
+def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
+    """Erase the answer on purpose; the key stays used and never executes again [O].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    return _upkeep(FORGET, record, now, None)
+
+
+def _act(
+    act: Act,
+    record: Record | None,
+    attempt: Attempt,
+    now: datetime,
+    lease: int | None,
+    response: StoredResponse | None,
+) -> Done[Record] | LeaseLost:
+    check_instant("now", now)
+    # The token alone could come again after retention; with the first use it cannot.
+    current = record is not None and (record.key, record.token, record.first_used_at) == (
+        attempt.key,
+        attempt.token,
+        attempt.first_used_at,
+    )
+    holder = MINE if current else OTHERS
+    row = ATTEMPT[act, record_standing(record, now), holder]
+    if record is None or isinstance(row.outcome, Lose):
+        return LeaseLost(record, row.rules)
+    now = max(now, record.seen_at)
+    until = None if lease is None else lease_until_of(now, lease)
+    return Done(_moved(record, row.outcome.to, now, until, response), row.rules)
+
+
+def _upkeep(
+    act: ServerAct, record: Record | None, now: datetime, response: StoredResponse | None
+) -> Done[Record] | Ignored[Record | None]:
+    check_instant("now", now)
+    row = UPKEEP[act, record_standing(record, now)]
+    if record is None or isinstance(row.outcome, Ignore):
+        return Ignored(record, row.rules)
+    moved = _moved(record, row.outcome.to, max(now, record.seen_at), None, response)
+    return Done(moved, row.rules)
+
+
+def _moved(
+    record: Record,
+    state: RecordState,
+    now: datetime,
+    lease_until: datetime | None,
+    response: StoredResponse | None,
+) -> Record:
+    return Record(
+        record.key,
+        record.fingerprint,
+        state,
+        record.token,
+        record.first_used_at,
+        now,
+        lease_until,
+        record.lost_lease,
+        response,
+    )

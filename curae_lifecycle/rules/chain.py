@@ -1,0 +1,233 @@
+"""Chains of connections: what recovers one, and how far a revocation goes.
+
+The law of this module: **recovery makes a new connection and never touches the old one**, so a
+chain is linear, and a retry never makes a second successor.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, assert_never
+
+import attrs
+
+from curae_lifecycle.rules.connection import (
+    ACTION_REQUIRED,
+    ACTIVE,
+    EXPIRED,
+    LAPSED,
+    PENDING,
+    REVOKED,
+    Actor,
+    Connection,
+    ConnectionIdentity,
+    Standing,
+    Status,
+    check_next_action,
+    standing_at,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
+from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.triggers import (
+    RECONNECT,
+    SUPERSEDED,
+    TRIGGERS,
+    Recover,
+    Successor,
+    moved,
+    problem_of,
+    revoke,
+    revoke_at,
+    successor_kind,
+)
+from curae_lifecycle.rules.values import ConnectionId, NextAction, check_occurrence
+
+
+class Reach(StrEnum):
+    """How far a revocation goes."""
+
+    ONE = "that connection"
+    CHAIN = "that connection and every later one"
+
+
+class Life(StrEnum):
+    """Whether a connection of a chain can give access, now or once its patient acts."""
+
+    LIVE = "live"
+    OVER = "over"
+
+
+@attrs.frozen
+class Mint:
+    """A cell's verdict: a new connection recovers this one."""
+
+    def __str__(self) -> str:
+        return "mint a successor"
+
+
+@attrs.frozen
+class Reissue:
+    """A cell's verdict: the same successor with a fresh next action and deadline."""
+
+    def __str__(self) -> str:
+        return "reissue the successor"
+
+
+MINT: Final = Mint()
+REISSUE: Final = Reissue()
+RECOVERED: Final = (LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED)
+"""The standings that a reconnect recovers; the connection's table refuses the others."""
+
+# fmt: off
+RECOVERY: Final = Table[tuple[Standing, Successor], Mint | Reissue | RefuseWith](
+    "recovery",
+    "What a reconnect makes: chains are linear, and a retry never makes a second successor.",
+    (Axis.of("standing", RECOVERED), Axis.of("successor", Successor)),
+    Row((LAPSED,          Successor.NONE),    MINT,       "[O] The first recovery of a hand-off that lapsed."),
+    Row((LAPSED,          Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((LAPSED,          Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((ACTION_REQUIRED, Successor.NONE),    MINT,       "[S] The first recovery."),
+    Row((ACTION_REQUIRED, Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((ACTION_REQUIRED, Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((EXPIRED,         Successor.NONE),    MINT,       "[S] The first recovery."),
+    Row((EXPIRED,         Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((EXPIRED,         Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+    Row((REVOKED,         Successor.NONE),    MINT,       "[S] The first recovery."),
+    Row((REVOKED,         Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
+    Row((REVOKED,         Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
+)
+
+REVOCATION_REACH: Final = Table[Actor, Is[Reach]](
+    "revocation-reach",
+    "How far a revocation goes, by who revoked.",
+    Axis.of("actor", Actor),
+    Row(Actor.APP,      Is(Reach.ONE),   "[O] An app tidies up old ids; a live successor is reported as an effect."),
+    Row(Actor.PATIENT,  Is(Reach.CHAIN), "[O] A patient means the access, not an id."),
+    Row(Actor.PLATFORM, Is(Reach.CHAIN), "[O] The platform ends the access, not an id."),
+    Row(Actor.UPSTREAM, Is(Reach.ONE),   "[O] An upstream knows one grant; a live successor is reported as an effect."),
+)
+
+LIFE: Final = Table[Standing, Is[Life]](
+    "life",
+    "Whether a later connection of a chain still lives when an earlier one is revoked alone.",
+    Axis.of("standing", Standing),
+    Row(PENDING,         Is(Life.LIVE), "[O] Its hosted page can still be finished."),
+    Row(LAPSED,          Is(Life.OVER), "[O] Nobody finished it; only a new recovery gives access."),
+    Row(ACTIVE,          Is(Life.LIVE), "[S] It gives access."),
+    Row(ACTION_REQUIRED, Is(Life.LIVE), "[O] Its authorization is not over."),
+    Row(EXPIRED,         Is(Life.OVER), "[S] Over."),
+    Row(REVOKED,         Is(Life.OVER), "[S] For ever."),
+)
+# fmt: on
+
+
+@attrs.frozen
+class Minted:
+    """A recovery that made a new connection."""
+
+    connection: Connection
+
+
+@attrs.frozen
+class Reissued:
+    """A recovery that gave the pending successor a fresh next action and deadline.
+
+    Attributes:
+        before: The successor as it was; the URL it was given then is dead.
+        connection: The successor now.
+    """
+
+    before: Connection
+    connection: Connection
+
+
+Recovery = Done[Minted | Reissued] | Refused
+"""What a reconnect answers."""
+
+
+def revoke_chain(
+    connection: Connection,
+    following: tuple[Connection, ...],
+    now: datetime,
+    *,
+    actor: Actor,
+    happened_at: datetime | None = None,
+) -> tuple[Done[Connection] | Ignored[Connection], ...]:
+    """Revoke as far as the actor's revocation reaches, to be stored in one commit [O].
+
+    Args:
+        connection: The connection that was named.
+        following: Every later connection of its chain, nearest first.
+        now: When it is recorded.
+        actor: Who revoked; `REVOCATION_REACH` says how far that goes.
+        happened_at: When; it is the `revoked_at` of all that are reached, also of a later
+            connection that was made after it.
+
+    Returns:
+        One answer for the named connection, then one for each later one that is reached.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_occurrence(happened_at, now)
+    named = revoke(connection, now, actor=actor, happened_at=happened)
+    if REVOCATION_REACH[actor].outcome.what is Reach.ONE:
+        return (named,)
+    return (named, *(revoke_at(each, now, actor, happened) for each in following))
+
+
+def reconnect(
+    connection: Connection,
+    successor: Connection | None,
+    now: datetime,
+    *,
+    id: ConnectionId,  # noqa: A002 - the spec's word for it
+    next_action: NextAction,
+) -> Recovery:
+    """Start a recovery: a new connection, or the pending successor again [S; chains O].
+
+    Args:
+        connection: The connection to recover; it is not touched.
+        successor: The connection that recovers it already, where there is one.
+        now: The instant of the request.
+        id: The id of a new connection, used only where one is minted.
+        next_action: The fresh next action of whichever connection is answered.
+
+    Returns:
+        Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
+        or `CONNECTION_SUPERSEDED` naming the chain's next id.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    check_next_action(next_action, now)
+    at = standing_at(connection, now)
+    asked = TRIGGERS[RECONNECT, at]
+    if isinstance(asked.outcome, RefuseWith):
+        return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)
+    assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
+    row = RECOVERY[at, successor_kind(successor, now)]
+    rules = (asked.rule, row.rule)
+    match row.outcome:
+        case Mint():
+            old = connection.identity
+            identity = ConnectionIdentity(
+                id, old.coordinate, old.data_packages, now, old.id, old.root_id
+            )
+            made = Connection(identity, Status.PENDING, now, next_action.expires_at)
+            return Done(Minted(made), rules)
+        case Reissue():
+            assert successor is not None  # noqa: S101 - the row's key says so
+            ends = next_action.expires_at
+            again = moved(successor, successor.status, now, handoff_deadline=ends)
+            return Done(Reissued(successor, again), rules)
+        case RefuseWith() as refuse:
+            return Refused(problem_of(refuse, connection, now, successor), rules)
+        case _ as never:
+            assert_never(never)
+
+
+def is_live(connection: Connection, now: datetime) -> bool:
+    """Whether the connection can give access at `now`, or once its patient acts."""
+    return LIFE[standing_at(connection, now)].outcome.what is Life.LIVE

@@ -1,0 +1,82 @@
+"""Snapshots of one connection that arrive out of order, joined to one value.
+
+The law of this module: **merge is commutative, associative and idempotent, and REVOKED
+absorbs**, so webhooks and replicas may come in any order and more than once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, TypeVar
+
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
+
+
+class MergeError(LifecycleError, ValueError):
+    """Two snapshots that are not of one connection were merged.
+
+    Attributes:
+        left: The id of the first.
+        right: The id of the second.
+    """
+
+    def __init__(self, left: ConnectionId, right: ConnectionId) -> None:
+        """Name both ids; where they are equal, something else of the identity differs."""
+        super().__init__(left, right)
+        self.left = left
+        self.right = right
+
+    def __str__(self) -> str:
+        return f"snapshots of {self.left} and {self.right} have different identities"
+
+
+RANK: Final = {status: rank for rank, status in enumerate(Status)}
+"""The order of `Status`: a stored status only ever rises."""
+
+_Least = TypeVar("_Least", str, datetime)
+
+
+def merge(left: Connection, right: Connection) -> Connection:
+    """Join two snapshots of one connection that may have arrived out of order [O].
+
+    The higher rank wins; `revoked_at`, `authorized_at` and `expires_at` are the earliest known,
+    `updated_at` and the hand-off deadline the latest; ties are broken by value, never by the
+    order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
+
+    Raises:
+        MergeError: The identities differ.
+    """
+    if left.identity != right.identity:
+        raise MergeError(left.id, right.id)
+    revocation = min(left, right, key=_revocation)
+    return Connection(
+        left.identity,
+        max(left.status, right.status, key=RANK.__getitem__),
+        max(left.updated_at, right.updated_at),
+        _most(left.handoff_deadline, right.handoff_deadline),
+        _least(left.authorized_at, right.authorized_at),
+        _least(left.expires_at, right.expires_at),
+        _least(left.action_required_reason, right.action_required_reason),
+        revocation.revoked_at,
+        revocation.revoked_by,
+    )
+
+
+def _revocation(connection: Connection) -> tuple[bool, datetime, bool, str]:
+    # The earliest first; an unknown instant or actor last.
+    at, by = connection.revoked_at, connection.revoked_by
+    return (at is None, at or LAST_INSTANT, by is None, by or "")
+
+
+def _least(left: _Least | None, right: _Least | None) -> _Least | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return min(left, right)
+
+
+def _most(left: datetime | None, right: datetime | None) -> datetime | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return max(left, right)

@@ -1,0 +1,379 @@
+"""What happens to a connection: five triggers, by its standing.
+
+The law of this module: **a connection's stored rank never falls** (PENDING < ACTIVE <
+ACTION_REQUIRED < EXPIRED < REVOKED), so a revocation never comes undone.
+
+Facts (authorize, require_action, expire) are judged at the instant they happened; commands
+(revoke, reconnect) at `now`. `AUTHORIZATION` is asked before `TRIGGERS`: a connection with a
+successor is never authorized. `EXPIRY_RECORD` says whether an expiry that the clock brought is
+still to be written down, `ENDING` what ends with a transition. What a reconnect makes is in
+`chain`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.connection import (
+    ACTION_REQUIRED,
+    ACTIVE,
+    EXPIRED,
+    LAPSED,
+    PENDING,
+    REVOKED,
+    Actor,
+    Connection,
+    Standing,
+    Status,
+    standing_at,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import (
+    IGNORE,
+    PROCEED,
+    Done,
+    Ignore,
+    Ignored,
+    Is,
+    MoveTo,
+    Proceed,
+    Refused,
+    RefuseWith,
+)
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.values import check_instant, check_occurrence
+
+
+class Trigger(StrEnum):
+    """What can happen to a connection."""
+
+    AUTHORIZE = "authorize"
+    REQUIRE_ACTION = "require_action"
+    EXPIRE = "expire"
+    REVOKE = "revoke"
+    RECONNECT = "reconnect"
+
+
+class Successor(StrEnum):
+    """What a connection's successor is at an instant."""
+
+    NONE = "no successor"
+    PENDING = "successor PENDING"
+    OTHER = "successor anything else"
+
+
+class Ending(StrEnum):
+    """What ends when a connection leaves a status for a later one than ACTIVE."""
+
+    HANDOFF = "its live hand-off"
+    ACCESS = "the access that it gave"
+    NOTHING = "nothing"
+
+
+@attrs.frozen
+class Recover:
+    """A cell's verdict: the reconnect goes on to the recovery table."""
+
+    def __str__(self) -> str:
+        return "recover"
+
+
+@attrs.frozen
+class RecordExpiry:
+    """A cell's verdict: write the expiry down, unless it is written down already."""
+
+    to: Status = Status.EXPIRED
+
+    def __str__(self) -> str:
+        return "EXPIRED (records it) or ignore"
+
+
+TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
+
+AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
+
+TO_ACTIVE: Final = MoveTo(Status.ACTIVE)
+TO_ACTION_REQUIRED: Final = MoveTo(Status.ACTION_REQUIRED)
+TO_EXPIRED: Final = MoveTo(Status.EXPIRED)
+TO_REVOKED: Final = MoveTo(Status.REVOKED)
+RECORD_EXPIRY: Final = RecordExpiry()
+RECOVER: Final = Recover()
+HANDOFF_LAPSED: Final = RefuseWith(ProblemCode.HANDOFF_LAPSED)
+NOT_PENDING: Final = RefuseWith(ProblemCode.CONNECTION_NOT_PENDING)
+SUPERSEDED: Final = RefuseWith(ProblemCode.CONNECTION_SUPERSEDED)
+STILL_PENDING: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "STILL_PENDING")
+ALREADY_ACTIVE: Final = RefuseWith(ProblemCode.CONNECTION_NOT_RECONNECTABLE, "ALREADY_ACTIVE")
+
+# fmt: off
+AUTHORIZATION: Final = Table[Successor, Proceed | RefuseWith](
+    "authorization",
+    "Whether a connection may be authorized at all, asked before its standing.",
+    Axis.of("successor", Successor),
+    Row(Successor.NONE,    PROCEED,    "[O] It is the head of its chain.", "no-successor"),
+    Row(Successor.PENDING, SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-pending"),
+    Row(Successor.OTHER,   SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-other"),
+)
+
+TRIGGERS: Final = Table[tuple[Trigger, Standing], TriggerVerdict](
+    "connection",
+    "What each trigger does to a connection, by its standing.",
+    (Axis.of("trigger", Trigger), Axis.of("standing", Standing)),
+    Row((AUTHORIZE,      PENDING),         TO_ACTIVE,          "[O] The patient finished in time."),
+    Row((AUTHORIZE,      LAPSED),          HANDOFF_LAPSED,     "[O] It happened after the hosted page was over."),
+    Row((AUTHORIZE,      ACTIVE),          IGNORE,             "[O] A repeated authorization changes nothing."),
+    Row((AUTHORIZE,      ACTION_REQUIRED), NOT_PENDING,        "[O] Only a reconnect recovers."),
+    Row((AUTHORIZE,      EXPIRED),         NOT_PENDING,        "[O] Only a reconnect recovers."),
+    Row((AUTHORIZE,      REVOKED),         NOT_PENDING,        "[O] However late it arrives, a revocation stands."),
+    Row((REQUIRE_ACTION, PENDING),         TO_ACTION_REQUIRED, "[O] The portal asks something of the patient first."),
+    Row((REQUIRE_ACTION, LAPSED),          IGNORE,             "[O] No hand-off is left that an action could help."),
+    Row((REQUIRE_ACTION, ACTIVE),          TO_ACTION_REQUIRED, "[O] A failed refresh is this at most, never revoked."),
+    Row((REQUIRE_ACTION, ACTION_REQUIRED), IGNORE,             "[O] The first reason stands."),
+    Row((REQUIRE_ACTION, EXPIRED),         IGNORE,             "[O] It is over; a late signal lowers no rank."),
+    Row((REQUIRE_ACTION, REVOKED),         IGNORE,             "[O] It is over; a late signal lowers no rank."),
+    Row((EXPIRE,         PENDING),         IGNORE,             "[O] What was never authorized has nothing to run out."),
+    Row((EXPIRE,         LAPSED),          IGNORE,             "[O] A stored lapse would beat a late completion."),
+    Row((EXPIRE,         ACTIVE),          TO_EXPIRED,         "[O] The upstream ended it before `expiresAt`."),
+    Row((EXPIRE,         ACTION_REQUIRED), TO_EXPIRED,         "[O] The upstream ended it meanwhile."),
+    Row((EXPIRE,         EXPIRED),         RECORD_EXPIRY,      "[O] Time ended it; the fact writes that down once."),
+    Row((EXPIRE,         REVOKED),         IGNORE,             "[O] Revoked outranks expired."),
+    Row((REVOKE,         PENDING),         TO_REVOKED,         "[O] Also before the patient has finished."),
+    Row((REVOKE,         LAPSED),          TO_REVOKED,         "[O] No late completion outlives the revocation."),
+    Row((REVOKE,         ACTIVE),          TO_REVOKED,         "[S] Access ends at `revokedAt`."),
+    Row((REVOKE,         ACTION_REQUIRED), TO_REVOKED,         "[S] Access ends at `revokedAt`."),
+    Row((REVOKE,         EXPIRED),         TO_REVOKED,         "[O] An act of a person outranks the clock."),
+    Row((REVOKE,         REVOKED),         IGNORE,             "[S] The first `revokedAt` stands for ever."),
+    Row((RECONNECT,      PENDING),         STILL_PENDING,      "[S] The hand-off is still open: nothing to recover."),
+    Row((RECONNECT,      LAPSED),          RECOVER,            "[O] Shown as EXPIRED, and what expired is recovered."),
+    Row((RECONNECT,      ACTIVE),          ALREADY_ACTIVE,     "[S] Active: nothing needs recovery."),
+    Row((RECONNECT,      ACTION_REQUIRED), RECOVER,            "[S] Recovery is for what ended or needs action."),
+    Row((RECONNECT,      EXPIRED),         RECOVER,            "[S] Recovery is for what ended or needs action."),
+    Row((RECONNECT,      REVOKED),         RECOVER,            "[S] A new connection, so the revocation itself stays."),
+    state="standing",
+)
+
+EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
+    "expiry-record",
+    "Whether an expiry that the clock brought is still to be written down.",
+    Axis.of("stored status", (Status.ACTIVE, Status.ACTION_REQUIRED, Status.EXPIRED)),
+    Row(Status.ACTIVE,          TO_EXPIRED, "[O] The stored status still says ACTIVE."),
+    Row(Status.ACTION_REQUIRED, TO_EXPIRED, "[O] The stored status still says ACTION_REQUIRED."),
+    Row(Status.EXPIRED,         IGNORE,     "[O] It is written down already."),
+    state="stored status",
+)
+
+ENDING: Final = Table[Status, Is[Ending]](
+    "ending",
+    "What the server must end when a connection needs action, expires or is revoked, by the status that it leaves.",
+    Axis.of("stored status", (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED, Status.EXPIRED)),
+    Row(Status.PENDING,         Is(Ending.HANDOFF), "[O] The hosted page must not be finished any more."),
+    Row(Status.ACTIVE,          Is(Ending.ACCESS),  "[S] Connection-authorized access ends."),
+    Row(Status.ACTION_REQUIRED, Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
+    Row(Status.EXPIRED,         Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
+)
+# fmt: on
+
+Transition = Done[Connection] | Ignored[Connection] | Refused
+"""What a fact or a revocation answers."""
+
+
+def successor_kind(successor: Connection | None, now: datetime) -> Successor:
+    """What the successor is at `now`, as the rules ask for it."""
+    if successor is None:
+        return Successor.NONE
+    return Successor.PENDING if standing_at(successor, now) is PENDING else Successor.OTHER
+
+
+def authorize(
+    connection: Connection,
+    now: datetime,
+    *,
+    expires_at: datetime | None = None,
+    happened_at: datetime | None = None,
+    successor: Connection | None = None,
+) -> Transition:
+    """Record that the patient authorized [O].
+
+    Args:
+        connection: The connection as stored.
+        now: When it is recorded.
+        expires_at: When the authorization ends; `None` for no end.
+        happened_at: When the patient authorized; `now` where absent.
+        successor: The connection that recovered this one, where there is one.
+
+    Returns:
+        Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
+        `HANDOFF_LAPSED` or `CONNECTION_NOT_PENDING`.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_authorization(now, happened_at, expires_at)
+    if happened < connection.identity.created_at:
+        raise _not_born()
+    chain = AUTHORIZATION[successor_kind(successor, now)]
+    if isinstance(chain.outcome, RefuseWith):
+        return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)
+    row = TRIGGERS[AUTHORIZE, standing_at(connection, happened)]
+    if isinstance(row.outcome, MoveTo):
+        to = row.outcome.to
+        after = moved(connection, to, now, authorized_at=happened, expires_at=expires_at)
+        return Done(after, row.rules)
+    return _unmoved(row.outcome, row.rules, connection, happened)
+
+
+def check_authorization(
+    now: datetime, happened_at: datetime | None, expires_at: datetime | None
+) -> datetime:
+    """The instant of an authorization, after checking what no connection is needed for.
+
+    Raises:
+        ArgumentError: An instant that is not UTC, a fact from the future, or an end that is
+            not after the authorization.
+    """
+    happened = check_occurrence(happened_at, now)
+    if expires_at is not None:
+        check_instant("expires_at", expires_at)
+        if expires_at <= happened:
+            raise ArgumentError("expires_at", "after the authorization")
+    return happened
+
+
+def require_action(
+    connection: Connection, now: datetime, *, reason: str, happened_at: datetime | None = None
+) -> Transition:
+    """Record that the patient must act, for instance after a failed upstream refresh [O].
+
+    Returns:
+        Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_occurrence(happened_at, now)
+    if happened < connection.identity.created_at:
+        raise _not_born()
+    row = TRIGGERS[REQUIRE_ACTION, standing_at(connection, happened)]
+    if isinstance(row.outcome, MoveTo):
+        return Done(moved(connection, row.outcome.to, now, reason=reason), row.rules)
+    return _unmoved(row.outcome, row.rules, connection, happened)
+
+
+def expire(
+    connection: Connection, now: datetime, *, happened_at: datetime | None = None
+) -> Transition:
+    """Record that the authorization is over: the upstream ended it, or time did [O].
+
+    Returns:
+        Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
+        authorized, or a status of the same or a higher rank is stored.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_occurrence(happened_at, now)
+    if happened < connection.identity.created_at:
+        raise _not_born()
+    row = TRIGGERS[EXPIRE, standing_at(connection, happened)]
+    rules = row.rules
+    outcome: TriggerVerdict = row.outcome
+    if isinstance(outcome, RecordExpiry):
+        record = EXPIRY_RECORD[connection.status]
+        outcome = record.outcome
+        rules = (row.rule, record.rule)
+    if isinstance(outcome, MoveTo):
+        return Done(moved(connection, outcome.to, now), rules)
+    return _unmoved(outcome, rules, connection, happened)
+
+
+def revoke(
+    connection: Connection, now: datetime, *, actor: Actor, happened_at: datetime | None = None
+) -> Done[Connection] | Ignored[Connection]:
+    """Revoke one connection, for ever [S].
+
+    Returns:
+        Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
+        `revokedAt` stands and `revokedNow` is false [P].
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+    """
+    happened = check_occurrence(happened_at, now)
+    if happened < connection.identity.created_at:
+        raise _not_born()
+    return revoke_at(connection, now, actor, happened)
+
+
+def revoke_at(
+    connection: Connection, now: datetime, actor: Actor, happened: datetime
+) -> Done[Connection] | Ignored[Connection]:
+    """The same, for instants that were checked before."""
+    row = TRIGGERS[REVOKE, standing_at(connection, now)]
+    if isinstance(row.outcome, MoveTo):
+        to = row.outcome.to
+        return Done(moved(connection, to, now, revoked_at=happened, revoked_by=actor), row.rules)
+    assert isinstance(row.outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
+    return Ignored(connection, row.rules)
+
+
+def moved(
+    connection: Connection,
+    to: Status,
+    now: datetime,
+    *,
+    handoff_deadline: datetime | None = None,
+    authorized_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    reason: str | None = None,
+    revoked_at: datetime | None = None,
+    revoked_by: Actor | None = None,
+) -> Connection:
+    """The connection in another status, or the same; a member that is not named stays as it was.
+
+    An authorization names both of its own members: one without an end has none.
+    """
+    return Connection(
+        connection.identity,
+        to,
+        now,
+        handoff_deadline or connection.handoff_deadline,
+        authorized_at or connection.authorized_at,
+        expires_at if authorized_at else connection.expires_at,
+        connection.action_required_reason if reason is None else reason,
+        revoked_at or connection.revoked_at,
+        revoked_by or connection.revoked_by,
+    )
+
+
+def _not_born() -> ArgumentError:
+    return ArgumentError("happened_at", "no earlier than the connection's creation")
+
+
+def _unmoved(
+    outcome: TriggerVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
+) -> Ignored[Connection] | Refused:
+    if isinstance(outcome, RefuseWith):
+        return Refused(problem_of(outcome, connection, happened, None), rules)
+    assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
+    return Ignored(connection, rules)
+
+
+def problem_of(
+    refuse: RefuseWith, connection: Connection, at: datetime, successor: Connection | None
+) -> Problem:
+    """The problem that a refusal of the connection's or the chain's tables answers."""
+    value: DetailValue
+    match refuse.code:
+        case ProblemCode.CONNECTION_SUPERSEDED:
+            value = None if successor is None else successor.id
+        case ProblemCode.CONNECTION_NOT_PENDING:
+            value = standing_at(connection, at)
+        case ProblemCode.HANDOFF_LAPSED:
+            value = connection.handoff_deadline
+        case _:
+            value = refuse.reason
+    return Problem(refuse.code, (connection.id, value))
