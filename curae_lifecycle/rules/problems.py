@@ -133,8 +133,8 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.IDEMPOTENCY_KEY_IN_FLIGHT,     retryable(CONFLICT, "retryAfter"), "[O] Others may wait.", "key-in-flight"),
     Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN,   final(CONFLICT), "[O] A guess may run it twice.", "outcome-unknown"),
     Row(C.IDEMPOTENCY_KEY_FORGOTTEN,     final(CONFLICT), "[O] Erasure runs nothing again.", "key-forgotten"),
-    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named, no value.", "key-reused"),
-    Row(C.RATE_LIMITED,                  retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact, rounded up [O]."),
+    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named.", "key-reused"),
+    Row(C.RATE_LIMITED,                  retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact [O]."),
     Row(C.INTERNAL,                      retryable(FAILED), "[O] Nothing was recorded under the key."),
     prefix="problem",
 )

@@ -72,7 +72,6 @@ class Ending(StrEnum):
 
     HANDOFF = "its live hand-off"
     ACCESS = "the access that it gave"
-    NOTHING = "nothing"
 
 
 @attrs.frozen

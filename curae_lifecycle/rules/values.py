@@ -46,6 +46,8 @@ DATA_PACKAGE_MAX: Final = 64
 _UNSAFE_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_OWN_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -103,7 +105,8 @@ def check_instant(argument: str, value: object) -> None:
     """
     if not isinstance(value, datetime) or value.tzinfo is not UTC:
         raise ArgumentError(
-            argument, "an aware datetime in datetime.UTC (convert with .astimezone(UTC))"
+            argument,
+            "an aware datetime whose tzinfo is datetime.UTC: datetime.now(UTC), or .astimezone(UTC) of an aware one",
         )
 
 
@@ -126,6 +129,20 @@ def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
     text = instant.isoformat()[:-6]
     return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z"
+
+
+def parse_time(argument: str, value: object) -> datetime:
+    """An RFC 3339 time ending in `Z`, with at most six fraction digits.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
+        except ValueError:
+            pass
+    raise ArgumentError(argument, "an RFC 3339 time ending in Z, at most six fraction digits")
 
 
 def microseconds(instant: datetime) -> int:
@@ -232,6 +249,16 @@ def parse_uuid(argument: str, value: object) -> str:
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value.lower()
     raise ArgumentError(argument, "a UUID with hyphens")
+
+
+def check_uuid(argument: str, value: object) -> None:
+    """Raise unless `value` is the text of a UUID as we spell it: with hyphens, in lower case.
+
+    Raises:
+        ArgumentError: A `UUID` object, another spelling, or no UUID at all.
+    """
+    if not (isinstance(value, str) and _OWN_UUID.fullmatch(value)):
+        raise ArgumentError(argument, "the text of a UUID with hyphens, in lower case")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:

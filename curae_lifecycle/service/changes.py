@@ -14,19 +14,13 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import (
-    REVOCATION_REACH,
-    Actor,
-    Connection,
-    Reach,
-    Standing,
-    Status,
-    standing,
-)
+from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, is_live
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Record, RecordKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
-from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
+from curae_lifecycle.rules.triggers import ENDING, Ending
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
     ApiKeyId,
@@ -170,7 +164,7 @@ class SuccessorsLive:
 class UserProvisioned:
     """Create the LIMITED user that the binding names."""
 
-    user_id: UserId
+    user_id: UserId = attrs.field(repr=False)
     coordinate: Coordinate
 
 
@@ -228,29 +222,41 @@ class Changes:
 
 NO_CHANGES: Final = Changes()
 
-_LIVE: Final = frozenset({Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED})
 
-
-def connection_changes(kind: EventKind, before: Connection | None, after: Connection) -> Changes:
-    """The changes of one connection that moved, and what follows from its new status."""
+def created_changes(made: Connection) -> Changes:
+    """The changes of a new connection."""
     return Changes(
-        (ConnectionWrite(before, after),),
-        _endings(before, after),
-        (Event(kind, after.identity.coordinate, after.id, after.updated_at),),
+        (ConnectionWrite(None, made),), (), (_event(EventKind.CONNECTION_CREATED, made),)
+    )
+
+
+def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
+    """The changes of a connection that needs action, expired or was revoked."""
+    return Changes(
+        (ConnectionWrite(before, after),), (_ending(before, after),), (_event(kind, after),)
     )
 
 
 def authorization_changes(before: Connection, after: Connection) -> Changes:
     """The changes of a connection that was authorized, which only the head of a chain can be."""
-    changes = connection_changes(EventKind.CONNECTION_AUTHORIZED, before, after)
-    return Changes((ConnectionWrite(before, after, is_head=True),), changes.effects, changes.events)
+    write = ConnectionWrite(before, after, is_head=True)
+    return Changes((write,), (), (_event(EventKind.CONNECTION_AUTHORIZED, after),))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
-    changes = connection_changes(EventKind.CONNECTION_CREATED, None, successor)
     relied_on = ConnectionWrite(recovered, recovered, is_head=True)
-    return Changes((relied_on, *changes.writes), changes.effects, changes.events)
+    created = created_changes(successor)
+    return Changes((relied_on, *created.writes), (), created.events)
+
+
+def reissue_changes(before: Connection, after: Connection) -> Changes:
+    """The changes of a successor that was given a fresh next action."""
+    return Changes(
+        (ConnectionWrite(before, after),),
+        (NextActionReplaced(after.id),),
+        (_event(EventKind.CONNECTION_REISSUED, after),),
+    )
 
 
 def revocation_changes(
@@ -275,10 +281,10 @@ def revocation_changes(
         for before, answer in zip(reached, answers, strict=False)
         if isinstance(answer, Done)
     ]
-    alive = tuple(each.id for each in reached[len(answers) :] if standing(each, now) in _LIVE)
+    alive = tuple(each.id for each in reached[len(answers) :] if is_live(each, now))
     left = (SuccessorsLive(connection.id, alive),) if alive and moved else ()
     writes = tuple(write for change in moved for write in change.writes)
-    if writes and REVOCATION_REACH[actor,].outcome.to is Reach.CHAIN:
+    if writes and REVOCATION_REACH[actor].outcome.what is Reach.CHAIN:
         writes = _to_the_head(writes, reached[-1], answers[-1])
     return Changes(
         writes,
@@ -298,9 +304,53 @@ def _to_the_head(
     return (*writes, ConnectionWrite(last, last, is_head=True))
 
 
-def _endings(before: Connection | None, after: Connection) -> tuple[Effect, ...]:
-    if before is None or after.status is Status.ACTIVE:
-        return ()
-    if before.status is Status.PENDING:
-        return (HandoffCancelled(after.id),)
-    return (AccessEnded(after.id, after.revoked_at or after.updated_at),)
+def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
+    """The changes of a session that was minted, and of the user that it provisioned."""
+    session, after = made.session, made.binding
+    coordinate, at = session.coordinate, session.created_at
+    initiated = Event(EventKind.SESSION_INITIATED, coordinate, session.id, at)
+    if after is None or after is before:
+        return Changes((SessionWrite(None, session),), (), (initiated,))
+    return Changes(
+        (SessionWrite(None, session), BindingWrite(before, after)),
+        (UserProvisioned(after.user_id, coordinate),),
+        (initiated, Event(EventKind.BINDING_PROVISIONED, coordinate, None, at)),
+    )
+
+
+def landing_changes(
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    landing: Landing,
+    now: datetime,
+) -> Changes:
+    """The changes of a hand-off that landed: the session, and the binding where it moved."""
+    coordinate = session.coordinate
+    landed = Event(EventKind.SESSION_LANDED, coordinate, session.id, now)
+    if landing.binding is None or landing.binding is binding:
+        return Changes((SessionWrite(session, landing.session),), (), (landed,))
+    return Changes(
+        (SessionWrite(session, landing.session), BindingWrite(binding, landing.binding)),
+        (),
+        (landed, Event(EventKind.BINDING_SIGNED_UP, coordinate, None, now)),
+    )
+
+
+def binding_changes(
+    kind: EventKind,
+    before: LimitedAccountAppBinding | None,
+    after: LimitedAccountAppBinding,
+    now: datetime,
+) -> Changes:
+    """The changes of a binding that graduated or was tombstoned."""
+    return Changes((BindingWrite(before, after),), (), (Event(kind, after.coordinate, None, now),))
+
+
+def _event(kind: EventKind, after: Connection) -> Event:
+    return Event(kind, after.identity.coordinate, after.id, after.updated_at)
+
+
+def _ending(before: Connection, after: Connection) -> Effect:
+    if ENDING[before.status].outcome.what is Ending.HANDOFF:
+        return HandoffCancelled(after.id)
+    return AccessEnded(after.id, after.revoked_at or after.updated_at)

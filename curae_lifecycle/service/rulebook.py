@@ -7,29 +7,26 @@ against the modules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 import attrs
 
 from curae_lifecycle.rules.access import ACCESS
+from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP
 from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF
-from curae_lifecycle.rules.connection import (
-    AUTHORIZATION,
-    EVENTS,
-    EXPIRY_RECORD,
-    RECOVERY,
-    REVOCATION_REACH,
-    STANDING,
-)
+from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH
+from curae_lifecycle.rules.connection import DEADLINE, STANDING
 from curae_lifecycle.rules.credentials import PERMISSION
-from curae_lifecycle.rules.idempotency import ATTEMPT, BEGIN, RECORD_STANDING, UPKEEP
+from curae_lifecycle.rules.idempotency import BEGIN, RECORD_STANDING
 from curae_lifecycle.rules.problems import CATALOGUE
 from curae_lifecycle.rules.session import COMPLETION, PATHS
 from curae_lifecycle.rules.tables import Row
-from curae_lifecycle.service.operations import OPERATIONS, ORDER
-from curae_lifecycle.web.wire import STORED_STATUS, WIRE_STATUS
+from curae_lifecycle.rules.triggers import AUTHORIZATION, ENDING, EXPIRY_RECORD, TRIGGERS
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS
+from curae_lifecycle.service.gates import ORDER
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.status import PROBLEM_STATUS
 
 
 class Page(Protocol):
@@ -55,7 +52,7 @@ class Page(Protocol):
         """The rules."""
         ...
 
-    def __iter__(self) -> Iterator[tuple[tuple[StrEnum, ...], Row[object]]]:
+    def cells(self) -> Iterable[tuple[tuple[str, ...], Row[object]]]:
         """Every cell with its row."""
         ...
 
@@ -79,12 +76,15 @@ class Page(Protocol):
 TABLES: Final[dict[str, Page]] = {
     table.name: table
     for table in (
+        DEADLINE,
         STANDING,
-        EVENTS,
+        TRIGGERS,
         EXPIRY_RECORD,
         AUTHORIZATION,
         RECOVERY,
         REVOCATION_REACH,
+        LIFE,
+        ENDING,
         ACCESS,
         PATHS,
         BINDING,
@@ -96,8 +96,9 @@ TABLES: Final[dict[str, Page]] = {
         UPKEEP,
         PERMISSION,
         ORDER,
-        OPERATIONS,
+        OPERATION_TABLE,
         CATALOGUE,
+        PROBLEM_STATUS,
         WIRE_STATUS,
         STORED_STATUS,
     )

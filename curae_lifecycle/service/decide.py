@@ -1,0 +1,233 @@
+"""One request: what it needs loaded, and what it is decided from that.
+
+The laws of this module: **a request is decided purely, gate by gate in one order** (`ORDER`),
+from a snapshot, the instant and new ids; **refused, ignored and replayed requests write nothing
+but their idempotency record and their rate limits, and emit no event**. Every write says what
+was there before, so that a store compares and sets and two workers that race cannot both win.
+
+A server does three things: it loads what `needs` names, calls `decide`, and stores the writes
+of the decision in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import check_coordinate
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    RecordKey,
+    begin,
+)
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.ratelimit import (
+    FRESH_LOG,
+    FULL_BUCKET,
+    Charge,
+    Limited,
+    admit,
+    admit_one,
+)
+from curae_lifecycle.rules.values import ceil_seconds, check_instant
+from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateWrite, Write
+from curae_lifecycle.service.gates import Gate, in_order, refuse_at
+from curae_lifecycle.service.operations.operation import (
+    Asked,
+    Loads,
+    NotModified,
+    Operation,
+    ProblemReply,
+    Replayed,
+    Ruling,
+    refusal,
+)
+from curae_lifecycle.service.response import status_of_stored
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_chain
+from curae_lifecycle.service.status import NOT_MODIFIED, status_of
+
+
+def fingerprint(operation: Operation) -> Fingerprint:
+    """What makes two requests the same: the parsed values, never their text [O]."""
+    return Fingerprint.of(operation.rule.name, *operation.values())
+
+
+def needs(call: Call) -> Needs:
+    """What the server must load before it decides the call."""
+    loads = call.operation.loads(call.caller)
+    return Needs(
+        _record_key(call),
+        _bucket_keys(call),
+        _limit_key(call, loads),
+        loads.connection,
+        loads.coordinate,
+    )
+
+
+def _record_key(call: Call) -> RecordKey | None:
+    return None if call.key is None else RecordKey(call.caller.api_key_id, call.key)
+
+
+def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
+    owner = call.caller.api_key_id
+    return tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets])
+
+
+def _limit_key(call: Call, loads: Loads) -> LimitKey | None:
+    limit, coordinate = call.operation.rule.limit, loads.coordinate
+    if limit is None or coordinate is None:
+        return None
+    return LimitKey(coordinate.app_user, limit.name)
+
+
+def decide(
+    call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds | None = None
+) -> Decision:
+    """Decide one request [S, P; the order O].
+
+    Args:
+        call: The request, read.
+        snapshot: What was loaded for `needs(call)`.
+        now: The instant of the request.
+        new_ids: Ids and a next action; a mutation needs them, a read does not.
+
+    Returns:
+        The answer as a value, with everything that is to be stored for it. Compare and set;
+        where that fails, somebody was faster: load again and decide again.
+
+    Raises:
+        ArgumentError: `now` is no UTC instant, `new_ids` is missing or stale, or the snapshot is
+            not the one that was asked for.
+    """
+    check_instant("now", now)
+    request = _Request(call, snapshot, now, new_ids, call.operation.loads(call.caller))
+    for gate in DECIDED:
+        decision = _PASS[gate](request)
+        if decision is not None:
+            return decision
+    raise AssertionError("the rule itself answers")  # pragma: no cover - it is the last gate
+
+
+@attrs.define
+class _Request:
+    """A request on its way through the gates, and what they found out."""
+
+    call: Call
+    snapshot: Snapshot
+    now: datetime
+    new_ids: NewIds | None
+    loads: Loads
+    charges: tuple[Write, ...] = ()
+    attempt: Attempt | None = None
+    rules: tuple[str, ...] = ()
+
+    def limited(self, gate: Gate, limited: Limited) -> Decision:
+        """Refused by a limit, which charges nothing at all."""
+        values = (limited.policy.name, ceil_seconds(limited.retry_after))
+        answer = refuse_at(gate, values)
+        return refused(answer, self.now, self.call.settings, limited=limited)
+
+    def ruled(self, ruling: Ruling) -> Decision:
+        """Decided, by the rule itself or by whose the connection is."""
+        reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
+        if isinstance(reply, ProblemReply):
+            status = status_of(reply.problem)
+        else:
+            status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
+        return Decision(
+            reply,
+            status,
+            self.now,
+            Changes(self.charges + changes.writes, changes.effects, changes.events),
+            (*self.rules, f"operation.{rule.name}", *ruling.rules),
+            self.attempt,
+            self.snapshot.record,
+            self.call.settings,
+        )
+
+
+def _buckets(request: _Request) -> Decision | None:
+    buckets = request.call.settings.buckets
+    if not buckets:
+        return None
+    stored = request.snapshot.buckets
+    if len(stored) != len(buckets):
+        raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
+    charges = [
+        Charge(bucket, FULL_BUCKET if state is None else state)
+        for bucket, state in zip(buckets, stored, strict=True)
+    ]
+    answer = admit(tuple(charges), request.now)
+    if isinstance(answer, Limited):
+        return request.limited(Gate.BUCKETS, answer)
+    keys = _bucket_keys(request.call)
+    charged = zip(keys, buckets, stored, answer.states, strict=True)
+    request.charges += tuple([RateWrite(*each) for each in charged])
+    return None
+
+
+def _idempotency(request: _Request) -> Decision | None:
+    call, record, now = request.call, request.snapshot.record, request.now
+    key = _record_key(call)
+    if key is None:
+        return None
+    begun = begin(record, key, fingerprint(call.operation), now)
+    if isinstance(begun, Attempt):
+        request.attempt = begun
+        request.rules = begun.rules
+        return None
+    changes = Changes(request.charges)
+    if isinstance(begun, Refused):
+        return refused(begun, now, call.settings, changes=changes)
+    status = status_of_stored(begun.response)
+    reply = Replayed(begun.response)
+    return Decision(reply, status, now, changes, begun.rules, settings=call.settings)
+
+
+def _limit(request: _Request) -> Decision | None:
+    limit, coordinate = request.call.operation.rule.limit, request.loads.coordinate
+    key = _limit_key(request.call, request.loads)
+    if coordinate is not None:
+        check_coordinate(request.snapshot.binding, coordinate)
+    if limit is None or key is None:
+        return None
+    before = request.snapshot.limit
+    after = admit_one(limit, FRESH_LOG if before is None else before, request.now)
+    if isinstance(after, Limited):
+        return request.limited(Gate.LIMIT, after)
+    request.charges += (RateWrite(key, limit, before, after),)
+    return None
+
+
+def _ownership(request: _Request) -> Decision | None:
+    asked, connection = request.loads.connection, request.snapshot.connection
+    if asked is None:
+        return None
+    if connection is None or not request.call.caller.owns(connection):
+        return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
+    check_chain(asked, connection, request.snapshot.following)
+    return None
+
+
+def _rule(request: _Request) -> Decision:
+    call = request.call
+    asked = Asked(call.caller, request.snapshot, request.now, request.new_ids)
+    return request.ruled(call.operation.decide(asked))
+
+
+_PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
+    Gate.BUCKETS: _buckets,
+    Gate.IDEMPOTENCY: _idempotency,
+    Gate.LIMIT: _limit,
+    Gate.OWNERSHIP: _ownership,
+    Gate.RULE: _rule,
+}
+
+DECIDED: Final = in_order(*_PASS)
+"""The gates that are passed here."""

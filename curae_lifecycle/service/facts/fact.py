@@ -1,0 +1,174 @@
+"""What every fact is: something that the platform learned by itself.
+
+The law of this module: **a fact is judged at the instant it happened and recorded once**; a late
+or repeated one that changes nothing is ignored. A server's hosted pages, refresh jobs and
+consoles report facts; the answer's changes are stored like those of a request.
+
+A fact is one class in one file: `kind` names it, `members` says what it holds, `read` makes it of
+what was sent, `needs` names what is loaded, `judge` judges it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import ClassVar, Self
+
+import attrs
+
+from curae_lifecycle.rules.binding import (
+    BindingTransition,
+    LimitedAccountAppBinding,
+    check_coordinate,
+)
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.triggers import Transition
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_occurrence
+from curae_lifecycle.service.changes import (
+    NO_CHANGES,
+    Changes,
+    EventKind,
+    binding_changes,
+    connection_changes,
+)
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.members import Given, Member
+from curae_lifecycle.service.snapshot import check_chain
+
+
+@attrs.frozen
+class FactNeeds:
+    """What the server loads for a fact.
+
+    Attributes:
+        connection: The connection, and every later one of its chain.
+        session: The session, and the binding of its coordinate.
+        binding: The binding of the coordinate.
+    """
+
+    connection: ConnectionId | None = None
+    session: SessionId | None = None
+    binding: Coordinate | None = None
+
+
+@attrs.frozen
+class FactSnapshot:
+    """What was loaded; `None` and `()` for what is not there."""
+
+    connection: Connection | None = None
+    following: tuple[Connection, ...] = ()
+    session: CuraeConnectSession | None = None
+    binding: LimitedAccountAppBinding | None = None
+
+
+FactAnswer = Done[Changes] | Ignored[Changes] | Refused
+"""Done: store the changes. Ignored: there are none. Refused: the problem says why."""
+
+
+class Fact(ABC):
+    """Something that happened outside of requests."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    members: ClassVar[tuple[Member[object], ...]]
+
+    @property
+    @abstractmethod
+    def happened_at(self) -> datetime | None:
+        """When it happened; when it is recorded, where absent."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, given: Given) -> Self:
+        """The fact of what was sent; every member was checked."""
+
+    @abstractmethod
+    def needs(self) -> FactNeeds:
+        """What the server must load before it records the fact."""
+
+    def check(self, now: datetime) -> None:
+        """Raise where no correct program reports such a fact, whatever is stored.
+
+        Raises:
+            ArgumentError: An instant out of order or not UTC.
+        """
+        check_occurrence(self.happened_at, now)
+
+    @abstractmethod
+    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+        """What the fact changes; its snapshot was checked, and what it names is there."""
+
+
+def fact_needs(fact: Fact) -> FactNeeds:
+    """What the server must load before it records the fact."""
+    return fact.needs()
+
+
+def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    """Record one fact [O].
+
+    Args:
+        fact: What happened.
+        snapshot: What was loaded for `fact_needs(fact)`.
+        now: When it is recorded.
+
+    Returns:
+        Done, ignored or refused, as the tables say; `NOT_FOUND` for an unknown id.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC, whatever is stored, or a snapshot that
+            is not the one that was asked for.
+    """
+    fact.check(now)
+    asked = fact.needs()
+    coordinate = asked.binding
+    if asked.connection is not None:
+        if snapshot.connection is None:
+            return refuse_at(Gate.OWNERSHIP)
+        check_chain(asked.connection, snapshot.connection, snapshot.following)
+    if asked.session is not None:
+        if snapshot.session is None:
+            return refuse_at(Gate.OWNERSHIP)
+        if snapshot.session.id != asked.session:
+            raise ArgumentError("snapshot.session", "the session that was asked for")
+        coordinate = snapshot.session.coordinate
+    if coordinate is not None:
+        check_coordinate(snapshot.binding, coordinate)
+    return fact.judge(snapshot, now)
+
+
+def the_connection(snapshot: FactSnapshot) -> Connection:
+    """The connection that a fact is of; an unknown one was refused before."""
+    assert snapshot.connection is not None  # noqa: S101 - `record_fact` looked
+    return snapshot.connection
+
+
+def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
+    """The answer of a fact that moved its connection, or did not."""
+    match answer:
+        case Done(after, rules):
+            return Done(connection_changes(kind, before, after), rules)
+        case Ignored(_, rules):
+            return Ignored(NO_CHANGES, rules)
+        case Refused():
+            return answer
+
+
+def moved_binding(
+    kind: EventKind,
+    before: LimitedAccountAppBinding | None,
+    answer: BindingTransition,
+    now: datetime,
+) -> FactAnswer:
+    """The answer of a fact that moved its binding, or did not."""
+    match answer:
+        case Done(after, rules):
+            return Done(binding_changes(kind, before, after, now), rules)
+        case Ignored(_, rules):
+            return Ignored(NO_CHANGES, rules)
+        case Refused():
+            return answer

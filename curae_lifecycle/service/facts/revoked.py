@@ -1,0 +1,59 @@
+"""Somebody revoked outside the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import attrs
+
+from curae_lifecycle.rules.chain import revoke_chain
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import revocation_changes
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+    FactSnapshot,
+    the_connection,
+)
+from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION, Given
+
+
+def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
+    if not isinstance(value, Actor):
+        raise ArgumentError("actor", f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}")
+
+
+@attrs.frozen
+class Revoked(Fact):
+    """Somebody revoked outside the API."""
+
+    connection_id: ConnectionId
+    actor: Actor = attrs.field(validator=_is_actor)
+    happened_at: datetime | None = None
+
+    kind: ClassVar = "connection.revoke"
+    members: ClassVar = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
+
+    @classmethod
+    def read(cls, given: Given) -> Revoked:
+        """The fact of what was sent."""
+        return cls(given[KNOWN_CONNECTION], given[ACTOR], given[HAPPENED_AT])
+
+    def needs(self) -> FactNeeds:
+        """The connection, and every later one of its chain."""
+        return FactNeeds(connection=self.connection_id)
+
+    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+        """REVOKED, as far as the actor's revocation reaches."""
+        connection, following = the_connection(snapshot), snapshot.following
+        answers = revoke_chain(
+            connection, following, now, actor=self.actor, happened_at=self.happened_at
+        )
+        rules = tuple(rule for answer in answers for rule in answer.rules)
+        changes = revocation_changes(connection, following, answers, now, self.actor)
+        return Done(changes, rules) if changes.writes else Ignored(changes, rules)

@@ -1,0 +1,97 @@
+"""What a request passes, in order.
+
+The law of this module: **a request passes its gates in the order of this table**. `web` runs
+those that nothing stored is needed for, `decide` the others; both take the order from here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.outcomes import Refused, RefuseWith
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.tables import Axis, Row, Table
+
+
+class Gate(StrEnum):
+    """What a request passes."""
+
+    CREDENTIALS = "credentials"
+    ROUTE = "path and method"
+    PERMISSION = "environment and scope"
+    BODY = "path ids, query and body"
+    KEY_ALLOWED = "no key where none is allowed"
+    KEY_GIVEN = "a key where one is needed"
+    KEY_READABLE = "a key that can be read"
+    BUCKETS = "the platform's buckets"
+    IDEMPOTENCY = "the key's record"
+    LIMIT = "the app user's limit"
+    OWNERSHIP = "ownership"
+    RULE = "the rule itself"
+    ROOM = "room in the store"
+
+
+@attrs.frozen
+class Ask:
+    """A cell's verdict: another table decides.
+
+    Attributes:
+        tables: Their names; none where each operation names its own.
+    """
+
+    tables: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"see {', '.join(self.tables)}" if self.tables else "see the operation's own tables"
+
+
+UNAUTHENTICATED: Final = RefuseWith(ProblemCode.UNAUTHENTICATED)
+NOT_FOUND: Final = RefuseWith(ProblemCode.NOT_FOUND)
+BAD_REQUEST: Final = RefuseWith(ProblemCode.BAD_REQUEST)
+NO_KEY: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED)
+KEY_MISSING: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_REQUIRED)
+KEY_INVALID: Final = RefuseWith(ProblemCode.IDEMPOTENCY_KEY_INVALID)
+LIMITED: Final = RefuseWith(ProblemCode.RATE_LIMITED)
+FAILED: Final = RefuseWith(ProblemCode.INTERNAL)
+
+# fmt: off
+ORDER: Final = Table[Gate, RefuseWith | Ask](
+    "request",
+    "What a request passes, in this order, and what it is answered where it does not.",
+    Axis.of("gate", Gate),
+    Row(Gate.CREDENTIALS,  UNAUTHENTICATED,       "[O] Nothing is said to a stranger, not even of paths."),
+    Row(Gate.ROUTE,        NOT_FOUND,             "[O] An unknown path or method; it charges no bucket."),
+    Row(Gate.PERMISSION,   Ask(("permission",)),  "[S] A mutation needs its scope; test and live are apart [P]."),
+    Row(Gate.BODY,         BAD_REQUEST,           "[O] Strict: a mistyped member must not be ignored."),
+    Row(Gate.KEY_ALLOWED,  NO_KEY,                "[P] A replayed graduation token would be stale.", "key-not-allowed"),
+    Row(Gate.KEY_GIVEN,    KEY_MISSING,           "[S] Every other mutation needs one.", "key-required"),
+    Row(Gate.KEY_READABLE, KEY_INVALID,           "[O] Read in two ways it protects neither party.", "key-invalid"),
+    Row(Gate.BUCKETS,      LIMITED,               "[S] The platform's buckets; a refusal charges nothing [O]."),
+    Row(Gate.IDEMPOTENCY,  Ask(("idempotency",)), "[S] Before the limit: a lost answer can be learned there [O]."),
+    Row(Gate.LIMIT,        LIMITED,               "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
+    Row(Gate.OWNERSHIP,    NOT_FOUND,             "[O] Another tenant's id and an unknown id answer alike."),
+    Row(Gate.RULE,         Ask(),                 "[S] What the operation itself decides."),
+    Row(Gate.ROOM,         FAILED,                "[O] A full store refuses what is new and evicts nothing live."),
+)
+# fmt: on
+
+
+def in_order(*gates: Gate) -> tuple[Gate, ...]:
+    """Some of the gates, in the order of the table."""
+    return tuple(gate for gate in ORDER if gate in gates)
+
+
+def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
+    """The refusal of a gate, as the table has it.
+
+    Args:
+        gate: The gate that was not passed.
+        values: The values of its problem's details.
+    """
+    row = ORDER[gate]
+    verdict = row.outcome
+    assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse
+    return Refused(Problem(verdict.code, values), row.rules)

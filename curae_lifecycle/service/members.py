@@ -1,0 +1,188 @@
+"""The members of requests and facts: each one's name on the wire, and what it may be.
+
+The law of this module: **a member is parsed once, where it enters**; what it may be is said by
+the error that refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Generic, TypeVar, cast
+
+import attrs
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import (
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    UserId,
+    parse_app_id,
+    parse_app_user_id,
+    parse_data_packages,
+    parse_reason,
+    parse_time,
+    parse_user_id,
+    parse_uuid,
+)
+
+Value = TypeVar("Value", covariant=True)
+
+
+@attrs.frozen
+class Member(Generic[Value]):
+    """One member of a request or a fact.
+
+    Attributes:
+        name: Its name on the wire.
+        parse: Makes its value of a JSON value; raises `ArgumentError`.
+        optional: Whether it may be absent.
+        absent: What it is where it is absent.
+    """
+
+    name: str
+    parse: Callable[[object], Value]
+    optional: bool = False
+    absent: Value | None = None
+
+
+Wanted = TypeVar("Wanted")
+
+
+@attrs.frozen
+class EntityTags:
+    """The entity tags that a client says it holds."""
+
+    tags: frozenset[str] = frozenset()
+    every: bool = False
+
+    def __contains__(self, tag: object) -> bool:
+        return self.every or tag in self.tags
+
+
+NO_TAGS: Final = EntityTags()
+
+
+@attrs.frozen
+class Given:
+    """What was sent, parsed: one value for each member that an operation or a fact has.
+
+    Attributes:
+        values: Each member's value, by its name.
+        tags: The entity tags that the client holds.
+    """
+
+    values: dict[str, object]
+    tags: EntityTags = NO_TAGS
+
+    def __getitem__(self, member: Member[Wanted]) -> Wanted:
+        """The value of a member, or what it is where it is absent."""
+        # The member's own parser made the value.
+        return cast("Wanted", self.values.get(member.name, member.absent))
+
+    def coordinate(self) -> Coordinate:
+        """The coordinate that the members of `COORDINATE` make."""
+        return Coordinate(
+            self[ENVIRONMENT], self[APP_ID], self[CUSTOMER_ACCOUNT_ID], self[APP_USER_ID]
+        )
+
+
+def parse_environment(value: object) -> Environment:
+    """Live or test.
+
+    Raises:
+        ArgumentError: Neither.
+    """
+    if isinstance(value, str) and value in _ENVIRONMENTS:
+        return Environment(value)
+    raise ArgumentError("environment", f"one of {', '.join(Environment)}")
+
+
+_ENVIRONMENTS: Final = frozenset(Environment)
+
+
+def parse_account_id(value: object) -> CustomerAccountId:
+    """A customer account's id: a UUID, in any case.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    return CustomerAccountId(parse_uuid("customerAccountId", value))
+
+
+def parse_flag(value: object) -> bool:
+    """True or false.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ArgumentError("flag", "true or false")
+
+
+def parse_actor(value: object) -> Actor:
+    """Who revoked.
+
+    Raises:
+        ArgumentError: None of the actors.
+    """
+    if isinstance(value, str) and value in Actor.__members__:
+        return Actor(value)
+    raise ArgumentError("actor", f"one of {', '.join(Actor)}")
+
+
+def parse_connection_id(value: object) -> ConnectionId:
+    """A connection's id: a UUID, in any case.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    return ConnectionId(parse_uuid("connectionId", value))
+
+
+def _known_connection(value: object) -> ConnectionId:
+    # No UUID is an unknown id [O], so it goes on to be refused.
+    return ConnectionId(_any_id("connectionId", value))
+
+
+def _known_session(value: object) -> SessionId:
+    return SessionId(_any_id("sessionId", value))
+
+
+def _any_id(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value.lower()
+    raise ArgumentError(name, "a string")
+
+
+def _optional_time(name: str) -> Member[datetime | None]:
+    return Member(name, lambda value: parse_time(name, value), optional=True)
+
+
+APP_USER_ID: Final = Member("appUserId", parse_app_user_id)
+DATA_PACKAGES: Final = Member("dataPackages", parse_data_packages)
+PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=False)
+CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
+"""A connection's id in a request; anything but a UUID is malformed."""
+
+KNOWN_CONNECTION: Final = Member("connectionId", _known_connection)
+"""A connection's id in a fact; anything but a UUID is unknown."""
+
+KNOWN_SESSION: Final = Member("sessionId", _known_session)
+REASON: Final = Member("reason", parse_reason)
+ACTOR: Final = Member("actor", parse_actor)
+USER_ID: Final = Member("userId", parse_user_id)
+NAMED_USER: Final[Member[UserId | None]] = Member("userId", parse_user_id, optional=True)
+ENVIRONMENT: Final = Member(
+    "environment", parse_environment, optional=True, absent=Environment.LIVE
+)
+APP_ID: Final = Member("appId", parse_app_id)
+CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
+COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
+EXPIRES_AT: Final = _optional_time("expiresAt")
+HAPPENED_AT: Final = _optional_time("happenedAt")

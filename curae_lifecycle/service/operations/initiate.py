@@ -1,0 +1,78 @@
+"""Initiate: a fresh connect session on Path A, B or C [S]."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
+from curae_lifecycle.rules.session import CuraeConnectSession, initiate
+from curae_lifecycle.rules.values import AppUserId, NextAction
+from curae_lifecycle.service.changes import initiation_changes
+from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP, Given
+from curae_lifecycle.service.operations.operation import (
+    BASE_PATH,
+    Asked,
+    KeyUse,
+    Loads,
+    Operation,
+    OperationRule,
+    Reply,
+    Ruling,
+)
+
+
+@attrs.frozen
+class SessionInitiated(Reply):
+    """Answers an initiate: `{session, nextAction}`."""
+
+    session: CuraeConnectSession
+    next_action: NextAction
+
+
+@attrs.frozen
+class Initiate(Operation):
+    """Mint a connect session [S]."""
+
+    app_user_id: AppUserId
+    prefer_signup: bool = False
+
+    reply: ClassVar = SessionInitiated
+    rule: ClassVar = OperationRule(
+        name="initiate",
+        why="[S] Mints a fresh session.",
+        summary="Start a connect session",
+        method="POST",
+        path=f"{BASE_PATH}/curae-connect/initiate",
+        scope=CONNECTION_WRITE,
+        key=KeyUse.NEEDED,
+        limit=INITIATE_LIMIT,
+        status=201,
+        body=(APP_USER_ID, PREFER_SIGNUP),
+    )
+
+    @classmethod
+    def read(cls, given: Given) -> Initiate:
+        """The operation of a body."""
+        return cls(given[APP_USER_ID], given[PREFER_SIGNUP])
+
+    def loads(self, caller: Caller) -> Loads:
+        """The binding of the app's user, and the user's limit."""
+        return Loads(coordinate=caller.coordinate(self.app_user_id))
+
+    def decide(self, asked: Asked) -> Ruling:
+        """A session, and a LIMITED user where the path provisions one."""
+        binding, new_ids = asked.snapshot.binding, asked.new_ids
+        answer = initiate(
+            binding,
+            asked.caller.coordinate(self.app_user_id),
+            asked.now,
+            prefer_signup=self.prefer_signup,
+            id=new_ids.session_id,
+            user_id=new_ids.user_id,
+            next_action=new_ids.next_action,
+        )
+        reply = SessionInitiated(answer.value.session, new_ids.next_action)
+        return Ruling(reply, answer.rules, initiation_changes(binding, answer.value))

@@ -1,0 +1,236 @@
+"""What every operation is: a value that was read from a request, and can be decided.
+
+An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
+and members; `read` makes it of what was sent; `loads` names what it needs; `decide` decides it.
+Routing, fingerprint, printing and the API's document are derived from these.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Final, Self, cast
+
+import attrs
+
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import StoredResponse
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.ratelimit import ExactLog, Limited
+from curae_lifecycle.rules.values import ConnectionId, Coordinate
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.members import Given, Member
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+
+BASE_PATH: Final = "/api/sdk/v1"
+
+
+class KeyUse(StrEnum):
+    """What an operation does with an idempotency key."""
+
+    NEEDED = "key needed"
+    NOT_ALLOWED = "key not allowed"
+    UNUSED = "key not looked at"
+
+
+@attrs.frozen(kw_only=True)
+class OperationRule:
+    """What holds for an operation before its own rule is asked.
+
+    Attributes:
+        name: The operation's name: part of its fingerprint and of its rule's name.
+        why: What it is for, with the source of the rule.
+        summary: The same in a few words, for the API's document.
+        method: The HTTP method.
+        path: The path; `{member}` stands for a member of `ids`.
+        scope: The scope it needs; `None` for a read.
+        key: What it does with an idempotency key.
+        limit: The app user's limit it is counted by, where there is one.
+        status: The HTTP status of success.
+        ids: The members of its path.
+        query: The members of its query.
+        body: The members of its body; `None` where no body is read.
+        tags: Whether the client may name entity tags that it holds.
+        tables: The names of the tables that may refuse it.
+    """
+
+    name: str
+    why: str
+    summary: str
+    method: str
+    path: str
+    scope: str | None
+    key: KeyUse
+    status: int
+    limit: ExactLog | None = None
+    ids: tuple[Member[ConnectionId], ...] = ()
+    query: tuple[Member[str], ...] = ()
+    body: tuple[Member[object], ...] | None = None
+    tags: bool = False
+    tables: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        limit = "no limit" if self.limit is None else f"{self.limit.limit} a minute"
+        scope = self.scope or "no scope"
+        return f"{self.method} {self.path} → {self.status}; {scope}, {self.key}, {limit}"
+
+
+@attrs.frozen
+class Loads:
+    """What an operation needs loaded beside its key and its limits.
+
+    Attributes:
+        connection: The connection, and every later one of its chain.
+        coordinate: The coordinate, whose binding is loaded and whose limit is charged.
+    """
+
+    connection: ConnectionId | None = None
+    coordinate: Coordinate | None = None
+
+
+class Reply:
+    """What is answered, as a value; its fields are the members of the body, in order."""
+
+    __slots__ = ()
+    # attrs fills it with the names of the fields.
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def tag(self) -> str | None:
+        """The entity tag of the answer, where it has one."""
+        return None
+
+
+@attrs.frozen
+class ProblemReply(Reply):
+    """Answers with a problem.
+
+    Attributes:
+        problem: Which.
+        limited: The rate limit that refused, where one did: its headers are sent.
+    """
+
+    problem: Problem
+    limited: Limited | None = None
+
+
+@attrs.frozen
+class NotModified(Reply):
+    """Answers that the client holds the answer already."""
+
+    held: str
+
+    @property
+    def tag(self) -> str:
+        """The entity tag that the client holds."""
+        return self.held
+
+
+@attrs.frozen
+class Replayed(Reply):
+    """Answers what was answered before, byte for byte."""
+
+    response: StoredResponse
+
+
+@attrs.frozen
+class Ruling:
+    """What an operation's own rule decided.
+
+    Attributes:
+        reply: The answer.
+        rules: The names of the rules that decided, in order.
+        changes: What is to be stored, done and told.
+    """
+
+    reply: Reply
+    rules: tuple[str, ...] = ()
+    changes: Changes = NO_CHANGES
+
+
+def refusal(refused: Refused) -> Ruling:
+    """A refusal as a ruling."""
+    return Ruling(ProblemReply(refused.problem), refused.rules)
+
+
+@attrs.frozen
+class Asked:
+    """All that an operation decides from.
+
+    Attributes:
+        caller: Whom the API key stands for.
+        snapshot: What was loaded.
+        now: The instant of the request.
+        given_ids: Ids and a next action that a mutation may use; `None` for a read.
+    """
+
+    caller: Caller
+    snapshot: Snapshot
+    now: datetime
+    given_ids: NewIds | None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that was asked for; the gate of ownership has seen it."""
+        connection = self.snapshot.connection
+        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
+        return connection
+
+    @property
+    def new_ids(self) -> NewIds:
+        """Ids and a next action.
+
+        Raises:
+            ArgumentError: None were given.
+        """
+        if self.given_ids is None:
+            raise ArgumentError("new_ids", "given for a mutation")
+        return self.given_ids
+
+
+class Operation(ABC):
+    """A request that was read: what it asks, and how that is decided."""
+
+    __slots__ = ()
+    # attrs fills it with the names of the fields.
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    rule: ClassVar[OperationRule]
+    reply: ClassVar[type[Reply]]
+
+    @classmethod
+    @abstractmethod
+    def read(cls, given: Given) -> Self:
+        """The operation of what was sent; every member was checked."""
+
+    def loads(self, caller: Caller) -> Loads:
+        """What it needs loaded."""
+        del caller
+        return NOTHING
+
+    @abstractmethod
+    def decide(self, asked: Asked) -> Ruling:
+        """What it is answered, once every gate before its rule is passed.
+
+        Raises:
+            ArgumentError: New ids are missing or stale, or the snapshot is another's.
+        """
+
+    def values(self) -> Iterator[str]:
+        """What makes two requests the same: every value that was read, in a fixed order [O]."""
+        for name in self.__match_args__:
+            value: object = getattr(self, name)
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, bool):
+                yield "true" if value else "false"
+            elif isinstance(value, tuple):
+                yield from map(str, cast("tuple[object, ...]", value))
+
+
+NOTHING: Final = Loads()

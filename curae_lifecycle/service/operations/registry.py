@@ -1,0 +1,40 @@
+"""Every operation, in the order of the pages; a new one gets its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation, OperationRule
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+
+OPERATIONS: Final[tuple[type[Operation], ...]] = (
+    CreateConnection,
+    GetConnection,
+    Reconnect,
+    Revoke,
+    Initiate,
+    GetAccountState,
+    StartGraduation,
+)
+
+
+def operation_table(operations: Iterable[type[Operation]]) -> Table[str, OperationRule]:
+    """What each operation needs before its own rule is asked, as a table."""
+    rules = [each.rule for each in operations]
+    return Table(
+        "operation",
+        "What each operation needs before its own rule is asked, and its status of success.",
+        Axis("operation", tuple(rule.name for rule in rules)),
+        *(Row(rule.name, rule, rule.why) for rule in rules),
+    )
+
+
+OPERATION_TABLE: Final = operation_table(OPERATIONS)

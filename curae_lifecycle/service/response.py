@@ -1,0 +1,115 @@
+"""An answer as it is sent and kept: status, headers, bytes.
+
+The law of this module: **what is kept is what was sent**, but for the headers that belong to one
+transmission or one client and are never kept [O].
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import StoredResponse
+from curae_lifecycle.service.status import is_kept
+
+Headers = tuple[tuple[str, str], ...]
+"""Names in lower case and values, in order, repetitions included."""
+
+
+@attrs.frozen
+class Response(StoredResponse):
+    """An HTTP response: what is answered, and what is kept to be answered again.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names in lower case and values, in order, repetitions included.
+        body: The exact bytes; they can hold a hand-off URL, so no repr shows them.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes = attrs.field(repr=False)
+
+    def to_keep(self) -> Response:
+        """The response without the headers that are never kept.
+
+        Raises:
+            ArgumentError: One that the rule itself did not reach.
+        """
+        _check_kept(self.status)
+        headers = kept_headers(self.headers)
+        if headers == self.headers:
+            return self
+        return Response(self.status, headers, self.body)
+
+
+@attrs.frozen
+class ResponseReference(StoredResponse):
+    """Where the server keeps a response, encrypted, instead of the record.
+
+    Attributes:
+        status: The HTTP status of the response kept there.
+        reference: The server's own name of the place.
+    """
+
+    status: int
+    reference: str
+
+    def to_keep(self) -> ResponseReference:
+        """The very same reference.
+
+        Raises:
+            ArgumentError: One to a response that the rule itself did not reach.
+        """
+        _check_kept(self.status)
+        return self
+
+
+def status_of_stored(response: StoredResponse) -> int:
+    """The HTTP status of a response that was kept.
+
+    Raises:
+        ArgumentError: A stored response of a kind that is not this package's.
+    """
+    if isinstance(response, Response | ResponseReference):
+        return response.status
+    raise ArgumentError("response", "a Response or a ResponseReference")
+
+
+def _check_kept(status: int) -> None:
+    if not is_kept(status):
+        raise ArgumentError("response", "a 2xx, 404 or 409; release the attempt instead")
+
+
+_NEVER_KEPT: Final = frozenset(
+    {
+        "date",
+        "set-cookie",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def kept_headers(headers: Headers) -> Headers:
+    """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
+    dropped = {
+        name.strip().lower()
+        for header, value in headers
+        if header.lower() == "connection"
+        for name in value.split(",")
+    }
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() not in _NEVER_KEPT and name.lower() not in dropped
+    )

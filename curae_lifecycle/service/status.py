@@ -1,0 +1,71 @@
+"""What HTTP says to each kind of problem, and whether such an answer is kept under its key.
+
+The law of this module: **an answer is kept where the rule itself reached it**; what was refused
+before the rule was asked leaves its key unused [O].
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.problems import Problem, ProblemKind
+from curae_lifecycle.rules.tables import Axis, Row, Table
+
+
+@attrs.frozen
+class HttpStatus:
+    """A cell's verdict: the status of the answer.
+
+    Attributes:
+        status: The HTTP status.
+        kept: Whether a final answer of this kind is kept under the request's key.
+    """
+
+    status: int
+    kept: bool
+
+    def __str__(self) -> str:
+        return f"{self.status}, {'kept' if self.kept else 'not kept'}"
+
+
+def kept(status: int) -> HttpStatus:
+    """The rule was asked: the answer is the one that retries get."""
+    return HttpStatus(status, kept=True)
+
+
+def not_kept(status: int) -> HttpStatus:
+    """The rule was not asked, or could not answer: a retry may fare better."""
+    return HttpStatus(status, kept=False)
+
+
+# fmt: off
+PROBLEM_STATUS: Final = Table[ProblemKind, HttpStatus](
+    "problem-status",
+    "What HTTP says to each kind of problem, and whether a final answer of that kind is kept under its key.",
+    Axis.of("kind", ProblemKind),
+    Row(ProblemKind.INVALID,        not_kept(400), "[O] The request was not read, so no rule was asked."),
+    Row(ProblemKind.UNKNOWN_CALLER, not_kept(401), "[O] Nothing is kept for a stranger."),
+    Row(ProblemKind.FORBIDDEN,      not_kept(403), "[O] Another scope may be granted tomorrow."),
+    Row(ProblemKind.ABSENT,         kept(404),     "[O] The rule was asked: there was nothing."),
+    Row(ProblemKind.CONFLICT,       kept(409),     "[O] The rule was asked; one that may pass leaves no record."),
+    Row(ProblemKind.MISMATCH,       not_kept(422), "[O] The key belongs to another request."),
+    Row(ProblemKind.LIMITED,        not_kept(429), "[O] The same request may pass later."),
+    Row(ProblemKind.FAILED,         not_kept(500), "[O] The server could not answer."),
+)
+# fmt: on
+
+NOT_MODIFIED: Final = 304
+"""The client holds the answer already."""
+
+
+def status_of(problem: Problem) -> int:
+    """The HTTP status that a problem is answered with."""
+    return PROBLEM_STATUS[problem.type.kind].outcome.status
+
+
+def is_kept(status: int) -> bool:
+    """Whether a response with this status is kept: a success, or a refusal of the rule [O]."""
+    kept_statuses = {row.outcome.status for row in PROBLEM_STATUS.rows if row.outcome.kept}
+    return 200 <= status < 300 or status in kept_statuses  # noqa: PLR2004 - the successes of HTTP

@@ -1,0 +1,154 @@
+"""The library's own values as JSON, for servers that keep them so.
+
+The law of this module: **what `dump` wrote, `load` reads, and nothing else**. It is the one place
+that needs cattrs, which structures what was read and knows every class by its annotations.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Collection
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Final, TypeVar, cast, get_args
+
+from cattrs import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ClassValidationError,
+    Converter,
+    ForbiddenExtraKeysError,
+)
+
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import LostLease, Record, RecordState, StoredResponse
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import Environment, format_time, parse_time
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
+
+Storable = (
+    Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
+)
+"""What `dump` and `load` know."""
+
+_Stored = TypeVar("_Stored", bound=Storable)
+
+
+def dump(value: Storable) -> dict[str, Json]:
+    """A value as JSON for a server's own store: everything, internals too, never the wire."""
+    dumped: dict[str, Json] = _store_converter().unstructure(value)
+    return dumped
+
+
+def load(kind: type[_Stored], document: Json) -> _Stored:
+    """A value that `dump` printed.
+
+    Raises:
+        MalformedError: Anything else, including what a later release may have added.
+    """
+    if not isinstance(document, dict) or _has_repeats(document):
+        raise MalformedError(None, Fault.INVALID)
+    try:
+        return _store_converter().structure(document, kind)
+    except (BaseValidationError, ArgumentError) as error:
+        raise MalformedError(_member_at_fault(error), Fault.INVALID) from error
+
+
+def _member_at_fault(error: BaseException) -> str | None:
+    # The path to the first member that could not be read, such as `identity.coordinate.app_id`.
+    if not isinstance(error, ClassValidationError):
+        return None
+    for inner in error.exceptions:
+        if isinstance(inner, ForbiddenExtraKeysError):
+            return None
+        notes: list[object] = getattr(inner, "__notes__", [])
+        names = [note.name for note in notes if isinstance(note, AttributeValidationNote)]
+        missing = inner.args[0] if isinstance(inner, KeyError) else None
+        here = names[0] if names else missing
+        deeper = _member_at_fault(inner)
+        if isinstance(here, str):
+            return here if deeper is None else f"{here}.{deeper}"
+    return None
+
+
+def _has_repeats(value: Json) -> bool:
+    if isinstance(value, dict):
+        return isinstance(value, RepeatedObject) or any(map(_has_repeats, value.values()))
+    return isinstance(value, list) and any(map(_has_repeats, value))
+
+
+_STORED_ENUMS: Final[tuple[type[StrEnum], ...]] = (
+    Environment,
+    Status,
+    Actor,
+    EntryPath,
+    Handoff,
+    AccountState,
+    RecordState,
+    LostLease,
+)
+
+
+@cache
+def _store_converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(datetime, format_time)
+    converter.register_structure_hook(datetime, lambda value, _: parse_time("time", value))
+    converter.register_unstructure_hook(bytes, lambda value: b64encode(value).decode())
+    converter.register_structure_hook(bytes, lambda value, _: b64decode(value, validate=True))
+    # cattrs would turn 5 into "5" and "abc" into three packages; a store that does so hides
+    # its mistakes. The hook for str would also catch every StrEnum, so each has its own.
+    converter.register_structure_hook(str, lambda value, _: _exactly(str, value))
+    converter.register_structure_hook(int, lambda value, _: _exactly(int, value))
+    for kind in _STORED_ENUMS:
+        converter.register_structure_hook(kind, lambda value, kind: kind(value))
+    converter.register_structure_hook(
+        StoredResponse, lambda value, _: _structure_response(converter, value)
+    )
+    converter.register_unstructure_hook(
+        StoredResponse, lambda value: converter.unstructure(value, type(value))
+    )
+    converter.register_structure_hook_func(
+        _is_tuple,
+        lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
+    )
+    return converter
+
+
+def _structure_response(converter: Converter, value: object) -> StoredResponse:
+    kind = ResponseReference if isinstance(value, dict) and "reference" in value else Response
+    return converter.structure(value, kind)
+
+
+def _is_tuple(kind: object) -> bool:
+    return getattr(kind, "__origin__", None) is tuple
+
+
+def _structure_tuple(
+    converter: Converter, value: object, kinds: tuple[object, ...]
+) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise ArgumentError("value", "a list")
+    items = cast("Collection[object]", value)
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(items)
+    return tuple(
+        converter.structure(item, cast("type[object]", kind))
+        for item, kind in zip(items, kinds, strict=True)
+    )
+
+
+_Exact = TypeVar("_Exact", str, int)
+
+
+def _exactly(kind: type[_Exact], value: object) -> _Exact:
+    # A bool is an int to Python and no number to a store.
+    if isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    raise ArgumentError("value", f"of type {kind.__name__}")

@@ -1,0 +1,129 @@
+"""JSON text to JSON values and back.
+
+The law of this module: **every text gives a value or a documented fault**, never another
+exception. A name that stands twice is kept, so that whoever reads the value can refuse it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from math import isinf
+from typing import Final, NoReturn
+
+from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.problems import Fault
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""A JSON value as Python holds it."""
+
+DEPTH_MAX: Final = 256
+"""How deep a document may be nested; no document of the lifecycle comes near [O]."""
+
+# A string that never ends is one match to the end, so that no text is read twice.
+_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+class RepeatedObject(dict[str, Json]):
+    """A JSON object in which a name stood more than once; the last value counts.
+
+    Attributes:
+        pairs: All of its members as they stood.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Json]]) -> None:
+        """Keep the pairs beside the dict that they make."""
+        super().__init__(pairs)
+        self.pairs = pairs
+
+    def repeated(self) -> str:
+        """The first name that stands again."""
+        seen: set[str] = set()
+        for name, _ in self.pairs:
+            if name in seen:
+                return name
+            seen.add(name)
+        raise AssertionError("an object without a repeated name")  # pragma: no cover - see class
+
+
+class MalformedError(LifecycleError, ValueError):
+    """A text or value from outside that cannot be read.
+
+    Attributes:
+        member: The member at fault; `None` where it is the whole, or a name we do not know.
+        fault: What is wrong with it.
+    """
+
+    def __init__(self, member: str | None, fault: Fault) -> None:
+        """Name the member and the fault; what stood there is never repeated."""
+        super().__init__(member, fault)
+        self.member = member
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return f"{self.member or 'the document'}: {self.fault}"
+
+
+def parse_json(text: bytes | str) -> Json:
+    """Read one JSON document as RFC 8259 has it: UTF-8, no NaN, no infinities.
+
+    Objects with a repeated name come back as `RepeatedObject`.
+
+    Raises:
+        MalformedError: It is none, nested more than `DEPTH_MAX` deep, or has a number of more
+            digits than Python reads.
+    """
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        if _is_too_deep(decoded):
+            raise MalformedError(None, Fault.NOT_JSON)
+        value: Json = _DECODER.decode(decoded)
+    except (ValueError, RecursionError):
+        # Recursion only where the caller's own stack left less room than a document may take.
+        raise MalformedError(None, Fault.NOT_JSON) from None
+    return value
+
+
+def _is_too_deep(text: str) -> bool:
+    # Counted here, since where Python itself gives up differs from release to release.
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return False
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                return True
+        elif found[0] in "]}":
+            depth -= 1
+    return False
+
+
+def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else RepeatedObject(pairs)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite
+)
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+)
+
+
+def format_json(value: Mapping[str, Json]) -> bytes:
+    """The compact UTF-8 text of a body."""
+    return _ENCODER.encode(value).encode()

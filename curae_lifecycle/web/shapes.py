@@ -1,0 +1,285 @@
+"""Connections, sessions, next actions and problems as they are on the wire.
+
+The law of this module: **what is written has exactly the listed members**, times in RFC 3339
+ending in `Z`, UUIDs in lower case, nothing internal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import Final, TypeVar
+
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, standing
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
+    AppId,
+    ConnectionId,
+    Coordinate,
+    Environment,
+    NextAction,
+    format_time,
+    parse_reason,
+    parse_time,
+)
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
+from curae_lifecycle.service.members import (
+    APP_USER_ID,
+    CUSTOMER_ACCOUNT_ID,
+    DATA_PACKAGES,
+    Given,
+    Member,
+    parse_connection_id,
+)
+from curae_lifecycle.service.operations.operation import Reply
+from curae_lifecycle.service.status import status_of
+from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
+
+Wanted = TypeVar("Wanted")
+
+
+def format_connection(
+    connection: Connection, now: datetime, active_spelling: str = WireStatus.ACTIVE
+) -> dict[str, Json]:
+    """A connection as it is on the wire at `now` [S].
+
+    Args:
+        connection: The connection as stored.
+        now: The instant of the answer; the status shown is the standing's.
+        active_spelling: ACTIVE, or AUTHORIZED where the server asks for it [P].
+    """
+    identity = connection.identity
+    coordinate = identity.coordinate
+    status = WIRE_STATUS[standing(connection, now)].outcome.what
+    return {
+        "id": identity.id,
+        "customerAccountId": coordinate.customer_account_id,
+        "appUserId": coordinate.app_user_id,
+        "status": active_spelling if status is WireStatus.ACTIVE else status,
+        "dataPackages": list(identity.data_packages),
+        "authorizedAt": _optional_time(connection.authorized_at),
+        "expiresAt": _optional_time(connection.expires_at),
+        "revokedAt": _optional_time(connection.revoked_at),
+        "actionRequiredReason": connection.action_required_reason,
+        "createdAt": format_time(identity.created_at),
+        "updatedAt": format_time(connection.updated_at),
+    }
+
+
+def format_session(session: CuraeConnectSession) -> dict[str, Json]:
+    """A connect session as it is on the wire: no user id of the platform [O]."""
+    coordinate = session.coordinate
+    return {
+        "id": session.id,
+        "customerAccountId": coordinate.customer_account_id,
+        "appUserId": coordinate.app_user_id,
+        "path": session.path,
+        "handoff": session.handoff,
+        "createdAt": format_time(session.created_at),
+        "expiresAt": format_time(session.expires_at),
+        "landedAt": _optional_time(session.landed_at),
+    }
+
+
+def format_next_action(next_action: NextAction) -> dict[str, Json]:
+    """A next action as it is on the wire [S]."""
+    return {
+        "type": "open_webview",
+        "url": next_action.url,
+        "expiresAt": format_time(next_action.expires_at),
+    }
+
+
+def format_problem(
+    problem: Problem, type_base: str = DEFAULT_TYPE_BASE, instance: str | None = None
+) -> dict[str, Json]:
+    """A problem as RFC 9457 has it, with `code`, `details` and `retryable` [S].
+
+    Args:
+        problem: Which.
+        type_base: The base URI of `type`.
+        instance: The server's own URI of this occurrence; a 404 never has one [O].
+    """
+    kind = problem.type
+    document: dict[str, Json] = {
+        "type": type_uri(problem.code, type_base),
+        "title": problem.title,
+        "status": status_of(problem),
+        "detail": problem.detail,
+        "code": problem.code,
+        "details": {
+            name: format_time(value) if isinstance(value, datetime) else value
+            for name, value in problem.details.items()
+        },
+        "retryable": kind.retryable,
+    }
+    if instance is not None and problem.code is not ProblemCode.NOT_FOUND:
+        document["instance"] = instance
+    return document
+
+
+def _optional_time(instant: datetime | None) -> str | None:
+    return None if instant is None else format_time(instant)
+
+
+def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str, Json]:
+    """The body of a reply: one member for each of its fields, in order.
+
+    Args:
+        reply: Any reply but a problem, a replay or one that is not modified.
+        now: The instant of the answer.
+        active_spelling: How ACTIVE is spelled.
+    """
+    return {
+        camel(name): _format_member(getattr(reply, name), now, active_spelling)
+        for name in reply.__match_args__
+    }
+
+
+def _format_member(value: object, now: datetime, active_spelling: str) -> Json:
+    if isinstance(value, Connection):
+        return format_connection(value, now, active_spelling)
+    if isinstance(value, NextAction):
+        return format_next_action(value)
+    if isinstance(value, CuraeConnectSession):
+        return format_session(value)
+    if isinstance(value, datetime):
+        return format_time(value)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    raise ArgumentError("reply", "of members that the wire knows")
+
+
+@cache
+def camel(name: str) -> str:
+    """A field's name as the wire spells it."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+def parse_members(document: Json, members: tuple[Member[object], ...]) -> Given:
+    """The members of an object, read strictly.
+
+    Raises:
+        MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
+    """
+    if not isinstance(document, dict):
+        raise MalformedError(None, Fault.NOT_AN_OBJECT)
+    known = {member.name for member in members}
+    if isinstance(document, RepeatedObject):
+        name = document.repeated()
+        raise MalformedError(name if name in known else None, Fault.REPEATED)
+    values: dict[str, object] = {}
+    for member in members:
+        if member.name in document:
+            values[member.name] = parse_member(member, document[member.name])
+        elif not member.optional:
+            raise MalformedError(member.name, Fault.MISSING)
+    if document.keys() - known:
+        raise MalformedError(None, Fault.UNKNOWN)
+    return Given(values)
+
+
+def parse_member(member: Member[object], value: object) -> object:
+    """The value of one member.
+
+    Raises:
+        MalformedError: Null, or anything else that it may not be.
+    """
+    try:
+        return member.parse(value)
+    except ArgumentError:
+        fault = Fault.NULL if value is None else Fault.INVALID
+        raise MalformedError(member.name, fault) from None
+
+
+def _or_null(parse: Callable[[object], Wanted]) -> Callable[[object], Wanted | None]:
+    return lambda value: None if value is None else parse(value)
+
+
+def _time(name: str) -> Member[datetime]:
+    return Member(name, lambda value: parse_time(name, value))
+
+
+def _time_or_null(name: str) -> Member[datetime | None]:
+    return Member(name, _or_null(lambda value: parse_time(name, value)))
+
+
+def _parse_status(value: object) -> WireStatus:
+    if isinstance(value, str) and value in WireStatus.__members__:
+        return WireStatus(value)
+    raise ArgumentError("status", f"one of {', '.join(WireStatus)}")
+
+
+_ID: Final = Member("id", parse_connection_id)
+_STATUS: Final = Member("status", _parse_status)
+_AUTHORIZED_AT: Final = _time_or_null("authorizedAt")
+_EXPIRES_AT: Final = _time_or_null("expiresAt")
+_REVOKED_AT: Final = _time_or_null("revokedAt")
+_ACTION_REASON: Final = Member("actionRequiredReason", _or_null(parse_reason))
+_CREATED_AT: Final = _time("createdAt")
+_UPDATED_AT: Final = _time("updatedAt")
+_CONNECTION: Final = (
+    _ID,
+    CUSTOMER_ACCOUNT_ID,
+    APP_USER_ID,
+    _STATUS,
+    DATA_PACKAGES,
+    _AUTHORIZED_AT,
+    _EXPIRES_AT,
+    _REVOKED_AT,
+    _ACTION_REASON,
+    _CREATED_AT,
+    _UPDATED_AT,
+)
+
+
+def parse_connection(
+    document: Json,
+    *,
+    environment: Environment,
+    app_id: AppId,
+    predecessor_id: ConnectionId | None = None,
+    root_id: ConnectionId | None = None,
+) -> Connection:
+    """A snapshot of a connection that came over the wire, for instance to be merged [O].
+
+    Args:
+        document: The connection as JSON, every member present.
+        environment: Kept beside the wire.
+        app_id: Kept beside the wire.
+        predecessor_id: Kept beside the wire.
+        root_id: Kept beside the wire; the connection's own id where absent.
+
+    Raises:
+        MalformedError: What is wrong, and with which member. An unknown status is malformed:
+            it never grants anything.
+    """
+    given = parse_members(document, _CONNECTION)
+    authorized_at, reason = given[_AUTHORIZED_AT], given[_ACTION_REASON]
+    trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
+    read = STORED_STATUS[given[_STATUS], trace].outcome
+    connection_id, updated_at = given[_ID], given[_UPDATED_AT]
+    account, user = given[CUSTOMER_ACCOUNT_ID], given[APP_USER_ID]
+    identity = ConnectionIdentity(
+        connection_id,
+        Coordinate(environment, app_id, account, user),
+        given[DATA_PACKAGES],
+        given[_CREATED_AT],
+        predecessor_id,
+        connection_id if root_id is None else root_id,
+    )
+    return Connection(
+        identity,
+        read.status,
+        updated_at,
+        # The wire does not say the deadline; over it was when the snapshot was taken.
+        updated_at if read.lapsed else None,
+        authorized_at,
+        given[_EXPIRES_AT],
+        reason,
+        given[_REVOKED_AT],
+    )
