@@ -20,19 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    ConnectionIdentity,
-    Status,
-    authorize,
-    create,
-    reconnect,
-    revoke,
-)
+from curae_lifecycle.rules.chain import reconnect
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
@@ -46,9 +39,12 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import RecordWrite
-from curae_lifecycle.service.operations import Call, Initiate, NewIds, Snapshot, decide
-from curae_lifecycle.web.endpoint import respond
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.web.respond import respond
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=1)

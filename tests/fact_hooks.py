@@ -8,17 +8,14 @@ from datetime import datetime, timedelta
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    FactAnswer,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 
 
 class FactHooks(ABC):

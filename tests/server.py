@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.idempotency import IdempotencyKey, Response
+from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -24,6 +24,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import (
     BindingWrite,
     ConnectionWrite,
@@ -31,26 +32,21 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.operations import (
-    DEFAULT_SETTINGS,
-    Call,
-    ConnectionReconnected,
-    CreateConnection,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    LandedHandoff,
-    NewIds,
-    Operation,
-    Reconnect,
-    Revoke,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-)
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.endpoint import Answer, Request
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
 from tests.strategies import (
     COORDINATE,
     START,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import (
@@ -62,15 +63,17 @@ def apply_event(connection: Connection, event: str, now: datetime) -> Connection
     """What is stored after a fact or a revocation, whatever it was answered."""
     match event:
         case "authorize":
-            answer = rules.authorize(connection, now, expires_at=at(60) if now < at(60) else None)
+            answer = triggers.authorize(
+                connection, now, expires_at=at(60) if now < at(60) else None
+            )
         case "authorize for ever":
-            answer = rules.authorize(connection, now)
+            answer = triggers.authorize(connection, now)
         case "require action":
-            answer = rules.require_action(connection, now, reason="portal_login")
+            answer = triggers.require_action(connection, now, reason="portal_login")
         case "expire":
-            answer = rules.expire(connection, now)
+            answer = triggers.expire(connection, now)
         case _:
-            answer = rules.revoke(connection, now, actor=Actor[event])
+            answer = triggers.revoke(connection, now, actor=Actor[event])
     return connection if isinstance(answer, Refused) else answer.value
 
 

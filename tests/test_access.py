@@ -19,8 +19,9 @@ from curae_lifecycle.rules.access import (
     PackageGrant,
     decide_access,
 )
-from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, revoke, standing
-from curae_lifecycle.rules.values import ArgumentError
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.testing import laws
 from tests.strategies import TICK, at, connections, instants, pending
 

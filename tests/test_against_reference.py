@@ -19,7 +19,7 @@ import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.web.json import Json
 from tests.reference.model import Model
 from tests.reference.traffic import traffic
 

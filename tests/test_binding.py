@@ -24,9 +24,10 @@ from curae_lifecycle.rules.binding import (
     start_graduation,
     tombstone,
 )
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.values import ArgumentError, Environment, UserId
+from curae_lifecycle.rules.values import Environment, UserId
 from tests.strategies import COORDINATE
 
 BOUND = UserId("u-bound")
@@ -138,7 +139,7 @@ def test_the_account_state_is_the_bindings_or_unlinked(state: str) -> None:
 )
 def test_a_graduation_hand_off_starts_from_limited_only(state: str, code: str | None) -> None:
     answer = start_graduation(binding_in(state))
-    assert answer.rules == GRADUATION_HANDOFF[AccountState(state),].rules
+    assert answer.rules == GRADUATION_HANDOFF[AccountState(state)].rules
     if code is None:
         assert answer == Done(AccountState.LIMITED, answer.rules)
     else:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import Settings
 from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import CHECKS, Report, Response, run, run_async
 from tests.bugs.bug import Hidden, VisibleBug
 from tests.bugs.catalogue import hidden, page, rules_named, visible

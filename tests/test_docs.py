@@ -16,7 +16,7 @@ from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Env
 from curae_lifecycle.service.rulebook import TABLES, index, pages
 from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
-from curae_lifecycle.web import endpoint as http
+from curae_lifecycle.web import request
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,9 +38,9 @@ def world() -> memory.MemoryStore:
     return store
 
 
-def request(method: str, target: str, key: str = "", body: bytes = b"") -> http.Request:
+def request(method: str, target: str, key: str = "", body: bytes = b"") -> request.Request:
     keyed = (("idempotency-key", key),) if key else ()
-    return http.Request(method, target, (("authorization", f"Bearer {KEY}"), *keyed), body)
+    return request.Request(method, target, (("authorization", f"Bearer {KEY}"), *keyed), body)
 
 
 def test_the_readme_endpoint_serves() -> None:
@@ -63,7 +63,7 @@ def test_the_readme_endpoint_serves() -> None:
     connection_id = json.loads(made.body)["connection"]["id"]
     got = endpoint(request("GET", f"/api/sdk/v1/connections/{connection_id}"), store)
     assert json.loads(got.body)["connection"]["status"] == "PENDING"
-    assert endpoint(http.Request("GET", "/"), store).status == 401
+    assert endpoint(request.Request("GET", "/"), store).status == 401
 
 
 def test_the_readme_endpoint_is_twenty_lines() -> None:

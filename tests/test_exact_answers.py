@@ -12,9 +12,10 @@ from typing import Final
 import attrs
 import pytest
 
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules import idempotency as records
-from curae_lifecycle.rules import ratelimit, values
+from curae_lifecycle.rules import ratelimit, triggers, values
 from curae_lifecycle.rules.binding import (
     AccountState,
     LimitedAccountAppBinding,
@@ -23,13 +24,8 @@ from curae_lifecycle.rules.binding import (
 )
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    IdempotencyKey,
-    RecordKey,
-    Response,
-)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, IdempotencyKey, RecordKey
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import (
@@ -41,7 +37,6 @@ from curae_lifecycle.rules.ratelimit import (
     ExactLog,
     Limited,
     LogState,
-    policy_header,
 )
 from curae_lifecycle.rules.session import (
     CuraeConnectSession,
@@ -51,7 +46,9 @@ from curae_lifecycle.rules.session import (
     initiate,
 )
 from curae_lifecycle.rules.tables import Axis, Row, Table, TableError
-from curae_lifecycle.rules.values import ArgumentError, ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.service import response as responses
+from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
@@ -67,42 +64,27 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     UserProvisioned,
 )
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-    record_fact,
-)
-from curae_lifecycle.service.operations import (
-    AccountStateShown,
-    ConnectionCreated,
-    ConnectionReconnected,
-    ConnectionRevoked,
-    ConnectionShown,
-    CreateConnection,
-    Decision,
-    GetAccountState,
-    GetConnection,
-    GraduationStarted,
-    Initiate,
-    LandedHandoff,
-    Operation,
-    ProblemReply,
-    Reconnect,
-    Replayed,
-    Revoke,
-    SessionInitiated,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-    fingerprint,
-)
+from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.account_state import AccountStateShown, GetAccountState
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
+from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
+from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
+from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.web.respond import policy_header
 from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids, successor
 from tests.strategies import COORDINATE, START, TICK, apply_event, at, next_action, pending, uuid
 
@@ -626,8 +608,8 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("reason", lambda: values.parse_reason("")),
     ("now", lambda: rules.standing(ACTIVE, NAIVE)),
     ("next_action.expires_at", lambda: rules.check_next_action(next_action(START), at(31))),
-    ("expires_at", lambda: rules.authorize(pending(), NOW, expires_at=NOW)),
-    ("happened_at", lambda: rules.expire(ACTIVE, NOW, happened_at=START - TICK)),
+    ("expires_at", lambda: triggers.authorize(pending(), NOW, expires_at=NOW)),
+    ("happened_at", lambda: triggers.expire(ACTIVE, NOW, happened_at=START - TICK)),
     ("user_id", lambda: provision(BURIED, COORDINATE, LIMITED.user_id)),
     ("binding", lambda: complete_sign_up(STRANGE, COORDINATE, LIMITED.user_id)),
     ("binding", lambda: minted(STRANGE)),
@@ -689,7 +671,9 @@ def test_the_shortest_lease_is_a_microsecond() -> None:
 
 def test_headers_that_the_connection_names_are_dropped_with_and_without_spaces() -> None:
     headers = (("connection", "x-one,x-two , X-Three"), ("x-two", "2"), ("x-four", "4"))
-    assert records.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (("x-four", "4"),)
+    assert responses.kept_headers((*headers, ("x-one", "1"), ("X-THREE", "3"))) == (
+        ("x-four", "4"),
+    )
 
 
 def test_a_policy_s_name_is_quoted_in_its_header() -> None:
@@ -728,7 +712,7 @@ def test_one_package_is_a_set_of_packages() -> None:
 
 def test_the_refusal_of_a_superseded_connection_names_both_ids() -> None:
     later = apply_event(NEXT, "authorize", at(5))
-    answer = rules.reconnect(
+    answer = chains.reconnect(
         REVOKED, later, NOW, id=ConnectionId(uuid(9)), next_action=NEW.next_action
     )
     assert answer == Refused(

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from curae_lifecycle.service.changes import Effect
-from curae_lifecycle.service.facts import Fact
+from curae_lifecycle.service.facts.fact import Fact
 from tests.wire.running import engine_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.web.wire import Json, parse_json
+from curae_lifecycle.web.json import Json, parse_json
 from tests.explore.account import Account
 from tests.explore.chain import Chain
 from tests.explore.clients import Clients, Reduce, Rules

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection, Minted, Status, reconnect
+from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.rules.values import ArgumentError, ConnectionId, SessionId, UserId
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
@@ -24,21 +26,21 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     SuccessorsLive,
 )
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import (
     Fact,
     FactAnswer,
     FactNeeds,
     FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
     fact_needs,
     record_fact,
 )
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.testing import laws
 from tests.strategies import (
     COORDINATE,

@@ -19,11 +19,11 @@ import pytest
 from curae_lifecycle.replay import log as logs
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules import ratelimit
+from curae_lifecycle.rules.values import parse_time
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.web import endpoint as http
-from curae_lifecycle.web import wire
-from curae_lifecycle.web.endpoint import Request, bearer, read
-from curae_lifecycle.web.wire import parse_json, parse_time, read_create, read_nothing
+from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
 from tests.fuzz import targets
 from tests.fuzz.corpus import CORPUS, load_corpus, store_corpus
 from tests.fuzz.mutate import LONGEST, mutate

@@ -13,44 +13,28 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt as BegunAttempt
-from curae_lifecycle.rules.idempotency import (
-    RecordKey,
-    ResponseReference,
-    begin,
-    in_flight_record,
-)
+from curae_lifecycle.rules.idempotency import RecordKey, begin, in_flight_record
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import AppUserId, ArgumentError
+from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import NO_CHANGES, RecordWrite
-from curae_lifecycle.service.facts import Revoked, Tombstoned
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    GetAccountState,
-    Operation,
-    ProblemReply,
-    Reconnect,
-    Settings,
-    Snapshot,
-    decide,
-    fingerprint,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, fingerprint, needs
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.service.operations.operation import Operation, ProblemReply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing import laws
-from curae_lifecycle.web.endpoint import (
-    Answer,
-    ParsedBody,
-    Request,
-    Response,
-    bearer,
-    etag,
-    header,
-    read,
-    respond,
-)
-from curae_lifecycle.web.wire import Json, parse_json
+from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import ParsedBody, Request, bearer, header
+from curae_lifecycle.web.respond import Answer, respond
 from tests.server import (
     API_KEY,
     BASE,

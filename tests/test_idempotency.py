@@ -11,40 +11,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.idempotency import (
+from curae_lifecycle.rules.attempt import (
     ATTEMPT,
+    UPKEEP,
+    LeaseLost,
+    complete,
+    forget,
+    release,
+    renew,
+    resolve,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import (
     BEGIN,
     RECORD_STANDING,
-    UPKEEP,
     Attempt,
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LeaseLost,
     LostLease,
     Match,
     Record,
     RecordKey,
     RecordState,
-    Response,
-    ResponseReference,
     StoredResponse,
     begin,
-    complete,
     completed_record,
-    forget,
     in_flight_record,
-    is_kept,
-    kept_headers,
     parse_key,
     record_expires_at,
     record_standing,
-    release,
-    renew,
-    resolve,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import ApiKeyId, ArgumentError
+from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from tests.explore.clients import Clients
 from tests.explore.engine import ViolationError, explore
 from tests.explore.key import Held

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import merge as merging
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Standing, Status
@@ -49,13 +50,16 @@ from curae_lifecycle.service.changes import (
     RateWrite,
     RecordWrite,
 )
-from curae_lifecycle.service.facts import Revoked
-from curae_lifecycle.service.operations import GetConnection, Settings, fingerprint
+from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
-from curae_lifecycle.web.endpoint import Response
-from curae_lifecycle.web.wire import format_json, format_problem
+from curae_lifecycle.web.json import format_json
+from curae_lifecycle.web.shapes import format_problem
 from tests.server import STRANGERS, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, pending, uuid
 
@@ -205,7 +209,7 @@ def test_the_laws_know_every_code_and_themselves() -> None:
     assert {
         code: (kind.status, kind.retryable, kind.details)
         for code in ProblemCode
-        for kind in [CATALOGUE[code,].outcome]
+        for kind in [CATALOGUE[code].outcome]
     } == laws._CODES
     assert list(laws.LAWS) == list(range(1, 17))
 
@@ -231,8 +235,8 @@ def first(left: Connection, right: Connection) -> Connection:
 
 
 def falls_apart(left: Connection, right: Connection) -> Connection:
-    merged = rules.merge(left, right)
-    return attrs.evolve(merged, status=min(left.status, right.status, key=rules.RANK.__getitem__))
+    merged = merging.merge(left, right)
+    return attrs.evolve(merged, status=min(left.status, right.status, key=merging.RANK.__getitem__))
 
 
 def averages(left: Connection, right: Connection) -> Connection:
@@ -427,8 +431,8 @@ def test_a_body_is_never_shown() -> None:
 
 
 def test_revocations_of_several_ids_are_told_apart() -> None:
-    revoked = rules.revoke(PENDING, at(1), actor=Actor.APP)
+    revoked = triggers.revoke(PENDING, at(1), actor=Actor.APP)
     assert isinstance(revoked, Done)
-    again = rules.revoke(revoked.value, at(2), actor=Actor.PATIENT)
+    again = triggers.revoke(revoked.value, at(2), actor=Actor.PATIENT)
     other = RevocationSeen(uuid(2), revoked_now=True, revoked_at=at(5))
     laws.check_revocation([RevocationSeen.of(revoked), other, RevocationSeen.of(again)])

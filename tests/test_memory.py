@@ -14,29 +14,27 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Status
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import ArgumentError, ConnectionId, DataPackage, SessionId, UserId
+from curae_lifecycle.rules.values import ConnectionId, DataPackage, SessionId, UserId
+from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
-from curae_lifecycle.service.facts import (
-    Authorized,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-    record_fact,
-)
-from curae_lifecycle.service.operations import (
-    CreateConnection,
-    Decision,
-    GetConnection,
-    NewIds,
-    Reconnect,
-    Settings,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import record_fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore, StoreFullError
-from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 from tests.server import (
     API_KEY,
     CALLER,

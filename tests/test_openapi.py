@@ -20,11 +20,12 @@ from openapi_spec_validator import validate
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import OPERATIONS, OperationName, Settings
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.web.request import Request
 from tests import server
 from tests.reference.traffic import traffic
 from tests.strategies import START
@@ -62,7 +63,7 @@ def by_schema(schema: Json) -> Draft202012Validator:
 
 
 def where(name: OperationName) -> tuple[str, str, str]:
-    rule = OPERATIONS[name,].outcome
+    rule = OPERATION_TABLE[name].outcome
     return ("paths", rule.path, rule.method.lower())
 
 
@@ -98,10 +99,10 @@ def test_every_code_is_described_and_stands_under_its_own_status() -> None:
             content = at(*where(name), "responses", status, "content", "application/problem+json")
             examples = content["examples"]
             assert isinstance(examples, dict)
-            of_status = [code for code in codes if CATALOGUE[code,].outcome.status == int(status)]
+            of_status = [code for code in codes if CATALOGUE[code].outcome.status == int(status)]
             assert list(examples) == of_status
             shown.update(of_status)
-        assert {str(CATALOGUE[code,].outcome.status) for code in codes} <= responses.keys()
+        assert {str(CATALOGUE[code].outcome.status) for code in codes} <= responses.keys()
     # These answer facts and access questions, which have no path of their own.
     assert set(ProblemCode) - shown == {
         ProblemCode.CONNECTION_ACCESS_DENIED,
@@ -159,7 +160,7 @@ UNREACHED = {"INTERNAL", "IDEMPOTENCY_KEY_IN_FLIGHT"} | {
 
 def route(method: str, path: str) -> OperationName | None:
     for name in OperationName:
-        rule = OPERATIONS[name,].outcome
+        rule = OPERATION_TABLE[name].outcome
         pattern = re.escape(rule.path).replace(r"\{connectionId\}", "[^/:]+")
         if method == rule.method and re.fullmatch(pattern, path.partition("?")[0]):
             return name
@@ -190,7 +191,7 @@ def without(request: Request, name: str) -> Request:
 
 
 def requests_without_a_header() -> Iterator[Answered]:
-    for operation in server.OPERATIONS:
+    for operation in server.OPERATION_TABLE:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
         for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
@@ -214,7 +215,7 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
             assert status in {401, 404}
         else:
             seen[name, judge(name, str(status), headers, body)] += 1
-    described = {(name, str(OPERATIONS[name,].outcome.status)) for name in OperationName}
+    described = {(name, str(OPERATION_TABLE[name].outcome.status)) for name in OperationName}
     described.add((OperationName.ACCOUNT_STATE, "304"))
     described |= {(name, code) for name in OperationName for code in problem_codes(name)}
     reachable = {(name, code) for name, code in described if code not in UNREACHED}

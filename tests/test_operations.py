@@ -13,26 +13,20 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt as BegunAttempt
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
     Record,
     RecordKey,
-    Response,
     begin,
     completed_record,
     in_flight_record,
 )
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
-from curae_lifecycle.rules.values import (
-    AppId,
-    AppUserId,
-    ArgumentError,
-    ConnectionId,
-    Environment,
-    UserId,
-)
+from curae_lifecycle.rules.values import AppId, AppUserId, ConnectionId, Environment, UserId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
@@ -48,37 +42,23 @@ from curae_lifecycle.service.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.service.operations import (
-    OPERATIONS,
-    ORDER,
-    Call,
-    ConnectionCreated,
-    ConnectionReconnected,
-    ConnectionRevoked,
-    ConnectionShown,
-    CreateConnection,
-    Decision,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    LandedHandoff,
-    Needs,
-    Operation,
-    ProblemReply,
-    Reconnect,
-    Replayed,
-    Revoke,
-    SessionInitiated,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-    fingerprint,
-    needs,
-    operation_name,
-)
+from curae_lifecycle.service.decide import decide, fingerprint, needs
+from curae_lifecycle.service.gates import ORDER
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
+from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
+from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
 from curae_lifecycle.testing import laws
-from curae_lifecycle.web.endpoint import Answer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.respond import Answer, respond
 from tests.server import (
     CALLER,
     ID,
@@ -94,7 +74,7 @@ from tests.server import (
     successor,
     written,
 )
-from tests.server import OPERATIONS as NAMES
+from tests.server import OPERATION_TABLE as NAMES
 from tests.strategies import (
     COORDINATE,
     START,
@@ -575,7 +555,7 @@ def test_settings_that_could_not_work_are_mistakes() -> None:
 def test_every_verdict_of_the_order_and_of_the_operations_reads_well() -> None:
     assert str(ORDER.rows[0].outcome) == "refuse UNAUTHENTICATED"
     assert str(ORDER.rows[2].outcome) == "see permission"
-    assert [str(row.outcome) for row in OPERATIONS.rows][4:6] == [
+    assert [str(row.outcome) for row in OPERATION_TABLE.rows][4:6] == [
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",
         "GET /api/sdk/v1/curae-connect/account-state → 200; no scope, key not looked at, no limit",
     ]

@@ -64,7 +64,7 @@ def test_each_code_has_its_status_retryability_origin_and_details(code: ProblemC
     status, retryable, origin, details = EXPECTED[code]
     kind = Problem(code).type
     assert (kind.status, kind.retryable, kind.details) == (status, retryable, details)
-    assert CATALOGUE[code,].why.startswith(f"[{origin}] ")
+    assert CATALOGUE[code].why.startswith(f"[{origin}] ")
 
 
 def test_each_title_is_its_own() -> None:
@@ -75,7 +75,7 @@ def test_each_title_is_its_own() -> None:
 def test_details_have_the_fixed_keys_with_the_facts_in_order(code: ProblemCode) -> None:
     problem = example(code)
     assert tuple(problem.details) == EXPECTED[code][3]
-    assert tuple(problem.details.values()) == problem.facts
+    assert tuple(problem.details.values()) == problem.values
 
 
 @each_code

@@ -33,20 +33,25 @@ import attrs
 import pytest
 
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import binding as bindings
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules import idempotency, ratelimit, values
+from curae_lifecycle.rules import idempotency, ratelimit, triggers, values
+from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.access import ACCESS
-from curae_lifecycle.rules.connection import EVENTS, Actor, Status
+from curae_lifecycle.rules.connection import Actor, Status
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.problems import Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.tables import Axis, Table
+from curae_lifecycle.rules.triggers import TRIGGERS
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service import operations
-from curae_lifecycle.service.operations import Call, Snapshot, decide, operation_name
+from curae_lifecycle.service import response as responses
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.rulebook import TABLES, pages
-from curae_lifecycle.web import endpoint as http
-from curae_lifecycle.web import openapi, wire
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.stores import codec
+from curae_lifecycle.web import json, openapi, respond, shapes
 from tests import server
 from tests import test_replay as logs
 from tests.strategies import COORDINATE, START, at, pending
@@ -72,10 +77,10 @@ def log() -> list[bytes]:
     """A log with every kind of line and every kind of answer."""
     base = "connections/{c1.connection.id}"
     named = {"connection": "{c1.connection.id}"}
-    buckets: wire.Json = [{"name": "platform", "capacity": 40, "refill": 40, "seconds": 60}]
-    bad: wire.Json = {"appUserId": "user-1", "dataPackages": ["labs"], "more": None}
+    buckets: json.Json = [{"name": "platform", "capacity": 40, "refill": 40, "seconds": 60}]
+    bad: json.Json = {"appUserId": "user-1", "dataPackages": ["labs"], "more": None}
     # Many, so that a set which is not sorted shows in one process or another.
-    many: wire.Json = {"appUserId": "user-9", "dataPackages": [f"p{n}" for n in range(16)]}
+    many: json.Json = {"appUserId": "user-9", "dataPackages": [f"p{n}" for n in range(16)]}
     twice = '{"appUserId": "user-1", "appUserId": "user-2"}'
     return [
         logs.K1,
@@ -133,29 +138,29 @@ def replayed() -> Iterator[str]:
 def the_rest() -> None:
     """What no log reaches: what servers call for themselves."""
     first = pending()
-    ended = rules.revoke(first, at(1), actor=Actor.APP).value
-    rules.merge(ended, first)
+    ended = triggers.revoke(first, at(1), actor=Actor.APP).value
+    merging.merge(ended, first)
     rules.next_deadline(first)
-    document: dict[str, wire.Json] = wire.format_connection(ended, at(2), "AUTHORIZED")
-    read = wire.parse_connection(document, environment=Environment.LIVE, app_id=COORDINATE.app_id)
-    assert wire.load(rules.Connection, wire.dump(read)) == read
+    document: dict[str, json.Json] = shapes.format_connection(ended, at(2), "AUTHORIZED")
+    read = shapes.parse_connection(document, environment=Environment.LIVE, app_id=COORDINATE.app_id)
+    assert codec.load(rules.Connection, codec.dump(read)) == read
     bound = bindings.provision(None, COORDINATE, values.UserId("u-1"))
     assert isinstance(bound, Done)
-    wire.load(bindings.LimitedAccountAppBinding, wire.dump(bound.value))
+    codec.load(bindings.LimitedAccountAppBinding, codec.dump(bound.value))
 
     key = idempotency.RecordKey(values.ApiKeyId("key-1"), idempotency.parse_key("k-1"))
     mark = idempotency.Fingerprint.of("revoke", "a", "b\nc")
     attempt = idempotency.begin(None, key, mark, START)
     assert isinstance(attempt, idempotency.Attempt)
     running = idempotency.in_flight_record(attempt)
-    response = idempotency.Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
-    idempotency.renew(running, attempt, at(0.5))
-    idempotency.complete(running, attempt, response, at(0.5))
-    idempotency.release(running, attempt, at(0.5))
-    idempotency.resolve(running, at(1), response=response)
-    done = idempotency.forget(running, at(1)).value
+    response = responses.Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
+    attempts.renew(running, attempt, at(0.5))
+    attempts.complete(running, attempt, response, at(0.5))
+    attempts.release(running, attempt, at(0.5))
+    attempts.resolve(running, at(1), response=response)
+    done = attempts.forget(running, at(1)).value
     assert done is not None
-    wire.load(idempotency.Record, wire.dump(done))
+    codec.load(idempotency.Record, codec.dump(done))
 
     for policy in (ratelimit.ExactLog("log", 1, 60), ratelimit.Bucket("bucket", 1, 1, 60)):
         state = ratelimit.fresh_state(policy)
@@ -166,20 +171,20 @@ def the_rest() -> None:
         ratelimit.admit((ratelimit.Charge(policy, charged),), START)
         limited = ratelimit.admit_one(policy, charged, START)
         assert isinstance(limited, ratelimit.Limited)
-        ratelimit.policy_header(policy)
-        ratelimit.limit_header(limited)
+        respond.policy_header(policy)
+        respond.limit_header(limited)
 
     Axis.of("status", Status)
-    for table in (EVENTS, ACCESS):
+    for table in (TRIGGERS, ACCESS):
         table.to_markdown()
         table.to_json()
-    EVENTS.to_mermaid()
+    TRIGGERS.to_mermaid()
     problem = Problem(ProblemCode.HANDOFF_LAPSED, (first.id, START))
-    wire.format_problem(problem)
+    shapes.format_problem(problem)
     type_uri(problem.code)
     for name in operations.OperationName:
         openapi.problem_codes(name)
-    call = http.read(server.request("revoke"), server.CALLER, START)
+    call = read.read(server.request("revoke"), server.CALLER, START)
     assert isinstance(call, Call)
     operation_name(call.operation)
     assert not decide(call, Snapshot(connection=first), at(1)).replayed

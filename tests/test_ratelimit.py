@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
     FRESH_LOG,
     FULL_BUCKET,
@@ -33,12 +34,11 @@ from curae_lifecycle.rules.ratelimit import (
     admit_one,
     available,
     fresh_state,
-    limit_header,
-    policy_header,
     state_expires_at,
 )
-from curae_lifecycle.rules.values import LAST_INSTANT, ArgumentError
+from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.testing import laws
+from curae_lifecycle.web.respond import limit_header, policy_header
 from tests.strategies import START, TICK
 
 SECOND: Final = timedelta(seconds=1)

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import _Log, replay
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.values import Environment, format_time
-from curae_lifecycle.service.operations import Settings
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.web.json import Json
 from tests.strategies import at, uuid
 
 API: Final = "/api/sdk/v1/"

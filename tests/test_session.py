@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import (
     PATHS,
@@ -26,7 +27,7 @@ from curae_lifecycle.rules.session import (
     complete_handoff,
     initiate,
 )
-from curae_lifecycle.rules.values import ArgumentError, NextAction, SessionId, UserId
+from curae_lifecycle.rules.values import NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
 from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 

@@ -16,19 +16,17 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, RecordWrite, Write
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import Needs, Settings, Snapshot
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.simulation import Fault, Store, Summary, simulate

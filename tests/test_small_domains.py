@@ -16,21 +16,25 @@ from typing import Final
 import attrs
 import pytest
 
+from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules import idempotency, ratelimit, values
+from curae_lifecycle.rules import idempotency, ratelimit, triggers, values
+from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.access import Denied, Granted, decide_access
-from curae_lifecycle.rules.connection import Actor, Connection, Minted, Status
+from curae_lifecycle.rules.attempt import LeaseLost
+from curae_lifecycle.rules.chain import Minted
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Response,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import (
@@ -42,14 +46,8 @@ from curae_lifecycle.rules.ratelimit import (
     RateState,
 )
 from curae_lifecycle.rules.session import Handoff, complete_handoff
-from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
-    ApiKeyId,
-    ArgumentError,
-    ConnectionId,
-    NextAction,
-    UserId,
-)
+from curae_lifecycle.rules.values import LAST_INSTANT, ApiKeyId, ConnectionId, NextAction, UserId
+from curae_lifecycle.service.response import Response
 from tests import test_session
 from tests.strategies import COORDINATE, START, TICK, pending, uuid
 
@@ -126,7 +124,7 @@ def accesses(size: int) -> int:
                 assert isinstance(answer, Denied)
                 assert answer.reason == reason
                 assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
-                assert answer.problem.facts == (IDENTITY.id, package, reason)
+                assert answer.problem.values == (IDENTITY.id, package, reason)
             cases += 1
     return cases
 
@@ -147,13 +145,13 @@ def happen(
     at, when = TICKS[now], instant(happened)
     match event:
         case "authorize":
-            return rules.authorize(connection, at, expires_at=TICKS[99], happened_at=when)
+            return triggers.authorize(connection, at, expires_at=TICKS[99], happened_at=when)
         case "require_action":
-            return rules.require_action(connection, at, reason="new", happened_at=when)
+            return triggers.require_action(connection, at, reason="new", happened_at=when)
         case "expire":
-            return rules.expire(connection, at, happened_at=when)
+            return triggers.expire(connection, at, happened_at=when)
         case _:
-            return rules.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
+            return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
 
 
 def moved(event: str, connection: Connection, now: int, happened: int) -> Connection:
@@ -206,7 +204,7 @@ def check_event(connection: Connection, verdict: str, event: str, now: int, past
             NOT_PENDING: rules.standing(connection, TICKS[happened]),
         }
         assert answer.problem.code == verdict
-        assert answer.problem.facts == (connection.id, told[verdict])
+        assert answer.problem.values == (connection.id, told[verdict])
 
 
 def events(size: int) -> int:
@@ -240,7 +238,7 @@ def reconnects(size: int) -> int:
         standing = stands(status, deadline, end, now)
         for other in (None, *olds):
             later = None if other is None else attrs.evolve(stored(*other), identity=later_identity)
-            answer = rules.reconnect(
+            answer = chains.reconnect(
                 old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action
             )
             cases += 1
@@ -248,7 +246,7 @@ def reconnects(size: int) -> int:
                 reason = "STILL_PENDING" if standing == "PENDING" else "ALREADY_ACTIVE"
                 assert isinstance(answer, Refused)
                 assert answer.problem.code == "CONNECTION_NOT_RECONNECTABLE"
-                assert answer.problem.facts == (old.id, reason)
+                assert answer.problem.values == (old.id, reason)
             elif later is None or other is None:
                 made = Connection(
                     attrs.evolve(
@@ -268,11 +266,11 @@ def reconnects(size: int) -> int:
                     later, updated_at=TICKS[now], handoff_deadline=TICKS[ACTION_ENDS]
                 )
                 assert isinstance(answer, Done)
-                assert answer.value == rules.Reissued(later, again)
+                assert answer.value == chains.Reissued(later, again)
             else:
                 assert isinstance(answer, Refused)
                 assert answer.problem.code == "CONNECTION_SUPERSEDED"
-                assert answer.problem.facts == (old.id, later.id)
+                assert answer.problem.values == (old.id, later.id)
     return cases
 
 
@@ -283,7 +281,7 @@ def revocations(size: int) -> int:
         for statuses in product(STATUSES, repeat=length):
             named, *following = [stored(status, 50, 50) for status in statuses]
             for actor, past in product(Actor, (None, 3)):
-                answers = rules.revoke_chain(
+                answers = chains.revoke_chain(
                     named, tuple(following), TICKS[5], actor=actor, happened_at=instant(past)
                 )
                 reach = length if actor in {"PATIENT", "PLATFORM"} else 1
@@ -344,12 +342,12 @@ def merge_revocations(size: int) -> int:
     built = {fields: revoked(fields) for fields in pool}
     cases = 0
     for one, other in product(pool, repeat=2):
-        pair = rules.merge(built[one], built[other])
+        pair = merging.merge(built[one], built[other])
         assert pair == built[revoked_first((one, other))]
         if one == other:
             assert pair == built[one]
         for third in pool:
-            assert rules.merge(pair, built[third]) == built[revoked_first((one, other, third))]
+            assert merging.merge(pair, built[third]) == built[revoked_first((one, other, third))]
             cases += 1
     return cases
 
@@ -382,7 +380,7 @@ def merge_times(size: int) -> int:
             earliest([one[3], other[3]]),
             earliest([one[4], other[4]]),
         )
-        assert rules.merge(connections[one], connections[other]) == connections[joined]
+        assert merging.merge(connections[one], connections[other]) == connections[joined]
         cases += 1
     return cases
 
@@ -577,12 +575,12 @@ def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Ma
         elif asked is ELSE:
             assert isinstance(answer, Refused)
             assert answer.problem.code == "IDEMPOTENCY_KEY_REUSED"
-            assert answer.problem.facts == ("values",)
+            assert answer.problem.values == ("values",)
         elif standing in REFUSALS:
             assert isinstance(answer, Refused)
             assert answer.problem.code == REFUSALS[standing]
             left = () if lease is None else (max(1, -((clamped - lease) // 1_000_000)),)
-            assert answer.problem.facts == (left if standing == "in flight" else ())
+            assert answer.problem.values == (left if standing == "in flight" else ())
         elif standing == "completed":
             assert isinstance(answer, KnownResponse)
             assert answer.response is KEPT
@@ -606,9 +604,9 @@ def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int
     at = since(now)
     for attempt in (HOLDER, *OTHERS):
         holds = standing == "in flight" and attempt is HOLDER
-        renewed = idempotency.renew(record, attempt, at, lease=7)
-        completed = idempotency.complete(record, attempt, KEPT, at)
-        released = idempotency.release(record, attempt, at)
+        renewed = attempts.renew(record, attempt, at, lease=7)
+        completed = attempts.complete(record, attempt, KEPT, at)
+        released = attempts.release(record, attempt, at)
         for answer, state, lease, response in (
             (renewed, RecordState.IN_FLIGHT, since(clamped + 7), None),
             (completed, RecordState.COMPLETED, None, KEPT),
@@ -633,9 +631,9 @@ def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int
 def check_upkeep(record: Record, standing: str, now: int, clamped: int) -> int:
     at = since(now)
     for act, answer in (
-        ("answered", idempotency.resolve(record, at, response=KEPT)),
-        ("nothing", idempotency.resolve(record, at, response=None)),
-        ("forget", idempotency.forget(record, at)),
+        ("answered", attempts.resolve(record, at, response=KEPT)),
+        ("nothing", attempts.resolve(record, at, response=None)),
+        ("forget", attempts.forget(record, at)),
     ):
         state = UPKEEP[act].get(standing)
         if state is None:
@@ -684,11 +682,11 @@ def handoffs(size: int) -> int:
             elif landed_for is not None:
                 assert isinstance(answer, Refused)
                 assert answer.problem.code == "BINDING_CONFLICT"
-                assert answer.problem.facts == ("UNLINKED",)
+                assert answer.problem.values == ("UNLINKED",)
             elif happened >= end:
                 assert isinstance(answer, Refused)
                 assert answer.problem.code == "SESSION_EXPIRED"
-                assert answer.problem.facts == (session.id, TICKS[end])
+                assert answer.problem.values == (session.id, TICKS[end])
             else:
                 assert isinstance(answer, Done)
                 assert answer.value.session == attrs.evolve(

@@ -12,38 +12,16 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny, PackageGrant
+from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP, Act, Holder, ServerAct
 from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, User
-from curae_lifecycle.rules.connection import (
-    AUTHORIZATION,
-    EVENTS,
-    RECOVERY,
-    REVOCATION_REACH,
-    STANDING,
-    Actor,
-    Clock,
-    Mint,
-    Reach,
-    Standing,
-    Status,
-    Successor,
-    Trigger,
-)
-from curae_lifecycle.rules.idempotency import (
-    ATTEMPT,
-    BEGIN,
-    UPKEEP,
-    Act,
-    Execute,
-    Holder,
-    Match,
-    RecordStanding,
-    RecordState,
-    ServerAct,
-)
+from curae_lifecycle.rules.chain import RECOVERY, REVOCATION_REACH, Mint, Reach
+from curae_lifecycle.rules.connection import STANDING, Actor, Clock, Standing, Status
+from curae_lifecycle.rules.idempotency import BEGIN, Execute, Match, RecordStanding, RecordState
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed
 from curae_lifecycle.rules.session import COMPLETION, Completion, EntryPath
 from curae_lifecycle.rules.tables import Row
-from curae_lifecycle.service.operations import ORDER, AskTable
+from curae_lifecycle.rules.triggers import AUTHORIZATION, TRIGGERS, Successor, Trigger
+from curae_lifecycle.service.gates import ORDER, Ask
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
 from curae_lifecycle.testing.laws import check_paths
@@ -100,7 +78,7 @@ def reached(machine: type[CountedMachine]) -> Reached:
     seen = run_once(machine, FULL[machine])
     cells = seen.cells.copy()
     for key, row in ORDER:
-        if isinstance(row.outcome, AskTable):
+        if isinstance(row.outcome, Ask):
             asked = cells_in(*row.outcome.table.split(", "))
             cells[("request", *map(str, key))] = sum(seen.cells[cell] for cell in asked)
     return Reached(cells, seen.seen)
@@ -187,14 +165,14 @@ BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], obje
     (ChainMachine, STANDING, (Status.PENDING, Clock.REACHED), MoveTo(Standing.PENDING), "standing"),
     (
         ChainMachine,
-        EVENTS,
+        TRIGGERS,
         (Trigger.AUTHORIZE, Standing.REVOKED),
         MoveTo(Status.ACTIVE),
         "the model says",
     ),
     (
         ChainMachine,
-        EVENTS,
+        TRIGGERS,
         (Trigger.REQUIRE_ACTION, Standing.ACTION_REQUIRED),
         MoveTo(Status.ACTION_REQUIRED),
         "require_action",
@@ -240,7 +218,7 @@ BROKEN: Final[list[tuple[type[CountedMachine], object, tuple[StrEnum, ...], obje
     ),
     (
         WorldMachine,
-        EVENTS,
+        TRIGGERS,
         (Trigger.REVOKE, Standing.PENDING),
         Ignore(),
         "the world differs",

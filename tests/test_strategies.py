@@ -19,29 +19,19 @@ from hypothesis.vendor.pretty import pretty
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.access import DenialReason, decide_access
+from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Minted,
-    Reissued,
-    Standing,
-    Status,
-    standing,
-)
+from curae_lifecycle.rules.chain import Minted, Reissued
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     KnownResponse,
-    LeaseLost,
     Record,
     RecordStanding,
     RecordState,
-    Response,
-    ResponseReference,
-    is_kept,
-    kept_headers,
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -58,14 +48,13 @@ from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handof
 from curae_lifecycle.rules.values import (
     AppUser,
     AppUserId,
-    ArgumentError,
     NextAction,
     check_instant,
     parse_app_user_id,
     parse_data_packages,
     parse_uuid,
 )
-from curae_lifecycle.service import facts as fact_rules
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import (
     Changes,
     Effect,
@@ -75,32 +64,22 @@ from curae_lifecycle.service.changes import (
     SuccessorsLive,
     Write,
 )
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Revoked,
-    fact_needs,
-)
-from curae_lifecycle.service.operations import (
-    OPERATIONS,
-    Call,
-    ConnectionCreated,
-    CreateConnection,
-    KeyUse,
-    LandedHandoff,
-    NewIds,
-    Operation,
-    Reconnect,
-    Replayed,
-    Reply,
-    Revoke,
-    Settings,
-    decide,
-    needs,
-    operation_name,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts import fact
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, fact_needs
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, Replayed, Reply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, NewIds
+from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import (
@@ -126,8 +105,10 @@ from curae_lifecycle.testing.strategies import (
     registry,
     world,
 )
-from curae_lifecycle.web.endpoint import Request, bearer, read, respond
-from curae_lifecycle.web.wire import MalformedError, Storable, dump, load
+from curae_lifecycle.web.json import MalformedError
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import respond
 
 Drawn = TypeVar("Drawn")
 
@@ -267,7 +248,7 @@ def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
     assert read(request, call.caller, START) == call
     assert bearer(request) is not None
     asked = needs(call)
-    used = OPERATIONS[operation_name(call.operation),].outcome.key
+    used = OPERATION_TABLE[operation_name(call.operation)].outcome.key
     assert (asked.record is not None) == (call.key is not None) == (used is KeyUse.NEEDED)
 
 
@@ -290,7 +271,7 @@ def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: C
 def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
     asked = fact_needs(fact)
     assert asked.connection or asked.session or asked.binding
-    answer = fact_rules.record_fact(fact, fact_rules.FactSnapshot(), START)
+    answer = fact.record_fact(fact, fact.FactSnapshot(), START)
     assert isinstance(answer, Ignored | Refused)
 
 
@@ -408,7 +389,7 @@ def test_traffic_is_what_a_server_would_do(told: Traffic) -> None:
                 laws.check_documented(each.answer.response)
             case Recording():
                 assert fact_needs(each.fact) == each.needs
-                assert fact_rules.record_fact(each.fact, each.snapshot, each.now) == each.answer
+                assert fact.record_fact(each.fact, each.snapshot, each.now) == each.answer
             case draw.Question():
                 assert decide_access(each.connection, each.package, each.now) == each.answer
 

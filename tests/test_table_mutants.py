@@ -24,42 +24,35 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules import binding as bindings
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.access import ACCESS, Granted, decide_access
-from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF, AccountState
-from curae_lifecycle.rules.connection import (
-    AUTHORIZATION,
-    EVENTS,
-    EXPIRY_RECORD,
-    RECOVERY,
-    REVOCATION_REACH,
-    STANDING,
-    Actor,
-    Clock,
-    Connection,
-    Minted,
-    Successor,
-    Trigger,
-)
-from curae_lifecycle.rules.credentials import PERMISSION, check_permission
-from curae_lifecycle.rules.idempotency import (
+from curae_lifecycle.rules.attempt import (
     ATTEMPT,
+    UPKEEP,
+    LeaseLost,
+    complete,
+    forget,
+    release,
+    renew,
+    resolve,
+)
+from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF, AccountState
+from curae_lifecycle.rules.chain import RECOVERY, REVOCATION_REACH, Minted
+from curae_lifecycle.rules.connection import STANDING, Actor, Clock, Connection
+from curae_lifecycle.rules.credentials import PERMISSION, check_permission
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import (
     BEGIN,
     RECORD_STANDING,
-    UPKEEP,
     Attempt,
     KnownResponse,
-    LeaseLost,
     LostLease,
     Record,
     RecordState,
     begin,
-    complete,
-    forget,
     record_standing,
-    release,
-    renew,
-    resolve,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
@@ -73,34 +66,28 @@ from curae_lifecycle.rules.session import (
     initiate,
 )
 from curae_lifecycle.rules.tables import Row, Table
-from curae_lifecycle.rules.values import (
-    ArgumentError,
-    Environment,
-    SessionId,
-    UserId,
+from curae_lifecycle.rules.triggers import (
+    AUTHORIZATION,
+    EXPIRY_RECORD,
+    TRIGGERS,
+    Successor,
+    Trigger,
 )
-from curae_lifecycle.service.operations import (
-    DEFAULT_SETTINGS,
-    OPERATIONS,
-    ORDER,
-    Decision,
-    KeyUse,
-    ProblemReply,
-    Settings,
-    Snapshot,
-    decide,
-)
+from curae_lifecycle.rules.values import Environment, SessionId, UserId
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS
+from curae_lifecycle.service.call import Decision
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.gates import ORDER
+from curae_lifecycle.service.operations.operation import KeyUse, ProblemReply
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.web.endpoint import Request, read, respond
-from curae_lifecycle.web.wire import (
-    STORED_STATUS,
-    WIRE_STATUS,
-    Json,
-    MalformedError,
-    format_connection,
-    format_problem,
-    parse_connection,
-)
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import respond
+from curae_lifecycle.web.shapes import format_connection, format_problem, parse_connection
 from tests import (
     server,
     test_access,
@@ -205,7 +192,7 @@ def events() -> list[Answer]:
 
 def expiries() -> list[Answer]:
     def expired(connection: Connection) -> tuple[str, Key]:
-        answer = rules.expire(connection, NOW)
+        answer = triggers.expire(connection, NOW)
         return (answer.value.status if isinstance(answer, Done) else "ignore"), answer.rules
 
     return [
@@ -229,7 +216,7 @@ def successors(connection: Connection) -> Iterator[tuple[Successor, Connection |
 
 def authorizations() -> list[Answer]:
     def authorized(successor: Connection | None) -> tuple[str, Key]:
-        answer = rules.authorize(pending(), NOW, successor=successor)
+        answer = triggers.authorize(pending(), NOW, successor=successor)
         return (refused(answer) if isinstance(answer, Refused) else "proceed"), answer.rules
 
     return [answered((kind,), authorized, successor) for kind, successor in successors(pending())]
@@ -259,7 +246,7 @@ def recoveries() -> list[Answer]:
 def reaches() -> list[Answer]:
     def reached(actor: Actor) -> tuple[str, Key]:
         later = successor_of(pending(), pending())
-        count = len(rules.revoke_chain(pending(), (later,), NOW, actor=actor))
+        count = len(chains.revoke_chain(pending(), (later,), NOW, actor=actor))
         return ("that connection", "that connection and every later one")[count - 1], ()
 
     return [answered((actor,), reached, actor) for actor in Actor]
@@ -643,7 +630,7 @@ def operations() -> list[Answer]:
         policy = () if limited is None else (limited.policy.name,)
         return deed, (*taken.rules, *policy)
 
-    return [answered((name,), probed, name) for (name,), _ in OPERATIONS]
+    return [answered((name,), probed, name) for (name,), _ in OPERATION_TABLE]
 
 
 REVOKED: Final = attrs.evolve(pending(), status=rules.Status.REVOKED)
@@ -745,7 +732,7 @@ def subject(table: Table[AnyKey, Outcome], oracle: Oracle) -> Subject:
 
 SUBJECTS: Final = (
     subject(STANDING, standings),
-    subject(EVENTS, events),
+    subject(TRIGGERS, events),
     subject(EXPIRY_RECORD, expiries),
     subject(AUTHORIZATION, authorizations),
     subject(RECOVERY, recoveries),
@@ -761,7 +748,7 @@ SUBJECTS: Final = (
     subject(UPKEEP, upkeeps),
     subject(PERMISSION, permissions),
     subject(ORDER, gates),
-    subject(OPERATIONS, operations),
+    subject(OPERATION_TABLE, operations),
     subject(CATALOGUE, problems),
     subject(WIRE_STATUS, wire_statuses),
     subject(STORED_STATUS, stored_statuses),

@@ -13,8 +13,8 @@ import attrs
 import pytest
 
 import curae_lifecycle
-from curae_lifecycle.rules.connection import EXPIRY_RECORD
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
+from curae_lifecycle.rules.triggers import EXPIRY_RECORD
 
 
 class Light(StrEnum):

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     HOUR,
     LAST_INSTANT,
     MINUTE,
     SECOND,
     AppUser,
-    ArgumentError,
     Environment,
     NextAction,
     ceil_seconds,

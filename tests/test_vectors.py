@@ -12,14 +12,16 @@ import pytest
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, merge, standing
+from curae_lifecycle.rules.connection import Connection, standing
 from curae_lifecycle.rules.idempotency import Record, record_standing
+from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.tables import Table
-from curae_lifecycle.rules.values import format_time
-from curae_lifecycle.service.operations import ORDER, AskTable
+from curae_lifecycle.rules.values import format_time, parse_time
+from curae_lifecycle.service.gates import ORDER, Ask
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.web.wire import Json, Storable, load, parse_time
+from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.web.json import Json
 from tests.vectors import VERSION, Verdict, vectors
 from tests.vectors.cases import cell_id, stored
 
@@ -147,7 +149,7 @@ def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
     case = CASES[cell]
     row = CELLS[cell]
     trail = cast("list[str]", cast("Object", case["answer"]).get("rules", [case["rule"]]))
-    if isinstance(row.outcome, AskTable):
+    if isinstance(row.outcome, Ask):
         found = find_rule(cast("str", case["rule"]))
         assert found is not None
         assert found.table.name in row.outcome.table.split(", ")
@@ -159,7 +161,7 @@ def test_a_cell_is_decided_by_its_own_rule(cell: str) -> None:
 
 
 def test_every_gate_of_a_request_that_asks_another_table_is_known() -> None:
-    asking = [row.rule for _, row in ORDER if isinstance(row.outcome, AskTable)]
+    asking = [row.rule for _, row in ORDER if isinstance(row.outcome, Ask)]
     assert asking == ["request.permission", "request.idempotency", "request.rule"]
 
 

@@ -10,15 +10,10 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.access import Granted
+from curae_lifecycle.rules.attempt import forget
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
-from curae_lifecycle.rules.idempotency import (
-    Record,
-    RecordState,
-    Response,
-    ResponseReference,
-    forget,
-)
+from curae_lifecycle.rules.idempotency import Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
@@ -31,6 +26,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BindingWrite,
@@ -42,20 +38,19 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts import Authorized, HandoffCompleted, Revoked
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    Needs,
-    NewIds,
-    Settings,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch, check_store
-from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 from tests.server import CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
 from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
 

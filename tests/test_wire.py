@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.access import decide_access
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, Standing, merge, standing
+from curae_lifecycle.rules.connection import Connection, Standing, standing
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     IdempotencyKey,
@@ -24,42 +25,34 @@ from curae_lifecycle.rules.idempotency import (
     Record,
     RecordKey,
     RecordState,
-    Response,
-    ResponseReference,
 )
+from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppUserId,
-    ArgumentError,
     ConnectionId,
     DataPackage,
     NextAction,
     SessionId,
     UserId,
     format_time,
+    parse_time,
 )
-from curae_lifecycle.service.operations import CreateConnection, Initiate, StartGraduation
-from curae_lifecycle.web.wire import (
-    DEPTH_MAX,
-    Json,
-    MalformedError,
-    dump,
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.stores.codec import dump, load
+from curae_lifecycle.web.json import DEPTH_MAX, Json, MalformedError, format_json, parse_json
+from curae_lifecycle.web.shapes import (
     format_connection,
-    format_json,
     format_next_action,
     format_problem,
     format_session,
-    load,
     parse_connection,
-    parse_json,
-    parse_time,
-    read_create,
-    read_graduation,
-    read_initiate,
-    read_nothing,
 )
 from tests.strategies import (
     COORDINATE,

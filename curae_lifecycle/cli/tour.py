@@ -27,12 +27,14 @@ from curae_lifecycle.rules.values import (
     UserId,
     format_time,
 )
-from curae_lifecycle.service.facts import Authorized, Fact, HandoffCompleted
-from curae_lifecycle.service.operations import NewIds
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.endpoint import Request
-from curae_lifecycle.web.wire import Json, format_json, parse_json
+from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.request import Request
 
 _KEY: Final = "cae_test_tour"
 _START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

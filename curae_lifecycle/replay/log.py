@@ -25,13 +25,12 @@ from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules.access import Denied, Granted
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
     MINUTE,
     ApiKeyId,
-    ArgumentError,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
@@ -44,30 +43,24 @@ from curae_lifecycle.rules.values import (
     parse_app_id,
     parse_app_user_id,
     parse_reason,
+    parse_time,
     parse_user_id,
     parse_uuid,
 )
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    FactAnswer,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import NewIds, Settings
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.endpoint import ParsedBody, Request
-from curae_lifecycle.web.wire import (
-    Json,
-    MalformedError,
-    RepeatedObject,
-    parse_json,
-    parse_time,
-)
+from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject, parse_json
+from curae_lifecycle.web.request import ParsedBody, Request
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""

@@ -11,9 +11,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
-from curae_lifecycle.rules.values import ArgumentError, parse_opaque, parse_uuid
-from curae_lifecycle.web.wire import Json, MalformedError, parse_json, parse_time
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.json import Json, MalformedError, parse_json
 
 _FIXED: Final = frozenset({"status", "retryable"})
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})

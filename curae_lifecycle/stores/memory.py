@@ -22,13 +22,14 @@ from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ArgumentError, ConnectionId, Coordinate, SessionId
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.service.call import Decision, refused
 from curae_lifecycle.service.changes import (
-    NO_CHANGES,
     BindingWrite,
     BucketKey,
     ConnectionWrite,
@@ -38,26 +39,25 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts import Fact, FactAnswer, FactSnapshot, fact_needs, record_fact
-from curae_lifecycle.service.operations import (
-    DEFAULT_SETTINGS,
-    Decision,
-    Gate,
-    Needs,
-    NewIds,
-    ProblemReply,
-    Settings,
-    Snapshot,
-    decide,
-    needs,
-    refuse_at,
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactSnapshot,
+    fact_needs,
+    record_fact,
 )
-from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 
 DEFAULT_CAPACITY: Final = 1_000_000
 
 
-class StoreFullError(RuntimeError):
+class StoreFullError(LifecycleError, RuntimeError):
     """A new value found no room; nothing was stored and nothing live was dropped.
 
     Attributes:
@@ -67,9 +67,12 @@ class StoreFullError(RuntimeError):
 
     def __init__(self, kind: str, capacity: int) -> None:
         """Name the kind and the bound."""
-        super().__init__(f"the world holds {capacity} values of kind {kind} and takes no more")
+        super().__init__(kind, capacity)
         self.kind = kind
         self.capacity = capacity
+
+    def __str__(self) -> str:
+        return f"the store holds {self.capacity} values of kind {self.kind} and takes no more"
 
 
 @attrs.frozen
@@ -154,23 +157,18 @@ class MemoryStore:
         Raises:
             ArgumentError: `now` is no UTC instant, or `new_ids` is missing, stale or in use.
         """
-        settings = self._settings
-        call = read(request, self.caller(bearer(request)), now, settings)
+        call = read(request, self.caller(bearer(request)), now, self._settings)
         if isinstance(call, Decision):
-            return respond(call, settings)
-        asked = needs(call, settings)
+            return respond(call)
+        asked = needs(call)
         while True:
-            answer = respond(decide(call, self.load(asked), now, new_ids, settings), settings)
+            answer = respond(decide(call, self.load(asked), now, new_ids))
             try:
                 if self.store(answer.changes.writes):
                     return answer
                 self._check_fresh(answer.changes.writes)
             except StoreFullError:
-                refused = refuse_at(Gate.ROOM)
-                problem = refused.problem
-                status = problem.type.status
-                full = Decision(ProblemReply(problem), status, now, NO_CHANGES, refused.rules)
-                return respond(full, settings)
+                return respond(refused(refuse_at(Gate.ROOM), now, self._settings))
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         """Record a fact and store what follows.

@@ -19,13 +19,14 @@ from typing import Final, ParamSpec, TypeVar, cast
 import attrs
 
 from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection, Standing
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import PATHS, EntryPath, Preference
 from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, RateWrite, RecordWrite
+from curae_lifecycle.service.response import Response
 
 LAWS: Final[Mapping[int, str]] = {
     1: "Stored rank never falls on one id.",
@@ -176,7 +177,7 @@ def check_merge(
     b: Connection,
     c: Connection,
     *,
-    merge: Callable[[Connection, Connection], Connection] = rules.merge,
+    merge: Callable[[Connection, Connection], Connection] = merging.merge,
 ) -> None:
     """Law 3 (spec sections 2 and 8): snapshots join in any order to one value.
 

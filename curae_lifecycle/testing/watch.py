@@ -22,7 +22,7 @@ from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import RecordKey, Response, StoredResponse
+from curae_lifecycle.rules.idempotency import RecordKey, StoredResponse
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, format_time
@@ -36,8 +36,9 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts import FactAnswer
-from curae_lifecycle.service.operations import Needs
+from curae_lifecycle.service.facts.fact import FactAnswer
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing.laws import (
     TICK,
     LawBrokenError,
@@ -55,7 +56,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.web.endpoint import Answer
+from curae_lifecycle.web.respond import Answer
 
 _RETENTION: Final = timedelta(hours=24)
 _WINDOW: Final = timedelta(seconds=60)

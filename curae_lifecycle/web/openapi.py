@@ -19,9 +19,10 @@ from curae_lifecycle.rules.binding import (
     AccountState,
     LimitedAccountAppBinding,
 )
-from curae_lifecycle.rules.connection import RECOVERY, Actor, Connection, Standing, create, revoke
+from curae_lifecycle.rules.chain import RECOVERY
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, create
 from curae_lifecycle.rules.credentials import PERMISSION, Caller
-from curae_lifecycle.rules.idempotency import BEGIN, KEY_MAX, IdempotencyKey, Response
+from curae_lifecycle.rules.idempotency import BEGIN, KEY_MAX, IdempotencyKey
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import (
     CATALOGUE,
@@ -31,9 +32,10 @@ from curae_lifecycle.rules.problems import (
     ProblemCode,
     type_uri,
 )
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited, limit_header, policy_header
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
 from curae_lifecycle.rules.session import EntryPath, Handoff
 from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import (
     APP_USER_ID_MAX,
     DATA_PACKAGE_MAX,
@@ -49,31 +51,25 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.operations import (
-    DEFAULT_SETTINGS,
-    OPERATIONS,
-    Call,
-    CreateConnection,
-    Gate,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    KeyUse,
-    NewIds,
-    Operation,
-    OperationName,
-    OperationRule,
-    Reconnect,
-    Revoke,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-    operation_name,
-    refuse_at,
-)
-from curae_lifecycle.web.endpoint import etag, respond
-from curae_lifecycle.web.wire import Json, WireStatus, format_problem, parse_json
+from curae_lifecycle.rules.wire_status import WireStatus
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.respond import limit_header, policy_header, respond
+from curae_lifecycle.web.shapes import format_problem
 
 Schema = dict[str, Json]
 
@@ -90,7 +86,7 @@ def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
     """
     paths: dict[str, Json] = {}
     for name in OperationName:
-        rule = OPERATIONS[name,].outcome
+        rule = OPERATION_TABLE[name].outcome
         path = paths.setdefault(rule.path, {})
         assert isinstance(path, dict)  # noqa: S101 - this loop made it
         path[rule.method.lower()] = _operation(name, rule, settings)
@@ -133,7 +129,7 @@ def problem_codes(name: OperationName) -> tuple[ProblemCode, ...]:
     Args:
         name: The operation.
     """
-    rule = OPERATIONS[name,].outcome
+    rule = OPERATION_TABLE[name].outcome
     codes = {ProblemCode.UNAUTHENTICATED, ProblemCode.BAD_REQUEST, ProblemCode.RATE_LIMITED}
     codes |= {_gate(Gate.ROOM), *_refusals(row for _, row in PERMISSION)}
     if rule.scope is None:
@@ -225,14 +221,14 @@ def _operation(name: OperationName, rule: OperationRule, settings: Settings) -> 
             },
         }
     codes = problem_codes(name)
-    for status in sorted({CATALOGUE[code,].outcome.status for code in codes}):
-        of_status = [code for code in codes if CATALOGUE[code,].outcome.status == status]
+    for status in sorted({CATALOGUE[code].outcome.status for code in codes}):
+        of_status = [code for code in codes if CATALOGUE[code].outcome.status == status]
         responses[str(status)] = _problems(of_status, settings)
     path = rule.path.removeprefix("/api/sdk/v1/")
     described: Schema = {
         "operationId": _camel_case(name),
         "summary": _SUMMARIES[name],
-        "description": " ".join(row.why for row in OPERATIONS.rows if row.key == (name,)),
+        "description": " ".join(row.why for row in OPERATION_TABLE.rows if row.key == (name,)),
         "tags": [path.partition("/")[0]],
         "parameters": _parameters(name, rule),
         "responses": responses,
@@ -354,7 +350,7 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
         },
     }
     return {
-        "description": "; ".join(CATALOGUE[code,].outcome.title for code in codes),
+        "description": "; ".join(CATALOGUE[code].outcome.title for code in codes),
         "headers": {header: _reference("headers", header) for header in headers},
         "content": {
             "application/problem+json": {
@@ -525,7 +521,7 @@ _DETAILS: Final[dict[str, tuple[Schema, DetailValue]]] = {
 
 
 def _problem_schema(code: ProblemCode, settings: Settings) -> Schema:
-    kind = CATALOGUE[code,].outcome
+    kind = CATALOGUE[code].outcome
     members: dict[str, Json] = {
         "type": {"const": type_uri(code, settings.type_base)},
         "title": {"type": "string"},
@@ -541,7 +537,7 @@ def _problem_schema(code: ProblemCode, settings: Settings) -> Schema:
 
 
 def _example(code: ProblemCode) -> Problem:
-    return Problem(code, tuple(_DETAILS[name][1] for name in CATALOGUE[code,].outcome.details))
+    return Problem(code, tuple(_DETAILS[name][1] for name in CATALOGUE[code].outcome.details))
 
 
 _LIMITED: Final = Limited((), INITIATE_LIMIT, 12_000_000)

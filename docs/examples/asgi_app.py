@@ -16,7 +16,7 @@ import service
 import sql_server
 import uvicorn
 
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 Message = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""

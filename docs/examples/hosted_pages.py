@@ -26,17 +26,13 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.facts import (
-    Authorized,
-    Fact,
-    FactAnswer,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    fact_needs,
-    record_fact,
-)
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, fact_needs, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 

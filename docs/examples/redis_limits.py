@@ -28,8 +28,8 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.rules.values import CustomerAccountId, microseconds
 from curae_lifecycle.service.changes import Changes, RateKey, RateWrite
-from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.service.operations import Needs, Snapshot
+from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the clock of Redis may be ahead of the servers'."""

@@ -20,25 +20,21 @@ import hosted_pages
 from store import Store
 
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.operations import (
-    Call,
-    ConnectionCreated,
-    ConnectionReconnected,
-    Decision,
-    Gate,
-    GraduationStarted,
-    NewIds,
-    ProblemReply,
-    Reply,
-    SessionInitiated,
-    Settings,
-    StartGraduation,
-    decide,
-    needs,
-    refuse_at,
-)
-from curae_lifecycle.web.endpoint import Answer, Request, Response, bearer, read, respond
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
+from curae_lifecycle.service.operations.initiate import SessionInitiated
+from curae_lifecycle.service.operations.operation import ProblemReply, Reply
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 
 SETTINGS: Final = Settings()
 PAGE_LIFE: Final = timedelta(minutes=30)

@@ -19,9 +19,10 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.values import ConnectionId, Coordinate
 from curae_lifecycle.service.changes import BucketKey, Changes, Effect, Event, RateKey
-from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.service.operations import Needs, Snapshot
-from curae_lifecycle.web.wire import Storable, dump, format_json, load, parse_json
+from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.stores.codec import Storable, dump, load
+from curae_lifecycle.web.json import format_json, parse_json
 
 Stored = TypeVar("Stored", bound=Storable)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
@@ -19,7 +20,7 @@ from curae_lifecycle.rules.ratelimit import (
     admit,
     fresh_state,
 )
-from curae_lifecycle.rules.values import SECOND, ArgumentError
+from curae_lifecycle.rules.values import SECOND
 from curae_lifecycle.testing.laws import (
     LawBrokenError,
     check_nothing_changed,

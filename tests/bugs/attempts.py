@@ -13,27 +13,23 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Response,
     begin,
-    complete,
-    forget,
     in_flight_record,
-    release,
-    renew,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import MINUTE, ApiKeyId
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import START

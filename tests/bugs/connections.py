@@ -7,40 +7,25 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Standing,
-    Status,
-    revoke_chain,
-    standing,
-)
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.chain import revoke_chain
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import ConnectionId, NextAction
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    FactAnswer,
-    FactSnapshot,
-    Revoked,
-)
-from curae_lifecycle.service.operations import (
-    Call,
-    ConnectionReconnected,
-    ConnectionRevoked,
-    Decision,
-    GetConnection,
-    NewIds,
-    ProblemReply,
-    Reconnect,
-    Snapshot,
-)
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.operation import ProblemReply
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
+from curae_lifecycle.service.operations.revoke import ConnectionRevoked
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, document, part, with_members
 

@@ -8,28 +8,19 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.session import EntryPath, Handoff
 from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import BindingWrite, Changes, SessionWrite, Write
-from curae_lifecycle.service.facts import (
-    Fact,
-    FactAnswer,
-    FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    Initiate,
-    NewIds,
-    SessionInitiated,
-    Snapshot,
-    StartGraduation,
-)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 

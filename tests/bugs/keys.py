@@ -9,31 +9,21 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import RANK
-from curae_lifecycle.rules.idempotency import (
-    Fingerprint,
-    IdempotencyKey,
-    Record,
-    RecordKey,
-    Response,
-)
+from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, Record, RecordKey
+from curae_lifecycle.rules.merge import RANK
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
 from curae_lifecycle.rules.values import HOUR, ApiKeyId, ConnectionId, elapsed
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, RecordWrite, Write
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    Initiate,
-    Needs,
-    NewIds,
-    Reconnect,
-    Revoke,
-    Snapshot,
-    fingerprint,
-    operation_name,
-)
-from curae_lifecycle.web.endpoint import Answer, Request, header
-from curae_lifecycle.web.wire import format_connection
+from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.respond import Answer
+from curae_lifecycle.web.shapes import format_connection
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,

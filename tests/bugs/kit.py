@@ -8,10 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.facts import (
-    Fact,
-    FactAnswer,
-)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
 from tests.bugs.service import Service
 from tests.fact_hooks import FactHooks

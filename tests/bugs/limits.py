@@ -10,7 +10,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
 from curae_lifecycle.rules.values import (
     AppUser,
@@ -19,24 +18,17 @@ from curae_lifecycle.rules.values import (
     Environment,
     parse_app_user_id,
 )
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import LimitKey, RateWrite, Write
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    Gate,
-    GetAccountState,
-    Initiate,
-    Needs,
-    NewIds,
-    Snapshot,
-    StartGraduation,
-    _charge_buckets,
-    _charge_limit,
-    _limit_key,
-    _limited,
-)
-from curae_lifecycle.web.endpoint import Request, bearer
-from curae_lifecycle.web.wire import parse_json
+from curae_lifecycle.service.decide import _limit_key
+from curae_lifecycle.service.gates import Gate
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.request import Request, bearer
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, header_of, with_header, with_members, without_header
 

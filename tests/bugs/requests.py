@@ -10,7 +10,6 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import (
@@ -23,23 +22,21 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
 )
-from curae_lifecycle.service.operations import (
-    Call,
-    CreateConnection,
-    Decision,
-    Gate,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    ProblemReply,
-    Reconnect,
-    Revoke,
-    Settings,
-    Snapshot,
-    refuse_at,
-)
-from curae_lifecycle.web.endpoint import ParsedBody, Request, header, read
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import ProblemReply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import ParsedBody, Request, header
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_header, with_members
 
@@ -358,7 +355,7 @@ class MalformedIdIs404(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         reply = result.reply if isinstance(result, Decision) else None
-        if isinstance(reply, ProblemReply) and reply.problem.facts[:1] == ("connectionId",):
+        if isinstance(reply, ProblemReply) and reply.problem.values[:1] == ("connectionId",):
             return _decision(refuse_at(Gate.OWNERSHIP), now)
         return result
 

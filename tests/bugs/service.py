@@ -15,7 +15,6 @@ import attrs
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
@@ -28,21 +27,17 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import RateWrite, RecordWrite, Write
-from curae_lifecycle.service.facts import Fact, FactAnswer, FactSnapshot, record_fact
-from curae_lifecycle.service.operations import (
-    DEFAULT_SETTINGS,
-    Call,
-    Decision,
-    Needs,
-    NewIds,
-    Settings,
-    Snapshot,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)

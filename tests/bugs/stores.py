@@ -9,16 +9,13 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import Actor, Connection, authorize, reconnect, revoke
+from curae_lifecycle.rules.chain import reconnect
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.values import (
-    AppUserId,
-    ConnectionId,
-    NextAction,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
     Changes,
@@ -30,26 +27,15 @@ from curae_lifecycle.service.changes import (
     SuccessorsLive,
     Write,
 )
-from curae_lifecycle.service.facts import (
-    Authorized,
-    Fact,
-    FactAnswer,
-    FactSnapshot,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-    record_fact,
-)
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    Initiate,
-    NewIds,
-    Reconnect,
-    Snapshot,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import (
     check_chain,
@@ -58,7 +44,7 @@ from curae_lifecycle.testing.laws import (
     check_rate_limit,
     check_replay,
 )
-from curae_lifecycle.web.endpoint import Answer, respond
+from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending

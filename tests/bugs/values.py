@@ -10,6 +10,8 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import merge as merging
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
 from curae_lifecycle.rules.binding import (
     AccountState,
@@ -18,12 +20,13 @@ from curae_lifecycle.rules.binding import (
     provision,
     tombstone,
 )
-from curae_lifecycle.rules.connection import RANK, Actor, Connection, Standing
+from curae_lifecycle.rules.connection import Actor, Connection, Standing
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.merge import RANK
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
-    ArgumentError,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
@@ -64,7 +67,7 @@ def pending(number: int = 1, at: datetime = START) -> Connection:
 
 
 def _active(until: datetime | None) -> Connection:
-    answer = rules.authorize(pending(), START, expires_at=until)
+    answer = triggers.authorize(pending(), START, expires_at=until)
     assert isinstance(answer, Done)
     return answer.value
 
@@ -75,8 +78,8 @@ def _snapshots() -> tuple[Connection, ...]:
     return (
         made,
         active,
-        rules.revoke(made, START + timedelta(minutes=1), actor=Actor.APP).value,
-        rules.revoke(active, START + timedelta(minutes=2), actor=Actor.PATIENT).value,
+        triggers.revoke(made, START + timedelta(minutes=1), actor=Actor.APP).value,
+        triggers.revoke(active, START + timedelta(minutes=2), actor=Actor.PATIENT).value,
         attrs.evolve(active, updated_at=START + timedelta(minutes=3)),
     )
 
@@ -120,7 +123,7 @@ def _left_on_a_tie(left: Connection, right: Connection) -> Connection:
 
 
 def _latest_revocation(left: Connection, right: Connection) -> Connection:
-    joined = rules.merge(left, right)
+    joined = merging.merge(left, right)
     known = [each.revoked_at for each in (left, right) if each.revoked_at is not None]
     return attrs.evolve(joined, revoked_at=max(known, default=None))
 
@@ -250,7 +253,7 @@ MERGE_BUGS: Final = (
         "langfuse/langfuse#17388, stripe/stripe-cli#418",
         "laws.check_merge",
         probe_merge,
-        rules.merge,
+        merging.merge,
         _last_writer_wins,
     ),
     HiddenBug(
@@ -260,7 +263,7 @@ MERGE_BUGS: Final = (
         "laravel/cashier-stripe#1201",
         "laws.check_merge",
         probe_merge,
-        rules.merge,
+        merging.merge,
         _newest_wins,
     ),
     HiddenBug(
@@ -270,7 +273,7 @@ MERGE_BUGS: Final = (
         "",
         "laws.check_merge",
         probe_merge,
-        rules.merge,
+        merging.merge,
         _left_on_a_tie,
     ),
     HiddenBug(
@@ -280,7 +283,7 @@ MERGE_BUGS: Final = (
         "",
         "laws.check_revocation",
         probe_merged_revocation,
-        rules.merge,
+        merging.merge,
         _latest_revocation,
     ),
 )

@@ -8,10 +8,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.operations import Call, Decision
-from curae_lifecycle.web.endpoint import Request, header
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request, header
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,

@@ -22,15 +22,13 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import SessionId, UserId, format_time
-from curae_lifecycle.service import facts, operations
+from curae_lifecycle.service import decide
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import BindingWrite, SessionWrite, Write
-from curae_lifecycle.service.operations import (
-    Call,
-    Initiate,
-    SessionInitiated,
-    Snapshot,
-    StartGraduation,
-)
+from curae_lifecycle.service.facts import fact, graduated, handoff_completed, tombstoned
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
+from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing.laws import LawBrokenError
 from tests.explore.clients import START, Change, Step, Told
 from tests.explore.engine import Line, RuleBrokenError
@@ -174,15 +172,15 @@ class Account:
     def server_steps(self, store: AccountStore) -> Iterator[Change[AccountStore]]:
         """The platform graduates, buries, and repeats itself."""
         for what, user in (("graduates", None), (_GRADUATES_STRANGER, STRANGER)):
-            yield from _fact(what, store, facts.Graduated(COORDINATE, user))
-        buried = facts.Tombstoned(COORDINATE)
+            yield from _fact(what, store, graduated.Graduated(COORDINATE, user))
+        buried = tombstoned.Tombstoned(COORDINATE)
         if store.burials:
             less = attrs.evolve(store, burials=store.burials - 1)
             yield from _fact("buries", less, buried)
         else:
-            facts.record_fact(buried, facts.FactSnapshot(binding=store.binding), store.now)
+            fact.record_fact(buried, fact.FactSnapshot(binding=store.binding), store.now)
         # What changes nothing is asked as well, so that every cell of the tables is.
-        operations.decide(
+        decide.decide(
             Call(CALLER, StartGraduation(USER)),
             Snapshot(binding=store.binding),
             store.now,
@@ -297,7 +295,7 @@ def _landing_line(store: AccountStore, client: Entrant) -> Line:
 
 def _initiates(store: AccountStore, client: Entrant) -> Iterator[Step[AccountStore, Entrant]]:
     number = len(store.sessions) + 1
-    decision = operations.decide(
+    decision = decide.decide(
         Call(CALLER, Initiate(USER, client.prefers)),
         Snapshot(binding=store.binding),
         store.now,
@@ -319,9 +317,9 @@ def _hands_over(
     who: str,
     fault: bool = False,  # noqa: FBT001, FBT002 - told by `who`
 ) -> Iterator[Step[AccountStore, Entrant]]:
-    answer = facts.record_fact(
-        facts.HandoffCompleted(session.id, user),
-        facts.FactSnapshot(session=session, binding=store.binding),
+    answer = fact.record_fact(
+        handoff_completed.HandoffCompleted(session.id, user),
+        fact.FactSnapshot(session=session, binding=store.binding),
         store.now,
     )
     if isinstance(answer, Done):
@@ -335,7 +333,7 @@ def _hands_over(
 def _fact(
     what: str, store: AccountStore, fact: facts.BindingFact
 ) -> Iterator[Change[AccountStore]]:
-    answer = facts.record_fact(fact, facts.FactSnapshot(binding=store.binding), store.now)
+    answer = fact.record_fact(fact, fact.FactSnapshot(binding=store.binding), store.now)
     if isinstance(answer, Done):
         after = _compared_and_set(store, answer.value.writes)
         assert after is not None

@@ -21,13 +21,18 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules import connection as connections
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.connection import Actor, Connection, Status
-from curae_lifecycle.rules.idempotency import Record, Response
+from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
-from curae_lifecycle.service import facts, operations
+from curae_lifecycle.service import decide
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, RecordWrite, Write
-from curae_lifecycle.service.operations import Call, Reconnect, Snapshot
+from curae_lifecycle.service.facts import action_required, authorized, fact, revoked
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,
@@ -39,7 +44,7 @@ from curae_lifecycle.testing.laws import (
     check_replay,
     check_revocation,
 )
-from curae_lifecycle.web import endpoint as http
+from curae_lifecycle.web import respond
 from tests.explore.clients import START, Change, Step, Told
 from tests.explore.engine import Line
 from tests.explore.scene import (
@@ -194,9 +199,9 @@ class Chain:
             root = store.chain[0]
             # The patient finished in time, and it is told late.
             happened = root.identity.created_at + TICK
-            report = facts.Authorized(root.id, store.now + HOUR, happened)
-            known = facts.FactSnapshot(root, store.chain[1:])
-            taken = facts.record_fact(report, known, store.now)
+            report = authorized.Authorized(root.id, store.now + HOUR, happened)
+            known = fact.FactSnapshot(root, store.chain[1:])
+            taken = fact.record_fact(report, known, store.now)
             if isinstance(taken, Done):
                 plan = Plan(taken.value.writes, None, changed=True)
                 yield Step("reports the old authorization", store, _planned(client, plan))
@@ -211,10 +216,10 @@ class Chain:
             following=store.chain[client.target + 1 :],
         )
         call = Call(CALLER, Reconnect(named.id), KEY.key)
-        decision = operations.decide(
+        decision = decide.decide(
             call, snapshot, store.now, new_ids(len(store.chain) + 1, store.now)
         )
-        answer = http.respond(decision)
+        answer = respond.respond(decision)
         changed = decision.status < 400
         plan = Plan(answer.changes.writes, answer.response, changed, answer.replayed)
         yield Step(
@@ -265,21 +270,21 @@ class Chain:
         first, *later = store.chain
         head = later[-1] if later else first
         if later:
-            landed = facts.Authorized(head.id, store.now + HOUR)
+            landed = authorized.Authorized(head.id, store.now + HOUR)
             yield from self._fact(_LANDS, store, -1, landed)
         if self.happens:
-            failed = facts.ActionRequired(head.id, "portal_login")
+            failed = action_required.ActionRequired(head.id, "portal_login")
             yield from self._fact("newest needs an action", store, -1, failed)
             for actor in Actor:
-                revoked = facts.Revoked(first.id, actor)
+                revoked = revoked.Revoked(first.id, actor)
                 yield from self._fact(f"{actor} revokes the first", store, 0, revoked)
 
     def _fact(
         self, what: str, store: ChainStore, place: int, fact: facts.ConnectionFact
     ) -> Iterator[Change[ChainStore]]:
         place %= len(store.chain)
-        snapshot = facts.FactSnapshot(store.chain[place], store.chain[place + 1 :])
-        answer = facts.record_fact(fact, snapshot, store.now)
+        snapshot = fact.FactSnapshot(store.chain[place], store.chain[place + 1 :])
+        answer = fact.record_fact(fact, snapshot, store.now)
         if isinstance(answer, Done):
             stored = _compared_and_set(store.chain, None, answer.value.writes)
             assert stored is not None
@@ -408,11 +413,11 @@ def _root(what: str) -> Connection:
         case "LAPSED":
             return old
         case "ACTION_REQUIRED":
-            answer = connections.require_action(old, soon, reason="portal_login")
+            answer = triggers.require_action(old, soon, reason="portal_login")
         case "EXPIRED":
-            answer = connections.authorize(old, soon, expires_at=START)
+            answer = triggers.authorize(old, soon, expires_at=START)
         case _:
-            answer = connections.revoke(old, soon, actor=Actor.APP)
+            answer = triggers.revoke(old, soon, actor=Actor.APP)
     assert isinstance(answer, Done)
     return answer.value
 

@@ -12,14 +12,17 @@ from typing import Final, TypeVar
 
 import attrs
 
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import connection as connections
-from curae_lifecycle.rules import idempotency, ratelimit, session
+from curae_lifecycle.rules import idempotency, ratelimit, session, triggers
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.connection import Connection, Standing
-from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LeaseLost, LostLease, Response
+from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLease
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import FRESH_LOG, ExactLog, Limited, LogState
 from curae_lifecycle.rules.values import ConnectionId, format_time
+from curae_lifecycle.service.response import Response
 from tests.explore.clients import START
 from tests.explore.engine import RuleBrokenError
 from tests.explore.scene import (
@@ -101,8 +104,8 @@ def _connection_ends() -> Iterator[End]:
         now=START,
         next_action=new_ids(1, START).next_action,
     )
-    active = _done(connections.authorize(pending, START, expires_at=ENDS))
-    failed = _done(connections.require_action(active, START, reason="portal_login"))
+    active = _done(triggers.authorize(pending, START, expires_at=ENDS))
+    failed = _done(triggers.require_action(active, START, reason="portal_login"))
     for standing, connection in (
         (Standing.PENDING, pending),
         (Standing.ACTIVE, active),
@@ -115,7 +118,7 @@ def _connection_ends() -> Iterator[End]:
         return deadline is not None and deadline <= now
 
     def lapsed(now: datetime) -> bool:
-        return isinstance(connections.authorize(pending, LATER, happened_at=now), Refused)
+        return isinstance(triggers.authorize(pending, LATER, happened_at=now), Refused)
 
     def denied(now: datetime) -> bool:
         return not isinstance(decide_access(active, PACKAGES[0], now), Granted)
@@ -161,10 +164,10 @@ def _record_ends() -> Iterator[End]:
         return isinstance(idempotency.begin(running, KEY, SAME, now), Attempt)
 
     def lost(now: datetime) -> bool:
-        return isinstance(idempotency.complete(running, attempt, answer, now), LeaseLost)
+        return isinstance(attempts.complete(running, attempt, answer, now), LeaseLost)
 
     def resolved(now: datetime) -> bool:
-        return isinstance(idempotency.resolve(calls_out, now, response=None), Done)
+        return isinstance(attempts.resolve(calls_out, now, response=None), Done)
 
     def executed_again(now: datetime) -> bool:
         return not isinstance(idempotency.begin(kept, KEY, SAME, now), KnownResponse)

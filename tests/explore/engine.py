@@ -16,7 +16,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import attrs
 
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.web.json import Json
 
 State = TypeVar("State", bound=Hashable)
 

@@ -16,19 +16,14 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import idempotency
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    KnownResponse,
-    LeaseLost,
-    LostLease,
-    Record,
-    RecordState,
-    Response,
-)
+from curae_lifecycle.rules.attempt import LeaseLost
+from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLease, Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution
 from tests.explore.clients import START, Change, Step, Told
 from tests.explore.engine import Line
@@ -210,12 +205,12 @@ class Held:
         """The server resolves what its workers left, and erases where it was asked to."""
         if LostLease.UNKNOWN in self.lost_leases:
             for response in (None, Response(201, (), b"resolved")):
-                resolved = idempotency.resolve(store.record, store.now, response=response)
+                resolved = attempts.resolve(store.record, store.now, response=response)
                 if isinstance(resolved, Done):
                     after = _stored(store, resolved.value)
                     yield Change(f"resolves as {resolved.value.state}", after)
         if self.forgets and store.faults:
-            forgotten = idempotency.forget(store.record, store.now)
+            forgotten = attempts.forget(store.record, store.now)
             if isinstance(forgotten, Done):
                 yield Change("forgets", _stored(_fault(store), forgotten.value), fault=True)
 
@@ -352,10 +347,10 @@ def _plans(
 ) -> Iterator[Step[HeldStore, HeldClient]]:
     rest = _without(client, worker)
     record, now = store.record, store.now
-    acts = [("complete", store, idempotency.complete(record, attempt, _answer(attempt), now))]
+    acts = [("complete", store, attempts.complete(record, attempt, _answer(attempt), now))]
     if not worker.renewed:
-        acts.append(("renew", store, idempotency.renew(record, attempt, now)))
-    released = idempotency.release(record, attempt, now)
+        acts.append(("renew", store, attempts.renew(record, attempt, now)))
+    released = attempts.release(record, attempt, now)
     if store.faults:
         acts.append(("release", _fault(store), released))
     for act, then, acted in acts:

@@ -10,13 +10,7 @@ from typing import Final
 
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.rules.idempotency import (
-    RETENTION,
-    Fingerprint,
-    IdempotencyKey,
-    RecordKey,
-    Response,
-)
+from curae_lifecycle.rules.idempotency import RETENTION, Fingerprint, IdempotencyKey, RecordKey
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
@@ -29,7 +23,8 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.operations import NewIds
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds
 from tests.explore.engine import Line
 
 KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))

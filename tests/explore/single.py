@@ -15,8 +15,11 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as connections
-from curae_lifecycle.rules.connection import Actor, Connection, Minted, Reissued, Standing
+from curae_lifecycle.rules import triggers
+from curae_lifecycle.rules.chain import Minted, Reissued
+from curae_lifecycle.rules.connection import Actor, Connection, Standing
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.testing.laws import (
@@ -86,7 +89,7 @@ def _authorized(
 ) -> Callable[[Connection, datetime, Connection | None], Answer]:
     def happen(connection: Connection, now: datetime, successor: Connection | None) -> Answer:
         end = ends if ends is None or ends > (happened_at or now) else None
-        return connections.authorize(
+        return triggers.authorize(
             connection, now, expires_at=end, happened_at=happened_at, successor=successor
         )
 
@@ -94,25 +97,25 @@ def _authorized(
 
 
 def _needs_action(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return connections.require_action(connection, now, reason="portal_login")
+    return triggers.require_action(connection, now, reason="portal_login")
 
 
 def _needed_action(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return connections.require_action(connection, now, reason="refresh", happened_at=IN_TIME)
+    return triggers.require_action(connection, now, reason="refresh", happened_at=IN_TIME)
 
 
 def _expires(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return connections.expire(connection, now)
+    return triggers.expire(connection, now)
 
 
 def _expired(connection: Connection, now: datetime, _: Connection | None) -> Answer:
-    return connections.expire(connection, now, happened_at=IN_TIME)
+    return triggers.expire(connection, now, happened_at=IN_TIME)
 
 
 def _revokes(actor: Actor) -> Callable[[Connection, datetime, Connection | None], Answer]:
     def happen(connection: Connection, now: datetime, successor: Connection | None) -> Answer:
         later = () if successor is None else (successor,)
-        return connections.revoke_chain(connection, later, now, actor=actor)[0]
+        return chains.revoke_chain(connection, later, now, actor=actor)[0]
 
     return happen
 
@@ -235,7 +238,7 @@ def _held(before: Connection, answer: Answer, now: datetime) -> Connection:
 
 def _reconnected(state: SingleState, now: datetime) -> SingleState:
     action = new_ids(2, now).next_action
-    answer = connections.reconnect(
+    answer = chains.reconnect(
         state.connection, state.successor, now, id=ConnectionId(uuid(2)), next_action=action
     )
     if isinstance(answer, Refused):

@@ -17,48 +17,37 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Record, parse_key
-from curae_lifecycle.rules.ratelimit import (
-    Bucket,
-    BucketState,
-    ExactLog,
-    Limited,
-    LogState,
-    limit_header,
-    policy_header,
-)
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, Limited, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     AppId,
-    ArgumentError,
     Environment,
     format_time,
     parse_app_user_id,
     parse_data_packages,
     parse_opaque,
+    parse_time,
     parse_uuid,
 )
-from curae_lifecycle.service.operations import Call, GetAccountState
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.stores.codec import dump, load
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
-from curae_lifecycle.web.endpoint import Request, bearer, etag, read
-from curae_lifecycle.web.wire import (
+from curae_lifecycle.web.json import (
     DEPTH_MAX,
     Json,
     MalformedError,
     RepeatedObject,
-    dump,
-    format_connection,
     format_json,
-    load,
-    parse_connection,
     parse_json,
-    parse_time,
-    read_create,
-    read_graduation,
-    read_initiate,
-    read_nothing,
 )
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import limit_header, policy_header
+from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.fuzz.mutate import text_of
 from tests.reference import model
 from tests.server import API_KEY, CALLER, new_ids

@@ -4,28 +4,17 @@ from datetime import datetime
 from typing import assert_never
 
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Minted,
-    authorize,
-    expire,
-    reconnect,
-    revoke,
-)
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules.triggers import authorize, expire, revoke
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.facts import Expired, FactSnapshot, record_fact
-from curae_lifecycle.web.endpoint import Request, read
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    Record,
-    RecordKey,
-    KnownResponse,
-    begin,
-    release,
-)
-from curae_lifecycle.service.operations import Call
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.read import read
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, Record, RecordKey, KnownResponse, begin
+from curae_lifecycle.rules.attempt import release
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, admit
 from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff

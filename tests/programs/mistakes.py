@@ -2,11 +2,15 @@
 
 from datetime import datetime
 
-from curae_lifecycle.rules.connection import Connection, Status, authorize, reconnect, revoke
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.rules.chain import reconnect
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.service.facts import Authorized, Revoked
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.rules.idempotency import RecordKey, parse_key
-from curae_lifecycle.service.operations import GetConnection, Initiate
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, NextAction, SessionId
 

@@ -6,37 +6,22 @@ from typing import assert_type
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding, tombstone
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Minted,
-    Reissued,
-    authorize,
-    expire,
-    merge,
-    next_deadline,
-    reconnect,
-    require_action,
-    revoke,
-)
+from curae_lifecycle.rules.connection import Actor, Connection, next_deadline
+from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
+from curae_lifecycle.rules.triggers import authorize, expire, require_action, revoke
+from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.facts import Expired, FactSnapshot, record_fact
-from curae_lifecycle.web.endpoint import Answer, Request, read, respond
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    LeaseLost,
-    Record,
-    RecordKey,
-    KnownResponse,
-    Response,
-    begin,
-    complete,
-    forget,
-    release,
-    renew,
-)
-from curae_lifecycle.service.operations import Call, Decision, NewIds, Snapshot, decide
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.web.respond import Answer, respond
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.read import read
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, Record, RecordKey, KnownResponse, begin
+from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit

@@ -9,10 +9,15 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
+from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import connection as rules
+from curae_lifecycle.rules import merge as merging
+from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.connection import Actor, Connection, Minted, Transition
+from curae_lifecycle.rules.chain import Minted
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -32,7 +37,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
-from curae_lifecycle.web.wire import format_connection, parse_connection
+from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.stateful.chain_model import (
     PACKAGES,
     ChainModel,
@@ -143,7 +148,7 @@ class ChainMachine(CountedMachine):
             n,
             "authorize",
             said,
-            lambda: rules.authorize(
+            lambda: triggers.authorize(
                 before, now, expires_at=end, happened_at=happened, successor=successor
             ),
         )
@@ -158,7 +163,7 @@ class ChainMachine(CountedMachine):
             n,
             "require_action",
             said,
-            lambda: rules.require_action(before, now, reason=reason, happened_at=happened),
+            lambda: triggers.require_action(before, now, reason=reason, happened_at=happened),
         )
 
     @rule(n=which, moment=moments, tick=ticks)
@@ -167,7 +172,7 @@ class ChainMachine(CountedMachine):
         happened = self._moment(n, moment, tick)
         before, now = self.line[n], self.now
         said = self.model.expire(n, now, happened)
-        self._fact(n, "expire", said, lambda: rules.expire(before, now, happened_at=happened))
+        self._fact(n, "expire", said, lambda: triggers.expire(before, now, happened_at=happened))
 
     def _fact(self, n: int, fact: str, said: Said, record: Callable[[], Transition]) -> None:
         if said == MISTAKE:
@@ -194,7 +199,7 @@ class ChainMachine(CountedMachine):
         said = self.model.revoke(n, now, happened, actor)
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
-            return rules.revoke_chain(before, following, now, actor=actor, happened_at=happened)
+            return chains.revoke_chain(before, following, now, actor=actor, happened_at=happened)
 
         if said is None:
             agree("a revocation out of order is a mistake", True, is_mistake(record))
@@ -221,7 +226,7 @@ class ChainMachine(CountedMachine):
         new_ids, deadline = uuid(len(self.line) + 1), self.now + life * TICK
         successor = self.line[n + 1] if n + 1 < len(self.line) else None
         before = self.line[n]
-        answer = rules.reconnect(
+        answer = chains.reconnect(
             before,
             successor,
             self.now,
@@ -282,9 +287,9 @@ class ChainMachine(CountedMachine):
         snapshots = self.snapshots[self.line[self._at(n)].id]
         (a, one), (b, other), (c, _) = (snapshots[-1 - pick % len(snapshots)] for pick in picks)
         check_merge(a, b, c)
-        agree("two snapshots merged", join(one, other), shown(rules.merge(a, b)))
-        if rules.merge(a, b) not in (a, b):
-            self.snapshots[a.id].append((rules.merge(a, b), join(one, other)))
+        agree("two snapshots merged", join(one, other), shown(merging.merge(a, b)))
+        if merging.merge(a, b) not in (a, b):
+            self.snapshots[a.id].append((merging.merge(a, b), join(one, other)))
 
     # What always holds ----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from curae_lifecycle.rules import ratelimit as rules
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
     Admitted,
     Bucket,
@@ -18,7 +19,6 @@ from curae_lifecycle.rules.ratelimit import (
     Limited,
     RateState,
 )
-from curae_lifecycle.rules.values import ArgumentError
 from curae_lifecycle.testing.laws import check_rate_limit, check_retry_after
 from tests.stateful.limits_model import LimitsModel, LogModel, Policy
 from tests.stateful.running import START, TICK, CountedMachine, agree, ticks

@@ -9,21 +9,22 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import idempotency as rules
+from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LeaseLost,
     LostLease,
     Record,
     RecordKey,
     RecordState,
-    Response,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import (
     check_nothing_changed,
     check_one_execution,
@@ -210,9 +211,9 @@ class RecordMachine(CountedMachine):
         self._move_to(moment)
         running = self._pick(n)
         if self.model.holds(running.claim, self.now):
-            none = is_mistake(rules.renew, self.record, running.attempt, self.now, lease=0)
+            none = is_mistake(attempts.renew, self.record, running.attempt, self.now, lease=0)
             agree("a lease of no time is a mistake", True, none)
-        answer = rules.renew(self.record, running.attempt, self.now, lease=lease)
+        answer = attempts.renew(self.record, running.attempt, self.now, lease=lease)
         held = self.model.act(running.claim, self.now, "IN_FLIGHT", lease * MICROSECOND, None)
         self._acted("renew", answer, held=held)
 
@@ -223,10 +224,10 @@ class RecordMachine(CountedMachine):
         running, response = self._pick(n), self._answer(status)
         given = attrs.evolve(response, headers=(*response.headers, ("Date", "now")))
         if status == 500:
-            wrong = is_mistake(rules.complete, self.record, running.attempt, given, self.now)
+            wrong = is_mistake(attempts.complete, self.record, running.attempt, given, self.now)
             agree("an answer that may not be kept", True, wrong)
             return
-        answer = rules.complete(self.record, running.attempt, given, self.now)
+        answer = attempts.complete(self.record, running.attempt, given, self.now)
         held = self.model.act(running.claim, self.now, "COMPLETED", None, response)
         self._acted("complete", answer, held=held)
         if held:
@@ -237,7 +238,7 @@ class RecordMachine(CountedMachine):
     def release(self, n: int, moment: int | None) -> None:
         self._move_to(moment)
         running = self._pick(n)
-        answer = rules.release(self.record, running.attempt, self.now)
+        answer = attempts.release(self.record, running.attempt, self.now)
         held = self.model.act(running.claim, self.now, "RELEASED", None, None)
         self._acted("release", answer, held=held)
 
@@ -256,11 +257,11 @@ class RecordMachine(CountedMachine):
     def upkeep(self, act: str, moment: int | None) -> None:
         self._move_to(moment)
         if act == "forget":
-            answer = rules.forget(self.record, self.now)
+            answer = attempts.forget(self.record, self.now)
             self._kept_up(act, answer, moved=self.model.forget(self.now))
             return
         response = self._answer(201) if act == "answered" else None
-        answer = rules.resolve(self.record, self.now, response=response)
+        answer = attempts.resolve(self.record, self.now, response=response)
         moved = self.model.resolve(self.now, response)
         self._kept_up("resolve", answer, moved=moved)
         if moved and response is not None:

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
-from curae_lifecycle.rules.values import ArgumentError
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.web.wire import Json, format_problem
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.shapes import format_problem
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
-from curae_lifecycle.web.endpoint import Answer, Request
-from curae_lifecycle.web.wire import Json
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
 from tests.reference.model import Model
 from tests.server import document, new_ids, request, world
 from tests.stateful.running import START, TICK, CountedMachine, agree

@@ -26,6 +26,7 @@ from curae_lifecycle.rules.binding import (
     start_graduation,
     tombstone,
 )
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Ignored, Refused
 from curae_lifecycle.rules.session import (
     COMPLETION,
@@ -38,14 +39,7 @@ from curae_lifecycle.rules.session import (
     complete_handoff,
     initiate,
 )
-from curae_lifecycle.rules.values import (
-    MINUTE,
-    ArgumentError,
-    SessionId,
-    UserId,
-    format_time,
-    later,
-)
+from curae_lifecycle.rules.values import MINUTE, SessionId, UserId, format_time, later
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,

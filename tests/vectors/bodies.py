@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
-from curae_lifecycle.service.operations import Call, ProblemReply, fingerprint
-from curae_lifecycle.web.endpoint import Request, read
-from curae_lifecycle.web.wire import DEPTH_MAX
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.operations.operation import ProblemReply
+from curae_lifecycle.web.json import DEPTH_MAX
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request
 from tests.vectors.cases import START, Case, Verdict, connection_id, problem_members
 from tests.vectors.texts import CALLER
 

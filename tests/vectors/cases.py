@@ -15,13 +15,13 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.values import (
     MINUTE,
     AppId,
     AppUserId,
-    ArgumentError,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
@@ -31,7 +31,7 @@ from curae_lifecycle.rules.values import (
     later,
     parse_uuid,
 )
-from curae_lifecycle.web.wire import Storable, dump
+from curae_lifecycle.stores.codec import Storable, dump
 
 VERSION: Final = 1
 """The version of the format: of the members of a document and of a case."""

@@ -14,52 +14,44 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.access import ACCESS, Granted, PackageGrant, decide_access
-from curae_lifecycle.rules.connection import (
-    AUTHORIZATION,
-    EVENTS,
-    EXPIRY_RECORD,
+from curae_lifecycle.rules.chain import (
     RECOVERY,
     REVOCATION_REACH,
+    Minted,
+    Recovery,
+    reconnect,
+    revoke_chain,
+)
+from curae_lifecycle.rules.connection import (
     STANDING,
     Actor,
     Clock,
     Connection,
     ConnectionIdentity,
-    MergeError,
-    Minted,
-    Recovery,
     Standing,
     Status,
+    next_deadline,
+    standing,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.merge import MergeError, merge
+from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.triggers import (
+    AUTHORIZATION,
+    EXPIRY_RECORD,
+    TRIGGERS,
     Successor,
     Transition,
     Trigger,
     authorize,
     expire,
-    merge,
-    next_deadline,
-    reconnect,
     require_action,
     revoke,
-    revoke_chain,
-    standing,
 )
-from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.values import (
-    HOUR,
-    MINUTE,
-    ArgumentError,
-    DataPackage,
-    format_time,
-    later,
-)
-from curae_lifecycle.web.wire import (
-    STORED_STATUS,
-    WIRE_STATUS,
-    MalformedError,
-    WireStatus,
-    format_connection,
-    parse_connection,
-)
+from curae_lifecycle.rules.values import HOUR, MINUTE, DataPackage, format_time, later
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, WireStatus
+from curae_lifecycle.web.json import MalformedError
+from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,
@@ -149,9 +141,9 @@ def _standing(id: str, connection: Connection, now: datetime, rule: str) -> Case
 
 def events() -> Iterator[Case]:
     """What each event does: at once, late, at the boundary, and by mistake."""
-    for (event, at), _ in EVENTS:
+    for (event, at), _ in TRIGGERS:
         status, now = _AT[at]
-        yield _event(cell_id(EVENTS.name, (event, at)), event, make(status), now)
+        yield _event(cell_id(TRIGGERS.name, (event, at)), event, make(status), now)
     for event in Trigger:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
@@ -447,7 +439,7 @@ def readings() -> Iterator[Case]:
             Verdict.ACCEPTABLE if authorized else Verdict.VALID,
         )
     lapsed = format_connection(make(Status.PENDING), END)
-    rule = STORED_STATUS[WireStatus.EXPIRED,].rule
+    rule = STORED_STATUS[WireStatus.EXPIRED].rule
     yield _reading("stored-status/lapsed", lapsed, rule, Verdict.VALID)
     reason = {**lapsed, "actionRequiredReason": "portal_login"}
     yield _reading("stored-status/expired-with-reason", reason, rule, Verdict.VALID)

@@ -13,41 +13,42 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import (
+from curae_lifecycle.rules.attempt import (
     ATTEMPT,
+    UPKEEP,
+    Act,
+    Holder,
+    LeaseLost,
+    ServerAct,
+    complete,
+    forget,
+    release,
+    renew,
+    resolve,
+)
+from curae_lifecycle.rules.idempotency import (
     BEGIN,
     DEFAULT_LEASE,
     RECORD_STANDING,
     RETENTION,
-    UPKEEP,
-    Act,
     Attempt,
     Fingerprint,
-    Holder,
     IdempotencyKey,
     KnownResponse,
     Lease,
-    LeaseLost,
     LostLease,
     Match,
     Record,
     RecordKey,
     RecordStanding,
     RecordState,
-    Response,
-    ServerAct,
     begin,
-    complete,
-    forget,
-    is_kept,
     record_expires_at,
     record_standing,
-    release,
-    renew,
-    resolve,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import SECOND, ApiKeyId, format_time, later
+from curae_lifecycle.service.response import Response
 from tests.vectors.cases import (
     BOUNDARY,
     START,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
     FRESH_LOG,
     FULL_BUCKET,
@@ -26,18 +27,10 @@ from curae_lifecycle.rules.ratelimit import (
     RateState,
     admit,
     available,
-    limit_header,
-    policy_header,
     state_expires_at,
 )
-from curae_lifecycle.rules.values import (
-    SECOND,
-    ArgumentError,
-    ceil_seconds,
-    format_time,
-    later,
-    microseconds,
-)
+from curae_lifecycle.rules.values import SECOND, ceil_seconds, format_time, later, microseconds
+from curae_lifecycle.web.respond import limit_header, policy_header
 from tests.vectors.cases import (
     BOUNDARY,
     START,

@@ -35,21 +35,19 @@ from curae_lifecycle.rules.values import (
     later,
     microseconds,
 )
-from curae_lifecycle.service.operations import (
-    OPERATIONS,
-    ORDER,
-    Call,
-    Gate,
-    KeyUse,
-    LandedHandoff,
-    NewIds,
-    OperationName,
-    Settings,
-    Snapshot,
-    decide,
-)
-from curae_lifecycle.web.endpoint import ParsedBody, Request, etag, read, respond
-from curae_lifecycle.web.wire import format_problem, parse_json
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.gates import ORDER, Gate
+from curae_lifecycle.service.operations.account_state import etag
+from curae_lifecycle.service.operations.operation import KeyUse
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
+from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import ParsedBody, Request
+from curae_lifecycle.web.respond import respond
+from curae_lifecycle.web.shapes import format_problem
 from tests.vectors.accounts import bound
 from tests.vectors.cases import (
     BOUNDARY,
@@ -170,19 +168,19 @@ def operations() -> Iterator[Case]:
         OperationName.RECONNECT: Snapshot(connection=make(Status.REVOKED)),
         OperationName.GRADUATION_HANDOFF: Snapshot(binding=bound(AccountState.LIMITED)),
     }
-    for (operation,), row in OPERATIONS:
+    for (operation,), row in OPERATION_TABLE:
         rule = row.outcome
         path = rule.path.replace("{connectionId}", _ID)
         if operation is OperationName.ACCOUNT_STATE:
             path += "?appUserId=user-1"
         headers = (_KEY,) if rule.key is KeyUse.NEEDED else ()
         request = Request(rule.method, path, headers, bodies.get(operation, b""))
-        name = cell_id(OPERATIONS.name, (operation,))
+        name = cell_id(OPERATION_TABLE.name, (operation,))
         yield _request(name, request, snapshots.get(operation, Snapshot()))
     lapsed = make(Status.PENDING, later(NOW, -1))
     for word, ticks in BOUNDARY.items():
         yield _request(
-            f"{OPERATIONS.name}/get-connection/landed/{word}",
+            f"{OPERATION_TABLE.name}/get-connection/landed/{word}",
             Request("GET", f"/api/sdk/v1/connections/{_ID}"),
             Snapshot(connection=lapsed, landed=LandedHandoff(later(NOW, ticks - 1), None)),
             comment="A hand-off that landed in time heals its connection, however late it is read.",
@@ -242,7 +240,7 @@ def problems() -> Iterator[Case]:
             "typeBase": "https://errors.example.org/",
             "instance": "/occurrences/1",
         }
-        rule = CATALOGUE[code,].rule
+        rule = CATALOGUE[code].rule
         yield Case(f"problems/instance/{code}", with_base, {"document": document}, rule)
 
 

@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     APP_USER_ID_MAX,
     DATA_PACKAGE_MAX,
     DATA_PACKAGES_MAX,
     ApiKeyId,
     AppId,
-    ArgumentError,
     Environment,
     format_time,
     parse_app_user_id,
     parse_data_packages,
+    parse_time,
     parse_uuid,
 )
-from curae_lifecycle.service.operations import Call
-from curae_lifecycle.web.endpoint import ParsedBody, Request, bearer, read
-from curae_lifecycle.web.wire import parse_time
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import ParsedBody, Request, bearer
 from tests.vectors.cases import ACCOUNT, START, Case, Verdict
 
 CALLER: Final = Caller(

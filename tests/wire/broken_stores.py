@@ -10,7 +10,8 @@ from sql_store import SqlStore
 
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import ConnectionWrite, Write
-from curae_lifecycle.web.wire import Storable, dump, format_json
+from curae_lifecycle.stores.codec import Storable, dump
+from curae_lifecycle.web.json import format_json
 
 
 class TrustingStore(SqlStore):

@@ -29,9 +29,12 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.facts import ActionRequired, Expired, Fact
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.web.request import Request
 from tests.wire.judge import Keyed, is_kept, judge
 from tests.wire.postgres import database, postgres
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server

@@ -30,13 +30,10 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
 )
-from curae_lifecycle.service.facts import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted, Server
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.web.request import Request
 from tests.fact_hooks import FactHooks
 from tests.wire.serve import Control, read_control
 

@@ -23,8 +23,9 @@ from store import Store
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import Settings
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.web.request import Request
 from tests.wire.broken_stores import STORES
 
 

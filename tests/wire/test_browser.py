@@ -15,8 +15,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.web.request import Request
 from tests.wire.running import PATIENCE, Behind, RunningServer, engine_of, running_server, sqlite
 
 pytestmark = pytest.mark.browser

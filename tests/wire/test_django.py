@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.web.request import Request
 from tests.wire.running import Behind, RunningServer, engine_of, running_server
 
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"

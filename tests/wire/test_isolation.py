@@ -32,24 +32,17 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.facts import (
-    Authorized,
-    Fact,
-    HandoffCompleted,
-    fact_needs,
-    record_fact,
-)
-from curae_lifecycle.service.operations import (
-    Call,
-    CreateConnection,
-    Initiate,
-    Operation,
-    Reconnect,
-    decide,
-    needs,
-)
-from curae_lifecycle.web.endpoint import respond
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, fact_needs, record_fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.web.respond import respond
 from tests.wire.broken_stores import STORES
 from tests.wire.judge import judge
 from tests.wire.postgres import database

@@ -48,6 +48,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BucketKey,
@@ -56,9 +57,13 @@ from curae_lifecycle.service.changes import (
     RateKey,
     RateWrite,
 )
-from curae_lifecycle.service.operations import Call, Needs, NewIds, Settings, decide, needs
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.testing.conformance import run
-from curae_lifecycle.web.endpoint import Request, bearer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import respond
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
 
 NOW: Final = datetime(2030, 1, 5, 9, tzinfo=UTC)

@@ -11,13 +11,13 @@ hooks as your server has; `run` runs every check that they allow and reports the
 
 from __future__ import annotations
 
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import CHECKS, UNSEEN, UNSEEN_LAWS
 from curae_lifecycle.testing.conformance.driving import Failure, NotRun, Report, run, run_async
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, KeyWanted, Server
 from curae_lifecycle.testing.conformance.steps import Check
 from curae_lifecycle.testing.conformance.suite import async_conformance_tests, conformance_tests
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 __all__ = [
     "CHECKS",

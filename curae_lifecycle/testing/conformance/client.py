@@ -14,15 +14,16 @@ from urllib.parse import quote
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
-    ArgumentError,
     Coordinate,
     CustomerAccountId,
     Environment,
+    parse_time,
 )
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
 from curae_lifecycle.testing.conformance.steps import (
     NEVER_COMPARED,
@@ -33,8 +34,7 @@ from curae_lifecycle.testing.conformance.steps import (
     make_key,
     send,
 )
-from curae_lifecycle.web.endpoint import Request
-from curae_lifecycle.web.wire import parse_time
+from curae_lifecycle.web.request import Request
 
 BASE: Final = "/api/sdk/v1"
 PACKAGES: Final = ("clinical_summary", "labs")

@@ -11,14 +11,9 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.rules.access import ACCESS, Grant, PackageGrant
-from curae_lifecycle.rules.connection import (
-    EVENTS,
-    RecordExpiry,
-    Recover,
-    Standing,
-    Trigger,
-)
+from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
+from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover, Trigger
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     PACKAGES,
@@ -138,7 +133,7 @@ def _event(event: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
     connection_id = yield from bring(app, standing)
     where = f"{event} on the connection {connection_id}, which is {standing}"
     before = yield from get(app, connection_id)
-    outcome = EVENTS[event, standing].outcome
+    outcome = TRIGGERS[event, standing].outcome
     if event is Trigger.REVOKE:
         answer = yield from revoke(app, connection_id)
         same(member(answer, "revokedNow", where), outcome != Ignore(), "revokedNow", where)
@@ -201,7 +196,7 @@ _EVENT_LAWS: Final = {
 
 
 def _event_check(rule: str, event: Trigger, standing: Standing) -> Check:
-    outcome = EVENTS[event, standing].outcome
+    outcome = TRIGGERS[event, standing].outcome
     return Check(
         rule,
         f"{event} on a connection that is {standing}: {outcome}.",
@@ -214,7 +209,7 @@ def _event_check(rule: str, event: Trigger, standing: Standing) -> Check:
 
 
 EVENT_CHECKS: Final = tuple(
-    [_event_check(row.rule, event, standing) for (event, standing), row in EVENTS]
+    [_event_check(row.rule, event, standing) for (event, standing), row in TRIGGERS]
 )
 
 

@@ -15,8 +15,8 @@ from typing import Final, Protocol, cast
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import CHECKS
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
@@ -29,7 +29,7 @@ from curae_lifecycle.testing.conformance.steps import (
     Use,
 )
 from curae_lifecycle.testing.laws import LAWS
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 _SWITCH: Final = 1e-5
 """How often threads take turns while requests are sent at once: often, so that races show."""

@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Standing
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.client import (
     BASE,
     CREATED,
@@ -43,7 +43,7 @@ from curae_lifecycle.testing.conformance.steps import (
     send,
 )
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 Build = Callable[[App, str], Request]
 """Makes a request of an app for a connection's id."""

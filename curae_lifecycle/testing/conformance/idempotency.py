@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.rules.connection import Standing
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -45,7 +45,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.laws import check_one_execution, check_replay
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 RETENTION: Final = timedelta(hours=24)
 REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")

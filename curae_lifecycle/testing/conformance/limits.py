@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -39,7 +39,7 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.laws import check_rate_limit
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 FEW: Final = timedelta(seconds=5)
 

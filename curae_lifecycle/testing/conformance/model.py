@@ -16,31 +16,30 @@ import attrs
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
-    ArgumentError,
     ConnectionId,
     CustomerAccountId,
     NextAction,
     SessionId,
     UserId,
     format_time,
+    parse_time,
     parse_uuid,
 )
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import NewIds
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance.client import App, lasting, new_app, told
 from curae_lifecycle.testing.conformance.idempotency import LIMIT
@@ -54,8 +53,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
-from curae_lifecycle.web.endpoint import Request
-from curae_lifecycle.web.wire import parse_time
+from curae_lifecycle.web.request import Request
 
 ROUNDS: Final = 3
 LENGTH: Final = 120

@@ -6,14 +6,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.rules.connection import (
-    RECOVERY,
-    REVOCATION_REACH,
-    Actor,
-    Reach,
-    Standing,
-    Successor,
-)
+from curae_lifecycle.rules.chain import RECOVERY, REVOCATION_REACH, Reach
+from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.rules.triggers import Successor
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -356,7 +351,7 @@ def _reach(actor: Actor, kit: Kit) -> Steps[None]:
         expect_said((yield from use("revoke", connection_id, actor)), "done", where)
     seen = yield from get(app, connection_id)
     same(status_of(seen, where), "REVOKED", "its status", where)
-    whole = REVOCATION_REACH[actor,].outcome.to is Reach.CHAIN
+    whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
     after = yield from get(app, successor)
     expected = WIRE[Standing.REVOKED if whole else Standing.PENDING]
     same(status_of(after, where), expected, "the successor's status", where)

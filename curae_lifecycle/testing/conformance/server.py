@@ -14,10 +14,10 @@ import attrs
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Coordinate, Environment
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
 
 FOREVER: Final = timedelta.max
 """The patience of a kit whose `pass_time` moves a clock instead of waiting."""

@@ -362,7 +362,7 @@ def _starts_graduation(state: AccountState, kit: Kit) -> Steps[None]:
     yield from bring(app, name, state)
     response = yield from send(app.graduate(name))
     where = f"start a graduation hand-off where the account is {state}"
-    outcome = GRADUATION_HANDOFF[state,].outcome
+    outcome = GRADUATION_HANDOFF[state].outcome
     if isinstance(outcome, RefuseWith):
         details = expect_problem(response, 409, outcome.code, where)
         same(dict(details), {"lifecycleState": str(state)}, "details", where)

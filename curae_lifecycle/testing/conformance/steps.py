@@ -14,10 +14,10 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import KeyWanted
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 Result = TypeVar("Result")
 

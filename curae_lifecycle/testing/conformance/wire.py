@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.rules.idempotency import Response
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import sessions
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
@@ -43,7 +43,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
 )
 from curae_lifecycle.testing.laws import check_documented, check_wire_members
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.web.request import Request
 
 _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
 UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

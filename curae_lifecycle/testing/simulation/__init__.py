@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.simulation.chance import Fault, Mix
 from curae_lifecycle.testing.simulation.life import START, Simulation, Summary, Violation

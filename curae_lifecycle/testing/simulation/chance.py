@@ -16,7 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import Settings
+from curae_lifecycle.service.settings import Settings
 
 
 class Fault(StrEnum):

@@ -15,19 +15,17 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.values import AppUser, format_time
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
 
 Line = dict[str, object]
 

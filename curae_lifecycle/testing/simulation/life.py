@@ -40,23 +40,23 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.changes import ConnectionWrite, SessionWrite
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import LandedHandoff, NewIds, Settings
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, NewIds
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.simulation.chance import Dice, Fault, Mix
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, Server, Store, Transaction
 from curae_lifecycle.testing.watch import Watch
-from curae_lifecycle.web.endpoint import Answer, Request
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
 
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """When every world begins: a Monday."""

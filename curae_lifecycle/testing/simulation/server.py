@@ -15,46 +15,30 @@ from typing import Final, Protocol, TypeVar
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import (
     Attempt,
-    LeaseLost,
     LostLease,
     Record,
     RecordKey,
-    Response,
-    complete,
-    forget,
     in_flight_record,
-    is_kept,
-    release,
-    renew,
-    resolve,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, RecordWrite, Write
-from curae_lifecycle.service.facts import (
-    Fact,
-    FactAnswer,
-    FactSnapshot,
-    record_fact,
-)
-from curae_lifecycle.service.operations import (
-    Call,
-    Decision,
-    GetConnection,
-    LandedHandoff,
-    Needs,
-    NewIds,
-    Settings,
-    Snapshot,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch
-from curae_lifecycle.web.endpoint import Answer, Request, bearer, read, respond
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
 
 _Result = TypeVar("_Result")
 _NOT_FOUND: Final = 404

@@ -21,12 +21,11 @@ from curae_lifecycle.rules.values import (
     parse_data_packages,
     parse_uuid,
 )
-from curae_lifecycle.service.operations import (
-    CreateConnection,
-    GetConnection,
-    Operation,
-    StartGraduation,
-)
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.testing.strategies.binding import bindings, sessions
 from curae_lifecycle.testing.strategies.connection import connections
 from curae_lifecycle.testing.strategies.limit import bucket_states, log_states
@@ -46,8 +45,8 @@ from curae_lifecycle.testing.strategies.values import (
     idempotency_keys,
     uuid_of,
 )
-from curae_lifecycle.web.endpoint import Request
-from curae_lifecycle.web.wire import Json, Storable, dump
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.request import Request
 
 
 @attrs.frozen

@@ -14,32 +14,15 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Minted,
-    Transition,
-    authorize,
-    create,
-    expire,
-    reconnect,
-    require_action,
-    revoke,
-    revoke_chain,
-)
+from curae_lifecycle.rules.chain import Minted, reconnect, revoke_chain
+from curae_lifecycle.rules.connection import Actor, Connection, create
 from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    Coordinate,
-    DataPackage,
-)
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    ConnectionFact,
-    Expired,
-    Revoked,
-)
+from curae_lifecycle.rules.triggers import Transition, authorize, expire, require_action, revoke
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.testing.strategies.values import (
     LIFETIME,
     REASONS,

@@ -11,23 +11,18 @@ from typing import Final
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Standing,
-)
+from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import EntryPath
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.testing.strategies.values import (
     LIFETIME,
     START,
@@ -53,7 +48,7 @@ def problems() -> st.SearchStrategy[Problem]:
         lambda code: st.builds(
             Problem,
             st.just(code),
-            st.tuples(*(_FACT[name] for name in CATALOGUE[code,].outcome.details)),
+            st.tuples(*(_FACT[name] for name in CATALOGUE[code].outcome.details)),
         )
     )
 

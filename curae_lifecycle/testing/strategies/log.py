@@ -14,24 +14,20 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import Response
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Coordinate, format_time
-from curae_lifecycle.service.facts import (
-    ActionRequired,
-    Authorized,
-    Expired,
-    Fact,
-    Graduated,
-    HandoffCompleted,
-    Revoked,
-    Tombstoned,
-)
-from curae_lifecycle.service.operations import (
-    ConnectionCreated,
-    ConnectionReconnected,
-    SessionInitiated,
-)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated
+from curae_lifecycle.service.operations.initiate import SessionInitiated
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.strategies.request import as_bytes
 from curae_lifecycle.testing.strategies.values import START, uuid_of
 from curae_lifecycle.testing.strategies.world import (
@@ -44,7 +40,7 @@ from curae_lifecycle.testing.strategies.world import (
     Traffic,
     traffic,
 )
-from curae_lifecycle.web.wire import Json, format_json, parse_json
+from curae_lifecycle.web.json import Json, format_json, parse_json
 
 
 @attrs.frozen

@@ -10,29 +10,17 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
+from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    Minted,
-    Recovery,
-    Reissued,
-    Transition,
-    authorize,
-    reconnect,
-    revoke,
-)
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    KnownResponse,
-    LeaseLost,
-    Record,
-    RecordStanding,
-)
+from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.triggers import Transition, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
@@ -226,7 +214,7 @@ def _replayed(record: Record) -> KnownResponse:
 
 
 def _lost(attempt: Attempt) -> LeaseLost:
-    erased = idempotency.forget(idempotency.in_flight_record(attempt), attempt.at)
-    lost = idempotency.renew(erased.value, attempt, attempt.at)
+    erased = attempts.forget(idempotency.in_flight_record(attempt), attempt.at)
+    lost = attempts.renew(erased.value, attempt, attempt.at)
     assert isinstance(lost, LeaseLost)  # noqa: S101 - its record is gone
     return lost

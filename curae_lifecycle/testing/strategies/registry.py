@@ -12,19 +12,18 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.access import Denied, Granted
+from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, Minted, Reissued
+from curae_lifecycle.rules.chain import Minted, Reissued
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
     IdempotencyKey,
     KnownResponse,
-    LeaseLost,
     Record,
     RecordKey,
-    Response,
-    ResponseReference,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
@@ -52,8 +51,11 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.operations import Call, Decision, Needs, NewIds, Settings, Snapshot
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -68,7 +70,8 @@ from curae_lifecycle.testing.strategies import (
     values,
     world,
 )
-from curae_lifecycle.web.endpoint import Answer, ParsedBody, Request
+from curae_lifecycle.web.request import ParsedBody, Request
+from curae_lifecycle.web.respond import Answer
 
 
 def register() -> None:

@@ -15,22 +15,18 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations import (
-    OPERATIONS,
-    Call,
-    CreateConnection,
-    GetAccountState,
-    GetConnection,
-    Initiate,
-    KeyUse,
-    NewIds,
-    Operation,
-    Reconnect,
-    Revoke,
-    Settings,
-    StartGraduation,
-    operation_name,
-)
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import KeyUse, Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.testing.strategies.limit import buckets
 from curae_lifecycle.testing.strategies.values import (
     api_key_ids,
@@ -45,8 +41,8 @@ from curae_lifecycle.testing.strategies.values import (
     session_ids,
     user_of,
 )
-from curae_lifecycle.web.endpoint import ParsedBody, Request, etag
-from curae_lifecycle.web.wire import Json, format_json, parse_json
+from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.request import ParsedBody, Request
 
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
     GetConnection: st.builds(GetConnection, connection_ids()),
@@ -129,7 +125,7 @@ def print_request(call: Call, authorization: str) -> Request:
         authorization: The value of its `Authorization` header.
     """
     operation = call.operation
-    rule = OPERATIONS[operation_name(operation),].outcome
+    rule = OPERATION_TABLE[operation_name(operation)].outcome
     headers = [("Authorization", authorization)]
     if call.key is not None:
         escaped = call.key.replace("\\", "\\\\").replace('"', '\\"')
@@ -157,7 +153,7 @@ def print_request(call: Call, authorization: str) -> Request:
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
     """The call of an operation; the key is left out where the operation takes none."""
-    rule = OPERATIONS[operation_name(operation),].outcome
+    rule = OPERATION_TABLE[operation_name(operation)].outcome
     return Call(caller, operation, key if rule.key is KeyUse.NEEDED else None)
 
 

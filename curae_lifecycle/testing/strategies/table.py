@@ -11,21 +11,18 @@ from typing import Final, TypeVar
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.access import ACCESS, Deny, Grant
+from curae_lifecycle.rules.attempt import ATTEMPT, Lose
 from curae_lifecycle.rules.binding import BINDING
-from curae_lifecycle.rules.connection import (
-    EVENTS,
-    RECOVERY,
-    Mint,
-    RecordExpiry,
-    Recover,
-    Reissue,
-)
-from curae_lifecycle.rules.idempotency import ATTEMPT, BEGIN, Execute, Lose, Repeat
+from curae_lifecycle.rules.chain import RECOVERY, Mint, Reissue
+from curae_lifecycle.rules.idempotency import BEGIN, Execute, Repeat
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed, RefuseWith
 from curae_lifecycle.rules.problems import CATALOGUE, ProblemType
 from curae_lifecycle.rules.session import PATHS, Enter
 from curae_lifecycle.rules.tables import Axis, Row
-from curae_lifecycle.service.operations import OPERATIONS, ORDER, AskTable, OperationRule
+from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover
+from curae_lifecycle.service.gates import ORDER, Ask
+from curae_lifecycle.service.operations.operation import OperationRule
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES
 
 Verdict = TypeVar("Verdict")
@@ -36,7 +33,7 @@ VERDICTS: Final = (
     *(Grant, Deny),
     Enter,
     *(Execute, Repeat, Lose),
-    *(AskTable, OperationRule, ProblemType),
+    *(Ask, OperationRule, ProblemType),
 )
 """What a cell may hold."""
 
@@ -48,7 +45,7 @@ def rows() -> st.SearchStrategy[Row[object]]:
 
 def axes() -> st.SearchStrategy[Axis]:
     """Axes of the tables of each floor."""
-    tables = (EVENTS, RECOVERY, ACCESS, BINDING, PATHS, BEGIN, ATTEMPT, ORDER, OPERATIONS)
+    tables = (TRIGGERS, RECOVERY, ACCESS, BINDING, PATHS, BEGIN, ATTEMPT, ORDER, OPERATION_TABLE)
     return st.sampled_from([axis for table in (*tables, CATALOGUE) for axis in table.axes])
 
 

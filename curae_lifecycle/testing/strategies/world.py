@@ -32,6 +32,7 @@ from curae_lifecycle.rules.values import (
     Environment,
     SessionId,
 )
+from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
@@ -51,46 +52,28 @@ from curae_lifecycle.service.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.service.facts import (
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import (
     Fact,
     FactAnswer,
     FactNeeds,
     FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Tombstoned,
     fact_needs,
     record_fact,
 )
-from curae_lifecycle.service.operations import (
-    AccountStateShown,
-    Call,
-    ConnectionCreated,
-    ConnectionReconnected,
-    ConnectionRevoked,
-    ConnectionShown,
-    CreateConnection,
-    Decision,
-    GetAccountState,
-    GetConnection,
-    GraduationStarted,
-    Initiate,
-    LandedHandoff,
-    Needs,
-    NewIds,
-    Operation,
-    ProblemReply,
-    Reconnect,
-    Replayed,
-    Reply,
-    Revoke,
-    SessionInitiated,
-    Settings,
-    Snapshot,
-    StartGraduation,
-    decide,
-    needs,
-)
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.account_state import AccountStateShown, GetAccountState
+from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
+from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
+from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed, Reply
+from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
+from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.strategies.connection import FACT_DEEDS, Deed, DeedKind
 from curae_lifecycle.testing.strategies.request import call_of, print_request
@@ -102,7 +85,8 @@ from curae_lifecycle.testing.strategies.values import (
     user_of,
     uuid_of,
 )
-from curae_lifecycle.web.endpoint import Answer, Request, respond
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer, respond
 
 Wanted = TypeVar("Wanted")
 

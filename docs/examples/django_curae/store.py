@@ -51,9 +51,9 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts import FactNeeds, FactSnapshot
-from curae_lifecycle.service.operations import Needs, Snapshot
-from curae_lifecycle.web.wire import Storable
+from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.stores.codec import Storable
 from django_curae.models import (
     Binding,
     Caller,

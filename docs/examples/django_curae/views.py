@@ -6,7 +6,8 @@ import service
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from curae_lifecycle.web.endpoint import Request, Response
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
 from django_curae.store import transact
 
 
