@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.replay.log import _Log, replay
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules.values import Environment, format_time
+from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.web.json import Json
@@ -1184,7 +1185,7 @@ def test_lines_are_read_one_by_one() -> None:
 
 def test_what_is_over_is_dropped() -> None:
     day = 24 * 60
-    log, numbers = _Log(Settings(), check=False), count(1)
+    log, numbers = _Log(Settings(), FACTS, check=False), count(1)
 
     def held(*lines: bytes) -> tuple[int, int]:
         assert not any(log.line(next(numbers), line).broken for line in lines)

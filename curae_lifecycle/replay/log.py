@@ -12,7 +12,7 @@ earlier answers: `{c1.connection.id}`, `{a1.headers.etag}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from hashlib import sha256
@@ -23,16 +23,14 @@ import attrs
 
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules.access import Denied, Granted
-from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
     MINUTE,
     ApiKeyId,
     ConnectionId,
-    Coordinate,
     CustomerAccountId,
     Environment,
     NextAction,
@@ -41,20 +39,14 @@ from curae_lifecycle.rules.values import (
     format_time,
     later,
     parse_app_id,
-    parse_app_user_id,
-    parse_reason,
     parse_time,
-    parse_user_id,
     parse_uuid,
 )
-from curae_lifecycle.service.facts.action_required import ActionRequired
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.service.facts.graduated import Graduated
-from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
-from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.members import Given, parse_environment
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
@@ -69,8 +61,17 @@ NEXT_ACTION_LIFETIME: Final = 30 * MINUTE
 """How long a next action lives where no recorded response says otherwise [O]."""
 
 
-class BrokenLineError(ValueError):
-    """A line that cannot be read; the message says why."""
+class BrokenLineError(LifecycleError, ValueError):
+    """A line that cannot be read.
+
+    Attributes:
+        why: What is wrong with it.
+    """
+
+    def __init__(self, why: str) -> None:
+        """Say what is wrong; keys and bodies are never repeated."""
+        super().__init__(why)
+        self.why = why
 
 
 @attrs.frozen
@@ -89,7 +90,12 @@ class LineAnswer:
 
 
 def replay(
-    lines: Iterable[bytes], *, environment: Environment | None = None, check: bool = False
+    lines: Iterable[bytes],
+    *,
+    environment: Environment | None = None,
+    check: bool = False,
+    operations: tuple[type[Operation], ...] = OPERATIONS,
+    facts: tuple[type[Fact], ...] = FACTS,
 ) -> Iterator[LineAnswer]:
     """Run a log through the rules on an empty world.
 
@@ -97,11 +103,14 @@ def replay(
         lines: JSON lines in time order.
         environment: The one environment that is served; `None` for both.
         check: Whether recorded responses are compared.
+        operations: The operations that are served.
+        facts: The facts that a line may hold.
 
     Yields:
         One answer per line.
     """
-    log = _Log(Settings(environment=environment), check=check)
+    settings = Settings(environment=environment, operations=operations)
+    log = _Log(settings, facts, check=check)
     for number, raw in enumerate(lines, 1):
         yield log.line(number, raw)
 
@@ -132,7 +141,8 @@ class _Named:
 class _Log:
     """A world, its clock, and the answers that were named."""
 
-    def __init__(self, settings: Settings, *, check: bool) -> None:
+    def __init__(self, settings: Settings, facts: tuple[type[Fact], ...], *, check: bool) -> None:
+        self._facts = facts
         self._world = MemoryStore(settings, capacity=_UNBOUNDED)
         self._comparison = Comparison() if check else None
         self._clock: datetime | None = None
@@ -168,7 +178,9 @@ class _Log:
             case "request":
                 done = self._request(number, line, now)
             case "fact":
-                done = LineAnswer(_fact_answer(number, self._world.record(_fact(body), now)))
+                done = LineAnswer(
+                    _fact_answer(number, self._world.record(_fact(body, self._facts), now))
+                )
             case "ask":
                 done = LineAnswer(self._ask(number, body, now))
             case "register":
@@ -357,7 +369,7 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
     api_key = ApiKey(_text("register.apiKey", members["apiKey"]))
-    environment = _environment(members)
+    environment = parse_environment(members.get("environment", Environment.LIVE))
     app_id = parse_app_id(members["appId"])
     account = CustomerAccountId(parse_uuid("customerAccountId", members["customerAccountId"]))
     # A key that comes back with another owner is another key: nothing of the old one is its.
@@ -370,16 +382,6 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
         frozenset([_text("register.scopes", scope) for scope in scopes]),
     )
     return api_key, caller
-
-
-def _environment(members: dict[str, Json]) -> Environment:
-    text = members.get("environment", Environment.LIVE)
-    if isinstance(text, str) and text in _ENVIRONMENTS:
-        return Environment(text)
-    raise BrokenLineError(f"environment: must be one of {', '.join(Environment)}")
-
-
-_ENVIRONMENTS: Final = frozenset(Environment)
 
 
 def _buckets(value: Json) -> tuple[Bucket, ...]:
@@ -405,101 +407,19 @@ def _integer(what: str, value: Json) -> int:
     raise BrokenLineError(f"{what}: must be an integer")
 
 
-_CONNECTION_ID: Final = {"type", "connectionId"}
-_COORDINATE: Final = {"type", "customerAccountId", "appId", "appUserId"}
-
-
-def _fact(value: Json) -> Fact:
-    kind = value.get("type") if isinstance(value, dict) else None
-    read = _FACTS.get(kind) if isinstance(kind, str) else None
-    if read is None:
-        raise BrokenLineError(f"fact.type: must be one of {', '.join(_FACTS)}")
-    return read(value)
-
-
-def _authorized(value: Json) -> Fact:
-    fact = _object("fact", value, _CONNECTION_ID, {"expiresAt", "happenedAt"})
-    return Authorized(
-        _connection_id(fact), _optional_time(fact, "expiresAt"), _optional_time(fact, "happenedAt")
-    )
-
-
-def _action_required(value: Json) -> Fact:
-    fact = _object("fact", value, _CONNECTION_ID | {"reason"}, {"happenedAt"})
-    reason = parse_reason(fact["reason"])
-    return ActionRequired(_connection_id(fact), reason, _optional_time(fact, "happenedAt"))
-
-
-def _expired(value: Json) -> Fact:
-    fact = _object("fact", value, _CONNECTION_ID, {"happenedAt"})
-    return Expired(_connection_id(fact), _optional_time(fact, "happenedAt"))
-
-
-def _revoked(value: Json) -> Fact:
-    fact = _object("fact", value, _CONNECTION_ID | {"actor"}, {"happenedAt"})
-    actor = fact["actor"]
-    if not isinstance(actor, str) or actor not in _ACTORS:
-        raise BrokenLineError(f"fact.actor: must be one of {', '.join(Actor)}")
-    return Revoked(_connection_id(fact), Actor(actor), _optional_time(fact, "happenedAt"))
-
-
-_ACTORS: Final = frozenset(Actor)
-
-
-def _handoff_completed(value: Json) -> Fact:
-    fact = _object("fact", value, {"type", "sessionId", "userId"}, {"happenedAt"})
-    return HandoffCompleted(
-        SessionId(_any_id("fact.sessionId", fact["sessionId"])),
-        parse_user_id(fact["userId"]),
-        _optional_time(fact, "happenedAt"),
-    )
-
-
-def _graduated(value: Json) -> Fact:
-    fact = _object("fact", value, _COORDINATE, {"environment", "userId", "happenedAt"})
-    user_id = parse_user_id(fact["userId"]) if "userId" in fact else None
-    return Graduated(_coordinate(fact), user_id, _optional_time(fact, "happenedAt"))
-
-
-def _tombstoned(value: Json) -> Fact:
-    fact = _object("fact", value, _COORDINATE, {"environment", "userId", "happenedAt"})
-    if "userId" in fact:
-        # Whoever is bound is gone; the log may say who, and it decides nothing.
-        parse_user_id(fact["userId"])
-    return Tombstoned(_coordinate(fact), _optional_time(fact, "happenedAt"))
-
-
-_FACTS: Final[dict[str, Callable[[Json], Fact]]] = {
-    "connection.authorize": _authorized,
-    "connection.require_action": _action_required,
-    "connection.expire": _expired,
-    "connection.revoke": _revoked,
-    "handoff.complete": _handoff_completed,
-    "binding.graduate": _graduated,
-    "binding.tombstone": _tombstoned,
-}
-
-
-def _connection_id(fact: dict[str, Json]) -> ConnectionId:
-    return ConnectionId(_any_id("fact.connectionId", fact["connectionId"]))
-
-
-def _any_id(what: str, value: Json) -> str:
-    # No UUID is an unknown id [O], so it goes on to be refused; UUIDs are read in any case.
-    return _text(what, value).lower()
-
-
-def _coordinate(fact: dict[str, Json]) -> Coordinate:
-    return Coordinate(
-        _environment(fact),
-        parse_app_id(fact["appId"]),
-        CustomerAccountId(parse_uuid("customerAccountId", fact["customerAccountId"])),
-        parse_app_user_id(fact["appUserId"]),
-    )
-
-
-def _optional_time(fact: dict[str, Json], member: str) -> datetime | None:
-    return parse_time(member, fact[member]) if member in fact else None
+def _fact(value: Json, facts: tuple[type[Fact], ...]) -> Fact:
+    kinds = {each.kind: each for each in facts}
+    name = value.get("type") if isinstance(value, dict) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
+    required = {each.name for each in kind.members if not each.optional}
+    optional = {each.name for each in kind.members if each.optional}
+    members = _object("fact", value, {"type"} | required, optional)
+    given = {
+        each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
+    }
+    return kind.read(Given(given))
 
 
 def _fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:

@@ -39,13 +39,13 @@ class Ask:
     """A cell's verdict: another table decides.
 
     Attributes:
-        tables: Their names; none where each operation names its own.
+        table: Its name; empty where each operation asks tables of its own.
     """
 
-    tables: tuple[str, ...] = ()
+    table: str = ""
 
     def __str__(self) -> str:
-        return f"see {', '.join(self.tables)}" if self.tables else "see the operation's own tables"
+        return f"see {self.table or 'the tables of the operation'}"
 
 
 UNAUTHENTICATED: Final = RefuseWith(ProblemCode.UNAUTHENTICATED)
@@ -64,13 +64,13 @@ ORDER: Final = Table[Gate, RefuseWith | Ask](
     Axis.of("gate", Gate),
     Row(Gate.CREDENTIALS,  UNAUTHENTICATED,       "[O] Nothing is said to a stranger, not even of paths."),
     Row(Gate.ROUTE,        NOT_FOUND,             "[O] An unknown path or method; it charges no bucket."),
-    Row(Gate.PERMISSION,   Ask(("permission",)),  "[S] A mutation needs its scope; test and live are apart [P]."),
+    Row(Gate.PERMISSION,   Ask("permission"),     "[S] A mutation needs its scope; test and live are apart [P]."),
     Row(Gate.BODY,         BAD_REQUEST,           "[O] Strict: a mistyped member must not be ignored."),
     Row(Gate.KEY_ALLOWED,  NO_KEY,                "[P] A replayed graduation token would be stale.", "key-not-allowed"),
     Row(Gate.KEY_GIVEN,    KEY_MISSING,           "[S] Every other mutation needs one.", "key-required"),
     Row(Gate.KEY_READABLE, KEY_INVALID,           "[O] Read in two ways it protects neither party.", "key-invalid"),
     Row(Gate.BUCKETS,      LIMITED,               "[S] The platform's buckets; a refusal charges nothing [O]."),
-    Row(Gate.IDEMPOTENCY,  Ask(("idempotency",)), "[S] Before the limit: a lost answer can be learned there [O]."),
+    Row(Gate.IDEMPOTENCY,  Ask("idempotency"),    "[S] Before the limit: a lost answer can be learned there [O]."),
     Row(Gate.LIMIT,        LIMITED,               "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
     Row(Gate.OWNERSHIP,    NOT_FOUND,             "[O] Another tenant's id and an unknown id answer alike."),
     Row(Gate.RULE,         Ask(),                 "[S] What the operation itself decides."),

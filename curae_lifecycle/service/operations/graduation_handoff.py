@@ -50,7 +50,7 @@ class StartGraduation(Operation):
         limit=GRADUATION_LIMIT,
         status=201,
         body=(APP_USER_ID,),
-        tables=("graduation-handoff",),
+        asks=("graduation-handoff",),
     )
 
     @classmethod

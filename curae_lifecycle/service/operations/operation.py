@@ -56,7 +56,7 @@ class OperationRule:
         query: The members of its query.
         body: The members of its body; `None` where no body is read.
         tags: Whether the client may name entity tags that it holds.
-        tables: The names of the tables that may refuse it.
+        asks: What the names of the rules that may refuse it begin with.
     """
 
     name: str
@@ -72,7 +72,7 @@ class OperationRule:
     query: tuple[Member[str], ...] = ()
     body: tuple[Member[object], ...] | None = None
     tags: bool = False
-    tables: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         limit = "no limit" if self.limit is None else f"{self.limit.limit} a minute"

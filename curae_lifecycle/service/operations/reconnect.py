@@ -53,7 +53,7 @@ class Reconnect(Operation):
         status=201,
         ids=(CONNECTION_ID,),
         body=(),
-        tables=("connection", "recovery"),
+        asks=("connection.reconnect", "recovery"),
     )
 
     @classmethod

@@ -1,0 +1,285 @@
+"""The shapes of bodies, headers and details, as JSON Schema.
+
+The law of this module: **a shape is said once**; a test holds the answers of real traffic against
+it. The schema of a request's body follows from its members, that of an answer from its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import EnumType
+from typing import Final, get_type_hints
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Connection, Standing
+from curae_lifecycle.rules.idempotency import KEY_MAX
+from curae_lifecycle.rules.problems import (
+    CATALOGUE,
+    DetailValue,
+    Fault,
+    Problem,
+    ProblemCode,
+    type_uri,
+)
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import (
+    APP_USER_ID_MAX,
+    DATA_PACKAGE_MAX,
+    DATA_PACKAGES_MAX,
+    ConnectionId,
+    Environment,
+    NextAction,
+    SessionId,
+)
+from curae_lifecycle.rules.wire_status import WireStatus
+from curae_lifecycle.service.members import (
+    APP_USER_ID,
+    CONNECTION_ID,
+    DATA_PACKAGES,
+    PREFER_SIGNUP,
+    Member,
+)
+from curae_lifecycle.service.operations.account_state import etag
+from curae_lifecycle.service.operations.operation import Operation, Reply
+from curae_lifecycle.service.status import PROBLEM_STATUS
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.respond import limit_header, policy_header
+from curae_lifecycle.web.shapes import camel
+
+Schema = dict[str, Json]
+
+
+def reference(kind: str, name: str) -> Schema:
+    """A reference to a component."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+UUID: Final[Schema] = {
+    "type": "string",
+    "format": "uuid",
+    "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
+}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time", "pattern": "Z$"}
+_TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"}
+
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\ud800-\udfff"
+_WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_APP_USER_ID: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": APP_USER_ID_MAX,
+    "pattern": f"^[^{_CONTROL}{_WHITE}](?:[^{_CONTROL}]*[^{_CONTROL}{_WHITE}])?$",
+    "description": "The app's own id of its user: opaque, compared exactly; no white space at "
+    "either end, no control characters.",
+}
+KEY_PATTERN: Final = (
+    rf'^(?:[!#-~][!-~]{{0,{KEY_MAX - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{KEY_MAX}}}")$'
+)
+
+
+def object_of(members: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
+    """An object with these members and no others."""
+    return {
+        "type": "object",
+        "properties": members,
+        "required": [name for name in members if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def enum_of(values: Iterable[str]) -> Schema:
+    """A string that is one of these."""
+    return {"type": "string", "enum": [str(value) for value in values]}
+
+
+_PACKAGES: Final[Schema] = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": DATA_PACKAGES_MAX,
+    "items": {"type": "string", "pattern": f"^[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX - 1}}}$"},
+    "description": "A set: neither order nor repetition matters; answers have it sorted.",
+}
+MEMBERS: Final[dict[Member[object], tuple[Schema, Json]]] = {
+    CONNECTION_ID: (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
+    APP_USER_ID: (_APP_USER_ID, "user-1"),
+    DATA_PACKAGES: (_PACKAGES, ["clinical_summary", "labs"]),
+    PREFER_SIGNUP: (
+        {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether a user without an account is to sign up.",
+        },
+        True,
+    ),
+}
+"""The schema of each member of a request, and an example."""
+
+SHARED: Final[Schema] = {
+    "Connection": object_of(
+        {
+            "id": UUID,
+            "customerAccountId": UUID,
+            "appUserId": _APP_USER_ID,
+            "status": enum_of(WireStatus)
+            | {"description": "A server spells one of ACTIVE and AUTHORIZED, which mean the same."},
+            "dataPackages": _PACKAGES,
+            "authorizedAt": _TIME_OR_NULL,
+            "expiresAt": _TIME_OR_NULL,
+            "revokedAt": _TIME_OR_NULL,
+            "actionRequiredReason": {"type": ["string", "null"]},
+            "createdAt": _TIME,
+            "updatedAt": _TIME,
+        }
+    ),
+    "CuraeConnectSession": object_of(
+        {
+            "id": UUID,
+            "customerAccountId": UUID,
+            "appUserId": _APP_USER_ID,
+            "path": enum_of(EntryPath),
+            "handoff": enum_of(Handoff),
+            "createdAt": _TIME,
+            "expiresAt": _TIME,
+            "landedAt": _TIME_OR_NULL,
+        }
+    ),
+    "NextAction": object_of(
+        {
+            "type": {"const": "open_webview"},
+            "url": {"type": "string", "format": "uri"},
+            "expiresAt": _TIME,
+        }
+    )
+    | {"description": "What the app must show the user; the URL can hold a secret."},
+}
+"""What answers are made of."""
+
+
+def member_schema(member: Member[object]) -> Schema:
+    """The schema of a member; one that nobody described here may be anything."""
+    return MEMBERS[member][0] if member in MEMBERS else {}
+
+
+def body_name(kind: type[Operation]) -> str:
+    """The name of the schema of an operation's body."""
+    return kind.__name__ if kind.rule.body else "Nothing"
+
+
+def body_schema(kind: type[Operation]) -> Schema:
+    """The schema of an operation's body: its members, and nothing else."""
+    members = kind.rule.body or ()
+    optional = tuple(member.name for member in members if member.optional)
+    return object_of({each.name: member_schema(each) for each in members}, optional=optional)
+
+
+def reply_schema(reply: type[Reply]) -> Schema:
+    """The schema of an answer: one member for each field of the reply."""
+    hints = get_type_hints(reply)
+    members: dict[str, Json] = {}
+    for name in reply.__match_args__:
+        member = camel(name)
+        members[member] = _of_type(hints[name]) | _DESCRIBED.get(member, {})
+    return object_of(members)
+
+
+_DESCRIBED: Final[dict[str, Schema]] = {
+    "revokedNow": {"description": "Whether it was this request that revoked."},
+}
+
+
+_TYPES: Final[Mapping[object, Schema]] = {
+    Connection: reference("schemas", "Connection"),
+    CuraeConnectSession: reference("schemas", "CuraeConnectSession"),
+    NextAction: reference("schemas", "NextAction"),
+    ConnectionId: UUID,
+    SessionId: UUID,
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    str: {"type": "string"},
+    datetime: _TIME,
+    datetime | None: _TIME_OR_NULL,
+}
+
+
+def _of_type(kind: object) -> Schema:
+    if isinstance(kind, EnumType):
+        values: list[object] = list(kind)
+        return enum_of(map(str, values))
+    return _TYPES.get(kind, {})
+
+
+def problem_schema(code: ProblemCode, type_base: str) -> Schema:
+    """The schema of a problem: the members of RFC 9457 and ours."""
+    kind = CATALOGUE[code].outcome
+    members: dict[str, Json] = {
+        "type": {"const": type_uri(code, type_base)},
+        "title": {"type": "string"},
+        "status": {"const": PROBLEM_STATUS[kind.kind].outcome.status},
+        "detail": {"type": "string"},
+        "code": {"const": code},
+        "details": object_of({name: DETAILS[name][0] for name in kind.details}),
+        "retryable": {"const": kind.retryable},
+    }
+    if code is not ProblemCode.NOT_FOUND:
+        members["instance"] = {"type": "string", "format": "uri-reference"}
+    return object_of(members, optional=("instance",)) | {"description": Problem(code).title}
+
+
+DETAILS: Final[dict[str, tuple[Schema, DetailValue]]] = {
+    "member": ({"type": ["string", "null"]}, "dataPackages"),
+    "fault": (enum_of(Fault), Fault.MISSING),
+    "scope": ({"type": "string"}, "connection:write"),
+    "environment": (enum_of(Environment), Environment.TEST),
+    "connectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
+    "nextConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
+    "dataPackage": ({"type": "string"}, "clinical_summary"),
+    "reason": ({"type": "string"}, "STILL_PENDING"),
+    "standing": (enum_of(Standing), Standing.REVOKED),
+    "deadline": (_TIME, "2026-01-05T09:30:00Z"),
+    "sessionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
+    "expiresAt": (_TIME, "2026-01-05T09:30:00Z"),
+    "path": (enum_of(EntryPath), EntryPath.SILENT_LIMITED),
+    "lifecycleState": (enum_of(AccountState), AccountState.UNLINKED),
+    "retryAfter": ({"type": "integer", "minimum": 1, "description": "Whole seconds."}, 12),
+    "differs": (enum_of(("operation", "values")), "values"),
+    "policy": ({"type": "string"}, INITIATE_LIMIT.name),
+}
+"""Each key of a problem's `details`, with an example."""
+
+
+def example_problem(code: ProblemCode) -> Problem:
+    """A problem with a plausible value for each of its details."""
+    return Problem(code, tuple(DETAILS[name][1] for name in CATALOGUE[code].outcome.details))
+
+
+_LIMITED: Final = Limited((), INITIATE_LIMIT, 12_000_000)
+HEADERS: Final[Schema] = {
+    "Cache-Control": {
+        "description": "`no-store` where the body holds the URL of a hosted page or a limit "
+        "refused; `private, no-cache` for an account's state.",
+        "schema": {"type": "string"},
+    },
+    "ETag": {
+        "description": "The same for every account in this state.",
+        "schema": {"type": "string"},
+        "example": etag(AccountState.LIMITED),
+    },
+    "Retry-After": {
+        "description": "Whole seconds after which the same request may fare better.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 12,
+    },
+    "RateLimit": {
+        "description": "The limit that refused: what is left, and for how many seconds.",
+        "schema": {"type": "string"},
+        "example": limit_header(_LIMITED),
+    },
+    "RateLimit-Policy": {
+        "description": "The limit that refused: how many requests in how many seconds.",
+        "schema": {"type": "string"},
+        "example": policy_header(INITIATE_LIMIT),
+    },
+    "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
+}
