@@ -25,6 +25,7 @@ from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, 
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.status import status_of
 from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, document, part, with_members
@@ -73,7 +74,7 @@ def _with_writes(decision: Decision, *writes: Write) -> Decision:
 def _refused(decision: Decision, code: ProblemCode, *facts: str) -> Decision:
     problem = Problem(code, facts)
     return attrs.evolve(
-        decision, reply=ProblemReply(problem), status=problem.type.status, changes=Changes()
+        decision, reply=ProblemReply(problem), status=status_of(problem), changes=Changes()
     )
 
 

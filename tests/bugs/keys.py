@@ -87,7 +87,7 @@ class KeySharedInAnAccount(_Rekeyed):
 
 class KeyPerOperation(_Rekeyed):
     def record_key(self, call: Call, key: RecordKey) -> RecordKey:
-        name = operation_name(call.operation)
+        name = call.operation.rule.name
         return attrs.evolve(key, key=IdempotencyKey(f"{name}:{key.key}"))
 
 

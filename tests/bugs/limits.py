@@ -10,18 +10,27 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
+from curae_lifecycle.rules.ratelimit import (
+    INITIATE_LIMIT,
+    Charge,
+    Limited,
+    admit,
+    admit_one,
+    fresh_state,
+)
 from curae_lifecycle.rules.values import (
     AppUser,
     AppUserId,
+    Coordinate,
     CustomerAccountId,
     Environment,
+    ceil_seconds,
     parse_app_user_id,
 )
-from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import LimitKey, RateWrite, Write
-from curae_lifecycle.service.decide import _limit_key
-from curae_lifecycle.service.gates import Gate
+from curae_lifecycle.service.decide import needs
+from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -35,7 +44,15 @@ from tests.bugs.service import Service, header_of, with_header, with_members, wi
 MINUTE: Final = timedelta(seconds=60)
 
 
-class _OwnLimiter(Service, ABC):
+class _Refusing(Service):
+    """Refuses by a limit of its own."""
+
+    def limited(self, limited: Limited, gate: Gate, now: datetime) -> Decision:
+        details = (limited.policy.name, ceil_seconds(limited.retry_after))
+        return refused(refuse_at(gate, details), now, self.settings, limited=limited)
+
+
+class _OwnLimiter(_Refusing, ABC):
     """Counts initiates in its own way instead of by the exact log."""
 
     def __init__(self) -> None:
@@ -59,7 +76,7 @@ class _OwnLimiter(Service, ABC):
         if wait is None:
             return decision
         ticks = wait // timedelta(microseconds=1)
-        return _limited(Limited((), INITIATE_LIMIT, ticks), Gate.LIMIT, now)
+        return self.limited(Limited((), INITIATE_LIMIT, ticks), Gate.LIMIT, now)
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         if call is not None and _initiates(call):
@@ -244,21 +261,33 @@ class RuledOutNotCharged(Service):
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=kept))
 
 
-class AccountStateCharged(Service):
+class _Charging(_Refusing):
+    """Charges initiates where the rules do not."""
+
+    def charge(self, coordinate: Coordinate, now: datetime) -> RateWrite | Limited:
+        key = LimitKey(coordinate.app_user, INITIATE_LIMIT.name)
+        stored = self.world._rate(key)
+        before = fresh_state(INITIATE_LIMIT) if stored is None else stored
+        after = admit_one(INITIATE_LIMIT, before, now)
+        if isinstance(after, Limited):
+            return after
+        return RateWrite(key, INITIATE_LIMIT, stored, after)
+
+
+class AccountStateCharged(_Charging):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         decision = super().decide(call, snapshot, now, new_ids)
         if not isinstance(call.operation, GetAccountState):
             return decision
         coordinate = call.caller.coordinate(call.operation.app_user_id)
-        stored = self.world._rate(_limit_key(coordinate, INITIATE_LIMIT))
-        charge = _charge_limit(INITIATE_LIMIT, coordinate, stored, now)
+        charge = self.charge(coordinate, now)
         if isinstance(charge, Limited):
             return decision
         writes = (*decision.changes.writes, charge)
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))
 
 
-class MalformedCharged(Service):
+class MalformedCharged(_Charging):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         caller = self.world.caller(bearer(request))
@@ -271,10 +300,9 @@ class MalformedCharged(Service):
         except ValueError:
             return result
         coordinate = caller.coordinate(user)
-        stored = self.world._rate(_limit_key(coordinate, INITIATE_LIMIT))
-        charge = _charge_limit(INITIATE_LIMIT, coordinate, stored, now)
+        charge = self.charge(coordinate, now)
         if isinstance(charge, Limited):
-            return _limited(charge, Gate.LIMIT, now)
+            return self.limited(charge, Gate.LIMIT, now)
         self.world.store((charge,))
         return result
 
@@ -282,10 +310,18 @@ class MalformedCharged(Service):
 class RefusalDrainsTheBucket(Service):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         decision = super().decide(call, snapshot, now, new_ids)
-        charges = _charge_buckets(call, snapshot, now, self.settings)
-        if decision.status != 429 or isinstance(charges, Limited):
+        buckets = self.settings.buckets
+        states = [
+            fresh_state(bucket) if state is None else state
+            for bucket, state in zip(buckets, snapshot.buckets, strict=True)
+        ]
+        answer = admit(tuple(map(Charge, buckets, states)), now)
+        if decision.status != 429 or isinstance(answer, Limited):
             return decision
-        return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=charges))
+        keys = needs(call).buckets
+        charges = zip(keys, buckets, snapshot.buckets, answer.states, strict=True)
+        writes = tuple(RateWrite(*charge) for charge in charges)
+        return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))
 
 
 class ReplayFreeOfTheBucket(Service):
@@ -305,12 +341,12 @@ class UnknownFreeOfTheBucket(Service):
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=kept))
 
 
-class BucketStartsEmpty(Service):
+class BucketStartsEmpty(_Refusing):
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         first = snapshot.buckets and all(state is None for state in snapshot.buckets)
         if first:
             bucket = self.settings.buckets[0]
-            return _limited(Limited((), bucket, 1_000_000), Gate.BUCKETS, now)
+            return self.limited(Limited((), bucket, 1_000_000), Gate.BUCKETS, now)
         return super().decide(call, snapshot, now, new_ids)
 
 

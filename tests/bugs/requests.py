@@ -13,7 +13,6 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
     ApiKeyId,
     AppId,
     AppUserId,
@@ -22,7 +21,7 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
 )
-from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -55,21 +54,6 @@ def _code(result: Call | Decision) -> ProblemCode | None:
     return None
 
 
-def _decision(refused: Refused, now: datetime) -> Decision:
-    status = refused.problem.type.status
-    return attrs.evolve(
-        _BARE, reply=ProblemReply(refused.problem), status=status, at=now, rules=refused.rules
-    )
-
-
-def _bare() -> Decision:
-    result = read(Request("GET", "/"), None, LAST_INSTANT, Settings())
-    assert isinstance(result, Decision)
-    return result
-
-
-_BARE: Final = _bare()
-
 # --- The order of the gates -------------------------------------------------------------------
 
 
@@ -100,7 +84,7 @@ class KeyBeforeBody(Service):
         if _code(result) is ProblemCode.BAD_REQUEST and not keyed:
             if request.target.endswith("graduation-handoff"):
                 return result
-            return _decision(refuse_at(Gate.KEY_GIVEN), now)
+            return refused(refuse_at(Gate.KEY_GIVEN), now, self.settings)
         return result
 
 
@@ -113,7 +97,7 @@ class OwnershipBeforeKey(Service):
             if isinstance(call, Call) and isinstance(call.operation, Reconnect | Revoke):
                 found = self.world.connection(call.operation.connection_id)
                 if found is None or not call.caller.owns(found):
-                    return _decision(refuse_at(Gate.OWNERSHIP), now)
+                    return refused(refuse_at(Gate.OWNERSHIP), now, self.settings)
         return result
 
 
@@ -128,7 +112,8 @@ class ScopeForReads(Service):
         result = super().read(request, now)
         if isinstance(result, Call) and CONNECTION_WRITE not in result.caller.scopes:
             problem = Problem(ProblemCode.SCOPE_INSUFFICIENT, (CONNECTION_WRITE,))
-            return _decision(Refused(problem, ("permission.scope-missing",)), now)
+            answer = Refused(problem, ("permission.scope-missing",))
+            return refused(answer, now, self.settings)
         return result
 
 
@@ -356,7 +341,7 @@ class MalformedIdIs404(Service):
         result = super().read(request, now)
         reply = result.reply if isinstance(result, Decision) else None
         if isinstance(reply, ProblemReply) and reply.problem.values[:1] == ("connectionId",):
-            return _decision(refuse_at(Gate.OWNERSHIP), now)
+            return refused(refuse_at(Gate.OWNERSHIP), now, self.settings)
         return result
 
 

@@ -150,7 +150,7 @@ class Service:
         return read(request, self.caller(request), now, self.settings)
 
     def asked(self, call: Call) -> Needs:
-        return needs(call, self.settings)
+        return needs(call)
 
     def load(self, call: Call) -> Snapshot:
         return self.world.load(self.asked(call))
@@ -168,11 +168,11 @@ class Service:
         )
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        return decide(call, snapshot, now, new_ids, self.settings)
+        return decide(call, snapshot, now, new_ids)
 
     def respond(self, call: Call | None, decision: Decision) -> Answer:
         del call
-        return respond(decision, self.settings)
+        return respond(decision)
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         del call

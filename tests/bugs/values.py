@@ -182,7 +182,7 @@ def probe_provision(provide: Provision) -> None:
     """For one user a binding only rises; another user is a new generation."""
     first = provide(None, COORDINATE, UserId("u-1"))
     assert isinstance(first, Done)
-    dead = tombstone(first.value)
+    dead = tombstone(first.value, COORDINATE)
     assert isinstance(dead, Done)
     history = [first.value, dead.value]
     for user in ("u-1", "u-2"):
