@@ -1,3 +1,194 @@
-"""The lifecycle of patient-data connections, as pure functions and total tables."""
+"""The lifecycle of patient-data connections: pure rules, for any server.
+
+Here is what a server needs; the rooms behind it hold the rest. In the order of a request:
+
+- `bearer` finds the API key, `read` reads the request (`Request`) as far as nothing stored is
+  needed, `needs` says what to load (`Snapshot`), `decide` decides (`Decision`), `respond` gives
+  the response (`Response`) with all that is to be stored in one transaction.
+- `Settings` and `Bucket` are what a server chooses, `ApiKey` and `Caller` whom it knows, `NewIds`
+  and `NextAction` what it mints; `MemoryStore` is a store to begin with, `dump` and `load` turn
+  values to JSON and back for any other.
+- What happens outside of requests is a fact: `Authorized`, `ActionRequired`, `Expired`,
+  `Revoked`, `HandoffCompleted`, `Graduated`, `Tombstoned`. `fact_needs` says what to load
+  (`FactSnapshot`), `record_fact` judges it: `Done`, `Ignored` or `Refused`.
+- `decide_access` says who may read (`Granted`, or a denial with its reason), `standing` what a
+  connection is at an instant.
+
+Each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from curae_lifecycle.rules.access import Granted as Granted
+    from curae_lifecycle.rules.access import decide_access as decide_access
+    from curae_lifecycle.rules.connection import (
+        Actor as Actor,
+    )
+    from curae_lifecycle.rules.connection import (
+        Standing as Standing,
+    )
+    from curae_lifecycle.rules.connection import (
+        standing as standing,
+    )
+    from curae_lifecycle.rules.credentials import ApiKey as ApiKey
+    from curae_lifecycle.rules.credentials import Caller as Caller
+    from curae_lifecycle.rules.errors import ArgumentError as ArgumentError
+    from curae_lifecycle.rules.outcomes import Done as Done
+    from curae_lifecycle.rules.outcomes import Ignored as Ignored
+    from curae_lifecycle.rules.outcomes import Refused as Refused
+    from curae_lifecycle.rules.problems import ProblemCode as ProblemCode
+    from curae_lifecycle.rules.ratelimit import Bucket as Bucket
+    from curae_lifecycle.rules.values import (
+        ConnectionId as ConnectionId,
+    )
+    from curae_lifecycle.rules.values import (
+        Environment as Environment,
+    )
+    from curae_lifecycle.rules.values import (
+        NextAction as NextAction,
+    )
+    from curae_lifecycle.rules.values import (
+        SessionId as SessionId,
+    )
+    from curae_lifecycle.rules.values import (
+        UserId as UserId,
+    )
+    from curae_lifecycle.service.call import Decision as Decision
+    from curae_lifecycle.service.decide import decide as decide
+    from curae_lifecycle.service.decide import needs as needs
+    from curae_lifecycle.service.facts.action_required import ActionRequired as ActionRequired
+    from curae_lifecycle.service.facts.authorized import Authorized as Authorized
+    from curae_lifecycle.service.facts.expired import Expired as Expired
+    from curae_lifecycle.service.facts.fact import (
+        FactSnapshot as FactSnapshot,
+    )
+    from curae_lifecycle.service.facts.fact import (
+        fact_needs as fact_needs,
+    )
+    from curae_lifecycle.service.facts.fact import (
+        record_fact as record_fact,
+    )
+    from curae_lifecycle.service.facts.graduated import Graduated as Graduated
+    from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted as HandoffCompleted
+    from curae_lifecycle.service.facts.revoked import Revoked as Revoked
+    from curae_lifecycle.service.facts.tombstoned import Tombstoned as Tombstoned
+    from curae_lifecycle.service.response import Response as Response
+    from curae_lifecycle.service.settings import Settings as Settings
+    from curae_lifecycle.service.snapshot import NewIds as NewIds
+    from curae_lifecycle.service.snapshot import Snapshot as Snapshot
+    from curae_lifecycle.stores.codec import dump as dump
+    from curae_lifecycle.stores.codec import load as load
+    from curae_lifecycle.stores.memory import MemoryStore as MemoryStore
+    from curae_lifecycle.web.read import read as read
+    from curae_lifecycle.web.request import Request as Request
+    from curae_lifecycle.web.request import bearer as bearer
+    from curae_lifecycle.web.respond import respond as respond
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ActionRequired",
+    "Actor",
+    "ApiKey",
+    "ArgumentError",
+    "Authorized",
+    "Bucket",
+    "Caller",
+    "ConnectionId",
+    "Decision",
+    "Done",
+    "Environment",
+    "Expired",
+    "FactSnapshot",
+    "Graduated",
+    "Granted",
+    "HandoffCompleted",
+    "Ignored",
+    "MemoryStore",
+    "NewIds",
+    "NextAction",
+    "ProblemCode",
+    "Refused",
+    "Request",
+    "Response",
+    "Revoked",
+    "SessionId",
+    "Settings",
+    "Snapshot",
+    "Standing",
+    "Tombstoned",
+    "UserId",
+    "bearer",
+    "decide",
+    "decide_access",
+    "dump",
+    "fact_needs",
+    "load",
+    "needs",
+    "read",
+    "record_fact",
+    "respond",
+    "standing",
+]
+
+_HOMES: Final = {
+    "ActionRequired": "service.facts.action_required",
+    "Actor": "rules.connection",
+    "ApiKey": "rules.credentials",
+    "ArgumentError": "rules.errors",
+    "Authorized": "service.facts.authorized",
+    "Bucket": "rules.ratelimit",
+    "Caller": "rules.credentials",
+    "ConnectionId": "rules.values",
+    "Decision": "service.call",
+    "Done": "rules.outcomes",
+    "Environment": "rules.values",
+    "Expired": "service.facts.expired",
+    "FactSnapshot": "service.facts.fact",
+    "Graduated": "service.facts.graduated",
+    "Granted": "rules.access",
+    "HandoffCompleted": "service.facts.handoff_completed",
+    "Ignored": "rules.outcomes",
+    "MemoryStore": "stores.memory",
+    "NewIds": "service.snapshot",
+    "NextAction": "rules.values",
+    "ProblemCode": "rules.problems",
+    "Refused": "rules.outcomes",
+    "Request": "web.request",
+    "Response": "service.response",
+    "Revoked": "service.facts.revoked",
+    "SessionId": "rules.values",
+    "Settings": "service.settings",
+    "Snapshot": "service.snapshot",
+    "Standing": "rules.connection",
+    "Tombstoned": "service.facts.tombstoned",
+    "UserId": "rules.values",
+    "bearer": "web.request",
+    "decide": "service.decide",
+    "decide_access": "rules.access",
+    "dump": "stores.codec",
+    "fact_needs": "service.facts.fact",
+    "load": "stores.codec",
+    "needs": "service.decide",
+    "read": "web.read",
+    "record_fact": "service.facts.fact",
+    "respond": "web.respond",
+    "standing": "rules.connection",
+}
+"""The module of each name, within the package."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

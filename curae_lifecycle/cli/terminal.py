@@ -1,13 +1,17 @@
 """Text for people: in colour where Rich is installed and a terminal reads, plain elsewhere.
 
-The law of this module: **the text is the same with and without Rich**; only its looks differ.
+The law of this module: **the words are the same with and without Rich**; only their looks differ.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from curae_lifecycle.service.rulebook import Page
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,22 +21,64 @@ _STYLES: Final = {
     "time": "dim",
     "asked": "cyan",
     "answered": "green",
+    "refused": "red",
     "rule": "yellow",
     "blank": "",
 }
 _BAR: Final = 40
+_LEAST_WHY: Final = 16
+"""How wide the sentences of a table are at least."""
 
 Item = TypeVar("Item")
 
 
 def say(text: str, role: str) -> None:
-    """Print one line to standard output; `role` says what it is, and so how it looks."""
+    """Print one line to standard output; `role` says what it is, and so how it looks.
+
+    On a terminal a line that is too long goes on below, broken between words.
+    """
     console = _console(stderr=False)
+    if sys.stdout.isatty():
+        text = "\n".join(_wrapped(text, shutil.get_terminal_size().columns))
     if console is None:
         sys.stdout.write(f"{text}\n")
     else:
-        # Soft wrap, so that a copied line is the line that was printed.
         console.print(text, style=_STYLES[role], soft_wrap=True, markup=False)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    lines = textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return lines or [""]
+
+
+def show_table(table: Page) -> bool:
+    """Print a table in columns where Rich is installed and a terminal reads; say whether it was."""
+    console = _console(stderr=False)
+    if console is None:
+        return False
+    from rich import box  # noqa: PLC0415 - an optional extra
+    from rich.table import Table  # noqa: PLC0415 - an optional extra
+
+    names = [*(axis.name for axis in table.axes), "outcome", "why", "rule"]
+    texts = [[*map(str, row.parts), str(row.outcome), row.why, row.rule] for row in table.rows]
+    # Each column is as wide as its longest word, so that none is broken; why takes what is left.
+    columns = zip(names, *texts, strict=True)
+    widths = [max(len(word) for text in column for word in text.split()) for column in columns]
+    if sum(widths) + 3 * len(names) + 1 > console.width:
+        # The names of the rules follow from the keys, so they go first where there is no room.
+        names.pop()
+    others = sum(widths[: len(names)]) - widths[names.index("why")]
+    widths[names.index("why")] = max(_LEAST_WHY, console.width - others - 3 * len(names) - 1)
+    shown = Table(title=table.name, caption=table.law, title_justify="left", box=box.SIMPLE)
+    for name, width in zip(names, widths, strict=False):
+        shown.add_column(name, width=width, overflow="fold")
+    for line in texts:
+        shown.add_row(*line[: len(names)])
+    console.print(shown, markup=False)
+    return True
 
 
 def progress(lines: Iterable[bytes], total: int) -> Iterator[bytes]:

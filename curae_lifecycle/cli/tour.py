@@ -1,4 +1,4 @@
-"""The story of the seed, told by the rules themselves.
+"""The story of the platform's operations, as the rules answer it.
 
 The law of this module: **nothing here is written down that the rules did not answer**. Each
 step sends a request or a fact through a world in memory and shows what came back, with the
@@ -7,6 +7,7 @@ rule that decided.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -59,6 +60,11 @@ class Step:
     asked: tuple[str, ...]
     answered: tuple[str, ...]
     rules: tuple[str, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a rule refused what was asked."""
+        return self.answered[0].startswith(("4", "refused"))
 
 
 class _Guide:
@@ -114,7 +120,7 @@ class _Guide:
         status = f"{response.status} (replayed)" if answer.replayed else str(response.status)
         told = [f"{name}: {value}" for name, value in response.headers if name in _TOLD]
         members = body.items() if isinstance(body, dict) else ()
-        told += [format_json({name: value}).decode()[1:-1] for name, value in members]
+        told += [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in members]
         return Step(title, self.now, asked, (status, *told), answer.rules)
 
     def _uuid(self) -> str:
@@ -216,8 +222,9 @@ def lines(number: int, step: Step) -> Iterator[Line]:
     yield Line("time", f"   at {format_time(step.at)}")
     for each in step.asked:
         yield Line("asked", f"   > {each}")
+    role = "refused" if step.is_refused else "answered"
     for each in step.answered:
-        yield Line("answered", f"   < {each}")
+        yield Line(role, f"   < {each}")
     for rule in step.rules:
         found = find_rule(rule)
         why = f": {found.row.why} (table {found.table.name})" if found else ""
@@ -231,7 +238,7 @@ class Line:
 
     Attributes:
         role: What it is, so that a terminal can tell it apart: title, time, asked, answered,
-            rule or blank.
+            refused, rule or blank.
         text: What it says.
     """
 

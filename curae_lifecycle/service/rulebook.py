@@ -21,7 +21,7 @@ from curae_lifecycle.rules.credentials import PERMISSION
 from curae_lifecycle.rules.idempotency import BEGIN, RECORD_STANDING
 from curae_lifecycle.rules.problems import CATALOGUE
 from curae_lifecycle.rules.session import COMPLETION, PATHS
-from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.rules.tables import Axis, Row
 from curae_lifecycle.rules.triggers import AUTHORIZATION, ENDING, EXPIRY_RECORD, TRIGGERS
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS
 from curae_lifecycle.service.gates import ORDER
@@ -45,6 +45,11 @@ class Page(Protocol):
     @property
     def state(self) -> str | None:
         """The axis that is a state, where the table moves one."""
+        ...
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The dimensions."""
         ...
 
     @property

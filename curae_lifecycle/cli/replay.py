@@ -1,0 +1,42 @@
+"""`replay`: a log of traffic through the rules."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import attrs
+
+from curae_lifecycle.cli.terminal import progress
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.values import Environment
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Answer every line of a log; the exit status says whether all went well."""
+    environment = None if options.environment is None else Environment(options.environment)
+    name: str = options.file
+    try:
+        # The with statement below closes it.
+        log = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
+    except OSError as error:
+        parser.error(f"cannot read {name}: {error.strerror}")
+    with log:
+        total = 0 if name == "-" else os.fstat(log.fileno()).st_size
+        failed = False
+        for line in replay(progress(log, total), environment=environment, check=options.check):
+            answer = line.answer
+            for each in line.divergences:
+                print(
+                    f"line {answer['line']}: {each.member}: recorded {json.dumps(each.recorded)}, "
+                    f"decided {json.dumps(each.decided)} by rule {each.rule}",
+                    file=sys.stderr,
+                )
+            if line.divergences:
+                answer = answer | {"divergences": [attrs.asdict(d) for d in line.divergences]}
+            sys.stdout.write(f"{json.dumps(answer)}\n")
+            failed = failed or line.broken or bool(line.divergences)
+    return 1 if failed else 0

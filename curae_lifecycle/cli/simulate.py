@@ -1,0 +1,93 @@
+"""`simulate`: worlds of clients that fail, held against the laws."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from curae_lifecycle.cli.terminal import say, steps
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
+from curae_lifecycle.testing.simulation import Simulation, Summary, Violation
+
+
+def add_options(world: argparse.ArgumentParser) -> None:
+    """Say what worlds there are to simulate."""
+    world.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
+    world.add_argument(
+        "--seeds", type=_positive, metavar="M", default=1, help="how many seeds, one world each"
+    )
+    world.add_argument(
+        "--clients", type=_positive, metavar="C", default=2, help="how many apps in each world"
+    )
+    world.add_argument(
+        "--hours", type=_positive, metavar="H", default=24, help="how many hours in each world"
+    )
+    world.add_argument(
+        "--cells", action="store_true", help="count which cells of the tables were reached"
+    )
+    world.add_argument(
+        "--log", type=Path, metavar="FILE", help="where to write the log of a violation"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Let each world live; stop at the first law that does not hold."""
+    log: Path | None = options.log
+    if log is not None and (log.is_dir() or not log.parent.is_dir()):
+        parser.error(f"cannot write {log}: no such place for a file")
+    clients: int = options.clients
+    hours: int = options.hours
+    total = Summary(options.seed, clients)
+    with ExitStack() as stack:
+        counts = stack.enter_context(count_cells()) if options.cells else None
+        for seed in range(options.seed, options.seed + options.seeds):
+            world = Simulation(seed, clients=clients, hours=hours, store=MemoryStore)
+            for _ in steps(f"seed {seed}", world.run(), hours, lambda _: 1):
+                pass
+            summary = world.summary
+            say(summary.headline(), "title")
+            if summary.violation is not None:
+                return _say_violation(seed, summary.violation, log)
+            total.add(summary)
+    for line in total.lines():
+        say(line, "asked" if line.startswith(" ") else "title")
+    if counts is not None:
+        _say_cells(counts)
+    say(
+        f"every law held: {total.client_hours:,} client-hours, {total.requests:,} requests", "title"
+    )
+    return 0
+
+
+def _say_violation(seed: int, violation: Violation, log: Path | None) -> int:
+    say(f"seed {seed} at {format_time(violation.at)}: {violation.account}", "rule")
+    served = violation.environment
+    option = "" if served is None else f" --environment {served}"
+    say(f"read the log with: python -m curae_lifecycle replay {log or '-'}{option}", "title")
+    text = "".join(f"{line}\n" for line in violation.log)
+    if log is None:
+        sys.stdout.write(text)
+    else:
+        log.write_text(text, encoding="utf-8")
+    return 1
+
+
+def _say_cells(counts: Mapping[Cell, int]) -> None:
+    cells = cells_of(TABLES.values())
+    never = [" × ".join(cell) for cell in cells if cell not in counts]
+    say(f"cells reached: {len(cells) - len(never)} of {len(cells)}", "title")
+    for cell in never:
+        say(f"never reached: {cell}", "rule")

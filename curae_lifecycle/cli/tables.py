@@ -1,0 +1,99 @@
+"""`tables`: the rules, as pages, as a table on a terminal, or one rule with its line of code."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from curae_lifecycle.cli.files import write
+from curae_lifecycle.cli.terminal import show_table
+from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.service.rulebook import TABLES, Page, pages
+
+PACKAGE: Final = Path(__file__).parent.parent
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Print every table, the one that is named, or every rule that a word leads to."""
+    if options.write is not None:
+        return write(options.write, pages(), "*.md", check=options.check)
+    name: str | None = options.name
+    if name is None or name in TABLES:
+        return _show(parser, list(TABLES.values()) if name is None else [TABLES[name]], options)
+    found = list(_found(name))
+    if not found:
+        known = ", ".join(TABLES)
+        parser.error(f"no table, rule, problem or reason is named {name}; the tables are {known}")
+    if options.format == "md":
+        for table, row in found:
+            print(f"{row.rule}: {row.outcome}\n{row.why}\n{place(table, row)}\n")
+    if any(row.rule == name for _, row in found):
+        return _show(parser, [table for table, _ in found], options)
+    return 0
+
+
+def _show(parser: argparse.ArgumentParser, chosen: list[Page], options: argparse.Namespace) -> int:
+    match options.format:
+        case "json":
+            texts = [table.to_json() for table in chosen]
+            print(texts[0] if options.name else f"[{','.join(texts)}]", end="")
+        case "mermaid":
+            texts = [table.to_mermaid() for table in chosen if table.state is not None]
+            if not texts:
+                parser.error(f"the table {chosen[0].name} moves no state, so it has no diagram")
+            print("\n".join(texts), end="")
+        case _:
+            for number, table in enumerate(chosen):
+                if not show_table(table):
+                    print(("\n" if number else "") + table.to_markdown(), end="")
+    return 0
+
+
+def _found(word: str) -> Iterator[tuple[Page, Row[object]]]:
+    # A rule by its name; or every rule that answers with a problem's code, or with a reason.
+    for table in TABLES.values():
+        for row in table.rows:
+            outcome = row.outcome
+            said = {row.rule, *map(str, row.parts)}
+            said |= {str(getattr(outcome, name, None)) for name in ("code", "reason")}
+            if word == row.rule or (word.isupper() and word in said):
+                yield table, row
+
+
+def place(table: Page, row: Row[object]) -> str:
+    """The line of code in which a rule stands."""
+    number = table.rows.index(row)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _names(node, table.name):
+                rows = [each for each in node.args if isinstance(each, ast.Call)]
+                rows = [each for each in rows if _called(each) == "Row"]
+                if number < len(rows):
+                    return f"{path.relative_to(PACKAGE.parent)}:{rows[number].lineno}"
+            elif isinstance(node, ast.keyword) and _is_operation(node, row):
+                return f"{path.relative_to(PACKAGE.parent)}:{node.lineno}"
+    return "its source is not at hand"
+
+
+def _names(call: ast.Call, table: str) -> bool:
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Constant) and first.value == table and _called(call) == "Table"
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _is_operation(keyword: ast.keyword, row: Row[object]) -> bool:
+    # An operation's rule stands where its class names it.
+    value = keyword.value
+    return (
+        keyword.arg == "name"
+        and isinstance(value, ast.Constant)
+        and isinstance(value.value, str)
+        and row.rule == f"operation.{value.value}"
+    )
