@@ -14,8 +14,8 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import CHECKS, Report, Response, run, run_async
 from tests.bugs.bug import Hidden, VisibleBug
 from tests.bugs.catalogue import hidden, page, rules_named, visible
-from tests.bugs.connections import SecondRevokeRefused
 from tests.bugs.kit import server, slow_server
+from tests.bugs.revocation import SecondRevokeRefused
 from tests.bugs.service import Service, with_header
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/seeded-bugs.md"

@@ -252,7 +252,7 @@ BUGS: Final = (
     ),
     HiddenBug(
         "first-refusal-decides",
-        "Of two rules that refuse, the wait of the first is told.",
+        "Of two rules that refuse, the wait of the first is answered.",
         "law 10",
         "vutran1710/PyrateLimiter#184",
         "laws.check_retry_after",

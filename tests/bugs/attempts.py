@@ -1,23 +1,16 @@
-"""An idempotency record that is worked on: a predicted model, and stores that do otherwise.
-
-The model shares nothing with the rules. It is asked about every order of a few steps: requests
-with this payload or another, an attempt that renews, completes or releases (in time or long
-after), time that passes or runs back, an answer that is erased, a store under pressure.
-"""
+"""Stores that get the record of a running attempt wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew
+from curae_lifecycle.rules.attempt import complete, release, renew
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
-    IdempotencyKey,
     KnownResponse,
     LostLease,
     Record,
@@ -28,227 +21,23 @@ from curae_lifecycle.rules.idempotency import (
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.values import MINUTE, ApiKeyId
+from curae_lifecycle.rules.values import MINUTE
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.laws import LawBrokenError
+from tests.bugs.attempt_model import Ended, KeyStore, probe
 from tests.bugs.bug import HiddenBug
-from tests.bugs.service import START
-
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
-DAY: Final = timedelta(hours=24)
-LEASE: Final = timedelta(minutes=1)
-
-Ended = Done[Record] | LeaseLost
 
 
-def _start(attempt: Attempt, lost_lease: LostLease) -> Record:
-    return in_flight_record(attempt, lease=MINUTE, lost_lease=lost_lease)
-
-
-def _renew(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
-    return renew(record, attempt, now, lease=MINUTE)
-
-
-def _keep(record: Record | None) -> Record | None:
-    return record
-
-
-@attrs.frozen
-class KeyStore:
-    """What a server does with the record of one key; a bug replaces one of them."""
-
-    begin: Callable[
-        [Record | None, RecordKey, Fingerprint, datetime], Attempt | KnownResponse | Refused
-    ] = begin
-    start: Callable[[Attempt, LostLease], Record] = _start
-    renew: Callable[[Record | None, Attempt, datetime], Ended] = _renew
-    complete: Callable[[Record | None, Attempt, Response, datetime], Ended] = complete
-    release: Callable[[Record | None, Attempt, datetime], Ended] = release
-    forget: Callable[[Record | None, datetime], Done[Record] | Ignored[Record | None]] = forget
-    under_pressure: Callable[[Record | None], Record | None] = _keep
-
-
-# --- The model --------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Predicted:
-    """What the record must be, in plain words.
-
-    Attributes:
-        state: nothing, working, released, done or forgotten.
-        payload: Which payload used the key first.
-        since: When it did.
-        seen: The latest instant at which anything was done.
-        holder: The attempt that works, by its number.
-        until: When its lease is over.
-        answer: What retries get.
-    """
-
-    state: str = "nothing"
-    payload: str = ""
-    since: datetime = START
-    seen: datetime = START
-    holder: int = -1
-    until: datetime = START
-    answer: str = ""
-
-
-@attrs.frozen
-class Situation:
-    """The record, the model beside it, the clock and the attempts that were given out."""
-
-    record: Record | None
-    predicted: Predicted
-    now: datetime
-    attempts: tuple[Attempt, ...] = ()
-
-
-def _broken(what: str, situation: Situation, step: str) -> LawBrokenError:
-    return LawBrokenError(
-        12, what, f"{step}, where the key is {situation.predicted.state}; one idempotency key"
-    )
-
-
-def _clock(situation: Situation) -> tuple[datetime, bool]:
-    # The clock never counts as earlier than what was seen; after a day the key is new.
-    model = situation.predicted
-    if model.state == "nothing":
-        return situation.now, False
-    now = max(situation.now, model.seen)
-    return now, now - model.since < DAY
-
-
-def _expected(model: Predicted, payload: str, now: datetime, lost: LostLease) -> str:
-    # The refusal of a request whose key is known; empty where it executes or is answered.
-    if payload != model.payload:
-        return "IDEMPOTENCY_KEY_REUSED"
-    if model.state == "forgotten":
-        return "IDEMPOTENCY_KEY_FORGOTTEN"
-    if model.state == "working" and now < model.until:
-        return "IDEMPOTENCY_KEY_IN_FLIGHT"
-    if model.state == "working" and lost is LostLease.UNKNOWN:
-        return "IDEMPOTENCY_OUTCOME_UNKNOWN"
-    return ""
-
-
-def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> Situation:
-    model = before.predicted
-    now, alive = _clock(before)
-    step = f"a request with payload {payload}"
-    answer = store.begin(before.record, KEY, Fingerprint.of("create", payload), before.now)
-    refusal = _expected(model, payload, now, lost) if alive else ""
-    if refusal:
-        if not isinstance(answer, Refused) or answer.problem.code != refusal:
-            seen = "it executes" if isinstance(answer, Attempt) else "it is answered otherwise"
-            raise _broken(f"{seen} instead of {refusal}", before, step)
-        return before
-    if alive and model.state == "done":
-        _check_answer(answer, step, before)
-        return before
-    if not isinstance(answer, Attempt):
-        raise _broken("it is stuck: nothing runs", before, step)
-    if any(answer.token <= each.token for each in before.attempts):
-        raise _broken("its token was given out before", before, step)
-    since = model.since if alive else now
-    working = Predicted("working", payload, since, now, len(before.attempts), now + LEASE)
-    return Situation(store.start(answer, lost), working, before.now, (*before.attempts, answer))
-
-
-def _check_answer(answer: Attempt | KnownResponse | Refused, step: str, before: Situation) -> None:
-    if not isinstance(answer, KnownResponse):
-        raise _broken("it is not the answer that was given", before, step)
-    kept = answer.response
-    if not isinstance(kept, Response) or kept.body.decode() != before.predicted.answer:
-        raise _broken("another answer than was given", before, step)
-
-
-def _act(store: KeyStore, act: str, number: int, before: Situation) -> Situation:
-    model = before.predicted
-    attempt = before.attempts[number]
-    now, alive = _clock(before)
-    may = alive and model.state == "working" and model.holder == number and now < model.until
-    body = f"answer {number}"
-    match act:
-        case "renew":
-            ended = store.renew(before.record, attempt, before.now)
-        case "complete":
-            response = Response(201, (), body.encode())
-            ended = store.complete(before.record, attempt, response, before.now)
-        case _:
-            ended = store.release(before.record, attempt, before.now)
-    step = f"attempt {number} wants to {act}"
-    if isinstance(ended, LeaseLost):
-        if may:
-            raise _broken("it holds the lease and may not", before, step)
-        return before
-    if not may:
-        raise _broken("it lost its lease and does so all the same", before, step)
-    moved = {
-        "renew": attrs.evolve(model, seen=now, until=now + LEASE),
-        "complete": attrs.evolve(model, state="done", seen=now, answer=body),
-        "release": attrs.evolve(model, state="released", seen=now),
-    }[act]
-    return attrs.evolve(before, record=ended.value, predicted=moved)
-
-
-def _forget(store: KeyStore, before: Situation) -> Situation:
-    now, alive = _clock(before)
-    answer = store.forget(before.record, before.now)
-    if not alive:
-        return before
-    model = attrs.evolve(before.predicted, state="forgotten", seen=now)
-    return attrs.evolve(before, record=answer.value, predicted=model)
-
-
-def _steps(store: KeyStore, lost: LostLease, before: Situation) -> list[Situation]:
-    after = [_ask(store, lost, payload, before) for payload in ("a", "b")]
-    for number in range(len(before.attempts)):
-        after += [_act(store, act, number, before) for act in ("renew", "complete", "release")]
-    after.append(_forget(store, before))
-    after.append(attrs.evolve(before, record=store.under_pressure(before.record)))
-    after += [
-        attrs.evolve(before, now=before.now + span)
-        for span in (LEASE, -LEASE, DAY)
-        if START - LEASE <= before.now + span <= START + DAY + LEASE
-    ]
-    return after
-
-
-DEPTH: Final = 6
-ATTEMPTS: Final = 2
-
-
-def probe(store: KeyStore) -> None:
-    """Every order of six steps, under both meanings of a lost lease."""
-    for lost in LostLease:
-        frontier = [Situation(None, Predicted(), START)]
-        seen = set(frontier)
-        for _ in range(DEPTH):
-            reached = [
-                after
-                for before in frontier
-                if len(before.attempts) <= ATTEMPTS
-                for after in _steps(store, lost, before)
-            ]
-            frontier = [each for each in dict.fromkeys(reached) if each not in seen]
-            seen.update(frontier)
-
-
-# --- The mistakes -----------------------------------------------------------------------------
-
-
-def _zombie_completes(
+def _late_completes(
     record: Record | None, attempt: Attempt, response: Response, now: datetime
 ) -> Ended:
     return complete(_as_held_by(record, attempt), attempt, response, min(now, attempt.at))
 
 
-def _zombie_releases(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+def _late_releases(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
     return release(_as_held_by(record, attempt), attempt, min(now, attempt.at))
 
 
-def _zombie_renews(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
+def _late_renews(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
     if record is None or record.state is not RecordState.IN_FLIGHT:
         return renew(record, attempt, now, lease=MINUTE)
     return renew(_as_held_by(record, attempt), attempt, now, lease=MINUTE)
@@ -380,38 +169,38 @@ def _mismatch_executes(
 
 
 RIGHT: Final = KeyStore()
-_FOUND: Final = "bugs.attempts.probe"
+_FOUND: Final = "bugs.attempt_model.probe"
 
 BUGS: Final = (
     HiddenBug(
-        "zombie-completes",
+        "late-attempt-completes",
         "An attempt whose lease is over overwrites the newer answer.",
         "law 12; attempt.completed",
         "aegra#502, powertools-python 3.37.0, justonce, fastidempotent",
         _FOUND,
         probe,
         RIGHT,
-        KeyStore(complete=_zombie_completes),
+        KeyStore(complete=_late_completes),
     ),
     HiddenBug(
-        "zombie-releases",
+        "late-attempt-releases",
         "An attempt whose lease is over deletes the newer record, and a third one runs.",
         "law 12; attempt.completed",
         "lion-reader#917, powertools-python 3.37.0",
         _FOUND,
         probe,
         RIGHT,
-        KeyStore(release=_zombie_releases),
+        KeyStore(release=_late_releases),
     ),
     HiddenBug(
-        "zombie-renews",
+        "late-attempt-renews",
         "The heartbeat of an attempt that lost its lease takes the lease back.",
         "law 12; attempt.in-flight.other",
         "altinn-studio#18507, stroom#5772",
         _FOUND,
         probe,
         RIGHT,
-        KeyStore(renew=_zombie_renews),
+        KeyStore(renew=_late_renews),
     ),
     HiddenBug(
         "unfenced-complete",
@@ -535,7 +324,7 @@ BUGS: Final = (
     ),
     HiddenBug(
         "lease-checked-first",
-        "Another payload under a key in flight is told to wait instead of being refused.",
+        "Another payload under a key in flight has to wait instead of being refused.",
         "idempotency.in-flight.other",
         "idempot-js#183",
         _FOUND,

@@ -9,25 +9,39 @@ from tests.bugs import (
     access,
     admission,
     attempts,
-    connections,
+    charges,
     entry,
     keys,
     limits,
+    order,
+    problems,
+    recovery,
+    replays,
     requests,
+    revocation,
+    standing,
     stores,
+    tenants,
     values,
     wire,
 )
 from tests.bugs.bug import Hidden, VisibleBug
 
 VISIBLE: Final[dict[str, tuple[VisibleBug, ...]]] = {
-    "Connections": connections.BUGS,
+    "Revocation": revocation.BUGS,
+    "Recovery": recovery.BUGS,
+    "Standing and time": standing.BUGS,
     "Access": access.BUGS,
     "The entry flow": entry.BUGS,
-    "Idempotency": keys.BUGS,
-    "Rate limits": limits.BUGS,
+    "Idempotency keys": keys.BUGS,
+    "Replays": replays.BUGS,
+    "Rate limits: how many, and whose": limits.BUGS,
+    "Rate limits: what is charged and said": charges.BUGS,
+    "The order of a request": order.BUGS,
     "Reading a request": requests.BUGS,
+    "Tenants": tenants.BUGS,
     "Answering": wire.BUGS,
+    "Problems": problems.BUGS,
 }
 """Servers with one mistake each, by what they get wrong."""
 

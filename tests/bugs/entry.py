@@ -227,7 +227,7 @@ class TombstoneUnlinks(Service):
     def record(self, fact: Fact) -> FactAnswer:
         answer = super().record(fact)
         if isinstance(fact, Tombstoned) and isinstance(answer, Done):
-            del self.world._bindings[fact.coordinate]
+            del self.memory._bindings[fact.coordinate]
         return answer
 
 

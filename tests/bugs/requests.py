@@ -1,4 +1,4 @@
-"""Servers that read requests wrong: the order of the gates, bodies, ids, queries, tenants."""
+"""Servers that read bodies, ids and queries wrong."""
 
 from __future__ import annotations
 
@@ -9,162 +9,23 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
     AppUserId,
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
 )
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
-from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import ProblemReply
-from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.read import read
-from curae_lifecycle.web.request import ParsedBody, Request, header
+from curae_lifecycle.web.request import ParsedBody, Request
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service, with_header, with_members
+from tests.bugs.service import Service, with_members
 
-SOMEBODY: Final = Caller(
-    ApiKeyId("somebody"),
-    AppId("app"),
-    CustomerAccountId("00000000-0000-4000-8000-000000000000"),
-    Environment.LIVE,
-    frozenset({CONNECTION_WRITE}),
-)
-
-
-def _code(result: Call | Decision) -> ProblemCode | None:
-    if isinstance(result, Decision) and isinstance(result.reply, ProblemReply):
-        return result.reply.problem.code
-    return None
-
-
-# --- The order of the gates -------------------------------------------------------------------
-
-
-class RouteBeforeCredentials(Service):
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        result = super().read(request, now)
-        if _code(result) is ProblemCode.UNAUTHENTICATED:
-            anyone = read(request, SOMEBODY, now, self.settings)
-            if _code(anyone) is ProblemCode.NOT_FOUND:
-                return anyone
-        return result
-
-
-class BodyBeforeScope(Service):
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        result = super().read(request, now)
-        if _code(result) is ProblemCode.SCOPE_INSUFFICIENT:
-            allowed = read(request, SOMEBODY, now, attrs.evolve(self.settings, environment=None))
-            if _code(allowed) is ProblemCode.BAD_REQUEST:
-                return allowed
-        return result
-
-
-class KeyBeforeBody(Service):
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        result = super().read(request, now)
-        keyed = header(request, "idempotency-key") or request.method == "GET"
-        if _code(result) is ProblemCode.BAD_REQUEST and not keyed:
-            if request.target.endswith("graduation-handoff"):
-                return result
-            return refused(refuse_at(Gate.KEY_GIVEN), now, self.settings)
-        return result
-
-
-class OwnershipBeforeKey(Service):
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        result = super().read(request, now)
-        if _code(result) is ProblemCode.IDEMPOTENCY_KEY_REQUIRED:
-            keyed = attrs.evolve(request, headers=(*request.headers, ("idempotency-key", "k")))
-            call = super().read(keyed, now)
-            if isinstance(call, Call) and isinstance(call.operation, Reconnect | Revoke):
-                found = self.world.connection(call.operation.connection_id)
-                if found is None or not call.caller.owns(found):
-                    return refused(refuse_at(Gate.OWNERSHIP), now, self.settings)
-        return result
-
-
-class ScopeNotAsked(Service):
-    def caller(self, request: Request) -> Caller | None:
-        caller = super().caller(request)
-        return None if caller is None else attrs.evolve(caller, scopes=SOMEBODY.scopes)
-
-
-class ScopeForReads(Service):
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        result = super().read(request, now)
-        if isinstance(result, Call) and CONNECTION_WRITE not in result.caller.scopes:
-            problem = Problem(ProblemCode.SCOPE_INSUFFICIENT, (CONNECTION_WRITE,))
-            answer = Refused(problem, ("permission.scope-missing",))
-            return refused(answer, now, self.settings)
-        return result
-
-
-class EnvironmentNotAsked(Service):
-    def __init__(self) -> None:
-        super().__init__(Settings(environment=Environment.LIVE))
-
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        return read(
-            request, self.caller(request), now, attrs.evolve(self.settings, environment=None)
-        )
-
-
-class ScopeBeforeEnvironment(Service):
-    def __init__(self) -> None:
-        super().__init__(Settings(environment=Environment.LIVE))
-
-    def read(self, request: Request, now: datetime) -> Call | Decision:
-        both = attrs.evolve(self.settings, environment=None)
-        anywhere = read(request, self.caller(request), now, both)
-        if _code(anywhere) is ProblemCode.SCOPE_INSUFFICIENT:
-            return anywhere
-        return super().read(request, now)
-
-
-class SchemeNotAsked(Service):
-    def caller(self, request: Request) -> Caller | None:
-        others = tuple(pair for pair in request.headers if pair[0].lower() != "authorization")
-        values = header(request, "authorization")
-        secret = values[0].split()[-1:] if values else []
-        if not secret:
-            return None
-        spelled = attrs.evolve(request, headers=(*others, ("authorization", f"Bearer {secret[0]}")))
-        return super().caller(spelled)
-
-
-class SchemeInOneCase(Service):
-    def caller(self, request: Request) -> Caller | None:
-        values = header(request, "authorization")
-        exact = len(values) == 1 and values[0].startswith("Bearer ")
-        return super().caller(request) if exact else None
-
-
-class MethodNotAllowed(Service):
-    def sent(self, request: Request, response: Response) -> Response:
-        if response.status == 404 and request.method not in {"GET", "POST"}:
-            return attrs.evolve(with_members(response, "", status=405), status=405)
-        return response
-
-
-# --- Bodies -----------------------------------------------------------------------------------
+# --- Bodies ----------------------------------------------------------------------------------
 
 
 class _Lenient(Service):
@@ -300,7 +161,7 @@ class NaNTaken(_Lenient):
         return {name: value for name, value in members.items() if not isinstance(value, float)}
 
 
-# --- Ids and queries --------------------------------------------------------------------------
+# --- Ids and queries -------------------------------------------------------------------------
 
 
 class _RewrittenTarget(Service):
@@ -365,194 +226,7 @@ class PathCaseFolded(_RewrittenTarget):
         return f"{path.lower()}{mark}{query}"
 
 
-# --- Tenants ----------------------------------------------------------------------------------
-
-
-class _Misattributed(Service):
-    """Shows the rules a connection of another coordinate than its own."""
-
-    compares = False
-
-    def coordinate(self, call: Call, own: Coordinate) -> Coordinate:
-        del call
-        return own
-
-    def load(self, call: Call) -> Snapshot:
-        snapshot = super().load(call)
-        connection = snapshot.connection
-        if connection is None or not isinstance(call.operation, GetConnection):
-            return snapshot
-        identity = connection.identity
-        moved = attrs.evolve(identity, coordinate=self.coordinate(call, identity.coordinate))
-        return attrs.evolve(snapshot, connection=attrs.evolve(connection, identity=moved))
-
-
-class AppsSeeEachOther(_Misattributed):
-    def coordinate(self, call: Call, own: Coordinate) -> Coordinate:
-        return attrs.evolve(own, app_id=call.caller.app_id)
-
-
-class AccountsSeeEachOther(_Misattributed):
-    def coordinate(self, call: Call, own: Coordinate) -> Coordinate:
-        account = call.caller.customer_account_id
-        return attrs.evolve(own, app_id=call.caller.app_id, customer_account_id=account)
-
-
-class TestSeesLive(_Misattributed):
-    def coordinate(self, call: Call, own: Coordinate) -> Coordinate:
-        return attrs.evolve(own, environment=call.caller.environment)
-
-
-class _TellsStrangers(Service):
-    """Answers a stranger's id in another way than one that nobody has."""
-
-    def tell(self, response: Response) -> Response:
-        return response
-
-    def sent(self, request: Request, response: Response) -> Response:
-        path = request.target.partition("connections/")[2].partition(":")[0]
-        found = self.world.connection(ConnectionId(path.lower()))
-        caller = self.caller(request)
-        if response.status != 404 or found is None or caller is None or caller.owns(found):
-            return response
-        return self.tell(response)
-
-
-class StrangersForbidden(_TellsStrangers):
-    def tell(self, response: Response) -> Response:
-        forbidden = with_members(
-            response,
-            "",
-            type="https://example.com/problems/scope-insufficient",
-            status=403,
-            code="SCOPE_INSUFFICIENT",
-            details={"scope": CONNECTION_WRITE},
-        )
-        return attrs.evolve(forbidden, status=403)
-
-
-class StrangersToldInWords(_TellsStrangers):
-    def tell(self, response: Response) -> Response:
-        return with_members(response, "", detail="The connection belongs to somebody else.")
-
-
-class StrangersToldByAHeader(_TellsStrangers):
-    def tell(self, response: Response) -> Response:
-        return with_header(response, "cache-control", "private")
-
-
-class RevokeOfStrangersWorks(_Misattributed):
-    def load(self, call: Call) -> Snapshot:
-        snapshot = super(_Misattributed, self).load(call)
-        connection = snapshot.connection
-        if connection is None or not isinstance(call.operation, Revoke):
-            return snapshot
-        coordinate = call.caller.coordinate(connection.identity.coordinate.app_user_id)
-        moved = attrs.evolve(connection.identity, coordinate=coordinate)
-        return attrs.evolve(snapshot, connection=attrs.evolve(connection, identity=moved))
-
-
-class AccountStateAcrossApps(Service):
-    def load(self, call: Call) -> Snapshot:
-        snapshot = super().load(call)
-        if not isinstance(call.operation, GetAccountState) or snapshot.binding is not None:
-            return snapshot
-        own = call.caller.coordinate(call.operation.app_user_id)
-        for coordinate, binding in self.world._bindings.items():
-            if coordinate.app_user_id == own.app_user_id:
-                return attrs.evolve(snapshot, binding=attrs.evolve(binding, coordinate=own))
-        return snapshot
-
-
 BUGS: Final = (
-    VisibleBug(
-        "route-before-credentials",
-        "A stranger is told that a path does not exist.",
-        "request.credentials",
-        "",
-        ("order.credentials",),
-        RouteBeforeCredentials,
-    ),
-    VisibleBug(
-        "body-before-scope",
-        "A key without the scope is told what is wrong with its body.",
-        "request.permission",
-        "",
-        ("order.scope",),
-        BodyBeforeScope,
-    ),
-    VisibleBug(
-        "key-before-body",
-        "A missing key is told before a malformed body.",
-        "request.body",
-        "",
-        ("order.body",),
-        KeyBeforeBody,
-    ),
-    VisibleBug(
-        "ownership-before-key",
-        "An unknown id is told before a missing key.",
-        "request.key-required",
-        "",
-        ("order.key-missing",),
-        OwnershipBeforeKey,
-    ),
-    VisibleBug(
-        "scope-not-asked",
-        "A key without the scope may change things.",
-        "permission.scope-missing",
-        "",
-        ("permission.scope-missing",),
-        ScopeNotAsked,
-    ),
-    VisibleBug(
-        "scope-for-reads",
-        "Reading needs the scope of writing.",
-        "permission.granted",
-        "",
-        ("permission.granted",),
-        ScopeForReads,
-    ),
-    VisibleBug(
-        "environment-not-asked",
-        "A live server takes test keys.",
-        "permission.wrong-environment",
-        "",
-        ("permission.wrong-environment",),
-        EnvironmentNotAsked,
-    ),
-    VisibleBug(
-        "scope-before-environment",
-        "Where both are wrong, the scope is told and not the environment.",
-        "permission.wrong-environment",
-        "",
-        ("permission.wrong-environment",),
-        ScopeBeforeEnvironment,
-    ),
-    VisibleBug(
-        "scheme-not-asked",
-        "An API key counts under any scheme of Authorization.",
-        "request.credentials",
-        "",
-        ("request.credentials",),
-        SchemeNotAsked,
-    ),
-    VisibleBug(
-        "scheme-in-one-case",
-        "The scheme of Authorization counts in one spelling alone.",
-        "request.credentials",
-        "",
-        ("request.credentials.scheme",),
-        SchemeInOneCase,
-    ),
-    VisibleBug(
-        "method-not-allowed",
-        "A known path with another method answers 405.",
-        "law 16; request.route",
-        "",
-        ("request.route",),
-        MethodNotAllowed,
-    ),
     VisibleBug(
         "unknown-members-ignored",
         "A mistyped member is ignored, and a user is provisioned that nobody wanted.",
@@ -744,81 +418,5 @@ BUGS: Final = (
         ("request.route",),
         PathCaseFolded,
     ),
-    VisibleBug(
-        "apps-see-each-other",
-        "An app reads the connections of another app of its customer.",
-        "law 15; request.ownership",
-        "",
-        ("request.ownership",),
-        AppsSeeEachOther,
-    ),
-    VisibleBug(
-        "accounts-see-each-other",
-        "A customer reads the connections of another.",
-        "law 15; request.ownership",
-        "",
-        ("request.ownership",),
-        AccountsSeeEachOther,
-    ),
-    VisibleBug(
-        "test-sees-live",
-        "A test key reads live connections.",
-        "law 15; request.ownership",
-        "",
-        ("request.ownership.environment",),
-        TestSeesLive,
-    ),
-    VisibleBug(
-        "strangers-forbidden",
-        "Another's id is answered 403 where an unknown one is 404.",
-        "law 15; request.ownership",
-        "",
-        (
-            "request.ownership",
-            "order.ownership",
-        ),
-        StrangersForbidden,
-    ),
-    VisibleBug(
-        "strangers-told-in-words",
-        "The sentence of a 404 says that the connection is somebody else's.",
-        "law 15; request.ownership",
-        "",
-        (
-            "request.ownership",
-            "request.ownership.environment",
-        ),
-        StrangersToldInWords,
-    ),
-    VisibleBug(
-        "strangers-told-by-a-header",
-        "A header of a 404 tells another's id from an unknown one.",
-        "law 15; request.ownership",
-        "",
-        (
-            "request.ownership",
-            "request.ownership.environment",
-        ),
-        StrangersToldByAHeader,
-    ),
-    VisibleBug(
-        "revoke-of-strangers-works",
-        "Whoever knows an id may revoke it.",
-        "law 15; request.ownership",
-        "",
-        (
-            "request.ownership",
-            "request.ownership.environment",
-        ),
-        RevokeOfStrangersWorks,
-    ),
-    VisibleBug(
-        "account-state-across-apps",
-        "The account state of a user is that of any app.",
-        "law 15; section 1, the coordinate",
-        "",
-        ("account.own",),
-        AccountStateAcrossApps,
-    ),
 )
-"""What is wrong with the reading of requests."""
+"""What is wrong with reading a request."""

@@ -1,4 +1,4 @@
-"""A correct server over the world in memory, in small steps, for a bug to change one of them."""
+"""A correct server over the store in memory, in small steps, for a bug to change one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import RateWrite, RecordWrite, Write
+from curae_lifecycle.service.changes import Changes, RateWrite, RecordWrite, Write
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
 from curae_lifecycle.service.response import Response
@@ -57,7 +57,7 @@ class Service:
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
-        self.world = MemoryStore(settings)
+        self.memory = MemoryStore(settings)
         self.clock = START
         self.numbers = count(1)
         self.keys = count(1)
@@ -108,7 +108,7 @@ class Service:
                 environment,
                 scopes,
             )
-            self.world.register(ApiKey(text), caller)
+            self.memory.register(ApiKey(text), caller)
             return text
 
     def pass_time(self, span: timedelta) -> None:
@@ -127,13 +127,13 @@ class Service:
 
     def may_read(self, connection_id: ConnectionId, package: str) -> bool:
         with self._lock:
-            connection = self.world.connection(connection_id)
+            connection = self.memory.connection(connection_id)
             return connection is not None and self.access(connection, package, self.now())
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
         with self._lock:
             self.settings = attrs.evolve(self.settings, buckets=buckets)
-            self.world.replace_buckets(buckets)
+            self.memory.replace_buckets(buckets)
 
     # --- The steps ----------------------------------------------------------------------------
 
@@ -141,10 +141,10 @@ class Service:
         return self.clock
 
     def purge(self) -> None:
-        self.world.purge(self.clock)
+        self.memory.purge(self.clock)
 
     def caller(self, request: Request) -> Caller | None:
-        return self.world.caller(bearer(request))
+        return self.memory.caller(bearer(request))
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
         return read(request, self.caller(request), now, self.settings)
@@ -153,7 +153,7 @@ class Service:
         return needs(call)
 
     def load(self, call: Call) -> Snapshot:
-        return self.world.load(self.asked(call))
+        return self.memory.load(self.asked(call))
 
     def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
         return self.respond(call, self.decide(call, snapshot, now, self.new_ids(now)))
@@ -177,18 +177,18 @@ class Service:
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         del call
         if self.compares:
-            return self.world.store(writes)
+            return self.memory.store(writes)
         for write in writes:
-            self.world._set(self._over_what_is_there(write))
+            self.memory._set(self._over_what_is_there(write))
         return True
 
     def _over_what_is_there(self, write: Write) -> Write:
-        # The world notes a deadline down for what is new, so what is not must say so.
+        # The store notes a deadline down for what is new, so what is not must say so.
         match write:
             case RecordWrite(key, None, after):
-                return RecordWrite(key, self.world._records.get(key), after)
+                return RecordWrite(key, self.memory._records.get(key), after)
             case RateWrite(key, policy, None, after):
-                return RateWrite(key, policy, self.world._rate(key), after)
+                return RateWrite(key, policy, self.memory._rate(key), after)
             case _:
                 return write
 
@@ -206,13 +206,39 @@ class Service:
         return with_header(response, "date", http_date(self.clock))
 
     def load_fact(self, fact: Fact) -> FactSnapshot:
-        return self.world.load_fact(fact)
+        return self.memory.load_fact(fact)
 
     def access(self, connection: Connection, package: str, now: datetime) -> bool:
         return isinstance(decide_access(connection, package, now), Granted)
 
     def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
         return record_fact(fact, snapshot, now)
+
+
+# --- What many bugs do to the rules -----------------------------------------------------------
+
+
+class MisreadFact(Service):
+    """Shows a fact another connection than the stored one, so its writes compare nothing."""
+
+    compares = False
+
+    def misread_fact(self, connection: Connection, fact: Fact) -> Connection:
+        del fact
+        return connection
+
+    def load_fact(self, fact: Fact) -> FactSnapshot:
+        snapshot = super().load_fact(fact)
+        connection = snapshot.connection
+        if connection is None:
+            return snapshot
+        return attrs.evolve(snapshot, connection=self.misread_fact(connection, fact))
+
+
+def with_writes(decision: Decision, *writes: Write) -> Decision:
+    changes = decision.changes
+    more = Changes((*changes.writes, *writes), changes.effects, changes.events)
+    return attrs.evolve(decision, changes=more)
 
 
 # --- What many bugs do to a request or a response ---------------------------------------------

@@ -53,7 +53,7 @@ from tests.server import CALLER
 MINUTE: Final = timedelta(minutes=1)
 
 
-def _fresh(number: int, now: datetime) -> NewIds:
+def _new_ids(number: int, now: datetime) -> NewIds:
     return NewIds(
         ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
         SessionId(f"00000000-0000-4000-9000-{number:012x}"),
@@ -62,7 +62,7 @@ def _fresh(number: int, now: datetime) -> NewIds:
     )
 
 
-# --- What is told -----------------------------------------------------------------------------
+# --- What the server and the outbox hear --------------------------------------------------------
 
 RecordFact = Callable[[Fact, FactSnapshot, datetime], FactAnswer]
 
@@ -78,7 +78,7 @@ def _revoked() -> Connection:
 
 
 def probe_ignored(record: RecordFact) -> None:
-    """What is ignored or refused leaves no trace, nor tells anybody."""
+    """What is ignored or refused leaves no trace and reaches nobody."""
     revoked = _revoked()
     facts: tuple[Fact, ...] = (Revoked(revoked.id, Actor.PATIENT), Authorized(revoked.id))
     for fact in facts:
@@ -97,7 +97,11 @@ def probe_endings(record: RecordFact) -> None:
         raise AssertionError("connection.revoke.active: nothing ends the cached grants")
     revoked = _revoked()
     recovery = reconnect(
-        revoked, None, now, id=_fresh(2, now).connection_id, next_action=_fresh(2, now).next_action
+        revoked,
+        None,
+        now,
+        id=_new_ids(2, now).connection_id,
+        next_action=_new_ids(2, now).next_action,
     )
     assert isinstance(recovery, Done)
     successor = recovery.value.connection
@@ -105,7 +109,7 @@ def probe_endings(record: RecordFact) -> None:
     ended = record(Revoked(old.id, Actor.UPSTREAM), FactSnapshot(old, (successor,)), now)
     assert isinstance(ended, Done)
     if SuccessorsLive(old.id, (successor.id,)) not in ended.value.effects:
-        raise AssertionError("revocation-reach.upstream: nobody is told that a successor lives")
+        raise AssertionError("revocation-reach.upstream: nobody learns that a successor lives")
 
 
 def _tells_what_it_ignored(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
@@ -146,11 +150,11 @@ def _initiate(key: str) -> Call:
 
 
 def probe_silent_replay(decides: Decide) -> None:
-    """A replay writes nothing, does nothing and tells nobody."""
+    """A replay writes nothing, does nothing and reaches nobody."""
     call = _initiate("k-1")
-    first = respond(decides(call, Snapshot(), START, _fresh(1, START)))
+    first = respond(decides(call, Snapshot(), START, _new_ids(1, START)))
     kept = next(each for each in first.changes.writes if isinstance(each, RecordWrite))
-    again = respond(decides(call, Snapshot(record=kept.after), START, _fresh(2, START)))
+    again = respond(decides(call, Snapshot(record=kept.after), START, _new_ids(2, START)))
     check_replay(first.response, again.response, again.changes)
 
 
@@ -179,77 +183,77 @@ def _replay_provisions_again(
 Make = Callable[[], MemoryStore]
 
 
-def _world() -> MemoryStore:
+def _memory() -> MemoryStore:
     return MemoryStore(capacity=8)
 
 
-def _answer(world: MemoryStore, call: Call, number: int, now: datetime) -> Answer:
-    snapshot = world.load(needs(call))
-    answer = respond(decide(call, snapshot, now, _fresh(number, now)))
-    assert world.store(answer.changes.writes)
+def _answer(memory: MemoryStore, call: Call, number: int, now: datetime) -> Answer:
+    snapshot = memory.load(needs(call))
+    answer = respond(decide(call, snapshot, now, _new_ids(number, now)))
+    assert memory.store(answer.changes.writes)
     return answer
 
 
 def probe_all_or_nothing(make: Make) -> None:
     """A decision whose second write comes too late leaves none of its writes behind."""
-    world = make()
+    memory = make()
     made, moved = pending(1), pending(2)
-    assert world.store((ConnectionWrite(None, moved),))
+    assert memory.store((ConnectionWrite(None, moved),))
     late = attrs.evolve(moved, updated_at=START + MINUTE)
-    before = world.connection(made.id)
-    stored = world.store((ConnectionWrite(None, made), ConnectionWrite(late, moved)))
+    before = memory.connection(made.id)
+    stored = memory.store((ConnectionWrite(None, made), ConnectionWrite(late, moved)))
     assert not stored
-    check_nothing_changed(before, world.connection(made.id))
+    check_nothing_changed(before, memory.connection(made.id))
 
 
 def probe_heads(make: Make) -> None:
     """A late authorization and a reconnect that read the same connection are not both stored."""
-    world = make()
+    memory = make()
     root = pending(1)
-    assert world.store((ConnectionWrite(None, root),))
+    assert memory.store((ConnectionWrite(None, root),))
     late = START + LIFETIME + MINUTE
     landed = Authorized(root.id, happened_at=START + MINUTE)
     call = Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1"))
-    read = world.load_fact(landed)
-    minted = respond(decide(call, world.load(needs(call)), late, _fresh(2, late)))
-    assert world.store(minted.changes.writes)
+    read = memory.load_fact(landed)
+    minted = respond(decide(call, memory.load(needs(call)), late, _new_ids(2, late)))
+    assert memory.store(minted.changes.writes)
     answer = record_fact(landed, read, late)
     assert isinstance(answer, Done)
-    world.store(answer.value.writes)
-    answer = world.record(Authorized(_fresh(2, late).connection_id), late)
+    memory.store(answer.value.writes)
+    answer = memory.record(Authorized(_new_ids(2, late).connection_id), late)
     assert isinstance(answer, Done)
-    check_chain(list(world._connections.values()), late)
+    check_chain(list(memory._connections.values()), late)
 
 
 def probe_retention(make: Make) -> None:
     """A retry gets its answer, however many other keys came in between."""
-    world = make()
-    first = _answer(world, _initiate("k-1"), 1, START)
+    memory = make()
+    first = _answer(memory, _initiate("k-1"), 1, START)
     for number in range(2, 8):
         user = Initiate(AppUserId(f"user-{number}"))
         other = Call(CALLER, user, IdempotencyKey(f"k-{number}"))
-        _answer(world, other, number, START)
-    again = _answer(world, _initiate("k-1"), 9, START)
-    sessions = sum(each.coordinate == COORDINATE for each in world._sessions.values())
+        _answer(memory, other, number, START)
+    again = _answer(memory, _initiate("k-1"), 9, START)
+    sessions = sum(each.coordinate == COORDINATE for each in memory._sessions.values())
     check_one_execution([first.response, again.response], sessions)
 
 
 def probe_purge(make: Make) -> None:
     """A limit that still counts is not dropped, and one that counts no more is."""
-    world = make()
+    memory = make()
     user = COORDINATE.app_user_id
     admitted: list[datetime] = []
     for number, second in enumerate([0] * 10 + [30] * 3):
         now = START + timedelta(seconds=second)
-        world.purge(now)
+        memory.purge(now)
         call = Call(CALLER, Initiate(user), IdempotencyKey(f"k-{number}"))
-        answer = respond(decide(call, world.load(needs(call)), now, _fresh(number, now)))
+        answer = respond(decide(call, memory.load(needs(call)), now, _new_ids(number, now)))
         rates = [each for each in answer.changes.writes if isinstance(each, RateWrite)]
-        assert world.store(tuple(rates))
+        assert memory.store(tuple(rates))
         admitted += [now] * (answer.response.status == 201)
     check_rate_limit(admitted)
-    world.purge(START + timedelta(hours=1))
-    if world._rates:
+    memory.purge(START + timedelta(hours=1))
+    if memory._rates:
         raise AssertionError("section 5: a limit that counts no more is held for ever")
 
 
@@ -295,26 +299,26 @@ class _NeverDrops(MemoryStore):
 
 def probe_landing(record: RecordFact) -> None:
     """Only a tombstone ends what binds a user, and a landed session keeps its own."""
-    world = MemoryStore()
+    memory = MemoryStore()
     call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
-    _answer(world, call, 1, START)
+    _answer(memory, call, 1, START)
     second = attrs.evolve(call, key=IdempotencyKey("l"))
-    _answer(world, second, 2, START)
+    _answer(memory, second, 2, START)
     for number, user in ((1, "u-1"), (1, "u-2"), (2, "u-2"), (2, "u-1")):
-        fact = HandoffCompleted(_fresh(number, START).session_id, UserId(user))
-        answer = record(fact, world.load_fact(fact), START)
+        fact = HandoffCompleted(_new_ids(number, START).session_id, UserId(user))
+        answer = record(fact, memory.load_fact(fact), START)
         if isinstance(answer, Done):
             for write in answer.value.writes:
-                world._set(write)
-        bound = world.binding(COORDINATE)
+                memory._set(write)
+        bound = memory.binding(COORDINATE)
         assert bound is not None
         if bound.user_id != "u-1":
             raise AssertionError("binding.complete-sign-up.active.other: silently rebound")
-        for session in world._sessions.values():
+        for session in memory._sessions.values():
             if session.landed_at is not None and session.user_id != bound.user_id:
                 raise AssertionError("completion: a session landed for somebody who is not bound")
     tombstoned = record(
-        Tombstoned(COORDINATE), FactSnapshot(binding=world.binding(COORDINATE)), START
+        Tombstoned(COORDINATE), FactSnapshot(binding=memory.binding(COORDINATE)), START
     )
     assert isinstance(tombstoned, Done)
 
@@ -366,8 +370,8 @@ FACT_BUGS: Final = (
         _without(AccessEnded),
     ),
     HiddenBug(
-        "successors-not-told",
-        "Revoking an old id does not tell that a later connection is alive.",
+        "live-successors-not-reported",
+        "Revoking an old id does not report that a later connection is alive.",
         "revocation-reach.upstream; section 2, effects",
         "vm0-ai/vm0#34891",
         "bugs.stores.probe_endings",
@@ -400,7 +404,7 @@ FACT_BUGS: Final = (
 REPLAY_BUGS: Final = (
     HiddenBug(
         "event-of-a-replay",
-        "A replay tells the outbox again what was told before.",
+        "A replay sends the outbox again what was sent before.",
         "law 9",
         "xstate#1757: actions run again when a state is loaded",
         "laws.check_replay",
@@ -428,7 +432,7 @@ STORE_BUGS: Final = (
         "pytransitions#485, stateless#381, appccelerate#70",
         "laws.check_nothing_changed",
         probe_all_or_nothing,
-        _world,
+        _memory,
         lambda: _StoresOneByOne(capacity=8),
     ),
     HiddenBug(
@@ -438,7 +442,7 @@ STORE_BUGS: Final = (
         "django-logic#86, pluginaweek/state_machine#241",
         "laws.check_chain",
         probe_heads,
-        _world,
+        _memory,
         lambda: _HeadsNotCompared(capacity=8),
     ),
     HiddenBug(
@@ -448,7 +452,7 @@ STORE_BUGS: Final = (
         "fastidempotent, throttled-py's store of 1,024 keys",
         "laws.check_one_execution",
         probe_retention,
-        _world,
+        _memory,
         lambda: _EvictsTheOldest(capacity=8),
     ),
     HiddenBug(
@@ -458,7 +462,7 @@ STORE_BUGS: Final = (
         "tensorzero#6346, Django's cache of 300 entries",
         "laws.check_rate_limit",
         probe_purge,
-        _world,
+        _memory,
         lambda: _DropsLimitsEarly(capacity=8),
     ),
     HiddenBug(
@@ -468,7 +472,7 @@ STORE_BUGS: Final = (
         "limits#132, upstash#95, better-auth#7161",
         "bugs.stores.probe_purge",
         probe_purge,
-        _world,
+        _memory,
         lambda: _NeverDrops(capacity=8),
     ),
 )

@@ -97,7 +97,7 @@ def probe_merge(merge: Merge) -> None:
 
 
 def probe_merged_revocation(merge: Merge) -> None:
-    # Two copies of one revoked connection meet: whoever was told the first instant must hear
+    # Two copies of one revoked connection meet: whoever heard the first instant must hear
     # the same one afterwards.
     early, late = SNAPSHOTS[2], SNAPSHOTS[3]
     joined = merge(early, late)
@@ -232,7 +232,7 @@ def probe_event_names(name: Name) -> None:
     reissued = Event(EventKind.CONNECTION_REISSUED, COORDINATE, SNAPSHOTS[0].id, START)
     again = attrs.evolve(reissued, at=START + timedelta(minutes=1))
     if name(reissued) != name(attrs.evolve(reissued)):
-        raise AssertionError("one event has two names, so an outbox tells it twice")
+        raise AssertionError("one event has two names, so an outbox sends it twice")
     if name(reissued) == name(again):
         raise AssertionError("two events have one name, so an outbox drops the second for ever")
 
@@ -327,7 +327,7 @@ ACCESS_BUGS: Final = (
 BINDING_BUGS: Final = (
     HiddenBug(
         "old-user-again",
-        "After a tombstone the buried user is provisioned again.",
+        "After a tombstone the tombstoned user is provisioned again.",
         "binding.provision.tombstoned",
         "TryGhost/Members#240",
         "bugs.values.probe_provision",

@@ -1,4 +1,4 @@
-"""Servers that answer wrong: what is told, in which words and under which headers."""
+"""Servers that answer wrong: which members, in which form, under which headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from curae_lifecycle.web.request import Request, header
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
     Service,
-    code_of,
     document,
     header_of,
     part,
@@ -74,7 +73,7 @@ class RevokerOnTheWire(Service):
 class PredecessorOnTheWire(Service):
     def answered(self, response: Response) -> Response:
         shown = ConnectionId(str(part(document(response), "connection").get("id")))
-        connection = self.world.connection(shown)
+        connection = self.memory.connection(shown)
         if connection is None or connection.identity.predecessor_id is None:
             return response
         previous = connection.identity.predecessor_id
@@ -130,9 +129,6 @@ class UrlCacheable(Service):
 class CreatedIs200(Service):
     def answered(self, response: Response) -> Response:
         return attrs.evolve(response, status=200) if response.status == 201 else response
-
-
-# --- Account state ----------------------------------------------------------------------------
 
 
 def _is_account_state(request: Request) -> bool:
@@ -217,101 +213,6 @@ class TagIsWeak(Service):
         return with_header(response, "etag", f"W/{tag}") if tag else response
 
 
-# --- Problems ---------------------------------------------------------------------------------
-
-
-class _Problems(Service):
-    """Does something to every problem."""
-
-    def told(self, response: Response) -> Response:
-        return response
-
-    def answered(self, response: Response) -> Response:
-        return self.told(response) if response.status >= 400 else response
-
-
-class ProblemIsPlainJson(_Problems):
-    def told(self, response: Response) -> Response:
-        return with_header(response, "content-type", "application/json")
-
-
-class ProblemWithoutCode(_Problems):
-    def told(self, response: Response) -> Response:
-        body = document(response)
-        del body["code"]
-        return with_body(response, body)
-
-
-class ProblemWithoutDetails(_Problems):
-    def told(self, response: Response) -> Response:
-        body = document(response)
-        del body["details"]
-        return with_body(response, body)
-
-
-class ProblemStatusOff(_Problems):
-    def told(self, response: Response) -> Response:
-        return with_members(response, "", status=400)
-
-
-class ProblemAlwaysRetryable(_Problems):
-    def told(self, response: Response) -> Response:
-        return with_members(response, "", retryable=True)
-
-
-class ProblemTypeBlank(_Problems):
-    def told(self, response: Response) -> Response:
-        return with_members(response, "", type="about:blank")
-
-
-class ProblemWithATrace(_Problems):
-    def told(self, response: Response) -> Response:
-        return with_members(response, "", trace="File server.py, line 1")
-
-
-class UnknownHasAnInstance(Service):
-    def sent(self, request: Request, response: Response) -> Response:
-        if code_of(response) != "NOT_FOUND":
-            return response
-        return with_members(response, "", instance=request.target)
-
-
-class NoChallenge(_Problems):
-    def told(self, response: Response) -> Response:
-        return without_header(response, "www-authenticate")
-
-
-class KeyInTheProblem(Service):
-    def sent(self, request: Request, response: Response) -> Response:
-        if response.status != 401:
-            return response
-        said = " ".join(header(request, "authorization"))
-        return with_members(response, "", detail=f"{said} is no API key.")
-
-
-class MalformedIs422(_Problems):
-    def told(self, response: Response) -> Response:
-        if code_of(response) != "BAD_REQUEST":
-            return response
-        return attrs.evolve(with_members(response, "", status=422), status=422)
-
-
-class ValueInTheProblem(Service):
-    def sent(self, request: Request, response: Response) -> Response:
-        if code_of(response) != "BAD_REQUEST":
-            return response
-        body = request.body.decode(errors="replace") if isinstance(request.body, bytes) else ""
-        return with_members(response, "details", value=body)
-
-
-class ProblemInHtml(_Problems):
-    def told(self, response: Response) -> Response:
-        if response.status != 404:
-            return response
-        page = attrs.evolve(response, body=b"<h1>Not Found</h1>")
-        return with_header(page, "content-type", "text/html")
-
-
 BUGS: Final = (
     VisibleBug(
         "naive-times",
@@ -339,7 +240,7 @@ BUGS: Final = (
     ),
     VisibleBug(
         "internals-on-the-wire",
-        "A connection tells its app and environment.",
+        "A connection shows its app and environment.",
         "law 13",
         "",
         (
@@ -350,7 +251,7 @@ BUGS: Final = (
     ),
     VisibleBug(
         "revoker-on-the-wire",
-        "A revoked connection tells who revoked it.",
+        "A revoked connection shows who revoked it.",
         "law 13",
         "",
         (
@@ -361,7 +262,7 @@ BUGS: Final = (
     ),
     VisibleBug(
         "predecessor-on-the-wire",
-        "A recovered connection tells its predecessor wherever it is shown.",
+        "A recovered connection shows its predecessor wherever it is answered.",
         "law 13",
         "",
         (
@@ -372,7 +273,7 @@ BUGS: Final = (
     ),
     VisibleBug(
         "effects-on-the-wire",
-        "A revoke tells what the server tore down.",
+        "The answer of a revoke shows what the server tore down.",
         "law 13",
         "",
         (
@@ -391,7 +292,7 @@ BUGS: Final = (
     ),
     VisibleBug(
         "user-on-the-wire",
-        "A session tells the platform's own user id.",
+        "A session shows the platform's own user id.",
         "law 13",
         "",
         ("operation.initiate",),
@@ -514,128 +415,6 @@ BUGS: Final = (
         "",
         ("account-state.tag-of-the-state",),
         TagIsWeak,
-    ),
-    VisibleBug(
-        "problem-is-plain-json",
-        "A problem has the media type of JSON.",
-        "law 16",
-        "",
-        (
-            "request.body.no-object",
-            "law-16.problems",
-        ),
-        ProblemIsPlainJson,
-    ),
-    VisibleBug(
-        "problem-without-code",
-        "A problem has no code, so clients parse its sentence.",
-        "laws 13 and 16",
-        "plaid/plaid-link-ios#25",
-        (
-            "graduation-handoff.unlinked",
-            "law-16.problems",
-        ),
-        ProblemWithoutCode,
-    ),
-    VisibleBug(
-        "problem-without-details",
-        "A problem has no details.",
-        "laws 13 and 16",
-        "",
-        (
-            "graduation-handoff.unlinked",
-            "law-16.problems",
-        ),
-        ProblemWithoutDetails,
-    ),
-    VisibleBug(
-        "problem-status-off",
-        "The status in a problem's body is not the response's.",
-        "law 16",
-        "",
-        (
-            "request.credentials",
-            "law-16.problems",
-        ),
-        ProblemStatusOff,
-    ),
-    VisibleBug(
-        "problem-always-retryable",
-        "Every problem says that a retry may help.",
-        "law 16; problems",
-        "",
-        (
-            "request.body.no-object",
-            "law-16.problems",
-        ),
-        ProblemAlwaysRetryable,
-    ),
-    VisibleBug(
-        "problem-type-blank",
-        "The type of every problem is about:blank.",
-        "section 7, type is a base and the code",
-        "",
-        ("law-16.problems",),
-        ProblemTypeBlank,
-    ),
-    VisibleBug(
-        "problem-with-a-trace",
-        "A problem tells where in the server it arose.",
-        "law 13",
-        "",
-        ("request.body.no-object",),
-        ProblemWithATrace,
-    ),
-    VisibleBug(
-        "unknown-has-an-instance",
-        "A 404 has an instance.",
-        "section 7, a 404 never has one",
-        "",
-        ("request.route",),
-        UnknownHasAnInstance,
-    ),
-    VisibleBug(
-        "no-challenge",
-        "A 401 has no WWW-Authenticate.",
-        "section 6, a 401 carries a challenge",
-        "",
-        ("request.credentials",),
-        NoChallenge,
-    ),
-    VisibleBug(
-        "key-in-the-problem",
-        "A 401 repeats the API key that was sent.",
-        "section 6, keys are in no problem",
-        "",
-        ("law-13.nothing-internal",),
-        KeyInTheProblem,
-    ),
-    VisibleBug(
-        "malformed-is-422",
-        "A malformed body is answered 422.",
-        "problem.bad-request",
-        "frameworks' default; IETF idempotency draft #42 on the collision",
-        ("idempotency.not-kept.400",),
-        MalformedIs422,
-    ),
-    VisibleBug(
-        "value-in-the-problem",
-        "A problem repeats what was sent.",
-        "law 13",
-        "",
-        ("request.body.no-object",),
-        ValueInTheProblem,
-    ),
-    VisibleBug(
-        "problem-in-html",
-        "A 404 is a page in HTML.",
-        "law 16",
-        "",
-        (
-            "request.route",
-            "law-16.problems",
-        ),
-        ProblemInHtml,
     ),
 )
 """What is wrong with answers."""
