@@ -1,0 +1,33 @@
+"""What a server chooses: what could not work is refused where it is chosen."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from curae_lifecycle import ArgumentError, Bucket, Settings
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.operations.revoke import Revoke
+
+BUCKET = Bucket("platform", 1, 1, 60)
+
+
+@pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])
+def test_active_is_spelled_in_one_of_two_ways(spelling: str) -> None:
+    for good in ("ACTIVE", "AUTHORIZED"):
+        assert Settings(active_spelling=good).active_spelling == good
+    with pytest.raises(ArgumentError, match="ACTIVE, AUTHORIZED") as raised:
+        Settings(active_spelling=spelling)
+    assert raised.value.argument == "active_spelling"
+
+
+def test_two_buckets_of_one_name_would_share_a_state() -> None:
+    with pytest.raises(ArgumentError, match="of different names") as raised:
+        Settings(buckets=(BUCKET, attrs.evolve(BUCKET, capacity=2)))
+    assert raised.value.argument == "buckets"
+
+
+def test_two_operations_of_one_name_would_share_their_records() -> None:
+    with pytest.raises(ArgumentError, match="of different names") as raised:
+        Settings(operations=(*OPERATIONS, Revoke))
+    assert raised.value.argument == "operations"
