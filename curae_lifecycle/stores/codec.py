@@ -108,17 +108,22 @@ def _store_converter() -> Converter:
     converter.register_structure_hook(int, lambda value, _: _exactly(int, value))
     for kind in _STORED_ENUMS:
         converter.register_structure_hook(kind, lambda value, kind: kind(value))
-    converter.register_structure_hook(
-        StoredResponse, lambda value, _: _structure_response(converter, value)
+    # For the base class alone: a hook for a class would also catch those below it.
+    converter.register_structure_hook_func(
+        _is_stored_response, lambda value, _: _structure_response(converter, value)
     )
-    converter.register_unstructure_hook(
-        StoredResponse, lambda value: converter.unstructure(value, type(value))
+    converter.register_unstructure_hook_func(
+        _is_stored_response, lambda value: converter.unstructure(value, type(value))
     )
     converter.register_structure_hook_func(
         _is_tuple,
         lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
     )
     return converter
+
+
+def _is_stored_response(kind: object) -> bool:
+    return kind is StoredResponse
 
 
 def _structure_response(converter: Converter, value: object) -> StoredResponse:

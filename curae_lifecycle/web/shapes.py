@@ -172,14 +172,14 @@ def parse_members(document: Json, members: tuple[Member[object], ...]) -> Given:
     if isinstance(document, RepeatedObject):
         name = document.repeated()
         raise MalformedError(name if name in known else None, Fault.REPEATED)
+    if document.keys() - known:
+        raise MalformedError(None, Fault.UNKNOWN)
     values: dict[str, object] = {}
     for member in members:
         if member.name in document:
             values[member.name] = parse_member(member, document[member.name])
         elif not member.optional:
             raise MalformedError(member.name, Fault.MISSING)
-    if document.keys() - known:
-        raise MalformedError(None, Fault.UNKNOWN)
     return Given(values)
 
 
