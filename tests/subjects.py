@@ -1,0 +1,91 @@
+"""One fact of each kind, and what facts are about: connections, a session, a binding."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle import (
+    ActionRequired,
+    Actor,
+    Authorized,
+    ConnectionId,
+    Done,
+    Expired,
+    Graduated,
+    HandoffCompleted,
+    Revoked,
+    SessionId,
+    Tombstoned,
+    UserId,
+)
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from tests.server import ID
+from tests.strategies import COORDINATE, START, apply_event, at, next_action, pending, uuid
+
+SESSION: Final = SessionId(uuid(1001))
+USER: Final = UserId("u-1")
+REASON: Final = "portal_login"
+OF_A_CONNECTION: Final[dict[str, Fact]] = {
+    "authorize": Authorized(ID),
+    "require_action": ActionRequired(ID, REASON),
+    "expire": Expired(ID),
+    "revoke": Revoked(ID, Actor.UPSTREAM),
+}
+OTHERS: Final[list[tuple[Fact, FactNeeds]]] = [
+    (HandoffCompleted(SESSION, USER), FactNeeds(session=SESSION)),
+    (Graduated(COORDINATE), FactNeeds(binding=COORDINATE)),
+    (Tombstoned(COORDINATE), FactNeeds(binding=COORDINATE)),
+]
+"""The other facts, and what each needs loaded."""
+
+
+def recovered(connection: Connection, now: datetime, number: int) -> Connection:
+    """The connection of that number, which recovers another."""
+    answer = reconnect(
+        connection, None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+    )
+    assert isinstance(answer, Done)
+    assert isinstance(answer.value, Minted)
+    return answer.value.connection
+
+
+AUTHORIZED: Final = apply_event(pending(), "authorize", at(10))
+STANDINGS: Final[dict[str, tuple[Connection, datetime]]] = {
+    "PENDING": (pending(), at(20)),
+    "LAPSED": (pending(), at(30)),
+    "ACTIVE": (AUTHORIZED, at(20)),
+    "ACTION_REQUIRED": (apply_event(AUTHORIZED, "require action", at(11)), at(20)),
+    "EXPIRED": (AUTHORIZED, at(60)),
+    "EXPIRED, recorded": (apply_event(AUTHORIZED, "expire", at(11)), at(20)),
+    "REVOKED": (apply_event(pending(), "PATIENT", at(10)), at(20)),
+}
+"""A connection, and an instant at which it stands there; EXPIRED before and after it is stored."""
+
+WAITING: Final = CuraeConnectSession(
+    SESSION,
+    COORDINATE,
+    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    Handoff.AWAITED,
+    START,
+    at(30),
+    None,
+    None,
+)
+LANDED: Final = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(1), user_id=USER)
+
+
+def bound(state: AccountState) -> LimitedAccountAppBinding:
+    """The binding of the coordinate to the user, in a state."""
+    return LimitedAccountAppBinding(COORDINATE, USER, state, 1)
+
+
+LIMITED: Final = bound(AccountState.LIMITED)
+ACTIVE: Final = bound(AccountState.ACTIVE)
+TOMBSTONED: Final = bound(AccountState.TOMBSTONED)
