@@ -5,22 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from curae_lifecycle import (
-    ActionRequired,
-    Actor,
-    Authorized,
-    Done,
-    Expired,
-    FactSnapshot,
-    Graduated,
-    HandoffCompleted,
-    Ignored,
-    Refused,
-    Revoked,
-    Tombstoned,
-    UserId,
-    record_fact,
-)
+import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
@@ -37,9 +22,9 @@ from tests.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WA
 @pytest.mark.parametrize("standing", STANDINGS)
 def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing: str) -> None:
     connection, now = STANDINGS[standing]
-    answer = record_fact(OF_A_CONNECTION[fact], FactSnapshot(connection), now)
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.FactSnapshot(connection), now)
     assert outcome(answer) == SPEC[fact][list(STANDINGS).index(standing)]
-    if isinstance(answer, Done):
+    if isinstance(answer, curae.Done):
         (write,) = answer.value.writes
         assert isinstance(write, ConnectionWrite)
         assert write.before is connection
@@ -83,12 +68,12 @@ SPEC = {
 def outcome(answer: FactAnswer) -> str:
     """The outcome, and the code or the events with it."""
     match answer:
-        case Done(changed):
+        case curae.Done(changed):
             return " ".join(["done", *(event.kind for event in changed.events)])
-        case Ignored(unchanged):
+        case curae.Ignored(unchanged):
             assert unchanged == changes.Changes()
             return "ignored"
-        case Refused(problem):
+        case curae.Refused(problem):
             return f"refused {problem.code}"
 
 
@@ -109,21 +94,21 @@ def test_what_a_fact_ends_the_server_tears_down(
     fact: str, standing: str, effects: tuple[object, ...]
 ) -> None:
     connection, now = STANDINGS[standing]
-    answer = record_fact(OF_A_CONNECTION[fact], FactSnapshot(connection), now)
-    assert not isinstance(answer, Refused)
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.FactSnapshot(connection), now)
+    assert not isinstance(answer, curae.Refused)
     assert answer.value.effects == effects
 
 
 LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
     (
-        Authorized(ID, at(90), at(29)),
+        curae.Authorized(ID, at(90), at(29)),
         pending(),
         {"status": Status.ACTIVE, "authorized_at": at(29), "expires_at": at(90)},
     ),
-    (Revoked(ID, Actor.UPSTREAM, at(5)), pending(), {"status": Status.REVOKED}),
-    (ActionRequired(ID, REASON, at(5)), pending(), {"action_required_reason": REASON}),
+    (curae.Revoked(ID, curae.Actor.UPSTREAM, at(5)), pending(), {"status": Status.REVOKED}),
+    (curae.ActionRequired(ID, REASON, at(5)), pending(), {"action_required_reason": REASON}),
     (
-        Expired(ID, at(59)),
+        curae.Expired(ID, at(59)),
         STANDINGS["ACTIVE"][0],
         {"status": Status.EXPIRED, "expires_at": at(60)},
     ),
@@ -134,23 +119,25 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
 def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
     fact: Fact, connection: Connection, members: dict[str, object]
 ) -> None:
-    answer = record_fact(fact, FactSnapshot(connection), at(70))
-    assert isinstance(answer, Done)
+    answer = curae.record_fact(fact, curae.FactSnapshot(connection), at(70))
+    assert isinstance(answer, curae.Done)
     (write,) = answer.value.writes
     assert isinstance(write, ConnectionWrite)
     assert write.after.updated_at == at(70)
     for member, value in members.items():
         assert getattr(write.after, member) == value
-    if isinstance(fact, Revoked):
-        assert (write.after.revoked_at, write.after.revoked_by) == (at(5), Actor.UPSTREAM)
+    if isinstance(fact, curae.Revoked):
+        assert (write.after.revoked_at, write.after.revoked_by) == (at(5), curae.Actor.UPSTREAM)
     assert [event.at for event in answer.value.events] == [at(70)]
 
 
 def test_whoever_was_recovered_cannot_be_authorized_late() -> None:
     lapsed = pending()
     following = (subjects.recovered(lapsed, at(31), 2),)
-    answer = record_fact(Authorized(ID, None, at(29)), FactSnapshot(lapsed, following), at(40))
-    assert isinstance(answer, Refused)
+    answer = curae.record_fact(
+        curae.Authorized(ID, None, at(29)), curae.FactSnapshot(lapsed, following), at(40)
+    )
+    assert isinstance(answer, curae.Refused)
     assert answer.problem.details == {"connectionId": ID, "nextConnectionId": uuid(2)}
     assert outcome(answer) == "refused CONNECTION_SUPERSEDED"
 
@@ -169,10 +156,12 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     first = apply_event(pending(), "require action", at(1))
     second = apply_event(subjects.recovered(first, at(2), 2), "require action", at(3))
     third = apply_event(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
-    answer = record_fact(
-        Revoked(ID, Actor[actor], at(6)), FactSnapshot(first, (second, third)), at(7)
+    answer = curae.record_fact(
+        curae.Revoked(ID, curae.Actor[actor], at(6)),
+        curae.FactSnapshot(first, (second, third)),
+        at(7),
     )
-    assert isinstance(answer, Done)
+    assert isinstance(answer, curae.Done)
     reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
     assert [write.before for write in answer.value.writes] == reached
     heads = [isinstance(write, ConnectionWrite) and write.is_head for write in answer.value.writes]
@@ -187,8 +176,10 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
 def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     first = apply_event(pending(), "APP", START)
     second = subjects.recovered(first, at(1), 2)
-    answer = record_fact(Revoked(ID, Actor.PATIENT), FactSnapshot(first, (second,)), at(2))
-    assert isinstance(answer, Done)
+    answer = curae.record_fact(
+        curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(2)
+    )
+    assert isinstance(answer, curae.Done)
     assert [write.before for write in answer.value.writes] == [second]
     assert answer.value.effects == (changes.HandoffCancelled(second.id),)
 
@@ -196,8 +187,10 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
 def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
     first = apply_event(pending(), "require action", at(1))
     second = apply_event(subjects.recovered(first, at(2), 2), "APP", at(3))
-    answer = record_fact(Revoked(ID, Actor.PATIENT), FactSnapshot(first, (second,)), at(4))
-    assert isinstance(answer, Done)
+    answer = curae.record_fact(
+        curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(4)
+    )
+    assert isinstance(answer, curae.Done)
     moved, relied_on = answer.value.writes
     assert (moved.before, relied_on) == (first, ConnectionWrite(second, second, is_head=True))
 
@@ -206,10 +199,10 @@ def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
 
 
 def test_a_hand_off_lands_session_and_binding_together() -> None:
-    answer = record_fact(
-        HandoffCompleted(SESSION, USER, at(29)), FactSnapshot(session=WAITING), at(40)
+    answer = curae.record_fact(
+        curae.HandoffCompleted(SESSION, USER, at(29)), curae.FactSnapshot(session=WAITING), at(40)
     )
-    assert isinstance(answer, Done)
+    assert isinstance(answer, curae.Done)
     assert outcome(answer) == "done connect_session.landed binding.signed_up"
     landed = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(29), user_id=USER)
     assert answer.value.writes == (
@@ -219,12 +212,12 @@ def test_a_hand_off_lands_session_and_binding_together() -> None:
 
 
 def test_a_second_session_that_lands_for_the_bound_user_is_done() -> None:
-    answer = record_fact(
-        HandoffCompleted(SESSION, USER),
-        FactSnapshot(session=WAITING, binding=subjects.ACTIVE),
+    answer = curae.record_fact(
+        curae.HandoffCompleted(SESSION, USER),
+        curae.FactSnapshot(session=WAITING, binding=subjects.ACTIVE),
         at(2),
     )
-    assert isinstance(answer, Done)
+    assert isinstance(answer, curae.Done)
     assert outcome(answer) == "done connect_session.landed"
     assert [write.before for write in answer.value.writes] == [WAITING]
 
@@ -258,24 +251,31 @@ def test_a_hand_off_that_cannot_land_changes_nothing(
     user: str,
     expected: str,
 ) -> None:
-    snapshot = FactSnapshot(session=session, binding=binding)
+    snapshot = curae.FactSnapshot(session=session, binding=binding)
     assert (
-        outcome(record_fact(HandoffCompleted(SESSION, UserId(user)), snapshot, at(2))) == expected
+        outcome(
+            curae.record_fact(curae.HandoffCompleted(SESSION, curae.UserId(user)), snapshot, at(2))
+        )
+        == expected
     )
 
 
 BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
-    (Graduated(COORDINATE), None, "refused BINDING_CHANGED"),
-    (Graduated(COORDINATE), subjects.LIMITED, "done binding.graduated"),
-    (Graduated(COORDINATE, USER), subjects.LIMITED, "done binding.graduated"),
-    (Graduated(COORDINATE, UserId("u-2")), subjects.LIMITED, "refused BINDING_CONFLICT"),
-    (Graduated(COORDINATE), subjects.ACTIVE, "ignored"),
-    (Graduated(COORDINATE, UserId("u-2")), subjects.ACTIVE, "refused BINDING_CONFLICT"),
-    (Graduated(COORDINATE), subjects.TOMBSTONED, "refused BINDING_CHANGED"),
-    (Tombstoned(COORDINATE), None, "ignored"),
-    (Tombstoned(COORDINATE), subjects.LIMITED, "done binding.tombstoned"),
-    (Tombstoned(COORDINATE), subjects.ACTIVE, "done binding.tombstoned"),
-    (Tombstoned(COORDINATE), subjects.TOMBSTONED, "ignored"),
+    (curae.Graduated(COORDINATE), None, "refused BINDING_CHANGED"),
+    (curae.Graduated(COORDINATE), subjects.LIMITED, "done binding.graduated"),
+    (curae.Graduated(COORDINATE, USER), subjects.LIMITED, "done binding.graduated"),
+    (
+        curae.Graduated(COORDINATE, curae.UserId("u-2")),
+        subjects.LIMITED,
+        "refused BINDING_CONFLICT",
+    ),
+    (curae.Graduated(COORDINATE), subjects.ACTIVE, "ignored"),
+    (curae.Graduated(COORDINATE, curae.UserId("u-2")), subjects.ACTIVE, "refused BINDING_CONFLICT"),
+    (curae.Graduated(COORDINATE), subjects.TOMBSTONED, "refused BINDING_CHANGED"),
+    (curae.Tombstoned(COORDINATE), None, "ignored"),
+    (curae.Tombstoned(COORDINATE), subjects.LIMITED, "done binding.tombstoned"),
+    (curae.Tombstoned(COORDINATE), subjects.ACTIVE, "done binding.tombstoned"),
+    (curae.Tombstoned(COORDINATE), subjects.TOMBSTONED, "ignored"),
 ]
 
 
@@ -283,8 +283,10 @@ BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
 def test_a_fact_about_a_binding_answers_as_the_table_says(
     fact: Fact, binding: LimitedAccountAppBinding | None, expected: str
 ) -> None:
-    answer = record_fact(fact, FactSnapshot(binding=binding), at(2))
+    answer = curae.record_fact(fact, curae.FactSnapshot(binding=binding), at(2))
     assert outcome(answer) == expected
-    if isinstance(answer, Done):
-        state = AccountState.ACTIVE if isinstance(fact, Graduated) else AccountState.TOMBSTONED
+    if isinstance(answer, curae.Done):
+        state = (
+            AccountState.ACTIVE if isinstance(fact, curae.Graduated) else AccountState.TOMBSTONED
+        )
         assert answer.value.writes == (BindingWrite(binding, subjects.bound(state)),)

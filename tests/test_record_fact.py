@@ -11,21 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curae_lifecycle import (
-    Actor,
-    ArgumentError,
-    Authorized,
-    Done,
-    Expired,
-    FactSnapshot,
-    HandoffCompleted,
-    Ignored,
-    Refused,
-    Revoked,
-    SessionId,
-    fact_needs,
-    record_fact,
-)
+import curae_lifecycle as curae
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
@@ -41,42 +27,42 @@ EVERY = [*((fact, FactNeeds(connection=ID)) for fact in OF_A_CONNECTION), *subje
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
 def test_what_a_fact_needs_loaded(fact: Fact, needed: FactNeeds) -> None:
-    assert fact_needs(fact) == needed
+    assert curae.fact_needs(fact) == needed
 
 
 @pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
 def test_a_fact_about_an_unknown_id_is_refused(fact: Fact) -> None:
-    answer = record_fact(fact, FactSnapshot(), at(1))
-    assert isinstance(answer, Refused)
+    answer = curae.record_fact(fact, curae.FactSnapshot(), at(1))
+    assert isinstance(answer, curae.Refused)
     assert answer.problem.code == "NOT_FOUND"
 
 
 def at_instant(fact: Fact, happened_at: datetime) -> Fact:
     """The fact, as of an instant."""
     # Every fact is an attrs class; the type of the base does not say so.
-    return attrs.evolve(cast("Expired", fact), happened_at=happened_at)
+    return attrs.evolve(cast("curae.Expired", fact), happened_at=happened_at)
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
 def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -> None:
     for snapshot in (
-        FactSnapshot(),
-        FactSnapshot(pending(), session=WAITING, binding=subjects.LIMITED),
+        curae.FactSnapshot(),
+        curae.FactSnapshot(pending(), session=WAITING, binding=subjects.LIMITED),
     ):
-        with pytest.raises(ArgumentError, match="happened_at"):
-            record_fact(at_instant(fact, at(1) + TICK), snapshot, at(1))
-        with pytest.raises(ArgumentError, match="happened_at"):
-            record_fact(at_instant(fact, START.replace(tzinfo=None)), snapshot, at(1))
-        with pytest.raises(ArgumentError, match="now"):
-            record_fact(fact, snapshot, START.replace(tzinfo=None))
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            curae.record_fact(at_instant(fact, at(1) + TICK), snapshot, at(1))
+        with pytest.raises(curae.ArgumentError, match="happened_at"):
+            curae.record_fact(at_instant(fact, START.replace(tzinfo=None)), snapshot, at(1))
+        with pytest.raises(curae.ArgumentError, match="now"):
+            curae.record_fact(fact, snapshot, START.replace(tzinfo=None))
 
 
 def test_a_fact_from_before_its_subject_is_a_mistake() -> None:
-    snapshot = FactSnapshot(pending(), session=WAITING)
+    snapshot = curae.FactSnapshot(pending(), session=WAITING)
     for fact, needed in EVERY:
         if needed.binding is None:
-            with pytest.raises(ArgumentError, match="happened_at"):
-                record_fact(at_instant(fact, START - TICK), snapshot, at(1))
+            with pytest.raises(curae.ArgumentError, match="happened_at"):
+                curae.record_fact(at_instant(fact, START - TICK), snapshot, at(1))
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
@@ -85,36 +71,42 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
 ) -> None:
     connection, now = STANDINGS[standing]
     for stored in (connection, None):
-        with pytest.raises(ArgumentError, match="expires_at"):
-            record_fact(Authorized(ID, at(5), at(5)), FactSnapshot(stored), now)
+        with pytest.raises(curae.ArgumentError, match="expires_at"):
+            curae.record_fact(curae.Authorized(ID, at(5), at(5)), curae.FactSnapshot(stored), now)
 
 
 # --- A snapshot of another, and other mistakes -----------------------------------------------
 
 
-@pytest.mark.parametrize("fact", [*OF_A_CONNECTION, *(Revoked(ID, actor) for actor in Actor)])
+@pytest.mark.parametrize(
+    "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
+)
 def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> None:
     other = pending(number=2)
     for following in ((), (subjects.recovered(other, at(31), 3),)):
-        with pytest.raises(ArgumentError, match="asked for") as raised:
-            record_fact(fact, FactSnapshot(other, following), at(40))
+        with pytest.raises(curae.ArgumentError, match="asked for") as raised:
+            curae.record_fact(fact, curae.FactSnapshot(other, following), at(40))
         assert raised.value.argument == "snapshot.connection"
 
 
-@pytest.mark.parametrize("fact", [*OF_A_CONNECTION, *(Revoked(ID, actor) for actor in Actor)])
+@pytest.mark.parametrize(
+    "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
+)
 def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
     ada = STANDINGS["REVOKED"][0]
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):
-        with pytest.raises(ArgumentError, match="later connections of the chain") as raised:
-            record_fact(fact, FactSnapshot(ada, following), at(40))
+        with pytest.raises(curae.ArgumentError, match="later connections of the chain") as raised:
+            curae.record_fact(fact, curae.FactSnapshot(ada, following), at(40))
         assert raised.value.argument == "snapshot.following"
 
 
 def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
-    other = attrs.evolve(WAITING, id=SessionId(uuid(1002)))
-    with pytest.raises(ArgumentError, match="asked for") as raised:
-        record_fact(HandoffCompleted(SESSION, USER), FactSnapshot(session=other), at(2))
+    other = attrs.evolve(WAITING, id=curae.SessionId(uuid(1002)))
+    with pytest.raises(curae.ArgumentError, match="asked for") as raised:
+        curae.record_fact(
+            curae.HandoffCompleted(SESSION, USER), curae.FactSnapshot(session=other), at(2)
+        )
     assert raised.value.argument == "snapshot.session"
 
 
@@ -123,14 +115,14 @@ def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
     elsewhere = attrs.evolve(
         subjects.LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2"))
     )
-    with pytest.raises(ArgumentError, match="the binding of the coordinate"):
-        record_fact(fact, FactSnapshot(session=WAITING, binding=elsewhere), at(2))
+    with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
+        curae.record_fact(fact, curae.FactSnapshot(session=WAITING, binding=elsewhere), at(2))
 
 
 @pytest.mark.parametrize("actor", ["patient", "PATIENT", "NOBODY", "", None])
 def test_whoever_revokes_is_an_actor_or_is_named(actor: object) -> None:
-    with pytest.raises(ArgumentError, match=r"one of Actor\.APP, ") as raised:
-        Revoked(ID, cast("Actor", actor))
+    with pytest.raises(curae.ArgumentError, match=r"one of Actor\.APP, ") as raised:
+        curae.Revoked(ID, cast("curae.Actor", actor))
     assert raised.value.argument == "actor"
 
 
@@ -139,20 +131,20 @@ def test_whoever_revokes_is_an_actor_or_is_named(actor: object) -> None:
 facts = st.sampled_from(
     [
         *(fact for fact, _ in EVERY),
-        *(Revoked(ID, actor) for actor in Actor),
-        Authorized(ID, at(300)),
+        *(curae.Revoked(ID, actor) for actor in curae.Actor),
+        curae.Authorized(ID, at(300)),
     ]
 )
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> FactSnapshot:
+def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
     connection = draw(connections())
     following = draw(
         st.sampled_from([(), (subjects.recovered(STANDINGS["REVOKED"][0], at(31), 2),)])
     )
     session = draw(st.sampled_from([WAITING, subjects.LANDED]))
-    return FactSnapshot(
+    return curae.FactSnapshot(
         connection,
         following,
         session,
@@ -162,7 +154,7 @@ def snapshots(draw: st.DrawFn) -> FactSnapshot:
 
 @given(facts, snapshots(), instants)
 def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
-    fact: Fact, snapshot: FactSnapshot, now: datetime
+    fact: Fact, snapshot: curae.FactSnapshot, now: datetime
 ) -> None:
     stored = [
         snapshot.connection,
@@ -170,22 +162,22 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
         snapshot.session,
         snapshot.binding,
     ]
-    answer = record_fact(fact, snapshot, now)
-    if isinstance(answer, Done):
+    answer = curae.record_fact(fact, snapshot, now)
+    if isinstance(answer, curae.Done):
         changes = answer.value
         assert changes.events
         assert any(write.after != write.before for write in changes.writes)
         for write in changes.writes:
             assert write.before in stored, "a write says what was there before"
     else:
-        changes = answer.value if isinstance(answer, Ignored) else Changes()
+        changes = answer.value if isinstance(answer, curae.Ignored) else Changes()
         laws.check_nothing_changed((), changes.writes, changes)
 
 
 @given(facts, snapshots(), instants)
 def test_law_14_the_same_fact_gives_the_same_answer_and_leaves_its_inputs_alone(
-    fact: Fact, snapshot: FactSnapshot, now: datetime
+    fact: Fact, snapshot: curae.FactSnapshot, now: datetime
 ) -> None:
     before = deepcopy((fact, snapshot))
-    laws.check_deterministic(record_fact, fact, snapshot, now)
+    laws.check_deterministic(curae.record_fact, fact, snapshot, now)
     assert (fact, snapshot) == before
