@@ -10,19 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.vectors import accounts, bodies, connections, keys, limits, requests, texts
+from tests.vectors import (
+    accounts,
+    bodies,
+    chains,
+    connections,
+    keys,
+    limits,
+    requests,
+    texts,
+    wire,
+)
 from tests.vectors.cases import VERSION, Case, Verdict, format_document
 
 __all__ = ["VERSION", "Case", "Verdict", "vectors"]
 
 _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
+    "deadline": (
+        "A connection waits for its hand-off's end, then for its authorization's, then for none.",
+        connections.deadlines,
+    ),
     "standing": (
         "A standing follows from what is stored and the instant; intervals are half-open.",
         connections.standings,
     ),
     "connection": (
         "A connection's stored rank never falls, whatever happens in whatever order.",
-        connections.events,
+        connections.triggers,
     ),
     "expiry-record": (
         "An expiry that the clock brought is written down once.",
@@ -34,11 +48,19 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     ),
     "recovery": (
         "A recovery makes one new connection, however often it is asked for.",
-        connections.recoveries,
+        chains.recoveries,
     ),
     "revocation-reach": (
         "An app or an upstream revokes one id, a patient or the platform the rest of its chain.",
-        connections.revocations,
+        chains.revocations,
+    ),
+    "life": (
+        "A later connection lives while its patient can still give access by it.",
+        chains.lives,
+    ),
+    "ending": (
+        "What a connection leaves behind is ended: a live hand-off, or the access that it gave.",
+        connections.endings,
     ),
     "access": (
         "Only an ACTIVE connection grants, only a granted package, and only until it ends.",
@@ -46,15 +68,15 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     ),
     "merge": (
         "Snapshots of one connection join to the same value in whatever order they arrive.",
-        connections.merges,
+        chains.merges,
     ),
     "wire-status": (
         "The wire has five statuses, and shows the standing.",
-        connections.spellings,
+        wire.spellings,
     ),
     "stored-status": (
         "A status that is not known is an error and never grants anything.",
-        connections.readings,
+        wire.readings,
     ),
     "entry-path": (
         "The path is a function of the account's state and the app's preference alone.",
@@ -86,7 +108,11 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
     "request-target": ("A path and a query are read strictly.", bodies.targets),
     "operation": ("Every operation answers with its own status and members.", requests.operations),
     "entity-tag": ("An account state that has not moved is not sent again.", requests.entity_tags),
-    "problems": ("A problem is a code and the facts that its code allows.", requests.problems),
+    "problems": ("A problem is a code and the values that its code allows.", requests.problems),
+    "problem-status": (
+        "A problem's kind decides its HTTP status, and whether its answer is kept.",
+        requests.statuses,
+    ),
     "app-user-id": ("An app user's id is opaque and compared exactly.", texts.app_user_ids),
     "uuid": ("A UUID is read in any case and written in lower case.", texts.uuids),
     "data-packages": ("Data packages are a set: order does not matter.", texts.data_packages),

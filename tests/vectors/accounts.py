@@ -26,8 +26,6 @@ from curae_lifecycle.rules.binding import (
     start_graduation,
     tombstone,
 )
-from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Ignored, Refused
 from curae_lifecycle.rules.session import (
     COMPLETION,
     PATHS,
@@ -35,6 +33,7 @@ from curae_lifecycle.rules.session import (
     CuraeConnectSession,
     EntryPath,
     Handoff,
+    Landing,
     Preference,
     complete_handoff,
     initiate,
@@ -47,12 +46,11 @@ from tests.vectors.cases import (
     START,
     Case,
     Members,
+    answered,
     attempt,
     cell_id,
     judged,
-    mistake,
     next_action,
-    refused,
     stored,
     time_or_null,
 )
@@ -73,7 +71,7 @@ def bound(state: AccountState) -> LimitedAccountAppBinding | None:
 
 def paths() -> Iterator[Case]:
     """Which path a connect session takes."""
-    for (state, preference), _ in PATHS:
+    for state, preference in PATHS:
         prefers = preference is Preference.SIGN_UP
         binding = bound(state)
         done = initiate(
@@ -90,8 +88,8 @@ def paths() -> Iterator[Case]:
             "binding": stored(binding),
             "preferSignup": prefers,
             "now": format_time(START),
-            "freshSessionId": _SESSION,
-            "freshUserId": _OTHER,
+            "newSessionId": _SESSION,
+            "newUserId": _OTHER,
             "nextActionExpiresAt": format_time(_END),
         }
         answer = {
@@ -104,15 +102,16 @@ def paths() -> Iterator[Case]:
 
 
 def bindings() -> Iterator[Case]:
-    """What each event does to a binding."""
-    for (event, state, user), _ in BINDING:
-        buried = event is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
-        if user is User.SAME and (state is AccountState.UNLINKED or buried):
+    """What each trigger does to a binding."""
+    for trigger, state, user in BINDING:
+        gone = trigger is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
+        if user is User.SAME and (state is AccountState.UNLINKED or gone):
             continue
-        if event is BindingTrigger.TOMBSTONE and user is User.OTHER and bound(state) is not None:
+        if trigger is BindingTrigger.TOMBSTONE and user is User.OTHER and bound(state) is not None:
             continue
         user_id = _USER if user is User.SAME else _OTHER
-        yield _binding(cell_id(BINDING.name, (event, state, user)), event, bound(state), user_id)
+        name = cell_id(BINDING.name, (trigger, state, user))
+        yield _binding(name, trigger, bound(state), user_id)
     yield _binding(
         "binding/mistake/the-tombstoned-user-again",
         BindingTrigger.PROVISION,
@@ -123,14 +122,14 @@ def bindings() -> Iterator[Case]:
 
 def _binding(
     id: str,  # noqa: A002 - see `Case`
-    event: BindingTrigger,
+    trigger: BindingTrigger,
     binding: LimitedAccountAppBinding | None,
     user_id: UserId,
 ) -> Case:
-    given: dict[str, object] = {"event": event, "binding": stored(binding)}
+    given: dict[str, object] = {"trigger": trigger, "binding": stored(binding)}
 
     def run() -> BindingTransition:
-        match event:
+        match trigger:
             case BindingTrigger.PROVISION:
                 return provision(binding, COORDINATE, user_id)
             case BindingTrigger.COMPLETE_SIGN_UP:
@@ -138,21 +137,11 @@ def _binding(
             case BindingTrigger.GRADUATE:
                 return graduate(binding, COORDINATE, user_id)
             case BindingTrigger.TOMBSTONE:
-                return tombstone(binding)
+                return tombstone(binding, COORDINATE)
 
-    if event is not BindingTrigger.TOMBSTONE:
+    if trigger is not BindingTrigger.TOMBSTONE:
         given["userId"] = user_id
-    return judged(id, given, _bound(attempt(run)))
-
-
-def _bound(result: BindingTransition | ArgumentError) -> Members:
-    if isinstance(result, ArgumentError):
-        return mistake(result)
-    if isinstance(result, Refused):
-        return refused(result)
-    if isinstance(result, Ignored):
-        return {"outcome": "ignored", "rules": result.rules}
-    return {"outcome": "done", "binding": stored(result.value), "rules": result.rules}
+    return judged(id, given, answered(attempt(run), lambda after: {"binding": stored(after)}))
 
 
 _WAITING: Final = CuraeConnectSession(
@@ -185,7 +174,7 @@ _NEVER_MINTED: Final = {
 
 def completions() -> Iterator[Case]:
     """Whether a hand-off can be completed: in time, late, again, and by whom."""
-    for (path, completion), _ in COMPLETION:
+    for path, completion in COMPLETION:
         session = _session(path, completion)
         user_id = _OTHER if completion is Completion.LANDED_OTHER else _USER
         now = _END if completion is Completion.OVER else _NOW
@@ -243,31 +232,16 @@ def _completion(
         "happenedAt": time_or_null(happened),
     }
     result = attempt(lambda: complete_handoff(session, binding, user_id, now, happened_at=happened))
-    answer: Members
-    if isinstance(result, ArgumentError):
-        answer = mistake(result)
-    elif isinstance(result, Refused):
-        answer = refused(result)
-    elif isinstance(result, Ignored):
-        answer = {"outcome": "ignored", "rules": result.rules}
-    else:
-        answer = {
-            "outcome": "done",
-            "session": stored(result.value.session),
-            "binding": stored(result.value.binding),
-            "rules": result.rules,
-        }
-    return judged(id, given, answer, comment)
+    return judged(id, given, answered(result, _landing), comment)
+
+
+def _landing(landing: Landing) -> Members:
+    return {"session": stored(landing.session), "binding": stored(landing.binding)}
 
 
 def graduations() -> Iterator[Case]:
     """Whether a graduation hand-off may start."""
-    for (state,), _ in GRADUATION_HANDOFF:
-        result = start_graduation(bound(state))
-        answer: Members
-        if isinstance(result, Refused):
-            answer = refused(result)
-        else:
-            answer = {"outcome": "done", "rules": result.rules}
+    for state in GRADUATION_HANDOFF:
+        answer = answered(start_graduation(bound(state)), lambda _: {})
         name = cell_id(GRADUATION_HANDOFF.name, (state,))
         yield judged(name, {"binding": stored(bound(state))}, answer)

@@ -108,8 +108,8 @@ def targets() -> Iterator[Case]:
 def _read(id: str, request: Request, given: Mapping[str, object]) -> Case:  # noqa: A002 - see `Case`
     result = read(request, CALLER, START)
     if isinstance(result, Call):
-        told = fingerprint(result.operation)
-        answer = {"outcome": "done", "operation": told.operation, "values": told.values}
+        request_of = fingerprint(result.operation)
+        answer = {"outcome": "done", "operation": request_of.operation, "values": request_of.values}
         return Case(id, given, answer)
     # What `read` decides by itself is always a refusal.
     problem = cast("ProblemReply", result.reply).problem

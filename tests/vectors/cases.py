@@ -16,7 +16,7 @@ from typing import Final, TypeVar, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.values import (
     MINUTE,
@@ -31,6 +31,7 @@ from curae_lifecycle.rules.values import (
     later,
     parse_uuid,
 )
+from curae_lifecycle.service.status import status_of
 from curae_lifecycle.stores.codec import Storable, dump
 
 VERSION: Final = 1
@@ -40,6 +41,7 @@ Members = Mapping[str, object]
 """A JSON object whose values are what `json` prints; instants are printed before."""
 
 _Answer = TypeVar("_Answer")
+_Done = TypeVar("_Done")
 
 
 class Verdict(StrEnum):
@@ -122,11 +124,11 @@ def problem_members(problem: Problem) -> Members:
     """A problem's contract; its sentences may change, so no vector holds them."""
     return {
         "code": problem.code,
-        "status": problem.type.status,
+        "status": status_of(problem),
         "retryable": problem.type.retryable,
         "details": {
-            name: format_time(fact) if isinstance(fact, datetime) else fact
-            for name, fact in problem.details.items()
+            name: format_time(value) if isinstance(value, datetime) else value
+            for name, value in problem.details.items()
         },
     }
 
@@ -143,6 +145,20 @@ def refused(answer: Refused) -> Members:
 def mistake(error: ArgumentError) -> Members:
     """The answer to an argument that no correct program passes."""
     return {"outcome": "error", "argument": camel(error.argument)}
+
+
+def answered(
+    result: Done[_Done] | Ignored[object] | Refused | ArgumentError,
+    show: Callable[[_Done], Members],
+) -> Members:
+    """The answer of a rule: what is new, that nothing is, or why not."""
+    if isinstance(result, ArgumentError):
+        return mistake(result)
+    if isinstance(result, Refused):
+        return refused(result)
+    if isinstance(result, Ignored):
+        return {"outcome": "ignored", "rules": result.rules}
+    return {"outcome": "done", **show(result.value), "rules": result.rules}
 
 
 def attempt(run: Callable[[], _Answer]) -> _Answer | ArgumentError:

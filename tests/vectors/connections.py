@@ -1,4 +1,4 @@
-"""Vectors of connections: standing, events, chains, revocation, access, merge, spelling.
+"""Vectors of one connection: what it is and when, what happens to it, who may read.
 
 The law of this module: **every cell is driven through its function**, from a connection that
 the rules can reach and at an instant that puts it there, and every deadline is asked for one
@@ -14,15 +14,9 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.access import ACCESS, Granted, PackageGrant, decide_access
-from curae_lifecycle.rules.chain import (
-    RECOVERY,
-    REVOCATION_REACH,
-    Minted,
-    Recovery,
-    reconnect,
-    revoke_chain,
-)
+from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
 from curae_lifecycle.rules.connection import (
+    DEADLINE,
     STANDING,
     Actor,
     Clock,
@@ -34,12 +28,13 @@ from curae_lifecycle.rules.connection import (
     standing,
 )
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.merge import MergeError, merge
-from curae_lifecycle.rules.outcomes import Done, Refused
+from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.triggers import (
     AUTHORIZATION,
+    ENDING,
     EXPIRY_RECORD,
     TRIGGERS,
+    Ending,
     Successor,
     Transition,
     Trigger,
@@ -49,9 +44,11 @@ from curae_lifecycle.rules.triggers import (
     revoke,
 )
 from curae_lifecycle.rules.values import HOUR, MINUTE, DataPackage, format_time, later
-from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, WireStatus
-from curae_lifecycle.web.json import MalformedError
-from curae_lifecycle.web.shapes import format_connection, parse_connection
+from curae_lifecycle.service.changes import AccessEnded, Effect, HandoffCancelled
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.revoked import Revoked
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,
@@ -59,20 +56,18 @@ from tests.vectors.cases import (
     START,
     Case,
     Members,
-    Verdict,
+    answered,
     attempt,
     cell_id,
     connection_id,
     judged,
-    mistake,
     next_action,
-    refused,
     stored,
     time_or_null,
 )
 
 END: Final = later(START, HOUR)
-"""When a connection of the vectors is over, be it the hand-off or the authorization."""
+"""When a connection of the vectors is over: its hand-off while it is pending, later its authorization."""
 
 AUTHORIZED: Final = later(START, MINUTE)
 NOW: Final = later(START, 40 * MINUTE)
@@ -81,7 +76,7 @@ NOW: Final = later(START, 40 * MINUTE)
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
 _LATER: Final = later(END, 24 * HOUR)
 
-_AT: Final = {
+AT: Final = {
     Standing.PENDING: (Status.PENDING, NOW),
     Standing.LAPSED: (Status.PENDING, END),
     Standing.ACTIVE: (Status.ACTIVE, NOW),
@@ -118,7 +113,7 @@ def make(
 
 def standings() -> Iterator[Case]:
     """What a connection is, at each deadline and around it."""
-    for (status, clock), row in STANDING:
+    for (status, clock), row in STANDING.items():
         now = NOW if clock is Clock.BEFORE else END
         yield _standing(cell_id(STANDING.name, (status, clock)), make(status), now, row.rule)
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
@@ -139,43 +134,55 @@ def _standing(id: str, connection: Connection, now: datetime, rule: str) -> Case
     return Case(id, {"connection": stored(connection), "now": format_time(now)}, answer, rule)
 
 
-def events() -> Iterator[Case]:
-    """What each event does: at once, late, at the boundary, and by mistake."""
-    for (event, at), _ in TRIGGERS:
-        status, now = _AT[at]
-        yield _event(cell_id(TRIGGERS.name, (event, at)), event, make(status), now)
-    for event in Trigger:
+def deadlines() -> Iterator[Case]:
+    """Which instant a stored status waits for."""
+    for status, row in DEADLINE.items():
+        connection = make(status)
+        answer = {
+            "deadline": row.outcome.what,
+            "nextDeadline": time_or_null(next_deadline(connection)),
+        }
+        given = {"connection": stored(connection)}
+        yield Case(cell_id(DEADLINE.name, (status,)), given, answer, row.rule)
+
+
+def triggers() -> Iterator[Case]:
+    """What each trigger does: at once, late, at the boundary, and by mistake."""
+    for trigger, at in TRIGGERS:
+        status, now = AT[at]
+        yield drive(cell_id(TRIGGERS.name, (trigger, at)), trigger, make(status), now)
+    for trigger in Trigger:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
-                name = f"connection/boundary/{event}/{status}/{word}"
-                yield _event(name, event, make(status), later(END, ticks))
+                name = f"connection/boundary/{trigger}/{status}/{word}"
+                yield drive(name, trigger, make(status), later(END, ticks))
     facts = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE)
-    for event in facts:
+    for trigger in facts:
         for status in Status:
-            yield _event(
-                f"connection/late/{event}/{status}",
-                event,
+            yield drive(
+                f"connection/late/{trigger}/{status}",
+                trigger,
                 make(status),
                 _LATER,
                 happened=NOW,
                 comment="It happened before the deadline and is recorded after it.",
             )
-        yield _event(
-            f"connection/mistake/{event}/from-the-future",
-            event,
+        yield drive(
+            f"connection/mistake/{trigger}/from-the-future",
+            trigger,
             make(Status.PENDING),
             NOW,
             happened=later(NOW, 1),
         )
-        yield _event(
-            f"connection/mistake/{event}/before-creation",
-            event,
+        yield drive(
+            f"connection/mistake/{trigger}/before-creation",
+            trigger,
             make(Status.PENDING),
             NOW,
             happened=later(START, -1),
         )
     for word, ticks in BOUNDARY.items():
-        yield _event(
+        yield drive(
             f"connection/late/deadline/{word}",
             Trigger.AUTHORIZE,
             make(Status.PENDING),
@@ -183,7 +190,7 @@ def events() -> Iterator[Case]:
             happened=later(END, ticks),
             comment="A pending connection heals where the patient finished in time.",
         )
-        yield _event(
+        yield drive(
             f"connection/expires-at/{word}",
             Trigger.AUTHORIZE,
             make(Status.PENDING),
@@ -193,9 +200,9 @@ def events() -> Iterator[Case]:
         )
 
 
-def _event(
+def drive(
     id: str,  # noqa: A002 - see `Case`
-    event: Trigger,
+    trigger: Trigger,
     connection: Connection,
     now: datetime,
     *,
@@ -204,18 +211,19 @@ def _event(
     successor: Connection | None = None,
     comment: str | None = None,
 ) -> Case:
+    """The case of one trigger, through the function that it has."""
     given: dict[str, object] = {
-        "event": event,
+        "trigger": trigger,
         "connection": stored(connection),
         "now": format_time(now),
     }
-    if event is not Trigger.RECONNECT:
+    if trigger is not Trigger.RECONNECT:
         given["happenedAt"] = time_or_null(happened)
     if expires is _LATER and happened is None:
         expires = later(now, HOUR)
 
     def run() -> Transition | Recovery:
-        match event:
+        match trigger:
             case Trigger.AUTHORIZE:
                 given["expiresAt"] = time_or_null(expires)
                 given["successor"] = stored(successor)
@@ -234,118 +242,94 @@ def _event(
                 return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened)
             case Trigger.RECONNECT:
                 given["successor"] = stored(successor)
-                given["freshId"] = connection_id(9)
+                given["newId"] = connection_id(9)
                 given["nextActionExpiresAt"] = format_time(next_action(now).expires_at)
                 return reconnect(
                     connection, successor, now, id=connection_id(9), next_action=next_action(now)
                 )
 
-    answer = _answer(attempt(run))
-    if event is Trigger.REVOKE and answer["outcome"] != "error":
+    answer = answer_of(attempt(run))
+    if trigger is Trigger.REVOKE and answer["outcome"] != "error":
         answer = {**answer, "revokedNow": answer["outcome"] == "done"}
     return judged(id, given, answer, comment)
 
 
-def _answer(result: Transition | Recovery | ArgumentError) -> Members:
-    if isinstance(result, ArgumentError):
-        return mistake(result)
-    if isinstance(result, Refused):
-        return refused(result)
-    if not isinstance(result, Done):
-        return {"outcome": "ignored", "rules": result.rules}
-    value = result.value
+def answer_of(result: Transition | Recovery | ArgumentError) -> Members:
+    """What a transition or a recovery answered."""
+    return answered(result, _after)
+
+
+def _after(value: Connection | Minted | Reissued) -> Members:
     if isinstance(value, Connection):
-        return {"outcome": "done", "connection": stored(value), "rules": result.rules}
+        return {"connection": stored(value)}
     made = "minted" if isinstance(value, Minted) else "reissued"
-    return {
-        "outcome": "done",
-        "made": made,
-        "connection": stored(value.connection),
-        "rules": result.rules,
-    }
+    return {"made": made, "connection": stored(value.connection)}
 
 
 def expiry_records() -> Iterator[Case]:
     """Whether an expiry that the clock brought is still to be written down."""
-    for status in (Status.ACTIVE, Status.ACTION_REQUIRED, Status.EXPIRED):
-        yield _event(cell_id(EXPIRY_RECORD.name, (status,)), Trigger.EXPIRE, make(status), END)
+    for status in EXPIRY_RECORD:
+        yield drive(cell_id(EXPIRY_RECORD.name, (status,)), Trigger.EXPIRE, make(status), END)
 
 
-_SUCCESSORS: Final = {
+SUCCESSORS: Final = {
     Successor.NONE: None,
     Successor.PENDING: make(Status.PENDING, later(END, HOUR), number=2, after=1),
     Successor.OTHER: make(Status.ACTIVE, later(END, HOUR), number=2, after=1),
 }
+"""How each kind of successor comes about."""
 
 
 def authorizations() -> Iterator[Case]:
     """Whether a connection may be authorized at all."""
-    for (kind,), _ in AUTHORIZATION:
-        yield _event(
+    for kind in AUTHORIZATION:
+        yield drive(
             cell_id(AUTHORIZATION.name, (kind,)),
             Trigger.AUTHORIZE,
             make(Status.PENDING),
             NOW,
-            successor=_SUCCESSORS[kind],
+            successor=SUCCESSORS[kind],
         )
 
 
-def recoveries() -> Iterator[Case]:
-    """What a reconnect makes, and how long a successor counts as pending."""
-    for (at, kind), _ in RECOVERY:
-        if at is not Standing.PENDING and at is not Standing.ACTIVE:
-            status, now = _AT[at]
-            name = cell_id(RECOVERY.name, (at, kind))
-            successor = _SUCCESSORS[kind]
-            yield _event(name, Trigger.RECONNECT, make(status), now, successor=successor)
-    for status in Status:
-        successor = make(status, later(END, HOUR), number=2, after=1)
-        yield _event(
-            f"recovery/successor/{status}",
-            Trigger.RECONNECT,
-            make(Status.EXPIRED),
-            END,
-            successor=successor,
-        )
-    for word, ticks in BOUNDARY.items():
-        yield _event(
-            f"recovery/successor-deadline/{word}",
-            Trigger.RECONNECT,
-            make(Status.EXPIRED),
-            later(END, ticks),
-            successor=make(Status.PENDING, END, number=2, after=1),
-            comment="A successor that lapsed is recovered itself; its id is named.",
-        )
+def endings() -> Iterator[Case]:
+    """What the server must end, by the status that a connection leaves."""
+    one = connection_id(1)
+    asked = ActionRequired(one, "token_refresh_failed")
+    revoked = Revoked(one, Actor.PLATFORM)
+    also: dict[Status, dict[str, Fact]] = {
+        Status.PENDING: {"action-required": asked},
+        Status.ACTIVE: {"action-required": asked, "expired": Expired(one)},
+        Status.ACTION_REQUIRED: {"expired": Expired(one)},
+    }
+    for status, row in ENDING.items():
+        cell = cell_id(ENDING.name, (status,))
+        yield _ending(cell, make(status), revoked, row.outcome.what, row.rule)
+        for word, fact in also.get(status, {}).items():
+            yield _ending(f"{cell}/{word}", make(status), fact, row.outcome.what, row.rule)
 
 
-def revocations() -> Iterator[Case]:
-    """How far a revocation goes."""
-    named = make(Status.REVOKED), make(Status.ACTION_REQUIRED)
-    for (actor,), row in REVOCATION_REACH:
-        for number, connection in enumerate(named):
-            following = (
-                make(Status.ACTION_REQUIRED, number=2, after=1),
-                make(Status.PENDING, number=3, after=2),
-            )
-            answers = revoke_chain(connection, following, NOW, actor=actor)
-            cell = cell_id(REVOCATION_REACH.name, (actor,))
-            yield Case(
-                cell if number else f"{cell}/again",
-                {
-                    "connection": stored(connection),
-                    "following": [stored(each) for each in following],
-                    "actor": actor,
-                    "now": format_time(NOW),
-                },
-                {"reach": row.outcome.to, "answers": [_answer(answer) for answer in answers]},
-                row.rule,
-            )
+def _ending(id: str, connection: Connection, fact: Fact, ends: Ending, rule: str) -> Case:  # noqa: A002 - see `Case`
+    given = {"fact": fact.kind, "connection": stored(connection), "now": format_time(NOW)}
+    answer = record_fact(fact, FactSnapshot(connection=connection), NOW)
+    effects = [] if isinstance(answer, Refused) else list(map(_effect, answer.value.effects))
+    return Case(id, given, {"ends": ends, "effects": effects}, rule)
+
+
+def _effect(effect: Effect) -> Members:
+    match effect:
+        case AccessEnded(ended, at):
+            return {"kind": "access ended", "connectionId": ended, "at": format_time(at)}
+        case HandoffCancelled(cancelled):
+            return {"kind": "hand-off cancelled", "connectionId": cancelled}
+        case _:
+            raise AssertionError("no other effect ends a connection")
 
 
 def accesses() -> Iterator[Case]:
     """Who may read, until when, and why not."""
-    for (at, package), _ in ACCESS:
-        status, now = _AT[at]
+    for at, package in ACCESS:
+        status, now = AT[at]
         name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
         yield _access(cell_id(ACCESS.name, (at, package)), make(status), name, now)
     for word, ticks in BOUNDARY.items():
@@ -363,110 +347,3 @@ def _access(id: str, connection: Connection, package: str, now: datetime) -> Cas
         until = time_or_null(decision.valid_until)
         return judged(id, given, {"outcome": "granted", "validUntil": until, "rules": rules})
     return judged(id, given, {"outcome": "denied", "reason": decision.reason, "rules": rules})
-
-
-def merges() -> Iterator[Case]:
-    """Snapshots of one connection that arrive out of order, both ways round."""
-    for one in Status:
-        for two in Status:
-            yield _merge(f"merge/{one}/{two}", make(one), make(two))
-    revoked = make(Status.REVOKED)
-    early = attrs.evolve(revoked, revoked_at=AUTHORIZED, revoked_by=Actor.PATIENT)
-    same = attrs.evolve(revoked, revoked_by=Actor.PATIENT)
-    asked = make(Status.ACTION_REQUIRED)
-    other = attrs.evolve(asked, action_required_reason="consent_renewal")
-    open_end = make(Status.ACTIVE, None)
-    new_ids = make(Status.PENDING, later(END, HOUR))
-    pairs = {
-        "earliest-revocation": (revoked, early),
-        "revoked-at-once-by-two": (revoked, same),
-        "actor-unknown": (revoked, attrs.evolve(revoked, revoked_by=None)),
-        "two-reasons": (asked, other),
-        "end-known-to-one": (open_end, make(Status.ACTIVE)),
-        "earliest-authorization": (
-            attrs.evolve(make(Status.ACTIVE), authorized_at=START),
-            attrs.evolve(make(Status.ACTIVE), updated_at=NOW),
-        ),
-        "earliest-end": (make(Status.ACTIVE), make(Status.ACTIVE, later(END, -1))),
-        "latest-deadline": (make(Status.PENDING), new_ids),
-        "reissued": (make(Status.PENDING), attrs.evolve(new_ids, updated_at=NOW)),
-        "another-id": (make(Status.ACTIVE), make(Status.ACTIVE, number=2)),
-        "another-predecessor": (make(Status.ACTIVE), make(Status.ACTIVE, after=7)),
-    }
-    for name, (left, right) in pairs.items():
-        yield _merge(f"merge/{name}", left, right)
-        yield _merge(f"merge/{name}/swapped", right, left)
-
-
-def _merge(id: str, left: Connection, right: Connection) -> Case:  # noqa: A002 - see `Case`
-    given = {"left": stored(left), "right": stored(right)}
-    try:
-        joined = merge(left, right)
-    except MergeError:
-        return Case(id, given, {"outcome": "error"}, None, Verdict.INVALID, "Not one connection.")
-    return Case(id, given, {"outcome": "done", "connection": stored(joined)})
-
-
-def spellings() -> Iterator[Case]:
-    """How a connection is printed on the wire."""
-    for (at,), row in WIRE_STATUS:
-        status, now = _AT[at]
-        for spelling in (WireStatus.ACTIVE, WireStatus.AUTHORIZED):
-            cell = cell_id(WIRE_STATUS.name, (at,))
-            given = {
-                "connection": stored(make(status)),
-                "now": format_time(now),
-                "activeSpelling": spelling,
-            }
-            yield Case(
-                cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
-                given,
-                {"connection": format_connection(make(status), now, spelling)},
-                row.rule,
-            )
-
-
-def readings() -> Iterator[Case]:
-    """What each status of the wire is read as."""
-    for (spelled,), row in STORED_STATUS:
-        source = make(Status.PENDING) if spelled is WireStatus.PENDING else make(row.outcome.to)
-        printed = {**format_connection(source, NOW), "status": spelled}
-        authorized = spelled is WireStatus.AUTHORIZED
-        yield _reading(
-            cell_id(STORED_STATUS.name, (spelled,)),
-            printed,
-            row.rule,
-            Verdict.ACCEPTABLE if authorized else Verdict.VALID,
-        )
-    lapsed = format_connection(make(Status.PENDING), END)
-    rule = STORED_STATUS[WireStatus.EXPIRED].rule
-    yield _reading("stored-status/lapsed", lapsed, rule, Verdict.VALID)
-    reason = {**lapsed, "actionRequiredReason": "portal_login"}
-    yield _reading("stored-status/expired-with-reason", reason, rule, Verdict.VALID)
-    active = format_connection(make(Status.ACTIVE), NOW)
-    broken: dict[str, Members] = {
-        "unknown-status": {**active, "status": "PAUSED"},
-        "lower-case-status": {**active, "status": "active"},
-        "null-status": {**active, "status": None},
-        "unknown-member": {**active, "userId": "u-1"},
-        "missing-member": {name: active[name] for name in active if name != "revokedAt"},
-        "id-without-hyphens": {**active, "id": connection_id(1).replace("-", "")},
-        "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
-    }
-    for name, document in broken.items():
-        yield _reading(f"stored-status/{name}", document, None, Verdict.INVALID)
-
-
-def _reading(id: str, document: Members, rule: str | None, verdict: Verdict) -> Case:  # noqa: A002 - see `Case`
-    given = {"document": document, "environment": "live", "appId": COORDINATE.app_id}
-    try:
-        # The members are JSON: `format_connection` made them.
-        read = parse_connection(
-            dict(document),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            environment=COORDINATE.environment,
-            app_id=COORDINATE.app_id,
-        )
-    except MalformedError as error:
-        answer: Members = {"outcome": "error", "member": error.member, "fault": error.fault}
-        return Case(id, given, answer, rule, verdict)
-    return Case(id, given, {"outcome": "done", "connection": stored(read)}, rule, verdict)

@@ -49,6 +49,7 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import SECOND, ApiKeyId, format_time, later
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.status import is_kept
 from tests.vectors.cases import (
     BOUNDARY,
     START,
@@ -102,7 +103,7 @@ _AT: Final[dict[RecordStanding, tuple[Record, datetime]]] = {
 
 def standings() -> Iterator[Case]:
     """What a record is, around its lease and its retention."""
-    for (state, lease, lost), row in RECORD_STANDING:
+    for (state, lease, lost), row in RECORD_STANDING.items():
         running = lease is Lease.RUNNING
         record = _record(state, lost, leased=running or state is RecordState.IN_FLIGHT)
         name = cell_id(RECORD_STANDING.name, (state, lease, lost))
@@ -144,7 +145,7 @@ def _standing(
 
 def begins() -> Iterator[Case]:
     """What a request with a key gets."""
-    for (at, match), _ in BEGIN:
+    for at, match in BEGIN:
         record, now = _AT[at]
         same = match is Match.SAME
         yield _begin(cell_id(BEGIN.name, (at, match)), record, _SAME if same else _VALUES, now)
@@ -204,7 +205,7 @@ def _begin(
 
 def attempts() -> Iterator[Case]:
     """What a running attempt may still do."""
-    for (act, at, holder), _ in ATTEMPT:
+    for act, at, holder in ATTEMPT:
         record, now = _AT[at]
         token = record.token if holder is Holder.CURRENT else record.token + 1
         name = cell_id(ATTEMPT.name, (act, at, holder))
@@ -263,7 +264,7 @@ def _act(
 
 def upkeep() -> Iterator[Case]:
     """What the server may do with a record without holding it."""
-    for (act, at), _ in UPKEEP:
+    for act, at in UPKEEP:
         record, now = _AT[at]
         yield _upkeep(cell_id(UPKEEP.name, (act, at)), act, record, now)
     for act in ServerAct:

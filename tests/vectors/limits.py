@@ -105,7 +105,7 @@ def buckets() -> Iterator[Case]:
 
 
 def several() -> Iterator[Case]:
-    """Several rules: all or nothing, the longest wait is told."""
+    """Several rules: all or nothing, the longest wait is named."""
     quick, odd, slow = _BUCKETS
     empty = {
         bucket: BucketState(

@@ -43,6 +43,7 @@ from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
+from curae_lifecycle.service.status import PROBLEM_STATUS, is_kept, status_of
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import ParsedBody, Request
@@ -72,7 +73,7 @@ _BUCKET: Final = Bucket("platform", 1, 1, 60)
 _BUCKETED: Final = Settings(buckets=(_BUCKET,))
 _INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
 _GRADUATION: Final = "/api/sdk/v1/curae-connect/graduation-handoff"
-_FRESH: Final = NewIds(
+_NEW_IDS: Final = NewIds(
     connection_id(9),
     SessionId("22222222-2222-4222-8222-222222222222"),
     UserId("u-9"),
@@ -83,7 +84,7 @@ _BODY: Final = ParsedBody({"appUserId": "user-1"})
 
 def permissions() -> Iterator[Case]:
     """Whether a known caller may run an operation here."""
-    for (environment, scope), row in PERMISSION:
+    for (environment, scope), row in PERMISSION.items():
         served = Environment.LIVE if environment is Served.SERVED else Environment.TEST
         caller = CALLER if scope is ScopeHeld.HELD else attrs.evolve(CALLER, scopes=frozenset())
         result = check_permission(caller, CONNECTION_WRITE, served)
@@ -112,7 +113,7 @@ def gates() -> Iterator[Case]:
     revoke = f"/api/sdk/v1/connections/{_ID}:revoke"
     reconnect = f"/api/sdk/v1/connections/{_ID}:reconnect"
     initiate = Request("POST", _INITIATE, (_KEY,), _BODY)
-    first = decide(cast("Call", read(initiate, CALLER, START)), Snapshot(), START, _FRESH)
+    first = decide(cast("Call", read(initiate, CALLER, START)), Snapshot(), START, _NEW_IDS)
     kept = cast("Record", respond(first).changes.writes[-1].after)
     other = Request("POST", _INITIATE, (_KEY,), ParsedBody({"appUserId": "user-2"}))
     name = ORDER.name
@@ -156,22 +157,20 @@ def gates() -> Iterator[Case]:
 def operations() -> Iterator[Case]:
     """Every operation once, to its success."""
     bodies = {
-        OperationName.CREATE_CONNECTION: ParsedBody(
-            {"appUserId": "user-1", "dataPackages": ["labs"]}
-        ),
-        OperationName.INITIATE: _BODY,
-        OperationName.GRADUATION_HANDOFF: _BODY,
+        "create-connection": ParsedBody({"appUserId": "user-1", "dataPackages": ["labs"]}),
+        "initiate": _BODY,
+        "graduation-handoff": _BODY,
     }
     snapshots = {
-        OperationName.GET_CONNECTION: Snapshot(connection=make(Status.ACTIVE)),
-        OperationName.REVOKE: Snapshot(connection=make(Status.ACTIVE)),
-        OperationName.RECONNECT: Snapshot(connection=make(Status.REVOKED)),
-        OperationName.GRADUATION_HANDOFF: Snapshot(binding=bound(AccountState.LIMITED)),
+        "get-connection": Snapshot(connection=make(Status.ACTIVE)),
+        "revoke": Snapshot(connection=make(Status.ACTIVE)),
+        "reconnect": Snapshot(connection=make(Status.REVOKED)),
+        "graduation-handoff": Snapshot(binding=bound(AccountState.LIMITED)),
     }
-    for (operation,), row in OPERATION_TABLE:
+    for operation, row in OPERATION_TABLE.items():
         rule = row.outcome
         path = rule.path.replace("{connectionId}", _ID)
-        if operation is OperationName.ACCOUNT_STATE:
+        if rule.query:
             path += "?appUserId=user-1"
         headers = (_KEY,) if rule.key is KeyUse.NEEDED else ()
         request = Request(rule.method, path, headers, bodies.get(operation, b""))
@@ -209,12 +208,11 @@ def entity_tags() -> Iterator[Case]:
 
 def problems() -> Iterator[Case]:
     """The document of every problem code."""
-    for (code,), row in CATALOGUE:
-        names = row.outcome.details
-        problem = Problem(code, tuple(_FACTS[name] for name in names))
+    for code, row in CATALOGUE.items():
+        problem = _problem(code)
         given = {
             "code": code,
-            "facts": {name: _plain(fact) for name, fact in problem.details.items()},
+            "values": {name: _plain(value) for name, value in problem.details.items()},
         }
         document = {
             name: value
@@ -236,7 +234,7 @@ def problems() -> Iterator[Case]:
         }
         with_base: dict[str, object] = {
             "code": code,
-            "facts": {},
+            "values": {},
             "typeBase": "https://errors.example.org/",
             "instance": "/occurrences/1",
         }
@@ -244,7 +242,7 @@ def problems() -> Iterator[Case]:
         yield Case(f"problems/instance/{code}", with_base, {"document": document}, rule)
 
 
-_FACTS: Final[dict[str, DetailValue]] = {
+_VALUES: Final[dict[str, DetailValue]] = {
     "member": "appUserId",
     "fault": "INVALID",
     "scope": CONNECTION_WRITE,
@@ -255,7 +253,7 @@ _FACTS: Final[dict[str, DetailValue]] = {
     "nextConnectionId": connection_id(2),
     "standing": "EXPIRED",
     "deadline": START,
-    "sessionId": _FRESH.session_id,
+    "sessionId": _NEW_IDS.session_id,
     "expiresAt": START,
     "path": "SILENT_LIMITED",
     "lifecycleState": "ACTIVE",
@@ -265,8 +263,22 @@ _FACTS: Final[dict[str, DetailValue]] = {
 }
 
 
-def _plain(fact: DetailValue) -> object:
-    return format_time(fact) if isinstance(fact, datetime) else fact
+def _problem(code: ProblemCode) -> Problem:
+    return Problem(code, tuple(_VALUES[name] for name in CATALOGUE[code].outcome.details))
+
+
+def _plain(value: DetailValue) -> object:
+    return format_time(value) if isinstance(value, datetime) else value
+
+
+def statuses() -> Iterator[Case]:
+    """The HTTP status of each kind of problem, and whether such an answer is kept."""
+    for kind, row in PROBLEM_STATUS.items():
+        codes = [code for code, each in CATALOGUE.items() if each.outcome.kind is kind]
+        (status,) = {status_of(_problem(code)) for code in codes}
+        given = {"kind": kind, "codes": codes}
+        answer = {"status": status, "kept": is_kept(status)}
+        yield Case(cell_id(PROBLEM_STATUS.name, (kind,)), given, answer, row.rule)
 
 
 def _request(
@@ -281,8 +293,8 @@ def _request(
     loaded = snapshot or Snapshot()
     chosen = settings or Settings()
     call = read(request, caller, NOW, chosen)
-    decision = decide(call, loaded, NOW, _FRESH, chosen) if isinstance(call, Call) else call
-    answer = respond(decision, chosen)
+    decision = decide(call, loaded, NOW, _NEW_IDS) if isinstance(call, Call) else call
+    answer = respond(decision)
     response = answer.response
     body = request.body
     given: dict[str, object] = {
@@ -316,13 +328,13 @@ def _request(
                 "expiresAt": time_or_null(loaded.landed.expires_at),
             },
         },
-        "new_ids": {
-            "connectionId": _FRESH.connection_id,
-            "sessionId": _FRESH.session_id,
-            "userId": _FRESH.user_id,
+        "newIds": {
+            "connectionId": _NEW_IDS.connection_id,
+            "sessionId": _NEW_IDS.session_id,
+            "userId": _NEW_IDS.user_id,
             "nextAction": {
-                "url": _FRESH.next_action.url,
-                "expiresAt": format_time(_FRESH.next_action.expires_at),
+                "url": _NEW_IDS.next_action.url,
+                "expiresAt": format_time(_NEW_IDS.next_action.expires_at),
             },
         },
     }

@@ -1,0 +1,136 @@
+"""Vectors of chains: what recovers a connection, how far a revocation goes, what is joined.
+
+The law of this module: **every cell is driven through its function**, with a chain that the
+rules can reach, and snapshots are joined both ways round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from curae_lifecycle.rules.chain import (
+    LIFE,
+    RECOVERY,
+    REVOCATION_REACH,
+    is_live,
+    revoke_chain,
+)
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.merge import MergeError, merge
+from curae_lifecycle.rules.triggers import Trigger
+from curae_lifecycle.rules.values import HOUR, format_time, later
+from tests.vectors.cases import BOUNDARY, START, Case, Verdict, cell_id, stored
+from tests.vectors.connections import (
+    AT,
+    AUTHORIZED,
+    END,
+    NOW,
+    SUCCESSORS,
+    answer_of,
+    drive,
+    make,
+)
+
+
+def recoveries() -> Iterator[Case]:
+    """What a reconnect makes, and how long a successor counts as pending."""
+    for at, kind in RECOVERY:
+        status, now = AT[at]
+        name, successor = cell_id(RECOVERY.name, (at, kind)), SUCCESSORS[kind]
+        yield drive(name, Trigger.RECONNECT, make(status), now, successor=successor)
+    for status in Status:
+        successor = make(status, later(END, HOUR), number=2, after=1)
+        yield drive(
+            f"recovery/successor/{status}",
+            Trigger.RECONNECT,
+            make(Status.EXPIRED),
+            END,
+            successor=successor,
+        )
+    for word, ticks in BOUNDARY.items():
+        yield drive(
+            f"recovery/successor-deadline/{word}",
+            Trigger.RECONNECT,
+            make(Status.EXPIRED),
+            later(END, ticks),
+            successor=make(Status.PENDING, END, number=2, after=1),
+            comment="A successor that lapsed is recovered itself; its id is named.",
+        )
+
+
+def revocations() -> Iterator[Case]:
+    """How far a revocation goes."""
+    named = make(Status.REVOKED), make(Status.ACTION_REQUIRED)
+    for actor, row in REVOCATION_REACH.items():
+        for number, connection in enumerate(named):
+            following = (
+                make(Status.ACTION_REQUIRED, number=2, after=1),
+                make(Status.PENDING, number=3, after=2),
+            )
+            answers = revoke_chain(connection, following, NOW, actor=actor)
+            cell = cell_id(REVOCATION_REACH.name, (actor,))
+            yield Case(
+                cell if number else f"{cell}/again",
+                {
+                    "connection": stored(connection),
+                    "following": [stored(each) for each in following],
+                    "actor": actor,
+                    "now": format_time(NOW),
+                },
+                {"reach": row.outcome.what, "answers": [answer_of(each) for each in answers]},
+                row.rule,
+            )
+
+
+def lives() -> Iterator[Case]:
+    """Whether a later connection still lives when an earlier one is revoked alone."""
+    for at, row in LIFE.items():
+        status, now = AT[at]
+        connection = make(status, number=2, after=1)
+        given = {"connection": stored(connection), "now": format_time(now)}
+        answer = {"live": is_live(connection, now)}
+        yield Case(cell_id(LIFE.name, (at,)), given, answer, row.rule)
+
+
+def merges() -> Iterator[Case]:
+    """Snapshots of one connection that arrive out of order, both ways round."""
+    for one in Status:
+        for two in Status:
+            yield _merge(f"merge/{one}/{two}", make(one), make(two))
+    revoked = make(Status.REVOKED)
+    early = attrs.evolve(revoked, revoked_at=AUTHORIZED, revoked_by=Actor.PATIENT)
+    same = attrs.evolve(revoked, revoked_by=Actor.PATIENT)
+    asked = make(Status.ACTION_REQUIRED)
+    other = attrs.evolve(asked, action_required_reason="consent_renewal")
+    open_end = make(Status.ACTIVE, None)
+    new_ids = make(Status.PENDING, later(END, HOUR))
+    pairs = {
+        "earliest-revocation": (revoked, early),
+        "revoked-at-once-by-two": (revoked, same),
+        "actor-unknown": (revoked, attrs.evolve(revoked, revoked_by=None)),
+        "two-reasons": (asked, other),
+        "end-known-to-one": (open_end, make(Status.ACTIVE)),
+        "earliest-authorization": (
+            attrs.evolve(make(Status.ACTIVE), authorized_at=START),
+            attrs.evolve(make(Status.ACTIVE), updated_at=NOW),
+        ),
+        "earliest-end": (make(Status.ACTIVE), make(Status.ACTIVE, later(END, -1))),
+        "latest-deadline": (make(Status.PENDING), new_ids),
+        "reissued": (make(Status.PENDING), attrs.evolve(new_ids, updated_at=NOW)),
+        "another-id": (make(Status.ACTIVE), make(Status.ACTIVE, number=2)),
+        "another-predecessor": (make(Status.ACTIVE), make(Status.ACTIVE, after=7)),
+    }
+    for name, (left, right) in pairs.items():
+        yield _merge(f"merge/{name}", left, right)
+        yield _merge(f"merge/{name}/swapped", right, left)
+
+
+def _merge(id: str, left: Connection, right: Connection) -> Case:  # noqa: A002 - see `Case`
+    given = {"left": stored(left), "right": stored(right)}
+    try:
+        joined = merge(left, right)
+    except MergeError:
+        return Case(id, given, {"outcome": "error"}, None, Verdict.INVALID, "Not one connection.")
+    return Case(id, given, {"outcome": "done", "connection": stored(joined)})

@@ -1,0 +1,107 @@
+"""Vectors of a connection on the wire: how it is printed, and what is read.
+
+The law of this module: **every status is printed and read through the functions that servers
+call**, and what is not exactly a connection is an error that names the member at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
+from curae_lifecycle.web.json import MalformedError
+from curae_lifecycle.web.shapes import format_connection, parse_connection
+from tests.vectors.cases import COORDINATE, Case, Members, Verdict, cell_id, connection_id, stored
+from tests.vectors.connections import AT, END, NOW, make
+
+
+def spellings() -> Iterator[Case]:
+    """How a connection is printed on the wire."""
+    for at, row in WIRE_STATUS.items():
+        status, now = AT[at]
+        for spelling in (WireStatus.ACTIVE, WireStatus.AUTHORIZED):
+            cell = cell_id(WIRE_STATUS.name, (at,))
+            given = {
+                "connection": stored(make(status)),
+                "now": format_time(now),
+                "activeSpelling": spelling,
+            }
+            yield Case(
+                cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
+                given,
+                {"connection": format_connection(make(status), now, spelling)},
+                row.rule,
+            )
+
+
+def readings() -> Iterator[Case]:
+    """What each status of the wire is read as."""
+    for (spelled, trace), row in STORED_STATUS.items():
+        yield _reading(
+            cell_id(STORED_STATUS.name, (spelled, trace)),
+            _printed(spelled, trace),
+            row.rule,
+            Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
+            _UNPRINTED.get((spelled, trace)),
+        )
+    lapsed = format_connection(make(Status.PENDING), END)
+    reason = {**lapsed, "actionRequiredReason": "portal_login"}
+    rule = STORED_STATUS[WireStatus.EXPIRED, Trace.SHOWN].rule
+    yield _reading("stored-status/expired-with-reason", reason, rule, Verdict.VALID)
+    active = format_connection(make(Status.ACTIVE), NOW)
+    broken: dict[str, Members] = {
+        "unknown-status": {**active, "status": "PAUSED"},
+        "lower-case-status": {**active, "status": "active"},
+        "null-status": {**active, "status": None},
+        "unknown-member": {**active, "userId": "u-1"},
+        "missing-member": {name: active[name] for name in active if name != "revokedAt"},
+        "id-without-hyphens": {**active, "id": connection_id(1).replace("-", "")},
+        "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
+    }
+    for name, document in broken.items():
+        yield _reading(f"stored-status/{name}", document, None, Verdict.INVALID)
+
+
+_ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."
+_UNPRINTED: Final = {
+    (WireStatus.PENDING, Trace.SHOWN): _ODD,
+    (WireStatus.ACTIVE, Trace.NONE): _ODD,
+    (WireStatus.AUTHORIZED, Trace.NONE): _ODD,
+    (WireStatus.ACTION_REQUIRED, Trace.NONE): _ODD,
+}
+
+
+def _printed(spelled: WireStatus, trace: Trace) -> Members:
+    """A connection of a status, printed with or without a trace of more than a hand-off."""
+    if spelled is WireStatus.EXPIRED and trace is Trace.NONE:
+        return format_connection(make(Status.PENDING), END)
+    status = STORED_STATUS[spelled, trace].outcome.status
+    printed = {**format_connection(make(status), NOW), "status": spelled}
+    if trace is Trace.NONE:
+        return printed | dict.fromkeys(("authorizedAt", "expiresAt", "actionRequiredReason"))
+    return printed | {"authorizedAt": printed["authorizedAt"] or printed["createdAt"]}
+
+
+def _reading(
+    id: str,  # noqa: A002 - see `Case`
+    document: Members,
+    rule: str | None,
+    verdict: Verdict,
+    comment: str | None = None,
+) -> Case:
+    given = {"document": document, "environment": "live", "appId": COORDINATE.app_id}
+    try:
+        # The members are JSON: `format_connection` made them.
+        read = parse_connection(
+            dict(document),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            environment=COORDINATE.environment,
+            app_id=COORDINATE.app_id,
+        )
+    except MalformedError as error:
+        answer: Members = {"outcome": "error", "member": error.member, "fault": error.fault}
+        return Case(id, given, answer, rule, verdict, comment)
+    answer = {"outcome": "done", "connection": stored(read)}
+    return Case(id, given, answer, rule, verdict, comment)
