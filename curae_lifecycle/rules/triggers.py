@@ -234,7 +234,9 @@ def check_authorization(
         ArgumentError: An instant that is not UTC, a fact from the future, or an end that is
             not after the authorization.
     """
-    happened = check_occurrence(happened_at, now)
+    if happened_at is None:
+        check_instant("now", now)
+    happened = now if happened_at is None else check_occurrence(happened_at, now)
     if expires_at is not None:
         check_instant("expires_at", expires_at)
         if expires_at <= happened:

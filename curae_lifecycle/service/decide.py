@@ -18,6 +18,8 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import check_coordinate
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import (
     Attempt,
@@ -34,13 +36,11 @@ from curae_lifecycle.rules.ratelimit import (
     admit,
     admit_one,
 )
-from curae_lifecycle.rules.values import ceil_seconds, check_instant
+from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
-    Asked,
-    Loads,
     NotModified,
     Operation,
     ProblemReply,
@@ -60,13 +60,14 @@ def fingerprint(operation: Operation) -> Fingerprint:
 
 def needs(call: Call) -> Needs:
     """What the server must load before it decides the call."""
-    loads = call.operation.loads(call.caller)
+    operation = call.operation
+    coordinate = operation.coordinate(call.caller)
     return Needs(
         _record_key(call),
         _bucket_keys(call),
-        _limit_key(call, loads),
-        loads.connection,
-        loads.coordinate,
+        _limit_key(operation, coordinate),
+        operation.connection_id,
+        coordinate,
     )
 
 
@@ -79,8 +80,8 @@ def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
     return tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets])
 
 
-def _limit_key(call: Call, loads: Loads) -> LimitKey | None:
-    limit, coordinate = call.operation.rule.limit, loads.coordinate
+def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
+    limit = operation.rule.limit
     if limit is None or coordinate is None:
         return None
     return LimitKey(coordinate.app_user, limit.name)
@@ -106,7 +107,8 @@ def decide(
             not the one that was asked for.
     """
     check_instant("now", now)
-    request = _Request(call, snapshot, now, new_ids, call.operation.loads(call.caller))
+    coordinate = call.operation.coordinate(call.caller)
+    request = _Request(call, call.caller, snapshot, now, coordinate, new_ids)
     for gate in DECIDED:
         decision = _PASS[gate](request)
         if decision is not None:
@@ -119,13 +121,34 @@ class _Request:
     """A request on its way through the gates, and what they found out."""
 
     call: Call
+    caller: Caller
     snapshot: Snapshot
     now: datetime
-    new_ids: NewIds | None
-    loads: Loads
+    given_coordinate: Coordinate | None
+    given_ids: NewIds | None
     charges: tuple[Write, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that was asked for."""
+        connection = self.snapshot.connection
+        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
+        return connection
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """The coordinate that was asked for."""
+        assert self.given_coordinate is not None  # noqa: S101 - the operation named one
+        return self.given_coordinate
+
+    @property
+    def new_ids(self) -> NewIds:
+        """Ids and a next action."""
+        if self.given_ids is None:
+            raise ArgumentError("new_ids", "given for a mutation")
+        return self.given_ids
 
     def limited(self, gate: Gate, limited: Limited) -> Decision:
         """Refused by a limit, which charges nothing at all."""
@@ -145,7 +168,7 @@ class _Request:
             status,
             self.now,
             Changes(self.charges + changes.writes, changes.effects, changes.events),
-            (*self.rules, f"operation.{rule.name}", *ruling.rules),
+            self.rules + rule.rules + ruling.rules,
             self.attempt,
             self.snapshot.record,
             self.call.settings,
@@ -191,10 +214,10 @@ def _idempotency(request: _Request) -> Decision | None:
 
 
 def _limit(request: _Request) -> Decision | None:
-    limit, coordinate = request.call.operation.rule.limit, request.loads.coordinate
-    key = _limit_key(request.call, request.loads)
+    operation, coordinate = request.call.operation, request.given_coordinate
     if coordinate is not None:
         check_coordinate(request.snapshot.binding, coordinate)
+    limit, key = operation.rule.limit, _limit_key(operation, coordinate)
     if limit is None or key is None:
         return None
     before = request.snapshot.limit
@@ -206,19 +229,17 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    asked, connection = request.loads.connection, request.snapshot.connection
+    asked, connection = request.call.operation.connection_id, request.snapshot.connection
     if asked is None:
         return None
-    if connection is None or not request.call.caller.owns(connection):
+    if connection is None or not request.caller.owns(connection):
         return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
     check_chain(asked, connection, request.snapshot.following)
     return None
 
 
 def _rule(request: _Request) -> Decision:
-    call = request.call
-    asked = Asked(call.caller, request.snapshot, request.now, request.new_ids)
-    return request.ruled(call.operation.decide(asked))
+    return request.ruled(request.call.operation.decide(request))
 
 
 _PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {

@@ -73,6 +73,7 @@ class _Reading:
     segments: tuple[str, ...] = ()
     operation: Operation | None = None
     key: IdempotencyKey | None = None
+    found_keys: list[str] | None = None
 
     @property
     def known(self) -> Caller:
@@ -89,7 +90,9 @@ class _Reading:
     @property
     def keys(self) -> list[str]:
         """Every value of the header that carries the idempotency key."""
-        return header(self.request, "idempotency-key")
+        if self.found_keys is None:
+            self.found_keys = header(self.request, "idempotency-key")
+        return self.found_keys
 
     def call(self) -> Call:
         """What was read, once every gate is passed."""

@@ -8,13 +8,12 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState, account_state
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import AppUserId
+from curae_lifecycle.rules.values import AppUserId, Coordinate
 from curae_lifecycle.service.members import APP_USER_ID, Given
 from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     NotModified,
     Operation,
     OperationRule,
@@ -72,9 +71,9 @@ class GetAccountState(Operation):
         known = frozenset(state for state in AccountState if etag(state) in given.tags)
         return cls(given[APP_USER_ID], known)
 
-    def loads(self, caller: Caller) -> Loads:
-        """The binding of the app's user."""
-        return Loads(coordinate=caller.coordinate(self.app_user_id))
+    def coordinate(self, caller: Caller) -> Coordinate:
+        """The coordinate of the app's user."""
+        return caller.coordinate(self.app_user_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """The state, or nothing where the client holds it."""

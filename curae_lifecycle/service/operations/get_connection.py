@@ -7,7 +7,6 @@ from typing import ClassVar
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import authorize
 from curae_lifecycle.rules.values import ConnectionId, check_instant
@@ -17,7 +16,6 @@ from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     Operation,
     OperationRule,
     Reply,
@@ -55,11 +53,6 @@ class GetConnection(Operation):
     def read(cls, given: Given) -> GetConnection:
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
-
-    def loads(self, caller: Caller) -> Loads:
-        """The connection and the rest of its chain."""
-        del caller
-        return Loads(connection=self.connection_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """The connection, healed where its hand-off is known to have landed."""

@@ -10,13 +10,12 @@ from curae_lifecycle.rules.binding import start_graduation
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import GRADUATION_LIMIT
-from curae_lifecycle.rules.values import AppUserId, NextAction
+from curae_lifecycle.rules.values import AppUserId, Coordinate, NextAction
 from curae_lifecycle.service.members import APP_USER_ID, Given
 from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     Operation,
     OperationRule,
     Reply,
@@ -58,9 +57,9 @@ class StartGraduation(Operation):
         """The operation of a body."""
         return cls(given[APP_USER_ID])
 
-    def loads(self, caller: Caller) -> Loads:
-        """The binding of the app's user, and the user's limit."""
-        return Loads(coordinate=caller.coordinate(self.app_user_id))
+    def coordinate(self, caller: Caller) -> Coordinate:
+        """The coordinate of the app's user."""
+        return caller.coordinate(self.app_user_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """A next action for a LIMITED user; the binding moves when it is over."""

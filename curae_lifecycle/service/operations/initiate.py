@@ -9,14 +9,13 @@ import attrs
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
-from curae_lifecycle.rules.values import AppUserId, NextAction
+from curae_lifecycle.rules.values import AppUserId, Coordinate, NextAction
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP, Given
 from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     Operation,
     OperationRule,
     Reply,
@@ -58,16 +57,16 @@ class Initiate(Operation):
         """The operation of a body."""
         return cls(given[APP_USER_ID], given[PREFER_SIGNUP])
 
-    def loads(self, caller: Caller) -> Loads:
-        """The binding of the app's user, and the user's limit."""
-        return Loads(coordinate=caller.coordinate(self.app_user_id))
+    def coordinate(self, caller: Caller) -> Coordinate:
+        """The coordinate of the app's user."""
+        return caller.coordinate(self.app_user_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """A session, and a LIMITED user where the path provisions one."""
         binding, new_ids = asked.snapshot.binding, asked.new_ids
         answer = initiate(
             binding,
-            asked.caller.coordinate(self.app_user_id),
+            asked.coordinate,
             asked.now,
             prefer_signup=self.prefer_signup,
             id=new_ids.session_id,

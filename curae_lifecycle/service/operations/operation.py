@@ -1,7 +1,7 @@
 """What every operation is: a value that was read from a request, and can be decided.
 
 An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `read` makes it of what was sent; `loads` names what it needs; `decide` decides it.
+and members; `read` makes it of what was sent; `connection_id` and `coordinate` name what it needs; `decide` decides it.
 Routing, fingerprint, printing and the API's document are derived from these.
 """
 
@@ -11,13 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final, Self, cast
+from typing import ClassVar, Final, Protocol, Self, cast
 
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem
@@ -36,6 +35,10 @@ class KeyUse(StrEnum):
     NEEDED = "key needed"
     NOT_ALLOWED = "key not allowed"
     UNUSED = "key not looked at"
+
+
+def _own_trail(rule: OperationRule) -> tuple[str, ...]:
+    return (f"operation.{rule.name}",)
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +60,7 @@ class OperationRule:
         body: The members of its body; `None` where no body is read.
         tags: Whether the client may name entity tags that it holds.
         asks: What the names of the rules that may refuse it begin with.
+        rules: The name of its rule, as the trail of a decision.
     """
 
     name: str
@@ -74,23 +78,14 @@ class OperationRule:
     tags: bool = False
     asks: tuple[str, ...] = ()
 
+    rules: tuple[str, ...] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_own_trail, takes_self=True)
+    )
+
     def __str__(self) -> str:
         limit = "no limit" if self.limit is None else f"{self.limit.limit} a minute"
         scope = self.scope or "no scope"
         return f"{self.method} {self.path} → {self.status}; {scope}, {self.key}, {limit}"
-
-
-@attrs.frozen
-class Loads:
-    """What an operation needs loaded beside its key and its limits.
-
-    Attributes:
-        connection: The connection, and every later one of its chain.
-        coordinate: The coordinate, whose binding is loaded and whose limit is charged.
-    """
-
-    connection: ConnectionId | None = None
-    coordinate: Coordinate | None = None
 
 
 class Reply:
@@ -158,39 +153,38 @@ def refusal(refused: Refused) -> Ruling:
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
-@attrs.frozen
-class Asked:
-    """All that an operation decides from.
+class Asked(Protocol):
+    """All that an operation decides from; it only reads them."""
 
-    Attributes:
-        caller: Whom the API key stands for.
-        snapshot: What was loaded.
-        now: The instant of the request.
-        given_ids: Ids and a next action that a mutation may use; `None` for a read.
-    """
+    @property
+    def caller(self) -> Caller:
+        """Whom the API key stands for."""
+        ...
 
-    caller: Caller
-    snapshot: Snapshot
-    now: datetime
-    given_ids: NewIds | None
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was loaded."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The instant of the request."""
+        ...
 
     @property
     def connection(self) -> Connection:
         """The connection that was asked for; the gate of ownership has seen it."""
-        connection = self.snapshot.connection
-        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
-        return connection
+        ...
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """The coordinate that was asked for."""
+        ...
 
     @property
     def new_ids(self) -> NewIds:
-        """Ids and a next action.
-
-        Raises:
-            ArgumentError: None were given.
-        """
-        if self.given_ids is None:
-            raise ArgumentError("new_ids", "given for a mutation")
-        return self.given_ids
+        """Ids and a next action; raises `ArgumentError` where none were given."""
+        ...
 
 
 class Operation(ABC):
@@ -208,10 +202,15 @@ class Operation(ABC):
     def read(cls, given: Given) -> Self:
         """The operation of what was sent; every member was checked."""
 
-    def loads(self, caller: Caller) -> Loads:
-        """What it needs loaded."""
+    @property
+    def connection_id(self) -> ConnectionId | None:
+        """The connection that it needs loaded, with every later one of its chain."""
+        return None
+
+    def coordinate(self, caller: Caller) -> Coordinate | None:
+        """The coordinate whose binding it needs loaded, and whose limit it charges."""
         del caller
-        return NOTHING
+        return None
 
     @abstractmethod
     def decide(self, asked: Asked) -> Ruling:
@@ -231,6 +230,3 @@ class Operation(ABC):
                 yield "true" if value else "false"
             elif isinstance(value, tuple):
                 yield from map(str, cast("tuple[object, ...]", value))
-
-
-NOTHING: Final = Loads()

@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.changes import recovery_changes, reissue_changes
@@ -17,7 +17,6 @@ from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     Operation,
     OperationRule,
     Reply,
@@ -60,11 +59,6 @@ class Reconnect(Operation):
     def read(cls, given: Given) -> Reconnect:
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
-
-    def loads(self, caller: Caller) -> Loads:
-        """The connection and the rest of its chain."""
-        del caller
-        return Loads(connection=self.connection_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """A successor: minted, or the pending one again with a fresh next action."""

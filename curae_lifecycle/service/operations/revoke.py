@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.chain import revoke_chain
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import revocation_changes
@@ -17,7 +17,6 @@ from curae_lifecycle.service.operations.operation import (
     BASE_PATH,
     Asked,
     KeyUse,
-    Loads,
     Operation,
     OperationRule,
     Reply,
@@ -57,11 +56,6 @@ class Revoke(Operation):
     def read(cls, given: Given) -> Revoke:
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
-
-    def loads(self, caller: Caller) -> Loads:
-        """The connection and the rest of its chain."""
-        del caller
-        return Loads(connection=self.connection_id)
 
     def decide(self, asked: Asked) -> Ruling:
         """REVOKED, or the same as before where it was revoked already."""
