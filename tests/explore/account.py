@@ -3,10 +3,10 @@
 The laws of this module: **the path is a function of the account's state and the preference
 alone** (law 8), **a hand-off lands with its binding or not at all**, and a coordinate is never
 silently rebound: for one user its state only rises, another user comes only after a tombstone.
-A client that keeps trying is let in, or told why not.
+A client that keeps trying is let in, or learns why not.
 
 Clients initiate, with a preference or without; hosted pages hand their users over, each client a
-user of its own; the platform graduates and buries. Every load and every store is a step of its own.
+user of its own; the platform graduates and tombstones. Every load and every store is a step of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import SessionId, UserId, format_time
-from curae_lifecycle.service import decide
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import BindingWrite, SessionWrite, Write
-from curae_lifecycle.service.facts import fact, graduated, handoff_completed, tombstoned
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing.laws import LawBrokenError
-from tests.explore.clients import START, Change, Step, Told
+from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line, RuleBrokenError
 from tests.explore.scene import CALLER, REGISTER, TICK, USER, new_ids, post
 
@@ -49,7 +52,7 @@ class Entrant:
         session: The session that it has got.
         writes: What its worker wants to store, while it does.
         minted: The session that the worker will answer with.
-        over: Whether it is let in, or was told why not.
+        over: Whether it is let in, or learned why not.
     """
 
     prefers: bool
@@ -69,14 +72,14 @@ class AccountStore:
         faults: How many faults may still happen.
         binding: As it is stored.
         sessions: All that were minted, first to last.
-        burials: How often the platform may still bury the user.
+        tombstones: How often the platform may still tombstone the user.
     """
 
     now: datetime
     faults: int
     binding: LimitedAccountAppBinding | None = None
     sessions: tuple[CuraeConnectSession, ...] = ()
-    burials: int = 1
+    tombstones: int = 1
 
 
 @attrs.frozen
@@ -86,7 +89,7 @@ class Account:
     Attributes:
         clients: How many clients there are; they prefer a sign-up in turn.
         faults: How many faults may happen, all in all.
-        burials: How often the platform may bury the user.
+        tombstones: How often the platform may tombstone the user.
         one_user: Whether all clients hand over the same user.
         compares: Whether the store compares before it sets.
         whole: Whether the store sets all of a decision's writes.
@@ -94,16 +97,16 @@ class Account:
 
     clients: int = 2
     faults: int = 1
-    burials: int = 1
+    tombstones: int = 1
     one_user: bool = False
     compares: bool = True
     whole: bool = True
 
-    promise = "every client is let in or told why not"
+    promise = "every client is let in or learns why not"
 
     def starts(self) -> Iterator[tuple[AccountStore, tuple[Entrant, ...]]]:
         """Nobody is bound; every mixture of preferences."""
-        store = AccountStore(START, self.faults, burials=self.burials)
+        store = AccountStore(START, self.faults, tombstones=self.tombstones)
         for preferring in range(self.clients + 1):
             yield (
                 store,
@@ -116,7 +119,7 @@ class Account:
             )
 
     def done(self, client: Entrant) -> bool:
-        """Whether it is let in, or was told why not."""
+        """Whether it is let in, or learned why not."""
         return client.over
 
     def now(self, store: AccountStore) -> datetime:
@@ -170,17 +173,17 @@ class Account:
             yield Step("session is stored", after, started)
 
     def server_steps(self, store: AccountStore) -> Iterator[Change[AccountStore]]:
-        """The platform graduates, buries, and repeats itself."""
+        """The platform graduates, tombstones, and repeats itself."""
         for what, user in (("graduates", None), (_GRADUATES_STRANGER, STRANGER)):
-            yield from _fact(what, store, graduated.Graduated(COORDINATE, user))
-        buried = tombstoned.Tombstoned(COORDINATE)
-        if store.burials:
-            less = attrs.evolve(store, burials=store.burials - 1)
-            yield from _fact("buries", less, buried)
+            yield from _fact(what, store, Graduated(COORDINATE, user))
+        gone = Tombstoned(COORDINATE)
+        if store.tombstones:
+            less = attrs.evolve(store, tombstones=store.tombstones - 1)
+            yield from _fact("tombstones", less, gone)
         else:
-            fact.record_fact(buried, fact.FactSnapshot(binding=store.binding), store.now)
+            record_fact(gone, FactSnapshot(binding=store.binding), store.now)
         # What changes nothing is asked as well, so that every cell of the tables is.
-        decide.decide(
+        decide(
             Call(CALLER, StartGraduation(USER)),
             Snapshot(binding=store.binding),
             store.now,
@@ -192,7 +195,7 @@ class Account:
             bindings.complete_sign_up(store.binding, COORDINATE, user)
             bindings.graduate(store.binding, COORDINATE, user)
 
-    def clock_steps(self, store: AccountStore, busy: bool) -> Iterator[Change[AccountStore]]:  # noqa: FBT001 - told by `busy`
+    def clock_steps(self, store: AccountStore, busy: bool) -> Iterator[Change[AccountStore]]:  # noqa: FBT001 - the parameter says which
         """To the last instant of a page that is awaited, and to its end."""
         del busy
         ends = [
@@ -253,21 +256,21 @@ class Account:
         """One API key."""
         return [{"at": format_time(store.now), **REGISTER}]
 
-    def line(self, told: Told[AccountStore, Entrant]) -> Line | None:
-        """Sessions and hand-offs are told when they are stored, facts when they happen."""
-        client, what = told.client, told.what
+    def line(self, taken: Taken[AccountStore, Entrant]) -> Line | None:
+        """Sessions and hand-offs are lines when they are stored, facts when they happen."""
+        client, what = taken.client, taken.what
         if client is not None:
-            number = len(told.store.sessions) + 1
-            broken = what == "initiate is decided" and told.after is None
+            number = len(taken.store.sessions) + 1
+            broken = what == "initiate is decided" and taken.after is None
             if broken or what == "session is stored":
                 body: Line = {"appUserId": USER, "preferSignup": client.prefers}
                 return {"as": f"s{number}", **post("curae-connect/initiate", f"k-{number}", body)}
             if what == "hand-off is stored":
-                return _landing_line(told.store, client)
+                return _landing_line(taken.store, client)
         facts_by_what: dict[str, Line] = {
             "graduates": {"type": "binding.graduate"},
             _GRADUATES_STRANGER: {"type": "binding.graduate", "userId": STRANGER},
-            "buries": {"type": "binding.tombstone"},
+            "tombstones": {"type": "binding.tombstone"},
         }
         fact = facts_by_what.get(what)
         return None if fact is None else {"fact": {**fact, **_COORDINATE_LINE}}
@@ -295,7 +298,7 @@ def _landing_line(store: AccountStore, client: Entrant) -> Line:
 
 def _initiates(store: AccountStore, client: Entrant) -> Iterator[Step[AccountStore, Entrant]]:
     number = len(store.sessions) + 1
-    decision = decide.decide(
+    decision = decide(
         Call(CALLER, Initiate(USER, client.prefers)),
         Snapshot(binding=store.binding),
         store.now,
@@ -315,11 +318,11 @@ def _hands_over(
     session: CuraeConnectSession,
     user: UserId,
     who: str,
-    fault: bool = False,  # noqa: FBT001, FBT002 - told by `who`
+    fault: bool = False,  # noqa: FBT001, FBT002 - `who` says it too
 ) -> Iterator[Step[AccountStore, Entrant]]:
-    answer = fact.record_fact(
-        handoff_completed.HandoffCompleted(session.id, user),
-        fact.FactSnapshot(session=session, binding=store.binding),
+    answer = record_fact(
+        HandoffCompleted(session.id, user),
+        FactSnapshot(session=session, binding=store.binding),
         store.now,
     )
     if isinstance(answer, Done):
@@ -327,13 +330,11 @@ def _hands_over(
         yield Step(f"{who} hands over", store, planned, fault)
     else:
         why = answer.problem.code if isinstance(answer, Refused) else "known"
-        yield Step(f"{who} is told: {why}", store, attrs.evolve(client, over=True), fault)
+        yield Step(f"{who} learns: {why}", store, attrs.evolve(client, over=True), fault)
 
 
-def _fact(
-    what: str, store: AccountStore, fact: facts.BindingFact
-) -> Iterator[Change[AccountStore]]:
-    answer = fact.record_fact(fact, fact.FactSnapshot(binding=store.binding), store.now)
+def _fact(what: str, store: AccountStore, fact: Fact) -> Iterator[Change[AccountStore]]:
+    answer = record_fact(fact, FactSnapshot(binding=store.binding), store.now)
     if isinstance(answer, Done):
         after = _compared_and_set(store, answer.value.writes)
         assert after is not None

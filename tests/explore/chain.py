@@ -5,8 +5,8 @@ with one living end** (law 6), ranks never fall and a revocation stands (laws 1 
 what was authorized (law 5), refusals change nothing (law 11), and each client's key has one answer
 (laws 9 and 12). A client that keeps trying gets its answer.
 
-Clients reconnect, each with a key of its own or all with one, through `operations.decide` and
-`http.respond`; a hosted page reports that the patient authorized the old connection in time;
+Clients reconnect, each with a key of its own or all with one, through `decide` and
+`respond`; a hosted page reports that the patient authorized the old connection in time;
 hand-offs land, lapse and run out; the patient, the app and the upstream revoke. Every load and
 every store is a step of its own.
 """
@@ -26,10 +26,13 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
-from curae_lifecycle.service import decide
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, RecordWrite, Write
-from curae_lifecycle.service.facts import action_required, authorized, fact, revoked
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
@@ -44,8 +47,8 @@ from curae_lifecycle.testing.laws import (
     check_replay,
     check_revocation,
 )
-from curae_lifecycle.web import respond
-from tests.explore.clients import START, Change, Step, Told
+from curae_lifecycle.web.respond import respond
+from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
 from tests.explore.scene import (
     CALLER,
@@ -197,11 +200,11 @@ class Chain:
     ) -> Iterator[Step[ChainStore, ChainClient]]:
         if client.page:
             root = store.chain[0]
-            # The patient finished in time, and it is told late.
+            # The patient finished in time, and it is reported late.
             happened = root.identity.created_at + TICK
-            report = authorized.Authorized(root.id, store.now + HOUR, happened)
-            known = fact.FactSnapshot(root, store.chain[1:])
-            taken = fact.record_fact(report, known, store.now)
+            report = Authorized(root.id, store.now + HOUR, happened)
+            known = FactSnapshot(root, store.chain[1:])
+            taken = record_fact(report, known, store.now)
             if isinstance(taken, Done):
                 plan = Plan(taken.value.writes, None, changed=True)
                 yield Step("reports the old authorization", store, _planned(client, plan))
@@ -216,10 +219,8 @@ class Chain:
             following=store.chain[client.target + 1 :],
         )
         call = Call(CALLER, Reconnect(named.id), KEY.key)
-        decision = decide.decide(
-            call, snapshot, store.now, new_ids(len(store.chain) + 1, store.now)
-        )
-        answer = respond.respond(decision)
+        decision = decide(call, snapshot, store.now, new_ids(len(store.chain) + 1, store.now))
+        answer = respond(decision)
         changed = decision.status < 400
         plan = Plan(answer.changes.writes, answer.response, changed, answer.replayed)
         yield Step(
@@ -270,27 +271,27 @@ class Chain:
         first, *later = store.chain
         head = later[-1] if later else first
         if later:
-            landed = authorized.Authorized(head.id, store.now + HOUR)
+            landed = Authorized(head.id, store.now + HOUR)
             yield from self._fact(_LANDS, store, -1, landed)
         if self.happens:
-            failed = action_required.ActionRequired(head.id, "portal_login")
+            failed = ActionRequired(head.id, "portal_login")
             yield from self._fact("newest needs an action", store, -1, failed)
             for actor in Actor:
-                revoked = revoked.Revoked(first.id, actor)
+                revoked = Revoked(first.id, actor)
                 yield from self._fact(f"{actor} revokes the first", store, 0, revoked)
 
     def _fact(
-        self, what: str, store: ChainStore, place: int, fact: facts.ConnectionFact
+        self, what: str, store: ChainStore, place: int, fact: Fact
     ) -> Iterator[Change[ChainStore]]:
         place %= len(store.chain)
-        snapshot = fact.FactSnapshot(store.chain[place], store.chain[place + 1 :])
-        answer = fact.record_fact(fact, snapshot, store.now)
+        snapshot = FactSnapshot(store.chain[place], store.chain[place + 1 :])
+        answer = record_fact(fact, snapshot, store.now)
         if isinstance(answer, Done):
             stored = _compared_and_set(store.chain, None, answer.value.writes)
             assert stored is not None
             yield Change(what, attrs.evolve(store, chain=stored[0]))
 
-    def clock_steps(self, store: ChainStore, busy: bool) -> Iterator[Change[ChainStore]]:  # noqa: FBT001 - told by `busy`
+    def clock_steps(self, store: ChainStore, busy: bool) -> Iterator[Change[ChainStore]]:  # noqa: FBT001 - the parameter says which
         """To the last instant of the newest connection's deadline, and to its end."""
         del busy
         ends = connections.next_deadline(store.chain[-1])
@@ -352,25 +353,25 @@ class Chain:
             lines.append({"at": format_time(made + TICK), "fact": fact})
         return lines
 
-    def line(self, told: Told[ChainStore, ChainClient]) -> Line | None:
-        """Requests are told when they are stored, facts when they happen."""
-        what, client, chain = told.what, told.client, told.store.chain
-        broken = told.after is None and what.startswith("request is decided")
+    def line(self, taken: Taken[ChainStore, ChainClient]) -> Line | None:
+        """Requests are lines when they are stored, facts when they happen."""
+        what, client, chain = taken.what, taken.client, taken.store.chain
+        broken = taken.after is None and what.startswith("request is decided")
         if client is not None and (broken or what == "answer is stored"):
             # One client keeps to its key until it asks for another connection.
-            key = "k-2" if self.shared_key else f"{told.who}, {client.target}".replace(" ", "-")
+            key = "k-2" if self.shared_key else f"{taken.who}, {client.target}".replace(" ", "-")
             request = post(f"connections/{_name(client.target)}:reconnect", key)
-            minted = told.after is not None and len(told.after.chain) > len(chain)
+            minted = taken.after is not None and len(taken.after.chain) > len(chain)
             return {"as": f"c{len(chain) + 1}", **request} if minted else request
         if what == "report is stored":
             fact: Line = {
                 "type": "connection.authorize",
-                "expiresAt": format_time(told.store.now + HOUR),
+                "expiresAt": format_time(taken.store.now + HOUR),
                 "happenedAt": format_time(chain[0].identity.created_at + TICK),
             }
             return {"fact": {"connectionId": _name(0), **fact}}
         if what == _LANDS:
-            ends = format_time(told.store.now + HOUR)
+            ends = format_time(taken.store.now + HOUR)
             fact = {"type": "connection.authorize", "expiresAt": ends}
             return {"fact": {"connectionId": _name(len(chain) - 1), **fact}}
         if what not in _FACTS:

@@ -48,7 +48,7 @@ EVERYTHING: Final = Reduce.ALIKE | Reduce.RELATIVE | Reduce.ONE_ORDER
 
 @attrs.frozen
 class Step(Generic[Store, Client]):
-    """What one client can do next, or what befalls it.
+    """What one client can do next, or what happens to it.
 
     Attributes:
         what: In words.
@@ -73,8 +73,8 @@ class Change(Generic[Store]):
 
 
 @attrs.frozen
-class Told(Generic[Store, Client]):
-    """A step of a trace that is told.
+class Taken(Generic[Store, Client]):
+    """A step of a trace, as it was taken.
 
     Attributes:
         who: The client's name, the server or the clock.
@@ -104,7 +104,7 @@ class Rules(Protocol[Store, Client]):
         ...
 
     def client_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
-        """What a client can do, or what can befall it."""
+        """What a client can do, or what can happen to it."""
         ...
 
     def hidden_steps(self, store: Store, client: Client) -> Iterable[Step[Store, Client]]:
@@ -115,7 +115,7 @@ class Rules(Protocol[Store, Client]):
         """What the server does by itself."""
         ...
 
-    def clock_steps(self, store: Store, busy: bool) -> Iterable[Change[Store]]:  # noqa: FBT001 - told by `busy`
+    def clock_steps(self, store: Store, busy: bool) -> Iterable[Change[Store]]:  # noqa: FBT001 - the parameter says which
         """How time can go on; `busy` is whether somebody is caught by it."""
         ...
 
@@ -148,7 +148,7 @@ class Rules(Protocol[Store, Client]):
         """The same client, everything in it that much earlier."""
         ...
 
-    def line(self, told: Told[Store, Client]) -> Line | None:
+    def line(self, taken: Taken[Store, Client]) -> Line | None:
         """A step as a line of a log, without its time; `None` where a log cannot say it."""
         ...
 
@@ -174,10 +174,10 @@ class Numbers(Generic[Value]):
         return number
 
 
-MemoryStore = tuple[int, ...]
+World = tuple[int, ...]
 """The number of the store, then of each client."""
 
-_Moves = list[tuple[Label, bool, MemoryStore]]
+_Moves = list[tuple[Label, bool, World]]
 
 
 class Clients(Generic[Store, Client]):
@@ -212,26 +212,26 @@ class Clients(Generic[Store, Client]):
         """What is reached once faults stop."""
         return self._rules.promise
 
-    def values(self, world: MemoryStore) -> tuple[Store, tuple[Client, ...]]:
+    def values(self, world: World) -> tuple[Store, tuple[Client, ...]]:
         """The store and the clients of a world."""
         return self._stores.values[world[0]], tuple(self._clients.values[c] for c in world[1:])
 
-    def starts(self) -> Iterator[MemoryStore]:
+    def starts(self) -> Iterator[World]:
         """Where it may start."""
         for world in self._raw_starts():
             yield self._canonical(world)
 
-    def _raw_starts(self) -> Iterator[MemoryStore]:
+    def _raw_starts(self) -> Iterator[World]:
         for store, clients in self._rules.starts():
             yield (self._stores.of(store), *map(self._clients.of, clients))
 
-    def settled(self, world: MemoryStore) -> bool:
+    def settled(self, world: World) -> bool:
         """Whether every client has got what it wanted."""
         known = len(self._done)
         self._done.extend(map(self._rules.done, self._clients.values[known:]))
         return all(map(self._done.__getitem__, world[1:]))
 
-    def steps(self, world: MemoryStore) -> _Moves:
+    def steps(self, world: World) -> _Moves:
         """Every step of every client, of the server and of the clock.
 
         Raises:
@@ -254,7 +254,7 @@ class Clients(Generic[Store, Client]):
 
     def _steps_of_clients(
         self,
-        world: MemoryStore,
+        world: World,
         known: dict[tuple[int, int], list[tuple[str, bool, int, int]]],
         compute: Callable[[Store, Client], Iterable[Step[Store, Client]]],
         *,
@@ -321,7 +321,7 @@ class Clients(Generic[Store, Client]):
             )
         return changes
 
-    def _clock_of(self, world: MemoryStore) -> list[tuple[str, bool, int]]:
+    def _clock_of(self, world: World) -> list[tuple[str, bool, int]]:
         store = world[0]
         busy = any(self._is_busy(store, client) for client in world[1:])
         changes = self._clock.get((store, busy))
@@ -348,7 +348,7 @@ class Clients(Generic[Store, Client]):
             self._busy[store, client] = busy
         return busy
 
-    def _canonical(self, world: MemoryStore) -> MemoryStore:
+    def _canonical(self, world: World) -> World:
         store, clients = world[0], world[1:]
         if self._relative:
             rebased = self._rebased.get(store)
@@ -370,15 +370,15 @@ class Clients(Generic[Store, Client]):
             self._moved[client, by] = moved
         return moved
 
-    def quotient(self, world: MemoryStore, plain: Clients[Store, Client]) -> MemoryStore:
+    def quotient(self, world: World, plain: Clients[Store, Client]) -> World:
         """The world of this model that a world of a plain one is taken for."""
         store, clients = plain.values(world)
         return self._canonical((self._stores.of(store), *map(self._clients.of, clients)))
 
     def run(
-        self, states: Sequence[MemoryStore], last: Label | None
+        self, states: Sequence[World], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
-        """Tell a path in the words of one world, with its own clients and its own clock."""
+        """Say a path in the words of one world, with its own clients and its own clock."""
         plain = Clients(self._rules, Reduce.NOTHING)
         # The path was judged already; beside it there may be steps that break a law, too.
         plain._judges = False
@@ -386,7 +386,7 @@ class Clients(Generic[Store, Client]):
             world for world in plain._raw_starts() if self.quotient(world, plain) == states[0]
         )
         first, _ = plain.values(here)
-        told: list[tuple[Label, Line | None]] = [
+        trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), line) for line in self._rules.opening(first)
         ]
         # A log's clock steps back for nobody.
@@ -403,12 +403,12 @@ class Clients(Generic[Store, Client]):
             else:
                 break
             latest = max(latest, self._rules.now(plain.values(here)[0]))
-            told.append((label, None if line is None else {"at": format_time(latest), **line}))
+            trace.append((label, None if line is None else {"at": format_time(latest), **line}))
             here = after
-        return told
+        return trace
 
-    def _last(self, plain: Clients[Store, Client], here: MemoryStore, last: Label) -> Label:
-        # The step that breaks a law, by the client who takes it in the world that is told.
+    def _last(self, plain: Clients[Store, Client], here: World, last: Label) -> Label:
+        # The step that breaks a law, by the client who takes it in the world of the trace.
         store, clients = plain.values(here)
         judging = Clients(self._rules, Reduce.NOTHING)
         try:
@@ -418,12 +418,12 @@ class Clients(Generic[Store, Client]):
         return last
 
     def _line(
-        self, label: Label, plain: Clients[Store, Client], here: MemoryStore, after: Store | None
+        self, label: Label, plain: Clients[Store, Client], here: World, after: Store | None
     ) -> Line | None:
         store, clients = plain.values(here)
         who, what = label
         client = clients[_NAMES.index(who) - 1] if who in _NAMES else None
-        return self._rules.line(Told(who, what, store, client, after))
+        return self._rules.line(Taken(who, what, store, client, after))
 
 
 _NAMES: Final = ("", "client 1", "client 2", "client 3", "client 4")

@@ -1,6 +1,6 @@
 """The ends of the intervals: one tick before, and at the end.
 
-The law of this module: **intervals are half-open everywhere**. Where each ends is reckoned here,
+The law of this module: **intervals are half-open everywhere**. Where each ends is worked out here,
 in the words of the rules and not by asking them; whether it is over is asked of the functions.
 """
 
@@ -62,7 +62,7 @@ class End:
 
 
 def check_ends() -> int:
-    """Hold the end of every interval against the functions (spec section 2: half-open everywhere).
+    """Hold the end of every interval against the functions.
 
     Returns:
         How many ends were looked at.

@@ -85,7 +85,7 @@ class Model(Protocol[State]):
         ...
 
     def starts(self) -> Iterable[State]:
-        """Where it may start, each once; every state is told in its reduced form."""
+        """Where it may start, each once; every state in its reduced form."""
         ...
 
     def steps(self, state: State, /) -> Iterable[tuple[Label, bool, State]]:
@@ -257,12 +257,12 @@ def _path(order: list[State], parents: array[int], number: int) -> list[State]:
 def _violation(
     model: Model[State], broken: Broken | None, what: str, path: list[State], last: Label | None
 ) -> ViolationError:
-    told = model.run(path, last)
+    trace = model.run(path, last)
     return ViolationError(
         broken,
         what,
-        tuple(": ".join(label) for label, _ in told),
-        tuple(json.dumps(dict(line)).encode() for _, line in told if line is not None),
+        tuple(": ".join(label) for label, _ in trace),
+        tuple(json.dumps(dict(line)).encode() for _, line in trace if line is not None),
     )
 
 

@@ -2,7 +2,7 @@
 
 The law of this module: **one key, one execution** (law 12), and a client that keeps trying gets
 its answer. Workers load and plan in one step and store in another, so every race between them is
-there. Any of them may die, be slow until its lease is over and come back as a zombie, fail in a
+there. Any of them may die, be slow until its lease is over and come back too late, fail in a
 way that may be retried, or have its answer lost; a request may be delivered twice, however late.
 
 Here the server begins, calls out, and renews, completes or releases; it resolves what dead workers
@@ -25,7 +25,7 @@ from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution
-from tests.explore.clients import START, Change, Step, Told
+from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
 from tests.explore.scene import (
     CREATE,
@@ -214,7 +214,7 @@ class Held:
             if isinstance(forgotten, Done):
                 yield Change("forgets", _stored(_fault(store), forgotten.value), fault=True)
 
-    def clock_steps(self, store: HeldStore, busy: bool) -> Iterator[Change[HeldStore]]:  # noqa: FBT001 - told by `busy`
+    def clock_steps(self, store: HeldStore, busy: bool) -> Iterator[Change[HeldStore]]:  # noqa: FBT001 - the parameter says which
         """To the last instant of the lease, to its end, and to the end of the retention.
 
         Time that runs out under somebody at work is a fault; where nobody is, it just passes.
@@ -272,8 +272,8 @@ class Held:
                     raise LawBrokenError(12, "an attempt that lost its lease acts", where)
             for worker in (*has.workers, Worker(answer=has.answer)):
                 if worker.answer is not None and id(worker.answer) not in known:
-                    told = [] if after.effect is None else [after.effect]
-                    check_one_execution([*told, worker.answer], len(told))
+                    first = [] if after.effect is None else [after.effect]
+                    check_one_execution([*first, worker.answer], len(first))
 
     def moved_store(self, store: HeldStore, by: timedelta) -> HeldStore:
         """The same, that much earlier."""
@@ -299,9 +299,9 @@ class Held:
         """One API key."""
         return [{"at": format_time(store.now), **REGISTER}]
 
-    def line(self, told: Told[HeldStore, HeldClient]) -> Line | None:
+    def line(self, taken: Taken[HeldStore, HeldClient]) -> Line | None:
         """A log knows requests that are answered at once."""
-        answered = told.what.endswith(("is replayed", "worker stores COMPLETED"))
+        answered = taken.what.endswith(("is replayed", "worker stores COMPLETED"))
         return CREATE if answered else None
 
 

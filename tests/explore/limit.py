@@ -1,7 +1,7 @@
 """The limit of one app user, small enough to try every order of instants.
 
 The law of this module: **in any half-open window at most the limit is admitted, and the wait that
-is told is exact** (law 10), also where clocks step back. A refused caller that waits is admitted.
+is named is exact** (law 10), also where clocks step back. A refused caller that waits is admitted.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class SmallLimit:
         self, states: Sequence[LimitState], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
         """Every call as a request, as long as the clock does not step back: a log's cannot."""
-        told: list[tuple[Label, Line | None]] = [
+        trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), {"at": format_time(INSTANTS[0]), **REGISTER})
         ]
         latest = calls = 0
@@ -122,8 +122,8 @@ class SmallLimit:
                 calls += 1
                 at = format_time(INSTANTS[latest])
                 line = {"at": at, **post("curae-connect/initiate", f"k-{calls}", _BODY)}
-            told.append((label, line))
-        return told
+            trace.append((label, line))
+        return trace
 
     def _between(self, before: LimitState, after: LimitState) -> Label:
         return next(label for label, _, to in self.steps(before) if to == after)

@@ -69,7 +69,7 @@ FEW: Final = 12_000
 """Where a small run stops: a broken rule may make a world without end."""
 
 SMALL: Final[Runs] = {
-    "one connection, 4 events": lambda: _single(4, FEW),
+    "one connection, 4 steps": lambda: _single(4, FEW),
     "one key, 1 client, 1 fault": lambda: _held(Held(1, 1), FEW),
     "one key, 2 clients, 1 fault": lambda: _held(Held(2, 1, lost_leases=EITHER, forgets=True), FEW),
     "one key, 2 clients, a day": lambda: _held(Held(2, 0, days=1), FEW),
@@ -88,8 +88,8 @@ SMALL: Final[Runs] = {
 """What every test run explores."""
 
 PUBLISHED: Final[Runs] = {
-    "one connection, 9 events": lambda: _single(9),
-    "one connection, any number of events": lambda: _single(None),
+    "one connection, 9 steps": lambda: _single(9),
+    "one connection, any number of steps": lambda: _single(None),
     "one key, 3 clients, 2 attempts, 2 faults": lambda: _held(
         Held(3, 2, lost_leases=EITHER, forgets=True)
     ),
@@ -99,7 +99,7 @@ PUBLISHED: Final[Runs] = {
     "one predecessor, 2 clients, 1 fault": lambda: _chain(Chain(2, 1, happens=False, follows=1)),
     "one predecessor, 2 clients, everybody acts": lambda: _chain(Chain(2, 0)),
     "one coordinate, 2 clients, 1 fault": lambda: _account(Account(2, 1)),
-    "one coordinate, 3 clients": lambda: _account(Account(3, 0, burials=0)),
+    "one coordinate, 3 clients": lambda: _account(Account(3, 0, tombstones=0)),
     "limit of 3": lambda: _limit(3),
 }
 """What continuous integration explores beside that: more than a million states."""

@@ -1,4 +1,4 @@
-"""One connection: every sequence of events, at every instant that makes a difference.
+"""One connection: everything in every order, at every instant that makes a difference.
 
 The law of this module: **whatever happens in whatever order**, the stored rank never falls (law 1),
 the first revocation stands (law 2), time alone only moves a standing on (law 4), access is what was
@@ -77,7 +77,7 @@ class SingleState:
 
 
 @attrs.frozen
-class _Event:
+class _Occurrence:
     what: str
     happen: Callable[[Connection, datetime, Connection | None], Answer]
     line: Line
@@ -120,34 +120,36 @@ def _revokes(actor: Actor) -> Callable[[Connection, datetime, Connection | None]
     return happen
 
 
-_EVENTS: Final = (
-    _Event(
+_OCCURRENCES: Final = (
+    _Occurrence(
         "is authorized for an hour",
         _authorized(END, None),
         {"type": "connection.authorize", "expiresAt": format_time(END)},
     ),
-    _Event("is authorized for ever", _authorized(None, None), {"type": "connection.authorize"}),
-    _Event(
+    _Occurrence(
+        "is authorized for ever", _authorized(None, None), {"type": "connection.authorize"}
+    ),
+    _Occurrence(
         "was authorized in time",
         _authorized(END, IN_TIME),
         {"type": "connection.authorize", "expiresAt": format_time(END)},
         IN_TIME,
     ),
-    _Event(
+    _Occurrence(
         "needs an action",
         _needs_action,
         {"type": "connection.require_action", "reason": "portal_login"},
     ),
-    _Event(
+    _Occurrence(
         "needed an action",
         _needed_action,
         {"type": "connection.require_action", "reason": "refresh"},
         IN_TIME,
     ),
-    _Event("expires", _expires, {"type": "connection.expire"}),
-    _Event("expired before", _expired, {"type": "connection.expire"}, IN_TIME),
+    _Occurrence("expires", _expires, {"type": "connection.expire"}),
+    _Occurrence("expired before", _expired, {"type": "connection.expire"}, IN_TIME),
     *(
-        _Event(
+        _Occurrence(
             f"is revoked by {actor}",
             _revokes(actor),
             {"type": "connection.revoke", "actor": str(actor)},
@@ -183,14 +185,14 @@ class Single:
     def steps(self, state: SingleState) -> Iterator[tuple[Label, bool, SingleState]]:
         """Every fact, every revocation, a reconnect, and time.
 
-        Liveness counts on the clock and the app alone: every event is as good as a fault.
+        Liveness counts on the clock and the app alone: whatever else happens is as good as a fault.
         """
         now = INSTANTS[state.place]
-        for event in _EVENTS:
-            if event.happened_at is None or event.happened_at <= now:
-                label = ("connection", event.what)
+        for each in _OCCURRENCES:
+            if each.happened_at is None or each.happened_at <= now:
+                label = ("connection", each.what)
                 try:
-                    answer = event.happen(state.connection, now, state.successor)
+                    answer = each.happen(state.connection, now, state.successor)
                     after = _held(state.connection, answer, now)
                 except LawBrokenError as broken:
                     raise StepBrokenError(label, broken) from broken
@@ -204,7 +206,7 @@ class Single:
         self, states: Sequence[SingleState], last: Label | None
     ) -> Sequence[tuple[Label, Line | None]]:
         """Every fact and reconnect as a line of a log."""
-        told: list[tuple[Label, Line | None]] = [
+        trace: list[tuple[Label, Line | None]] = [
             (("log", "opens"), {"at": format_time(START), **line})
             for line in (REGISTER, {**CREATE, "as": "c1"})
         ]
@@ -214,8 +216,8 @@ class Single:
         ]
         labels += [] if last is None else [last]
         for before, label in zip(states, labels, strict=False):
-            told.append((label, _line(label, INSTANTS[before.place], len(told))))
-        return told
+            trace.append((label, _line(label, INSTANTS[before.place], len(trace))))
+        return trace
 
 
 def _held(before: Connection, answer: Answer, now: datetime) -> Connection:
@@ -255,10 +257,10 @@ def _line(label: Label, now: datetime, number: int) -> Line | None:
             "at": format_time(now),
             **post("connections/{c1.connection.id}:reconnect", f"k-{number}"),
         }
-    for event in _EVENTS:
-        if who == "connection" and event.what == what:
-            fact = {"connectionId": "{c1.connection.id}", **event.line}
-            if event.happened_at is not None:
-                fact["happenedAt"] = format_time(event.happened_at)
+    for each in _OCCURRENCES:
+        if who == "connection" and each.what == what:
+            fact = {"connectionId": "{c1.connection.id}", **each.line}
+            if each.happened_at is not None:
+                fact["happenedAt"] = format_time(each.happened_at)
             return {"at": format_time(now), "fact": fact}
     return None
