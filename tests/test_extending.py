@@ -1,0 +1,192 @@
+"""An eighth operation and an eighth fact, defined here, as `docs/extending.md` says.
+
+The blocks of the page are one program: they run here, and nothing in the package changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import pytest
+
+from curae_lifecycle import MemoryStore, Request, Response, Settings
+from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.idempotency import Fingerprint
+from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.openapi import openapi, problem_codes
+from tests import server
+from tests.strategies import START, uuid
+
+PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
+
+
+def program() -> dict[str, object]:
+    """What the page's Python blocks define, run one after the other."""
+    text = PAGE.read_text(encoding="utf-8")
+    page = ModuleType("the_page")
+    sys.modules[page.__name__] = page
+    for block in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        code = compile(block, str(PAGE), "exec", dont_inherit=True)
+        exec(code, vars(page))  # noqa: S102 - the page is ours
+    return vars(page)
+
+
+NAMES = program()
+RELABEL = cast("type[Operation]", NAMES["Relabel"])
+WITHDRAWN = cast("type[Fact]", NAMES["ConsentWithdrawn"])
+EIGHT = (*OPERATIONS, RELABEL)
+
+
+def store() -> MemoryStore:
+    return server.world(Settings(operations=EIGHT))
+
+
+def post(
+    world: MemoryStore, target: str, key: str | None, body: Mapping[str, Json]
+) -> tuple[Response, tuple[str, ...], bool]:
+    headers = [("Authorization", f"Bearer {server.API_KEY}")]
+    if key is not None:
+        headers.append(("Idempotency-Key", key))
+    request = Request("POST", target, tuple(headers), json.dumps(body).encode())
+    answer = world.handle(request, START, server.new_ids())
+    return answer.response, answer.rules, answer.replayed
+
+
+def created(world: MemoryStore) -> str:
+    body = {"appUserId": "user-1", "dataPackages": ["labs"]}
+    response, _, _ = post(world, "/api/sdk/v1/connections", "k-0", body)
+    return str(json.loads(response.body)["connection"]["id"])
+
+
+def test_it_is_answered_over_http_and_replayed_under_its_key() -> None:
+    world = store()
+    target = f"/api/sdk/v1/connections/{created(world)}:relabel"
+    first, rules, _ = post(world, target, "k-1", {"label": "my clinic"})
+    assert first.status == 200
+    assert json.loads(first.body)["label"] == "my clinic"
+    assert json.loads(first.body).keys() == {"connection", "label"}
+    assert rules == ("idempotency.absent", "operation.relabel")
+    again, rules, replayed = post(world, target, "k-1", {"label": "my clinic"})
+    assert (again, rules, replayed) == (first, ("idempotency.completed.same",), True)
+    other, _, _ = post(world, target, "k-1", {"label": "another clinic"})
+    assert (other.status, json.loads(other.body)["details"]) == (422, {"differs": "values"})
+
+
+@pytest.mark.parametrize(
+    ("body", "member", "fault"),
+    [
+        ({}, "label", "MISSING"),
+        ({"label": None}, "label", "NULL"),
+        ({"label": ""}, "label", "INVALID"),
+        ({"label": "x", "color": "red"}, None, "UNKNOWN"),
+    ],
+)
+def test_its_body_is_read_strictly(body: dict[str, Json], member: str | None, fault: str) -> None:
+    world = store()
+    target = f"/api/sdk/v1/connections/{created(world)}:relabel"
+    response, _, _ = post(world, target, "k-1", body)
+    assert response.status == 400
+    assert json.loads(response.body)["details"] == {"member": member, "fault": fault}
+
+
+def test_it_passes_every_gate() -> None:
+    world = store()
+    target = f"/api/sdk/v1/connections/{created(world)}:relabel"
+    without_key, _, _ = post(world, target, None, {"label": "x"})
+    assert json.loads(without_key.body)["code"] == "IDEMPOTENCY_KEY_REQUIRED"
+    nobody_s = f"/api/sdk/v1/connections/{uuid(999)}:relabel"
+    unknown, _, _ = post(world, nobody_s, "k-2", {"label": "x"})
+    assert unknown.status == 404
+    seven, _, _ = post(server.world(Settings()), target, "k-3", {"label": "x"})
+    assert seven.status == 404, "a server that does not serve it does not know its path"
+
+
+def test_its_fingerprint_is_of_what_was_read() -> None:
+    relabel = cast("Operation", NAMES["relabel"])
+    assert fingerprint(relabel) == Fingerprint.of("relabel", uuid(1), "my clinic")
+
+
+def test_the_api_s_document_describes_it() -> None:
+    document = cast("dict[str, Json]", openapi(Settings(operations=EIGHT)))
+    paths = cast("dict[str, dict[str, dict[str, Json]]]", document["paths"])
+    described = paths["/api/sdk/v1/connections/{connectionId}:relabel"]["post"]
+    assert described["operationId"] == "relabel"
+    assert cast("dict[str, Json]", described["responses"]).keys() >= {"200", "400", "404", "422"}
+    components = cast("dict[str, dict[str, dict[str, dict[str, Json]]]]", document["components"])
+    schemas = components["schemas"]
+    assert schemas["Relabel"]["properties"].keys() == {"label"}
+    assert schemas["ConnectionRelabelled"]["properties"].keys() == {"connection", "label"}
+    assert "IDEMPOTENCY_KEY_REUSED" in problem_codes(RELABEL)
+
+
+def test_its_rule_stands_in_the_table_of_operations() -> None:
+    table = operation_table(EIGHT)
+    assert table["relabel"].rule == "operation.relabel"
+    assert len(table) == 8
+
+
+LOG: list[dict[str, Json]] = [
+    {
+        "register": {
+            "apiKey": "cae_live_k1",
+            "appId": "app-1",
+            "customerAccountId": uuid(7),
+            "scopes": ["connection:write"],
+        }
+    },
+    {
+        "as": "c1",
+        "request": {
+            "method": "POST",
+            "path": "/api/sdk/v1/connections",
+            "headers": {"Authorization": "Bearer cae_live_k1", "Idempotency-Key": "k-1"},
+            "body": {"appUserId": "user-1", "dataPackages": ["labs"]},
+        },
+    },
+    {
+        "request": {
+            "method": "POST",
+            "path": "/api/sdk/v1/connections/{c1.connection.id}:relabel",
+            "headers": {"Authorization": "Bearer cae_live_k1", "Idempotency-Key": "k-2"},
+            "body": {"label": "my clinic"},
+        }
+    },
+    {
+        "fact": {
+            "type": "connection.withdraw_consent",
+            "connectionId": "{c1.connection.id}",
+            "formNumber": "F-17",
+        }
+    },
+    {
+        "fact": {
+            "type": "connection.withdraw_consent",
+            "connectionId": "{c1.connection.id}",
+            "formNumber": "F-17",
+        }
+    },
+    {"fact": {"type": "connection.withdraw_consent", "connectionId": uuid(1)}},
+]
+
+
+def test_a_log_runs_the_operation_and_the_fact() -> None:
+    lines = [json.dumps({"at": "2026-01-05T09:00:00Z"} | line).encode() for line in LOG]
+    answers = [each.answer for each in replay(lines, operations=EIGHT, facts=(*FACTS, WITHDRAWN))]
+    assert answers[2]["status"] == 200
+    assert [each.get("outcome") for each in answers[3:5]] == ["done", "ignored"]
+    assert answers[3]["rules"] == ["connection.revoke.pending"]
+    assert "formNumber" in str(answers[5]["error"])
+    without = [each.answer for each in replay(lines[:5])]
+    assert without[2]["status"] == 404
+    assert "must be one of" in str(without[3]["error"])
