@@ -1,14 +1,21 @@
-"""Text and JSON of every kind, and what a reader says is wrong with it."""
+"""Text, JSON and instants of every kind, and what a reader says is wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC
 from typing import Final
 
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.web.json import Json, MalformedError
+from curae_lifecycle.web.shapes import parse_members
 
 any_text: Final = st.text(st.characters(exclude_categories=()))
 """Text with surrogates, control characters and all else."""
@@ -20,6 +27,9 @@ jsons: Final[st.SearchStrategy[Json]] = st.recursive(
     leaves,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4),
     max_leaves=8,
+)
+any_instants: Final = st.datetimes(timezones=st.just(UTC)).map(
+    lambda instant: instant.replace(fold=0)
 )
 
 
@@ -37,3 +47,19 @@ def fault_if_any(read: Callable[[], object]) -> tuple[str | None, Fault] | None:
     except MalformedError as error:
         return error.member, error.fault
     return None
+
+
+def _body_of(operation: type[Operation]) -> Callable[[Json], object]:
+    members = operation.rule.body or ()
+    if not members:
+        return lambda document: parse_members(document, members).values
+    return lambda document: operation.read(parse_members(document, members))
+
+
+BODIES: Final = {
+    "create": _body_of(CreateConnection),
+    "initiate": _body_of(Initiate),
+    "graduation": _body_of(StartGraduation),
+    "nothing": _body_of(Revoke),
+}
+"""What reads a body: as its operation, or as nothing where the operation has no members."""

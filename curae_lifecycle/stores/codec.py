@@ -50,18 +50,20 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
     """A value that `dump` printed.
 
     Raises:
-        MalformedError: Anything else, including what a later release may have added.
+        MalformedError: Anything else, including what a later release may have added; it names
+            the member at fault by its path, such as `identity.coordinate.app_id`.
     """
     if not isinstance(document, dict) or _has_repeats(document):
         raise MalformedError(None, Fault.INVALID)
     try:
         return _store_converter().structure(document, kind)
     except (BaseValidationError, ArgumentError) as error:
-        raise MalformedError(_member_at_fault(error), Fault.INVALID) from error
+        # Without its cause, whose text can repeat what was stored.
+        raise MalformedError(_member_at_fault(error), Fault.INVALID) from None
 
 
 def _member_at_fault(error: BaseException) -> str | None:
-    # The path to the first member that could not be read, such as `identity.coordinate.app_id`.
+    # The path to the first member that could not be read.
     if not isinstance(error, ClassValidationError):
         return None
     for inner in error.exceptions:

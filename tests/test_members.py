@@ -1,0 +1,115 @@
+"""Bodies of requests, read strictly, member by member."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.rules.values import AppUserId, DataPackage
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.web.json import Json, parse_json
+from tests.malformed import BODIES, fault, fault_if_any, jsons
+
+GOOD: list[tuple[str, str, object]] = [
+    (
+        "create",
+        '{"dataPackages": ["b", "a", "b"], "appUserId": "u"}',
+        CreateConnection(AppUserId("u"), (DataPackage("a"), DataPackage("b"))),
+    ),
+    (
+        "create",
+        json.dumps({"appUserId": "u" * 256, "dataPackages": [f"p{i}" for i in range(64)] * 2}),
+        CreateConnection(
+            AppUserId("u" * 256), tuple(DataPackage(f"p{i}") for i in sorted(range(64), key=str))
+        ),
+    ),
+    ("initiate", '{"appUserId": "u"}', Initiate(AppUserId("u"))),
+    ("initiate", '{"appUserId": "u", "preferSignup": false}', Initiate(AppUserId("u"))),
+    ("initiate", '{"preferSignup": true, "appUserId": "u"}', Initiate(AppUserId("u"), True)),
+    ("graduation", '{"appUserId": "u v"}', StartGraduation(AppUserId("u v"))),
+    ("nothing", "{}", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), GOOD)
+def test_a_well_formed_body_is_read(kind: str, text: str, value: object) -> None:
+    assert BODIES[kind](parse_json(text)) == value
+
+
+BAD_PACKAGES: list[Json] = [
+    [],
+    "a",
+    {"a": 1},
+    ["A"],
+    ["1a"],
+    ["a-b"],
+    [""],
+    ["a", 1],
+    ["a", None],
+    ["a\n"],
+    ["é"],
+    ["a" * 65],
+    [f"p{number}" for number in range(65)],
+]
+BAD_USERS: list[Json] = [
+    "",
+    " u",
+    "u\u2003",
+    "u\u00a0",
+    "a\x00b",
+    "a\x7fb",
+    "a\x85b",
+    "u\n",
+    "\ud800",
+    "u" * 257,
+    1,
+    1.5,
+    True,
+    ["u"],
+    {},
+]
+BAD: list[tuple[str, str, str | None, str]] = [
+    *((kind, "[]", None, "NOT_AN_OBJECT") for kind in BODIES),
+    *((kind, "null", None, "NOT_AN_OBJECT") for kind in BODIES),
+    ("nothing", '{"a": 1}', None, "UNKNOWN"),
+    ("nothing", '{"a": 1, "a": 1}', None, "REPEATED"),
+    ("create", '{"appUserId": "u"}', "dataPackages", "MISSING"),
+    ("create", '{"dataPackages": ["a"]}', "appUserId", "MISSING"),
+    ("create", '{"appUserId": "u", "dataPackages": ["a"], "x": 1}', None, "UNKNOWN"),
+    ("create", '{"appUserId": "u", "dataPackages": null}', "dataPackages", "NULL"),
+    *(
+        ("create", json.dumps({"appUserId": "u", "dataPackages": bad}), "dataPackages", "INVALID")
+        for bad in BAD_PACKAGES
+    ),
+    ("initiate", '{"appUserID": "u"}', None, "UNKNOWN"),
+    ("initiate", '{"appUserId": "u", "prefersignup": true}', None, "UNKNOWN"),
+    ("initiate", '{"appUserId": "u", "preferSignup": null}', "preferSignup", "NULL"),
+    ("initiate", '{"appUserId": "u", "preferSignup": 1}', "preferSignup", "INVALID"),
+    ("initiate", '{"appUserId": "u", "preferSignup": "true"}', "preferSignup", "INVALID"),
+    ("initiate", '{"appUserId": "u", "appUserId": "u"}', "appUserId", "REPEATED"),
+    ("initiate", '{"appUserId": "u", "x": 1, "x": 1}', None, "REPEATED"),
+    ("graduation", '{"appUserId": null}', "appUserId", "NULL"),
+    *(("graduation", json.dumps({"appUserId": bad}), "appUserId", "INVALID") for bad in BAD_USERS),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "member", "expected"), BAD)
+def test_a_malformed_body_is_refused_by_its_member_and_fault(
+    kind: str, text: str, member: str | None, expected: str
+) -> None:
+    assert fault(lambda: BODIES[kind](parse_json(text))) == (member, expected)
+
+
+@given(jsons, st.sampled_from(list(BODIES)))
+def test_law_16_every_value_is_a_body_or_refused_by_member_and_fault(
+    value: Json, kind: str
+) -> None:
+    found = fault_if_any(lambda: BODIES[kind](value))
+    named = {None, "appUserId", "dataPackages", "preferSignup"}
+    assert found is None or (found[0] in named and found[1] in Fault)

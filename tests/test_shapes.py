@@ -1,0 +1,217 @@
+"""What is on the wire, printed member by member and read back strictly."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from curae_lifecycle import ConnectionId, NextAction, SessionId, UserId, decide_access, standing
+from curae_lifecycle.rules.connection import Connection, Standing
+from curae_lifecycle.rules.merge import merge
+from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import DataPackage
+from curae_lifecycle.web import shapes
+from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.shapes import format_connection, format_problem, parse_connection
+from tests.malformed import any_text, fault, fault_if_any, jsons
+from tests.strategies import (
+    COORDINATE,
+    START,
+    apply_event,
+    at,
+    connections,
+    instants,
+    pending,
+    uuid,
+)
+
+
+def test_a_connection_is_printed_member_by_member() -> None:
+    connection = apply_event(apply_event(pending(), "authorize", at(1)), "require action", at(2))
+    connection = apply_event(connection, "PATIENT", at(3) + timedelta(microseconds=500))
+    assert format_connection(connection, at(4)) == {
+        "id": uuid(1),
+        "customerAccountId": "d8c60791-7301-441c-98e8-5bea9a162d9b",
+        "appUserId": "user-1",
+        "status": "REVOKED",
+        "dataPackages": ["clinical_summary", "labs"],
+        "authorizedAt": "2026-01-01T00:01:00Z",
+        "expiresAt": "2026-01-01T01:00:00Z",
+        "revokedAt": "2026-01-01T00:03:00.0005Z",
+        "actionRequiredReason": "portal_login",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:03:00.0005Z",
+    }
+
+
+MEMBERS = [
+    "id",
+    "customerAccountId",
+    "appUserId",
+    "status",
+    "dataPackages",
+    "authorizedAt",
+    "expiresAt",
+    "revokedAt",
+    "actionRequiredReason",
+    "createdAt",
+    "updatedAt",
+]
+"""Section 2 of the rules, the wire fields [S]."""
+
+SHOWN = {
+    "PENDING": "PENDING",
+    "LAPSED": "EXPIRED",
+    "ACTIVE": "ACTIVE",
+    "ACTION_REQUIRED": "ACTION_REQUIRED",
+    "EXPIRED": "EXPIRED",
+    "REVOKED": "REVOKED",
+}
+
+
+def read_back(document: Json) -> Connection:
+    return parse_connection(document, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
+
+
+@given(connections(), instants, st.sampled_from(["ACTIVE", "AUTHORIZED"]))
+def test_a_connection_is_printed_with_its_standing_and_read_back_as_the_same(
+    connection: Connection, now: datetime, spelling: str
+) -> None:
+    document = format_connection(connection, now, spelling)
+    shown = SHOWN[standing(connection, now)]
+    assert list(document) == MEMBERS
+    assert document["status"] == (spelling if shown == "ACTIVE" else shown)
+    parsed = parse_json(format_json(document))
+    assert isinstance(parsed, dict)
+    again = read_back(parsed)
+    assert format_connection(again, max(now, again.updated_at), spelling) == document
+    assert again.identity == connection.identity
+    assert merge(connection, again).status >= "", "it joins with what is stored"
+
+
+def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_heal() -> None:
+    stored = pending()
+    snapshot = read_back(format_connection(stored, at(31)))
+    assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
+    healed = apply_event(stored, "authorize for ever", at(29))
+    assert merge(snapshot, healed).status == "ACTIVE"
+
+
+def test_a_wire_expired_with_a_reason_was_no_hand_off_that_lapsed() -> None:
+    stored = apply_event(apply_event(pending(), "require action", at(1)), "expire", at(2))
+    document = format_connection(stored, at(3))
+    assert (document["authorizedAt"], document["actionRequiredReason"]) == (None, "portal_login")
+    assert read_back(document).status == "EXPIRED"
+
+
+def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
+    document = format_connection(apply_event(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
+    assert document["status"] == "AUTHORIZED"
+    again = read_back({**document, "id": uuid(1).upper()})
+    assert (again.status, again.id) == ("ACTIVE", uuid(1))
+    assert decide_access(again, DataPackage("labs"), at(2)) == decide_access(
+        apply_event(pending(), "authorize", at(1)), DataPackage("labs"), at(2)
+    )
+
+
+def test_what_is_kept_beside_the_wire_comes_from_the_server() -> None:
+    chained = parse_connection(
+        format_connection(pending(number=3), START),
+        environment=COORDINATE.environment,
+        app_id=COORDINATE.app_id,
+        predecessor_id=ConnectionId(uuid(2)),
+        root_id=ConnectionId(uuid(1)),
+    )
+    assert (chained.identity.predecessor_id, chained.identity.root_id) == (uuid(2), uuid(1))
+    assert read_back(format_connection(pending(number=3), START)).identity.root_id == uuid(3)
+
+
+NULLABLE = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_connection_on_the_wire_has_every_member_and_no_other(member: str) -> None:
+    document = format_connection(pending(), START)
+    wrong: list[Json] = [7, True, {}, [], "", "\ud800"]
+    for value in wrong:
+        assert fault(partial(read_back, {**document, member: value})) == (member, "INVALID")
+    without = {name: value for name, value in document.items() if name != member}
+    assert fault(lambda: read_back(without)) == (member, "MISSING")
+    assert fault(lambda: read_back({**document, "owner": 1})) == (None, "UNKNOWN")
+    if member in NULLABLE:
+        assert read_back({**document, member: None}).identity == pending().identity
+    else:
+        assert fault(lambda: read_back({**document, member: None})) == (member, "NULL")
+
+
+@given(any_text.filter(lambda text: text not in {*SHOWN.values(), "AUTHORIZED"}))
+@example("LAPSED")
+@example("active")
+def test_an_unknown_status_is_a_clear_error(status: str) -> None:
+    document = format_connection(pending(), START)
+    assert fault(lambda: read_back({**document, "status": status})) == ("status", "INVALID")
+
+
+@given(jsons)
+def test_law_16_every_value_is_a_connection_or_refused_by_member_and_fault(value: Json) -> None:
+    found = fault_if_any(lambda: read_back(value))
+    assert found is None or (found[0] in {None, *MEMBERS} and found[1] in Fault)
+
+
+# --- What else is printed ---------------------------------------------------------------------
+
+SESSION = CuraeConnectSession(
+    SessionId(uuid(1001)),
+    COORDINATE,
+    EntryPath.EXISTING_ACTIVE_HANDOFF,
+    Handoff.LANDED,
+    START,
+    at(30),
+    START,
+    UserId("u-secret"),
+)
+
+
+def test_a_session_is_printed_without_the_user() -> None:
+    assert shapes.format_session(SESSION) == {
+        "id": uuid(1001),
+        "customerAccountId": COORDINATE.customer_account_id,
+        "appUserId": "user-1",
+        "path": "EXISTING_ACTIVE_HANDOFF",
+        "handoff": "LANDED",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "expiresAt": "2026-01-01T00:30:00Z",
+        "landedAt": "2026-01-01T00:00:00Z",
+    }
+    assert shapes.format_session(attrs.evolve(SESSION, landed_at=None))["landedAt"] is None
+
+
+def test_a_next_action_is_printed_with_its_type() -> None:
+    assert shapes.format_next_action(NextAction("https://connect.example/1", at(30))) == {
+        "type": "open_webview",
+        "url": "https://connect.example/1",
+        "expiresAt": "2026-01-01T00:30:00Z",
+    }
+
+
+def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
+    lapsed = Problem(ProblemCode.HANDOFF_LAPSED, (uuid(1), at(30)))
+    printed = format_problem(lapsed, "https://problems.example/", "/logs/1")
+    assert printed == {
+        "type": "https://problems.example/handoff-lapsed",
+        "title": "Hand-off lapsed",
+        "status": 409,
+        "detail": lapsed.detail,
+        "code": "HANDOFF_LAPSED",
+        "details": {"connectionId": uuid(1), "deadline": "2026-01-01T00:30:00Z"},
+        "retryable": False,
+        "instance": "/logs/1",
+    }
+    assert "instance" not in format_problem(lapsed)
+    assert "instance" not in format_problem(Problem(ProblemCode.NOT_FOUND), instance="/logs/1")
