@@ -2,7 +2,6 @@
 
 - `project.py command 1|2`: the README's first or second command, exactly as written
 - `project.py lowest`: the runtime dependencies, pinned to their lower bounds
-- `project.py agree`: fails unless the extra `test` and the group `test` are the same
 """
 
 import re
@@ -50,11 +49,6 @@ def main(arguments: list[str]) -> None:
             print(readme_commands(readme)[int(number) - 1])
         case ["lowest"]:
             print("\n".join(lowest(pyproject["project"]["dependencies"])))
-        case ["agree"]:
-            extra = pyproject["project"]["optional-dependencies"]["test"]
-            group = pyproject["dependency-groups"]["test"]
-            if extra != group:
-                raise SystemExit("pyproject.toml: the extra `test` and the group `test` differ")
         case _:
             raise SystemExit(__doc__)
 
