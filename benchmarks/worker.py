@@ -67,7 +67,7 @@ def main(how: str, told: str) -> None:
     """Serve, and say at the end what it took."""
     for name in ("bearer", "read", "needs", "decide", "respond"):
         setattr(service, name, timed(getattr(service, name), "rules"))
-    for name in ("print_value", "parse_value"):
+    for name in ("format_value", "parse_value"):
         setattr(store, name, timed(getattr(store, name), "values"))
     if how == "bare":
         app = bare()

@@ -1,4 +1,4 @@
-"""Each example starts with its one command, and what it prints and what is said of it is so."""
+"""Each example starts with its one command, and does what it prints and what its page says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from curae_lifecycle.service.changes import Effect
-from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.registry import FACTS
 from tests.wire.running import engine_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -183,10 +183,10 @@ def lines_of(file: Path, function: str) -> int:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
             start = min([node.lineno, *[each.lineno for each in node.decorator_list]])
-            told = node.body[0]
-            assert isinstance(told, ast.Expr)
+            docstring = node.body[0]
+            assert isinstance(docstring, ast.Expr)
             counted = set(range(start, (node.end_lineno or 0) + 1))
-            counted -= set(range(told.lineno, (told.end_lineno or 0) + 1))
+            counted -= set(range(docstring.lineno, (docstring.end_lineno or 0) + 1))
             return sum(is_code(lines[number - 1]) for number in counted)
     raise AssertionError(function)
 
@@ -319,10 +319,8 @@ def test_the_blocks_of_the_how_to_are_one_program_that_runs() -> None:
         exec(block, namespace)  # noqa: S102 - the page's own code
 
 
-def test_the_how_to_tells_what_to_do_with_each_effect_and_names_each_fact() -> None:
+def test_the_how_to_says_what_to_do_with_each_effect_and_names_each_fact() -> None:
     page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
-    for heading, union in (("| effect |", Effect), ("| what happened |", Fact)):
+    for heading, kinds in (("| effect |", get_args(Effect)), ("| what happened |", FACTS)):
         table = page.partition(heading)[2].partition("\n\n")[0]
-        assert set(re.findall(r"`([A-Z]\w+)`", table)) == {
-            each.__name__ for each in get_args(union)
-        }
+        assert set(re.findall(r"`([A-Z]\w+)`", table)) == {each.__name__ for each in kinds}

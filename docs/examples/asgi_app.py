@@ -16,7 +16,7 @@ import service
 import sql_server
 import uvicorn
 
-from curae_lifecycle.web.request import Request
+from curae_lifecycle import Request
 
 Message = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""
@@ -29,7 +29,7 @@ async def app(
 ) -> None:
     """Answer one request, whatever its path and method."""
     if scope["type"] != "http":
-        # A server that asks whether we want to hear of its start and end is told no.
+        # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
     request = await read(scope, receive)
     if request is None:

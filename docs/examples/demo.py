@@ -8,8 +8,8 @@ from typing import Final
 import service
 from store import Store
 
-from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle import ApiKey, Caller, Environment
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
 
 API_KEY: Final = "cae_test_demo"
 CALLER: Final = Caller(

@@ -26,8 +26,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import request_response
 from store import Conflict, Store
 
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request
+from curae_lifecycle import Request, Response
 
 # Parameters of a failed statement can hold the URL of a hosted page: no log shows them.
 engine = create_async_engine(

@@ -15,7 +15,7 @@ import waitress
 from flask import Flask, request
 from flask import Response as HttpResponse
 
-from curae_lifecycle.web.request import Request
+from curae_lifecycle import Request
 
 app = Flask(__name__, static_folder=None)
 

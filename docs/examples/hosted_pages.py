@@ -14,25 +14,26 @@ from uuid import uuid4
 
 from store import Store
 
-from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import (
-    AppId,
-    AppUserId,
+from curae_lifecycle import (
+    Actor,
+    Authorized,
     ConnectionId,
-    Coordinate,
-    CustomerAccountId,
+    Done,
     Environment,
+    Graduated,
+    HandoffCompleted,
+    Ignored,
+    Refused,
+    Request,
+    Response,
+    Revoked,
     SessionId,
     UserId,
+    fact_needs,
+    record_fact,
 )
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, fact_needs, record_fact
-from curae_lifecycle.service.facts.graduated import Graduated
-from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
-from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request
+from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate, CustomerAccountId
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 
@@ -52,7 +53,7 @@ _PAGE: Final = """<!doctype html>
   button {{ font: inherit; padding: .5rem 1.5rem; margin-right: 1rem; }}
 </style>
 <h1>{title}</h1>
-<p id="told">{text}</p>
+<p id="outcome">{text}</p>
 {buttons}
 </html>
 """
@@ -82,9 +83,9 @@ def serve(store: Store, request: Request, at: datetime, public_url: str) -> Resp
             buttons = _BUTTONS.format(path=html.escape(path))
             return _show(200, "Share your records", f"About {subject.split()[0]}.", buttons)
         case ("POST", ["finish"]):
-            return _told(_finish(store, subject, at))
+            return _show_outcome(_finish(store, subject, at))
         case ("POST", ["cancel"]):
-            return _told(_cancel(store, subject, at))
+            return _show_outcome(_cancel(store, subject, at))
         case _:
             return _show(404, "Nothing here", "There is no such page.")
 
@@ -116,14 +117,14 @@ def _cancel(store: Store, subject: str, at: datetime) -> FactAnswer | None:
     return record(store, Revoked(ConnectionId(name), Actor.PATIENT), at)
 
 
-def _told(answer: FactAnswer | None) -> Response:
+def _show_outcome(answer: FactAnswer | None) -> Response:
     match answer:
         case Done() | None:
             return _show(200, "Done", "You can go back to the app.")
         case Ignored():
             return _show(200, "Done", "This was done before. You can go back to the app.")
         case Refused(problem):
-            return _show(409, problem.type.title, problem.detail)
+            return _show(409, problem.title, problem.detail)
 
 
 def _show(status: int, title: str, text: str, buttons: str = "") -> Response:

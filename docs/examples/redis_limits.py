@@ -22,14 +22,14 @@ from typing import Final, Protocol
 
 import attrs
 import redis.asyncio
-from store import Conflict, Store, parse_rate, print_value, rate_key
+from store import Conflict, Store, format_value, parse_rate, rate_key
 
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle import ApiKey, Caller, FactSnapshot, Snapshot
 from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.rules.values import CustomerAccountId, microseconds
 from curae_lifecycle.service.changes import Changes, RateKey, RateWrite
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
 
 CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the clock of Redis may be ahead of the servers'."""
@@ -139,8 +139,8 @@ class RedisLimits:
         names = [self._name(charge.key) for charge in charges]
         values: list[str | int] = []
         for charge in charges:
-            before = "" if charge.before is None else print_value(charge.before)
-            values += [before, print_value(charge.after), drop_at(charge)]
+            before = "" if charge.before is None else format_value(charge.before)
+            values += [before, format_value(charge.after), drop_at(charge)]
         return self._execute("EVAL", COMPARE_AND_SET, len(names), *names, *values) == 1
 
     def _name(self, key: RateKey) -> str:

@@ -19,22 +19,30 @@ import attrs
 import hosted_pages
 from store import Store
 
-from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId
-from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle import (
+    ConnectionId,
+    Decision,
+    NewIds,
+    NextAction,
+    Request,
+    Response,
+    SessionId,
+    Settings,
+    UserId,
+    bearer,
+    decide,
+    needs,
+    read,
+    respond,
+)
+from curae_lifecycle.service.call import Call, refused
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.create_connection import ConnectionCreated
 from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
 from curae_lifecycle.service.operations.initiate import SessionInitiated
-from curae_lifecycle.service.operations.operation import ProblemReply, Reply
+from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.web.read import read
-from curae_lifecycle.web.request import Request, bearer
-from curae_lifecycle.web.respond import Answer, respond
+from curae_lifecycle.web.respond import Answer
 
 SETTINGS: Final = Settings()
 PAGE_LIFE: Final = timedelta(minutes=30)
@@ -74,10 +82,10 @@ def answer(store: Store, request: Request, at: datetime) -> Answer:
     """Answer one request, and store what it decides, in the transaction of the store."""
     call = read(request, store.caller(bearer(request)), at, SETTINGS)
     if isinstance(call, Decision):
-        return respond(call, SETTINGS)
+        return respond(call)
     new_ids = mint(at)
-    decision = decide(call, store.load(needs(call, SETTINGS)), at, new_ids, SETTINGS)
-    answered = respond(decision, SETTINGS)
+    decision = decide(call, store.load(needs(call)), at, new_ids)
+    answered = respond(decision)
     store.store(answered.changes)
     open_page(store, call, decision.reply, new_ids)
     return answered
@@ -127,12 +135,7 @@ def failed(error: Exception) -> Response:
     Only the kind of the error is logged: its text could repeat what a request held.
     """
     _LOG.error("a request failed: %s", type(error).__name__)
-    refused = refuse_at(Gate.ROOM)
-    problem = refused.problem
-    decision = Decision(
-        ProblemReply(problem), problem.type.status, now(), NO_CHANGES, refused.rules
-    )
-    return respond(decision, SETTINGS).response
+    return respond(refused(refuse_at(Gate.ROOM), now(), SETTINGS)).response
 
 
 def whole(body: bytes) -> bytes:

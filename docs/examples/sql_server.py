@@ -16,8 +16,7 @@ from sql_store import SqlStore, create_tables, is_passing, prepare
 from sqlalchemy.exc import DBAPIError
 from store import Conflict, Store
 
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request
+from curae_lifecycle import Request, Response
 
 Result = TypeVar("Result")
 

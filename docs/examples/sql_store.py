@@ -12,7 +12,7 @@ request. A comparison that fails raises `Conflict`: roll back, load again, decid
 | `rate` by owner and policy | ten initiates a minute (law 10) |
 | every `UPDATE ... AND document = :before` | nobody writes over what they did not read |
 
-Values are kept as the JSON that `wire.dump` prints, beside the columns that are searched for.
+Values are kept as the JSON that `curae_lifecycle.dump` gives, beside the columns that are searched for.
 """
 
 from __future__ import annotations
@@ -30,27 +30,32 @@ from store import (
     chain_from,
     coordinate_key,
     digest,
+    format_value,
     outbox_rows,
     parse_rate,
     parse_value,
-    print_value,
     rate_key,
 )
 
+from curae_lifecycle import (
+    ApiKey,
+    Caller,
+    ConnectionId,
+    Environment,
+    FactSnapshot,
+    SessionId,
+    Snapshot,
+)
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
-    ConnectionId,
     Coordinate,
     CustomerAccountId,
-    Environment,
-    SessionId,
     microseconds,
 )
 from curae_lifecycle.service.changes import (
@@ -63,8 +68,8 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.codec import Storable
 
 __all__ = ["METADATA", "Conflict", "SqlStore", "is_passing", "prepare"]
@@ -363,11 +368,11 @@ class SqlStore:
         before: Storable | None,
         after: Storable,
     ) -> None:
-        values = {**columns, "document": print_value(after)}
+        values = {**columns, "document": format_value(after)}
         if before is None:
             self._connection.execute(sa.insert(table).values(**key, **values))
             return
-        unchanged = (*_is(table, key), table.c.document == print_value(before))
+        unchanged = (*_is(table, key), table.c.document == format_value(before))
         update = sa.update(table).where(*unchanged).values(**values)
         if self._connection.execute(update).rowcount != 1:
             raise Conflict

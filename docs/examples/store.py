@@ -14,14 +14,14 @@ from typing import Protocol, TypeVar
 
 import attrs
 
+from curae_lifecycle import ApiKey, Caller, ConnectionId, FactSnapshot, Snapshot, dump, load
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
-from curae_lifecycle.rules.values import ConnectionId, Coordinate
+from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import BucketKey, Changes, Effect, Event, RateKey
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.stores.codec import Storable, dump, load
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.web.json import format_json, parse_json
 
 Stored = TypeVar("Stored", bound=Storable)
@@ -71,13 +71,13 @@ class Store(Protocol):
         ...
 
 
-def print_value(value: Storable) -> str:
+def format_value(value: Storable) -> str:
     """The text that a value is kept as, and compared by: the same value, the same text."""
     return format_json(dump(value)).decode()
 
 
 def parse_value(kind: type[Stored], text: str) -> Stored:
-    """The value of a text that `print_value` printed."""
+    """The value of a text that `format_value` wrote."""
     return load(kind, parse_json(text))
 
 
@@ -129,5 +129,5 @@ def outbox_rows(changes: Changes) -> list[dict[str, str]]:
     return effects + [_outbox_row(happened.kind, happened) for happened in changes.events]
 
 
-def _outbox_row(kind: str, told: Effect | Event) -> dict[str, str]:
-    return {"kind": str(kind), "document": json.dumps(attrs.asdict(told), default=str)}
+def _outbox_row(kind: str, value: Effect | Event) -> dict[str, str]:
+    return {"kind": str(kind), "document": json.dumps(attrs.asdict(value), default=str)}

@@ -157,7 +157,7 @@ class Load:
     def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - told by the thread that waits
+        except Exception as error:  # noqa: BLE001 - the thread that waits reports it
             self.failures.append(repr(error))
 
     def _kill(self, seed: str, after: Iterable[int]) -> None:

@@ -89,17 +89,17 @@ def judge(
     """
     stock = take_stock(engine)
     broken = list(
-        _told(lambda: check_store(stock.connections, stock.sessions, stock.bindings, now))
+        _broken(lambda: check_store(stock.connections, stock.sessions, stock.bindings, now))
     )
     broken += _rates(stock, now)
     broken += _executions(stock)
-    broken += _told_events(stock)
+    broken += _events_broken(stock)
     for key, seen in (answers or {}).items():
         broken += _answers(stock.records.get(key), key, seen)
     return broken
 
 
-def _told(check: Callable[[], None]) -> Iterator[str]:
+def _broken(check: Callable[[], None]) -> Iterator[str]:
     try:
         check()
     except LawBrokenError as error:
@@ -113,7 +113,7 @@ def _rates(stock: Stock, now: datetime) -> Iterator[str]:
         owner = json.dumps([user.environment.value, user.customer_account_id, user.app_user_id])
         of_user[owner].append(session.created_at)
     for owner, instants in of_user.items():
-        yield from _told(partial(check_rate_limit, instants))
+        yield from _broken(partial(check_rate_limit, instants))
         log = stock.initiates.get(owner)
         # Only of the last minute is every charge still in the log.
         charged = 0 if log is None else sum(each > now - _WINDOW for each in log.instants)
@@ -149,7 +149,7 @@ def _executions(stock: Stock) -> Iterator[str]:
             yield f"law 12: answered, and not stored: {name}"
 
 
-def _told_events(stock: Stock) -> Iterator[str]:
+def _events_broken(stock: Stock) -> Iterator[str]:
     expected: Counter[tuple[str, str | None]] = Counter()
     for connection in stock.connections:
         expected["connection.created", connection.id] = 1
@@ -165,7 +165,7 @@ def _told_events(stock: Stock) -> Iterator[str]:
     for event in expected | stock.events:
         if event[0] in kinds and expected[event] != stock.events[event]:
             yield (
-                f"law 12: {event[0]} of {event[1]} was told {stock.events[event]} times "
+                f"law 12: {event[0]} of {event[1]} was emitted {stock.events[event]} times "
                 f"instead of {expected[event]}"
             )
 
@@ -176,9 +176,9 @@ def _answers(record: Record | None, key: Keyed, seen: list[Response]) -> Iterato
         yield f"law 12: key {key[1]} was answered and has no record of it"
         return
     lasting = [as_kept(each) for each in seen]
-    yield from _told(lambda: check_one_execution(lasting, 1))
+    yield from _broken(lambda: check_one_execution(lasting, 1))
     # Waitress sends headers in an order of its own, though always in the same one.
-    yield from _told(lambda: check_one_execution([_sorted(kept), _sorted(lasting[0])], 1))
+    yield from _broken(lambda: check_one_execution([_sorted(kept), _sorted(lasting[0])], 1))
 
 
 def _sorted(response: Response) -> Response:

@@ -191,9 +191,9 @@ class Behind(FactHooks):
         return text
 
     def pass_time(self, span: timedelta) -> None:
-        told = read_control(self.control)
-        ahead = told.ahead + span // timedelta(microseconds=1)
-        attrs.evolve(told, ahead=ahead).write(self.control)
+        control = read_control(self.control)
+        ahead = control.ahead + span // timedelta(microseconds=1)
+        attrs.evolve(control, ahead=ahead).write(self.control)
         transact(self.engine, lambda store: store.purge(self.now()))
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:

@@ -66,12 +66,12 @@ def follow(file: Path) -> None:
     """Let the examples go by what the file says."""
     serve = service.serve
 
-    def serve_as_told(store: Store, request: Request, at: datetime) -> Response:
+    def serve_as_controlled(store: Store, request: Request, at: datetime) -> Response:
         # Only a test may do this; `SETTINGS` is no more changed than a server's code is.
         service.SETTINGS = read_control(file).settings()  # type: ignore[misc] # as said above
         return serve(store, request, at)
 
-    service.serve = serve_as_told
+    service.serve = serve_as_controlled
     service.now = lambda: read_control(file).now()
 
 
@@ -88,10 +88,10 @@ def listen(port: int) -> socket.socket:
 def main(app: str, control: str, port: str) -> None:
     follow(Path(control))
     listening = listen(int(port))
-    told = read_control(Path(control))
-    service.PUBLIC_URL = told.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
-    if told.store is not None:
-        sql_server.SqlStore = STORES[told.store]  # type: ignore[attr-defined] # wrong on purpose
+    wanted = read_control(Path(control))
+    service.PUBLIC_URL = wanted.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
+    if wanted.store is not None:
+        sql_server.SqlStore = STORES[wanted.store]  # type: ignore[attr-defined] # wrong on purpose
     module = importlib.import_module(f"{app}_app")
     if app == "django":
         from django.core.management import call_command  # noqa: PLC0415 - only where it is used

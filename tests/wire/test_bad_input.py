@@ -60,7 +60,7 @@ class Wire:
             lines.append(b"Connection: close")
         return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
-    def told(self, sent: bytes) -> str:
+    def answer_to(self, sent: bytes) -> str:
         """The one answer in short: its status, and its code where it is a problem."""
         ((status, body),) = self.exchange(sent)
         if not body.startswith(b"{"):
@@ -95,7 +95,7 @@ def wire(
         wire = Wire(server, behind.make_key(KeyWanted("app-1", ACCOUNT)))
         yield wire
         # Whatever was sent before, it goes on, and its log has nothing that must stay secret.
-        assert wire.told(wire.request(b"POST", BASE + b"/connections", key(0))) == "201"
+        assert wire.answer_to(wire.request(b"POST", BASE + b"/connections", key(0))) == "201"
         log = server.log.read_text()
         for secret in (wire.api_key, USER, IDEMPOTENCY_KEY, "/pages/", "Traceback"):
             assert secret not in log, log
@@ -174,17 +174,17 @@ REFUSED_BEFORE: dict[str, bytes] = {
 @pytest.mark.parametrize("name", ANSWERED)
 def test_what_reaches_the_app_is_answered_as_documented(wire: Wire, name: str) -> None:
     asked, body, answer = ANSWERED[name]
-    assert wire.told(wire.request(*asked, body=body)) == answer
+    assert wire.answer_to(wire.request(*asked, body=body)) == answer
 
 
 @pytest.mark.parametrize("name", REFUSED_BEFORE)
 def test_what_is_no_http_is_refused_before_the_app(wire: Wire, name: str) -> None:
-    assert wire.told(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"
+    assert wire.answer_to(wire.request(b"POST", CONNECTIONS, REFUSED_BEFORE[name])) == "400"
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
 def test_what_is_no_request_at_all_is_refused_before_the_app(wire: Wire, sent: bytes) -> None:
-    assert wire.told(sent) == "400"
+    assert wire.answer_to(sent) == "400"
 
 
 def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:
@@ -199,7 +199,7 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
     for cut in (1, 20, len(whole) // 2, len(whole) - 1, len(whole)):
         wire.hang_up(whole[:cut])
     # Whether the last one was stored or not, the same key is answered now.
-    assert wire.told(whole) == "201"
+    assert wire.answer_to(whole) == "201"
 
 
 def test_a_head_request_is_answered_with_no_body(wire: Wire) -> None:

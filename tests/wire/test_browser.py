@@ -51,7 +51,7 @@ class Phone:
         # A click does not wait for the page that it leads to.
         wait = WebDriverWait(self.browser, PATIENCE)
         wait.until(expected_conditions.url_contains(f"/{button}"))
-        return wait.until(expected_conditions.presence_of_element_located((By.ID, "told"))).text
+        return wait.until(expected_conditions.presence_of_element_located((By.ID, "outcome"))).text
 
     def status(self, connection_id: str) -> str:
         """The status of a connection, as the app sees it."""

@@ -199,13 +199,13 @@ def interleave(engine: sa.Engine, kind: Kind, first: Work, second: Work) -> str:
         changes = first(stores[0]), second(stores[1])
         stores[0].store(changes[0])
         pid = two.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-        told: list[str | None] = []
-        thread = threading.Thread(target=lambda: told.append(finish(two, stores[1], changes[1])))
+        endings: list[str | None] = []
+        thread = threading.Thread(target=lambda: endings.append(finish(two, stores[1], changes[1])))
         thread.start()
         wait_for(engine, pid, thread)
-        told.append(finish(one, stores[0], NO_CHANGES))
+        endings.append(finish(one, stores[0], NO_CHANGES))
         thread.join()
-    refused = [each for each in told if each is not None]
+    refused = [each for each in endings if each is not None]
     assert len(refused) < 2, refused
     return refused[0] if refused else "both"
 
@@ -252,7 +252,7 @@ STORES_TRIED: dict[str, Kind] = {
 PAGE = (ROOT / "docs" / "isolation.md").read_text(encoding="utf-8")
 
 
-def told() -> dict[tuple[str, str], list[str]]:
+def published() -> dict[tuple[str, str], list[str]]:
     """What the page says of each store and race, level by level."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines()]
     return {(row[0], row[1]): row[2:] for row in rows if row and row[0] in STORES_TRIED}
@@ -264,9 +264,9 @@ def races_url(postgres_server: sa.URL) -> Iterator[str]:
         yield url
 
 
-def test_the_page_tells_of_every_store_race_and_level() -> None:
-    assert told().keys() == {(store, race) for store in STORES_TRIED for race in RACES}
-    assert {len(each) for each in told().values()} == {len(LEVELS)}
+def test_the_page_names_every_store_race_and_level() -> None:
+    assert published().keys() == {(store, race) for store in STORES_TRIED for race in RACES}
+    assert {len(each) for each in published().values()} == {len(LEVELS)}
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -280,7 +280,7 @@ def test_a_race_on_postgresql_ends_as_the_page_says(
         refused = interleave(engine, STORES_TRIED[store], first, second)
         RACES[race].after(engine)
         broken = judge(engine, at(24 * 60))
-    assert told()[store, race][LEVELS.index(level)] == refused
+    assert published()[store, race][LEVELS.index(level)] == refused
     # Where both were stored a law is broken, and nowhere else.
     assert bool(broken) == (refused == "both"), broken
 
@@ -342,7 +342,7 @@ def test_sqlite_that_begins_deferred_is_refused_in_the_middle(tmp_path: Path) ->
             changes = [work(store) for work, store in zip(works, stores, strict=True)]
             stores[0].store(changes[0])
             one.commit()
-            # At once, however long it was told to wait: what it read is no longer the newest.
+            # At once, however long it may wait: what it read is no longer the newest.
             with pytest.raises(OperationalError, match="database is locked") as refused:
                 stores[1].store(changes[1])
             assert is_passing(refused.value)

@@ -23,7 +23,7 @@ import redis
 import sqlalchemy as sa
 from redis_limits import CLOCKS_APART, RedisLimits, drop_at
 from sql_store import RECORDS, SqlStore
-from store import Conflict, print_value, rate_key
+from store import Conflict, format_value, rate_key
 
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import (
@@ -290,7 +290,7 @@ def initiate(who: Caller, number: int) -> Request:
 
 
 def answer(store: RedisLimits, request: Request, at: datetime) -> int:
-    call = read(request, store.caller(bearer(request)), at)
+    call = read(request, store.caller(bearer(request)), at, Settings(buckets=(BUCKET,)))
     assert isinstance(call, Call)
     new_ids = NewIds(
         ConnectionId(unused()),
@@ -298,9 +298,7 @@ def answer(store: RedisLimits, request: Request, at: datetime) -> int:
         UserId(unused()),
         NextAction("https://connect.example/1", at + timedelta(minutes=30)),
     )
-    settings = Settings(buckets=(BUCKET,))
-    decision = decide(call, store.load(needs(call, settings)), at, new_ids, settings)
-    answered = respond(decision, settings)
+    answered = respond(decide(call, store.load(needs(call)), at, new_ids))
     store.store(answered.changes)
     return answered.response.status
 
@@ -360,7 +358,7 @@ def test_what_was_charged_outlives_a_crash_of_redis(engine: sa.Engine) -> None:
             server.kill()
             server.start()
         bucket, limit = keys_of(who)
-        assert client.get(name(who, limit)) == print_value(LogState((NOW,) * 10)).encode()
+        assert client.get(name(who, limit)) == format_value(LogState((NOW,) * 10)).encode()
         assert client.get(name(who, bucket)) is not None
 
 

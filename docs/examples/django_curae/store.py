@@ -19,13 +19,14 @@ from store import (
     chain_from,
     coordinate_key,
     digest,
+    format_value,
     outbox_rows,
     parse_rate,
     parse_value,
-    print_value,
     rate_key,
 )
 
+from curae_lifecycle import ConnectionId, Environment, FactSnapshot, SessionId, Snapshot
 from curae_lifecycle.rules import connection as connections
 from curae_lifecycle.rules import credentials, idempotency
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
@@ -34,11 +35,8 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
-    ConnectionId,
     Coordinate,
     CustomerAccountId,
-    Environment,
-    SessionId,
     microseconds,
 )
 from curae_lifecycle.service.changes import (
@@ -51,8 +49,8 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.codec import Storable
 from django_curae.models import (
     Binding,
@@ -241,8 +239,8 @@ def _set(
     before: Storable | None,
     after: Storable,
 ) -> None:
-    values = {**columns, "document": print_value(after)}
+    values = {**columns, "document": format_value(after)}
     if before is None:
         rows.create(**key, **values)
-    elif rows.filter(**key, document=print_value(before)).update(**values) != 1:
+    elif rows.filter(**key, document=format_value(before)).update(**values) != 1:
         raise Conflict

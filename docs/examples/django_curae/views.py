@@ -6,8 +6,7 @@ import service
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request
+from curae_lifecycle import Request, Response
 from django_curae.store import transact
 
 
