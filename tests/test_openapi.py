@@ -18,10 +18,14 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
@@ -62,9 +66,8 @@ def by_schema(schema: Json) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-def where(name: OperationName) -> tuple[str, str, str]:
-    rule = OPERATION_TABLE[name].outcome
-    return ("paths", rule.path, rule.method.lower())
+def where(kind: type[Operation]) -> tuple[str, str, str]:
+    return ("paths", kind.rule.path, kind.rule.method.lower())
 
 
 def test_it_is_an_openapi_document() -> None:
@@ -77,8 +80,8 @@ def test_the_committed_file_is_what_the_package_computes() -> None:
 
 def test_every_operation_is_there_once_and_nothing_else() -> None:
     listed = {("paths", path, method) for path in at("paths") for method in at("paths", path)}
-    assert listed == {where(name) for name in OperationName}
-    ids = [at(*where(name))["operationId"] for name in OperationName]
+    assert listed == {where(kind) for kind in OPERATIONS}
+    ids = [at(*where(kind))["operationId"] for kind in OPERATIONS]
     assert ids == [
         "createConnection",
         "getConnection",
@@ -92,17 +95,17 @@ def test_every_operation_is_there_once_and_nothing_else() -> None:
 
 def test_every_code_is_described_and_stands_under_its_own_status() -> None:
     shown: set[ProblemCode] = set()
-    for name in OperationName:
-        codes = problem_codes(name)
-        responses = at(*where(name), "responses")
+    for kind in OPERATIONS:
+        codes = problem_codes(kind)
+        responses = at(*where(kind), "responses")
         for status in responses.keys() - {"200", "201", "304"}:
-            content = at(*where(name), "responses", status, "content", "application/problem+json")
+            content = at(*where(kind), "responses", status, "content", "application/problem+json")
             examples = content["examples"]
             assert isinstance(examples, dict)
-            of_status = [code for code in codes if CATALOGUE[code].outcome.status == int(status)]
+            of_status = [code for code in codes if status_of(Problem(code)) == int(status)]
             assert list(examples) == of_status
             shown.update(of_status)
-        assert {str(CATALOGUE[code].outcome.status) for code in codes} <= responses.keys()
+        assert {str(status_of(Problem(code))) for code in codes} <= responses.keys()
     # These answer facts and access questions, which have no path of their own.
     assert set(ProblemCode) - shown == {
         ProblemCode.CONNECTION_ACCESS_DENIED,
@@ -118,8 +121,8 @@ def test_every_code_is_described_and_stands_under_its_own_status() -> None:
 def contents() -> list[tuple[str, ...]]:
     """Every place of the document that has a schema and examples for it."""
     found: list[tuple[str, ...]] = []
-    for name in OperationName:
-        place = where(name)
+    for kind in OPERATIONS:
+        place = where(kind)
         for status, response in at(*place, "responses").items():
             kinds = at("content", document=response) if status != "304" else ()
             found += [(*place, "responses", status, "content", kind) for kind in kinds]
@@ -138,8 +141,8 @@ def test_every_example_is_valid(place: tuple[str, ...]) -> None:
 
 
 def test_every_example_of_a_parameter_and_a_header_is_valid() -> None:
-    for name in OperationName:
-        parameters = at(*where(name))["parameters"]
+    for kind in OPERATIONS:
+        parameters = at(*where(kind))["parameters"]
         assert isinstance(parameters, list)
         for parameter in parameters:
             assert isinstance(parameter, dict)
@@ -158,12 +161,12 @@ UNREACHED = {"INTERNAL", "IDEMPOTENCY_KEY_IN_FLIGHT"} | {
 """What no log can bring about: a store that is full, a worker that died, an erasure."""
 
 
-def route(method: str, path: str) -> OperationName | None:
-    for name in OperationName:
-        rule = OPERATION_TABLE[name].outcome
+def route(method: str, path: str) -> type[Operation] | None:
+    for kind in OPERATIONS:
+        rule = kind.rule
         pattern = re.escape(rule.path).replace(r"\{connectionId\}", "[^/:]+")
         if method == rule.method and re.fullmatch(pattern, path.partition("?")[0]):
-            return name
+            return kind
     return None
 
 
@@ -191,7 +194,7 @@ def without(request: Request, name: str) -> Request:
 
 
 def requests_without_a_header() -> Iterator[Answered]:
-    for operation in server.OPERATION_TABLE:
+    for operation in server.OPERATIONS:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
         for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
@@ -206,32 +209,32 @@ def requests_without_a_header() -> Iterator[Answered]:
 
 
 def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
-    seen: Counter[tuple[OperationName, str]] = Counter()
+    seen: Counter[tuple[type[Operation], str]] = Counter()
     for method, target, status, headers, body in chain(
         replayed_traffic(), requests_without_a_header()
     ):
-        name = route(method, target)
-        if name is None:
+        kind = route(method, target)
+        if kind is None:
             assert status in {401, 404}
         else:
-            seen[name, judge(name, str(status), headers, body)] += 1
-    described = {(name, str(OPERATION_TABLE[name].outcome.status)) for name in OperationName}
-    described.add((OperationName.ACCOUNT_STATE, "304"))
-    described |= {(name, code) for name in OperationName for code in problem_codes(name)}
-    reachable = {(name, code) for name, code in described if code not in UNREACHED}
+            seen[kind, judge(kind, str(status), headers, body)] += 1
+    described = {(kind, str(kind.rule.status)) for kind in OPERATIONS}
+    described.add((GetAccountState, "304"))
+    described |= {(kind, code) for kind in OPERATIONS for code in problem_codes(kind)}
+    reachable = {(kind, code) for kind, code in described if code not in UNREACHED}
     assert seen.keys() == reachable
 
 
-def judge(name: OperationName, status: str, headers: dict[str, str], body: str | None) -> str:
+def judge(kind: type[Operation], status: str, headers: dict[str, str], body: str | None) -> str:
     """Hold an answer against the document; its code, or the status of a success."""
-    response = at(*where(name), "responses", status)
+    response = at(*where(kind), "responses", status)
     told = {header.lower() for header in cast("Object", response.get("headers", {}))}
     assert headers.keys() - {"content-type"} <= told
     if not body:
         assert "content" not in response
         return status
     document = cast("Object", json.loads(body))
-    place = (*where(name), "responses", status, "content", headers["content-type"], "schema")
+    place = (*where(kind), "responses", status, "content", headers["content-type"], "schema")
     validator(*place).validate(document)
     return str(document.get("code", status))
 
@@ -248,17 +251,17 @@ def is_valid(place: tuple[str, ...], request: Request) -> bool:
 
 @given(draw.requests())
 def test_what_is_well_formed_is_valid_by_the_document(request: Request) -> None:
-    name = route(request.method, request.target)
-    assert name is not None
-    assert "requestBody" not in at(*where(name)) or is_valid(where(name), request)
+    kind = route(request.method, request.target)
+    assert kind is not None
+    assert "requestBody" not in at(*where(kind)) or is_valid(where(kind), request)
 
 
 @given(draw.broken_requests())
 def test_a_broken_body_is_not_valid_by_the_document(broken: draw.BrokenRequest) -> None:
-    name = route(broken.request.method, broken.request.target)
+    kind = route(broken.request.method, broken.request.target)
     schema_can_tell = {"no JSON", "no object", "unknown member", "null member", "missing member"}
-    if name is not None and broken.how in schema_can_tell:
-        assert not is_valid(where(name), broken.request)
+    if kind is not None and broken.how in schema_can_tell:
+        assert not is_valid(where(kind), broken.request)
 
 
 @given(st.text(max_size=300))
@@ -294,7 +297,7 @@ def draws_as_app_user(text: str) -> bool:
     ],
 )
 def test_the_pattern_of_a_key_is_the_rule_of_the_code(key: str, *, valid: bool) -> None:
-    parameters = cast("list[Object]", at(*where(OperationName.INITIATE))["parameters"])
+    parameters = cast("list[Object]", at(*where(Initiate))["parameters"])
     assert by_schema(parameters[0]["schema"]).is_valid(key) is valid
 
 
