@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import cast
 
 from curae_lifecycle.rules.tables import Row
@@ -21,7 +20,7 @@ Cell = tuple[str, ...]
 
 def cells_of(tables: Iterable[Page]) -> list[Cell]:
     """Every cell of some tables, in the tables' own order."""
-    return [(table.name, *map(str, key)) for table in tables for key, _ in table]
+    return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 
 
 @contextmanager
@@ -39,19 +38,22 @@ def count_cells(tables: Iterable[Page] = tuple(TABLES.values())) -> Generator[Co
     counts: Counter[Cell] = Counter()
     kept: list[tuple[_Cells, _Cells]] = []
     for table in tables:
-        # The rules hold on to this very dict, so it is changed in place, and back again.
-        cells = cast("_Cells", getattr(table, "cells"))  # noqa: B009 - no part of a page
+        # Every page is a table, and a table is the dict that the rules look into: it is changed
+        # in place, and back again.
+        cells = cast("_Cells", table)
         kept.append((cells, dict(cells)))
-        for key, row in cells.items():
-            cells[key] = cast("Row[object]", _Watched(row, (table.name, *map(str, key)), counts))
+        for key, row in kept[-1][1].items():
+            cell = (table.name, *((key,) if isinstance(key, str) else key))
+            watched = _Watched(row, tuple(map(str, cell)), counts)
+            dict.__setitem__(cells, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
         for cells, rows in kept:
-            cells.update(rows)
+            dict.update(cells, rows)
 
 
-_Cells = dict[tuple[StrEnum, ...], Row[object]]
+_Cells = dict[str | tuple[str, ...], Row[object]]
 
 
 class _Watched:
