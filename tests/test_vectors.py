@@ -23,6 +23,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.web.json import Json
+from tests.cells import UNREACHABLE
 from tests.vectors import VERSION, Verdict, vectors
 from tests.vectors.cases import cell_id, stored
 from tests.vectors.expected import ACCEPTABLE, EXPECTED, SYNTAX
@@ -94,21 +95,6 @@ def test_every_rule_that_is_named_stands_in_a_table() -> None:
 
 
 # --- The cells -----------------------------------------------------------------------------
-
-NOBODY = "nobody is bound, so no user can be the bound one"
-ITSELF = "a tombstone names no user: it is always the bound one's"
-UNREACHABLE = {
-    "binding/provision/UNLINKED/same-user": NOBODY,
-    "binding/complete-sign-up/UNLINKED/same-user": NOBODY,
-    "binding/graduate/UNLINKED/same-user": NOBODY,
-    "binding/tombstone/UNLINKED/same-user": NOBODY,
-    "binding/provision/TOMBSTONED/same-user": "a mistake that raises before the table is asked",
-    "binding/tombstone/LIMITED/other-user-or-none-bound": ITSELF,
-    "binding/tombstone/ACTIVE/other-user-or-none-bound": ITSELF,
-    "binding/tombstone/TOMBSTONED/other-user-or-none-bound": ITSELF,
-    "request/room-in-the-store": "only a store can be full; no decision asks",
-}
-"""The cells that no function can reach, each with the reason."""
 
 SILENT = {"authorization/no-successor": "connection.authorize.pending"}
 """The cells that let pass without a word in the trail, and the rule that then decides."""

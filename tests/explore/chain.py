@@ -141,7 +141,8 @@ class Chain:
         shared_key: Whether all send the same request with the same key.
         page: Whether the hosted page reports that the old connection was authorized in time.
         follows: How often a client goes on to the successor that a refusal names.
-        roots: What the old connection may be: LAPSED, ACTION_REQUIRED, EXPIRED, REVOKED.
+        roots: What the old connection may be: LAPSED, ACTION_REQUIRED, EXPIRED by the clock or
+            early by its upstream, REVOKED.
         happens: Whether patients, apps and the upstream act meanwhile.
         compares: Whether the store compares before it sets.
     """
@@ -348,8 +349,8 @@ class Chain:
             {"at": format_time(made), **REGISTER},
             {"at": format_time(made), "as": "c1", **CREATE},
         ]
-        if old.status in _PASTS:
-            fact = {"connectionId": "{c1.connection.id}", **_PASTS[old.status]}
+        for past in _PASTS.get(old.status, ()):
+            fact = {"connectionId": "{c1.connection.id}", **past}
             lines.append({"at": format_time(made + TICK), "fact": fact})
         return lines
 
@@ -384,10 +385,12 @@ def _name(place: int) -> str:
     return f"{{c{place + 1}.connection.id}}"
 
 
-_PASTS: Final[dict[Status, Line]] = {
-    Status.ACTION_REQUIRED: {"type": "connection.require_action", "reason": "portal_login"},
-    Status.ACTIVE: {"type": "connection.authorize", "expiresAt": format_time(START)},
-    Status.REVOKED: {"type": "connection.revoke", "actor": str(Actor.APP)},
+_AUTHORIZED: Final[Line] = {"type": "connection.authorize", "expiresAt": format_time(START)}
+_PASTS: Final[dict[Status, tuple[Line, ...]]] = {
+    Status.ACTION_REQUIRED: ({"type": "connection.require_action", "reason": "portal_login"},),
+    Status.ACTIVE: (_AUTHORIZED,),
+    Status.EXPIRED: (_AUTHORIZED, {"type": "connection.expire"}),
+    Status.REVOKED: ({"type": "connection.revoke", "actor": str(Actor.APP)},),
 }
 _LANDS: Final = "hand-off of the newest lands"
 _FACTS: Final[dict[str, Line]] = {
@@ -417,6 +420,10 @@ def _root(what: str) -> Connection:
             answer = triggers.require_action(old, soon, reason="portal_login")
         case "EXPIRED":
             answer = triggers.authorize(old, soon, expires_at=START)
+        case "EXPIRED EARLY":
+            authorized = triggers.authorize(old, soon, expires_at=START)
+            assert isinstance(authorized, Done)
+            answer = triggers.expire(authorized.value, soon)
         case _:
             answer = triggers.revoke(old, soon, actor=Actor.APP)
     assert isinstance(answer, Done)

@@ -37,6 +37,7 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
     check_standing_is_monotone,
 )
+from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.stateful.chain_model import (
     PACKAGES,
@@ -54,10 +55,10 @@ from tests.stateful.running import (
     TICK,
     CountedMachine,
     agree,
+    code_and_details,
     heard,
     is_mistake,
     ticks,
-    told,
 )
 from tests.strategies import COORDINATE, uuid
 
@@ -111,8 +112,8 @@ class ChainMachine(CountedMachine):
         )
         self.model.mint(uuid(1), self.now, deadline)
         self._store(made)
-        for event in begun:
-            match event:
+        for trigger in begun:
+            match trigger:
                 case "authorize":
                     self.authorize(0, "now", 0, 50)
                 case "require action":
@@ -223,17 +224,17 @@ class ChainMachine(CountedMachine):
             self._reconnect(position, life)
 
     def _reconnect(self, n: int, life: int) -> None:
-        new_ids, deadline = uuid(len(self.line) + 1), self.now + life * TICK
+        new_id, deadline = uuid(len(self.line) + 1), self.now + life * TICK
         successor = self.line[n + 1] if n + 1 < len(self.line) else None
         before = self.line[n]
         answer = chains.reconnect(
             before,
             successor,
             self.now,
-            id=ConnectionId(new_ids),
+            id=ConnectionId(new_id),
             next_action=NextAction("https://connect.example/1", deadline),
         )
-        said = self.model.reconnect(n, self.now, new_ids, deadline)
+        said = self.model.reconnect(n, self.now, new_id, deadline)
         if isinstance(answer, Refused):
             agree("reconnect", said, heard(answer))
             return
@@ -255,6 +256,20 @@ class ChainMachine(CountedMachine):
         self._ask(n, package)
         self._send(n, active)
 
+    @rule(n=which, active=st.sampled_from(["ACTIVE", "AUTHORIZED"]), traced=st.booleans())
+    def look_elsewhere(self, n: int, active: str, traced: bool) -> None:  # noqa: FBT001 - drawn
+        """Another server shows less of a connection, or more."""
+        n = self._at(n)
+        document = format_connection(self.line[n], self.now, active)
+        stored = self.model.line[n].copy()
+        if traced:
+            document["authorizedAt"] = document["authorizedAt"] or document["createdAt"]
+            stored["authorized"] = stored["authorized"] or stored["created"]
+        else:
+            document["authorizedAt"] = document["actionRequiredReason"] = None
+            stored["authorized"] = stored["reason"] = None
+        self._read(n, document, stored)
+
     def _ask(self, n: int, package: str) -> None:
         reason, until = self.model.ask(n, self.now, package)
         answer = decide_access(self.line[n], package, self.now)
@@ -263,14 +278,19 @@ class ChainMachine(CountedMachine):
             agree("access", (reason, until), (None, answer.valid_until))
             return
         details = {"connectionId": self.line[n].id, "dataPackage": package, "reason": reason}
-        agree("access", ("CONNECTION_ACCESS_DENIED", details), told(answer.problem))
+        agree("access", ("CONNECTION_ACCESS_DENIED", details), code_and_details(answer.problem))
 
     def _send(self, n: int, active: str) -> None:
         """A snapshot leaves over the wire and comes back as what a receiver makes of it."""
         connection, stored = self.line[n], self.model.line[n]
         document = format_connection(connection, self.now, active)
-        told_of = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
-        agree("a connection on the wire", on_the_wire(stored, self.now, active), told_of)
+        sent = {name: it for name, it in document.items() if name not in OF_THE_WIRE_ALONE}
+        agree("a connection on the wire", on_the_wire(stored, self.now, active), sent)
+        read = self._read(n, document, stored)
+        self.snapshots[connection.id].append((read, read_from_the_wire(stored, self.now)))
+
+    def _read(self, n: int, document: dict[str, Json], stored: Stored) -> Connection:
+        connection = self.line[n]
         read = parse_connection(
             document,
             environment=COORDINATE.environment,
@@ -278,9 +298,8 @@ class ChainMachine(CountedMachine):
             predecessor_id=connection.identity.predecessor_id,
             root_id=connection.identity.root_id,
         )
-        expected = read_from_the_wire(stored, self.now)
-        agree("a snapshot read from the wire", expected, shown(read))
-        self.snapshots[connection.id].append((read, expected))
+        agree("a snapshot read from the wire", read_from_the_wire(stored, self.now), shown(read))
+        return read
 
     @rule(n=which, picks=st.tuples(*[st.integers(0, 7)] * 3))
     def merge(self, n: int, picks: tuple[int, int, int]) -> None:

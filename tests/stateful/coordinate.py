@@ -23,7 +23,7 @@ from tests.strategies import COORDINATE, uuid
 OTHERS: Final = attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
 
 users = st.sampled_from(["the bound one", "the bound one", "u-1", "u-2"])
-"""Whom an event names."""
+"""Whom a trigger names."""
 which = st.sampled_from([0, 0, 1, 2, 3])
 """A session; the latest is 0."""
 moments = st.sampled_from(["now", "now", "created", "end", "end"])
@@ -55,7 +55,7 @@ class CoordinateMachine(CountedMachine):
     ) -> None:
         """Sessions that wait; at times one that no rule makes, which is answered all the same."""
         for _ in range(waiting):
-            self._initiate(prefers=True, life=60, fresh_user=True)
+            self._initiate(prefers=True, life=60, new_user=True)
         if strange is None:
             return
         path, handoff = strange
@@ -77,14 +77,14 @@ class CoordinateMachine(CountedMachine):
 
     # Requests -------------------------------------------------------------------------------
 
-    @rule(prefers=st.booleans(), life=st.sampled_from([60, 60, 1, 0]), fresh_user=st.booleans())
-    def initiate(self, prefers: bool, life: int, fresh_user: bool) -> None:  # noqa: FBT001 - drawn
-        self._initiate(prefers=prefers, life=life, fresh_user=fresh_user)
+    @rule(prefers=st.booleans(), life=st.sampled_from([60, 60, 1, 0]), new_user=st.booleans())
+    def initiate(self, prefers: bool, life: int, new_user: bool) -> None:  # noqa: FBT001 - drawn
+        self._initiate(prefers=prefers, life=life, new_user=new_user)
 
-    def _initiate(self, *, prefers: bool, life: int, fresh_user: bool) -> None:
+    def _initiate(self, *, prefers: bool, life: int, new_user: bool) -> None:
         self.numbered += 1
         session_id, end = uuid(self.numbered), self.now + life * TICK
-        new_ids = f"limited-{self.numbered}" if fresh_user else self._user("the bound one")
+        user_id = f"limited-{self.numbered}" if new_user else self._user("the bound one")
         before = str(self.model.state)
 
         def ask() -> Done[rules.Initiated]:
@@ -94,13 +94,13 @@ class CoordinateMachine(CountedMachine):
                 self.now,
                 prefer_signup=prefers,
                 id=SessionId(session_id),
-                user_id=UserId(new_ids),
+                user_id=UserId(user_id),
                 next_action=NextAction("https://connect.example/1", end),
             )
 
-        said = self.model.initiate(session_id, self.now, end, new_ids, prefers=prefers)
+        said = self.model.initiate(session_id, self.now, end, user_id, prefers=prefers)
         if said == MISTAKE:
-            agree("a buried user is never provisioned again", True, is_mistake(ask))
+            agree("a tombstoned user is never provisioned again", True, is_mistake(ask))
             return
         made = ask().value
         path = str(made.session.path)
@@ -164,7 +164,7 @@ class CoordinateMachine(CountedMachine):
         said = self.model.provision(user_id)
         if said == MISTAKE:
             wrong = is_mistake(bindings.provision, self.binding, COORDINATE, user_id)
-            agree("a buried user is never provisioned again", True, wrong)
+            agree("a tombstoned user is never provisioned again", True, wrong)
             return
         self._moved("provision", said, bindings.provision(self.binding, COORDINATE, user_id))
 
@@ -184,7 +184,7 @@ class CoordinateMachine(CountedMachine):
     @rule()
     def tombstone(self) -> None:
         said = self.model.tombstone()
-        self._moved("tombstone", said, bindings.tombstone(self.binding))
+        self._moved("tombstone", said, bindings.tombstone(self.binding, COORDINATE))
 
     @precondition(lambda self: self.binding is not None and self.numbered == 2)
     @rule()
@@ -211,8 +211,8 @@ class CoordinateMachine(CountedMachine):
             return user
         return "u-1" if self.binding is None else self.binding.user_id
 
-    def _moved(self, event: str, said: Said, answer: BindingTransition) -> None:
-        agree(event, said, heard(answer))
+    def _moved(self, trigger: str, said: Said, answer: BindingTransition) -> None:
+        agree(trigger, said, heard(answer))
         if isinstance(answer, Refused):
             return
         after = answer.value

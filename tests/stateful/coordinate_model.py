@@ -51,7 +51,7 @@ class CoordinateModel:
         self.user, self.state = user, state
 
     def initiate(
-        self, session_id: str, now: datetime, end: datetime, fresh_user: str, *, prefers: bool
+        self, session_id: str, now: datetime, end: datetime, new_user: str, *, prefers: bool
     ) -> Said:
         if self.state == "ACTIVE":
             path, handoff, landed = "EXISTING_ACTIVE_HANDOFF", "LANDED", now
@@ -61,10 +61,10 @@ class CoordinateModel:
             user = None
         else:
             path, handoff, landed = "SILENT_LIMITED", "NOT_REQUIRED", None
-            if self.state == "TOMBSTONED" and fresh_user == self.user:
+            if self.state == "TOMBSTONED" and new_user == self.user:
                 return MISTAKE
             if self.state != "LIMITED":
-                self.bind(fresh_user, "LIMITED")
+                self.bind(new_user, "LIMITED")
             user = self.user
         self.sessions[session_id] = {
             "id": session_id,

@@ -26,10 +26,10 @@ from tests.stateful.running import START, TICK, CountedMachine, agree, ticks
 SITUATIONS: Final = (
     "admitted",
     "admitted although the clock is behind",
-    "admitted at the instant that was told",
+    "admitted at the instant that was named",
     "limited by the bucket",
     "limited by the log",
-    "limited one tick before the instant that was told",
+    "limited one tick before the instant that was named",
     "limited since the clock is behind",
     "limited by several, equally long",
     "mistake: a cost below one",
@@ -59,7 +59,7 @@ class LimitsMachine(CountedMachine):
         self.now = START
         self.latest = START
         self.floor: datetime | None = None
-        self.told: datetime | None = None
+        self.named: datetime | None = None
         self.policies: list[ExactLog | Bucket] = []
         self.states: list[RateState] = []
         self.model = LimitsModel([])
@@ -84,11 +84,11 @@ class LimitsMachine(CountedMachine):
     def time_passes_or_the_clock_steps_back(self, by: int) -> None:
         self._move(self.now + by * TICK)
 
-    @precondition(lambda self: self.told is not None)
+    @precondition(lambda self: self.named is not None)
     @rule(tick=ticks)
-    def wait_as_told(self, tick: int) -> None:
-        assert self.told is not None
-        self._move(self.told + tick * TICK)
+    def wait_as_named(self, tick: int) -> None:
+        assert self.named is not None
+        self._move(self.named + tick * TICK)
 
     def _move(self, to: datetime) -> None:
         # Behind an instant at which a state was dropped no store could know of it any more.
@@ -112,15 +112,15 @@ class LimitsMachine(CountedMachine):
             self.seen["limited since the clock is behind"] += behind
             waiting = [each.wait(now, cost) for each in self.model.rules.values()]
             self.seen["limited by several, equally long"] += waiting.count(wait) > 1
-            if self.told is not None:
-                self.seen["limited one tick before the instant that was told"] += (
-                    now + TICK == self.told
+            if self.named is not None:
+                self.seen["limited one tick before the instant that was named"] += (
+                    now + TICK == self.named
                 )
-            self.told = now + waits
+            self.named = now + waits
         elif outcome == "admitted":
             self.seen["admitted"] += 1
             self.seen["admitted although the clock is behind"] += behind
-            self.seen["admitted at the instant that was told"] += now == self.told
+            self.seen["admitted at the instant that was named"] += now == self.named
             self.latest = max(self.latest, now)
         else:
             agree(f"{outcome} charges nothing", before, self.states)

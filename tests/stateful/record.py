@@ -1,4 +1,4 @@
-"""The idempotency record of one key: several attempts, zombies among them, and a server."""
+"""The idempotency record of one key: several attempts, late ones among them, and a server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ from curae_lifecycle.testing.laws import (
     check_replay,
 )
 from tests.stateful.record_model import DAY, Claim, Payload, RecordModel, Stored
-from tests.stateful.running import START, TICK, CountedMachine, agree, is_mistake, ticks, told
+from tests.stateful.running import (
+    START,
+    TICK,
+    CountedMachine,
+    agree,
+    code_and_details,
+    is_mistake,
+    ticks,
+)
 
 KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
 OTHER_KEY: Final = RecordKey(ApiKeyId("key-2"), IdempotencyKey("k-1"))
@@ -79,7 +87,7 @@ class RecordMachine(CountedMachine):
         lease=st.sampled_from([60_000_000, 25 * 3600 * 1_000_000]),
     )
     def found_in_the_store(self, state: str | None, policy: LostLease, lease: int) -> None:
-        """A key in use, with an attempt that holds it or held it last, and an older zombie.
+        """A key in use, with an attempt that holds it or held it last, and an older one that is late.
 
         A store may keep the lease's column filled after its attempt ended.
         """
@@ -156,7 +164,7 @@ class RecordMachine(CountedMachine):
                 check_replay(self._answers()[0], response)
                 self._answers().append(response)
             case Refused(problem):
-                agree("a request with the key", expected, told(problem))
+                agree("a request with the key", expected, code_and_details(problem))
                 check_nothing_changed(before, self.record)
             case Attempt():
                 claim: Claim = {

@@ -64,10 +64,10 @@ def heard(answer: Done[object] | Ignored[object] | Refused) -> Said:
         case Ignored():
             return "ignored", None, {}
         case Refused(problem):
-            return "refused", *told(problem)
+            return "refused", *code_and_details(problem)
 
 
-def told(problem: Problem) -> tuple[str, dict[str, Json]]:
+def code_and_details(problem: Problem) -> tuple[str, dict[str, Json]]:
     """The code and details of a problem, as they are on the wire."""
     document = format_problem(problem)
     code, details = document["code"], document["details"]
@@ -108,7 +108,7 @@ class Reached:
 
 def run(machine: type[CountedMachine], size: Size, *, shrinks: bool = True) -> Reached:
     """Run a machine from the same seeds every time, and count."""
-    told_of_failures = (Phase.generate, Phase.target, Phase.shrink)
+    as_they_come = (Phase.generate, Phase.target, Phase.shrink)
     chosen = settings(
         max_examples=size.runs,
         stateful_step_count=size.steps,
@@ -116,7 +116,7 @@ def run(machine: type[CountedMachine], size: Size, *, shrinks: bool = True) -> R
         deadline=None,
         # Long runs are the point here, and only the time that they take is complained of.
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        phases=told_of_failures if shrinks else (Phase.generate, Phase.target),
+        phases=as_they_come if shrinks else (Phase.generate, Phase.target),
         print_blob=False,
         verbosity=Verbosity.normal if shrinks else Verbosity.quiet,
     )

@@ -78,8 +78,8 @@ class WorldMachine(CountedMachine):
         answer = next(self.answers).answer
         expected: dict[str, Json] = json.loads(json.dumps(self.model.line(raw, self.count)))
         found = differences(expected, answer, self.pairs)
-        told = f"line {raw.decode()}\n  model:   {expected}\n  package: {answer}"
-        assert not found, f"the world differs at {', '.join(found)}\n  {told}"
+        shown = f"line {raw.decode()}\n  model:   {expected}\n  package: {answer}"
+        assert not found, f"the world differs at {', '.join(found)}\n  {shown}"
         if "status" in answer:
             self._check(answer)
         return answer
@@ -307,7 +307,7 @@ class FullWorldMachine(CountedMachine):
             agree("a full world", "INTERNAL", document(answer)["code"])
             agree("law 11: what a full world refuses", (), answer.changes.writes)
         else:
-            agree("a replay is told beside the answer", known, answer.replayed)
+            agree("a replay is said beside the answer", known, answer.replayed)
             self.connections += new_connection
             self.records.setdefault(name, self.now)
         self.seen[f"answered {expected}"] += 1

@@ -1,0 +1,56 @@
+"""Cells of the tables that hold another outcome for as long as a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.service.rulebook import TABLES
+
+_NOBODY: Final = "nobody is bound, so no user can be the bound one"
+_ITSELF: Final = "a tombstone names no user: it is always the bound one's"
+UNREACHABLE: Final = {
+    "binding/provision/UNLINKED/same-user": _NOBODY,
+    "binding/complete-sign-up/UNLINKED/same-user": _NOBODY,
+    "binding/graduate/UNLINKED/same-user": _NOBODY,
+    "binding/tombstone/UNLINKED/same-user": _NOBODY,
+    "binding/provision/TOMBSTONED/same-user": "a mistake that raises before the table is asked",
+    "binding/tombstone/LIMITED/other-user-or-none-bound": _ITSELF,
+    "binding/tombstone/ACTIVE/other-user-or-none-bound": _ITSELF,
+    "binding/tombstone/TOMBSTONED/other-user-or-none-bound": _ITSELF,
+    "request/room-in-the-store": "only a store can be full; no decision asks",
+}
+"""The cells that no function can reach, each with the reason."""
+
+_NO_DEADLINE: Final = "what waits for no deadline is always before it"
+NEVER_ASKED: Final = {
+    "standing/EXPIRED/at-or-after-the-deadline": _NO_DEADLINE,
+    "standing/REVOKED/at-or-after-the-deadline": _NO_DEADLINE,
+}
+"""The cells that no function asks, though what they say holds; each with the reason."""
+
+Key = tuple[str, ...]
+"""One value for each axis of a table."""
+
+
+@contextmanager
+def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
+    """One cell of a table holds another outcome."""
+    # Every page is a table, and the rules look cells up in this very one.
+    cells = cast("dict[str | Key, Row[object]]", TABLES[table])
+    place = key if len(key) > 1 else key[0]
+    row = cells[place]
+    dict.__setitem__(cells, place, attrs.evolve(row, outcome=outcome))
+    try:
+        yield
+    finally:
+        dict.__setitem__(cells, place, row)
+
+
+def outcomes(table: str) -> dict[Key, object]:
+    """What each cell of a table holds."""
+    return {key: row.outcome for key, row in TABLES[table].cells()}
