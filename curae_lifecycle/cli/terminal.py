@@ -100,7 +100,7 @@ def steps(
         name: What is going on.
         items: The items.
         total: The size of all of them; 0 where it is not known.
-        size: Tells the size of one.
+        size: Gives the size of one.
     """
     if not sys.stderr.isatty():
         yield from items

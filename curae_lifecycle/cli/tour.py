@@ -96,10 +96,10 @@ class _Guide:
         headers = (("Authorization", f"Bearer {_KEY}"),)
         return self._send(title, Request("GET", path, headers), (f"GET {path}",))
 
-    def fact(self, title: str, fact: Fact, told: str) -> Step:
+    def fact(self, title: str, fact: Fact, sent: str) -> Step:
         answer = self._world.record(fact, self.now)
         outcome = f"refused: {answer.problem.code}" if isinstance(answer, Refused) else "done"
-        return Step(title, self.now, (told,), (outcome,), answer.rules)
+        return Step(title, self.now, (sent,), (outcome,), answer.rules)
 
     def last_id(self, member: str) -> str:
         """The id of the connection or session in the last answer."""
@@ -118,10 +118,10 @@ class _Guide:
         response = answer.response
         self._body = body = parse_json(response.body)
         status = f"{response.status} (replayed)" if answer.replayed else str(response.status)
-        told = [f"{name}: {value}" for name, value in response.headers if name in _TOLD]
+        shown = [f"{name}: {value}" for name, value in response.headers if name in _SHOWN]
         members = body.items() if isinstance(body, dict) else ()
-        told += [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in members]
-        return Step(title, self.now, asked, (status, *told), answer.rules)
+        shown += [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in members]
+        return Step(title, self.now, asked, (status, *shown), answer.rules)
 
     def _uuid(self) -> str:
         return f"00000000-0000-4000-8000-{next(self._numbers):012x}"
@@ -247,4 +247,4 @@ class Line:
 
 
 _HALF_HOUR: Final = timedelta(minutes=30)
-_TOLD: Final = frozenset({"retry-after", "ratelimit", "ratelimit-policy"})
+_SHOWN: Final = frozenset({"retry-after", "ratelimit", "ratelimit-policy"})

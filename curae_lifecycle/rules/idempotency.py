@@ -191,8 +191,8 @@ class Fingerprint:
         if text.count("\n") == len(values) - 1:
             return cls(operation, _digest(text))
         # A value holds a line feed itself, so lengths must tell the values apart.
-        told_apart = "".join([f"{len(value)}:{value}" for value in values])
-        return cls(operation, f"lengths:{_digest(told_apart)}")
+        by_length = "".join([f"{len(value)}:{value}" for value in values])
+        return cls(operation, f"lengths:{_digest(by_length)}")
 
 
 def _digest(text: str) -> str:

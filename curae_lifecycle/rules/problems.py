@@ -113,7 +113,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     "What each problem code means: what sort of trouble it is, whether a retry may help, and the keys of its details.",
     Axis.of("code", ProblemCode),
     Row(C.BAD_REQUEST,                   final(INVALID, "member", "fault"), "[P] A mistyped member is never ignored."),
-    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be told apart.", "key-required"),
+    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be known as one.", "key-required"),
     Row(C.IDEMPOTENCY_KEY_INVALID,       final(INVALID), "[O] A key has one reading.", "key-invalid"),
     Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED,   final(INVALID), "[O] The platform rejects a key [P].", "key-not-allowed"),
     Row(C.UNAUTHENTICATED,               final(UNKNOWN_CALLER), "[O] The platform names no code here."),

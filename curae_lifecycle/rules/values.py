@@ -230,7 +230,7 @@ def parse_app_id(value: object) -> AppId:
 
 
 def parse_opaque(argument: str, value: object) -> str:
-    """Text that is somebody else's and only has to be kept and told again.
+    """Text that is somebody else's and only has to be kept and shown again.
 
     Raises:
         ArgumentError: Empty, or a surrogate in it.

@@ -172,7 +172,7 @@ Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | 
 
 
 class EventKind(StrEnum):
-    """What an outbox is told."""
+    """What goes into an outbox."""
 
     CONNECTION_CREATED = "connection.created"
     CONNECTION_AUTHORIZED = "connection.authorized"
@@ -207,12 +207,12 @@ class Event:
 
 @attrs.frozen
 class Changes:
-    """What is to be stored, done and told, in one transaction.
+    """What is to be stored, done and reported, in one transaction.
 
     Attributes:
         writes: Compare-and-set writes.
         effects: What the server must do beside them.
-        events: What an outbox is told.
+        events: What goes into an outbox.
     """
 
     writes: tuple[Write, ...] = ()

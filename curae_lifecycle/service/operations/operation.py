@@ -140,7 +140,7 @@ class Ruling:
     Attributes:
         reply: The answer.
         rules: The names of the rules that decided, in order.
-        changes: What is to be stored, done and told.
+        changes: What is to be stored, done and reported.
     """
 
     reply: Reply
