@@ -55,7 +55,11 @@ NEXT_ACTION = NextAction("https://connect.example/1", NOW + timedelta(minutes=30
 CALLER = Caller(
     ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
 )
-FRESH = NewIds(ConnectionId("c-1"), SessionId("s-1"), UserId("u-1"), NEXT_ACTION)
+FIRST = ConnectionId("c0000000-0000-4000-8000-000000000001")
+SECOND = ConnectionId("c0000000-0000-4000-8000-000000000002")
+NEW_IDS = NewIds(
+    FIRST, SessionId("50000000-0000-4000-8000-000000000001"), UserId("u-1"), NEXT_ACTION
+)
 
 
 def best(function: Callable[[], object], number: int = 50_000) -> float:
@@ -66,7 +70,7 @@ def best(function: Callable[[], object], number: int = 50_000) -> float:
 def transitions() -> None:
     """Accepted transitions against the bare construction of what they return."""
     pending = create(
-        id=ConnectionId("c-1"),
+        id=FIRST,
         coordinate=COORDINATE,
         data_packages=(DataPackage("clinical_summary"),),
         now=NOW,
@@ -95,9 +99,7 @@ def transitions() -> None:
         ("revoke", lambda: revoke(active.value, SOON, actor=Actor.APP)),
         (
             "reconnect, refused",
-            lambda: reconnect(
-                active.value, None, SOON, id=ConnectionId("c-2"), next_action=NEXT_ACTION
-            ),
+            lambda: reconnect(active.value, None, SOON, id=SECOND, next_action=NEXT_ACTION),
         ),
     ):
         took = best(function)
@@ -108,16 +110,16 @@ def transitions() -> None:
 
 
 def decisions() -> None:
-    """One initiate, fresh and replayed, from a loaded snapshot."""
+    """One initiate, new and replayed, from a loaded snapshot."""
     call = Call(CALLER, Initiate(AppUserId("user-1")), IdempotencyKey("k-1"))
-    first = respond(decide(call, Snapshot(), NOW, FRESH))
+    first = respond(decide(call, Snapshot(), NOW, NEW_IDS))
     record = next(w.after for w in first.changes.writes if isinstance(w, RecordWrite))
     known = Snapshot(record=record)
     for name, function in (
-        ("initiate, decided (no JSON)", lambda: decide(call, Snapshot(), NOW, FRESH)),
-        ("initiate, with its response", lambda: respond(decide(call, Snapshot(), NOW, FRESH))),
-        ("replay, decided", lambda: decide(call, known, NOW, FRESH)),
-        ("replay, with its response", lambda: respond(decide(call, known, NOW, FRESH))),
+        ("initiate, decided (no JSON)", lambda: decide(call, Snapshot(), NOW, NEW_IDS)),
+        ("initiate, with its response", lambda: respond(decide(call, Snapshot(), NOW, NEW_IDS))),
+        ("replay, decided", lambda: decide(call, known, NOW, NEW_IDS)),
+        ("replay, with its response", lambda: respond(decide(call, known, NOW, NEW_IDS))),
     ):
         print(f"{name:41} {best(function, 20_000):6.2f} µs")
 
@@ -128,8 +130,8 @@ def imports() -> None:
     for module in (
         "attrs",
         "curae_lifecycle",
-        "curae_lifecycle.service.operations",
-        "curae_lifecycle.web.endpoint",
+        "curae_lifecycle.service.decide",
+        "curae_lifecycle.web.respond",
     ):
         command = [sys.executable, "-c", f"import {module}"]
         times = []
@@ -196,9 +198,9 @@ def replayed(lines: int) -> None:
     register, *reads = _one_connection(20_000)
     peaks = []
     for length in (2_000, 20_000):
-        lines = [register, *reads[:length]]
+        traffic = [register, *reads[:length]]
         tracemalloc.start()
-        for _ in replay(lines):
+        for _ in replay(traffic):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
         tracemalloc.stop()
