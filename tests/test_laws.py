@@ -55,9 +55,11 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.status import PROBLEM_STATUS, status_of
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
+from curae_lifecycle.testing.laws.wire import CODES
 from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.shapes import format_problem
 from tests.server import STRANGERS, new_ids, request, world
@@ -202,15 +204,15 @@ def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> N
 def test_laws_13_and_16_hold_of_every_problem(refused: Problem) -> None:
     headers = (("Content-Type", "application/problem+json"),)
     body = format_json(format_problem(refused, instance="urn:1"))
-    laws.check_documented(Response(refused.type.status, headers, body))
+    laws.check_documented(Response(status_of(refused), headers, body))
 
 
 def test_the_laws_know_every_code_and_themselves() -> None:
     assert {
-        code: (kind.status, kind.retryable, kind.details)
+        code: (PROBLEM_STATUS[kind.kind].outcome.status, kind.retryable, kind.details)
         for code in ProblemCode
         for kind in [CATALOGUE[code].outcome]
-    } == laws._CODES
+    } == CODES
     assert list(laws.LAWS) == list(range(1, 17))
 
 

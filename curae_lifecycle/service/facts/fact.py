@@ -72,6 +72,8 @@ class Fact(ABC):
     """Something that happened outside of requests."""
 
     __slots__ = ()
+    # attrs fills it with the names of the fields.
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
     kind: ClassVar[str]
     members: ClassVar[tuple[Member[object], ...]]

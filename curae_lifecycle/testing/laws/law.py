@@ -1,0 +1,52 @@
+"""The sixteen laws in words, and the error that says which one does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+LAWS: Final[Mapping[int, str]] = {
+    1: "Stored rank never falls on one id.",
+    2: "`revokedNow` is true exactly once per id; `revokedAt` never changes.",
+    3: "Merge is commutative, associative, idempotent; REVOKED absorbs.",
+    4: "Standing is monotone in `now` for a fixed record.",
+    5: "Access granted implies ACTIVE now, package granted, before `valid_until`.",
+    6: "A chain is acyclic and linear, of one coordinate and one set of packages, with at most "
+    "one ACTIVE and one PENDING, PENDING only at its head.",
+    7: "However many reconnects: one successor while it is pending.",
+    8: "Path selection is total, a function of account state and preference alone.",
+    9: "A replay equals the original byte for byte, writes nothing else, costs the app user "
+    "nothing.",
+    10: "In any half-open window at most the limit is admitted; `retry_after` is exact.",
+    11: "Refused and ignored change nothing and emit nothing.",
+    12: "One key, one execution: all who get an answer get the same one.",
+    13: "Nothing internal is on the wire: every response has only the listed keys.",
+    14: "Same inputs, same outputs.",
+    15: "Another tenant's id and an unknown id are indistinguishable.",
+    16: "Every input gives a value or a documented problem.",
+}
+"""The laws by number, as the errors quote them."""
+
+TICK: Final = timedelta(microseconds=1)
+"""The smallest span of time that there is."""
+
+
+class LawBrokenError(AssertionError):
+    """A law does not hold.
+
+    Attributes:
+        law: Its number, 1 to 16.
+        what: What was seen.
+        where: On what: an id, an instant, a position, a member.
+        rule: The law in words.
+    """
+
+    def __init__(self, law: int, what: str, where: str) -> None:
+        """Say which law, what was seen and where."""
+        rule = LAWS[law]
+        super().__init__(f"law {law} is broken: {what}\n  where: {where}\n  law: {rule}")
+        self.law = law
+        self.what = what
+        self.where = where
+        self.rule = rule
