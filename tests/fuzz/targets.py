@@ -1,7 +1,7 @@
 """The parsers, and what must hold of each whatever it is given.
 
 A target takes bytes and returns what came of them in a word: `value`, a fault, a problem's code.
-Anything else, be it an exception of another kind or a broken promise, is a failure. What a
+Anything else, an exception of another kind or a broken promise, is a failure. What a
 second reading says comes from `tests/reference/model.py` or is written out here.
 """
 
@@ -33,7 +33,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
-from curae_lifecycle.stores.codec import dump, load
+from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.json import (
@@ -49,6 +49,7 @@ from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import limit_header, policy_header
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.fuzz.mutate import text_of
+from tests.malformed import BODIES
 from tests.reference import model
 from tests.server import API_KEY, CALLER, new_ids
 from tests.strategies import START
@@ -183,17 +184,7 @@ def fuzz_connection(data: bytes) -> str:
     return "value"
 
 
-_Stored = (
-    type[Connection]
-    | type[CuraeConnectSession]
-    | type[LimitedAccountAppBinding]
-    | type[Record]
-    | type[LogState]
-    | type[BucketState]
-)
-
-
-def _load_target(kind: _Stored) -> Target:
+def _load_target(kind: type[Storable]) -> Target:
     def target(data: bytes) -> str:
         mine = refused(lambda: load(kind, parse_json(data)))
         if mine is not None:
@@ -293,9 +284,9 @@ def fuzz_http(data: bytes) -> str:
     request = request_of(data)
     known = bearer(request) == ApiKey(API_KEY)
     call = read(request, CALLER if known else None, START)
-    world = MemoryStore()
-    world.register(ApiKey(API_KEY), CALLER)
-    answer = world.handle(request, START, None if request.method == "GET" else new_ids())
+    store = MemoryStore()
+    store.register(ApiKey(API_KEY), CALLER)
+    answer = store.handle(request, START, None if request.method == "GET" else new_ids())
     check_documented(answer.response)
     status = answer.response.status
     assert isinstance(call, Call) or call.status == status, "read and handle disagree"
@@ -415,8 +406,11 @@ def fuzz_rate_headers(data: bytes) -> str:
     policy = made[0]
     assert _read_item(policy_header(policy)) == (name, {"q": limit, "w": policy.window})
     wait = 1 + abs(wait)
-    told = min(-(-wait // 1_000_000), 999_999_999_999_999)
-    assert _read_item(limit_header(Limited((), policy, wait))) == (name, {"r": 0, "t": told})
+    seconds_left = min(-(-wait // 1_000_000), 999_999_999_999_999)
+    assert _read_item(limit_header(Limited((), policy, wait))) == (
+        name,
+        {"r": 0, "t": seconds_left},
+    )
     return "value"
 
 
@@ -460,10 +454,10 @@ def fuzz_log(data: bytes) -> str:
 
 TARGETS: Final[dict[str, Target]] = {
     "json": fuzz_json,
-    "create": _body_target("create", read_create),
-    "initiate": _body_target("initiate", read_initiate),
-    "graduation": _body_target("graduation", read_graduation),
-    "nothing": _body_target("revoke", read_nothing),
+    "create": _body_target("create", BODIES["create"]),
+    "initiate": _body_target("initiate", BODIES["initiate"]),
+    "graduation": _body_target("graduation", BODIES["graduation"]),
+    "nothing": _body_target("revoke", BODIES["nothing"]),
     "connection": fuzz_connection,
     "stored-connection": _load_target(Connection),
     "stored-session": _load_target(CuraeConnectSession),

@@ -1,0 +1,79 @@
+"""What may come of each target's inputs, and must: every documented fault of every member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Final, get_args, get_type_hints
+
+import attrs
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import Record, StoredResponse
+from curae_lifecycle.rules.ratelimit import BucketState, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.response import Response, ResponseReference
+
+
+def faults(*members: str) -> set[str]:
+    """Every fault of a document and of its members."""
+    whole = {"NOT_JSON", "NOT_AN_OBJECT", "UNKNOWN", "REPEATED"}
+    parts = product(members, ("MISSING", "NULL", "INVALID", "REPEATED"))
+    found = {f"document {fault}" for fault in whole} | {f"{name} {fault}" for name, fault in parts}
+    return {"value", *found} - {"preferSignup MISSING"}
+
+
+def members_of(kind: type, within: str = "") -> Iterator[str]:
+    """The path of every member of a stored value."""
+    for name, hint in get_type_hints(kind).items():
+        if name in attrs.fields_dict(kind):
+            yield f"{within}{name}"
+            parts = {hint, *get_args(hint)}
+            if StoredResponse in parts:
+                parts = {Response, ResponseReference}
+            for part in parts:
+                if isinstance(part, type) and attrs.has(part):
+                    yield from members_of(part, f"{within}{name}.")
+
+
+def stored(kind: type) -> set[str]:
+    """Every fault of a stored value."""
+    faults_of_members = {f"{path} INVALID" for path in members_of(kind)}
+    return {"value", "document NOT_JSON", "document INVALID", *faults_of_members}
+
+
+NULLABLE: Final = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}
+CONNECTION: Final = {
+    *("id", "customerAccountId", "appUserId", "status", "dataPackages", "createdAt"),
+    *("updatedAt", *NULLABLE),
+}
+OUTCOMES: Final[dict[str, set[str]]] = {
+    "json": {"value", "document NOT_JSON"},
+    "create": faults("appUserId", "dataPackages"),
+    "initiate": faults("appUserId", "preferSignup"),
+    "graduation": faults("appUserId"),
+    "nothing": faults(),
+    "connection": faults(*CONNECTION) - {f"{name} NULL" for name in NULLABLE},
+    "stored-connection": stored(Connection),
+    "stored-session": stored(CuraeConnectSession),
+    "stored-binding": stored(LimitedAccountAppBinding),
+    "stored-record": stored(Record),
+    "stored-log": stored(LogState),
+    "stored-bucket": stored(BucketState),
+    "time": {"value", "not time"},
+    "uuid": {"value", "not id"},
+    "app-user-id": {"value", "not appUserId"},
+    "opaque": {"value", "not text"},
+    "key": {"value", "not idempotencyKey"},
+    "packages": {"value", "document NOT_JSON", "not dataPackages"},
+    "http": {
+        *("200", "201", "304", "UNAUTHENTICATED", "NOT_FOUND", "BAD_REQUEST"),
+        *("IDEMPOTENCY_KEY_REQUIRED", "IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_NOT_ALLOWED"),
+        "BINDING_NOT_LIMITED",
+    },
+    "authorization": {"value", "nobody"},
+    "if-none-match": {"any", "known", "unknown"},
+    "rate-headers": {"value", "not name", "not limit", "not seconds", "not capacity", "not refill"},
+    "log": {"value", "1 broken"},
+}
