@@ -66,7 +66,7 @@ def needs(call: Call) -> Needs:
         _record_key(call),
         _bucket_keys(call),
         _limit_key(operation, coordinate),
-        operation.connection_id,
+        operation.connection(),
         coordinate,
     )
 
@@ -229,7 +229,7 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    asked, connection = request.call.operation.connection_id, request.snapshot.connection
+    asked, connection = request.call.operation.connection(), request.snapshot.connection
     if asked is None:
         return None
     if connection is None or not request.caller.owns(connection):

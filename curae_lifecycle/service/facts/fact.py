@@ -77,11 +77,8 @@ class Fact(ABC):
 
     kind: ClassVar[str]
     members: ClassVar[tuple[Member[object], ...]]
-
-    @property
-    @abstractmethod
-    def happened_at(self) -> datetime | None:
-        """When it happened; when it is recorded, where absent."""
+    happened_at: datetime | None
+    """When it happened; when it is recorded, where absent."""
 
     @classmethod
     @abstractmethod

@@ -54,6 +54,10 @@ class GetConnection(Operation):
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
 
+    def connection(self) -> ConnectionId:
+        """The connection of the path."""
+        return self.connection_id
+
     def decide(self, asked: Asked) -> Ruling:
         """The connection, healed where its hand-off is known to have landed."""
         connection, landed = asked.connection, asked.snapshot.landed

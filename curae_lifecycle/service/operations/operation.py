@@ -1,7 +1,7 @@
 """What every operation is: a value that was read from a request, and can be decided.
 
 An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `read` makes it of what was sent; `connection_id` and `coordinate` name what it needs; `decide` decides it.
+and members; `read` makes it of what was sent; `connection` and `coordinate` name what it needs; `decide` decides it.
 Routing, fingerprint, printing and the API's document are derived from these.
 """
 
@@ -202,8 +202,7 @@ class Operation(ABC):
     def read(cls, given: Given) -> Self:
         """The operation of what was sent; every member was checked."""
 
-    @property
-    def connection_id(self) -> ConnectionId | None:
+    def connection(self) -> ConnectionId | None:
         """The connection that it needs loaded, with every later one of its chain."""
         return None
 

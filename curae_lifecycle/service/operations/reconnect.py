@@ -60,6 +60,10 @@ class Reconnect(Operation):
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
 
+    def connection(self) -> ConnectionId:
+        """The connection of the path."""
+        return self.connection_id
+
     def decide(self, asked: Asked) -> Ruling:
         """A successor: minted, or the pending one again with a fresh next action."""
         connection, new_ids = asked.connection, asked.new_ids

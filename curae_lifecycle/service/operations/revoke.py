@@ -57,6 +57,10 @@ class Revoke(Operation):
         """The operation of a path."""
         return cls(given[CONNECTION_ID])
 
+    def connection(self) -> ConnectionId:
+        """The connection of the path."""
+        return self.connection_id
+
     def decide(self, asked: Asked) -> Ruling:
         """REVOKED, or the same as before where it was revoked already."""
         connection, following = asked.connection, asked.snapshot.following

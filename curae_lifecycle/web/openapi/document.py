@@ -16,7 +16,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import KEY_MAX
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation, Reply
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
@@ -56,7 +56,7 @@ def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
         path = paths.setdefault(kind.rule.path, {})
         assert isinstance(path, dict)  # noqa: S101 - this loop made it
         path[kind.rule.method.lower()] = _operation(kind, settings)
-    schemas = {
+    schemas: Schema = {
         **{body_name(kind): body_schema(kind) for kind in settings.operations},
         **SHARED,
         **{kind.reply.__name__: reply_schema(kind.reply) for kind in settings.operations},
@@ -171,16 +171,7 @@ def _parameters(kind: type[Operation]) -> list[Json]:
                 "example": "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10",
             }
         )
-    parameters += [
-        {
-            "name": member.name,
-            "in": "query",
-            "required": True,
-            "schema": member_schema(member),
-            "example": MEMBERS[member][1],
-        }
-        for member in rule.query
-    ]
+    parameters.extend(map(_query_parameter, rule.query))
     if rule.tags:
         parameters.append(
             {
@@ -192,6 +183,16 @@ def _parameters(kind: type[Operation]) -> list[Json]:
             }
         )
     return parameters
+
+
+def _query_parameter(member: Member[str]) -> Schema:
+    return {
+        "name": member.name,
+        "in": "query",
+        "required": True,
+        "schema": member_schema(member),
+        "example": MEMBERS[member][1],
+    }
 
 
 def _success(kind: type[Operation], settings: Settings) -> Schema:
@@ -211,7 +212,9 @@ def _success(kind: type[Operation], settings: Settings) -> Schema:
         },
     }
     links = _links(kind.reply, settings)
-    return described | {"links": links} if links else described
+    if links:
+        described["links"] = links
+    return described
 
 
 def _links(reply: type[Reply], settings: Settings) -> Schema:
