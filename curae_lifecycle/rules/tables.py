@@ -169,7 +169,13 @@ class Table(dict[Key, Row[Outcome]], Generic[Key, Outcome]):
         if state is not None and state not in {axis.name for axis in self.axes}:
             raise TableError(name, "its state is none of its axes", (state,))
 
-    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = _read_only
+    __setitem__ = __delitem__ = __ior__ = __delattr__ = _read_only
+    update = pop = popitem = clear = setdefault = _read_only
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self, name):
+            _read_only()
+        super().__setattr__(name, value)
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
         """Every cell with its row, in the order of the axes; each key one part per axis."""
