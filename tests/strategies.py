@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import (
     AppId,
@@ -57,6 +57,20 @@ def pending(now: datetime = START, *, number: int = 1) -> Connection:
 
 instants = strategies.instants()
 actors = st.sampled_from(Actor)
+few_instants = st.sampled_from([at(minutes) for minutes in (0, 10, 20, 30)])
+snapshots = st.builds(
+    Connection,
+    st.just(pending().identity),
+    st.sampled_from(Status),
+    few_instants,
+    st.none() | few_instants,
+    st.none() | few_instants,
+    st.none() | few_instants,
+    st.sampled_from([None, "portal_login", "consent_withdrawn"]),
+    st.none() | few_instants,
+    st.none() | actors,
+)
+"""Any snapshots of one connection, also such as no rule makes."""
 
 
 def apply_event(connection: Connection, event: str, now: datetime) -> Connection:

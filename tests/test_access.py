@@ -5,101 +5,82 @@ from __future__ import annotations
 from copy import deepcopy
 from datetime import datetime
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import access
 from curae_lifecycle.rules.access import (
     ACCESS,
     AccessDecision,
-    DenialReason,
-    Denied,
     Granted,
     PackageGrant,
     decide_access,
 )
-from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.testing import laws
+from tests.specimens import EVERY_CONNECTION, NAIVE, NOW, STANDS, stored, transcribed
 from tests.strategies import TICK, at, connections, instants, pending
 
-NOW = at(20)
+CELLS = transcribed("""
+                | package granted | package not granted
+PENDING         | PENDING         | PENDING
+LAPSED          | LAPSED          | LAPSED
+ACTIVE          | grant           | PACKAGE_NOT_GRANTED
+ACTION_REQUIRED | ACTION_REQUIRED | ACTION_REQUIRED
+EXPIRED         | EXPIRED         | EXPIRED
+REVOKED         | REVOKED         | REVOKED
+""")
 
-# standing: the answer for a granted package, for any other
-ANSWERS = {
-    "PENDING": ("PENDING", "PENDING"),
-    "LAPSED": ("LAPSED", "LAPSED"),
-    "ACTIVE": ("grant", "PACKAGE_NOT_GRANTED"),
-    "ACTION_REQUIRED": ("ACTION_REQUIRED", "ACTION_REQUIRED"),
-    "EXPIRED": ("EXPIRED", "EXPIRED"),
-    "REVOKED": ("REVOKED", "REVOKED"),
-}
 
-RECORDS = {
-    "PENDING": attrs.evolve(pending(), handoff_deadline=NOW + TICK),
-    "LAPSED": attrs.evolve(pending(), handoff_deadline=NOW),
-    "ACTIVE": attrs.evolve(pending(), status=Status.ACTIVE, expires_at=NOW + TICK),
-    "ACTION_REQUIRED": attrs.evolve(pending(), status=Status.ACTION_REQUIRED),
-    "EXPIRED": attrs.evolve(pending(), status=Status.ACTIVE, expires_at=NOW),
-    "REVOKED": attrs.evolve(pending(), status=Status.REVOKED),
-}
-
-packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
+@pytest.mark.parametrize(("cell", "expected"), CELLS.items())
+def test_each_standing_answers_what_the_table_says(cell: tuple[str, str], expected: str) -> None:
+    at_now, held = cell
+    packages = ("clinical_summary", "labs") if held == "package granted" else ("imaging", "lab")
+    for connection in STANDS[at_now]:
+        before = deepcopy(connection)
+        for package in packages:
+            answer = decide_access(connection, package, NOW)
+            assert word(answer) == expected
+            assert answer.rule == ACCESS[Standing(at_now), PackageGrant(held)].rule
+            assert answer == decide_access(connection, package, NOW)
+        assert connection == before
 
 
 def word(answer: AccessDecision) -> str:
     return "grant" if isinstance(answer, Granted) else answer.reason.value
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_each_standing_answers_what_the_table_says(name: str) -> None:
-    connection = RECORDS[name]
-    before = deepcopy(connection)
-    assert standing(connection, NOW) == name
-    granted, other = ANSWERS[name]
-    for package, grant, expected in (
-        ("clinical_summary", PackageGrant.GRANTED, granted),
-        ("labs", PackageGrant.GRANTED, granted),
-        ("imaging", PackageGrant.NOT_GRANTED, other),
-        ("lab", PackageGrant.NOT_GRANTED, other),
-    ):
-        answer = decide_access(connection, package, NOW)
-        assert word(answer) == expected
-        row = ACCESS[Standing[name], grant]
-        assert answer.rule == row.rule
-        assert str(row.outcome) == ("grant" if expected == "grant" else f"deny {expected}")
-        assert answer == decide_access(connection, package, NOW)
-    assert connection == before
+packages = st.sampled_from(["clinical_summary", "labs", "imaging", "", "LABS", "lab"])
 
 
 def test_the_reasons_are_those_of_the_specification() -> None:
-    assert [str(reason) for reason in DenialReason] == [
+    assert [str(reason) for reason in access.DenialReason] == [
         "PENDING", "LAPSED", "ACTION_REQUIRED", "EXPIRED", "REVOKED", "PACKAGE_NOT_GRANTED",
     ]  # fmt: skip
 
 
 def test_a_denial_carries_the_problem_that_a_server_answers() -> None:
-    answer = decide_access(RECORDS["LAPSED"], "imaging", NOW)
-    assert isinstance(answer, Denied)
+    answer = decide_access(pending(), "imaging", at(30))
+    assert isinstance(answer, access.Denied)
     assert answer.problem.code == "CONNECTION_ACCESS_DENIED"
     assert answer.problem.details == {
-        "connectionId": RECORDS["LAPSED"].id, "dataPackage": "imaging", "reason": "LAPSED",
+        "connectionId": pending().id, "dataPackage": "imaging", "reason": "LAPSED",
     }  # fmt: skip
 
 
 def test_a_grant_without_an_end_is_valid_until_an_event() -> None:
-    endless = attrs.evolve(RECORDS["ACTIVE"], expires_at=None)
-    answer = decide_access(endless, "labs", at(10**6))
+    answer = decide_access(stored("ACTIVE"), "labs", at(10**6))
     assert isinstance(answer, Granted)
     assert answer.valid_until is None
 
 
-@pytest.mark.parametrize("name", RECORDS)
-def test_a_now_that_is_not_utc_is_a_mistake(name: str) -> None:
-    with pytest.raises(ArgumentError, match=r"^now: "):
-        decide_access(RECORDS[name], "labs", NOW.replace(tzinfo=None))
+def test_a_now_that_is_not_utc_is_a_mistake() -> None:
+    for connection in EVERY_CONNECTION:
+        with pytest.raises(ArgumentError, match=r"^now: "):
+            decide_access(connection, "labs", NAIVE)
 
 
 @given(connections(), packages, instants)

@@ -10,40 +10,70 @@ import pytest
 from curae_lifecycle.rules.problems import (
     CATALOGUE,
     DEFAULT_TYPE_BASE,
+    WORDING,
     DetailValue,
     Problem,
     ProblemCode,
+    ProblemKind,
     type_uri,
 )
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.status import is_kept, status_of
 from tests.strategies import START
 
-# code: status, retryable, origin, the keys of details
+STATUSES = {
+    "invalid": "400, not kept",
+    "unknown caller": "401, not kept",
+    "forbidden": "403, not kept",
+    "absent": "404, kept",
+    "conflict": "409, kept",
+    "mismatch": "422, not kept",
+    "limited": "429, not kept",
+    "failed": "500, not kept",
+}
+"""What HTTP says to each kind of problem, and whether such an answer is kept under its key."""
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+def test_each_kind_has_its_status_and_is_kept_or_not(kind: ProblemKind) -> None:
+    status, _, kept = STATUSES[kind].partition(", ")
+    for code in ProblemCode:
+        if Problem(code).type.kind is kind:
+            assert str(status_of(Problem(code))) == status
+    assert is_kept(int(status)) is (kept == "kept")
+
+
 EXPECTED = {
-    "BAD_REQUEST": (400, False, "P", ("member", "fault")),
-    "IDEMPOTENCY_KEY_REQUIRED": (400, False, "O", ()),
-    "IDEMPOTENCY_KEY_INVALID": (400, False, "O", ()),
-    "IDEMPOTENCY_KEY_NOT_ALLOWED": (400, False, "O", ()),
-    "UNAUTHENTICATED": (401, False, "O", ()),
-    "SCOPE_INSUFFICIENT": (403, False, "P", ("scope",)),
-    "WRONG_ENVIRONMENT": (403, False, "P", ("environment",)),
-    "CONNECTION_ACCESS_DENIED": (403, False, "O", ("connectionId", "dataPackage", "reason")),
-    "NOT_FOUND": (404, False, "P", ()),
-    "CONNECTION_NOT_RECONNECTABLE": (409, False, "O", ("connectionId", "reason")),
-    "CONNECTION_SUPERSEDED": (409, False, "O", ("connectionId", "nextConnectionId")),
-    "CONNECTION_NOT_PENDING": (409, False, "O", ("connectionId", "standing")),
-    "HANDOFF_LAPSED": (409, False, "O", ("connectionId", "deadline")),
-    "SESSION_EXPIRED": (409, False, "O", ("sessionId", "expiresAt")),
-    "HANDOFF_NOT_REQUIRED": (409, False, "O", ("sessionId", "path")),
-    "BINDING_CHANGED": (409, False, "O", ("lifecycleState",)),
-    "BINDING_CONFLICT": (409, False, "O", ("lifecycleState",)),
-    "BINDING_NOT_LIMITED": (409, False, "O", ("lifecycleState",)),
-    "IDEMPOTENCY_KEY_IN_FLIGHT": (409, True, "O", ("retryAfter",)),
-    "IDEMPOTENCY_OUTCOME_UNKNOWN": (409, False, "O", ()),
-    "IDEMPOTENCY_KEY_FORGOTTEN": (409, False, "O", ()),
-    "IDEMPOTENCY_KEY_REUSED": (422, False, "O", ("differs",)),
-    "RATE_LIMITED": (429, True, "P", ("policy", "retryAfter")),
-    "INTERNAL": (500, True, "O", ()),
+    # code: kind, retryable, origin, the keys of details
+    "BAD_REQUEST": ("invalid", False, "P", ("member", "fault")),
+    "IDEMPOTENCY_KEY_REQUIRED": ("invalid", False, "O", ()),
+    "IDEMPOTENCY_KEY_INVALID": ("invalid", False, "O", ()),
+    "IDEMPOTENCY_KEY_NOT_ALLOWED": ("invalid", False, "O", ()),
+    "UNAUTHENTICATED": ("unknown caller", False, "O", ()),
+    "SCOPE_INSUFFICIENT": ("forbidden", False, "P", ("scope",)),
+    "WRONG_ENVIRONMENT": ("forbidden", False, "P", ("environment",)),
+    "CONNECTION_ACCESS_DENIED": (
+        "forbidden",
+        False,
+        "O",
+        ("connectionId", "dataPackage", "reason"),
+    ),
+    "NOT_FOUND": ("absent", False, "P", ()),
+    "CONNECTION_NOT_RECONNECTABLE": ("conflict", False, "O", ("connectionId", "reason")),
+    "CONNECTION_SUPERSEDED": ("conflict", False, "O", ("connectionId", "nextConnectionId")),
+    "CONNECTION_NOT_PENDING": ("conflict", False, "O", ("connectionId", "standing")),
+    "HANDOFF_LAPSED": ("conflict", False, "O", ("connectionId", "deadline")),
+    "SESSION_EXPIRED": ("conflict", False, "O", ("sessionId", "expiresAt")),
+    "HANDOFF_NOT_REQUIRED": ("conflict", False, "O", ("sessionId", "path")),
+    "BINDING_CHANGED": ("conflict", False, "O", ("lifecycleState",)),
+    "BINDING_CONFLICT": ("conflict", False, "O", ("lifecycleState",)),
+    "BINDING_NOT_LIMITED": ("conflict", False, "O", ("lifecycleState",)),
+    "IDEMPOTENCY_KEY_IN_FLIGHT": ("conflict", True, "O", ("retryAfter",)),
+    "IDEMPOTENCY_OUTCOME_UNKNOWN": ("conflict", False, "O", ()),
+    "IDEMPOTENCY_KEY_FORGOTTEN": ("conflict", False, "O", ()),
+    "IDEMPOTENCY_KEY_REUSED": ("mismatch", False, "O", ("differs",)),
+    "RATE_LIMITED": ("limited", True, "P", ("policy", "retryAfter")),
+    "INTERNAL": ("failed", True, "O", ()),
 }
 
 each_code = pytest.mark.parametrize("code", ProblemCode)
@@ -60,15 +90,15 @@ def test_the_catalogue_has_exactly_the_codes_of_the_specification() -> None:
 
 
 @each_code
-def test_each_code_has_its_status_retryability_origin_and_details(code: ProblemCode) -> None:
-    status, retryable, origin, details = EXPECTED[code]
-    kind = Problem(code).type
-    assert (kind.status, kind.retryable, kind.details) == (status, retryable, details)
+def test_each_code_has_its_kind_retryability_origin_and_details(code: ProblemCode) -> None:
+    kind, retryable, origin, details = EXPECTED[code]
+    found = Problem(code).type
+    assert (found.kind, found.retryable, found.details) == (kind, retryable, details)
     assert CATALOGUE[code].why.startswith(f"[{origin}] ")
 
 
 def test_each_title_is_its_own() -> None:
-    assert len({Problem(code).type.title for code in ProblemCode}) == len(EXPECTED)
+    assert len({Problem(code).title for code in ProblemCode}) == len(EXPECTED)
 
 
 @each_code
@@ -80,8 +110,8 @@ def test_details_have_the_fixed_keys_with_the_facts_in_order(code: ProblemCode) 
 
 @each_code
 def test_a_problem_with_a_fact_too_many_or_too_few_is_a_mistake(code: ProblemCode) -> None:
-    for facts in {(*example(code).facts, "extra"), example(code).facts[:-1]} - {
-        example(code).facts
+    for facts in {(*example(code).values, "extra"), example(code).values[:-1]} - {
+        example(code).values
     }:
         with pytest.raises(ValueError, match="zip"):
             _ = Problem(code, facts).details
@@ -90,7 +120,7 @@ def test_a_problem_with_a_fact_too_many_or_too_few_is_a_mistake(code: ProblemCod
 @each_code
 def test_detail_is_one_sentence_for_people_that_only_uses_the_details(code: ProblemCode) -> None:
     problem = example(code)
-    names = re.findall(r"{(.*?)}", problem.type.sentence)
+    names = re.findall(r"{(.*?)}", WORDING[code][1])
     assert set(names) <= set(EXPECTED[code][3])
     assert re.fullmatch(r"[A-Z][^{}]*\.", problem.detail)
     for name in names:
@@ -132,6 +162,6 @@ def test_no_two_codes_share_a_type() -> None:
 
 def test_the_catalogue_prints_what_each_code_means() -> None:
     assert str(Problem(ProblemCode.RATE_LIMITED).type) == (
-        "429, retryable, details: policy, retryAfter"
+        "limited, retryable, details: policy, retryAfter"
     )
-    assert str(Problem(ProblemCode.NOT_FOUND).type) == "404, final, details: none"
+    assert str(Problem(ProblemCode.NOT_FOUND).type) == "absent, final, details: none"

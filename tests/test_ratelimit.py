@@ -14,32 +14,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
-    FRESH_LOG,
-    FULL_BUCKET,
-    GRADUATION_LIMIT,
     INITIATE_LIMIT,
     Admitted,
     Bucket,
     BucketState,
     Charge,
-    CostError,
     ExactLog,
     Limited,
     LogState,
     Policy,
     RateState,
     admit,
-    admit_one,
-    available,
     fresh_state,
-    state_expires_at,
 )
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import limit_header, policy_header
 from tests.strategies import START, TICK
+
+
+def test_the_fields_are_spelled_as_in_the_draft() -> None:
+    assert policy_header(INITIATE_LIMIT) == '"initiate";q=10;w=60'
+    limited = Limited((), INITIATE_LIMIT, 11_000_001)
+    assert limit_header(limited) == '"initiate";r=0;t=12'
+    assert policy_header(Bucket("platform", 10, 3, 1)) == '"platform";q=10;w=4'
+
 
 SECOND: Final = timedelta(seconds=1)
 LOG: Final = ExactLog("log", 2, 1)
@@ -126,12 +128,12 @@ def test_law_10_every_history_of_six_calls_in_five_half_seconds(limit: int, seco
     policy, window = ExactLog("log", limit, seconds), SECOND * seconds
     for places in product(range(5), repeat=6):
         history = [START + SECOND * place / 2 for place in places]
-        state: RateState = FRESH_LOG
+        state: RateState = ratelimit.FRESH_LOG
         admitted: list[Call] = []
         steady = True
         for now in history:
             steady = steady and all(at <= now for at, _ in admitted)
-            answer = admit_one(policy, state, now)
+            answer = ratelimit.admit_one(policy, state, now)
             # While no clock runs backwards, exactly what there is room for is admitted.
             room = in_window(admitted, now - window + TICK, window) < limit
             if not isinstance(answer, Limited):
@@ -145,9 +147,9 @@ def test_law_10_the_window_is_half_open_to_the_microsecond() -> None:
     state, admitted = play(INITIATE_LIMIT, [(START, 1)] * 11)
     assert len(admitted) == 10
     minute = timedelta(seconds=60)
-    refused = admit_one(INITIATE_LIMIT, state, START + minute - TICK)
+    refused = ratelimit.admit_one(INITIATE_LIMIT, state, START + minute - TICK)
     assert refused == Limited((state,), INITIATE_LIMIT, 1)
-    assert not isinstance(admit_one(INITIATE_LIMIT, state, START + minute), Limited)
+    assert not isinstance(ratelimit.admit_one(INITIATE_LIMIT, state, START + minute), Limited)
 
 
 @given(policies, calls, instants, st.integers(1, 5))
@@ -176,12 +178,12 @@ def test_a_bucket_is_the_token_bucket_of_exact_fractions(
 ) -> None:
     rate = Fraction(policy.refill, policy.seconds * 1_000_000)
     tokens, before = Fraction(policy.capacity), START - SECOND
-    state: RateState = FULL_BUCKET
+    state: RateState = ratelimit.FULL_BUCKET
     for now, asked in history:
         cost = min(asked, policy.capacity)
         tokens = min(Fraction(policy.capacity), tokens + rate * ((now - before) // TICK))
         before = now
-        assert available(policy, state, now) == tokens // 1
+        assert ratelimit.available(policy, state, now) == tokens // 1
         answer = admit((Charge(policy, state),), now, cost=cost)
         if tokens >= cost:
             assert isinstance(answer, Admitted)
@@ -208,7 +210,7 @@ def test_a_bucket_is_full_at_the_start_and_refills_evenly() -> None:
     policy = Bucket("platform", 2, 1, 3)
     state, admitted = play(policy, [(START, 1)] * 3)
     assert len(admitted) == 2
-    assert admit_one(policy, state, START) == Limited((state,), policy, 3_000_000)
+    assert ratelimit.admit_one(policy, state, START) == Limited((state,), policy, 3_000_000)
 
 
 # --- Several rules ---------------------------------------------------------------------------
@@ -262,7 +264,7 @@ def test_one_rule_by_one_is_the_same_as_admit(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
-    short, full = admit_one(policy, state, now), admit((Charge(policy, state),), now)
+    short, full = ratelimit.admit_one(policy, state, now), admit((Charge(policy, state),), now)
     if isinstance(short, Limited):
         assert short == full
         assert short.states[0] is state
@@ -271,7 +273,7 @@ def test_one_rule_by_one_is_the_same_as_admit(
 
 
 @pytest.mark.parametrize("cost", [0, -1])
-@pytest.mark.parametrize("charges", [(), (Charge(LOG, FRESH_LOG),)])
+@pytest.mark.parametrize("charges", [(), (Charge(LOG, ratelimit.FRESH_LOG),)])
 def test_a_cost_below_one_is_a_mistake(charges: tuple[Charge, ...], cost: int) -> None:
     with pytest.raises(ArgumentError, match="cost"):
         admit(charges, START, cost=cost)
@@ -279,15 +281,19 @@ def test_a_cost_below_one_is_a_mistake(charges: tuple[Charge, ...], cost: int) -
 
 def test_a_cost_that_no_wait_would_help_is_an_error_of_its_own_whoever_else_refuses() -> None:
     full = Charge(ExactLog("small", 3, 1), play(ExactLog("small", 3, 1), [(START, 1)] * 3)[0])
-    for charges in ((full, Charge(LOG, FRESH_LOG)), (Charge(LOG, FRESH_LOG), full)):
-        with pytest.raises(CostError) as error:
+    for charges in (
+        (full, Charge(LOG, ratelimit.FRESH_LOG)),
+        (Charge(LOG, ratelimit.FRESH_LOG), full),
+    ):
+        with pytest.raises(ratelimit.CostError) as error:
             admit(charges, START, cost=3)
         assert (error.value.policy, error.value.cost, error.value.most) == ("log", 3, 2)
         assert isinstance(admit(charges, START, cost=2), Limited)
 
 
 @pytest.mark.parametrize(
-    ("policy", "state"), [(LOG, FULL_BUCKET), (BUCKET, FRESH_LOG), (LOG, BucketState(1))]
+    ("policy", "state"),
+    [(LOG, ratelimit.FULL_BUCKET), (BUCKET, ratelimit.FRESH_LOG), (LOG, BucketState(1))],
 )
 def test_a_state_of_the_other_kind_is_a_mistake(policy: Policy, state: RateState) -> None:
     with pytest.raises(ArgumentError, match=policy.name):
@@ -300,7 +306,7 @@ def test_an_instant_is_in_utc(policy: Policy) -> None:
     with pytest.raises(ArgumentError, match="now"):
         admit((Charge(policy, fresh_state(policy)),), naive)
     with pytest.raises(ArgumentError, match="now"):
-        admit_one(policy, fresh_state(policy), naive)
+        ratelimit.admit_one(policy, fresh_state(policy), naive)
 
 
 # --- What is left, and when it is over -------------------------------------------------------
@@ -311,7 +317,7 @@ def test_what_is_available_is_admitted_at_once_and_one_more_is_not(
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
-    charges, left = (Charge(policy, state),), available(policy, state, now)
+    charges, left = (Charge(policy, state),), ratelimit.available(policy, state, now)
     assert 0 <= left <= policy.limit
     if left > 0:
         assert isinstance(admit(charges, now, cost=left), Admitted)
@@ -324,40 +330,40 @@ def test_a_state_expires_when_it_equals_a_fresh_one_and_not_a_microsecond_earlie
     policy: Policy, history: list[Call], now: datetime
 ) -> None:
     state, _ = play(policy, history)
-    over = state_expires_at(policy, state)
+    over = ratelimit.state_expires_at(policy, state)
     assert over is not None
     charges = (Charge(policy, state),)
-    assert available(policy, state, over - TICK) < policy.limit
+    assert ratelimit.available(policy, state, over - TICK) < policy.limit
     assert isinstance(admit(charges, over - TICK, cost=policy.limit), Limited)
     later = max(over, now)
-    assert available(policy, state, later) == policy.limit
+    assert ratelimit.available(policy, state, later) == policy.limit
     # From there on the dropped state and the kept one answer alike, for good.
-    kept, new_ids = state, fresh_state(policy)
+    kept, fresh = state, fresh_state(policy)
     for cost in (policy.limit, 1):
         one = admit((Charge(policy, kept),), later, cost=cost)
-        other = admit((Charge(policy, new_ids),), later, cost=cost)
+        other = admit((Charge(policy, fresh),), later, cost=cost)
         assert type(one) is type(other)
-        (kept,), (new_ids,) = one.states, other.states
-        assert kept == new_ids
+        (kept,), (fresh,) = one.states, other.states
+        assert kept == fresh
 
 
 @pytest.mark.parametrize("policy", [LOG, BUCKET])
 def test_a_state_that_was_never_charged_has_nothing_to_expire(policy: Policy) -> None:
-    assert state_expires_at(policy, fresh_state(policy)) is None
-    assert available(policy, fresh_state(policy), START) == policy.limit
+    assert ratelimit.state_expires_at(policy, fresh_state(policy)) is None
+    assert ratelimit.available(policy, fresh_state(policy), START) == policy.limit
 
 
 @pytest.mark.parametrize("policy", [ExactLog("log", 1, 10**15 - 1), Bucket("b", 1, 1, 10**15 - 1)])
 def test_a_state_that_outlives_time_expires_at_the_last_instant(policy: Policy) -> None:
     state, _ = play(policy, [(START, 1)])
-    assert state_expires_at(policy, state) == LAST_INSTANT
+    assert ratelimit.state_expires_at(policy, state) == LAST_INSTANT
 
 
 @given(logs, calls)
 def test_a_log_keeps_at_most_its_limit_in_order_and_drops_only_by_age(
     policy: ExactLog, history: list[Call]
 ) -> None:
-    state: RateState = FRESH_LOG
+    state: RateState = ratelimit.FRESH_LOG
     for now, cost in history:
         answer = admit((Charge(policy, state),), now, cost=min(cost, policy.limit))
         (after,) = answer.states
@@ -375,7 +381,7 @@ def test_a_log_keeps_at_most_its_limit_in_order_and_drops_only_by_age(
 
 def test_the_limits_of_an_app_user_are_ten_a_minute() -> None:
     assert ExactLog("initiate", 10, 60) == INITIATE_LIMIT
-    assert ExactLog("graduation", 10, 60) == GRADUATION_LIMIT
+    assert ExactLog("graduation", 10, 60) == ratelimit.GRADUATION_LIMIT
 
 
 # --- Header fields ---------------------------------------------------------------------------
@@ -425,13 +431,6 @@ def test_the_limit_field_says_nothing_is_left_for_whole_seconds_rounded_up(
     seconds = parameters["t"]
     assert seconds >= 1
     assert (seconds - 1) * 1_000_000 < wait <= seconds * 1_000_000
-
-
-def test_the_fields_are_spelled_as_in_the_draft() -> None:
-    assert policy_header(INITIATE_LIMIT) == '"initiate";q=10;w=60'
-    limited = Limited((), INITIATE_LIMIT, 11_000_001)
-    assert limit_header(limited) == '"initiate";r=0;t=12'
-    assert policy_header(Bucket("platform", 10, 3, 1)) == '"platform";q=10;w=4'
 
 
 # --- Rules that cannot be ----------------------------------------------------------------

@@ -13,105 +13,79 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import session as rules
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import (
-    PATHS,
-    CuraeConnectSession,
-    EntryPath,
-    Handoff,
-    Initiated,
-    Landing,
-    Preference,
-    complete_handoff,
-    initiate,
-)
+from curae_lifecycle.rules.session import CuraeConnectSession, Handoff
 from curae_lifecycle.rules.values import NextAction, SessionId, UserId
 from curae_lifecycle.testing import laws
+from tests import specimens
+from tests.specimens import BOUND, NEW_USER, binding_in, mint, waiting
 from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, uuid
 
-BOUND: Final = UserId("u-bound")
-NEW: Final = UserId("u-new")
-A, B, C = "EXISTING_ACTIVE_HANDOFF", "NEW_ACTIVE_SIGNUP_HANDOFF", "SILENT_LIMITED"
 
-# account, preferSignup, path, hand-off, user of the session, binding afterwards, rules
-SPEC: Final = [
-    ("ACTIVE", True, A, "LANDED", BOUND, "kept"),
-    ("ACTIVE", False, A, "LANDED", BOUND, "kept"),
-    ("UNLINKED", True, B, "AWAITED", None, "kept"),
-    ("UNLINKED", False, C, "NOT_REQUIRED", NEW, "LIMITED, generation 1"),
-    ("LIMITED", True, C, "NOT_REQUIRED", BOUND, "kept"),
-    ("LIMITED", False, C, "NOT_REQUIRED", BOUND, "kept"),
-    ("TOMBSTONED", True, C, "NOT_REQUIRED", NEW, "LIMITED, generation 4"),
-    ("TOMBSTONED", False, C, "NOT_REQUIRED", NEW, "LIMITED, generation 4"),
+def test_a_session_never_takes_up_the_tombstoned_user() -> None:
+    with pytest.raises(ArgumentError, match="user_id"):
+        mint("TOMBSTONED", prefer_signup=False, user=BOUND)
+
+
+A, B, C = "EXISTING_ACTIVE_HANDOFF", "NEW_ACTIVE_SIGNUP_HANDOFF", "SILENT_LIMITED"
+PREFERRED, NOT_PREFERRED = "preferSignup true", "preferSignup false or absent"
+
+PATHS = [
+    # account, preference, path, hand-off, user of the session, binding afterwards
+    ("ACTIVE", PREFERRED, A, "LANDED", BOUND, "kept"),
+    ("ACTIVE", NOT_PREFERRED, A, "LANDED", BOUND, "kept"),
+    ("UNLINKED", PREFERRED, B, "AWAITED", None, "kept"),
+    ("UNLINKED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 1"),
+    ("LIMITED", PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("LIMITED", NOT_PREFERRED, C, "NOT_REQUIRED", BOUND, "kept"),
+    ("TOMBSTONED", PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
+    ("TOMBSTONED", NOT_PREFERRED, C, "NOT_REQUIRED", NEW_USER, "LIMITED, generation 4"),
 ]
 
 
-def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | None:
-    if state == "UNLINKED":
-        return None
-    return LimitedAccountAppBinding(COORDINATE, user, AccountState(state), 3)
-
-
-def mint(
-    state: str,
-    *,
-    prefer_signup: bool,
-    now: datetime = START,
-    user: UserId = NEW,
-    number: int = 1,
-) -> Initiated:
-    answer = initiate(
-        binding_in(state),
-        COORDINATE,
-        now,
-        prefer_signup=prefer_signup,
-        id=SessionId(uuid(number)),
-        user_id=user,
-        next_action=next_action(now),
-    )
-    assert isinstance(answer, Done)
-    return answer.value
-
-
-def waiting() -> CuraeConnectSession:
-    return mint("UNLINKED", prefer_signup=True).session
-
-
-@pytest.mark.parametrize(("account", "prefer", "path", "handoff", "user", "after"), SPEC)
-def test_every_cell_of_the_entry_path_is_the_specs(
-    *, account: str, prefer: bool, path: str, handoff: str, user: UserId | None, after: str
+@pytest.mark.parametrize(("account", "preference", "path", "handoff", "user", "after"), PATHS)
+def test_a_session_takes_the_path_that_the_table_says(
+    account: str, preference: str, path: str, handoff: str, user: UserId | None, after: str
 ) -> None:
     binding = binding_in(account)
     before = deepcopy(binding)
-    minted = mint(account, prefer_signup=prefer)
+    minted = mint(account, prefer_signup=preference == PREFERRED)
     assert binding == before
-    assert mint(account, prefer_signup=prefer) == minted
-    assert minted.session == CuraeConnectSession(
+    assert mint(account, prefer_signup=preference == PREFERRED) == minted
+    assert minted.value.session == CuraeConnectSession(
         id=SessionId(uuid(1)),
         coordinate=COORDINATE,
-        path=EntryPath(path),
+        path=rules.EntryPath(path),
         handoff=Handoff(handoff),
         created_at=START,
         expires_at=at(30),
         landed_at=START if path == A else None,
         user_id=user,
     )
-    preference = Preference.SIGN_UP if prefer else Preference.NONE
-    cell = str(PATHS[AccountState(account), preference].outcome)
-    assert cell.startswith(f"{path}, hand-off {handoff}, ")
     if after == "kept":
-        assert minted.binding == binding
+        assert minted.value.binding == binding
     else:
         state, _, generation = after.partition(", generation ")
-        assert minted.binding == LimitedAccountAppBinding(
-            COORDINATE, NEW, AccountState(state), int(generation)
+        assert minted.value.binding == LimitedAccountAppBinding(
+            COORDINATE, NEW_USER, AccountState(state), int(generation)
         )
 
 
+COMPLETIONS = specimens.transcribed("""
+                         | EXISTING_ACTIVE_HANDOFF | NEW_ACTIVE_SIGNUP_HANDOFF | SILENT_LIMITED
+waiting                  | HANDOFF_NOT_REQUIRED    | proceed                   | HANDOFF_NOT_REQUIRED
+over without landing     | HANDOFF_NOT_REQUIRED    | SESSION_EXPIRED           | HANDOFF_NOT_REQUIRED
+landed for the same user | HANDOFF_NOT_REQUIRED    | ignore                    | HANDOFF_NOT_REQUIRED
+landed for another user  | HANDOFF_NOT_REQUIRED    | BINDING_CONFLICT          | HANDOFF_NOT_REQUIRED
+""")
+"""Whether a hand-off can be completed; where it proceeds, the binding's table decides."""
+
+
 @pytest.mark.parametrize(
-    ("account", "prefer", "rules"),
+    ("account", "prefer", "trail"),
     [
         ("ACTIVE", True, ("entry-path.active",)),
         ("UNLINKED", True, ("entry-path.unlinked.sign-up",)),
@@ -122,29 +96,21 @@ def test_every_cell_of_the_entry_path_is_the_specs(
     ],
 )
 def test_the_trail_names_the_path_and_the_provisioning(
-    *, account: str, prefer: bool, rules: tuple[str, ...]
+    *, account: str, prefer: bool, trail: tuple[str, ...]
 ) -> None:
-    answer = initiate(
-        binding_in(account),
-        COORDINATE,
-        START,
-        prefer_signup=prefer,
-        id=SessionId(uuid(1)),
-        user_id=NEW,
-        next_action=next_action(START),
-    )
-    assert answer.rules == rules
+    answer = mint(account, prefer_signup=prefer)
+    assert answer.rules == trail
 
 
 def test_a_path_that_provisions_nobody_hands_back_the_very_same_binding() -> None:
     binding = binding_in("LIMITED")
-    answer = initiate(
+    answer = rules.initiate(
         binding,
         COORDINATE,
         START,
         prefer_signup=True,
         id=SessionId(uuid(1)),
-        user_id=NEW,
+        user_id=NEW_USER,
         next_action=next_action(START),
     )
     assert answer.value.binding is binding
@@ -161,9 +127,9 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
 ) -> None:
     everything_else = cycle(calls)
 
-    def path(state: AccountState, prefers: bool) -> EntryPath:  # noqa: FBT001 - a law's axis
+    def path(state: AccountState, prefers: bool) -> rules.EntryPath:  # noqa: FBT001 - a law's axis
         now, user, number, bound = next(everything_else)
-        answer = initiate(
+        answer = rules.initiate(
             binding_in(state, UserId(f"bound-{bound}")),
             COORDINATE,
             now,
@@ -181,11 +147,6 @@ def test_law_08_path_selection_is_total_and_a_function_of_account_state_and_pref
     assert len(chosen) == 8
 
 
-def test_a_session_never_takes_up_the_tombstoned_user() -> None:
-    with pytest.raises(ArgumentError, match="user_id"):
-        mint("TOMBSTONED", prefer_signup=False, user=BOUND)
-
-
 @pytest.mark.parametrize(
     ("now", "ends", "argument"),
     [
@@ -198,13 +159,13 @@ def test_a_session_needs_utc_instants_in_order(
     now: datetime, ends: datetime, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:
-        initiate(
+        rules.initiate(
             None,
             COORDINATE,
             now,
             prefer_signup=True,
             id=SessionId(uuid(1)),
-            user_id=NEW,
+            user_id=NEW_USER,
             next_action=NextAction("https://connect.example/1", ends),
         )
     assert error.value.argument == argument
@@ -216,28 +177,28 @@ def test_a_session_needs_utc_instants_in_order(
 PATH_A_OR_C: Final = [
     (path, user, state, minutes, "HANDOFF_NOT_REQUIRED")
     for path, user, state, minutes in product(
-        "AC", (BOUND, NEW), ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"), (0, 29, 30, 99)
+        "AC", (BOUND, NEW_USER), ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED"), (0, 29, 30, 99)
     )
 ]
 PATH_B: Final = [
     # waiting
-    ("waiting", NEW, "UNLINKED", 0, "lands"),
-    ("waiting", NEW, "UNLINKED", 29, "lands"),
-    ("waiting", NEW, "LIMITED", 29, "BINDING_CHANGED"),
+    ("waiting", NEW_USER, "UNLINKED", 0, "lands"),
+    ("waiting", NEW_USER, "UNLINKED", 29, "lands"),
+    ("waiting", NEW_USER, "LIMITED", 29, "BINDING_CHANGED"),
     ("waiting", BOUND, "LIMITED", 29, "BINDING_CHANGED"),
-    ("waiting", NEW, "ACTIVE", 29, "BINDING_CONFLICT"),
+    ("waiting", NEW_USER, "ACTIVE", 29, "BINDING_CONFLICT"),
     ("waiting", BOUND, "ACTIVE", 29, "lands"),
-    ("waiting", NEW, "TOMBSTONED", 29, "BINDING_CHANGED"),
+    ("waiting", NEW_USER, "TOMBSTONED", 29, "BINDING_CHANGED"),
     ("waiting", BOUND, "TOMBSTONED", 29, "BINDING_CHANGED"),
     # at expiresAt it is over, whatever is bound
-    ("waiting", NEW, "UNLINKED", 30, "SESSION_EXPIRED"),
+    ("waiting", NEW_USER, "UNLINKED", 30, "SESSION_EXPIRED"),
     ("waiting", BOUND, "ACTIVE", 30, "SESSION_EXPIRED"),
-    ("waiting", NEW, "LIMITED", 99, "SESSION_EXPIRED"),
-    ("waiting", NEW, "TOMBSTONED", 99, "SESSION_EXPIRED"),
+    ("waiting", NEW_USER, "LIMITED", 99, "SESSION_EXPIRED"),
+    ("waiting", NEW_USER, "TOMBSTONED", 99, "SESSION_EXPIRED"),
     # landed already, whatever is bound and whatever the hour
     *[
         ("landed for bound", user, state, minutes, answer)
-        for user, answer in ((BOUND, "ignore"), (NEW, "BINDING_CONFLICT"))
+        for user, answer in ((BOUND, "ignore"), (NEW_USER, "BINDING_CONFLICT"))
         for state in ("UNLINKED", "LIMITED", "ACTIVE", "TOMBSTONED")
         for minutes in (0, 29, 30, 99)
     ],
@@ -247,13 +208,13 @@ PATH_B: Final = [
 def session_that_is(name: str) -> CuraeConnectSession:
     match name:
         case "A":
-            return mint("ACTIVE", prefer_signup=False).session
+            return mint("ACTIVE", prefer_signup=False).value.session
         case "C":
-            return mint("UNLINKED", prefer_signup=False).session
+            return mint("UNLINKED", prefer_signup=False).value.session
         case "waiting":
             return waiting()
         case _:
-            landed = complete_handoff(waiting(), None, BOUND, START)
+            landed = rules.complete_handoff(waiting(), None, BOUND, START)
             assert isinstance(landed, Done)
             return landed.value.session
 
@@ -264,9 +225,9 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
 ) -> None:
     session, binding, now = session_that_is(name), binding_in(state), at(minutes)
     before = deepcopy((session, binding))
-    answer = complete_handoff(session, binding, user, now)
+    answer = rules.complete_handoff(session, binding, user, now)
     assert (session, binding) == before
-    assert complete_handoff(session, binding, user, now) == answer
+    assert rules.complete_handoff(session, binding, user, now) == answer
     if expected == "lands":
         assert isinstance(answer, Done)
         assert answer.value.session == attrs.evolve(
@@ -289,19 +250,19 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
 
 
 def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
-    landed = complete_handoff(waiting(), None, NEW, START)
+    landed = rules.complete_handoff(waiting(), None, NEW_USER, START)
     assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
-    changed = complete_handoff(waiting(), binding_in("LIMITED"), NEW, START)
+    changed = rules.complete_handoff(waiting(), binding_in("LIMITED"), NEW_USER, START)
     assert changed.rules == ("completion.waiting", "binding.complete-sign-up.limited")
-    late = complete_handoff(waiting(), None, NEW, at(30))
+    late = rules.complete_handoff(waiting(), None, NEW_USER, at(30))
     assert late.rules == ("completion.over",)
 
 
 def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> None:
-    first = complete_handoff(waiting(), None, NEW, START)
+    first = rules.complete_handoff(waiting(), None, NEW_USER, START)
     assert isinstance(first, Done)
-    second = mint("UNLINKED", prefer_signup=True, number=2).session
-    answer = complete_handoff(second, first.value.binding, NEW, START)
+    second = mint("UNLINKED", prefer_signup=True, number=2).value.session
+    answer = rules.complete_handoff(second, first.value.binding, NEW_USER, START)
     assert isinstance(answer, Done)
     assert answer.value.session.handoff is Handoff.LANDED
     assert answer.value.binding is first.value.binding
@@ -311,7 +272,9 @@ def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> Non
 def test_a_hand_off_is_judged_at_the_instant_it_happened(
     happened: datetime, late: timedelta
 ) -> None:
-    answer = complete_handoff(waiting(), None, NEW, happened + late, happened_at=happened)
+    answer = rules.complete_handoff(
+        waiting(), None, NEW_USER, happened + late, happened_at=happened
+    )
     if happened < at(30):
         assert isinstance(answer, Done)
         assert answer.value.session.landed_at == happened
@@ -334,19 +297,21 @@ def test_a_hand_off_happens_after_its_session_was_minted_and_before_it_is_record
     now: datetime, happened_at: datetime | None, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:
-        complete_handoff(waiting(), None, NEW, now, happened_at=happened_at)
+        rules.complete_handoff(waiting(), None, NEW_USER, now, happened_at=happened_at)
     assert error.value.argument == argument
 
 
-completions = st.lists(st.tuples(st.sampled_from([BOUND, NEW]), st.integers(0, 40)), max_size=6)
+completions = st.lists(
+    st.tuples(st.sampled_from([BOUND, NEW_USER]), st.integers(0, 40)), max_size=6
+)
 
 
 @given(completions)
 def test_a_hand_off_lands_once(events: list[tuple[UserId, int]]) -> None:
-    stored = Landing(waiting(), None)
+    stored = rules.Landing(waiting(), None)
     landings = []
     for user, minutes in sorted(events, key=lambda event: event[1]):
-        answer = complete_handoff(stored.session, stored.binding, user, at(minutes))
+        answer = rules.complete_handoff(stored.session, stored.binding, user, at(minutes))
         if isinstance(answer, Done):
             stored = answer.value
             landings.append((user, minutes))

@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from math import prod
 
@@ -15,6 +16,22 @@ import pytest
 import curae_lifecycle
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
+
+
+def test_no_method_of_a_dict_that_writes_was_forgotten() -> None:
+    reads = {
+        "copy", "fromkeys", "get", "items", "keys", "values",
+        "__class_getitem__", "__contains__", "__eq__", "__ge__", "__getattribute__",
+        "__getitem__", "__gt__", "__init__", "__iter__", "__le__", "__len__", "__lt__", "__ne__",
+        "__new__", "__or__", "__repr__", "__reversed__", "__ror__", "__sizeof__",
+    }  # fmt: skip
+    writes = {name for name in vars(dict) if callable(getattr(dict, name))} - reads
+    assert writes == {
+        "__setitem__", "__delitem__", "__ior__",
+        "update", "pop", "popitem", "clear", "setdefault",
+    }  # fmt: skip
+    for name in writes:
+        assert getattr(Table, name) is not getattr(dict, name), name
 
 
 class Light(StrEnum):
@@ -48,62 +65,110 @@ class Stay:
         return "stay | as it was"
 
 
-Key = tuple[StrEnum | Wildcard, ...]
 Verdict = Turn | Stay
 LIGHT = Axis.of("light", Light)
 PRESS = Axis.of("press", Press)
-TO_GREEN = Row[Verdict]("light.go", (Light.RED, ANY), Turn(Light.GREEN), "[O] Any press will do.")
-TO_RED = Row[Verdict]("light.stop", (Light.GREEN, Press.LONG), Turn(Light.RED), "[O] A long one.")
-STAY = Row[Verdict]("light.stay", (Light.GREEN, Press.SHORT), Stay(), "[O] Too short.")
+GO = Row[Verdict]((Light.RED, ANY), Turn(Light.GREEN), "[O] Any press will do.")
+STOP = Row[Verdict]((Light.GREEN, Press.LONG), Turn(Light.RED), "[O] A long one.")
+STAY = Row[Verdict]((Light.GREEN, Press.SHORT), Stay(), "[O] Too short.", "stay")
 
 
-def build(*rows: Row[Verdict], state: str | None = None) -> Table[tuple[Light, Press], Turn | Stay]:
-    return Table("light", "What a press does.", (LIGHT, PRESS), rows, state=state)
+def build(*rows: Row[Verdict], state: str | None = None) -> Table[tuple[Light, Press], Verdict]:
+    return Table("light", "What a press does.", (LIGHT, PRESS), *rows, state=state)
 
 
-def row(rule: str, *key: StrEnum | Wildcard, why: str = "[O] So.") -> Row[Verdict]:
-    return Row(rule, key, Stay(), why)
+def row(*key: StrEnum | Wildcard, why: str = "[O] So.", name: str = "x") -> Row[Verdict]:
+    return Row(key, Stay(), why, name)
 
 
 # --- Building ------------------------------------------------------------------------------
 
 
-def test_a_total_table_gives_each_cell_its_one_row() -> None:
-    table = build(TO_GREEN, TO_RED, STAY)
-    assert list(table) == [
-        ((Light.RED, Press.SHORT), TO_GREEN),
-        ((Light.RED, Press.LONG), TO_GREEN),
-        ((Light.GREEN, Press.SHORT), STAY),
-        ((Light.GREEN, Press.LONG), TO_RED),
+def test_a_row_is_named_after_its_table_and_key_or_as_it_says() -> None:
+    table = build(GO, STOP, STAY)
+    assert [each.rule for each in table.rows] == ["light.red", "light.green.long", "light.stay"]
+    assert [each.rules for each in table.rows] == [(each.rule,) for each in table.rows]
+    assert attrs.evolve(table.rows[0], outcome=Stay()).rule == "light.red"
+    named = Table[Light, Verdict]("light", "Law.", LIGHT, Row(ANY, Stay(), "[O] So.", "any"), prefix="lamp")
+    assert named[Light.RED].rule == "lamp.any"
+
+
+def test_a_total_table_is_a_mapping_from_each_cell_to_its_one_row() -> None:
+    table = build(GO, STOP, STAY)
+    go, stop, stay = table.rows
+    assert list(table.items()) == [
+        ((Light.RED, Press.SHORT), go),
+        ((Light.RED, Press.LONG), go),
+        ((Light.GREEN, Press.SHORT), stay),
+        ((Light.GREEN, Press.LONG), stop),
     ]
-    assert table[Light.GREEN, Press.LONG] is TO_RED
+    assert list(table.cells()) == list(table.items())
+    assert table[Light.GREEN, Press.LONG] is stop
     assert len(table) == 4
     assert repr(table) == "<Table light: 4 cells, 3 rules>"
-    assert TO_RED.rules == ("light.stop",)
+
+
+def test_a_table_of_one_axis_has_bare_keys() -> None:
+    table = Table[Press, Verdict]("press", "Law.", PRESS, Row(ANY, Stay(), "[O] So.", "any"))
+    assert list(table) == [Press.SHORT, Press.LONG]
+    assert [key for key, _ in table.cells()] == [(Press.SHORT,), (Press.LONG,)]
+    assert table.axes == (PRESS,)
+    assert [each.parts for each in table.rows] == [(ANY,)]
 
 
 def test_any_covers_a_whole_axis_and_two_cover_everything() -> None:
-    everything = row("light.off", ANY, ANY)
-    table = build(everything)
-    assert {found.rule for _, found in table} == {"light.off"}
+    table = build(row(ANY, ANY, name="off"))
+    assert {found.rule for found in table.values()} == {"light.off"}
     assert len(table) == 4
     assert str(ANY) == "any"
+
+
+WRITES: dict[str, Callable[[dict[tuple[Light, Press], Row[Verdict]]], object]] = {
+    "set": lambda table: table.__setitem__((Light.RED, Press.LONG), STAY),
+    "delete": lambda table: table.__delitem__((Light.RED, Press.LONG)),
+    "update": lambda table: table.update({(Light.RED, Press.LONG): STAY}),
+    "merge": lambda table: table.__ior__({(Light.RED, Press.LONG): STAY}),
+    "pop": lambda table: table.pop((Light.RED, Press.LONG)),
+    "pop or": lambda table: table.pop((Light.RED, Press.LONG), None),
+    "popitem": lambda table: table.popitem(),
+    "clear": lambda table: table.clear(),
+    "setdefault": lambda table: table.setdefault((Light.RED, Press.LONG), STAY),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_table_refuses_every_way_of_writing_to_it(write: str) -> None:
+    table = build(GO, STOP, STAY)
+    before = dict(table)
+    with pytest.raises(TypeError, match="a table is never written"):
+        WRITES[write](table)
+    assert dict(table) == before
+
+
+@pytest.mark.parametrize("name", ["name", "law", "axes", "rows", "state", "anything"])
+def test_what_a_table_says_of_itself_stays_too(name: str) -> None:
+    table = build(GO, STOP, STAY)
+    with pytest.raises((AttributeError, TypeError)):
+        setattr(table, name, "other")
+    with pytest.raises((AttributeError, TypeError)):
+        delattr(table, name)
+    assert table.name == "light"
 
 
 @pytest.mark.parametrize(
     ("rows", "fault", "cells"),
     [
         ((), "no rule decides a cell", 4),
-        ((TO_GREEN, TO_RED), "no rule decides a cell", ("green × short",)),
-        ((TO_GREEN, STAY, row("x", ANY, Press.LONG)), "decides a cell again", ("red × long",)),
-        ((TO_GREEN, TO_RED, STAY, row("x", ANY, ANY)), "decides a cell again", 4),
-        ((TO_GREEN, TO_RED, STAY, TO_RED), "a rule name is used twice", ("light.stop",)),
-        ((row("x", Press.LONG, Light.RED),), "a rule covers no cell of the axes", ("x",)),
-        ((row("x", Light.RED),), "a rule covers no cell of the axes", ("x",)),
-        ((row("x", ANY, ANY, ANY),), "a rule covers no cell of the axes", ("x",)),
-        ((row("x", OtherLight.RED, ANY),), "a rule covers no cell of the axes", ("x",)),
-        ((row("x", ANY, ANY, why=" "),), "a rule has no name or does not say why", ("x",)),
-        ((row("", ANY, ANY),), "a rule has no name or does not say why", ("",)),
+        ((GO, STOP), "no rule decides a cell", ("green × short",)),
+        ((GO, STAY, row(ANY, Press.LONG)), "decides a cell again", ("red × long",)),
+        ((GO, STOP, STAY, row(ANY, ANY)), "decides a cell again", 4),
+        ((GO, STOP, STAY, STOP), "a rule name is used twice", ("light.green.long",)),
+        ((row(Press.LONG, Light.RED),), "a rule covers no cell of the axes", ("light.x",)),
+        ((row(Light.RED),), "a rule covers no cell of the axes", ("light.x",)),
+        ((row(ANY, ANY, ANY),), "a rule covers no cell of the axes", ("light.x",)),
+        ((row(OtherLight.RED, ANY),), "a rule covers no cell of the axes", ("light.x",)),
+        ((row(ANY, ANY, why=" "),), "a rule has no name or does not say why", ("light.x",)),
+        ((row(ANY, ANY, name=""),), "a rule has no name or does not say why", ("light.",)),
     ],
     ids=[
         "missing all",
@@ -135,7 +200,7 @@ def test_an_axis_without_values_or_with_one_twice_cannot_be_built(
     values: tuple[Light, ...],
 ) -> None:
     with pytest.raises(TableError, match="an axis is empty or has a value twice: light"):
-        Table("light", "What a press does.", (Axis("light", values),), (row("x", ANY),))
+        Table("light", "What a press does.", Axis("light", values), row(ANY))
 
 
 def test_an_arrow_without_another_axis_has_no_label() -> None:
@@ -144,7 +209,7 @@ def test_an_arrow_without_another_axis_has_no_label() -> None:
 
 def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
-        build(TO_GREEN, TO_RED, STAY, state="colour")
+        build(GO, STOP, STAY, state="colour")
 
 
 # --- Rendering -----------------------------------------------------------------------------
@@ -164,33 +229,33 @@ What a press does.
 
 | light | press | outcome | rule | why |
 | --- | --- | --- | --- | --- |
-| red | any | turn green | `light.go` | [O] Any press will do. |
-| green | long | turn red | `light.stop` | [O] A long one. |
+| red | any | turn green | `light.red` | [O] Any press will do. |
+| green | long | turn red | `light.green.long` | [O] A long one. |
 | green | short | stay \\| as it was | `light.stay` | [O] Too short. |
 """
 
 
 def test_markdown_has_a_line_per_rule_and_a_diagram_where_a_state_moves() -> None:
-    assert build(TO_GREEN, TO_RED, STAY).to_markdown() == MARKDOWN
-    with_state = build(TO_GREEN, TO_RED, STAY, state="light").to_markdown()
+    assert build(GO, STOP, STAY).to_markdown() == MARKDOWN
+    with_state = build(GO, STOP, STAY, state="light").to_markdown()
     assert with_state == MARKDOWN + f"\n```mermaid\n{MERMAID}```\n"
 
 
 def test_mermaid_has_an_arrow_per_move_and_labels_what_moved_it() -> None:
-    assert build(TO_GREEN, TO_RED, STAY, state="light").to_mermaid() == MERMAID
+    assert build(GO, STOP, STAY, state="light").to_mermaid() == MERMAID
 
 
 def test_a_table_that_moves_no_state_has_no_diagram() -> None:
     with pytest.raises(ValueError, match="'light' moves no state"):
-        build(TO_GREEN, TO_RED, STAY).to_mermaid()
+        build(GO, STOP, STAY).to_mermaid()
 
 
 def test_json_has_an_object_per_cell() -> None:
     turn = {"kind": "Turn", "seconds": 5, "lamps": ["left", "right"], "note": None}
-    go = {"rule": "light.go", "outcome": turn | {"to": "green"}, "why": "[O] Any press will do."}
-    stop = {"rule": "light.stop", "outcome": turn | {"to": "red"}, "why": "[O] A long one."}
+    go = {"rule": "light.red", "outcome": turn | {"to": "green"}, "why": "[O] Any press will do."}
+    stop = {"rule": "light.green.long", "outcome": turn | {"to": "red"}, "why": "[O] A long one."}
     stay = {"rule": "light.stay", "outcome": {"kind": "Stay"}, "why": "[O] Too short."}
-    table = build(TO_GREEN, TO_RED, STAY, state="light")
+    table = build(GO, STOP, STAY, state="light")
     assert json.loads(table.to_json()) == {
         "name": "light",
         "law": "What a press does.",
@@ -209,7 +274,7 @@ def test_json_has_an_object_per_cell() -> None:
 # --- Every table of the package ------------------------------------------------------------
 
 
-AnyTable = Table[tuple[StrEnum, ...], object]
+AnyTable = Table[tuple[StrEnum, ...] | str, object]
 
 
 def every_table() -> list[AnyTable]:

@@ -35,6 +35,11 @@ from curae_lifecycle.rules.values import (
 )
 from tests.strategies import COORDINATE, START, TICK, at, uuid
 
+
+def test_no_repr_shows_a_hand_off_url() -> None:
+    assert "secret" not in repr(NextAction("https://connect.example/secret", START))
+
+
 NOT_TEXT: list[object] = [None, 7, b"user-1", ["user-1"], True]
 
 # --- Text ----------------------------------------------------------------------------------
@@ -207,7 +212,9 @@ NOT_INSTANTS = [
 
 @pytest.mark.parametrize("value", [*NOT_INSTANTS, None, "2026-01-01T00:00:00Z", 0, START.date()])
 def test_an_instant_is_a_datetime_in_utc_and_nothing_else(value: datetime) -> None:
-    with pytest.raises(ArgumentError, match=r"^now: must be an aware datetime in datetime.UTC"):
+    with pytest.raises(
+        ArgumentError, match=r"^now: must be an aware datetime whose tzinfo is datetime.UTC"
+    ):
         check_instant("now", value)
     check_instant("now", START)
 
@@ -271,7 +278,3 @@ def test_an_app_user_is_counted_across_apps_but_not_across_environments() -> Non
     expected = AppUser(Environment.LIVE, COORDINATE.customer_account_id, COORDINATE.app_user_id)
     assert COORDINATE.app_user == expected
     assert [str(environment) for environment in Environment] == ["live", "test"]
-
-
-def test_no_repr_shows_a_hand_off_url() -> None:
-    assert "secret" not in repr(NextAction("https://connect.example/secret", START))

@@ -147,8 +147,8 @@ def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admit
     try:
         return admit(charges, now, cost=cost)
     except CostError:
-        new_ids = tuple(fresh_state(charge.policy) for charge in charges)
-        return Admitted(new_ids)
+        full = tuple(fresh_state(charge.policy) for charge in charges)
+        return Admitted(full)
 
 
 def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
