@@ -76,6 +76,7 @@ BEGUN: Final = [
     (),
     ("require action", "reconnect"),
     ("authorize", "require action", "reconnect"),
+    ("authorize", "require action", "reconnect", "authorize"),
     ("authorize", "expire"),
     ("authorize", "expire", "reconnect", "authorize"),
     ("require action", "reconnect", "require action", "reconnect"),

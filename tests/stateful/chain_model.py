@@ -64,7 +64,8 @@ def on_the_wire(stored: Stored, now: datetime, active: str) -> dict[str, object]
 def read_from_the_wire(stored: Stored, now: datetime) -> Stored:
     """What a receiver makes of it, who learns neither the deadline nor who revoked."""
     status = standing(stored, now)
-    lapsed = status in ["LAPSED", "EXPIRED"] and not stored["authorized"] and not stored["reason"]
+    status = "EXPIRED" if status == "LAPSED" else status
+    lapsed = status == "EXPIRED" and not stored["authorized"] and not stored["reason"]
     read = stored.copy()
     read["status"] = "PENDING" if lapsed else status
     read["deadline"] = stored["updated"] if lapsed else None

@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
@@ -91,6 +92,13 @@ class WorldMachine(CountedMachine):
         pairs = tuple((name, str(value)) for name, value in headers.items())
         check_documented(Response(status, pairs, str(body or "").encode()))
         self.seen["replay" if answer["replayed"] else f"answered {status}"] += 1
+        rules = answer["rules"]
+        assert isinstance(rules, list)
+        # No rule looks into this table: an operation carries its own row, and the trail names it.
+        for named in map(str, rules):
+            table, _, name = named.partition(".")
+            if table == OPERATION_TABLE.name:
+                self.counts[table, name] += 1
 
     # The server -----------------------------------------------------------------------------
 
