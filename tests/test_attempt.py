@@ -30,7 +30,7 @@ def test_forgetting_erases_the_answer() -> None:
     assert done(forget(completed, START)).response is None
 
 
-CELLS = {
+CELLS: dict[specimens.Key, str] = {
     (what, record, holder): (
         to if (record, holder) == ("in flight, lease running", "this attempt") else "lease lost"
     )

@@ -35,7 +35,7 @@ def test_the_account_state_is_the_bindings_or_unlinked(state: AccountState) -> N
 
 
 OTHER = UserId("u-other")
-CELLS = {
+CELLS: dict[specimens.Key, str] = {
     (*cell, beside): words.partition(" / ")[2 * number] or words
     for cell, words in SHORT.items()
     for number, beside in enumerate(("same user", "other user, or none bound"))

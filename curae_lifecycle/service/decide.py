@@ -82,8 +82,10 @@ def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
 
 def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
     limit = operation.rule.limit
-    if limit is None or coordinate is None:
+    if limit is None:
         return None
+    if coordinate is None:
+        raise ArgumentError("operation", "one that names whose limit it charges")
     return LimitKey(coordinate.app_user, limit.name)
 
 
