@@ -5,32 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, TypeVar
 
-import attrs
 import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules import (
-    access,
-    attempt,
     chain,
-    idempotency,
     ratelimit,
-    session,
     triggers,
 )
-from curae_lifecycle.rules import connection as connections
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.web.json import Json, parse_json
-from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of, outcomes
+from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.explore.account import Account
 from tests.explore.chain import Chain
 from tests.explore.clients import Clients, Reduce, Rules
@@ -44,13 +35,34 @@ from tests.explore.engine import (
 )
 from tests.explore.key import Held
 from tests.explore.limit import SmallLimit
+from tests.explore.mutants import (
+    ALONE,
+    AT_ONCE,
+    BUSY,
+    CHAIN,
+    COMPLETE,
+    ENTRY,
+    EXECUTE,
+    KEY,
+    LIMIT,
+    LOST,
+    ONE,
+    RACE,
+    SHIFTED,
+    STORES,
+    TABLES_OF_THE_MODELS,
+    Shifted,
+    killed_by,
+    mutant,
+    mutants_of_cells,
+    table_of_mutants,
+    verdict,
+)
 from tests.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
 from tests.explore.single import Single
 from tests.vectors.cases import cell_id
 
 PAGE = (Path(__file__).parent.parent / "docs/exploration.md").read_text(encoding="utf-8")
-TICK: Final = timedelta(microseconds=1)
-
 State = TypeVar("State", bound=Hashable)
 Store = TypeVar("Store", bound=Hashable)
 Client = TypeVar("Client", bound=Hashable)
@@ -132,112 +144,6 @@ def test_one_order_reaches_every_store_that_the_plain_explorer_reaches() -> None
 # --- Mutants ---------------------------------------------------------------------------------
 
 
-def mutant(table: str, key: Key, like: Key) -> AbstractContextManager[None]:
-    """One cell of a table holds what another one holds."""
-    return outcome_of(table, key, outcomes(table)[like])
-
-
-COMPLETE = ("complete", "in flight, lease running", "this attempt")
-EXECUTE = ("absent, or retention over", "same fingerprint")
-BUSY = ("in flight, lease running", "same fingerprint")
-LOST = ("complete", "completed", "another attempt")
-KEY = "one key, 2 clients, 1 fault"
-ALONE = "one key, 1 client, 1 fault"
-AT_ONCE = "one key, one transaction, 2 clients, 1 fault"
-ONE = "one connection, 4 steps"
-CHAIN = "one predecessor, 1 client, everybody acts"
-RACE = "one predecessor, 2 clients"
-ENTRY = "one coordinate, 2 clients"
-ENTRIES = "one coordinate, 1 client, 2 faults"
-LIMIT = "limit of 2"
-
-
-def verdict(run: Callable[[], object]) -> str:
-    """What a run says: it holds, or by what it is broken."""
-    try:
-        run()
-    except ViolationError as violation:
-        return "liveness" if violation.broken is None else "safety"
-    except Exception:  # noqa: BLE001 - whatever a function raises is a function that is broken
-        return "safety"
-    return "holds"
-
-
-def killed_by(runs: Sequence[str], then: dict[str, Figures]) -> str:
-    """The first kind of check that notices: safety, liveness, the figures, or the ends."""
-    seen = set[str]()
-    for name in runs:
-        got: list[Figures] = []
-        said = verdict(lambda: got.append(SMALL[name]()))  # noqa: B023 - called at once
-        if said == "safety":
-            return said
-        seen.add(said if said == "liveness" or got == [then[name]] else "figures")
-    for kind in ("liveness", "figures"):
-        if kind in seen:
-            return kind
-    try:
-        check_ends()
-    except RuleBrokenError:
-        return "ends"
-    return "nothing"
-
-
-STORES: Final[dict[str, Callable[[], object]]] = {
-    "one key": lambda: explore(Clients(Held(2, 1, compares=False))),
-    "one key, at once": lambda: explore(Clients(Held(2, 0, at_once=True, compares=False))),
-    "one predecessor": lambda: explore(Clients(Chain(2, 0, compares=False))),
-    "one key, one transaction": lambda: explore(
-        Clients(Chain(2, 0, shared_key=True, page=False, compares=False))
-    ),
-    "one coordinate": lambda: explore(Clients(Account(2, 0, compares=False))),
-    "a part of what is written": lambda: explore(Clients(Account(2, 0, whole=False))),
-}
-"""Stores that do not compare, or set a part."""
-
-
-class _Asked(Protocol):
-    def __call__(self, *given: object) -> object: ...
-
-
-@attrs.frozen
-class Shifted:
-    """A function that is asked one tick late, so that an end belongs to its interval, or early.
-
-    Attributes:
-        name: The function.
-        by: How late.
-        modules: Where it is, and where others call it.
-    """
-
-    name: str
-    by: timedelta
-    modules: tuple[ModuleType, ...]
-
-    def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked = cast("_Asked", getattr(self.modules[0], self.name))
-
-        def shifted(*given: object) -> object:
-            *first, last = given
-            return asked(*first, cast("datetime", last) + self.by)
-
-        for module in self.modules:
-            monkeypatch.setattr(module, self.name, shifted)
-
-
-SHIFTED: Final = tuple(
-    Shifted(name, by, tuple(modules))
-    for name, *modules in (
-        ("standing_at", connections, triggers, chain),
-        ("standing", access),
-        ("_completion", session),
-        ("record_standing", idempotency, attempt),
-        ("elapsed", idempotency),
-        ("elapsed", ratelimit),
-    )
-    for by in (TICK, -TICK)
-)
-
-
 @pytest.mark.parametrize(
     ("run", "table", "key", "like", "killer"),
     [
@@ -316,36 +222,6 @@ def test_one_order_says_of_mutants_what_the_plain_explorer_says() -> None:
             with outcome_of("recovery", ("EXPIRED", successor), outcome):
                 said[verdict_in_any_order(expired)] += 1
     assert said.keys() == {"safety", "liveness", "holds"}
-
-
-def mutants_of_cells() -> Iterator[tuple[str, Key, object]]:
-    """Every cell that a small run looks at, with every other kind of outcome of its table."""
-    for table in TABLES_OF_THE_MODELS:
-        cells = outcomes(table)
-        kinds = {kind_of(outcome): outcome for outcome in cells.values()}
-        for key, held in cells.items():
-            for kind, outcome in kinds.items():
-                if kind != kind_of(held):
-                    yield table, key, outcome
-
-
-def kind_of(outcome: object) -> str:
-    # What is refused is refused, whatever its problem is called: words are other tests' business.
-    name = type(outcome).__name__
-    return name if name == "RefuseWith" else repr(outcome)
-
-
-def table_of_mutants(rows: dict[str, Counter[str]]) -> str:
-    lines = ["| mutants | in all | safety | with liveness | with the figures | with the ends |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for name, killers in rows.items():
-        columns = [name, str(killers.total())]
-        killed = 0
-        for kind in ("safety", "liveness", "figures", "ends"):
-            killed += killers[kind]
-            columns.append(str(killed))
-        lines.append(f"| {' | '.join(columns)} |")
-    return "\n".join(lines)
 
 
 @pytest.mark.heavy
@@ -489,25 +365,6 @@ def code_of(answer: dict[str, Json]) -> str | None:
 
 # --- The cells -------------------------------------------------------------------------------
 
-TABLES_OF_THE_MODELS: Final = (
-    "deadline",
-    "standing",
-    "connection",
-    "expiry-record",
-    "authorization",
-    "recovery",
-    "revocation-reach",
-    "life",
-    "ending",
-    "entry-path",
-    "binding",
-    "completion",
-    "graduation-handoff",
-    "record-standing",
-    "idempotency",
-    "attempt",
-    "record-upkeep",
-)
 # What a server could only have stored by itself: no function makes such a value.
 NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
     ("completion", "EXISTING_ACTIVE_HANDOFF", "waiting"): "path A is minted landed",

@@ -21,8 +21,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules import connection as connections
-from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
@@ -50,6 +49,7 @@ from curae_lifecycle.testing.laws import (
 from curae_lifecycle.web.respond import respond
 from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
+from tests.explore.pasts import HOUR, PASTS, old_connection
 from tests.explore.scene import (
     CALLER,
     CREATE,
@@ -57,13 +57,10 @@ from tests.explore.scene import (
     PACKAGES,
     REGISTER,
     TICK,
-    USER,
     new_ids,
     post,
-    uuid,
 )
 
-HOUR: Final = timedelta(hours=1)
 REPORT: Final = "hosted page"
 """What a worker of the page is at, beside the reconnects."""
 
@@ -163,7 +160,7 @@ class Chain:
         client = ChainClient(follows=self.follows)
         clients = (client,) * self.clients + (ChainClient(page=True),) * self.page
         for root in self.roots:
-            yield ChainStore(START, self.faults, (_root(root),)), clients
+            yield ChainStore(START, self.faults, (old_connection(root),)), clients
 
     def done(self, client: ChainClient) -> bool:
         """Whether it has its answer."""
@@ -349,7 +346,7 @@ class Chain:
             {"at": format_time(made), **REGISTER},
             {"at": format_time(made), "as": "c1", **CREATE},
         ]
-        for past in _PASTS.get(old.status, ()):
+        for past in PASTS.get(old.status, ()):
             fact = {"connectionId": "{c1.connection.id}", **past}
             lines.append({"at": format_time(made + TICK), "fact": fact})
         return lines
@@ -385,13 +382,6 @@ def _name(place: int) -> str:
     return f"{{c{place + 1}.connection.id}}"
 
 
-_AUTHORIZED: Final[Line] = {"type": "connection.authorize", "expiresAt": format_time(START)}
-_PASTS: Final[dict[Status, tuple[Line, ...]]] = {
-    Status.ACTION_REQUIRED: ({"type": "connection.require_action", "reason": "portal_login"},),
-    Status.ACTIVE: (_AUTHORIZED,),
-    Status.EXPIRED: (_AUTHORIZED, {"type": "connection.expire"}),
-    Status.REVOKED: ({"type": "connection.revoke", "actor": str(Actor.APP)},),
-}
 _LANDS: Final = "hand-off of the newest lands"
 _FACTS: Final[dict[str, Line]] = {
     "newest needs an action": {"type": "connection.require_action", "reason": "portal_login"},
@@ -400,34 +390,6 @@ _FACTS: Final[dict[str, Line]] = {
         for actor in Actor
     },
 }
-
-
-def _root(what: str) -> Connection:
-    # An old connection, by its own past: made a day ago, or an hour.
-    made = START - HOUR
-    old = connections.create(
-        id=ConnectionId(uuid(1)),
-        coordinate=CALLER.coordinate(USER),
-        data_packages=PACKAGES,
-        now=made,
-        next_action=new_ids(1, made).next_action,
-    )
-    soon = made + TICK
-    match what:
-        case "LAPSED":
-            return old
-        case "ACTION_REQUIRED":
-            answer = triggers.require_action(old, soon, reason="portal_login")
-        case "EXPIRED":
-            answer = triggers.authorize(old, soon, expires_at=START)
-        case "EXPIRED EARLY":
-            authorized = triggers.authorize(old, soon, expires_at=START)
-            assert isinstance(authorized, Done)
-            answer = triggers.expire(authorized.value, soon)
-        case _:
-            answer = triggers.revoke(old, soon, actor=Actor.APP)
-    assert isinstance(answer, Done)
-    return answer.value
 
 
 def _compared_and_set(
