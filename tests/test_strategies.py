@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from random import Random
+from types import ModuleType
 from typing import NewType, TypeVar, cast, get_args
 
 import attrs
@@ -17,6 +19,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import pretty
 
+from curae_lifecycle import rules, service, web
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.access import DenialReason, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
@@ -65,23 +68,32 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, fact_needs
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
-from curae_lifecycle.service.operations.operation import KeyUse, Operation, Replayed, Reply
+from curae_lifecycle.service.operations.operation import (
+    KeyUse,
+    NotModified,
+    Operation,
+    ProblemReply,
+    Replayed,
+    Reply,
+)
 from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.service.operations.registry import OPERATION_TABLE
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, NewIds
+from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
+from curae_lifecycle.testing.making import happened
 from curae_lifecycle.testing.strategies import (
     START,
     TICK,
@@ -103,7 +115,7 @@ from curae_lifecycle.testing.strategies import (
     log,
     record,
     registry,
-    world,
+    within,
 )
 from curae_lifecycle.web.json import MalformedError
 from curae_lifecycle.web.read import read
@@ -179,7 +191,7 @@ def test_a_history_is_what_its_facts_make(history: History, data: st.DataObject)
     for step in history.steps:
         assert now <= step.now
         now = step.now
-        assert step.answer == draw.apply_event(connection, step.fact, now)
+        assert step.answer == draw.apply_fact(connection, step.fact, now)
         if isinstance(step.answer, Refused | Ignored):
             assert step.connection is connection
         connection = step.connection
@@ -188,9 +200,9 @@ def test_a_history_is_what_its_facts_make(history: History, data: st.DataObject)
     assert history.snapshots[-1] is connection
     assert len(history.snapshots) == len(history.steps) + 1
     # Whatever may come next may be recorded, and raises nothing.
-    event = data.draw(draw.events(connection, now))
-    assert event.connection_id == connection.id
-    draw.apply_event(connection, event, now)
+    fact = data.draw(draw.facts_about(connection, now))
+    assert fact.needs().connection == connection.id
+    draw.apply_fact(connection, fact, now)
 
 
 @given(draw.chains())
@@ -248,7 +260,7 @@ def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
     assert read(request, call.caller, START) == call
     assert bearer(request) is not None
     asked = needs(call)
-    used = OPERATION_TABLE[operation_name(call.operation)].outcome.key
+    used = call.operation.rule.key
     assert (asked.record is not None) == (call.key is not None) == (used is KeyUse.NEEDED)
 
 
@@ -271,12 +283,12 @@ def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: C
 def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
     asked = fact_needs(fact)
     assert asked.connection or asked.session or asked.binding
-    answer = fact.record_fact(fact, fact.FactSnapshot(), START)
+    answer = record_fact(fact, FactSnapshot(), START)
     assert isinstance(answer, Ignored | Refused)
 
 
 @given(draw.problems())
-def test_a_problem_has_the_facts_of_its_code(problem: Problem) -> None:
+def test_a_problem_has_the_values_of_its_code(problem: Problem) -> None:
     assert problem.detail
     assert tuple(problem.details) == problem.type.details
 
@@ -317,14 +329,14 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
     stored, now = reached(
         draw.records_with(RecordStanding.COMPLETED), lambda drawn: isinstance(drawn[0], Record)
     )
-    with pytest.raises(TypeError, match="record's past cannot be played: Replay"):
+    with pytest.raises(TypeError, match="record's past cannot be played: KnownResponse"):
         record._begun(stored, stored.key, stored.fingerprint, now)
     with pytest.raises(TypeError, match="'initiate' has another kind of state"):
         limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
     told = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
-        world._last(told, History)
-    for answered in (world._done, world._ignored):
+        within._last(told, History)
+    for answered in (within._done, within._ignored):
         with pytest.raises(TypeError, match=r"a run of traffic ends with Exchange\("):
             answered(told)
 
@@ -382,14 +394,14 @@ def test_traffic_is_what_a_server_would_do(told: Traffic) -> None:
         match each:
             case Exchange():
                 assert read(each.request, each.call.caller, each.now, chosen) == each.call
-                assert needs(each.call, chosen) == each.needs
-                decision = decide(each.call, each.snapshot, each.now, each.new_ids, chosen)
+                assert needs(each.call) == each.needs
+                decision = decide(each.call, each.snapshot, each.now, each.new_ids)
                 assert decision == each.decision
-                assert respond(decision, chosen) == each.answer
+                assert respond(decision) == each.answer
                 laws.check_documented(each.answer.response)
             case Recording():
                 assert fact_needs(each.fact) == each.needs
-                assert fact.record_fact(each.fact, each.snapshot, each.now) == each.answer
+                assert record_fact(each.fact, each.snapshot, each.now) == each.answer
             case draw.Question():
                 assert decide_access(each.connection, each.package, each.now) == each.answer
 
@@ -465,7 +477,7 @@ def test_every_record_state_is_drawn(wanted: RecordState) -> None:
     assert reached(draw.records(), lambda record: record.state is wanted).state is wanted
 
 
-@pytest.mark.parametrize("wanted", get_args(Operation))
+@pytest.mark.parametrize("wanted", OPERATIONS)
 def test_every_operation_is_drawn(wanted: type[Operation]) -> None:
     assert isinstance(
         reached(draw.calls(), lambda call: type(call.operation) is wanted).operation, wanted
@@ -473,7 +485,7 @@ def test_every_operation_is_drawn(wanted: type[Operation]) -> None:
     assert wanted in draw.OPERATION_STRATEGIES
 
 
-@pytest.mark.parametrize("wanted", get_args(Fact))
+@pytest.mark.parametrize("wanted", FACTS)
 def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
     assert isinstance(reached(draw.facts(), lambda fact: type(fact) is wanted), wanted)
     assert wanted in draw.FACT_STRATEGIES
@@ -481,14 +493,17 @@ def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
 
 @pytest.mark.parametrize("wanted", [Authorized, ActionRequired, Expired, Revoked])
 @pytest.mark.parametrize("late", [False, True])
-def test_every_event_is_drawn_on_time_and_late(wanted: type[Fact], late: bool) -> None:  # noqa: FBT001 - a parameter
+def test_every_fact_of_a_connection_is_drawn_on_time_and_late(
+    wanted: type[Fact],
+    late: bool,  # noqa: FBT001 - a parameter
+) -> None:
     connection = reached(draw.new_connections(), lambda _: True)
     now = START + HOUR
-    event = reached(
-        draw.events(connection, now),
+    drawn = reached(
+        draw.facts_about(connection, now),
         lambda fact: type(fact) is wanted and (fact.happened_at is not None) is late,
     )
-    assert event.happened_at is None or event.happened_at < now
+    assert drawn.happened_at is None or drawn.happened_at < now
 
 
 ANSWERED = [
@@ -525,7 +540,7 @@ def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> No
     assert past.steps
 
 
-@pytest.mark.parametrize("wanted", get_args(Fact))
+@pytest.mark.parametrize("wanted", FACTS)
 def test_every_fact_is_told_in_traffic(wanted: type[Fact]) -> None:
     told = reached(
         draw.traffic(),
@@ -560,7 +575,7 @@ def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
 
 
 def test_a_landed_hand_off_is_told_as_a_fact_before_the_request_that_found_it() -> None:
-    run = reached(world._ending(draw.ENDINGS[LandedHandoff]), lambda _: True)
+    run = reached(within._ending(draw.ENDINGS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.print_log(run, recorded=True)
     assert b"connection.authorize" in fact
     assert b'"status\\":\\"ACTIVE' in request
@@ -577,7 +592,10 @@ def test_a_happening_is_printed_short(kind: type[draw.Happening]) -> None:
         assert len(repr(each)) < 1000
 
 
-@pytest.mark.parametrize("wanted", get_args(Reply))
+REPLIES = (*(kind.reply for kind in OPERATIONS), ProblemReply, NotModified, Replayed)
+
+
+@pytest.mark.parametrize("wanted", REPLIES)
 def test_every_reply_is_drawn(wanted: type[Reply]) -> None:
     assert isinstance(reached(draw.replies(), lambda reply: type(reply) is wanted), wanted)
 
@@ -652,14 +670,14 @@ def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
     [step] = history.steps
     assert step.now == START
     # When it happened may be said or not: it is the same instant.
-    assert attrs.evolve(step.fact, happened_at=None) == Revoked(history.created.id, Actor.APP)
+    assert happened(step.fact, None) == Revoked(history.created.id, Actor.APP)
     assert isinstance(step.answer, Done)
 
 
 def test_an_expiry_shrinks_to_an_authorization_and_its_expiry() -> None:
     history = smallest(draw.histories(), lambda each: each.connection.status is Status.EXPIRED)
     connection_id = history.created.id
-    assert [attrs.evolve(step.fact, happened_at=None) for step in history.steps] == [
+    assert [happened(step.fact, None) for step in history.steps] == [
         Authorized(connection_id),
         Expired(connection_id),
     ]
@@ -752,7 +770,7 @@ def test_an_exchange_shrinks_to_a_create() -> None:
 def test_what_comes_up_in_traffic_shrinks_to_its_ending(
     kind: type[object], operation: type[Operation]
 ) -> None:
-    run = smallest(world._ending(draw.ENDINGS[kind]), lambda _: True)
+    run = smallest(within._ending(draw.ENDINGS[kind]), lambda _: True)
     assert len(run.happenings) == len(draw.ENDINGS[kind])
     assert isinstance(run.exchanges[-1].call.operation, operation)
 
@@ -782,10 +800,9 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
-from curae_lifecycle.service.facts import Fact
-from curae_lifecycle.web.endpoint import Request
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.rules.idempotency import Record
-from curae_lifecycle.service.operations import Call, Operation
+from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, Policy
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.testing import strategies
@@ -844,26 +861,26 @@ def test_register_makes_from_type_and_builds_draw_reachable_values() -> None:
     assert (done.stdout, done.stderr) == ("registered\n", "")
 
 
-FLOORS = (
-    *("tables", "values", "problems", "outcomes"),
-    *("connection", "access", "binding", "session", "idempotency", "ratelimit", "credentials"),
-    *("changes", "operations", "facts"),
-    *("wire", "http"),
-)
+ROOMS = (rules, service, web)
+
+
+def modules() -> Iterator[ModuleType]:
+    for room in ROOMS:
+        for found in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            yield importlib.import_module(found.name)
 
 
 def public_types() -> list[tuple[str, object]]:
-    """Every attrs class, enum and NewType of floors 1 to 4, where it is defined."""
+    """Every attrs class, enum and NewType of the rooms that decide, where it is defined."""
     found: list[tuple[str, object]] = []
-    for floor in FLOORS:
-        module = importlib.import_module(f"curae_lifecycle.{floor}")
+    for module in modules():
         for name, held in sorted(vars(module).items()):
             is_type = isinstance(held, NewType) or (
                 isinstance(held, type) and (attrs.has(held) or issubclass(held, Enum))
             )
             own = getattr(held, "__module__", None) == module.__name__
             if is_type and own and not name.startswith("_"):
-                found.append((f"{floor}.{name}", held))
+                found.append((f"{module.__name__}.{name}", held))
     return found
 
 
@@ -891,7 +908,7 @@ print("drawn")
 """
 
 
-def test_from_type_draws_every_public_type_of_floors_1_to_4() -> None:
+def test_from_type_draws_every_public_type() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ALL_TYPES], capture_output=True, text=True, check=False
     )

@@ -1,7 +1,7 @@
 """Bindings and connect sessions.
 
 The law of this module: **every binding and session was moved by the tables**: provisioned,
-grown, buried and bound again; initiated, and landed or not.
+grown, tombstoned and bound again; initiated, and landed or not.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def bindings(
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = _bound(tombstone(binding))
+        binding = _bound(tombstone(binding, whose))
     grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
     if binding is None and grown and draw(st.booleans()):
         # A sign-up on the hosted page, with no LIMITED user before it.
         binding = _bound(complete_sign_up(None, whose, user_of(1)))
     else:
         binding = _live(binding, whose, generation, grown=grown)
-    return _bound(tombstone(binding)) if last is AccountState.TOMBSTONED else binding
+    return _bound(tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
 
 
 def _live(
@@ -199,7 +199,7 @@ class _Move:
 
 
 def coordinate_pasts(*, most: int = 6) -> st.SearchStrategy[CoordinatePast]:
-    """A coordinate with at most `most` acts: sessions minted and landed, users grown and buried."""
+    """A coordinate with at most `most` acts: sessions minted and landed, users grown and gone."""
     move = st.builds(
         _Move, offsets(), st.sampled_from(CoordinateAct), st.integers(0, 2), st.booleans()
     )
@@ -240,7 +240,7 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
             case CoordinateAct.GRADUATE:
                 answer = graduate(binding, whose, user)
             case CoordinateAct.TOMBSTONE:
-                answer = tombstone(binding)
+                answer = tombstone(binding, whose)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now, move.act, answer, binding))

@@ -7,22 +7,23 @@ matter, and no connection is drawn that the rules cannot reach.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
+from itertools import product
 from typing import Final
 
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.chain import Minted, reconnect, revoke_chain
+from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
-from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.triggers import Transition, authorize, expire, require_action, revoke
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage
-from curae_lifecycle.service.facts.action_required import ActionRequired
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.changes import Changes, ConnectionWrite
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies.values import (
     LIFETIME,
     REASONS,
@@ -37,68 +38,60 @@ from curae_lifecycle.testing.strategies.values import (
 )
 
 
-class DeedKind(StrEnum):
-    """What a move does; the simplest first."""
-
-    AUTHORIZE = "authorize"
-    REQUIRE_ACTION = "require action"
-    EXPIRE = "expire"
-    REVOKE = "revoke"
-    RECONNECT = "reconnect"
-
-
 @attrs.frozen
 class Deed:
-    """What is to happen, whenever and to whichever connection; it is told late or not."""
+    """A fact that is to happen, whenever and to whichever connection, recorded late or not.
 
-    kind: DeedKind
-    delay: timedelta
-    lifetime: timedelta | None = None
-    reason: str = "portal_login"
-    actor: Actor = Actor.APP
+    Attributes:
+        kind: Which fact.
+        delay: How long after it happened it is recorded.
+        said: What else it says, by field; a span of time counts from when it happened.
+    """
 
-    def fact(self, connection: Connection, now: datetime) -> ConnectionFact:
+    kind: type[Fact]
+    delay: timedelta = timedelta(0)
+    said: tuple[tuple[str, object], ...] = ()
+
+    def fact(self, connection: Connection, now: datetime) -> Fact:
         """The deed as a fact of a connection that was created no later than `now`."""
-        created = connection.identity.created_at
-        happened = max(created, now - self.delay)
-        said = happened if self.delay else None
-        match self.kind:
-            case DeedKind.AUTHORIZE:
-                until = None if self.lifetime is None else happened + self.lifetime
-                return Authorized(connection.id, until, said)
-            case DeedKind.REQUIRE_ACTION:
-                return ActionRequired(connection.id, self.reason, said)
-            case DeedKind.REVOKE:
-                return Revoked(connection.id, self.actor, said)
-            case DeedKind.EXPIRE | DeedKind.RECONNECT:
-                return Expired(connection.id, said)
+        happened = max(connection.identity.created_at, now - self.delay)
+        said = {
+            name: happened + value if isinstance(value, timedelta) else value
+            for name, value in self.said
+        }
+        at = happened if self.delay else None
+        return made(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
 
 
 _DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), LIFETIME)
-_LIFETIMES: Final = (None, 2 * LIFETIME, LIFETIME, TICK)
+_SAID: Final[Mapping[str, tuple[object, ...]]] = {
+    "expires_at": (None, 2 * LIFETIME, LIFETIME, TICK),
+    "reason": REASONS,
+    "actor": tuple(Actor),
+}
+
+
+def _deeds(delay: timedelta) -> Iterator[Deed]:
+    for kind in FACTS:
+        names = [name for name in kind.__match_args__ if name in _SAID]
+        if "connection_id" in kind.__match_args__ and can_make(kind, {"connection_id", *names}):
+            for values in product(*(_SAID[name] for name in names)):
+                yield Deed(kind, delay, tuple(zip(names, values, strict=True)))
+
 
 # The simplest first. One choice among all of them, so that a move is few choices and Hypothesis
 # can leave a whole move out.
-FACT_DEEDS: Final = tuple(
-    deed
-    for delay in _DELAYS
-    for deed in (
-        *(Deed(DeedKind.AUTHORIZE, delay, lifetime) for lifetime in _LIFETIMES),
-        *(Deed(DeedKind.REQUIRE_ACTION, delay, reason=reason) for reason in REASONS),
-        Deed(DeedKind.EXPIRE, delay),
-        *(Deed(DeedKind.REVOKE, delay, actor=actor) for actor in Actor),
-    )
-)
+FACT_DEEDS: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
 # Often enough that most chains have more than one connection.
-_RECOVERIES: Final = (Deed(DeedKind.RECONNECT, timedelta(0)),) * (len(FACT_DEEDS) // 3)
+_RECOVERIES: Final = (None,) * (len(FACT_DEEDS) // 3)
 
 
 @attrs.frozen
 class _Move:
-    """A deed, when it is told, and how many connections before the newest it is of."""
+    """A deed or, for `None`, a reconnect; when, and how many connections before the newest."""
 
     offset: timedelta
-    deed: Deed
+    deed: Deed | None
     back: int = 0
 
 
@@ -127,7 +120,7 @@ class Step:
     """
 
     now: datetime
-    fact: ConnectionFact
+    fact: Fact
     answer: Transition
     connection: Connection
 
@@ -155,13 +148,10 @@ class History:
         return (self.created, *(step.connection for step in self.steps))
 
 
-def apply_event(
-    connection: Connection,
-    fact: ConnectionFact,
-    now: datetime,
-    successor: Connection | None = None,
+def apply_fact(
+    connection: Connection, fact: Fact, now: datetime, successor: Connection | None = None
 ) -> Transition:
-    """What one connection answers to a fact about it; a revocation reaches no further.
+    """What one connection answers to a fact about it, whatever becomes of others.
 
     Args:
         connection: The connection that the fact names.
@@ -172,22 +162,20 @@ def apply_event(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = fact.happened_at
-    match fact:
-        case Authorized():
-            return authorize(
-                connection,
-                now,
-                expires_at=fact.expires_at,
-                happened_at=happened,
-                successor=successor,
-            )
-        case ActionRequired():
-            return require_action(connection, now, reason=fact.reason, happened_at=happened)
-        case Expired():
-            return expire(connection, now, happened_at=happened)
-        case Revoked():
-            return revoke(connection, now, actor=fact.actor, happened_at=happened)
+    following = () if successor is None else (successor,)
+    answer = record_fact(fact, FactSnapshot(connection, following), now)
+    match answer:
+        case Done(changes, rules):
+            return Done(_stored(changes).get(connection.id, connection), rules)
+        case Ignored(_, rules):
+            return Ignored(connection, rules)
+        case Refused():
+            return answer
+
+
+def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
+    writes = (write for write in changes.writes if isinstance(write, ConnectionWrite))
+    return {write.after.id: write.after for write in writes}
 
 
 def new_connections() -> st.SearchStrategy[Connection]:
@@ -195,7 +183,7 @@ def new_connections() -> st.SearchStrategy[Connection]:
     return st.builds(_create, connection_ids(), coordinates(), data_packages())
 
 
-def events(connection: Connection, now: datetime) -> st.SearchStrategy[ConnectionFact]:
+def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
     """Facts that may be recorded of a connection at `now`, some of them late.
 
     Args:
@@ -244,9 +232,10 @@ def _play(created: Connection, moves: list[_Move]) -> History:
     connection = created
     steps: list[Step] = []
     for move in _in_order(moves):
+        assert move.deed is not None  # noqa: S101 - no history holds a reconnect
         now = START + move.offset
         fact = move.deed.fact(connection, now)
-        answer = apply_event(connection, fact, now)
+        answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
         steps.append(Step(now, fact, answer, connection))
     return History(created, tuple(steps))
@@ -255,11 +244,11 @@ def _play(created: Connection, moves: list[_Move]) -> History:
 def _play_chain(created: Connection, moves: list[_Move]) -> tuple[Connection, ...]:
     chain = [created]
     for move in _in_order(moves):
-        at = max(0, len(chain) - 1 - move.back)
-        if move.deed.kind is DeedKind.RECONNECT:
-            _recover(chain, at, START + move.offset)
+        at, now = max(0, len(chain) - 1 - move.back), START + move.offset
+        if move.deed is None:
+            _recover(chain, at, now)
         else:
-            _happen(chain, at, move)
+            _happen(chain, at, move.deed, now)
     return tuple(chain)
 
 
@@ -279,17 +268,9 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
         chain[at + 1] = answer.value.connection
 
 
-def _happen(chain: list[Connection], at: int, move: _Move) -> None:
-    now = START + move.offset
-    connection, following = chain[at], tuple(chain[at + 1 :])
-    fact = move.deed.fact(connection, now)
-    answers: tuple[Transition, ...]
-    if isinstance(fact, Revoked):
-        answers = revoke_chain(
-            connection, following, now, actor=fact.actor, happened_at=fact.happened_at
-        )
-    else:
-        answers = (apply_event(connection, fact, now, following[0] if following else None),)
-    for index, answer in enumerate(answers, at):
-        if isinstance(answer, Done):
-            chain[index] = answer.value
+def _happen(chain: list[Connection], at: int, deed: Deed, now: datetime) -> None:
+    snapshot = FactSnapshot(chain[at], tuple(chain[at + 1 :]))
+    answer = record_fact(deed.fact(chain[at], now), snapshot, now)
+    if isinstance(answer, Done):
+        after = _stored(answer.value)
+        chain[:] = [after.get(each.id, each) for each in chain]

@@ -1,4 +1,4 @@
-"""Logs of traffic, as section 9 of the spec has their lines.
+"""Logs of traffic, in the lines that `replay` reads.
 
 The law of this module: **a log is traffic that was printed**, so `replay` accepts every line, and
 a recorded response is the one that the rules give. What is broken says in which line and how.
@@ -13,24 +13,13 @@ import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import Coordinate, format_time
-from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.facts.graduated import Graduated
-from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
-from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from curae_lifecycle.service.operations.create_connection import ConnectionCreated
-from curae_lifecycle.service.operations.initiate import SessionInitiated
-from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
-from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
 from curae_lifecycle.testing.strategies.request import as_bytes
-from curae_lifecycle.testing.strategies.values import START, uuid_of
-from curae_lifecycle.testing.strategies.world import (
+from curae_lifecycle.testing.strategies.turns import (
     CALLERS,
     Exchange,
     Happening,
@@ -40,7 +29,9 @@ from curae_lifecycle.testing.strategies.world import (
     Traffic,
     traffic,
 )
+from curae_lifecycle.testing.strategies.values import START, uuid_of
 from curae_lifecycle.web.json import Json, format_json, parse_json
+from curae_lifecycle.web.shapes import camel
 
 
 @attrs.frozen
@@ -108,7 +99,7 @@ def print_log(told: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
         recorded: Whether each request stands with its response. Else whoever replays the log
             numbers the ids, and later lines call them by the names of the answers.
     """
-    lines = [_line(START, "register", _registration(secret, who)) for secret, who in CALLERS]
+    lines = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
     if told.buckets:
         lines.append(_line(START, "buckets", [_bucket(each) for each in told.buckets]))
     names: dict[str, str] = {}
@@ -127,16 +118,6 @@ def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
 
 
-def _registration(secret: str, caller: Caller) -> dict[str, Json]:
-    return {
-        "apiKey": secret,
-        "appId": caller.app_id,
-        "customerAccountId": caller.customer_account_id,
-        "scopes": [*sorted(caller.scopes)],
-        "environment": caller.environment,
-    }
-
-
 def _bucket(bucket: Bucket) -> dict[str, Json]:
     return {
         "name": bucket.name,
@@ -152,10 +133,10 @@ def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str,
         case Exchange():
             line = _line(now, "request", _request(happening)) | {"as": name}
             if recorded:
-                line["response"] = _response(happening.answer.response)
+                line["response"] = format_response(happening.answer.response)
             return [*_healing(happening), line]
         case Recording(fact=fact):
-            return [_line(now, "fact", _fact(fact))]
+            return [_line(now, "fact", format_fact(fact))]
         case Question(connection=connection, package=package):
             ask: Json = {
                 "type": "access",
@@ -173,7 +154,7 @@ def _healing(exchange: Exchange) -> list[dict[str, Json]]:
     if landed is None or connection is None:
         return []
     fact = Authorized(connection.id, landed.expires_at, landed.happened_at)
-    return [_line(exchange.now, "fact", _fact(fact))]
+    return [_line(exchange.now, "fact", format_fact(fact))]
 
 
 def _request(exchange: Exchange) -> dict[str, Json]:
@@ -189,63 +170,15 @@ def _request(exchange: Exchange) -> dict[str, Json]:
     return printed
 
 
-def _response(response: Response) -> dict[str, Json]:
-    return {
-        "status": response.status,
-        "headers": dict(response.headers),
-        "body": response.body.decode() or None,
-    }
-
-
-def _fact(fact: Fact) -> dict[str, Json]:
-    printed: dict[str, Json]
-    match fact:
-        case Authorized():
-            printed = {"type": "connection.authorize", "connectionId": fact.connection_id}
-            if fact.expires_at is not None:
-                printed["expiresAt"] = format_time(fact.expires_at)
-        case ActionRequired():
-            printed = {"type": "connection.require_action", "connectionId": fact.connection_id}
-            printed["reason"] = fact.reason
-        case Expired():
-            printed = {"type": "connection.expire", "connectionId": fact.connection_id}
-        case Revoked():
-            printed = {"type": "connection.revoke", "connectionId": fact.connection_id}
-            printed["actor"] = fact.actor
-        case HandoffCompleted():
-            printed = {"type": "handoff.complete", "sessionId": fact.session_id}
-            printed["userId"] = fact.user_id
-        case Graduated():
-            printed = {"type": "binding.graduate", **_coordinate(fact.coordinate)}
-        case Tombstoned():
-            printed = {"type": "binding.tombstone", **_coordinate(fact.coordinate)}
-        case _ as never:
-            assert_never(never)
-    if fact.happened_at is not None:
-        printed["happenedAt"] = format_time(fact.happened_at)
-    return printed
-
-
-def _coordinate(coordinate: Coordinate) -> dict[str, Json]:
-    return {
-        "customerAccountId": coordinate.customer_account_id,
-        "appId": coordinate.app_id,
-        "appUserId": coordinate.app_user_id,
-        "environment": coordinate.environment,
-    }
-
-
 # --- Names of answers -----------------------------------------------------------------------
 
 
 def _learn(exchange: Exchange, name: str, names: dict[str, str]) -> None:
-    match exchange.decision.reply:
-        case ConnectionCreated(Connection() as made) | ConnectionReconnected(Connection() as made):
-            names.setdefault(made.id, f"{{{name}.connection.id}}")
-        case SessionInitiated(session):
-            names.setdefault(session.id, f"{{{name}.session.id}}")
-        case _:
-            pass
+    reply = exchange.decision.reply
+    for field in reply.__match_args__:
+        value: object = getattr(reply, field)
+        if isinstance(value, Connection | CuraeConnectSession):
+            names.setdefault(value.id, f"{{{name}.{camel(field)}.id}}")
 
 
 def _named(line: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:

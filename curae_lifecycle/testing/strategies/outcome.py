@@ -10,7 +10,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
@@ -214,7 +214,7 @@ def _replayed(record: Record) -> KnownResponse:
 
 
 def _lost(attempt: Attempt) -> LeaseLost:
-    erased = attempts.forget(idempotency.in_flight_record(attempt), attempt.at)
-    lost = attempts.renew(erased.value, attempt, attempt.at)
+    erased = acts.forget(idempotency.in_flight_record(attempt), attempt.at)
+    lost = acts.renew(erased.value, attempt, attempt.at)
     assert isinstance(lost, LeaseLost)  # noqa: S101 - its record is gone
     return lost

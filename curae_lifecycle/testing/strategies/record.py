@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.idempotency import (
@@ -95,11 +95,11 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         case RecordStanding.LEASE_OVER | RecordStanding.UNKNOWN:
             return running, attempt.at + _LEASE + within
         case RecordStanding.RELEASED:
-            return _moved(attempts.release(running, attempt, now)), now
+            return _moved(acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
             return draw(_completed(running, attempt, now)), now
         case RecordStanding.FORGOTTEN:
-            return _moved(attempts.forget(running, now)), now
+            return _moved(acts.forget(running, now)), now
         case RecordStanding.ABSENT:
             return running, attempt.first_used_at + _DAY + within
 
@@ -111,7 +111,7 @@ def records() -> st.SearchStrategy[Record]:
 
 def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStrategy[Record]:
     return st.one_of(responses(), response_references()).map(
-        lambda response: _moved(attempts.complete(running, attempt, response, now))
+        lambda response: _moved(acts.complete(running, attempt, response, now))
     )
 
 
@@ -120,7 +120,7 @@ def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
         attempt = _begun(record, key, print_, now)
-        record = _moved(attempts.release(idempotency.in_flight_record(attempt), attempt, now))
+        record = _moved(acts.release(idempotency.in_flight_record(attempt), attempt, now))
     return _begun(record, key, print_, START + timedelta(seconds=released))
 
 
@@ -285,16 +285,16 @@ def _keep_up(
     record: Record | None, act: RecordAct, response: Response, now: datetime
 ) -> Done[Record] | Ignored[Record | None]:
     if act is RecordAct.FORGET:
-        return attempts.forget(record, now)
+        return acts.forget(record, now)
     said = response if act is RecordAct.RESOLVE else None
-    return attempts.resolve(record, now, response=said)
+    return acts.resolve(record, now, response=said)
 
 
 def _go_on(
     record: Record | None, act: RecordAct, attempt: Attempt, response: Response, now: datetime
 ) -> Done[Record] | LeaseLost:
     if act is RecordAct.COMPLETE:
-        return attempts.complete(record, attempt, response, now)
+        return acts.complete(record, attempt, response, now)
     if act is RecordAct.RELEASE:
-        return attempts.release(record, attempt, now)
-    return attempts.renew(record, attempt, now)
+        return acts.release(record, attempt, now)
+    return acts.renew(record, attempt, now)

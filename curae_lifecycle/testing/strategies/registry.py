@@ -1,7 +1,7 @@
 """Which strategy draws which type.
 
-The law of this module: **every public type of floors 1 to 4 is drawn by `st.from_type`**, and as
-a value that the rules can reach.
+The law of this module: **every public type of `rules`, `service` and `web` is drawn by
+`st.from_type`**, and as a value that the rules can reach.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.members import EntityTags, Given, Member
+from curae_lifecycle.service.operations.operation import Ruling
 from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.rulebook import FoundRule
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.testing.strategies import (
@@ -67,8 +70,9 @@ from curae_lifecycle.testing.strategies import (
     record,
     request,
     table,
+    turns,
     values,
-    world,
+    within,
 )
 from curae_lifecycle.web.request import ParsedBody, Request
 from curae_lifecycle.web.respond import Answer
@@ -106,8 +110,8 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from fact.FACT_STRATEGIES.items()
     for verdict in table.VERDICTS:
         yield verdict, table.verdicts(verdict)
-    for kind in world.ENDINGS:
-        yield kind, world.in_traffic(kind)
+    for kind in within.ENDINGS:
+        yield kind, within.in_traffic(kind)
     yield from _plain()
     yield from _with_a_past()
     yield from _broken()
@@ -121,7 +125,11 @@ def _plain() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Call, request.calls()
     yield Caller, request.callers()
     yield Coordinate, values.coordinates()
+    yield EntityTags, request.entity_tags()
     yield ExactLog, limit.exact_logs()
+    yield FoundRule, table.found_rules()
+    yield Given, request.given()
+    yield Member, request.members()
     yield Fingerprint, record.fingerprints()
     yield NewIds, request.new_ids()
     yield NextAction, values.next_actions()
@@ -137,15 +145,15 @@ def _plain() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
 
 def _with_a_past() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Admitted, limit.admissions()
-    yield Answer, world.answers()
+    yield Answer, within.answers()
     yield Attempt, record.attempts()
     yield BucketState, limit.bucket_states()
-    yield Changes, world.changes()
+    yield Changes, within.changes()
     yield Charge, limit.charges()
     yield Connection, connection.connections()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
-    yield Decision, world.decisions()
+    yield Decision, within.decisions()
     yield Denied, outcome.denials()
     yield Granted, outcome.grants()
     yield Initiated, outcome.initiations()
@@ -155,18 +163,19 @@ def _with_a_past() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield Limited, limit.limitations()
     yield LogState, limit.log_states()
     yield Minted, outcome.minted()
-    yield Needs, world.request_needs()
+    yield Needs, within.request_needs()
     yield Record, record.records()
     yield Refused, outcome.refused_transitions()
     yield Reissued, outcome.reissued()
     yield KnownResponse, outcome.replays()
-    yield Snapshot, world.snapshots()
+    yield Ruling, within.rulings()
+    yield Snapshot, within.snapshots()
     yield binding.CoordinatePast, binding.coordinate_pasts()
     yield connection.History, connection.histories()
     yield log.Log, log.logs()
     yield record.RecordPast, record.record_pasts()
-    yield world.Exchange, world.exchanges()
-    yield world.Traffic, world.traffic()
+    yield turns.Exchange, turns.exchanges()
+    yield turns.Traffic, turns.traffic()
 
 
 def _broken() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
@@ -178,11 +187,11 @@ def _broken() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
 
 def _done(asked: type[Done[object]]) -> st.SearchStrategy[Done[object]]:
     if Changes in get_args(asked):
-        return world.done_facts()
+        return within.done_facts()
     return outcome.done_transitions()
 
 
 def _ignored(asked: type[Ignored[object]]) -> st.SearchStrategy[Ignored[object]]:
     if Changes in get_args(asked):
-        return world.ignored_facts()
+        return within.ignored_facts()
     return outcome.ignored_transitions()

@@ -16,17 +16,15 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.members import EntityTags, Given, Member
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.service.operations.create_connection import CreateConnection
-from curae_lifecycle.service.operations.get_connection import GetConnection
-from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
-from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import KeyUse, Operation
-from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.service.operations.registry import OPERATION_TABLE
-from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.testing.strategies.fields import drawn
 from curae_lifecycle.testing.strategies.limit import buckets
 from curae_lifecycle.testing.strategies.values import (
     api_key_ids,
@@ -43,19 +41,43 @@ from curae_lifecycle.testing.strategies.values import (
 )
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
+from curae_lifecycle.web.shapes import camel
 
 OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]] = {
-    GetConnection: st.builds(GetConnection, connection_ids()),
-    Revoke: st.builds(Revoke, connection_ids()),
-    Reconnect: st.builds(Reconnect, connection_ids()),
-    CreateConnection: st.builds(CreateConnection, app_user_ids(), data_packages()),
-    Initiate: st.builds(Initiate, app_user_ids(), st.booleans()),
-    GetAccountState: st.builds(
-        GetAccountState, app_user_ids(), st.frozensets(st.sampled_from(AccountState))
-    ),
-    StartGraduation: st.builds(StartGraduation, app_user_ids()),
+    kind: drawn(kind) for kind in OPERATIONS
 }
 """One strategy for each operation."""
+
+
+def members() -> st.SearchStrategy[Member[object]]:
+    """Members of operations and of facts."""
+    of_facts = [member for kind in FACTS for member in kind.members]
+    of_operations = [member for kind in OPERATIONS for member in _members(kind)]
+    return st.sampled_from([*of_operations, *of_facts])
+
+
+def given() -> st.SearchStrategy[Given]:
+    """What was sent for operations of every kind, as it was parsed."""
+    return operations().map(_given)
+
+
+def entity_tags() -> st.SearchStrategy[EntityTags]:
+    """Entity tags that a client says it holds: of account states, of nothing, of everything."""
+    tags = st.frozensets(st.sampled_from([etag(state) for state in AccountState]))
+    return st.builds(EntityTags, tags, st.booleans())
+
+
+def _given(operation: Operation) -> Given:
+    sent = _sent(operation)
+    return Given({each.name: sent[each.name] for each in _members(type(operation))})
+
+
+def _sent(operation: Operation) -> dict[str, Json]:
+    return {camel(name): getattr(operation, name) for name in operation.__match_args__}
+
+
+def _members(kind: type[Operation]) -> tuple[Member[object], ...]:
+    return (*kind.rule.ids, *kind.rule.query, *(kind.rule.body or ()))
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:
@@ -71,7 +93,7 @@ def callers() -> st.SearchStrategy[Caller]:
 
 
 def operations() -> st.SearchStrategy[Operation]:
-    """The seven operations."""
+    """Operations of every kind."""
     return st.one_of(*OPERATION_STRATEGIES.values())
 
 
@@ -124,37 +146,32 @@ def print_request(call: Call, authorization: str) -> Request:
         call: What it asks.
         authorization: The value of its `Authorization` header.
     """
-    operation = call.operation
-    rule = OPERATION_TABLE[operation_name(operation)].outcome
+    operation, rule = call.operation, call.operation.rule
+    sent = _sent(operation)
     headers = [("Authorization", authorization)]
     if call.key is not None:
         escaped = call.key.replace("\\", "\\\\").replace('"', '\\"')
         headers.append(("Idempotency-Key", f'"{escaped}"'))
-    target, body = rule.path, b""
-    match operation:
-        case GetConnection() | Reconnect() | Revoke():
-            target = rule.path.replace("{connectionId}", quote(operation.connection_id))
-        case CreateConnection():
-            packages: list[Json] = list(operation.data_packages)
-            body = format_json({"appUserId": operation.app_user_id, "dataPackages": packages})
-        case Initiate():
-            members: dict[str, Json] = {"appUserId": operation.app_user_id}
-            if operation.prefer_signup:
-                members["preferSignup"] = True
-            body = format_json(members)
-        case StartGraduation():
-            body = format_json({"appUserId": operation.app_user_id})
-        case GetAccountState():
-            target = f"{rule.path}?{urlencode({'appUserId': operation.app_user_id})}"
-            tags = ", ".join(etag(state) for state in sorted(operation.known))
-            headers.extend([("If-None-Match", tags)] if tags else [])
-    return Request(rule.method, target, tuple(headers), body)
+    target = rule.path
+    for each in rule.ids:
+        target = target.replace(f"{{{each.name}}}", quote(str(sent[each.name])))
+    if rule.query:
+        target += "?" + urlencode({each.name: sent[each.name] for each in rule.query})
+    if isinstance(operation, GetAccountState) and operation.known:
+        tags = ", ".join(etag(state) for state in sorted(operation.known))
+        headers.append(("If-None-Match", tags))
+    return Request(rule.method, target, tuple(headers), _body(rule.body or (), sent))
+
+
+def _body(members: tuple[Member[object], ...], sent: dict[str, Json]) -> bytes:
+    # What is as if it were absent is left out.
+    body = {each.name: sent[each.name] for each in members if sent[each.name] != each.absent}
+    return format_json(body) if members else b""
 
 
 def call_of(caller: Caller, operation: Operation, key: IdempotencyKey) -> Call:
     """The call of an operation; the key is left out where the operation takes none."""
-    rule = OPERATION_TABLE[operation_name(operation)].outcome
-    return Call(caller, operation, key if rule.key is KeyUse.NEEDED else None)
+    return Call(caller, operation, key if operation.rule.key is KeyUse.NEEDED else None)
 
 
 def as_bytes(request: Request) -> bytes:

@@ -10,30 +10,30 @@ from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.access import ACCESS, Deny, Grant
-from curae_lifecycle.rules.attempt import ATTEMPT, Lose
-from curae_lifecycle.rules.binding import BINDING
-from curae_lifecycle.rules.chain import RECOVERY, Mint, Reissue
-from curae_lifecycle.rules.idempotency import BEGIN, Execute, Repeat
-from curae_lifecycle.rules.outcomes import Ignore, MoveTo, Proceed, RefuseWith
-from curae_lifecycle.rules.problems import CATALOGUE, ProblemType
-from curae_lifecycle.rules.session import PATHS, Enter
+from curae_lifecycle.rules.access import Deny, Grant
+from curae_lifecycle.rules.attempt import Lose
+from curae_lifecycle.rules.chain import Mint, Reissue
+from curae_lifecycle.rules.idempotency import Execute, Repeat
+from curae_lifecycle.rules.outcomes import Ignore, Is, MoveTo, Proceed, RefuseWith
+from curae_lifecycle.rules.problems import ProblemType
+from curae_lifecycle.rules.session import Enter
 from curae_lifecycle.rules.tables import Axis, Row
-from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover
-from curae_lifecycle.service.gates import ORDER, Ask
+from curae_lifecycle.rules.triggers import RecordExpiry, Recover
+from curae_lifecycle.rules.wire_status import ReadAs
+from curae_lifecycle.service.gates import Ask
 from curae_lifecycle.service.operations.operation import OperationRule
-from curae_lifecycle.service.operations.registry import OPERATION_TABLE
-from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.rulebook import TABLES, FoundRule
+from curae_lifecycle.service.status import HttpStatus
 
 Verdict = TypeVar("Verdict")
 
 VERDICTS: Final = (
-    *(MoveTo, Ignore, Proceed, RefuseWith),
+    *(Is, MoveTo, Ignore, Proceed, RefuseWith),
     *(Recover, RecordExpiry, Mint, Reissue),
     *(Grant, Deny),
     Enter,
     *(Execute, Repeat, Lose),
-    *(Ask, OperationRule, ProblemType),
+    *(Ask, OperationRule, ProblemType, HttpStatus, ReadAs),
 )
 """What a cell may hold."""
 
@@ -43,10 +43,15 @@ def rows() -> st.SearchStrategy[Row[object]]:
     return st.sampled_from([row for table in TABLES.values() for row in table.rows])
 
 
+def found_rules() -> st.SearchStrategy[FoundRule]:
+    """Rules and the tables that they stand in."""
+    found = [FoundRule(table, row) for table in TABLES.values() for row in table.rows]
+    return st.sampled_from(found)
+
+
 def axes() -> st.SearchStrategy[Axis]:
-    """Axes of the tables of each floor."""
-    tables = (TRIGGERS, RECOVERY, ACCESS, BINDING, PATHS, BEGIN, ATTEMPT, ORDER, OPERATION_TABLE)
-    return st.sampled_from([axis for table in (*tables, CATALOGUE) for axis in table.axes])
+    """Axes of the tables."""
+    return st.sampled_from([axis for table in TABLES.values() for axis in table.axes])
 
 
 def verdicts(kind: type[Verdict]) -> st.SearchStrategy[Verdict]:

@@ -1,0 +1,404 @@
+"""Traffic: requests and facts in order of time, and everything that was made of each.
+
+The law of this module: **a run of traffic is a list of independent turns, played in the order of
+their instants** against one store, as a server would: read, load, decide, respond, store. So
+whatever a snapshot, a decision or an answer drawn here holds, the rules have reached, and a
+counterexample shrinks to the turns that matter. Nothing here is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Protocol
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.access import AccessDecision
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    SessionId,
+)
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import Changes, ConnectionWrite, SessionWrite
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+    FactSnapshot,
+    fact_needs,
+    record_fact,
+)
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.making import can_make, made
+from curae_lifecycle.testing.strategies.connection import FACT_DEEDS, Deed
+from curae_lifecycle.testing.strategies.request import call_of, print_request
+from curae_lifecycle.testing.strategies.values import (
+    LIFETIME,
+    START,
+    next_action_at,
+    offsets,
+    user_of,
+    uuid_of,
+)
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer, respond
+
+# --- What happened --------------------------------------------------------------------------
+
+
+class Printer(Protocol):
+    """What Hypothesis prints with."""
+
+    def text(self, obj: str) -> None:
+        """Print some text."""
+        ...
+
+
+def _last_rule(answer: Answer | FactAnswer) -> str:
+    return answer.rules[-1]
+
+
+def _asked(call: Call) -> str:
+    return f"{call.operation} by {call.caller.api_key_id} under {call.key}"
+
+
+@attrs.frozen
+class Exchange:
+    """A request and everything that was made of it.
+
+    Attributes:
+        now: When it came.
+        request: As it came.
+        call: What it was read as.
+        needs: What was to be loaded for it.
+        snapshot: What was loaded.
+        new_ids: The ids and the next action it might use.
+        decision: What was decided.
+        answer: What was sent, stored, done and told.
+    """
+
+    now: datetime
+    request: Request = attrs.field(repr=False)
+    call: Call = attrs.field(repr=_asked)
+    # What follows from the rest would only hide it in a counterexample.
+    needs: Needs = attrs.field(repr=False)
+    snapshot: Snapshot = attrs.field(repr=False)
+    new_ids: NewIds = attrs.field(repr=False)
+    decision: Decision = attrs.field(repr=False)
+    answer: Answer = attrs.field(repr=_last_rule)
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+        # Hypothesis would print every member, and hide the counterexample in them.
+        del cycle
+        printer.text(repr(self))
+
+
+@attrs.frozen
+class Recording:
+    """A fact that was recorded.
+
+    Attributes:
+        now: When it was recorded.
+        fact: What happened.
+        needs: What was to be loaded for it.
+        snapshot: What was loaded.
+        answer: Done, ignored or refused.
+    """
+
+    now: datetime
+    fact: Fact
+    needs: FactNeeds = attrs.field(repr=False)
+    snapshot: FactSnapshot = attrs.field(repr=False)
+    answer: FactAnswer = attrs.field(repr=_last_rule)
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+        # Hypothesis would print every member, and hide the counterexample in them.
+        del cycle
+        printer.text(repr(self))
+
+
+@attrs.frozen
+class Question:
+    """A question for access.
+
+    Attributes:
+        now: When it was asked.
+        connection: Over which connection, as it was stored.
+        package: For which data package.
+        answer: Granted or denied.
+    """
+
+    now: datetime
+    connection: Connection = attrs.field(repr=False)
+    package: DataPackage
+    answer: AccessDecision
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+        # Hypothesis would print every member, and hide the counterexample in them.
+        del cycle
+        printer.text(repr(self))
+
+
+Happening = Exchange | Recording | Question
+
+
+@attrs.frozen
+class Traffic:
+    """What happened in one world that was empty before.
+
+    Attributes:
+        buckets: The platform's buckets in it.
+        happenings: What happened, in order of time.
+    """
+
+    buckets: tuple[Bucket, ...]
+    happenings: tuple[Happening, ...]
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The requests alone."""
+        return tuple(each for each in self.happenings if isinstance(each, Exchange))
+
+
+_ACCOUNT: Final = CustomerAccountId(uuid_of(0xACC))
+_WRITES: Final = frozenset({CONNECTION_WRITE})
+CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
+    (
+        "cae_live_k1",
+        Caller(ApiKeyId("key-1"), AppId("app-1"), _ACCOUNT, Environment.LIVE, _WRITES),
+    ),
+    (
+        "cae_live_k2",
+        Caller(ApiKeyId("key-2"), AppId("app-2"), _ACCOUNT, Environment.LIVE, _WRITES),
+    ),
+    (
+        "cae_test_k1",
+        Caller(ApiKeyId("key-3"), AppId("app-1"), _ACCOUNT, Environment.TEST, _WRITES),
+    ),
+)
+"""Whom the API keys of all traffic stand for: two apps of one account, one of them in test too."""
+
+PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
+
+# --- Turns ----------------------------------------------------------------------------------
+
+
+class Odd(StrEnum):
+    """What a turn asks in a way of its own."""
+
+    LANDED = "get, the hand-off has landed"
+    SIGN_UP = "initiate, a sign-up preferred"
+    ALL_KNOWN = "account state, every entity tag known"
+    ACCESS = "access"
+
+
+What = type[Operation] | type[Fact] | Deed | Odd
+"""What a turn does."""
+
+_OPERATION: Final[Mapping[Odd, type[Operation]]] = {
+    Odd.LANDED: GetConnection,
+    Odd.SIGN_UP: Initiate,
+    Odd.ALL_KNOWN: GetAccountState,
+}
+_VALUES: Final = (
+    *("connection_id", "session_id", "app_user_id", "coordinate", "user_id"),
+    *("data_packages", "prefer_signup", "known"),
+)
+_DEED_KINDS: Final = frozenset(deed.kind for deed in FACT_DEEDS)
+# The simplest first.
+_REQUESTS: Final[tuple[What, ...]] = (
+    *(each for each in OPERATIONS if can_make(each, _VALUES)),
+    *_OPERATION,
+)
+_FACTS: Final[tuple[What, ...]] = tuple(
+    each for each in FACTS if each not in _DEED_KINDS and can_make(each, _VALUES)
+)
+# Deeds are many and requests few; this makes either as likely.
+_WHAT: Final = (*(*_REQUESTS, *_FACTS, Odd.ACCESS) * 2, *FACT_DEEDS)
+
+
+@attrs.frozen
+class Turn:
+    """What happens, when, of which connection or session (so many before the newest), by whom.
+
+    The key is one of a few that are used again, or, 0, one that nobody else uses.
+    """
+
+    offset: timedelta
+    what: What
+    back: int = 0
+    key: int = 0
+    user: int = 1
+    caller: int = 0
+
+
+def some_turns(most: int) -> st.SearchStrategy[list[Turn]]:
+    """At most so many turns, in any order."""
+    turn = st.builds(
+        Turn,
+        offsets(),
+        st.sampled_from(_WHAT),
+        st.integers(0, 2),
+        st.sampled_from((0, 0, 1, 2)),
+        st.integers(1, 2),
+        st.sampled_from((0, 0, 0, 1, 2)),
+    )
+    return st.lists(turn, max_size=most)
+
+
+def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
+    """What happened in one world: requests of three callers, facts, questions for access.
+
+    Args:
+        most: How many of them at most.
+    """
+    return st.builds(play, _some_buckets(), some_turns(most))
+
+
+def exchanges() -> st.SearchStrategy[Exchange]:
+    """A request with a past behind it, and everything that was made of it."""
+    last = st.builds(
+        Turn,
+        st.sampled_from((timedelta(0), LIFETIME)),
+        st.sampled_from(_REQUESTS),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.integers(1, 2),
+        st.integers(0, 2),
+    )
+    runs = st.builds(play, _some_buckets(), some_turns(5), st.tuples(last))
+    return runs.map(lambda run: run.exchanges[-1])
+
+
+def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
+    return st.sampled_from(((), (Bucket("platform", 5, 1, 1),)))
+
+
+class _Play:
+    """A store in which turns are played."""
+
+    def __init__(self, buckets: tuple[Bucket, ...]) -> None:
+        self._settings = Settings(buckets=buckets)
+        self._store = MemoryStore(self._settings)
+        self._connections: list[ConnectionId] = []
+        self._sessions: list[SessionId] = []
+        self._count = 0
+
+    def turn(self, turn: Turn, now: datetime) -> Happening | None:
+        """What the turn made happen; `None` where nobody could have asked so."""
+        self._count += 1
+        what = turn.what
+        if what is Odd.ACCESS:
+            return self._question(turn, now)
+        if isinstance(what, Deed):
+            connection = self._store.connection(self._connection_id(turn))
+            return None if connection is None else self._record(what.fact(connection, now), now)
+        if isinstance(what, type) and issubclass(what, Fact):
+            return self._record(made(what, self._values(turn)), now)
+        kind = _OPERATION[what] if isinstance(what, Odd) else what
+        return self._exchange(turn, made(kind, self._values(turn)), now)
+
+    def _values(self, turn: Turn) -> dict[str, object]:
+        # What may stand in an operation or a fact, by the name of the field.
+        user = AppUserId(f"user-{turn.user}")
+        return {
+            "connection_id": self._connection_id(turn),
+            "session_id": self._session_id(turn),
+            "app_user_id": user,
+            "coordinate": CALLERS[turn.caller][1].coordinate(user),
+            "user_id": user_of(turn.user),
+            "data_packages": PACKAGES,
+            "prefer_signup": turn.what is Odd.SIGN_UP,
+            "known": frozenset(AccountState if turn.what is Odd.ALL_KNOWN else ()),
+        }
+
+    def _connection_id(self, turn: Turn) -> ConnectionId:
+        known = self._connections
+        return known[max(0, len(known) - 1 - turn.back)] if known else ConnectionId(uuid_of(9999))
+
+    def _session_id(self, turn: Turn) -> SessionId:
+        known = self._sessions
+        return known[max(0, len(known) - 1 - turn.back)] if known else SessionId(uuid_of(9999))
+
+    def _record(self, fact: Fact, now: datetime) -> Recording:
+        needed, snapshot = fact_needs(fact), self._store.load_fact(fact)
+        answer = record_fact(fact, snapshot, now)
+        if isinstance(answer, Done):
+            self._commit(answer.value)
+        return Recording(now, fact, needed, snapshot, answer)
+
+    def _question(self, turn: Turn, now: datetime) -> Question | None:
+        connection = self._store.connection(self._connection_id(turn))
+        package = (*PACKAGES, DataPackage("imaging"))[turn.user]
+        answer = self._store.ask(self._connection_id(turn), package, now)
+        if connection is None or answer is None:
+            return None
+        return Question(now, connection, package, answer)
+
+    def _exchange(self, turn: Turn, operation: Operation, now: datetime) -> Exchange:
+        secret, caller = CALLERS[turn.caller]
+        key = IdempotencyKey(f"k-{turn.key}" if turn.key else f"k-of-turn-{self._count}")
+        call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
+        needed = needs(call)
+        snapshot = self._store.load(needed)
+        if turn.what is Odd.LANDED and snapshot.connection is not None:
+            landed = LandedHandoff(snapshot.connection.identity.created_at, None)
+            snapshot = attrs.evolve(snapshot, landed=landed)
+        new_ids = NewIds(
+            ConnectionId(uuid_of(self._count)),
+            SessionId(uuid_of(1000 + self._count)),
+            user_of(1000 + self._count),
+            next_action_at(now),
+        )
+        decision = decide(call, snapshot, now, new_ids)
+        answer = respond(decision)
+        self._commit(answer.changes)
+        request = print_request(call, f"Bearer {secret}")
+        return Exchange(now, request, call, needed, snapshot, new_ids, decision, answer)
+
+    def _commit(self, changes: Changes) -> None:
+        stored = self._store.store(changes.writes)
+        assert stored, "one turn at a time: nobody else has written"  # noqa: S101 - see its words
+        for write in changes.writes:
+            match write:
+                case ConnectionWrite(None, Connection(identity)):
+                    self._connections.append(identity.id)
+                case SessionWrite(None, CuraeConnectSession(id)):
+                    self._sessions.append(id)
+                case _:
+                    pass
+
+
+def play(buckets: tuple[Bucket, ...], turns: list[Turn], last: tuple[Turn, ...] = ()) -> Traffic:
+    """What some turns make happen in the order of their instants, and then some last ones."""
+    play = _Play(buckets)
+    ordered = sorted(turns, key=lambda turn: turn.offset)
+    end = ordered[-1].offset if ordered else timedelta(0)
+    ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
+    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
+    return Traffic(buckets, tuple(each for each in happened if each is not None))

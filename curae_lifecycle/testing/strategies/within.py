@@ -1,0 +1,229 @@
+"""What traffic is made of: replies, writes, effects, events, keys, each as it came up in a run.
+
+The law of this module: **a run ends with the turns that make the value sure to come up**; whatever
+was before them is drawn.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, TypeVar, cast
+
+import attrs
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.service.call import Decision
+from curae_lifecycle.service.changes import (
+    AccessEnded,
+    BindingWrite,
+    BucketKey,
+    Changes,
+    ConnectionWrite,
+    Effect,
+    Event,
+    HandoffCancelled,
+    LimitKey,
+    NextActionReplaced,
+    RateKey,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    SuccessorsLive,
+    UserProvisioned,
+    Write,
+)
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import (
+    NotModified,
+    ProblemReply,
+    Replayed,
+    Reply,
+    Ruling,
+)
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
+from curae_lifecycle.testing.strategies.connection import Deed
+from curae_lifecycle.testing.strategies.turns import (
+    Odd,
+    Recording,
+    Traffic,
+    Turn,
+    What,
+    exchanges,
+    play,
+    some_turns,
+)
+from curae_lifecycle.web.respond import Answer
+
+Wanted = TypeVar("Wanted")
+
+
+def _turn(what: What, minutes: int = 0, *, back: int = 0, key: int = 0) -> Turn:
+    # No other turn is of the third user or under the third key.
+    return Turn(timedelta(minutes=minutes), what, back, key, user=3)
+
+
+_CREATE: Final = (_turn(CreateConnection),)
+_AUTHORIZED: Final = Deed(Authorized)
+_AUTHORIZE: Final = (*_CREATE, _turn(_AUTHORIZED))
+_RECONNECT: Final = (*_CREATE, _turn(Reconnect, 31))
+_INITIATE: Final = (_turn(Initiate),)
+
+ENDINGS: Final[dict[type, tuple[Turn, ...]]] = {
+    # A connection that has lapsed and a LIMITED user are what every operation succeeds with.
+    **{kind.reply: (*_CREATE, *_INITIATE, _turn(kind, 31)) for kind in OPERATIONS},
+    ProblemReply: (*_CREATE, _turn(Reconnect)),
+    NotModified: (_turn(Odd.ALL_KNOWN),),
+    Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
+    ConnectionWrite: _CREATE,
+    SessionWrite: _INITIATE,
+    BindingWrite: _INITIATE,
+    RecordWrite: _CREATE,
+    RateWrite: _INITIATE,
+    BucketKey: _CREATE,
+    LimitKey: _INITIATE,
+    AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
+    HandoffCancelled: (*_CREATE, _turn(Revoke)),
+    NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
+    SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
+    UserProvisioned: _INITIATE,
+    Event: _CREATE,
+    LandedHandoff: (*_CREATE, _turn(Odd.LANDED)),
+    FactNeeds: _AUTHORIZE,
+    FactSnapshot: _AUTHORIZE,
+}
+"""How a run ends that is sure to hold a value of the kind."""
+
+
+def in_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
+    """A value of a kind as it came up in a run of traffic.
+
+    Args:
+        kind: One of `ENDINGS`: a reply, a write, an effect, an event, a key.
+    """
+    return _ending(ENDINGS[kind]).map(lambda run: _last(run.happenings, kind))
+
+
+def done_facts() -> st.SearchStrategy[Done[Changes]]:
+    """What a fact was answered that changed something."""
+    return _ending(_AUTHORIZE).map(_done)
+
+
+def ignored_facts() -> st.SearchStrategy[Ignored[Changes]]:
+    """What a fact was answered that changed nothing."""
+    return _ending((*_AUTHORIZE, _turn(_AUTHORIZED))).map(_ignored)
+
+
+def _ending(turns: tuple[Turn, ...]) -> st.SearchStrategy[Traffic]:
+    # With buckets that no ending empties.
+    roomy = (Bucket("platform", 100, 1, 1),)
+    return st.builds(play, st.just(roomy), some_turns(4), st.just(turns))
+
+
+def _done(run: Traffic) -> Done[Changes]:
+    match run.happenings[-1]:
+        case Recording(answer=Done() as answer):
+            return answer
+        case other:
+            raise TypeError(f"a run of traffic ends with {other!r}")
+
+
+def _ignored(run: Traffic) -> Ignored[Changes]:
+    match run.happenings[-1]:
+        case Recording(answer=Ignored() as answer):
+            return answer
+        case other:
+            raise TypeError(f"a run of traffic ends with {other!r}")
+
+
+def _last(value: object, kind: type[Wanted]) -> Wanted:
+    found: Wanted | None = None
+    waiting = [value]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, kind):
+            found = each
+        if isinstance(each, tuple):
+            waiting.extend(cast("tuple[object, ...]", each))
+        elif attrs.has(type(each)):
+            kept = attrs.fields(cast("type[attrs.AttrsInstance]", type(each)))
+            waiting.extend([getattr(each, field.name) for field in kept])
+    if found is None:
+        raise TypeError(f"no run of traffic ends with a {kind.__name__}")
+    return found
+
+
+def decisions() -> st.SearchStrategy[Decision]:
+    """What requests were decided: done, refused, replayed."""
+    return exchanges().map(lambda exchange: exchange.decision)
+
+
+def answers() -> st.SearchStrategy[Answer]:
+    """What requests were answered."""
+    return exchanges().map(lambda exchange: exchange.answer)
+
+
+def rulings() -> st.SearchStrategy[Ruling]:
+    """What was decided of requests that got as far as a rule, or were refused before."""
+    return decisions().map(lambda each: Ruling(each.reply, each.rules, each.changes))
+
+
+def snapshots() -> st.SearchStrategy[Snapshot]:
+    """What was loaded for requests."""
+    return exchanges().map(lambda exchange: exchange.snapshot)
+
+
+def request_needs() -> st.SearchStrategy[Needs]:
+    """What was to be loaded for requests."""
+    return exchanges().map(lambda exchange: exchange.needs)
+
+
+def changes() -> st.SearchStrategy[Changes]:
+    """What requests changed, or nothing."""
+    return exchanges().map(lambda exchange: exchange.answer.changes)
+
+
+def replies() -> st.SearchStrategy[Reply]:
+    """Replies of every kind."""
+    own = [in_traffic(kind.reply) for kind in OPERATIONS]
+    others = (in_traffic(ProblemReply), in_traffic(NotModified), in_traffic(Replayed))
+    return st.one_of(*own, *others)
+
+
+def writes() -> st.SearchStrategy[Write]:
+    """Writes of every kind."""
+    return st.one_of(
+        in_traffic(ConnectionWrite),
+        in_traffic(SessionWrite),
+        in_traffic(BindingWrite),
+        in_traffic(RecordWrite),
+        in_traffic(RateWrite),
+    )
+
+
+def effects() -> st.SearchStrategy[Effect]:
+    """Effects of every kind."""
+    return st.one_of(
+        in_traffic(HandoffCancelled),
+        in_traffic(AccessEnded),
+        in_traffic(NextActionReplaced),
+        in_traffic(SuccessorsLive),
+        in_traffic(UserProvisioned),
+    )
+
+
+def outbox_events() -> st.SearchStrategy[Event]:
+    """What an outbox is told."""
+    return in_traffic(Event)
+
+
+def rate_keys() -> st.SearchStrategy[RateKey]:
+    """Whose rate limits there are."""
+    return st.one_of(in_traffic(LimitKey), in_traffic(BucketKey))
