@@ -73,10 +73,10 @@ class Watched:
         settings = self.world.settings
         reading = read(asked, self.world.caller(bearer(asked)), now, settings)
         if isinstance(reading, Decision):
-            return respond(reading, settings), None
-        asking = needs(reading, settings)
-        decision = decide(reading, self.world.load(asking), now, ids, settings)
-        return respond(decision, settings), asking
+            return respond(reading), None
+        asking = needs(reading)
+        decision = decide(reading, self.world.load(asking), now, ids)
+        return respond(decision), asking
 
     def ask(
         self,
