@@ -15,6 +15,7 @@ from typing import Final, Protocol, cast
 
 import attrs
 
+from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import CHECKS
@@ -39,7 +40,7 @@ _OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
 """What ends a check that brought buckets of its own, however it went."""
 
 
-class ServerRaisedError(AssertionError):
+class ServerRaisedError(LifecycleError, AssertionError):
     """A function of the server's raised instead of answering."""
 
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar, cast
 
 import attrs
 
+from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import KeyWanted
@@ -41,7 +42,7 @@ Step = Request | Together | Use
 Steps = Generator[Step, object, Result]
 
 
-class NotConformingError(AssertionError):
+class NotConformingError(LifecycleError, AssertionError):
     """A server does otherwise than the rules say.
 
     Attributes:
@@ -51,12 +52,15 @@ class NotConformingError(AssertionError):
 
     def __init__(self, what: str, where: str) -> None:
         """Say what was seen and where."""
-        super().__init__(f"{what}\n  where: {where}")
+        super().__init__(what, where)
         self.what = what
         self.where = where
 
+    def __str__(self) -> str:
+        return f"{self.what}\n  where: {self.where}"
 
-class NotSeenError(Exception):
+
+class NotSeenError(LifecycleError):
     """What a check is about cannot be seen on this server; the message says why."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+from curae_lifecycle.rules.errors import LifecycleError
+
 LAWS: Final[Mapping[int, str]] = {
     1: "Stored rank never falls on one id.",
     2: "`revokedNow` is true exactly once per id; `revokedAt` never changes.",
@@ -32,7 +34,7 @@ TICK: Final = timedelta(microseconds=1)
 """The smallest span of time that there is."""
 
 
-class LawBrokenError(AssertionError):
+class LawBrokenError(LifecycleError, AssertionError):
     """A law does not hold.
 
     Attributes:
@@ -44,9 +46,11 @@ class LawBrokenError(AssertionError):
 
     def __init__(self, law: int, what: str, where: str) -> None:
         """Say which law, what was seen and where."""
-        rule = LAWS[law]
-        super().__init__(f"law {law} is broken: {what}\n  where: {where}\n  law: {rule}")
+        super().__init__(law, what, where)
         self.law = law
         self.what = what
         self.where = where
-        self.rule = rule
+        self.rule = LAWS[law]
+
+    def __str__(self) -> str:
+        return f"law {self.law} is broken: {self.what}\n  where: {self.where}\n  law: {self.rule}"
