@@ -1,0 +1,64 @@
+"""Members of enumerations by their short names: none was unpacked into another's place."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+from curae_lifecycle import rules
+
+
+def unpacked(module: ModuleType) -> dict[str, str]:
+    """The names that a module unpacks enumerations into, each with its enumeration's name."""
+    return {
+        ast.unparse(name): ast.unparse(node.value)
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple)
+        for name in node.targets[0].elts
+    }
+
+
+MODULES = {
+    name: module
+    for _, name, _ in pkgutil.iter_modules(rules.__path__)
+    if unpacked(module := importlib.import_module(f"curae_lifecycle.rules.{name}"))
+}
+OTHER_WORDS = {
+    "attempt": {
+        "ANSWERED": "RESOLVE_ANSWERED",
+        "NOTHING": "RESOLVE_NOTHING",
+        "MINE": "CURRENT",
+        "OTHERS": "OTHER",
+    },
+    "idempotency": {"DIFFERENT": "OTHER"},
+    "session": {
+        "A": "EXISTING_ACTIVE_HANDOFF",
+        "B": "NEW_ACTIVE_SIGNUP_HANDOFF",
+        "C": "SILENT_LIMITED",
+        "PREFERRED": "SIGN_UP",
+        "NOT_PREFERRED": "NONE",
+    },
+}
+"""By module, the short names that are not the member's own."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_short_name_is_the_member_s_own_or_listed(name: str) -> None:
+    module = MODULES[name]
+    others: dict[str, str] = {}
+    for short, enumeration in unpacked(module).items():
+        member = getattr(module, short)
+        assert type(member) is getattr(module, enumeration)
+        if member.name != short:
+            others[short] = member.name
+    assert others == OTHER_WORDS.get(name, {})
+
+
+def test_every_unpacked_enumeration_is_looked_at() -> None:
+    assert set(MODULES) >= {"access", "binding", "connection", "problems", "triggers", *OTHER_WORDS}
+    assert len(unpacked(MODULES["connection"])) == 8
