@@ -1,0 +1,146 @@
+"""Mutants are tried: the tests that call a function run against each of its mutants.
+
+The law of this module: **the verdict is the same in every run**. The tests are collected once; for
+each mutant a forked process runs those that call the function, the cheapest first, until one fails.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pickle
+import resource
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import CodeType
+from typing import Final
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from benchmarks.mutant import PACKAGE, Mutant, activate, function_of
+
+CPU_SECONDS: Final = 60
+"""How long a mutant may compute before it counts as killed; the tests themselves need far less."""
+
+MEMORY: Final = 4 * 1024**3
+BROKEN: Final = 70
+"""How a process ends where a mutant cannot be tried."""
+
+Place = tuple[str, int]
+"""A function's file and first line."""
+
+
+class Trial:
+    """A pytest plugin: instead of running the tests once, run them against every mutant."""
+
+    def __init__(self, mutants: list[Mutant], jobs: int) -> None:
+        """Nothing is tried yet.
+
+        Args:
+            mutants: Which.
+            jobs: How many are tried at once.
+        """
+        self.mutants = mutants
+        self.jobs = jobs
+        self.survivors: list[Mutant] = []
+        self.callers: dict[Place, dict[pytest.Item, int]] = {}
+        self.failure = "the tests were not collected"
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Learn which test calls what, then try the mutants, as many at once as allowed."""
+        self.failure = ""
+        self._observe(session.items)
+        waiting = list(enumerate(self.mutants))[::-1]
+        running: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        while not self.failure and (waiting or running):
+            while waiting and len(running) < self.jobs:
+                number, mutant = waiting.pop()
+                running[_in_child(partial(self._attempt, mutant))] = number
+            child, status = os.wait()
+            number = running.pop(child)
+            ends[number] = status
+            if os.waitstatus_to_exitcode(status) == BROKEN:
+                self.failure = f"this mutant cannot be tried: {self.mutants[number]}"
+        self.survivors = [
+            mutant for number, mutant in enumerate(self.mutants) if ends.get(number) == 0
+        ]
+        return True
+
+    def _observe(self, items: list[pytest.Item]) -> None:
+        """Run every test as it is, and count its calls of each function of the package."""
+        with tempfile.TemporaryDirectory() as folder:
+            running = {}
+            for share in range(self.jobs):
+                report = Path(folder, str(share))
+                running[_in_child(partial(self._watch, items, share, report))] = report
+            while running:
+                child, status = os.wait()
+                report = running.pop(child)
+                if status:
+                    self.failure = report.read_text() if report.exists() else "a test crashed"
+                    continue
+                for number, calls in pickle.loads(report.read_bytes()):  # noqa: S301 - ours
+                    for place in calls:
+                        self.callers.setdefault(place, {})[items[number]] = sum(calls.values())
+
+    def _watch(self, items: list[pytest.Item], share: int, report: Path) -> int:
+        """In a process of its own: run every so many-th test under a profiler."""
+        seen = []
+        for number in range(share, len(items), self.jobs):
+            profile = cProfile.Profile(builtins=False)
+            profile.enable()
+            results = runtestprotocol(items[number], log=False, nextitem=None)
+            profile.disable()
+            for result in results:
+                if result.failed:
+                    why = f"{result.nodeid} fails without any mutant\n{result.longrepr}"
+                    report.write_text(why)
+                    return 1
+            calls = {
+                _place(entry.code): entry.callcount
+                for entry in profile.getstats()
+                if isinstance(entry.code, CodeType)
+                and entry.code.co_filename.startswith(str(PACKAGE))
+            }
+            seen.append((number, calls))
+        report.write_bytes(pickle.dumps(seen))
+        return 0
+
+    def _attempt(self, mutant: Mutant) -> int:
+        """In a process of its own: 1 as soon as a test fails, 0 where none does."""
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        callers = self.callers.get(_place(function_of(mutant).__code__), {})
+        activate(mutant)
+        for item in sorted(callers, key=callers.__getitem__):
+            if any(result.failed for result in runtestprotocol(item, log=False, nextitem=None)):
+                return 1
+        return 0
+
+
+def _place(code: CodeType) -> Place:
+    """Where a function is, as another process would say it."""
+    return code.co_filename, code.co_firstlineno
+
+
+def _in_child(run: Callable[[], int]) -> int:
+    """Fork: the child runs and ends with what it answered; the parent gets its number."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        status = BROKEN
+        try:
+            status = run()
+        except BaseException:  # noqa: BLE001 - a child never goes on as a second parent
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return child
