@@ -29,13 +29,13 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.testing.simulation import Fault, Store, Summary, simulate
+from curae_lifecycle.testing.simulation import Mishap, Store, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 
 SMALL = range(60, 67)
-"""Seeds of small worlds that together show every fault."""
+"""Seeds of small worlds that together show every mishap."""
 
 
 class Stored(MemoryStore, ABC):
@@ -293,7 +293,7 @@ OPERATIONS = {
 def test_every_law_holds_in_small_worlds_where_everything_goes_wrong() -> None:
     everything, cells = run(SMALL, 2, 12)
     assert everything.asked.keys() == OPERATIONS
-    assert everything.faults.keys() == {str(fault) for fault in Fault}
+    assert everything.mishaps.keys() == {str(mishap) for mishap in Mishap}
     assert min(everything.replays, everything.conflicts, everything.purged) > 0
     assert everything.client_hours == len(SMALL) * 2 * 12
     assert len(cells) > 150
@@ -366,7 +366,7 @@ def test_every_law_holds_over_a_hundred_thousand_requests() -> None:
     assert everything.answers.keys() == ANSWERS
     assert everything.access.keys() == QUESTIONS
     assert {fact for fact in everything.facts if "409" in fact} == REFUSED_FACTS
-    assert everything.faults.keys() == {str(fault) for fault in Fault}
+    assert everything.mishaps.keys() == {str(mishap) for mishap in Mishap}
     names = {"/".join(cell) for cell in cells_of(TABLES.values())}
     never = {name for name in names if name.startswith(tuple(NEVER))}
     reached = {"/".join(cell) for cell in cells}

@@ -4,7 +4,7 @@ The laws of this package: **a seed decides everything that happens**, so a viola
 again by its seed; **every step is held against the laws** by a `Watch` that does not ask the
 rules; **any store can be simulated**, by six methods (`Store`).
 
-Each seed draws its own mix of faults. On a violation the summary holds the law's account and a
+Each seed draws its own mix of mishaps. On a violation the summary holds the law's account and a
 log that `python -m curae_lifecycle replay` reads.
 """
 
@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.simulation.chance import Fault, Mix
-from curae_lifecycle.testing.simulation.life import START, Simulation, Summary, Violation
+from curae_lifecycle.testing.simulation.chance import Mishap, Mix
+from curae_lifecycle.testing.simulation.life import START, Simulation
 from curae_lifecycle.testing.simulation.server import Store
+from curae_lifecycle.testing.simulation.summary import Summary, Violation
 
-__all__ = ["START", "Fault", "Mix", "Simulation", "Store", "Summary", "Violation", "simulate"]
+__all__ = ["START", "Mishap", "Mix", "Simulation", "Store", "Summary", "Violation", "simulate"]
 
 
 def simulate(

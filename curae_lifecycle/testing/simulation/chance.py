@@ -1,6 +1,6 @@
 """What may go wrong, and how often in one world.
 
-The law of this module: **a seed decides everything**. Each world draws its own mix of faults from
+The law of this module: **a seed decides everything**. Each world draws its own mix of mishaps from
 its seed: some never happen, some often, so that worlds differ more than one world's days do.
 """
 
@@ -19,7 +19,7 @@ from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.settings import Settings
 
 
-class Fault(StrEnum):
+class Mishap(StrEnum):
     """What may go wrong."""
 
     REQUEST_LOST = "the request is lost"
@@ -61,14 +61,14 @@ class Mix:
     """What one world is like.
 
     Attributes:
-        rates: How likely each fault is where it may happen; the absent ones never happen.
+        rates: How likely each mishap is where it may happen; the absent ones never happen.
         requests_per_hour: How busy one client is at noon.
         users: How many app users an account has at a time.
         days_of_a_user: How long an app user stays, on average.
         settings: What the server chose.
     """
 
-    rates: Mapping[Fault, float]
+    rates: Mapping[Mishap, float]
     requests_per_hour: int
     users: int
     days_of_a_user: float
@@ -77,11 +77,11 @@ class Mix:
     @classmethod
     def draw(cls, chance: Random) -> Mix:
         """Draw the mix of one world."""
-        rates: dict[Fault, float] = {}
-        for fault in Fault:
+        rates: dict[Mishap, float] = {}
+        for mishap in Mishap:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
             if chance.random() >= _ABSENT:
-                rates[fault] = drawn
+                rates[mishap] = drawn
         settings = Settings(
             chance.choice((None, None, Environment.LIVE)),
             chance.choice(_BUCKETS),
@@ -102,24 +102,24 @@ class Dice:
 
     Attributes:
         chance: The seeded generator.
-        mix: How likely each fault is.
-        thrown: How often each fault happened.
+        mix: How likely each mishap is.
+        thrown: How often each mishap happened.
     """
 
     chance: Random
     mix: Mix
-    thrown: dict[Fault, int] = attrs.field(factory=dict[Fault, int])
+    thrown: dict[Mishap, int] = attrs.field(factory=dict[Mishap, int])
 
-    def strikes(self, fault: Fault) -> bool:
-        """Whether the fault happens now; it is counted if so."""
-        rate = self.mix.rates.get(fault)
+    def strikes(self, mishap: Mishap) -> bool:
+        """Whether the mishap happens now; it is counted if so."""
+        rate = self.mix.rates.get(mishap)
         if rate is None or self.chance.random() >= rate:
             return False
-        self.thrown[fault] = self.thrown.get(fault, 0) + 1
+        self.thrown[mishap] = self.thrown.get(mishap, 0) + 1
         return True
 
     def likely(self, probability: float) -> bool:
-        """Whether something of that probability happens, which is no fault."""
+        """Whether something of that probability happens, which is no mishap."""
         return self.chance.random() < probability
 
     def around(self, mean: float) -> float:

@@ -34,7 +34,9 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
+from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.making import happened as happening_at
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -131,10 +133,10 @@ class Server:
         call = _documented(lambda: read(request, caller, now, self._settings))
         if isinstance(call, Decision) or caller is None:
             assert isinstance(call, Decision)  # noqa: S101 - a stranger is refused
-            answer = respond(call, self._settings)
+            answer = respond(call)
             self._answered(answer, now, caller, None, None)
             return answer
-        asked = needs(call, self._settings)
+        asked = needs(call)
         snapshot = self._load(call, asked)
         return Transaction(request, now, caller, call, asked, snapshot, self._steps())
 
@@ -155,7 +157,7 @@ class Server:
         decision = self._decision(work, work.snapshot, new_ids)
         attempt = decision.attempt
         if attempt is None:
-            return self._commit(work, respond(decision, self._settings))
+            return self._commit(work, respond(decision))
         record = in_flight_record(attempt, lease=lease, lost_lease=lost)
         writes = (RecordWrite(attempt.key, work.snapshot.record, record),)
         if self._stored(writes, work.now):
@@ -163,7 +165,7 @@ class Server:
         return None
 
     def prolong(self, work: Transaction, attempt: Attempt, now: datetime, lease: int) -> None:
-        """Renew the lease of an attempt that calls out; where it is lost, so be it."""
+        """Renew the lease of an attempt that calls out; one that is lost stays lost."""
         record = self._record(attempt.key)
         renewed = renew(record, attempt, now, lease=lease)
         if isinstance(renewed, Done):
@@ -202,7 +204,7 @@ class Server:
         if happened is not None:
             # Clocks disagree; a fact is after the creation and before its recording.
             happened = happened if born is None else max(happened, born)
-            fact = attrs.evolve(fact, happened_at=happened)
+            fact = happening_at(fact, happened)
         known = [each for each in (now, born, happened) if each is not None]
         return FactTransaction(fact, max(known), snapshot)
 
@@ -215,7 +217,7 @@ class Server:
         outcome = type(answer).__name__.lower()
         if isinstance(answer, Refused):
             # What a server whose hosted page reports over HTTP would answer.
-            outcome = f"{answer.problem.type.status} {answer.problem.code}"
+            outcome = f"{status_of(answer.problem)} {answer.problem.code}"
         self.facts[f"{type(work.fact).__name__} {outcome}"] += 1
         if self._watch is not None:
             self._watch.recorded(answer, work.now)
@@ -232,7 +234,7 @@ class Server:
             self._watch.asked(connection_id, package, now, decision)
         if isinstance(decision, Granted):
             return "200"
-        return f"{decision.problem.type.status} {decision.reason}"
+        return f"{status_of(decision.problem)} {decision.reason}"
 
     def settle(self, key: RecordKey, now: datetime, *, answered: bool) -> None:
         """An operator says what became of an attempt whose worker died."""
@@ -259,11 +261,11 @@ class Server:
         return snapshot
 
     def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
-        return _documented(lambda: decide(work.call, snapshot, work.now, new_ids, self._settings))
+        return _documented(lambda: decide(work.call, snapshot, work.now, new_ids))
 
     def _decide(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Answer:
         decision = self._decision(work, snapshot, new_ids)
-        return _documented(lambda: respond(decision, self._settings))
+        return _documented(lambda: respond(decision))
 
     def _commit(self, work: Transaction, answer: Answer) -> Answer | None:
         writes = answer.changes.writes
