@@ -45,7 +45,7 @@ class Member(Generic[Value]):
     """
 
     name: str
-    parse: Callable[[object], Value]
+    parse: Callable[[object], Value] = attrs.field(repr=False)
     optional: bool = False
     absent: Value | None = None
 

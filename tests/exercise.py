@@ -1,0 +1,125 @@
+"""Work that runs every public function of the rooms that decide: traffic, and what no log reaches."""
+
+from __future__ import annotations
+
+import json
+
+from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
+from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import (
+    binding,
+    idempotency,
+    problems,
+    ratelimit,
+    triggers,
+)
+from curae_lifecycle.rules import merge as merging
+from curae_lifecycle.rules.access import ACCESS
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.tables import Axis
+from curae_lifecycle.rules.triggers import TRIGGERS
+from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service import gates, status
+from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
+from curae_lifecycle.service.response import ResponseReference
+from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.web import respond, shapes
+from curae_lifecycle.web.openapi import problem_codes
+from tests import server
+from tests.reference.traffic import traffic
+from tests.strategies import COORDINATE, START, at, pending
+
+
+def lines() -> list[bytes]:
+    """A log with every kind of line and every kind of answer."""
+    # Many packages, so that a set which is not sorted shows in one process or another.
+    many = {"appUserId": "user-9", "dataPackages": [f"p{number}" for number in range(16)]}
+    request = {
+        "method": "POST",
+        "path": "/api/sdk/v1/connections",
+        "headers": {"authorization": "Bearer many", "idempotency-key": "many"},
+        "body": many,
+    }
+    caller = {
+        "apiKey": "many",
+        "appId": "app-1",
+        "customerAccountId": COORDINATE.customer_account_id,
+        "environment": "live",
+        "scopes": ["connection:write"],
+    }
+    at_first = {"at": "2026-01-01T00:00:00Z"}
+    first = [at_first | {"register": caller}, at_first | {"request": request}]
+    return [json.dumps(line).encode() for line in first] + traffic(1, 250)
+
+
+def the_rest() -> None:
+    """What no log reaches: what servers call for themselves."""
+    first = pending()
+    ended = triggers.revoke(first, at(1), actor=Actor.APP).value
+    merging.merge(ended, first)
+    document = shapes.format_connection(ended, at(2), "AUTHORIZED")
+    parsed = shapes.parse_connection(
+        document, environment=Environment.LIVE, app_id=COORDINATE.app_id
+    )
+    assert load(Connection, dump(parsed)) == parsed
+    bound = binding.provision(None, COORDINATE, UserId("u-1"))
+    assert isinstance(bound, Done)
+    load(binding.LimitedAccountAppBinding, dump(bound.value))
+    an_attempt()
+    the_limits()
+    for table in (TRIGGERS, ACCESS):
+        table.to_markdown()
+        table.to_json()
+    TRIGGERS.to_mermaid()
+    for operation in OPERATIONS:
+        problem_codes(operation)
+    call = read(server.request("revoke"), server.CALLER, START)
+    assert not isinstance(call, Decision)
+    assert not decide(call, Snapshot(connection=first), at(1)).replayed
+    what_makes_tables()
+
+
+def an_attempt() -> None:
+    """One key, its record from its first attempt to its end."""
+    key = idempotency.RecordKey(server.CALLER.api_key_id, idempotency.parse_key("k-1"))
+    mark = idempotency.Fingerprint.of("revoke", "a", "b\nc")
+    attempt = idempotency.begin(None, key, mark, START)
+    assert isinstance(attempt, idempotency.Attempt)
+    running = idempotency.in_flight_record(attempt)
+    response = Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
+    attempts.renew(running, attempt, at(0.5))
+    attempts.complete(running, attempt, response, at(0.5))
+    attempts.complete(running, attempt, ResponseReference(200, "vault/1"), at(0.5))
+    attempts.release(running, attempt, at(0.5))
+    attempts.resolve(running, at(1), response=response)
+    done = attempts.forget(running, at(1)).value
+    assert done is not None
+    load(idempotency.Record, dump(done))
+
+
+def the_limits() -> None:
+    """A log and a bucket, each charged until it refuses."""
+    for policy in (ratelimit.ExactLog("log", 1, 60), ratelimit.Bucket("bucket", 1, 1, 60)):
+        state = ratelimit.fresh_state(policy)
+        charged = ratelimit.admit_one(policy, state, START)
+        assert not isinstance(charged, ratelimit.Limited)
+        ratelimit.available(policy, charged, START)
+        ratelimit.state_expires_at(policy, charged)
+        ratelimit.admit((ratelimit.Charge(policy, charged),), START)
+        limited = ratelimit.admit_one(policy, charged, START)
+        assert isinstance(limited, ratelimit.Limited)
+        respond.policy_header(policy)
+        respond.limit_header(limited)
+
+
+def what_makes_tables() -> None:
+    """What a module calls once, when it is imported."""
+    Axis.of("status", Status)
+    problems.final(problems.CONFLICT, "reason")
+    problems.retryable(problems.LIMITED)
+    operation_table(OPERATIONS)
+    assert status.kept(409).kept
+    assert not status.not_kept(429).kept
+    assert gates.in_order(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
+    assert find_rule(gates.ORDER[gates.Gate.RULE].rule) is not None
