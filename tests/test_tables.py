@@ -89,7 +89,9 @@ def test_a_row_is_named_after_its_table_and_key_or_as_it_says() -> None:
     assert [each.rule for each in table.rows] == ["light.red", "light.green.long", "light.stay"]
     assert [each.rules for each in table.rows] == [(each.rule,) for each in table.rows]
     assert attrs.evolve(table.rows[0], outcome=Stay()).rule == "light.red"
-    named = Table[Light, Verdict]("light", "Law.", LIGHT, Row(ANY, Stay(), "[O] So.", "any"), prefix="lamp")
+    named = Table[Light, Verdict](
+        "light", "Law.", LIGHT, Row(ANY, Stay(), "[O] So.", "any"), prefix="lamp"
+    )
     assert named[Light.RED].rule == "lamp.any"
 
 
@@ -269,6 +271,87 @@ def test_json_has_an_object_per_cell() -> None:
         ],
     }
     assert table.to_json() == table.to_json()
+
+
+class Letter(StrEnum):
+    A = "a"
+    X = "X"
+
+
+class Number(StrEnum):
+    ONE = "one"
+
+
+@attrs.frozen
+class Move:
+    to: Letter
+    how: tuple[int, ...] = (1, 2)
+    far: bool = False
+    cause: str | None = None
+
+
+def small(state: str | None = "letter") -> Table[tuple[Letter, Number, Number], Move | str]:
+    return Table(
+        "small",
+        "What it is for: ü.",
+        (Axis.of("letter", Letter), Axis.of("number", Number), Axis.of("other", Number)),
+        Row[Move | str]((Letter.A, Number.ONE, Number.ONE), Move(Letter.X), "Why: ä."),
+        Row[Move | str]((Letter.X, Number.ONE, Number.ONE), "stays", "Why | not.", "x"),
+        state=state,
+    )
+
+
+def test_an_axis_holds_its_name_and_every_member() -> None:
+    assert Axis.of("letter", Letter) == Axis("letter", (Letter.A, Letter.X))
+
+
+def test_a_table_prints_a_diagram_whose_labels_are_the_other_axes() -> None:
+    assert small().to_mermaid() == "stateDiagram-v2\n    a --> X: one one\n"
+    assert small().to_markdown().endswith("\n```mermaid\n" + small().to_mermaid() + "```\n")
+
+
+def test_a_table_s_json_is_indented_and_keeps_every_letter() -> None:
+    text = small().to_json()
+    document = json.loads(text)
+    key = {"number": "one", "other": "one"}
+    assert document == {
+        "name": "small",
+        "law": "What it is for: ü.",
+        "state": "letter",
+        "axes": {"letter": ["a", "X"], "number": ["one"], "other": ["one"]},
+        "cells": [
+            {
+                "key": {"letter": "a", **key},
+                "rule": "small.a.one.one",
+                "outcome": {
+                    "kind": "Move",
+                    "to": "X",
+                    "how": ["1", "2"],
+                    "far": False,
+                    "cause": None,
+                },
+                "why": "Why: ä.",
+            },
+            {
+                "key": {"letter": "X", **key},
+                "rule": "small.x",
+                "outcome": {"kind": "str"},
+                "why": "Why | not.",
+            },
+        ],
+    }
+    assert text == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    assert "ü" in text
+
+
+def test_a_table_that_cannot_be_built_names_itself() -> None:
+    with pytest.raises(TableError) as caught:
+        small("weather")
+    assert (caught.value.table, caught.value.cells) == ("small", ("weather",))
+    with pytest.raises(TableError) as caught:
+        Table[str, str]("empty", "Law.", Axis("none", ()))
+    assert (caught.value.table, caught.value.cells) == ("empty", ("none",))
+    assert str(caught.value) == f"table 'empty': {caught.value.fault}: none"
 
 
 # --- Every table of the package ------------------------------------------------------------

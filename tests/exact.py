@@ -1,0 +1,76 @@
+"""What the tests of whole answers share: one server, one caller, ten past the hour."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, RecordKey
+from curae_lifecycle.rules.ratelimit import (
+    Bucket,
+    BucketState,
+)
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import (
+    BucketKey,
+    Changes,
+    Event,
+    EventKind,
+    RateWrite,
+)
+from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.operations.operation import Operation, Reply
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Snapshot
+from tests.server import CALLER, call, new_ids, successor
+from tests.strategies import COORDINATE, START, apply_event, at, pending
+
+KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-1"))
+BUCKET: Final = Bucket("platform", 2, 1, 60)
+SETTINGS: Final = Settings(buckets=(BUCKET,))
+NOW: Final = at(10)
+NEW: Final = new_ids(2, NOW)
+# Microseconds since 1970 at `NOW`, and one token later.
+ARRIVAL: Final = 1_767_226_200_000_000
+CHARGED: Final = RateWrite(
+    BucketKey(CALLER.api_key_id, "platform"),
+    BUCKET,
+    BucketState(ARRIVAL),
+    BucketState(ARRIVAL + 60_000_000),
+)
+ACTIVE: Final = apply_event(pending(), "authorize", at(5))
+REVOKED: Final = apply_event(pending(), "PATIENT", START)
+NEXT: Final = successor(START)
+
+
+def asked(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
+    """What a request is answered where one token of two is left."""
+    stored = attrs.evolve(snapshot, buckets=(BucketState(ARRIVAL),))
+    return decide(served(operation, keyed=keyed), stored, NOW, NEW)
+
+
+def served(operation: Operation, *, keyed: bool = True) -> Call:
+    """A request to a server with a bucket."""
+    return attrs.evolve(call(operation, "k-1" if keyed else None), settings=SETTINGS)
+
+
+def decided(
+    reply: Reply,
+    status: int,
+    changes: Changes,
+    rules: tuple[str, ...],
+    attempt: Attempt | None = None,
+) -> Decision:
+    """The decision of that server at `NOW`."""
+    return Decision(reply, status, NOW, changes, rules, attempt, None, SETTINGS)
+
+
+def attempt(operation: Operation) -> Attempt:
+    return Attempt(KEY, fingerprint(operation), 1, NOW, NOW, ("idempotency.absent",))
+
+
+def event(kind: str, subject: str | None, now_at: int = 10) -> Event:
+    subject_id = None if subject is None else ConnectionId(subject)
+    return Event(EventKind(kind), COORDINATE, subject_id, at(now_at))

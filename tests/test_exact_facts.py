@@ -1,0 +1,226 @@
+"""Whole answers to facts, member for member: what is stored, ended and reported."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import (
+    AccountState,
+    LimitedAccountAppBinding,
+)
+from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import (
+    CuraeConnectSession,
+    EntryPath,
+    Handoff,
+    complete_handoff,
+)
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
+from curae_lifecycle.service.changes import (
+    AccessEnded,
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    HandoffCancelled,
+    SessionWrite,
+)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from tests.exact import (
+    ACTIVE,
+    NEXT,
+    NOW,
+    REVOKED,
+    event,
+)
+from tests.server import ID, LIMITED
+from tests.strategies import COORDINATE, START, at, pending, uuid
+
+
+def test_an_authorization_is_recorded_exactly() -> None:
+    after = attrs.evolve(
+        pending(), status=Status.ACTIVE, updated_at=NOW, authorized_at=at(7), expires_at=at(90)
+    )
+    fact = Authorized(ID, expires_at=at(90), happened_at=at(7))
+    assert record_fact(fact, FactSnapshot(connection=pending()), NOW) == Done(
+        Changes(
+            (ConnectionWrite(pending(), after, is_head=True),),
+            (),
+            (event("connection.authorized", uuid(1)),),
+        ),
+        ("connection.authorize.pending",),
+    )
+
+
+def test_a_required_action_is_recorded_exactly() -> None:
+    after = attrs.evolve(
+        ACTIVE, status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
+    )
+    fact = ActionRequired(ID, "why", happened_at=at(7))
+    assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, after),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.action_required", uuid(1)),),
+        ),
+        ("connection.require-action.active",),
+    )
+
+
+def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
+    after = attrs.evolve(ACTIVE, status=Status.EXPIRED, updated_at=NOW)
+    assert record_fact(Expired(ID), FactSnapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, after),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.expired", uuid(1)),),
+        ),
+        ("connection.expire.active",),
+    )
+    assert record_fact(Expired(ID), FactSnapshot(connection=pending()), NOW) == Ignored(
+        Changes(), ("connection.expire.pending",)
+    )
+
+
+def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
+    after = attrs.evolve(
+        pending(),
+        status=Status.REVOKED,
+        updated_at=NOW,
+        revoked_at=at(7),
+        revoked_by=Actor.UPSTREAM,
+    )
+    fact = Revoked(ID, Actor.UPSTREAM, happened_at=at(7))
+    assert record_fact(fact, FactSnapshot(connection=pending()), NOW) == Done(
+        Changes(
+            (ConnectionWrite(pending(), after),),
+            (HandoffCancelled(ID),),
+            (event("connection.revoked", uuid(1)),),
+        ),
+        ("connection.revoke.pending",),
+    )
+    assert record_fact(fact, FactSnapshot(connection=REVOKED), NOW) == Ignored(
+        Changes(), ("connection.revoke.revoked",)
+    )
+
+
+def ended(connection: Connection) -> Connection:
+    return attrs.evolve(
+        connection,
+        status=Status.REVOKED,
+        updated_at=NOW,
+        revoked_at=NOW,
+        revoked_by=Actor.PATIENT,
+    )
+
+
+def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
+    fact = Revoked(ID, Actor.PATIENT)
+    assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
+        Changes(
+            (ConnectionWrite(ACTIVE, ended(ACTIVE), is_head=True),),
+            (AccessEnded(ID, NOW),),
+            (event("connection.revoked", uuid(1)),),
+        ),
+        ("connection.revoke.active",),
+    )
+    head = attrs.evolve(
+        NEXT, identity=attrs.evolve(NEXT.identity, id=ConnectionId(uuid(3)), predecessor_id=NEXT.id)
+    )
+    following = (NEXT, head)
+    assert record_fact(fact, FactSnapshot(connection=ACTIVE, following=following), NOW) == Done(
+        Changes(
+            (
+                ConnectionWrite(ACTIVE, ended(ACTIVE)),
+                ConnectionWrite(NEXT, ended(NEXT)),
+                ConnectionWrite(head, ended(head), is_head=True),
+            ),
+            (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id), HandoffCancelled(head.id)),
+            tuple(event("connection.revoked", uuid(number)) for number in (1, 2, 3)),
+        ),
+        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.pending"),
+    )
+    gone = ended(head)
+    assert record_fact(fact, FactSnapshot(connection=ACTIVE, following=(NEXT, gone)), NOW) == Done(
+        Changes(
+            (
+                ConnectionWrite(ACTIVE, ended(ACTIVE)),
+                ConnectionWrite(NEXT, ended(NEXT)),
+                ConnectionWrite(gone, gone, is_head=True),
+            ),
+            (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id)),
+            tuple(event("connection.revoked", uuid(number)) for number in (1, 2)),
+        ),
+        ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.revoked"),
+    )
+
+
+WAITING: Final = CuraeConnectSession(
+    SessionId(uuid(1001)),
+    COORDINATE,
+    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    Handoff.AWAITED,
+    START,
+    at(30),
+    None,
+    None,
+)
+LANDED: Final = attrs.evolve(
+    WAITING, handoff=Handoff.LANDED, landed_at=at(7), user_id=UserId("u-1")
+)
+BOUND: Final = LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.ACTIVE, 1)
+COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7))
+SESSION_LANDED: Final = event("connect_session.landed", uuid(1001))
+
+
+def test_a_hand_off_is_recorded_exactly() -> None:
+    assert record_fact(COMPLETED, FactSnapshot(session=WAITING), NOW) == Done(
+        Changes(
+            (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
+            (),
+            (SESSION_LANDED, event("binding.signed_up", None)),
+        ),
+        ("completion.waiting", "binding.complete-sign-up.unlinked"),
+    )
+    assert record_fact(COMPLETED, FactSnapshot(session=WAITING, binding=BOUND), NOW) == Done(
+        Changes((SessionWrite(WAITING, LANDED),), (), (SESSION_LANDED,)),
+        ("completion.waiting", "binding.complete-sign-up.active.same"),
+    )
+    assert record_fact(COMPLETED, FactSnapshot(session=LANDED, binding=BOUND), NOW) == Ignored(
+        Changes(), ("completion.landed.same",)
+    )
+
+
+def test_a_binding_s_facts_are_recorded_exactly() -> None:
+    active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
+    tombstoned = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED)
+    bound, nobody = FactSnapshot(binding=LIMITED), FactSnapshot()
+    assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
+        Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", None),)),
+        ("binding.graduate.limited.same",),
+    )
+    assert record_fact(Graduated(COORDINATE), FactSnapshot(binding=active), NOW) == Ignored(
+        Changes(), ("binding.graduate.active.same",)
+    )
+    assert record_fact(Tombstoned(COORDINATE), bound, NOW) == Done(
+        Changes((BindingWrite(LIMITED, tombstoned),), (), (event("binding.tombstoned", None),)),
+        ("binding.tombstone.limited",),
+    )
+    assert record_fact(Tombstoned(COORDINATE), nobody, NOW) == Ignored(
+        Changes(), ("binding.tombstone.unlinked",)
+    )
+
+
+def test_a_repeated_completion_names_its_rule() -> None:
+    answer = complete_handoff(LANDED, BOUND, UserId("u-1"), NOW)
+    assert isinstance(answer, Ignored)
+    assert answer.rules == ("completion.landed.same",)
