@@ -261,7 +261,7 @@ def _cells(
     for row in rows:
         if row.rule in rules:
             raise TableError(name, "a rule name is used twice", (row.rule,))
-        if not (row.rule.strip() and row.why.strip()):
+        if row.rule.rstrip().endswith(".") or not row.why.strip():
             raise TableError(name, "a rule has no name or does not say why", (row.rule,))
         rules.add(row.rule)
         covered = [key for key in every if _covers(row.parts, key)]
