@@ -269,7 +269,7 @@ def test_law_02_revoked_now_is_true_once() -> None:
         made.ask(request("revoke"), at(1), spoil=body(b'"revokedNow":false', b'"revokedNow":true'))
 
 
-def test_law_02_a_told_revoked_at_that_is_not_the_stored_one() -> None:
+def test_law_02_a_revoked_at_in_an_answer_that_is_not_the_stored_one() -> None:
     made = Watched(REVOKED)
 
     def spoil(answer: Answer) -> Answer:
@@ -282,7 +282,7 @@ def test_law_02_a_told_revoked_at_that_is_not_the_stored_one() -> None:
         )
         return attrs.evolve(spoilt, changes=Changes(writes))
 
-    with broken(2, "told 2026-01-02"):
+    with broken(2, "answered 2026-01-02"):
         made.ask(request("revoke"), at(1), spoil=spoil)
 
 
@@ -439,7 +439,7 @@ def test_law_10_a_wait_that_is_not_exact() -> None:
     for _ in range(10):
         watch.stored((rate(),), START)
     watch.answered(limited(40), now, needs=asking)
-    with broken(10, "told to wait 41 s instead of 40"):
+    with broken(10, "to wait 41 s instead of 40"):
         watch.answered(limited(41), now, needs=asking)
     with broken(10, "there was room"):
         watch.answered(limited(40), at(1), needs=asking)

@@ -12,7 +12,6 @@ question, `stored` where only the writes are at hand. `check_store` judges a who
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -37,14 +36,16 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.facts.fact import FactAnswer
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import (
     TICK,
     LawBrokenError,
     RevocationSeen,
     check_access,
-    check_chain,
     check_documented,
     check_indistinguishable,
     check_nothing_changed,
@@ -57,6 +58,8 @@ from curae_lifecycle.testing.laws import (
     check_standing_is_monotone,
 )
 from curae_lifecycle.web.respond import Answer
+
+__all__ = ["Watch", "check_store"]
 
 _RETENTION: Final = timedelta(hours=24)
 _WINDOW: Final = timedelta(seconds=60)
@@ -97,13 +100,17 @@ class Watch:
 
     Feed it from one thread, or one step at a time.
 
+    Args:
+        operations: The operations that are served.
+
     Attributes:
         steps: How many commits it has seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, operations: tuple[type[Operation], ...] = OPERATIONS) -> None:
         """Start with an empty store."""
         self.steps = 0
+        self._operations = operations
         self._latest: datetime | None = None
         self._connections: dict[ConnectionId, Connection] = {}
         self._successors: dict[ConnectionId, ConnectionId] = {}
@@ -172,7 +179,7 @@ class Watch:
             self._see_replay(response, changes, needs, read_at)
             self.stored(changes.writes, now, read_at=read_at)
             return
-        check_documented(response)
+        check_documented(response, operations=self._operations)
         if response.status >= _REFUSED:
             check_nothing_changed(None, None, changes)
         revocation = b'"revokedNow":' in response.body and response.status < _REFUSED
@@ -355,11 +362,10 @@ class Watch:
         admitted = self._admitted.setdefault(key, _Admissions([], 0))
         instants = admitted.instants
         admitted.step = self.steps
-        if not instants or now >= instants[-1] + _WINDOW:
-            # The common case: nothing else in the window.
-            instants.append(now)
-        else:
-            instants.append(now)
+        # Mostly nothing else is in the window.
+        crowded = bool(instants) and now < instants[-1] + _WINDOW
+        instants.append(now)
+        if crowded:
             instants.sort()
             check_rate_limit(instants)
         del instants[:-_LOG_KEPT]
@@ -390,7 +396,9 @@ class Watch:
         stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:
             raise LawBrokenError(
-                2, f"told {seen.revoked_at}, stored {stored}", f"connection {seen.connection_id}"
+                2,
+                f"answered {seen.revoked_at}, stored {stored}",
+                f"connection {seen.connection_id}",
             )
 
     def _see_not_found(
@@ -420,9 +428,9 @@ class Watch:
             raise LawBrokenError(10, "refused although there was room", where)
         # Whole seconds, rounded up.
         wait = -((now - instants[-_LIMIT] - _WINDOW) // timedelta(seconds=1))
-        told = _header(response, "retry-after")
-        if told != str(wait):
-            raise LawBrokenError(10, f"told to wait {told} s instead of {wait}", where)
+        said = _header(response, "retry-after")
+        if said != str(wait):
+            raise LawBrokenError(10, f"to wait {said} s instead of {wait}", where)
 
 
 def _header(response: Response, name: str) -> str:
@@ -452,54 +460,3 @@ def _check_owner(changes: Changes, caller: Caller) -> None:
             raise LawBrokenError(
                 15, "another tenant's value was touched", f"app user {coordinate.app_user_id}"
             )
-
-
-def check_store(
-    connections: Iterable[Connection],
-    sessions: Iterable[CuraeConnectSession],
-    bindings: Iterable[LimitedAccountAppBinding],
-    now: datetime,
-) -> None:
-    """Judge all that a store holds, at rest (laws 1, 6, 7, 8 and 12).
-
-    Args:
-        connections: Every connection.
-        sessions: Every connect session.
-        bindings: Every binding.
-        now: The instant to look at, no earlier than anything that is stored.
-
-    Raises:
-        LawBrokenError: An id twice, a chain that is no line, two bindings of one coordinate, or
-            a hand-off that landed without its binding.
-    """
-    chains: dict[ConnectionId, list[Connection]] = defaultdict(list)
-    held: dict[ConnectionId, Connection] = {}
-    for each in connections:
-        if each.id in held:
-            raise LawBrokenError(1, "it is stored twice", f"connection {each.id}")
-        held[each.id] = each
-        chains[each.identity.root_id].append(each)
-    check_one_pending_successor((), stored=held.values())
-    for chain in chains.values():
-        check_chain(chain, now)
-    bound: dict[Coordinate, LimitedAccountAppBinding] = {}
-    for binding in bindings:
-        coordinate = binding.coordinate
-        if coordinate in bound:
-            raise LawBrokenError(8, "two bindings", f"app user {coordinate.app_user_id}")
-        bound[coordinate] = binding
-    for session in sessions:
-        _check_landing(session, bound.get(session.coordinate))
-
-
-def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBinding | None) -> None:
-    if session.handoff != "LANDED":
-        return
-    where = f"session {session.id}"
-    if binding is None:
-        raise LawBrokenError(12, "half of a landing: it landed and nobody is bound", where)
-    same = binding.user_id == session.user_id
-    if same and binding.state == "LIMITED":
-        raise LawBrokenError(12, "half of a landing: the user is LIMITED still", where)
-    if not same and binding.generation == 1:
-        raise LawBrokenError(12, "half of a landing: the only user is another one", where)
