@@ -1,0 +1,1 @@
+"""Small domains of the pure functions: each is walked whole, every answer compared."""

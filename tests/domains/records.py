@@ -1,0 +1,158 @@
+"""Idempotency records: each at every instant, under every act."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules import idempotency
+from curae_lifecycle.rules.attempt import LeaseLost
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    IdempotencyKey,
+    KnownResponse,
+    LostLease,
+    Record,
+    RecordKey,
+    RecordState,
+)
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.service.response import Response
+from tests import test_attempt, test_idempotency
+from tests.domains.marks import Mark
+from tests.specimens import rule_word
+from tests.strategies import START, TICK
+
+KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+SAME: Final = Fingerprint("create-connection", "0")
+ELSE: Final = Fingerprint("create-connection", "1")
+KEPT: Final = Response(201, (("content-type", "application/json"),), b"{}")
+DAY: Final = 24 * 60 * 60 * 1_000_000
+
+
+def record_is(state: str, lease: Mark, means: str, now: int) -> str:
+    """What a record is at an instant that it has seen."""
+    if now >= DAY:
+        return "absent, or retention over"
+    runs = lease is not None and now < lease
+    return test_idempotency.STANDINGS[state, "lease running" if runs else "lease over", means]
+
+
+def since(ticks: int) -> datetime:
+    return START + timedelta(microseconds=ticks)
+
+
+def record_acts(size: int) -> int:
+    """Every record at every instant, also those where retention ends, under every act."""
+    instants = (*range(size), DAY - 1, DAY, DAY + 1)
+    cases = 0
+    for state, means, lease, seen in product(RecordState, LostLease, (None, *instants), instants):
+        record = Record(
+            KEY,
+            SAME,
+            state,
+            3,
+            START,
+            since(seen),
+            None if lease is None else since(lease),
+            means,
+            KEPT if state is RecordState.COMPLETED else None,
+        )
+        for now in instants:
+            clamped = max(now, seen)
+            standing = record_is(state, lease, means, clamped)
+            cases += check_begin(record, standing, now, clamped, lease)
+            cases += check_attempts(record, standing, now, clamped)
+            cases += check_upkeep(record, standing, now, clamped)
+    return cases
+
+
+def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Mark) -> int:
+    for asked, match in ((SAME, "same fingerprint"), (ELSE, "other fingerprint")):
+        answer = idempotency.begin(record, KEY, asked, since(now))
+        cell = test_idempotency.CELLS[standing, match]
+        if cell == "execute":
+            assert isinstance(answer, Attempt)
+            at = since(clamped)
+            first = at if standing.startswith("absent") else START
+            assert answer == Attempt(KEY, asked, 4, first, at, answer.rules)
+            (rule,) = answer.rules
+            assert rule.removesuffix(".same") == f"idempotency.{rule_word(standing)}"
+        elif cell == "replay":
+            assert isinstance(answer, KnownResponse)
+            assert answer.response is KEPT
+        else:
+            assert isinstance(answer, Refused)
+            assert answer.problem.code == cell
+            left = () if lease is None else (max(1, -((clamped - lease) // 1_000_000)),)
+            details = {"IDEMPOTENCY_KEY_REUSED": ("values",), "IDEMPOTENCY_KEY_IN_FLIGHT": left}
+            assert answer.problem.values == details.get(cell, ())
+    return 2
+
+
+HOLDER: Final = Attempt(KEY, SAME, 3, START, START, ())
+OTHERS: Final = (
+    attrs.evolve(HOLDER, token=2),
+    attrs.evolve(HOLDER, token=4),
+    attrs.evolve(HOLDER, first_used_at=START + TICK),
+    attrs.evolve(HOLDER, key=RecordKey(ApiKeyId("key-2"), IdempotencyKey("k-1"))),
+)
+
+
+def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int:
+    at = since(now)
+    for attempt in (HOLDER, *OTHERS):
+        holder = "this attempt" if attempt is HOLDER else "another attempt"
+        renewed = attempts.renew(record, attempt, at, lease=7)
+        completed = attempts.complete(record, attempt, KEPT, at)
+        released = attempts.release(record, attempt, at)
+        for act, answer, lease, response in (
+            ("renew", renewed, since(clamped + 7), None),
+            ("complete", completed, None, KEPT),
+            ("release", released, None, None),
+        ):
+            cell = test_attempt.CELLS[act, standing, holder]
+            if cell != "lease lost":
+                expected = attrs.evolve(
+                    record,
+                    state=RecordState(cell),
+                    seen_at=since(clamped),
+                    lease_until=lease,
+                    response=response,
+                )
+                assert isinstance(answer, Done)
+                assert answer.value == expected
+            else:
+                assert isinstance(answer, LeaseLost)
+                assert answer.record is record
+    return 15
+
+
+def check_upkeep(record: Record, standing: str, now: int, clamped: int) -> int:
+    at = since(now)
+    for act, answer in (
+        ("resolve with a response", attempts.resolve(record, at, response=KEPT)),
+        ("resolve as not executed", attempts.resolve(record, at, response=None)),
+        ("forget", attempts.forget(record, at)),
+    ):
+        cell = test_attempt.UPKEEP[standing, act]
+        if cell == "ignore":
+            assert isinstance(answer, Ignored)
+            assert answer.value is record
+        else:
+            expected = attrs.evolve(
+                record,
+                state=RecordState(cell),
+                seen_at=since(clamped),
+                lease_until=None,
+                response=KEPT if cell == "COMPLETED" else None,
+            )
+            assert isinstance(answer, Done)
+            assert answer.value == expected
+    return 3
