@@ -1,4 +1,4 @@
-"""Work that runs every public function of the rooms that decide: traffic, and what no log reaches."""
+"""Work that runs every public function of the pure rooms: traffic, and what no log reaches."""
 
 from __future__ import annotations
 

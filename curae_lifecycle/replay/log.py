@@ -79,12 +79,12 @@ class LineAnswer:
     """What one line answers.
 
     Attributes:
-        answer: The answer, as it is printed.
+        answer: The answer, as it is printed; it can hold a hand-off URL, so no repr shows it.
         broken: Whether the line could not be read.
         divergences: Where its recorded response is not what the rules say.
     """
 
-    answer: dict[str, Json]
+    answer: dict[str, Json] = attrs.field(repr=False)
     broken: bool = False
     divergences: tuple[Divergence, ...] = ()
 
@@ -120,7 +120,7 @@ class _Named:
     """A named answer; its body is read when a line first asks for it."""
 
     response: Response
-    body: Json = None
+    body: Json = attrs.field(default=None, repr=False)
     is_read: bool = False
 
     def at(self, path: list[str]) -> Json:

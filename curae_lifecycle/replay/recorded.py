@@ -32,8 +32,8 @@ class Divergence:
     """
 
     member: str
-    recorded: Json
-    decided: Json
+    recorded: Json = attrs.field(repr=False)
+    decided: Json = attrs.field(repr=False)
     rule: str
 
 
@@ -46,8 +46,8 @@ class Recorded:
         body: Its body as a JSON value; `None` where there is none or it is no JSON.
     """
 
-    members: dict[str, Json]
-    body: Json
+    members: dict[str, Json] = attrs.field(repr=False)
+    body: Json = attrs.field(repr=False)
 
     @classmethod
     def of(cls, response: dict[str, Json]) -> Recorded:

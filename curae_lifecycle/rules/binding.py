@@ -114,13 +114,13 @@ class LimitedAccountAppBinding:
 
     Attributes:
         coordinate: Whose binding it is; unique.
-        user_id: The platform's user; never on the wire.
+        user_id: The platform's user; never on the wire, and no repr shows it.
         state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
         generation: 1 for the first user of the coordinate, one more for each later one.
     """
 
     coordinate: Coordinate
-    user_id: UserId
+    user_id: UserId = attrs.field(repr=False)
     state: AccountState
     generation: int
 

@@ -152,7 +152,7 @@ class CuraeConnectSession:
         created_at: When it was minted.
         expires_at: When its next action ends (exclusive).
         landed_at: When its hand-off landed; `None` while awaited and on Path C.
-        user_id: The platform's user, once known; never on the wire.
+        user_id: The platform's user, once known; never on the wire, and no repr shows it.
     """
 
     id: SessionId
@@ -162,7 +162,7 @@ class CuraeConnectSession:
     created_at: datetime
     expires_at: datetime
     landed_at: datetime | None
-    user_id: UserId | None
+    user_id: UserId | None = attrs.field(repr=False)
 
 
 @attrs.frozen

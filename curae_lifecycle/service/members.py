@@ -72,11 +72,11 @@ class Given:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 
     Attributes:
-        values: Each member's value, by its name.
+        values: Each member's value, by its name; a user's id can be among them.
         tags: The entity tags that the client holds.
     """
 
-    values: dict[str, object]
+    values: dict[str, object] = attrs.field(repr=False)
     tags: EntityTags = NO_TAGS
 
     def __getitem__(self, member: Member[Wanted]) -> Wanted:
