@@ -1,133 +1,29 @@
-"""The package's `replay` beside the reference model: two readings of one specification.
-
-Both answer the same generated traffic, line by line. Free, and so not compared: the trail of
-rules, the text of errors, and a problem's `title`, `detail`, `type` and `details`. What either
-side numbers by itself (ids, urls, entity tags) is matched one to one over a whole log.
-"""
+"""The package answers traffic as a model does that was written from the rules alone."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from functools import cache
 from itertools import repeat
 from typing import Final
 
-import attrs
 import pytest
 
-from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.web.json import Json
-from tests.reference.model import Model
-from tests.reference.traffic import traffic
+from tests.comparison import OneToOne, differences, run
 
 SEEDS: Final = range(60)
-LINES: Final = 250
-
-FREE: Final = {"rules", "error"}
-FREE_IN_BODIES: Final = {"title", "detail", "type", "details"}
-NUMBERED: Final = re.compile(r"https://connect\.example/\d+|00000000-0000-4000-8000-[0-9a-f]{12}")
-"""What a replay numbers where no recorded response gives it, wherever it stands."""
-
-
-class OneToOne:
-    """Which of the model's numbered values is which of the package's."""
-
-    def __init__(self) -> None:
-        self._forth: dict[str, str] = {}
-        self._back: dict[str, str] = {}
-
-    def matches(self, model: str, package: str) -> bool:
-        forth = self._forth.setdefault(model, package)
-        return forth == package and self._back.setdefault(package, model) == model
-
-
-def differences(model: Json, package: Json, pairs: OneToOne, path: str = "") -> list[str]:
-    """The paths at which two answers differ."""
-    if isinstance(model, dict) and isinstance(package, dict):
-        free = FREE_IN_BODIES if path == "body" else FREE if path == "" else set()
-        found = [f"{path}.{name}" for name in model.keys() ^ package.keys()]
-        for name in (model.keys() & package.keys()) - free:
-            inner = f"{path}.{name}".removeprefix(".")
-            found += differences(model[name], package[name], pairs, inner)
-        return found
-    if isinstance(model, list) and isinstance(package, list) and len(model) == len(package):
-        items = enumerate(zip(model, package, strict=True))
-        return [each for n, (a, b) in items for each in differences(a, b, pairs, f"{path}.{n}")]
-    if isinstance(model, str) and isinstance(package, str):
-        if path == "body":
-            return differences(json.loads(model), json.loads(package), pairs, path)
-        if path == "headers.etag":
-            return [] if pairs.matches(model, package) else [path]
-        numbered = NUMBERED.findall(model), NUMBERED.findall(package)
-        same = (
-            NUMBERED.split(model) == NUMBERED.split(package)
-            and len(numbered[0]) == len(numbered[1])
-            and all(pairs.matches(a, b) for a, b in zip(*numbered, strict=True))
-        )
-        return [] if same else [path]
-    return [] if type(model) is type(package) and model == package else [path]
-
-
-def served(seed: int) -> str | None:
-    """The one environment of the server that answers a seed's traffic; mostly it serves both."""
-    return {6: "live", 7: "test"}.get(seed % 8)
-
-
-def names_of(raw: bytes, answer: dict[str, Json]) -> list[str]:
-    """What happened on a line, by name, to be counted."""
-    if "error" in answer:
-        return ["broken line"]
-    line = json.loads(raw)
-    if "request" in line:
-        if answer["replayed"]:
-            return ["replay"]
-        status = answer["status"]
-        if status in {200, 201, 304}:
-            path = line["request"]["path"].partition("?")[0]
-            path = re.sub(r"connections/[^/]+?(:\w+)?$", r"connections/ID\1", path)
-            return [f"{line['request']['method']} {path.removeprefix('/api/sdk/v1/')} {status}"]
-        return [f"{status} {json.loads(str(answer['body']))['code']}"]
-    if "fact" in line:
-        told = answer["code"] or answer["outcome"]
-        return [f"{line['fact']['type']}: {told}"]
-    if "ask" in line:
-        return [f"access: {answer['reason'] or 'granted'}"]
-    return ["register" if "register" in line else "buckets"]
-
-
-@attrs.frozen
-class Run:
-    """One log, answered twice."""
-
-    difference: str | None
-    counts: Counter[str]
-
-
-@cache
-def run(seed: int) -> Run:
-    """Answer a seed's traffic with both, up to the first difference."""
-    environment = served(seed)
-    model, pairs, counts = Model(environment), OneToOne(), Counter[str]()
-    lines = traffic(seed, LINES)
-    assert len(lines) == LINES
-    answers = replay(lines, environment=Environment(environment) if environment else None)
-    for number, (raw, replayed) in enumerate(zip(lines, answers, strict=True), 1):
-        expected: dict[str, Json] = json.loads(json.dumps(model.line(raw, number)))
-        found = differences(expected, replayed.answer, pairs)
-        if found:
-            told = f"seed {seed}, line {number}, at {', '.join(found)}\n  line:    {raw.decode()}"
-            return Run(f"{told}\n  model:   {expected}\n  package: {replayed.answer}", counts)
-        counts.update(names_of(raw, replayed.answer))
-    return Run(None, counts)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_package_answers_as_the_reference_does(seed: int) -> None:
     difference = run(seed).difference
     assert difference is None, difference
+
+
+def test_the_traffic_reaches_every_operation_problem_and_outcome() -> None:
+    counts = sum((run(seed).counts for seed in SEEDS), Counter[str]())
+    assert counts.keys() == AT_LEAST.keys()
+    assert {name: counts[name] for name, least in AT_LEAST.items() if counts[name] < least} == {}
 
 
 AT_LEAST: Final = {
@@ -193,12 +89,6 @@ AT_LEAST: Final = {
     "replay": 200,
 }
 """Everything that can happen on a line, and about half of how often it does."""
-
-
-def test_the_traffic_reaches_every_operation_problem_and_outcome() -> None:
-    counts = sum((run(seed).counts for seed in SEEDS), Counter[str]())
-    assert counts.keys() == AT_LEAST.keys()
-    assert {name: counts[name] for name, least in AT_LEAST.items() if counts[name] < least} == {}
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
+from tests.comparison import OneToOne, differences
 from tests.reference.model import Model
 from tests.server import document, new_ids, request, world
 from tests.stateful.running import START, TICK, CountedMachine, agree
-from tests.test_against_reference import OneToOne, differences
 
 ACCOUNT: Final = "11111111-aaaa-4bbb-8ccc-000000000001"
 KEYS: Final[dict[str, tuple[str, str, list[str]]]] = {
