@@ -307,15 +307,15 @@ completions = st.lists(
 
 
 @given(completions)
-def test_a_hand_off_lands_once(events: list[tuple[UserId, int]]) -> None:
+def test_a_hand_off_lands_once(completed: list[tuple[UserId, int]]) -> None:
     stored = rules.Landing(waiting(), None)
     landings = []
-    for user, minutes in sorted(events, key=lambda event: event[1]):
+    for user, minutes in sorted(completed, key=lambda each: each[1]):
         answer = rules.complete_handoff(stored.session, stored.binding, user, at(minutes))
         if isinstance(answer, Done):
             stored = answer.value
             landings.append((user, minutes))
-    first = min((minutes for _, minutes in events), default=99)
+    first = min((minutes for _, minutes in completed), default=99)
     assert len(landings) == (first < 30)
     if landings:
         user, minutes = landings[0]

@@ -263,7 +263,7 @@ BUGS: Final = (
     HiddenBug(
         "charged-one-by-one",
         "A call that the second rule refuses is charged to the first.",
-        "laws 10 and 11",
+        "law 10; law 11",
         "mailgun/gubernator#45, slowapi#169",
         "laws.check_nothing_changed",
         probe_all_or_nothing,

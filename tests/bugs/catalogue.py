@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
+from curae_lifecycle.service.rulebook import find_rule
 from tests.bugs import (
     access,
     admission,
@@ -116,7 +118,19 @@ def page() -> str:
 def _row(bug: VisibleBug | Hidden, found_by: tuple[str, ...]) -> str:
     checks = ", ".join(f"`{check}`" for check in found_by)
     at_once = ", at once" if isinstance(bug, VisibleBug) and bug.slowly else ""
-    return f"| {bug.name}{at_once} | {bug.wrong} | {bug.seen} | {bug.breaks} | {checks} |\n"
+    breaks = _CITED.sub(_link, bug.breaks)
+    return f"| {bug.name}{at_once} | {bug.wrong} | {bug.seen} | {breaks} | {checks} |\n"
+
+
+_CITED: Final = re.compile(r"(?P<part>law|section) (?P<number>\d+)|(?P<rule>[a-z-]+(?:\.[a-z-]+)+)")
+
+
+def _link(cited: re.Match[str]) -> str:
+    if cited["rule"] is None:
+        return f"[{cited[0]}](rules.md#{cited['part']}-{cited['number']})"
+    found = find_rule(cited["rule"])
+    assert found is not None, cited["rule"]
+    return f"[{cited[0]}](tables/{found.table.name}.md)"
 
 
 def rules_named(bug: VisibleBug | Hidden) -> Iterator[str]:
