@@ -127,7 +127,7 @@ BUGS: Final = (
     VisibleBug(
         "problem-without-code",
         "A problem has no code, so clients parse its sentence.",
-        "laws 13 and 16",
+        "law 13; law 16",
         "plaid/plaid-link-ios#25",
         (
             "graduation-handoff.unlinked",
@@ -138,7 +138,7 @@ BUGS: Final = (
     VisibleBug(
         "problem-without-details",
         "A problem has no details.",
-        "laws 13 and 16",
+        "law 13; law 16",
         "",
         (
             "graduation-handoff.unlinked",

@@ -340,7 +340,7 @@ BUGS: Final = (
     VisibleBug(
         "replay-marked-inside",
         "A replay carries a member of its own.",
-        "laws 9 and 13",
+        "law 9; law 13",
         "KeeperHub/keeperhub#1849",
         ("idempotency.replay.initiate",),
         ReplayMarkedInside,

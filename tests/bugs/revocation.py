@@ -377,7 +377,7 @@ BUGS: Final = (
     VisibleBug(
         "no-compare-and-set",
         "The store writes without looking at what it replaces: the last writer wins.",
-        "laws 2, 7 and 12",
+        "law 2; law 7; law 12",
         "django-fsm#46, pytransitions#459, django-logic#86",
         (
             "idempotency.at-once.create",
