@@ -7,6 +7,7 @@ import importlib
 import pickle
 import pkgutil
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -69,13 +70,16 @@ def test_every_exception_of_the_package_is_of_the_family_and_has_its_specimen() 
     assert found == {type(error) for error in ERRORS}
 
 
+def pickled(error: LifecycleError, protocol: int) -> object:
+    again: object = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - it was made here
+    return again
+
+
 COPIES: dict[str, Callable[[LifecycleError], object]] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     **{
-        f"pickle protocol {protocol}": lambda error, protocol=protocol: pickle.loads(  # noqa: S301 - its own
-            pickle.dumps(error, protocol)
-        )
+        f"pickle protocol {protocol}": partial(pickled, protocol=protocol)
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
     },
 }

@@ -12,9 +12,11 @@ from typing import Final
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
+    LIMIT,
     PACKAGES,
     create,
     expect,
+    fill,
     headers,
     id_of,
     initiate,
@@ -22,7 +24,6 @@ from curae_lifecycle.testing.conformance.client import (
     revoke,
     same,
 )
-from curae_lifecycle.testing.conformance.idempotency import LIMIT, fill
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,

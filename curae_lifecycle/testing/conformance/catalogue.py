@@ -9,54 +9,84 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.conformance import (
+    accounts,
     apart,
+    bodies,
+    buckets,
     connections,
     gates,
     idempotency,
+    keeping,
+    keys,
     limits,
     model,
+    order,
     recovery,
+    replies,
+    revocation,
     sessions,
+    standings,
     wire,
 )
+from curae_lifecycle.testing.conformance.replies import Operations
 from curae_lifecycle.testing.conformance.steps import Check
 
-CHECKS: Final[tuple[Check, ...]] = (
-    *connections.CHECKS,
-    *recovery.CHECKS,
-    *sessions.CHECKS,
-    *idempotency.CHECKS,
-    *gates.CHECKS,
-    *limits.CHECKS,
-    *wire.CHECKS,
-    *apart.CHECKS,
-    *model.CHECKS,
-)
-"""The kit."""
 
-_CANNOT_ARISE: Final = "No history leads there, so nothing answers by it."
+def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
+    """The kit for a server of these operations.
+
+    Args:
+        operations: What the server serves: each one's answers are checked by its own class.
+    """
+    return (
+        *connections.CHECKS,
+        *standings.CHECKS,
+        *recovery.CHECKS,
+        *revocation.CHECKS,
+        *sessions.CHECKS,
+        *idempotency.CHECKS,
+        *keeping.CHECKS,
+        *gates.CHECKS,
+        *bodies.CHECKS,
+        *keys.CHECKS,
+        *order.CHECKS,
+        *limits.CHECKS,
+        *buckets.CHECKS,
+        *replies.checks(operations),
+        *wire.CHECKS,
+        *accounts.CHECKS,
+        *apart.CHECKS,
+        *model.CHECKS,
+    )
+
+
+CHECKS: Final = checks()
+"""The kit for a server of the seven operations."""
+
 _RACING: Final = "It shows only while an attempt runs, which no client can arrange."
 _WITHIN: Final = "It concerns a server that works on a request outside its transaction."
 _ON_PURPOSE: Final = "It follows an act of the server's operator, which no client sees."
-_TOLD_BY_HOOK: Final = (
+_ONLY_BY_HOOK: Final = (
     "No request is answered so: a fact is. The code is compared where a hook says it; the problem "
     "itself is not seen."
 )
+_EFFECT: Final = "It decides what the server is to do beside its answer, which no client sees."
 _READING: Final = "It is how a client reads a status, and a server reads none."
+
+_NO_FAILURE: Final = "A server that is right has no failure to show."
 
 _BY_TABLE: Final = {
     "attempt": _WITHIN,
+    "ending": _EFFECT,
+    "life": _EFFECT,
     "record-standing": _WITHIN,
     "record-upkeep": _ON_PURPOSE,
     "stored-status": _READING,
 }
 _BY_RULE: Final = {
-    "expiry-record.pending": _CANNOT_ARISE,
-    "expiry-record.revoked": _CANNOT_ARISE,
-    "recovery.pending": _CANNOT_ARISE,
-    "recovery.active": _CANNOT_ARISE,
     "idempotency.in-flight.same": _RACING,
     "idempotency.in-flight.other": _RACING,
     "problem.key-in-flight": _RACING,
@@ -71,13 +101,14 @@ _BY_RULE: Final = {
     "idempotency.forgotten.other": _ON_PURPOSE,
     "problem.key-forgotten": _ON_PURPOSE,
     "problem.connection-access-denied": "It belongs to the server's own reading of data.",
-    "problem.connection-not-pending": _TOLD_BY_HOOK,
-    "problem.handoff-lapsed": _TOLD_BY_HOOK,
-    "problem.session-expired": _TOLD_BY_HOOK,
-    "problem.handoff-not-required": _TOLD_BY_HOOK,
-    "problem.binding-changed": _TOLD_BY_HOOK,
-    "problem.binding-conflict": _TOLD_BY_HOOK,
-    "problem.internal": "A server that is right has no failure to show.",
+    "problem.connection-not-pending": _ONLY_BY_HOOK,
+    "problem.handoff-lapsed": _ONLY_BY_HOOK,
+    "problem.session-expired": _ONLY_BY_HOOK,
+    "problem.handoff-not-required": _ONLY_BY_HOOK,
+    "problem.binding-changed": _ONLY_BY_HOOK,
+    "problem.binding-conflict": _ONLY_BY_HOOK,
+    "problem.internal": _NO_FAILURE,
+    "problem-status.failed": _NO_FAILURE,
     "request.room": "A kit that fills a store is no friend of a server that others use.",
 }
 

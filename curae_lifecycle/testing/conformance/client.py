@@ -40,6 +40,9 @@ BASE: Final = "/api/sdk/v1"
 PACKAGES: Final = ("clinical_summary", "labs")
 Document = Mapping[str, object]
 
+LIMIT: Final = 10
+"""How many initiates of one user are admitted in a minute."""
+
 OK: Final = 200
 CREATED: Final = 201
 NOT_MODIFIED: Final = 304
@@ -289,6 +292,12 @@ def initiate(app: App, user: str, *, prefer_signup: bool | None = None) -> Steps
     """Initiate a session; the whole answer comes back."""
     response = yield from send(app.initiate(user, prefer_signup=prefer_signup))
     return expect(response, CREATED, "initiate a session")
+
+
+def fill(app: App, user: str, count: int = LIMIT) -> Steps[None]:
+    """Use up so many of the initiates that a minute admits."""
+    for _ in range(count):
+        yield from initiate(app, user)
 
 
 def account_state(app: App, user: str) -> Steps[str]:

@@ -1,8 +1,7 @@
-"""Checks of idempotency keys: one execution, and its answer again, byte for byte."""
+"""Checks of idempotency keys: one request's answer again, byte for byte, and no other request's."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -17,9 +16,7 @@ from curae_lifecycle.testing.conformance.client import (
     expect,
     expect_problem,
     get,
-    headers,
     id_of,
-    initiate,
     lasting,
     member,
     new_app,
@@ -34,25 +31,20 @@ from curae_lifecycle.testing.conformance.connections import (
     MOMENT,
     bring,
 )
-from curae_lifecycle.testing.conformance.recovery import MANY, later
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,
     NotConformingError,
     Steps,
+    later,
     send,
-    together,
-    wait,
 )
-from curae_lifecycle.testing.laws import check_one_execution, check_replay
+from curae_lifecycle.testing.laws import check_replay
 from curae_lifecycle.web.request import Request
 
-RETENTION: Final = timedelta(hours=24)
 REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
-LIMIT: Final = 10
-"""How many initiates of one user are admitted in a minute."""
 
-_STATUS: Final = {"create": CREATED, "reconnect": CREATED, "revoke": OK, "initiate": CREATED}
+SUCCESS: Final = {"create": CREATED, "reconnect": CREATED, "revoke": OK, "initiate": CREATED}
 """The mutations that need a key, and their status of success."""
 
 
@@ -77,19 +69,17 @@ def replays(kit: Kit, first: Response, again: Response) -> None:
     check_replay(lasting(first, kit.varying), lasting(again, kit.varying))
 
 
-def _reused(answer: Response, where: str, differs: str) -> None:
+def reused(answer: Response, where: str, differs: str) -> None:
+    """Raise unless a key is refused that another request used."""
     details = expect_problem(answer, *REUSED, where)
     same(dict(details), {"differs": differs}, "details", where)
-
-
-# --- The same request again -----------------------------------------------------------------
 
 
 def _replayed(operation: str, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     request = yield from keyed(app, operation, app.new_key())
     first = yield from send(request)
-    expect(first, _STATUS[operation], operation)
+    expect(first, SUCCESS[operation], operation)
     for _ in range(2):
         yield from later(kit, MOMENT)
         replays(kit, first, (yield from send(request)))
@@ -161,9 +151,6 @@ def _keys_differ_by_case(kit: Kit) -> Steps[None]:
         raise NotConformingError("two keys got one connection", where)
 
 
-# --- Another request with the key -----------------------------------------------------------
-
-
 def _another_body(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     key = app.new_key()
@@ -176,7 +163,7 @@ def _another_body(kit: Kit) -> Steps[None]:
         ("more packages", app.create("user", (*PACKAGES, "more"), key=key)),
     )
     for name, other in others:
-        _reused((yield from send(other)), f"the key of a create again, with {name}", "values")
+        reused((yield from send(other)), f"the key of a create again, with {name}", "values")
     replays(kit, first, (yield from send(request)))
 
 
@@ -185,7 +172,7 @@ def _another_preference(kit: Kit) -> Steps[None]:
     key = app.new_key()
     expect((yield from send(app.initiate("user", key=key))), CREATED, "initiate a session")
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
-    _reused(other, "the key of an initiate again, with preferSignup", "values")
+    reused(other, "the key of an initiate again, with preferSignup", "values")
 
 
 def _another_path(kit: Kit) -> Steps[None]:
@@ -194,11 +181,11 @@ def _another_path(kit: Kit) -> Steps[None]:
     two = id_of((yield from create(app)))
     key = app.new_key()
     expect((yield from send(app.revoke(one, key=key))), OK, "revoke a connection")
-    _reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
+    reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
     other = yield from send(app.reconnect(one, key=key))
-    _reused(other, "the key of a revoke for a reconnect of the same id", "operation")
+    reused(other, "the key of a revoke for a reconnect of the same id", "operation")
     other = yield from send(app.create("user", key=key))
-    _reused(other, "the key of a revoke for a create", "operation")
+    reused(other, "the key of a revoke for a create", "operation")
     seen = yield from get(app, two)
     same(status_of(seen, two), "PENDING", "the other connection's status", "it was not revoked")
 
@@ -229,185 +216,8 @@ def _other_api_key(kit: Kit) -> Steps[None]:
         expect(different, CREATED, where)
 
 
-# --- What is kept, and for how long ---------------------------------------------------------
-
-
-def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
-    request = app.reconnect(connection_id, key=app.new_key())
-    first = yield from send(request)
-    expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection")
-    yield from revoke(app, connection_id)
-    replays(kit, first, (yield from send(request)))
-    expect((yield from send(app.reconnect(connection_id))), CREATED, "the same with a new key")
-
-
-def _not_found_is_kept(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
-    key, nobody = app.new_key(), app.names.uuid()
-    first = yield from send(app.revoke(nobody, key=key))
-    expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
-    replays(kit, first, (yield from send(app.revoke(nobody, key=key))))
-    other = yield from send(app.revoke(connection_id, key=key))
-    _reused(other, "the key of an answer 404 for another id", "values")
-
-
-def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
-        key = app.new_key()
-        bad = yield from send(app.request("POST", "/connections", body, key=key))
-        expect_problem(bad, 400, "BAD_REQUEST", "create with a body that cannot be read")
-        where = "the same key with a body that can be read"
-        expect((yield from send(app.create("user", key=key))), CREATED, where)
-
-
-def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    yield from fill(app, "user")
-    key = app.new_key()
-    refused = yield from send(app.initiate("user", key=key))
-    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
-    where = "the key of an answer 429 for another user"
-    expect((yield from send(app.initiate("another", key=key))), CREATED, where)
-
-
-def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    yield from fill(app, "user")
-    request = app.initiate("user", key=app.new_key())
-    refused = yield from send(request)
-    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
-    yield from wait(MINUTE)
-    where = "the same request with the same key, a minute after its answer 429"
-    first = yield from send(request)
-    expect(first, CREATED, where)
-    replays(kit, first, (yield from send(request)))
-
-
-def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.create("user", key=app.new_key())
-    first = yield from send(request)
-    expect(first, CREATED, "create a connection")
-    key = headers(Response(0, request.headers, b""), "idempotency-key")[0]
-    for _ in range(2):
-        other = yield from send(app.create("another", key=key))
-        _reused(other, "the key with another body, twice", "values")
-    replays(kit, first, (yield from send(request)))
-
-
-def _retention(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.create("user", key=app.new_key())
-    first = yield from send(request)
-    made = expect(first, CREATED, "create a connection")
-    yield from wait(RETENTION / 2)
-    replays(kit, first, (yield from send(request)))
-    yield from wait(RETENTION / 2 - MINUTE)
-    replays(kit, first, (yield from send(request)))
-    yield from wait(MINUTE)
-    where = f"the same request {RETENTION} after its first use"
-    again = expect((yield from send(request)), CREATED, where)
-    if member(again, "connection.id", where) == member(made, "connection.id", where):
-        raise NotConformingError("the answer was kept longer than that", where)
-
-
-def _retention_of_another(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    key = app.new_key()
-    expect((yield from send(app.create("user", key=key))), CREATED, "create a connection")
-    yield from wait(RETENTION - MINUTE)
-    other = app.create("another", key=key)
-    _reused((yield from send(other)), "the key with another body within a day", "values")
-    yield from wait(MINUTE)
-    where = f"the key with another body {RETENTION} after its first use"
-    expect((yield from send(other)), CREATED, where)
-
-
-def _no_cookie_again(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.create("user", key=app.new_key())
-    first = yield from send(request)
-    again = yield from send(request)
-    connection_id = str(member(expect(first, CREATED, "create"), "connection.id", "create"))
-    plain = yield from send(app.get(connection_id))
-    replayed = {*headers(first, "set-cookie")} & {*headers(again, "set-cookie")}
-    if replayed - {*headers(plain, "set-cookie")}:
-        raise NotConformingError("a Set-Cookie header was replayed", "a create sent again")
-
-
-# --- The app user's limit -------------------------------------------------------------------
-
-
-def fill(app: App, user: str, count: int = LIMIT) -> Steps[None]:
-    """Use up so many of the initiates that a minute admits."""
-    for _ in range(count):
-        yield from initiate(app, user)
-
-
-def _replay_is_free(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.initiate("user", key=app.new_key())
-    first = yield from send(request)
-    expect(first, CREATED, "initiate a session")
-    for _ in range(LIMIT):
-        replays(kit, first, (yield from send(request)))
-    for number in range(2, LIMIT + 1):
-        where = f"initiate number {number}, after {LIMIT} replays of the first"
-        expect((yield from send(app.initiate("user"))), CREATED, where)
-    refused = yield from send(app.initiate("user"))
-    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
-    replays(kit, first, (yield from send(request)))
-
-
-# --- At once --------------------------------------------------------------------------------
-
-
-def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = yield from keyed(app, operation, app.new_key())
-    answers = yield from together((request,) * MANY)
-    where = f"{operation}, {MANY} times at once with one key"
-    done = [lasting(each, kit.varying) for each in answers if each.status == _STATUS[operation]]
-    for each in answers:
-        if each.status != _STATUS[operation]:
-            expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
-    if not done:
-        raise NotConformingError("none was executed", where)
-    check_one_execution(done, 1)
-    replays(kit, done[0], lasting((yield from send(request)), kit.varying))
-
-
-def _one_initiate_of_many(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.initiate("user", key=app.new_key())
-    yield from together((request,) * MANY)
-    expect((yield from send(request)), CREATED, "initiate a session")
-    for number in range(2, LIMIT + 1):
-        where = f"initiate number {number}, after {MANY} at once with one key"
-        expect((yield from send(app.initiate("user"))), CREATED, where)
-
-
-def _one_body_of_many(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    key = app.new_key()
-    requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
-    answers = yield from together(requests)
-    where = f"{MANY} different bodies at once with one key"
-    done = [each for each in answers if each.status == CREATED]
-    for each in answers:
-        if each.status != CREATED:
-            expect_problem(each, *REUSED, where)
-    if len(done) != 1:
-        raise NotConformingError(f"{len(done)} were executed", where)
-
-
-# --- The checks -----------------------------------------------------------------------------
-
 _CREATE: Final = b'{"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}'
+
 _INITIATE: Final = b'{"appUserId": "ada"}'
 
 BY_VALUE: Final = (
@@ -449,8 +259,11 @@ BY_VALUE: Final = (
 )
 """Two texts of one request, by what tells them apart."""
 
-_SAME: Final = ("idempotency.completed.same",)
-_OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+SAME: Final = ("idempotency.completed.same",)
+"""The rules by which a retry is answered."""
+
+OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+
 
 CHECKS: Final = (
     *[
@@ -459,16 +272,16 @@ CHECKS: Final = (
             f"A {operation} sent again with its key gets the first answer, byte for byte.",
             partial(_replayed, operation),
             laws=(9, 12),
-            rules=_SAME,
+            rules=SAME,
         )
-        for operation in _STATUS
+        for operation in SUCCESS
     ],
     Check(
         "idempotency.replay.after-all-moved",
         "A replay is the first answer even where everything it speaks of has moved on.",
         _replayed_after_all_moved,
         laws=(9,),
-        rules=_SAME,
+        rules=SAME,
     ),
     Check(
         "idempotency.absent",
@@ -482,7 +295,7 @@ CHECKS: Final = (
             f"Two requests that differ in {what} are the same.",
             partial(_replayed_by_value, first, again, path),
             laws=(9,),
-            rules=_SAME,
+            rules=SAME,
         )
         for name, what, first, again, path in BY_VALUE
     ],
@@ -490,13 +303,13 @@ CHECKS: Final = (
         "idempotency.same-request.id-in-upper-case",
         "An id in upper case is the same id, also in a replay.",
         _id_in_upper_case,
-        rules=_SAME,
+        rules=SAME,
     ),
     Check(
         "idempotency.same-key.quoted",
         "A key in quotes and the bare one are one key, and so are its escapes.",
         _quoted_key,
-        rules=_SAME,
+        rules=SAME,
     ),
     Check(
         "idempotency.other-key.case",
@@ -509,20 +322,20 @@ CHECKS: Final = (
         "Another body with a used key is refused and not executed, and the first answer stays.",
         _another_body,
         laws=(12,),
-        rules=_OTHER,
+        rules=OTHER,
     ),
     Check(
         "idempotency.other-request.preference",
         "An initiate with the other preference is another request.",
         _another_preference,
-        rules=_OTHER,
+        rules=OTHER,
     ),
     Check(
         "idempotency.other-request.path",
         "A used key with another path or another id is refused and not executed.",
         _another_path,
         laws=(12,),
-        rules=_OTHER,
+        rules=OTHER,
     ),
     Check(
         "idempotency.other-request.tells-no-values",
@@ -535,98 +348,5 @@ CHECKS: Final = (
         "An idempotency key belongs to one API key: no other one meets it.",
         _other_api_key,
         rules=("idempotency.absent",),
-    ),
-    Check(
-        "idempotency.kept.409",
-        "A refusal of the rule itself is kept: a new judgement needs a new key.",
-        _refused_reconnect_is_kept,
-        laws=(9,),
-        rules=_SAME,
-    ),
-    Check(
-        "idempotency.kept.404",
-        "An answer 404 is kept.",
-        _not_found_is_kept,
-        laws=(9,),
-        rules=_SAME,
-    ),
-    Check(
-        "idempotency.not-kept.400",
-        "A body that cannot be read leaves its key free.",
-        _bad_request_keeps_nothing,
-        rules=("idempotency.absent",),
-    ),
-    Check(
-        "idempotency.not-kept.429",
-        "A request that the app user's limit refuses leaves its key free.",
-        _rate_limit_keeps_nothing,
-        rules=("idempotency.absent",),
-    ),
-    Check(
-        "idempotency.not-kept.429-later",
-        "A request that the app user's limit refused runs with the same key later.",
-        _rate_limit_is_asked_again,
-        rules=("idempotency.absent",),
-        hooks=("pass_time",),
-        passes=MINUTE,
-    ),
-    Check(
-        "idempotency.not-kept.422",
-        "A refused reuse changes nothing about the key.",
-        _reuse_keeps_nothing,
-        laws=(11,),
-        rules=_OTHER,
-    ),
-    Check(
-        "idempotency.retention",
-        "An answer is kept for 24 hours from its first use, and no replay makes it longer.",
-        _retention,
-        laws=(9,),
-        rules=("idempotency.absent", *_SAME),
-        hooks=("pass_time",),
-        passes=RETENTION,
-    ),
-    Check(
-        "idempotency.retention.other",
-        "A key is bound to its request for 24 hours and free afterwards.",
-        _retention_of_another,
-        rules=("idempotency.absent", "idempotency.completed.other"),
-        hooks=("pass_time",),
-        passes=RETENTION,
-    ),
-    Check(
-        "idempotency.cookies",
-        "A Set-Cookie header is never replayed.",
-        _no_cookie_again,
-        laws=(9,),
-    ),
-    Check(
-        "idempotency.replay-is-free",
-        "A replay costs the app user nothing, also at the limit.",
-        _replay_is_free,
-        laws=(9,),
-        rules=("request.idempotency", "request.limit"),
-    ),
-    *[
-        Check(
-            f"idempotency.at-once.{operation}",
-            f"A {operation} sent many times at once with one key takes effect once.",
-            partial(_one_of_many, operation),
-            laws=(12,),
-        )
-        for operation in _STATUS
-    ],
-    Check(
-        "idempotency.at-once.charged-once",
-        "An initiate sent many times at once with one key is charged once.",
-        _one_initiate_of_many,
-        laws=(9, 12),
-    ),
-    Check(
-        "idempotency.at-once.other-bodies",
-        "Of different bodies sent at once with one key one is executed.",
-        _one_body_of_many,
-        laws=(12,),
-        rules=_OTHER,
     ),
 )

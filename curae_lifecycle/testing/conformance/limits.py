@@ -1,4 +1,4 @@
-"""Checks of rate limits: the app user's, graduation's, and the standard buckets."""
+"""Checks of the app user's limit and of graduation's."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-import attrs
-
-from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
+    LIMIT,
     OK,
     App,
-    create,
     expect,
     expect_problem,
+    fill,
     headers,
-    id_of,
     initiate,
     instant,
     new_app,
     same,
     second_key,
-    told,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
-from curae_lifecycle.testing.conformance.idempotency import LIMIT, fill
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,
@@ -35,11 +30,9 @@ from curae_lifecycle.testing.conformance.steps import (
     Steps,
     send,
     together,
-    use,
     wait,
 )
 from curae_lifecycle.testing.laws import check_rate_limit
-from curae_lifecycle.web.request import Request
 
 FEW: Final = timedelta(seconds=5)
 
@@ -68,11 +61,9 @@ def _only(answer: Response, name: str, where: str) -> str:
     return values[0]
 
 
-def _refused(app: App, user: str, where: str) -> Steps[int]:
+def refused(app: App, user: str, where: str) -> Steps[int]:
+    """The seconds that an initiate beyond the limit is to wait."""
     return limited((yield from send(app.initiate(user))), "initiate", 60, LIMIT, where)
-
-
-# --- The app user's limit -------------------------------------------------------------------
 
 
 def _eleventh(kit: Kit) -> Steps[None]:
@@ -89,7 +80,7 @@ def _eleventh(kit: Kit) -> Steps[None]:
     if len(instants) < LIMIT:
         raise NotConformingError(f"refused after {len(instants)}", "initiates of one user")
     if len(instants) == LIMIT:
-        yield from _refused(app, "user", f"initiate number {LIMIT + 2}")
+        yield from refused(app, "user", f"initiate number {LIMIT + 2}")
 
 
 def _across_apps(kit: Kit) -> Steps[None]:
@@ -99,7 +90,7 @@ def _across_apps(kit: Kit) -> Steps[None]:
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
         yield from fill(each, "user", count)
     for each, who in ((app, "the app"), (other, "another app"), (sibling, "another key")):
-        yield from _refused(each, "user", f"initiate number {LIMIT + 1}, by {who} of the account")
+        yield from refused(each, "user", f"initiate number {LIMIT + 1}, by {who} of the account")
     stranger = yield from new_app(kit, app_id=app.wanted.app_id)
     yield from initiate(stranger, "user")
     yield from initiate(app, "another")
@@ -112,7 +103,7 @@ def _refusals_are_free(kit: Kit) -> Steps[None]:
     yield from fill(app, "user", 1)
     seconds = 0
     for number in range(2 * LIMIT):
-        seconds = yield from _refused(app, "user", f"refusal number {number + 1}")
+        seconds = yield from refused(app, "user", f"refusal number {number + 1}")
     yield from wait(timedelta(seconds=seconds))
     where = "initiate after the wait that was told, with nothing but refusals in between"
     for _ in range(LIMIT - 1):
@@ -125,14 +116,14 @@ def _retry_after(kit: Kit) -> Steps[None]:
     yield from wait(2 * FEW)
     yield from fill(app, "user", LIMIT - 1)
     yield from wait(2 * FEW)
-    seconds = yield from _refused(app, "user", f"initiate number {LIMIT + 1}")
+    seconds = yield from refused(app, "user", f"initiate number {LIMIT + 1}")
     left = timedelta(seconds=seconds) - 2 * MOMENT
     if left > timedelta(0):
         yield from wait(left)
-        yield from _refused(app, "user", "initiate two seconds before the wait is over")
+        yield from refused(app, "user", "initiate two seconds before the wait is over")
         yield from wait(2 * MOMENT)
     expect((yield from send(app.initiate("user"))), CREATED, "initiate when the wait is over")
-    yield from _refused(app, "user", "initiate once more: only one of ten was a minute ago")
+    yield from refused(app, "user", "initiate once more: only one of ten was a minute ago")
 
 
 def _half_open(kit: Kit) -> Steps[None]:
@@ -142,7 +133,7 @@ def _half_open(kit: Kit) -> Steps[None]:
     where = "initiate a minute after ten"
     for _ in range(LIMIT):
         expect((yield from send(app.initiate("user"))), CREATED, where)
-    yield from _refused(app, "user", "and once more")
+    yield from refused(app, "user", "and once more")
 
 
 def _any_window(kit: Kit) -> Steps[None]:
@@ -153,7 +144,7 @@ def _any_window(kit: Kit) -> Steps[None]:
         user = f"user-{number}"
         yield from fill(app, user)
         yield from wait(MINUTE - 2 * FEW)
-        yield from _refused(app, user, "initiate 50 seconds after ten")
+        yield from refused(app, user, "initiate 50 seconds after ten")
         yield from wait(6 * FEW)
 
 
@@ -162,12 +153,12 @@ def _sliding(kit: Kit) -> Steps[None]:
     yield from fill(app, "user", LIMIT // 2)
     yield from wait(MINUTE / 2)
     yield from fill(app, "user", LIMIT // 2)
-    yield from _refused(app, "user", "initiate after five and five")
+    yield from refused(app, "user", "initiate after five and five")
     yield from wait(MINUTE / 2)
     where = "initiate a minute after the first five"
     for _ in range(LIMIT // 2):
         expect((yield from send(app.initiate("user"))), CREATED, where)
-    yield from _refused(app, "user", "initiate with the other five within the minute")
+    yield from refused(app, "user", "initiate with the other five within the minute")
 
 
 def _what_costs_nothing(kit: Kit) -> Steps[None]:
@@ -232,147 +223,8 @@ def _reads_are_free(kit: Kit) -> Steps[None]:
         expect((yield from send(app.account_state("user"))), OK, where)
 
 
-# --- The standard buckets -------------------------------------------------------------------
-
-SMALL: Final = Bucket("kit", 4, 1, 60)
-"""Four at once, one back every minute."""
-
-
-def _with_buckets(kit: Kit, *buckets: Bucket) -> Steps[App]:
-    app = yield from new_app(kit)
-    yield from use("replace_buckets", buckets)
-    return app
-
-
-def _emptied(app: App) -> Steps[None]:
-    for _ in range(SMALL.capacity):
-        expect((yield from send(app.account_state("user"))), OK, "a request with a full bucket")
-
-
-def _empty(app: App, where: str) -> Steps[int]:
-    answer = yield from send(app.account_state("user"))
-    return limited(answer, SMALL.name, SMALL.window, SMALL.capacity, where)
-
-
-def _bucket(kit: Kit) -> Steps[None]:
-    app = yield from _with_buckets(kit, SMALL)
-    other = yield from second_key(kit, app)
-    yield from _emptied(app)
-    seconds = SMALL.window
-    for _ in range(3):
-        seconds = yield from _empty(app, "a request with an empty bucket")
-    if not 60 - 5 <= seconds <= 60:  # noqa: PLR2004 - one comes back every minute
-        raise NotConformingError(f"it is to wait {seconds} s", "one comes back every 60 s")
-    expect((yield from send(other.account_state("user"))), OK, "another API key of the app")
-
-
-def _bucket_refills(kit: Kit) -> Steps[None]:
-    app = yield from _with_buckets(kit, SMALL)
-    yield from _emptied(app)
-    seconds = 0
-    for _ in range(3):
-        seconds = yield from _empty(app, "a request with an empty bucket")
-    yield from wait(timedelta(seconds=seconds))
-    where = "a request when the wait is over, with nothing but refusals in between"
-    expect((yield from send(app.account_state("user"))), OK, where)
-    yield from _empty(app, "the request after that")
-    yield from wait(2 * SMALL.window * MOMENT)
-    yield from _emptied(app)
-    yield from _empty(app, "a request after a long rest and as many as the bucket holds")
-
-
-def _what_buckets_charge(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    reader = yield from second_key(kit, app, frozenset())
-    pending = id_of((yield from create(app)))
-    key = app.new_key()
-    replayed = app.revoke(pending, key=key)
-    yield from send(replayed)
-    for name, request, costs in (
-        ("a replay", replayed, True),
-        ("a 404", app.get(kit.names.uuid()), True),
-        ("a 409", app.graduate("user"), True),
-        ("a 422", app.create("user", key=key), True),
-        ("a 304", app.account_state("user", ("If-None-Match", "*")), True),
-        ("a 400", app.get("nonsense"), False),
-        ("a key that is missing", app.request("POST", f"/connections/{pending}:revoke"), False),
-        ("an unknown path", app.request("GET", "/nothing"), False),
-    ):
-        yield from _charges(app, name, request, costs=costs)
-    yield from use("replace_buckets", (SMALL,))
-    for _ in range(2 * SMALL.capacity):
-        expect_problem((yield from send(reader.create("user"))), 403, "SCOPE_INSUFFICIENT", "a 403")
-    where = "a read after many answers 403"
-    expect((yield from send(reader.account_state("user"))), OK, where)
-
-
-def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[None]:
-    yield from use("replace_buckets", (SMALL,))
-    for _ in range(SMALL.capacity):
-        answer = yield from send(request)
-        if answer.status == 429:  # noqa: PLR2004 - HTTP's own number
-            raise NotConformingError("it was charged more than once", name)
-    answer = yield from send(app.account_state("user"))
-    if costs and answer.status == OK:
-        raise NotConformingError("it was not charged", name)
-    if not costs and answer.status != OK:
-        raise NotConformingError(f"it was charged: then {told(answer)}", name)
-
-
-def _all_or_nothing(kit: Kit) -> Steps[None]:
-    wide = Bucket("wide", 2 * LIMIT, 1, 3600)
-    app = yield from _with_buckets(kit, wide)
-    yield from fill(app, "user")
-    for number in range(LIMIT):
-        yield from _refused(app, "user", f"refusal number {number + 1} of the app user's limit")
-    for number in range(LIMIT):
-        where = f"read number {number + 1}: refusals of the app user's limit charge no bucket"
-        expect((yield from send(app.account_state("user"))), OK, where)
-    yield from use("replace_buckets", (SMALL, wide))
-    yield from _emptied(app)
-    for _ in range(2 * LIMIT):
-        yield from _empty(app, "a request with the first of two buckets empty")
-    yield from use("replace_buckets", (wide, SMALL))
-    yield from _emptied(app)
-    yield from _empty(app, "a request with the second of two buckets empty")
-
-
-def _second_bucket_kept(kit: Kit) -> Steps[None]:
-    tight, wide = Bucket("tight", 1, 1, 5), Bucket("wide", 4, 1, 3600)
-    app = yield from _with_buckets(kit, tight, wide)
-    for number in range(wide.capacity):
-        where = f"read number {number + 1}, five seconds after the last"
-        expect((yield from send(app.account_state("user"))), OK, where)
-        for _ in range(2 * wide.capacity):
-            yield from send(app.account_state("user"))
-        yield from wait(FEW)
-    answer = yield from send(app.account_state("user"))
-    expect_problem(answer, 429, "RATE_LIMITED", "a read with the wide bucket empty")
-
-
-def _bucket_order(kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    request = app.initiate("user", key=app.new_key())
-    yield from send(request)
-    yield from fill(app, "user", LIMIT - 1)
-    yield from use("replace_buckets", (SMALL,))
-    yield from _emptied(app)
-    stranger = attrs.evolve(app, api_key="cae_live_nobody")
-    where = "with an empty bucket"
-    expect_problem((yield from send(stranger.get("x"))), 401, "UNAUTHENTICATED", where)
-    expect_problem((yield from send(app.request("GET", "/x"))), 404, "NOT_FOUND", where)
-    expect_problem((yield from send(app.get("x"))), 400, "BAD_REQUEST", where)
-    for name, each in (
-        ("a replay", request),
-        ("an initiate at the app user's limit", app.initiate("user")),
-        ("an unknown id", app.get(kit.names.uuid())),
-    ):
-        answer = yield from send(each)
-        limited(answer, SMALL.name, SMALL.window, SMALL.capacity, f"{name} {where}")
-
-
 _LIMIT: Final = ("request.limit", "problem.rate-limited")
-_BUCKETS: Final = ("request.buckets", "problem.rate-limited")
+
 
 CHECKS: Final = (
     Check(
@@ -466,49 +318,5 @@ CHECKS: Final = (
         "An account state is told also at the limit.",
         _reads_are_free,
         rules=("operation.account-state",),
-    ),
-    Check(
-        "request.buckets",
-        "A standard bucket belongs to one API key, admits what it holds, and then says how long.",
-        _bucket,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.refills",
-        "A bucket refills with time alone, and never beyond what it holds.",
-        _bucket_refills,
-        rules=_BUCKETS,
-        hooks=("replace_buckets", "pass_time"),
-        passes=9 * MINUTE,
-    ),
-    Check(
-        "bucket.charges",
-        "Every request is charged that is not refused with 400, 401 or 403 or an unknown path.",
-        _what_buckets_charge,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.all-or-nothing",
-        "Where one limit refuses none is charged, and the one that refuses is named.",
-        _all_or_nothing,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.refusals-drain-no-other",
-        "Refusals of one bucket drain no other.",
-        _second_bucket_kept,
-        rules=_BUCKETS,
-        hooks=("replace_buckets", "pass_time"),
-        passes=4 * FEW,
-    ),
-    Check(
-        "order.buckets",
-        "Buckets are asked after the body and before the key's record and the app user's limit.",
-        _bucket_order,
-        rules=("request.buckets",),
-        hooks=("replace_buckets",),
     ),
 )

@@ -41,8 +41,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.conformance.client import App, lasting, new_app, told
-from curae_lifecycle.testing.conformance.idempotency import LIMIT
+from curae_lifecycle.testing.conformance.client import LIMIT, App, lasting, new_app, told
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,

@@ -260,9 +260,9 @@ _BINDING_HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
 
 
 def _binding_steps(
-    event: BindingTrigger, state: AccountState, user: User
+    trigger: BindingTrigger, state: AccountState, user: User
 ) -> Callable[[Kit], Steps[None]]:
-    match event:
+    match trigger:
         case BindingTrigger.PROVISION:
             return partial(_provisions, state)
         case BindingTrigger.TOMBSTONE:
@@ -273,20 +273,20 @@ def _binding_steps(
             return partial(_completes_sign_up, state, user)
 
 
-def _binding_check(event: BindingTrigger, state: AccountState, user: User) -> Check:
-    row = BINDING[event, state, user]
+def _binding_check(trigger: BindingTrigger, state: AccountState, user: User) -> Check:
+    row = BINDING[trigger, state, user]
     return Check(
         row.rule,
-        f"{event} where the account is {state}, {user}: {row.outcome}.",
-        _binding_steps(event, state, user),
+        f"{trigger} where the account is {state}, {user}: {row.outcome}.",
+        _binding_steps(trigger, state, user),
         rules=(row.rule,),
-        hooks=tuple(dict.fromkeys((*BRINGS[state], *_BINDING_HOOKS[event]))),
+        hooks=tuple(dict.fromkeys((*BRINGS[state], *_BINDING_HOOKS[trigger]))),
     )
 
 
 def _binding_checks() -> tuple[Check, ...]:
     # One check for each row; where a row covers both users, the other one shows more.
-    by_rule = {row.rule: key for key, row in BINDING}
+    by_rule = {row.rule: key for key, row in BINDING.items()}
     return tuple([_binding_check(*key) for key in by_rule.values()])
 
 
@@ -335,7 +335,7 @@ def _completion_check(path: EntryPath, completion: Completion) -> Check:
 
 def _completion_checks() -> tuple[Check, ...]:
     by_rule: dict[str, tuple[EntryPath, Completion]] = {}
-    for key, row in COMPLETION:
+    for key, row in COMPLETION.items():
         by_rule.setdefault(row.rule, key)
     return tuple([_completion_check(*key) for key in by_rule.values()])
 
@@ -456,7 +456,7 @@ CHECKS: Final = (
             rules=(row.rule,),
             hooks=BRINGS[state],
         )
-        for (state,), row in GRADUATION_HANDOFF
+        for state, row in GRADUATION_HANDOFF.items()
     ],
     Check(
         "graduation-handoff.fresh",

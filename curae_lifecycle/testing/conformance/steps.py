@@ -132,6 +132,9 @@ class Check:
     passes: timedelta = timedelta(0)
 
 
+MANY: Final = 8
+"""How many requests are sent at once."""
+
 NEVER_COMPARED: Final = frozenset(
     [
         "age",
@@ -174,6 +177,12 @@ def ask(hook: str, *arguments: object) -> Steps[bool]:
 def wait(span: timedelta) -> Steps[None]:
     """Let time pass on the server's clock."""
     yield Use("pass_time", (span,))
+
+
+def later(kit: Kit, span: timedelta) -> Steps[None]:
+    """Let time pass where that is possible, so that a time that moves is seen to move."""
+    if "pass_time" in kit.hooks and span <= kit.patience:
+        yield from wait(span)
 
 
 def make_key(wanted: KeyWanted) -> Steps[str]:
