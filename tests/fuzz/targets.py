@@ -2,7 +2,7 @@
 
 A target takes bytes and returns what came of them in a word: `value`, a fault, a problem's code.
 Anything else, an exception of another kind or a broken promise, is a failure. What a
-second reading says comes from `tests/reference/model.py` or is written out here.
+second reading says comes from `tests/reference` or is written out here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ from curae_lifecycle.web.respond import limit_header, policy_header
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.fuzz.mutate import text_of
 from tests.malformed import BODIES
-from tests.reference import model
+from tests.reference import requests, values
+from tests.reference.model import Model
 from tests.server import API_KEY, CALLER, new_ids
 from tests.strategies import START
 
@@ -79,7 +80,7 @@ def fuzz_json(data: bytes) -> str:
         return mine
     value = parse_json(data)
     text = data.decode()
-    assert _plain(parse_json(text)) == _plain(value) == _plain_model(model.parse_json(text))
+    assert _plain(parse_json(text)) == _plain(value) == _plain_model(values.parse_json(text))
     if isinstance(value, dict) and not isinstance(value, RepeatedObject) and _is_utf8(value):
         assert parse_json(format_json(value)) == value, "JSON: printed and read again it differs"
     return "value"
@@ -90,7 +91,7 @@ def _is_json(data: bytes) -> bool:
         text = data.decode()
         if _depth(text) > DEPTH_MAX:
             return False
-        value = model.parse_json(text)
+        value = values.parse_json(text)
     except ValueError:
         return False
     return all(abs(number) != float("inf") for number in _floats(value))
@@ -120,7 +121,7 @@ def _floats(value: object) -> Iterator[float]:
     elif isinstance(value, list):
         for item in value:
             yield from _floats(item)
-    elif isinstance(value, model.Members):
+    elif isinstance(value, values.Members):
         for _, item in value.pairs:
             yield from _floats(item)
 
@@ -145,7 +146,7 @@ def _plain(value: Json) -> object:
 def _plain_model(value: object) -> object:
     if isinstance(value, list):
         return [_plain_model(item) for item in value]
-    if isinstance(value, model.Members):
+    if isinstance(value, values.Members):
         return ("object", [(name, _plain_model(item)) for name, item in value.pairs])
     return (type(value), value)
 
@@ -158,9 +159,9 @@ def _body_target(operation: str, read_body: Callable[[Json], object]) -> Target:
         mine = refused(lambda: read_body(parse_json(data)))
         if _is_json(data):
             try:
-                model.read_body(operation, data.decode())
+                requests.read_body(operation, data.decode())
                 theirs = True
-            except model.ProblemReply:
+            except requests.ProblemReply:
                 theirs = False
             assert (mine is None) == theirs, f"the body of {operation}: two readings disagree"
         return mine or "value"
@@ -203,7 +204,7 @@ def fuzz_time(data: bytes) -> str:
     """A time is read as the second reading and as the standard library have it."""
     text = text_of(data)
     mine = refused(lambda: parse_time("time", text))
-    theirs = model.parse_time(text)
+    theirs = values.parse_time(text)
     assert (mine is None) == (theirs is not None), "a time: two readings disagree"
     if mine is not None:
         return mine
@@ -218,7 +219,7 @@ def fuzz_uuid(data: bytes) -> str:
     """A UUID is read as the second reading has it, and is then lower case for good."""
     text = text_of(data)
     mine = refused(lambda: parse_uuid("id", text))
-    theirs = model.parse_uuid(text)
+    theirs = values.parse_uuid(text)
     assert (mine is None) == (theirs is not None), "a UUID: two readings disagree"
     if mine is None:
         assert parse_uuid("id", text) == theirs == parse_uuid("id", theirs)
@@ -229,7 +230,7 @@ def fuzz_app_user_id(data: bytes) -> str:
     """An app's id of its user is kept as it is, or refused as the second reading does."""
     text = text_of(data)
     mine = refused(lambda: parse_app_user_id(text))
-    assert (mine is None) == model.is_app_user(text), "appUserId: two readings disagree"
+    assert (mine is None) == values.is_app_user(text), "appUserId: two readings disagree"
     assert mine is not None or parse_app_user_id(text) == text
     return mine or "value"
 
@@ -238,7 +239,7 @@ def fuzz_opaque(data: bytes) -> str:
     """An opaque text is kept as it is, or refused as the second reading does."""
     text = text_of(data)
     mine = refused(lambda: parse_opaque("text", text))
-    assert (mine is None) == model.is_text(text), "opaque text: two readings disagree"
+    assert (mine is None) == values.is_text(text), "opaque text: two readings disagree"
     assert mine is not None or parse_opaque("text", text) == text
     return mine or "value"
 
@@ -247,7 +248,7 @@ def fuzz_key(data: bytes) -> str:
     """An idempotency key is kept as it is, or refused as the second reading does."""
     text = text_of(data)
     mine = refused(lambda: parse_key(text))
-    assert (mine is None) == bool(model.VISIBLE.fullmatch(text)), "a key: two readings disagree"
+    assert (mine is None) == bool(requests.VISIBLE.fullmatch(text)), "a key: two readings disagree"
     assert mine is not None or parse_key(text) == text
     return mine or "value"
 
@@ -260,7 +261,7 @@ def fuzz_packages(data: bytes) -> str:
     value = parse_json(data)
     mine = refused(lambda: parse_data_packages(value))
     tokens = value if isinstance(value, list) else []
-    good = [each for each in tokens if isinstance(each, str) and model.PACKAGE.fullmatch(each)]
+    good = [each for each in tokens if isinstance(each, str) and values.PACKAGE.fullmatch(each)]
     theirs = bool(good) and len(good) == len(tokens) and len(set(good)) <= 64
     assert (mine is None) == theirs, "dataPackages: two readings disagree"
     assert mine is not None or list(parse_data_packages(value)) == sorted(set(good))
@@ -299,7 +300,7 @@ def fuzz_http(data: bytes) -> str:
 
 def _second_answer(request: Request) -> tuple[int, object]:
     assert isinstance(request.body, bytes)
-    second = model.Model()
+    second = Model()
     second.keys[API_KEY] = {
         "api_key": API_KEY,
         "app": CALLER.app_id,
@@ -314,20 +315,20 @@ def _second_answer(request: Request) -> tuple[int, object]:
     headers = [(name.lower(), value) for name, value in request.headers if name.isascii()]
     try:
         answer, _ = second._request(START, request.method, request.target, headers, body, None)
-    except model.ProblemReply as refusal:
-        answer = model.problem(refusal)
+    except requests.ProblemReply as refusal:
+        answer = requests.problem(refusal)
     return answer[0], json.loads(answer[2]).get("code") if answer[2] else None
 
 
 def fuzz_bearer(data: bytes) -> str:
     """`Authorization` names one key or none, and no other text ever becomes a key."""
-    values = text_of(data).split("\r\n")
-    key = bearer(Request("GET", "/", tuple(("Authorization", value) for value in values)))
-    plain = values[0].strip(" \t")
+    fields = text_of(data).split("\r\n")
+    key = bearer(Request("GET", "/", tuple(("Authorization", value) for value in fields)))
+    plain = fields[0].strip(" \t")
     scheme, _, rest = plain.partition(" ")
     secret = rest.lstrip(" ")
     visible = bool(secret) and all("!" <= character <= "~" for character in secret)
-    expected = len(values) == 1 and _lower(scheme) == "bearer" and visible
+    expected = len(fields) == 1 and _lower(scheme) == "bearer" and visible
     assert (key is not None) == expected, "Authorization: two readings disagree"
     assert key is None or (key == ApiKey(secret) and repr(key) == "ApiKey()")
     return "nobody" if key is None else "value"
@@ -339,13 +340,13 @@ def _lower(text: str) -> str:
 
 def fuzz_entity_tags(data: bytes) -> str:
     """`If-None-Match`: every known state in a well-formed list, all for `*`, else none."""
-    values = text_of(data).split("\r\n")
-    headers = tuple(("If-None-Match", value) for value in values)
+    fields = text_of(data).split("\r\n")
+    headers = tuple(("If-None-Match", value) for value in fields)
     target = "/api/sdk/v1/curae-connect/account-state?appUserId=u"
     call = read(Request("GET", target, headers), CALLER, START)
     assert isinstance(call, Call)
     assert isinstance(call.operation, GetAccountState)
-    tags = _entity_tags(",".join(values))
+    tags = _entity_tags(",".join(fields))
     expected = {state for state in AccountState if tags is None or etag(state) in tags}
     assert call.operation.known == expected, "If-None-Match: two readings disagree"
     return "any" if tags is None else "known" if expected else "unknown"

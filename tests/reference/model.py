@@ -1,13 +1,13 @@
 """An independent model of `replay`: the second reading of the specification.
 
-The package is compared with this file, line by line, over generated traffic. It was
-written from the specification alone, shares no code with the package, and is meant to be
+The package is compared with these files, line by line, over generated traffic. They were
+written from the rules alone, share no code with the package, and are meant to be
 read: plain dictionaries, lists and ifs, every search a loop over everything, every rate
-limit a list of instants or a fraction of a token. It is slow on purpose.
+limit a list of instants or a fraction of a token. All is slow on purpose.
 
 One call of `Model.line` answers one line of the log. A line either is broken, and then
 nothing at all has happened, or moves the clock to its `at` and gives an answer. So every
-`Broken` is raised before the first change of the world. A request that may not run ends
+`Broken` is raised before anything has changed. A request that may not run ends
 in a `ProblemReply`; what is charged and what is kept then is spelled out in `Model._request`.
 
 Where two readings were possible, a comment that begins with "Reading:" says which one
@@ -16,86 +16,52 @@ the text of an error, an entity tag's text, and ids and urls that no record gave
 """
 
 # A model that is read from top to bottom has long functions and plain arguments:
-# ruff: noqa: C901, FBT001, PLR0912, PLR0915
+# ruff: noqa: C901, FBT001, PLR0912
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from datetime import UTC, datetime, timedelta
-from fractions import Fraction
-from typing import NoReturn, TypedDict
-from urllib.parse import unquote_to_bytes
+from datetime import datetime
+from typing import TypedDict
 
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-HANDOFF_LIFE = timedelta(minutes=30)
-RETENTION = timedelta(hours=24)
-LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
-
-API = "/api/sdk/v1/"
-KINDS = ["register", "buckets", "request", "fact", "ask"]
-ACTORS = ["APP", "PATIENT", "PLATFORM", "UPSTREAM"]
-ENVIRONMENTS = ["live", "test"]
-READS = ["get", "account-state"]
-
-STATUS = {
-    "BAD_REQUEST": 400,
-    "IDEMPOTENCY_KEY_REQUIRED": 400,
-    "IDEMPOTENCY_KEY_INVALID": 400,
-    "IDEMPOTENCY_KEY_NOT_ALLOWED": 400,
-    "UNAUTHENTICATED": 401,
-    "SCOPE_INSUFFICIENT": 403,
-    "WRONG_ENVIRONMENT": 403,
-    "NOT_FOUND": 404,
-    "CONNECTION_NOT_RECONNECTABLE": 409,
-    "CONNECTION_SUPERSEDED": 409,
-    "BINDING_NOT_LIMITED": 409,
-    "IDEMPOTENCY_KEY_REUSED": 422,
-    "RATE_LIMITED": 429,
-}
-
-UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-TIME = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?Z"
+from tests.reference.facts import Connection, Coordinate, Platform, format_connection, standing
+from tests.reference.limits import Limits
+from tests.reference.requests import (
+    Answer,
+    ProblemReply,
+    none_match,
+    problem,
+    read_body,
+    read_idempotency_key,
+    read_query,
+    route,
+    success,
 )
-PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-VISIBLE = re.compile(r"[!-~]{1,255}")
-QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+from tests.reference.values import (
+    HANDOFF_LIFE,
+    RETENTION,
+    Broken,
+    Members,
+    format_time,
+    header_values,
+    is_text,
+    later,
+    members,
+    parse_json,
+    parse_time,
+    parse_uuid,
+    read_headers,
+    require_environment,
+    require_no_repeats,
+    require_text,
+    require_time,
+    require_uuid,
+)
+
+KINDS = ["register", "buckets", "request", "fact", "ask"]
+READS = ["get", "account-state"]
 ALIAS = re.compile(r"\{([^{}.]*)([^{}]*)\}")
-ENTITY_TAG = r'(?:W/)?"[^"]*"'
-ENTITY_TAGS = re.compile(rf"[ \t]*(?:{ENTITY_TAG})?(?:[ \t]*,[ \t]*(?:{ENTITY_TAG})?)*[ \t]*")
-
-
-class Connection(TypedDict):
-    """One authorization, stored; what it is at an instant is its standing."""
-
-    id: str
-    environment: str
-    app: str
-    account: str
-    user: str
-    packages: list[str]
-    status: str
-    authorized_at: datetime | None
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    reason: str | None
-    created_at: datetime
-    updated_at: datetime
-    deadline: datetime
-    previous: str | None
-
-
-class Session(TypedDict):
-    """One run of the entry flow."""
-
-    path: str
-    coordinate: tuple[str, str, str, str]
-    created_at: datetime
-    expires_at: datetime
-    landed_user: str | None
 
 
 class Key(TypedDict):
@@ -108,15 +74,6 @@ class Key(TypedDict):
     environment: str
 
 
-class Bucket(TypedDict):
-    """One of the platform's token buckets, as configured."""
-
-    name: str
-    capacity: int
-    refill: int
-    seconds: int
-
-
 class StoredResponse(TypedDict):
     """An answer kept for retries."""
 
@@ -125,388 +82,15 @@ class StoredResponse(TypedDict):
     answer: Answer
 
 
-Answer = tuple[int, dict[str, str], str | None]
-Coordinate = tuple[str, str, str, str]
-
-
-class Members:
-    """A JSON object as it was written, with repeated names still in it."""
-
-    def __init__(self, pairs: list[tuple[str, object]]) -> None:
-        self.pairs = pairs
-
-
-class Broken(Exception):  # noqa: N818
-    """The line is broken: it does nothing."""
-
-
-class ProblemReply(Exception):  # noqa: N818
-    """The request, or the fact, may not run."""
-
-    def __init__(
-        self,
-        code: str,
-        details: dict[str, object] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(code)
-        self.code = code
-        self.details = details or {}
-        self.headers = headers or {}
-
-
-# Values -----------------------------------------------------------------------------------
-
-
-def parse_json(text: str) -> object:
-    """Strict JSON; objects become `Members`. ValueError or RecursionError otherwise."""
-
-    def constant(name: str) -> NoReturn:
-        raise ValueError(name)
-
-    value: object = json.loads(text, object_pairs_hook=Members, parse_constant=constant)
-    return value
-
-
-def format_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def parse_time(text: object) -> datetime | None:
-    match = TIME.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction = match.groups()
-    try:
-        return datetime(
-            int(year),
-            int(month),
-            int(day),
-            int(hour),
-            int(minute),
-            int(second),
-            int((fraction or "").ljust(6, "0")),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None
-
-
-def format_time(time: datetime | None) -> str | None:
-    if time is None:
-        return None
-    text = time.replace(tzinfo=None, microsecond=0).isoformat()
-    if time.microsecond:
-        text += f".{time.microsecond:06}".rstrip("0")
-    return text + "Z"
-
-
-def later(time: datetime, wait: timedelta) -> datetime:
-    try:
-        return time + wait
-    except OverflowError:
-        return LAST_INSTANT
-
-
-def parse_uuid(value: object) -> str | None:
-    if isinstance(value, str) and UUID.fullmatch(value):
-        return value.lower()
-    return None
-
-
-def is_text(value: object) -> bool:
-    """A string that is not empty and can be written as UTF-8."""
-    if not isinstance(value, str) or value == "":
-        return False
-    return not any(unicodedata.category(character) == "Cs" for character in value)
-
-
-def is_app_user(value: object) -> bool:
-    if not isinstance(value, str) or not is_text(value) or len(value) > 256:
-        return False
-    if value[0].isspace() or value[-1].isspace():
-        return False
-    return not any(unicodedata.category(character) == "Cc" for character in value)
-
-
-def seconds_up(wait: timedelta | Fraction) -> int:
-    """Whole seconds, rounded up."""
-    exact = wait if isinstance(wait, Fraction) else Fraction(wait // timedelta.resolution, 10**6)
-    return -(-exact.numerator // exact.denominator)
-
-
-# Lines ------------------------------------------------------------------------------------
-
-
-def members(value: object, required: list[str], optional: list[str]) -> dict[str, object]:
-    """The members of an object of the log itself (not of a request's body)."""
-    if not isinstance(value, Members):
-        raise Broken("an object was expected")
-    found: dict[str, object] = {}
-    for name, member in value.pairs:
-        if name in found:
-            raise Broken("a member is repeated")
-        # Reading: unknown members break the line inside `request`, `register`, a bucket, a
-        # fact and a question as they do at the top: a mistyped name must not pass.
-        if name not in required and name not in optional:
-            raise Broken("a member is unknown")
-        found[name] = member
-    for name in required:
-        if name not in found:
-            raise Broken("a member is missing")
-    return found
-
-
-def require_time(value: object) -> datetime:
-    time = parse_time(value)
-    if time is None:
-        raise Broken("a time was expected")
-    return time
-
-
-def require_text(value: object) -> str:
-    if not isinstance(value, str) or not is_text(value):
-        raise Broken("a string was expected")
-    return value
-
-
-def require_uuid(value: object) -> str:
-    found = parse_uuid(value)
-    if found is None:
-        raise Broken("a UUID was expected")
-    return found
-
-
-def require_environment(value: object) -> str:
-    if not isinstance(value, str) or value not in ENVIRONMENTS:
-        raise Broken("an environment was expected")
-    return value
-
-
-def require_no_repeats(value: object) -> None:
-    if isinstance(value, Members):
-        names = [name for name, _ in value.pairs]
-        if len(names) != len(set(names)):
-            raise Broken("a member is repeated")
-        for _, member in value.pairs:
-            require_no_repeats(member)
-    if isinstance(value, list):
-        for item in value:
-            require_no_repeats(item)
-
-
-def read_headers(value: object) -> list[tuple[str, str]]:
-    """The headers one by one; names in lower case."""
-    if not isinstance(value, Members):
-        raise Broken("headers are an object")
-    headers = []
-    for name, given in value.pairs:
-        for text in given if isinstance(given, list) else [given]:
-            if not isinstance(text, str):
-                raise Broken("a header is a string or a list of strings")
-            headers.append((name.lower(), text))
-    return headers
-
-
-def header_values(headers: list[tuple[str, str]], name: str) -> list[str]:
-    return [text for header, text in headers if header == name]
-
-
-# Requests ---------------------------------------------------------------------------------
-
-
-def problem(refusal: ProblemReply) -> Answer:
-    body = {
-        "type": "https://problems.example/" + refusal.code.lower().replace("_", "-"),
-        "title": refusal.code.replace("_", " ").capitalize(),
-        "status": STATUS[refusal.code],
-        "detail": refusal.code,
-        "code": refusal.code,
-        "details": refusal.details,
-        "retryable": refusal.code == "RATE_LIMITED",
-    }
-    headers = {"content-type": "application/problem+json", **refusal.headers}
-    return STATUS[refusal.code], headers, format_json(body)
-
-
-def success(status: int, body: dict[str, object]) -> Answer:
-    headers = {"content-type": "application/json"}
-    if "nextAction" in body:  # it holds a hand-off URL
-        headers["cache-control"] = "no-store"
-    return status, headers, format_json(body)
-
-
-def limited(name: str, quota: int, window: int, wait: timedelta | Fraction) -> ProblemReply:
-    after = max(1, seconds_up(wait))
-    headers = {
-        "cache-control": "no-store",
-        "retry-after": str(after),
-        "ratelimit-policy": f'"{name}";q={quota};w={window}',
-        "ratelimit": f'"{name}";r=0;t={after}',
-    }
-    return ProblemReply("RATE_LIMITED", {}, headers)
-
-
-def route(method: str, path: str) -> tuple[str, str]:
-    """The operation and the id in the path, or a refusal."""
-    # Reading: an id is any text without a slash or a colon. So `GET …/{id}:revoke` is an
-    # unknown path and not a malformed id, since no operation has that path and method.
-    if method == "POST" and path == API + "connections":
-        return "create", ""
-    if method == "POST" and path == API + "curae-connect/initiate":
-        return "initiate", ""
-    if method == "GET" and path == API + "curae-connect/account-state":
-        return "account-state", ""
-    if method == "POST" and path == API + "curae-connect/graduation-handoff":
-        return "graduation", ""
-    match = re.fullmatch(re.escape(API) + r"connections/([^/:]+)(?::(reconnect|revoke))?", path)
-    if match and match[2] is None and method == "GET":
-        return "get", match[1]
-    if match and match[2] is not None and method == "POST":
-        return match[2], match[1]
-    raise ProblemReply("NOT_FOUND")
-
-
-def read_body(operation: str, body: object) -> dict[str, object]:
-    """The validated values of a body, or a refusal."""
-    bad = ProblemReply("BAD_REQUEST")
-    # Reading: `"body": null` is no body, as it is in an answer.
-    if (body is None or body == "") and operation in ["reconnect", "revoke"]:
-        return {}
-    if isinstance(body, str):
-        try:
-            body.encode()
-            body = parse_json(body)
-        except (ValueError, RecursionError):
-            raise bad from None
-    if not isinstance(body, Members):
-        raise bad
-    names = [name for name, _ in body.pairs]
-    if len(names) != len(set(names)):
-        raise bad
-    given = dict(body.pairs)
-    if operation in ["reconnect", "revoke"]:
-        if names:
-            raise bad
-        return {}
-
-    allowed = {"create": "dataPackages", "initiate": "preferSignup"}.get(operation)
-    if any(name not in ["appUserId", allowed] for name in names):
-        raise bad
-    if not is_app_user(given.get("appUserId")):
-        raise bad
-    values = {"appUserId": given["appUserId"]}
-    if operation == "create":
-        packages = given.get("dataPackages")
-        if not isinstance(packages, list) or not packages:
-            raise bad
-        for package in packages:
-            if not isinstance(package, str) or not PACKAGE.fullmatch(package):
-                raise bad
-        if len(set(packages)) > 64:
-            raise bad
-        values["dataPackages"] = sorted(set(packages))
-    if operation == "initiate":
-        prefer = given.get("preferSignup", False)
-        if prefer is not True and prefer is not False:
-            raise bad
-        values["preferSignup"] = prefer
-    return values
-
-
-def decode(text: str) -> str | None:
-    """A name or value of a query. Reading: bytes that are not UTF-8 are a fault, since two
-    different ones would otherwise become one and the same user."""
-    try:
-        return unquote_to_bytes(text.replace("+", " ")).decode()
-    except ValueError:
-        return None
-
-
-def read_query(query: str) -> dict[str, object]:
-    found = []
-    for part in query.split("&"):
-        name, _, text = part.partition("=")
-        if decode(name) == "appUserId":
-            found.append(decode(text))
-    if len(found) != 1 or not is_app_user(found[0]):
-        raise ProblemReply("BAD_REQUEST")
-    return {"appUserId": found[0]}
-
-
-def read_idempotency_key(headers: list[tuple[str, str]]) -> str:
-    given = header_values(headers, "idempotency-key")
-    if not given:
-        raise ProblemReply("IDEMPOTENCY_KEY_REQUIRED")
-    if len(given) > 1:
-        raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
-    key = given[0].strip(" \t")
-    # Reading: only a key that begins with a quote is a quoted one; in a bare key a quote, a
-    # backslash or a semicolon is a visible character like any other.
-    if key.startswith('"'):
-        match = QUOTED.fullmatch(key)
-        if match is None:
-            raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
-        key = re.sub(r"\\(.)", r"\1", match[1])
-    if not VISIBLE.fullmatch(key):
-        raise ProblemReply("IDEMPOTENCY_KEY_INVALID")
-    return key
-
-
-def none_match(headers: list[tuple[str, str]], etag: str) -> bool:
-    """Whether If-None-Match holds the tag, compared weakly."""
-    text = ", ".join(header_values(headers, "if-none-match")).strip(" \t")
-    if text == "*":
-        return True
-    # Reading: a field that is no list of entity tags matches nothing.
-    return bool(ENTITY_TAGS.fullmatch(text)) and etag in re.findall(r'"[^"]*"', text)
-
-
-# Connections ------------------------------------------------------------------------------
-
-
-def standing(connection: Connection, now: datetime) -> str:
-    status = connection["status"]
-    if status == "PENDING":
-        return "PENDING" if now < connection["deadline"] else "LAPSED"
-    if status in ["ACTIVE", "ACTION_REQUIRED"]:
-        end = connection["expires_at"]
-        return status if end is None or now < end else "EXPIRED"
-    return status
-
-
-def format_connection(connection: Connection, now: datetime) -> dict[str, object]:
-    at_now = standing(connection, now)
-    return {
-        "id": connection["id"],
-        "customerAccountId": connection["account"],
-        "appUserId": connection["user"],
-        # Reading: the wire shows the standing, also where only `expiresAt` has passed.
-        "status": "EXPIRED" if at_now == "LAPSED" else at_now,
-        "dataPackages": connection["packages"],
-        "authorizedAt": format_time(connection["authorized_at"]),
-        "expiresAt": format_time(connection["expires_at"]),
-        "revokedAt": format_time(connection["revoked_at"]),
-        "actionRequiredReason": connection["reason"],
-        "createdAt": format_time(connection["created_at"]),
-        "updatedAt": format_time(connection["updated_at"]),
-    }
-
-
-class Model:
-    """A world that a log of traffic runs through."""
+class Model(Limits, Platform):
+    """Everything that a log of traffic runs through."""
 
     def __init__(self, environment: str | None = None) -> None:
+        super().__init__()
         self.environment = environment
         self.clock: datetime | None = None
         self.keys: dict[str, Key] = {}
-        self.buckets: list[Bucket] = []
-        self.tokens: dict[tuple[str, str], tuple[Fraction, datetime]] = {}
-        self.connections: dict[str, Connection] = {}
-        self.sessions: dict[str, Session] = {}
-        self.bindings: dict[Coordinate, tuple[str, str]] = {}
         self.kept: dict[tuple[str, str], StoredResponse] = {}
-        self.charged: dict[tuple[str, str, str, str], list[datetime]] = {}
         self.named: dict[str, tuple[dict[str, str], object]] = {}
         self.numbered = 0
 
@@ -602,33 +186,6 @@ class Model:
             "scopes": [require_text(scope) for scope in scopes],
             "environment": require_environment(given.get("environment", "live")),
         }
-        return {"outcome": "done"}
-
-    def _set_buckets(self, value: object) -> dict[str, object]:
-        if not isinstance(value, list):
-            raise Broken("buckets are a list")
-        buckets: list[Bucket] = []
-        for item in value:
-            given = members(item, ["name", "capacity", "refill", "seconds"], [])
-            name = require_text(given["name"])
-            if not re.fullmatch(r"[!-~]+", name) or name in [one["name"] for one in buckets]:
-                raise Broken("a bucket's name is visible ASCII and unique")
-            numbers: list[int] = []
-            for member in ["capacity", "refill", "seconds"]:
-                number = given[member]
-                if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                    raise Broken("a bucket's numbers are positive integers")
-                numbers.append(number)
-            buckets.append(
-                {
-                    "name": name,
-                    "capacity": numbers[0],
-                    "refill": numbers[1],
-                    "seconds": numbers[2],
-                }
-            )
-        self.buckets = buckets
-        self.tokens = {}
         return {"outcome": "done"}
 
     # Requests -----------------------------------------------------------------------------
@@ -742,41 +299,6 @@ class Model:
             raise ProblemReply("UNAUTHENTICATED", {}, {"www-authenticate": "Bearer"})
         return self.keys[match[1]]
 
-    def _tokens(self, bucket: Bucket, api_key: str, now: datetime) -> Fraction:
-        capacity = Fraction(bucket["capacity"])
-        if (bucket["name"], api_key) not in self.tokens:
-            return capacity
-        tokens, since = self.tokens[(bucket["name"], api_key)]
-        passed = Fraction((now - since) // timedelta.resolution, 10**6)
-        return min(capacity, tokens + passed * bucket["refill"] / bucket["seconds"])
-
-    def _ask_buckets(self, api_key: str, now: datetime) -> None:
-        longest = Fraction(0)
-        refusal: ProblemReply | None = None
-        for bucket in self.buckets:
-            missing = 1 - self._tokens(bucket, api_key, now)
-            wait = missing * bucket["seconds"] / bucket["refill"]
-            if wait > longest:
-                longest = wait
-                full = Fraction(bucket["capacity"] * bucket["seconds"], bucket["refill"])
-                refusal = limited(bucket["name"], bucket["capacity"], seconds_up(full), wait)
-        if refusal is not None:
-            raise refusal
-
-    def _charge_buckets(self, api_key: str, now: datetime) -> None:
-        for bucket in self.buckets:
-            tokens = self._tokens(bucket, api_key, now) - 1
-            self.tokens[(bucket["name"], api_key)] = (tokens, now)
-
-    def _charge_user(
-        self, operation: str, environment: str, account: str, user: str, now: datetime
-    ) -> None:
-        place = (operation, environment, account, user)
-        recent = [time for time in self.charged.get(place, []) if now - time < MINUTE]
-        if len(recent) >= 10:
-            raise limited(operation, 10, 60, MINUTE - (now - recent[0]))
-        self.charged[place] = [*recent, now]
-
     # The rules of each operation ----------------------------------------------------------
 
     def _decide(
@@ -865,12 +387,6 @@ class Model:
         }
         self.connections[connection["id"]] = connection
         return connection
-
-    def _successor(self, connection: Connection) -> Connection | None:
-        for other in self.connections.values():
-            if other["previous"] == connection["id"]:
-                return other
-        return None
 
     def _reconnect(
         self, now: datetime, key: Key, connection: Connection, recorded: object
@@ -980,199 +496,3 @@ class Model:
         if end is None or end <= now:
             end = later(now, HANDOFF_LIFE)
         return {"type": "open_webview", "url": url, "expiresAt": format_time(end)}, end
-
-    # Facts --------------------------------------------------------------------------------
-
-    def _fact(self, now: datetime, value: object) -> tuple[str, str | None]:
-        kind = dict(value.pairs).get("type") if isinstance(value, Members) else None
-        common = ["type"]
-        given: dict[str, object]
-        if kind == "connection.authorize":
-            given = members(value, [*common, "connectionId"], ["happenedAt", "expiresAt"])
-        elif kind == "connection.require_action":
-            given = members(value, [*common, "connectionId", "reason"], ["happenedAt"])
-        elif kind == "connection.expire":
-            given = members(value, [*common, "connectionId"], ["happenedAt"])
-        elif kind == "connection.revoke":
-            given = members(value, [*common, "connectionId", "actor"], ["happenedAt"])
-        elif kind == "handoff.complete":
-            given = members(value, [*common, "sessionId", "userId"], ["happenedAt"])
-        elif kind in ["binding.graduate", "binding.tombstone"]:
-            given = members(
-                value,
-                [*common, "customerAccountId", "appId", "appUserId"],
-                ["environment", "userId", "happenedAt"],
-            )
-        else:
-            raise Broken("an unknown fact")
-        # Reading: an optional member that is null is broken, as a null is in a body.
-        happened = require_time(given["happenedAt"]) if "happenedAt" in given else now
-        if happened > now:
-            raise Broken("it happened after it was recorded")
-        user = require_text(given["userId"]) if "userId" in given else None
-
-        if kind == "handoff.complete":
-            assert user is not None
-            return self._complete(happened, given["sessionId"], user)
-        if kind in ["binding.graduate", "binding.tombstone"]:
-            if not is_app_user(given["appUserId"]):
-                raise Broken("an app user was expected")
-            coordinate = (
-                require_environment(given.get("environment", "live")),
-                require_text(given["appId"]),
-                require_uuid(given["customerAccountId"]),
-                str(given["appUserId"]),
-            )
-            if kind == "binding.graduate":
-                return self._graduate(coordinate, user)
-            # Reading: a tombstone may name a user, as the log's line kind shows it, but none
-            # of its table's cells asks for one.
-            state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
-            if state in ["UNLINKED", "TOMBSTONED"]:
-                return "ignored", None
-            self.bindings[coordinate] = ("TOMBSTONED", bound)
-            return "done", None
-
-        expires = require_time(given["expiresAt"]) if "expiresAt" in given else None
-        if expires is not None and expires <= happened:
-            raise Broken("the access ends before it begins")
-        reason = require_text(given["reason"]) if "reason" in given else ""
-        actor = given.get("actor", "APP")
-        if not isinstance(actor, str) or actor not in ACTORS:
-            raise Broken("an actor was expected")
-        if not isinstance(given["connectionId"], str):
-            raise Broken("an id is a string")
-        connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
-        if connection is None:
-            return "refused", "NOT_FOUND"
-        if happened < connection["created_at"]:
-            raise Broken("it happened before the connection was created")
-        if kind == "connection.authorize":
-            return self._authorize(connection, now, happened, expires)
-        if kind == "connection.require_action":
-            return self._require_action(connection, now, happened, reason)
-        if kind == "connection.expire":
-            return self._expire(connection, now)
-        # Reading: a patient's or the platform's revoke is done if it ended anything, also
-        # where the id it names had been revoked before. Every connection that it ends has the
-        # fact's own instant as `revokedAt`, even one that was created after that instant.
-        changed = self._revoke(connection, now, happened)
-        while actor in ["PATIENT", "PLATFORM"]:
-            successor = self._successor(connection)
-            if successor is None:
-                break
-            connection = successor
-            changed = self._revoke(connection, now, happened) or changed
-        return ("done" if changed else "ignored"), None
-
-    def _authorize(
-        self,
-        connection: Connection,
-        now: datetime,
-        happened: datetime,
-        expires: datetime | None,
-    ) -> tuple[str, str | None]:
-        if self._successor(connection) is not None:
-            return "refused", "CONNECTION_SUPERSEDED"
-        was = standing(connection, happened)
-        if was == "LAPSED":
-            return "refused", "HANDOFF_LAPSED"
-        if was == "ACTIVE":
-            return "ignored", None
-        if was != "PENDING":
-            return "refused", "CONNECTION_NOT_PENDING"
-        connection["status"] = "ACTIVE"
-        connection["authorized_at"] = happened
-        connection["expires_at"] = expires
-        connection["updated_at"] = now
-        return "done", None
-
-    def _require_action(
-        self, connection: Connection, now: datetime, happened: datetime, reason: str
-    ) -> tuple[str, str | None]:
-        if standing(connection, happened) not in ["PENDING", "ACTIVE"]:
-            return "ignored", None
-        connection["status"] = "ACTION_REQUIRED"
-        connection["reason"] = reason
-        connection["updated_at"] = now
-        return "done", None
-
-    def _expire(self, connection: Connection, now: datetime) -> tuple[str, str | None]:
-        # Whether it had come to its end by itself at that instant does not matter: what is
-        # stored so is ended, or its end is recorded.
-        if connection["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
-            return "ignored", None
-        connection["status"] = "EXPIRED"
-        connection["updated_at"] = now
-        return "done", None
-
-    def _revoke(self, connection: Connection, now: datetime, happened: datetime) -> bool:
-        """Whether this is the revoke that counts."""
-        if connection["status"] == "REVOKED":
-            return False
-        connection["status"] = "REVOKED"
-        connection["revoked_at"] = happened
-        connection["updated_at"] = now
-        return True
-
-    def _complete(
-        self, happened: datetime, session_id: object, user: str
-    ) -> tuple[str, str | None]:
-        if not isinstance(session_id, str):
-            raise Broken("an id is a string")
-        session = self.sessions.get(parse_uuid(session_id) or "")
-        if session is None:
-            return "refused", "NOT_FOUND"
-        # Reading: what holds for a connection's creation holds for a session's.
-        if happened < session["created_at"]:
-            raise Broken("it happened before the session was created")
-        if session["path"] != "NEW_ACTIVE_SIGNUP_HANDOFF":
-            return "refused", "HANDOFF_NOT_REQUIRED"
-        if session["landed_user"] is not None:
-            if session["landed_user"] == user:
-                return "ignored", None
-            return "refused", "BINDING_CONFLICT"
-        if happened >= session["expires_at"]:
-            return "refused", "SESSION_EXPIRED"
-        state, bound = self.bindings.get(session["coordinate"], ("UNLINKED", ""))
-        if state in ["LIMITED", "TOMBSTONED"]:
-            return "refused", "BINDING_CHANGED"
-        if state == "ACTIVE" and bound != user:
-            return "refused", "BINDING_CONFLICT"
-        self.bindings[session["coordinate"]] = ("ACTIVE", user)
-        session["landed_user"] = user
-        return "done", None
-
-    def _graduate(self, coordinate: Coordinate, user: str | None) -> tuple[str, str | None]:
-        # Reading: a binding has no creation of its own, so `happenedAt` may be any earlier
-        # time, and the binding is judged as it is when the fact is recorded.
-        state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
-        if state in ["UNLINKED", "TOMBSTONED"]:
-            return "refused", "BINDING_CHANGED"
-        if user is not None and user != bound:
-            return "refused", "BINDING_CONFLICT"
-        if state == "ACTIVE":
-            return "ignored", None
-        self.bindings[coordinate] = ("ACTIVE", bound)
-        return "done", None
-
-    # Questions ----------------------------------------------------------------------------
-
-    def _ask(self, now: datetime, value: object) -> dict[str, object]:
-        given = members(value, ["type", "connectionId", "dataPackage"], [])
-        if given["type"] != "access":
-            raise Broken("an unknown question")
-        package = given["dataPackage"]
-        if not isinstance(package, str):
-            raise Broken("a package is a string")
-        connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
-        if connection is None:
-            raise Broken("an unknown id")
-        reason = standing(connection, now)
-        # Reading: a package that is no token is one that was not granted.
-        if reason == "ACTIVE" and package not in connection["packages"]:
-            reason = "PACKAGE_NOT_GRANTED"
-        if reason != "ACTIVE":
-            return {"granted": False, "reason": reason, "validUntil": None}
-        end = connection["expires_at"]
-        return {"granted": True, "reason": None, "validUntil": format_time(end)}
