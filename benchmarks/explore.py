@@ -8,7 +8,11 @@ The long run needs some gigabytes, and longer than a test run may take.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.explore.published import LONG, PUBLISHED, SMALL, Runs
 

@@ -30,7 +30,16 @@ from benchmarks.equivalent import EQUIVALENT
 from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
-GENERAL: Final = ("exact_answers", "record_fact", "small_domains", "table_mutants")
+GENERAL: Final = (
+    "exact_answers",
+    "exact_facts",
+    "gate_order",
+    "mistakes",
+    "record_fact",
+    "small_domains",
+    "table_mutants",
+    "times",
+)
 """The tests of several modules."""
 
 

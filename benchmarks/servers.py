@@ -50,9 +50,9 @@ def workers(
     """Ports of so many workers, and the files that they leave their times in."""
     started, ports, times = [], [], []
     for each in range(number):
-        told = directory / f"{how}-{number}-{each}.json"
+        file = directory / f"{how}-{number}-{each}.json"
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), how, str(told)],
+            [sys.executable, str(ROOT / "benchmarks" / "worker.py"), how, str(file)],
             cwd=ROOT,
             env={**os.environ, "DATABASE_URL": url},
             stdin=subprocess.PIPE,
@@ -62,7 +62,7 @@ def workers(
         assert process.stdout is not None
         ports.append(int(process.stdout.readline()))
         started.append(process)
-        times.append(told)
+        times.append(file)
     try:
         yield ports, times
     finally:
@@ -129,9 +129,9 @@ def main(seconds: float) -> None:
                     keys = [behind.make_key(KeyWanted("app-1", ACCOUNT)) for _ in range(CLIENTS)]
                     with workers(how, url, Path(directory), number) as (ports, times):
                         took = load(kind, ports, keys, seconds)
-                told = [json.loads(each.read_text()) for each in times]
-                of_all = sum(each["all"] for each in told)
-                rules, values = (sum(each[of] for each in told) / of_all for of in PARTS)
+                spent = [json.loads(each.read_text()) for each in times]
+                of_all = sum(each["all"] for each in spent)
+                rules, values = (sum(each[of] for each in spent) / of_all for of in PARTS)
                 rate = len(took) / seconds
                 bare = rate if kind == "bare" else bare
                 cuts = statistics.quantiles(took, n=100)

@@ -63,7 +63,7 @@ def bare() -> FastAPI:
     return app
 
 
-def main(how: str, told: str) -> None:
+def main(how: str, file: str) -> None:
     """Serve, and say at the end what it took."""
     for name in ("bearer", "read", "needs", "decide", "respond"):
         setattr(service, name, timed(getattr(service, name), "rules"))
@@ -89,7 +89,7 @@ def main(how: str, told: str) -> None:
     threading.Thread(target=end, daemon=True).start()
     server.run(sockets=[listening])
     spent = {**SPENT, "all": time.thread_time() - SPENT["begun"]}
-    Path(told).write_text(json.dumps(spent))
+    Path(file).write_text(json.dumps(spent))
 
 
 if __name__ == "__main__":
