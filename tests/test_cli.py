@@ -9,6 +9,7 @@ import pty
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import pytest
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.tables import place
 from curae_lifecycle.cli.terminal import progress
 from curae_lifecycle.cli.tour import steps
+from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.rulebook import TABLES, find_rule, pages
 from curae_lifecycle.stores.memory import MemoryStore
@@ -262,8 +265,8 @@ def test_simulate_tells_what_happened_and_that_every_law_held(
     assert told[0].startswith("seed 3: 2 client-hours, ")
     assert told[1].startswith("seed 4: 2 client-hours, ")
     titles = [line for line in told[2:] if not line.startswith((" ", "never reached: "))]
-    assert titles[:5] == ["requests", "answers", "facts", "access", "faults"]
-    assert re.fullmatch(r"cells reached: \d+ of 291", titles[5])
+    assert titles[:5] == ["requests", "answers", "facts", "access", "mishaps"]
+    assert re.fullmatch(r"cells reached: \d+ of 312", titles[5])
     assert "never reached: request × room in the store" in told
     assert any(re.fullmatch(r" +\d+  create", line) for line in told)
     assert re.fullmatch(r"every law held: 4 client-hours, \d+ requests", told[-1])
@@ -367,3 +370,74 @@ def test_a_check_of_no_file_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> 
         main(["openapi", "--check"])
     assert stopped.value.code == 2
     assert "--write" in capsys.readouterr().err
+
+
+def shown_table(columns: int, name: str, before: str = "") -> str:
+    """What `tables NAME` prints on a terminal that is so wide."""
+    main_of = "from curae_lifecycle.cli.main import main"
+    program = f"import os\nos.environ['COLUMNS'] = '{columns}'\n{before}\n{main_of}\n"
+    return without_colour(on_a_terminal(f"{program}raise SystemExit(main(['tables', '{name}']))"))
+
+
+@pytest.mark.parametrize("name", ["recovery", "connection", "idempotency"])
+@pytest.mark.parametrize("columns", [80, 160])
+def test_a_table_stands_in_columns_on_a_terminal_and_no_word_is_broken(
+    name: str, columns: int
+) -> None:
+    shown = shown_table(columns, name)
+    assert all(len(line.rstrip()) <= columns for line in shown.splitlines())
+    words = set(shown.split())
+    for row in TABLES[name].rows:
+        assert set(str(row.outcome).split()) <= words, row.rule
+        assert set(row.why.split()) <= words, row.rule
+        assert columns < 160 or row.rule in words
+
+
+def test_a_table_is_markdown_on_a_terminal_without_rich() -> None:
+    shown = shown_table(80, "recovery", "import sys; sys.modules['rich.console'] = None")
+    assert shown == TABLES["recovery"].to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("word", "rules"),
+    [
+        ("ALREADY_ACTIVE", ["connection.reconnect.active"]),
+        (
+            "BINDING_NOT_LIMITED",
+            [
+                "graduation-handoff.unlinked",
+                "graduation-handoff.active",
+                "graduation-handoff.tombstoned",
+                "problem.binding-not-limited",
+            ],
+        ),
+        ("PACKAGE_NOT_GRANTED", ["access.active-other-package"]),
+    ],
+)
+def test_a_problem_s_code_and_a_reason_lead_to_their_rules(
+    word: str, rules: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tables", word]) == 0
+    shown = capsys.readouterr().out.split("\n\n")
+    assert [each.partition(":")[0] for each in shown if each] == rules
+    for each in shown[: len(rules)]:
+        assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", each.splitlines()[2])
+    assert main(["tables", word, "--format", "json"]) == 0
+    named = json.loads(capsys.readouterr().out)
+    tables = named if isinstance(named, list) else [named]
+    assert {rule.partition(".")[0] for rule in rules} >= {
+        table["name"].removesuffix("s") if table["name"] == "problems" else table["name"]
+        for table in tables
+    }
+
+
+def test_a_rule_of_a_table_made_elsewhere_has_no_line_here() -> None:
+    axis = Axis("weather", ("rain",))
+    table: Table[str, str] = Table(
+        "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
+    )
+    assert place(table, table["rain"]) == "its source is not at hand"
+
+
+def test_the_module_that_python_runs_does_nothing_when_it_is_imported() -> None:
+    assert import_module("curae_lifecycle.__main__").main is main

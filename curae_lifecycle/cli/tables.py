@@ -30,16 +30,17 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.format == "md":
         for table, row in found:
             print(f"{row.rule}: {row.outcome}\n{row.why}\n{place(table, row)}\n")
-    if any(row.rule == name for _, row in found):
-        return _show(parser, [table for table, _ in found], options)
-    return 0
+    if options.format == "md" and all(row.rule != name for _, row in found):
+        return 0
+    tables = {table.name: table for table, _ in found}
+    return _show(parser, list(tables.values()), options)
 
 
 def _show(parser: argparse.ArgumentParser, chosen: list[Page], options: argparse.Namespace) -> int:
     match options.format:
         case "json":
             texts = [table.to_json() for table in chosen]
-            print(texts[0] if options.name else f"[{','.join(texts)}]", end="")
+            print(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]", end="")
         case "mermaid":
             texts = [table.to_mermaid() for table in chosen if table.state is not None]
             if not texts:

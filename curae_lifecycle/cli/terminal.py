@@ -26,8 +26,6 @@ _STYLES: Final = {
     "blank": "",
 }
 _BAR: Final = 40
-_LEAST_WHY: Final = 16
-"""How wide the sentences of a table are at least."""
 
 Item = TypeVar("Item")
 
@@ -62,23 +60,38 @@ def show_table(table: Page) -> bool:
     from rich import box  # noqa: PLC0415 - an optional extra
     from rich.table import Table  # noqa: PLC0415 - an optional extra
 
-    names = [*(axis.name for axis in table.axes), "outcome", "why", "rule"]
-    texts = [[*map(str, row.parts), str(row.outcome), row.why, row.rule] for row in table.rows]
-    # Each column is as wide as its longest word, so that none is broken; why takes what is left.
-    columns = zip(names, *texts, strict=True)
-    widths = [max(len(word) for text in column for word in text.split()) for column in columns]
-    if sum(widths) + 3 * len(names) + 1 > console.width:
+    axes = [axis.name for axis in table.axes]
+    rows = [(list(map(str, row.parts)), str(row.outcome), row.why, row.rule) for row in table.rows]
+    layouts = (
+        ([*axes, "outcome", "why", "rule"], [[*key, *rest] for key, *rest in rows]),
         # The names of the rules follow from the keys, so they go first where there is no room.
-        names.pop()
-    others = sum(widths[: len(names)]) - widths[names.index("why")]
-    widths[names.index("why")] = max(_LEAST_WHY, console.width - others - 3 * len(names) - 1)
+        ([*axes, "outcome", "why"], [[*key, *rest[:2]] for key, *rest in rows]),
+        (
+            [" × ".join(axes), "outcome", "why"],
+            [[" × ".join(key), *rest[:2]] for key, *rest in rows],
+        ),
+    )
+    fitting = (layout for layout in layouts if _width(*layout) <= console.width)
+    names, lines = next(fitting, layouts[-1])
     shown = Table(title=table.name, caption=table.law, title_justify="left", box=box.SIMPLE)
-    for name, width in zip(names, widths, strict=False):
-        shown.add_column(name, width=width, overflow="fold")
-    for line in texts:
-        shown.add_row(*line[: len(names)])
+    left = console.width - _width(names, lines)
+    for name, width in zip(names, _widths(names, lines), strict=True):
+        shown.add_column(name, width=width + max(left, 0) if name == "why" else width)
+    for line in lines:
+        shown.add_row(*line)
     console.print(shown, markup=False)
     return True
+
+
+def _widths(names: list[str], lines: list[list[str]]) -> list[int]:
+    # Each column is as wide as its longest word, so that none is broken.
+    columns = zip(names, *lines, strict=True)
+    return [max(len(word) for text in column for word in text.split()) for column in columns]
+
+
+def _width(names: list[str], lines: list[list[str]]) -> int:
+    # Two spaces beside each column, one between two, and one at either edge.
+    return sum(_widths(names, lines)) + 3 * len(names) + 1
 
 
 def progress(lines: Iterable[bytes], total: int) -> Iterator[bytes]:
