@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from itertools import repeat
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from curae_lifecycle.web.json import Json
 from tests.comparison import OneToOne, differences, run
 
+HERE: Final = Path(__file__).parent
 SEEDS: Final = range(60)
 
 
@@ -24,6 +27,25 @@ def test_the_traffic_reaches_every_operation_problem_and_outcome() -> None:
     counts = sum((run(seed).counts for seed in SEEDS), Counter[str]())
     assert counts.keys() == AT_LEAST.keys()
     assert {name: counts[name] for name, least in AT_LEAST.items() if counts[name] < least} == {}
+
+
+MODELS = sorted([*HERE.glob("reference/*.py"), *HERE.glob("stateful/*_model.py")])
+"""What was written from the rules alone."""
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
+def test_a_model_shares_no_code_with_the_package(model: Path) -> None:
+    imported = {
+        name
+        for node in ast.walk(ast.parse(model.read_text(encoding="utf-8")))
+        for name in [
+            getattr(node, "module", None),
+            *(each.name for each in getattr(node, "names", [])),
+        ]
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    ours = {name for name in imported if name and name.startswith(("curae_lifecycle", "tests."))}
+    assert ours <= {f"tests.{path.parent.name}.{path.stem}" for path in MODELS}
 
 
 AT_LEAST: Final = {

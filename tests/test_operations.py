@@ -97,8 +97,8 @@ def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
     following = {"none": (), "live": (successor(at(20)),), "dead": (successor(),)}
     for past, chain, effects, now_revoked in REVOKED:
         connection = pending()
-        for event in past:
-            connection = apply_event(connection, event, START)
+        for trigger in past:
+            connection = apply_event(connection, trigger, START)
         decision = decide(
             call(Revoke(ID)),
             Snapshot(connection=connection, following=following[chain]),
