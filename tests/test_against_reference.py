@@ -38,11 +38,8 @@ def test_a_model_shares_no_code_with_the_package(model: Path) -> None:
     imported = {
         name
         for node in ast.walk(ast.parse(model.read_text(encoding="utf-8")))
-        for name in [
-            getattr(node, "module", None),
-            *(each.name for each in getattr(node, "names", [])),
-        ]
         if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None), *(each.name for each in node.names)]
     }
     ours = {name for name in imported if name and name.startswith(("curae_lifecycle", "tests."))}
     assert ours <= {f"tests.{path.parent.name}.{path.stem}" for path in MODELS}
