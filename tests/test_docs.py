@@ -46,9 +46,7 @@ def request(method: str, target: str, key: str = "", body: bytes = b"") -> Reque
 def test_the_readme_endpoint_serves() -> None:
     namespace: dict[str, object] = {}
     exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
-    endpoint = cast(
-        "Callable[[Request, memory.MemoryStore], Response]", namespace["endpoint"]
-    )
+    endpoint = cast("Callable[[Request, memory.MemoryStore], Response]", namespace["endpoint"])
     store = world()
     made = endpoint(
         request(

@@ -64,7 +64,7 @@ def post(
 
 
 def created(world: MemoryStore) -> str:
-    body = {"appUserId": "user-1", "dataPackages": ["labs"]}
+    body: dict[str, Json] = {"appUserId": "user-1", "dataPackages": ["labs"]}
     response, _, _ = post(world, "/api/sdk/v1/connections", "k-0", body)
     return str(json.loads(response.body)["connection"]["id"])
 
@@ -118,7 +118,7 @@ def test_its_fingerprint_is_of_what_was_read() -> None:
 
 
 def test_the_api_s_document_describes_it() -> None:
-    document = cast("dict[str, Json]", openapi(Settings(operations=EIGHT)))
+    document = openapi(Settings(operations=EIGHT))
     paths = cast("dict[str, dict[str, dict[str, Json]]]", document["paths"])
     described = paths["/api/sdk/v1/connections/{connectionId}:relabel"]["post"]
     assert described["operationId"] == "relabel"
