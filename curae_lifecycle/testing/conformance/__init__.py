@@ -12,7 +12,7 @@ hooks as your server has; `run` runs every check that they allow and reports the
 from __future__ import annotations
 
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.catalogue import CHECKS, UNSEEN, UNSEEN_LAWS
+from curae_lifecycle.testing.conformance.catalogue import CHECKS, UNSEEN, UNSEEN_LAWS, checks
 from curae_lifecycle.testing.conformance.driving import Failure, NotRun, Report, run, run_async
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, KeyWanted, Server
 from curae_lifecycle.testing.conformance.steps import Check
@@ -34,6 +34,7 @@ __all__ = [
     "Response",
     "Server",
     "async_conformance_tests",
+    "checks",
     "conformance_tests",
     "run",
     "run_async",

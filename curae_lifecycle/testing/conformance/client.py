@@ -223,11 +223,16 @@ def text(holder: Document, path: str, where: str) -> str:
 
 def instant(holder: Document, path: str, where: str) -> datetime:
     """A member that is a time."""
+    return as_instant(member(holder, path, where), path, where)
+
+
+def as_instant(value: object, name: str, where: str) -> datetime:
+    """A value that must be a time."""
     try:
-        return parse_time(path, member(holder, path, where))
+        return parse_time(name, value)
     except ArgumentError:
         raise NotConformingError(
-            f"{path} is no RFC 3339 time ending in Z with at most six fraction digits", where
+            f"{name} is no RFC 3339 time ending in Z with at most six fraction digits", where
         ) from None
 
 

@@ -17,8 +17,10 @@ import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.catalogue import CHECKS
+from curae_lifecycle.testing.conformance.catalogue import checks
+from curae_lifecycle.testing.conformance.replies import Operations
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     Check,
@@ -98,7 +100,13 @@ class Report:
         return "\n".join(lines)
 
 
-def run(server: Server, *, only: Collection[str] | None = None, seed: str | None = None) -> Report:
+def run(
+    server: Server,
+    *,
+    only: Collection[str] | None = None,
+    seed: str | None = None,
+    operations: Operations = OPERATIONS,
+) -> Report:
     """Run the checks against a server.
 
     Args:
@@ -106,6 +114,7 @@ def run(server: Server, *, only: Collection[str] | None = None, seed: str | None
         only: Names of checks; all by default.
         seed: Of the names that are sent; a fresh one by default, as a server that lives on
             knows the names of earlier runs.
+        operations: What the server serves.
 
     Returns:
         Every check that was asked for, as passed, failed or not run.
@@ -114,30 +123,36 @@ def run(server: Server, *, only: Collection[str] | None = None, seed: str | None
         KeyError: A name that no check has.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    return _report([(check, run_check(server, check, seed)) for check in chosen(only)], seed)
+    asked = chosen(only, operations)
+    return _report([(check, run_check(server, check, seed)) for check in asked], seed)
 
 
 async def run_async(
-    server: AsyncServer, *, only: Collection[str] | None = None, seed: str | None = None
+    server: AsyncServer,
+    *,
+    only: Collection[str] | None = None,
+    seed: str | None = None,
+    operations: Operations = OPERATIONS,
 ) -> Report:
     """Run the checks against a server whose functions are coroutine functions; see `run`."""
     seed = secrets.token_hex(8) if seed is None else seed
-    results = [(check, await run_check_async(server, check, seed)) for check in chosen(only)]
+    asked = chosen(only, operations)
+    results = [(check, await run_check_async(server, check, seed)) for check in asked]
     return _report(results, seed)
 
 
-def chosen(only: Collection[str] | None) -> list[Check]:
+def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
     """The checks with these names, in the kit's own order.
 
     Raises:
         KeyError: A name that no check has.
     """
-    if only is None:
-        return list(CHECKS)
-    unknown = set(only) - {check.name for check in CHECKS}
-    if unknown:
-        raise KeyError(f"no such check: {', '.join(sorted(unknown))}")
-    return [check for check in CHECKS if check.name in only]
+    kit = checks(operations)
+    names = {check.name for check in kit}
+    asked = names if only is None else set(only)
+    if asked - names:
+        raise KeyError(f"no such check: {', '.join(sorted(asked - names))}")
+    return [check for check in kit if check.name in asked]
 
 
 def run_check(server: Server, check: Check, seed: str) -> Result:

@@ -218,7 +218,7 @@ CHECKS: Final = (
         "request.credentials",
         "Nobody without exactly one known key gets further, and is told nothing.",
         _stranger,
-        rules=("request.credentials", "problem.unauthenticated"),
+        rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
     ),
     Check(
         "request.credentials.scheme",
@@ -236,7 +236,12 @@ CHECKS: Final = (
         "permission.scope-missing",
         "A mutation needs connection:write.",
         _scope_missing,
-        rules=("permission.scope-missing", "problem.scope-insufficient", "request.permission"),
+        rules=(
+            "problem-status.forbidden",
+            "permission.scope-missing",
+            "problem.scope-insufficient",
+            "request.permission",
+        ),
     ),
     Check(
         "permission.granted",

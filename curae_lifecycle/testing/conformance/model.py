@@ -1,8 +1,8 @@
-"""A seeded run beside the library's own world: every answer compared, the shortest failure told.
+"""A seeded run beside the library's own store: every answer compared, the shortest failure shown.
 
-The laws of this module: **the world is the oracle**, it adopts what a server may choose (ids,
-URLs, how long a next action lives) and follows the server's clock; **a failure is told as a log**
-(spec section 9), made as short as dropping steps can make it, so that it can be replayed.
+The laws of this module: **the store in memory is the oracle**, it adopts what a server may choose (ids,
+URLs, how long a next action lives) and follows the server's clock; **a failure is shown as a
+log**, made as short as dropping steps can make it, so that it can be replayed.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
+from curae_lifecycle.testing.lines import format_caller, format_fact
 from curae_lifecycle.web.request import Request
 
 ROUNDS: Final = 3
@@ -205,15 +206,7 @@ class _SideBySide:
             wanted.scopes,
         )
         self.world.register(ApiKey(app.api_key), caller)
-        self._note(
-            register={
-                "apiKey": self._alias(number),
-                "appId": wanted.app_id,
-                "customerAccountId": wanted.customer_account_id,
-                "scopes": sorted(wanted.scopes),
-                "environment": wanted.environment,
-            }
-        )
+        self._note(register=format_caller(self._alias(number), caller))
 
     def step(self, op: Op) -> Steps[str | None]:
         """Do one step on both sides; what differs comes back."""
@@ -329,10 +322,10 @@ class _SideBySide:
         made = self._made(op)
         if made is None:
             return None
-        fact, arguments, printed = made
+        fact, arguments = made
         said = yield from use(op.kind, *arguments)
         answer = self.world.record(fact, self.now)
-        self._note(fact=printed)
+        self._note(fact=format_fact(fact))
         if isinstance(answer, Done | Ignored):
             ours = "done" if isinstance(answer, Done) else "ignored"
         else:
@@ -341,61 +334,38 @@ class _SideBySide:
             return None
         return f"the fact was answered {said} instead of {ours} (rule {answer.rules[-1]})"
 
-    def _made(self, op: Op) -> tuple[Fact, tuple[object, ...], dict[str, object]] | None:
-        if op.kind in {"graduate", "tombstone"}:
-            return self._binding_fact(op)
-        if op.kind == "complete_handoff":
-            if not self.sessions:
-                return None
-            session_id = self.sessions[-1 - op.pick % min(3, len(self.sessions))]
-            user_id = f"platform-user-{op.pick // 8 % 2}"
-            printed: dict[str, object] = {
-                "type": "handoff.complete",
-                "sessionId": session_id,
-                "userId": user_id,
-            }
-            fact = HandoffCompleted(SessionId(session_id), UserId(user_id))
-            return fact, (session_id, user_id), printed
-        connection_id = self.connections[-1 - op.pick % min(4, len(self.connections))]
-        return self._connection_fact(op, connection_id)
+    def _made(self, op: Op) -> tuple[Fact, tuple[object, ...]] | None:
+        # The fact, and what its hook is called with.
+        coordinate = self.apps[op.pick % 2].coordinate(self.users[op.pick // 2 % 3])
+        match op.kind:
+            case "tombstone":
+                return Tombstoned(coordinate), (coordinate,)
+            case "graduate":
+                return Graduated(coordinate), (coordinate, None)
+            case "complete_handoff":
+                if not self.sessions:
+                    return None
+                session_id = self.sessions[-1 - op.pick % min(3, len(self.sessions))]
+                user_id = f"platform-user-{op.pick // 8 % 2}"
+                fact = HandoffCompleted(SessionId(session_id), UserId(user_id))
+                return fact, (session_id, user_id)
+            case _:
+                named = self.connections[-1 - op.pick % min(4, len(self.connections))]
+                return self._connection_fact(op, ConnectionId(named))
 
-    def _connection_fact(
-        self, op: Op, connection_id: str
-    ) -> tuple[Fact, tuple[object, ...], dict[str, object]]:
-        named = ConnectionId(connection_id)
-        printed: dict[str, object] = {
-            "type": f"connection.{op.kind}",
-            "connectionId": connection_id,
-        }
+    def _connection_fact(self, op: Op, named: ConnectionId) -> tuple[Fact, tuple[object, ...]]:
         match op.kind:
             case "authorize":
                 lifetime = (None, timedelta(hours=1), timedelta(hours=5))[op.pick // 8 % 3]
                 end = None if lifetime is None else self.now + lifetime
-                if end is not None:
-                    printed["expiresAt"] = format_time(end)
-                return Authorized(named, end), (connection_id, lifetime), printed
+                return Authorized(named, end), (named, lifetime)
             case "require_action":
-                printed["reason"] = REASON
-                return ActionRequired(named, REASON), (connection_id, REASON), printed
+                return ActionRequired(named, REASON), (named, REASON)
             case "expire":
-                return Expired(named), (connection_id,), printed
+                return Expired(named), (named,)
             case _:
                 actor = (Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM)[op.pick // 8 % 3]
-                printed["actor"] = actor
-                return Revoked(named, actor), (connection_id, actor), printed
-
-    def _binding_fact(self, op: Op) -> tuple[Fact, tuple[object, ...], dict[str, object]]:
-        coordinate = self.apps[op.pick % 2].coordinate(self.users[op.pick // 2 % 3])
-        printed: dict[str, object] = {
-            "type": f"binding.{op.kind}",
-            "customerAccountId": coordinate.customer_account_id,
-            "appId": coordinate.app_id,
-            "appUserId": coordinate.app_user_id,
-            "environment": coordinate.environment,
-        }
-        if op.kind == "tombstone":
-            return Tombstoned(coordinate), (coordinate,), printed
-        return Graduated(coordinate), (coordinate, None), printed
+                return Revoked(named, actor), (named, actor)
 
     # --- The log ----------------------------------------------------------------------------
 

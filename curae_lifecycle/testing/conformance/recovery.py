@@ -52,6 +52,7 @@ from curae_lifecycle.testing.conformance.steps import (
     use,
     wait,
 )
+from curae_lifecycle.testing.laws import check_one_pending_successor
 
 
 def successor_of(answer: Document) -> str:

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 
-from curae_lifecycle.testing.conformance.catalogue import CHECKS
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.driving import (
     Failure,
     NotRun,
@@ -15,18 +16,22 @@ from curae_lifecycle.testing.conformance.driving import (
     run_check,
     run_check_async,
 )
+from curae_lifecycle.testing.conformance.replies import Operations
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Check
 
 
 def conformance_tests(
     make: Callable[[], Server | AbstractContextManager[Server]],
+    *,
+    operations: Operations = OPERATIONS,
 ) -> Callable[[Check], None]:
     """A test function, parametrized with every check of the kit.
 
     Args:
         make: Gives the server, or a context manager that gives it and cleans up. It is called
             for each check and may give the same server each time.
+        operations: What the server serves.
 
     Returns:
         What to bind to a name that pytest collects, such as `test_conformance`. A check that
@@ -39,11 +44,13 @@ def conformance_tests(
             result = run_check(server, check, secrets.token_hex(8))
         _tell(result)
 
-    return _parametrized(test)
+    return _parametrized(test, operations)
 
 
 def async_conformance_tests(
     make: Callable[[], AsyncServer | AbstractAsyncContextManager[AsyncServer]],
+    *,
+    operations: Operations = OPERATIONS,
 ) -> Callable[[Check], None]:
     """The same for a server of coroutine functions; it needs no plugin of pytest's.
 
@@ -58,15 +65,15 @@ def async_conformance_tests(
     def test(check: Check) -> None:
         _tell(asyncio.run(run(check)))
 
-    return _parametrized(test)
+    return _parametrized(test, operations)
 
 
-def _parametrized(test: Callable[[Check], None]) -> Callable[[Check], None]:
+def _parametrized(test: Callable[[Check], None], operations: Operations) -> Callable[[Check], None]:
     # Only here, so that the kit itself runs without pytest.
     import pytest  # noqa: PLC0415 - see above
 
-    names = [check.name for check in CHECKS]
-    return pytest.mark.parametrize("check", CHECKS, ids=names)(test)
+    kit = checks(operations)
+    return pytest.mark.parametrize("check", kit, ids=[check.name for check in kit])(test)
 
 
 def _tell(result: Result) -> None:

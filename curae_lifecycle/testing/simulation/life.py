@@ -126,7 +126,7 @@ class Simulation:
         self._dice = Dice(chance, self._mix)
         self._chance = chance
         self._store = store(self._mix.settings)
-        self._watch = Watch() if watched else None
+        self._watch = Watch(self._mix.settings.operations) if watched else None
         self._server = Server(self._store, self._mix.settings, self._watch)
         self._journal = Journal()
         self._summary = Summary(seed, clients)

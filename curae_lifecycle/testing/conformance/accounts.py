@@ -1,0 +1,121 @@
+"""Checks of account states: what they are called, and the entity tags that come with them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curae_lifecycle.testing.conformance import sessions
+from curae_lifecycle.testing.conformance.client import (
+    NOT_MODIFIED,
+    OK,
+    App,
+    expect,
+    headers,
+    initiate,
+    member,
+    new_app,
+    same,
+    told,
+)
+from curae_lifecycle.testing.conformance.replies import entity_tag
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    NotConformingError,
+    Steps,
+    send,
+)
+
+
+def _tag(app: App, user: str) -> Steps[str]:
+    answer = yield from send(app.account_state(user))
+    expect(answer, OK, "an account state")
+    return entity_tag(answer)
+
+
+def _not_modified(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    tag = yield from _tag(app, "user")
+    for values in (
+        (tag,),
+        (f"W/{tag}",),
+        (f'"other", {tag}',),
+        (f'"a,b",W/"c" , W/{tag}, "d"',),
+        (f"{tag},",),
+        ("*",),
+        ('"other"', tag),
+    ):
+        given = [("If-None-Match", value) for value in values]
+        answer = yield from send(app.account_state("user", *given))
+        where = f"an account state with If-None-Match {values}"
+        if answer.status != NOT_MODIFIED:
+            raise NotConformingError(f"answered {told(answer)} instead of 304", where)
+        same(answer.body, b"", "the body", where)
+        same(headers(answer, "etag"), [tag], "ETag", where)
+        same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
+    for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):
+        answer = yield from send(app.account_state("user", ("If-None-Match", value)))
+        expect(answer, OK, f"an account state with If-None-Match {value}")
+
+
+def _moved(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    before = yield from _tag(app, "user")
+    yield from initiate(app, "user")
+    answer = yield from send(app.account_state("user", ("If-None-Match", before)))
+    where = "an account state that has moved since the entity tag was told"
+    same(member(expect(answer, OK, where), "lifecycleState", where), "LIMITED", "it", where)
+    after = yield from _tag(app, "user")
+    if after == before:
+        raise NotConformingError("the entity tag has not moved", where)
+
+
+def _tag_of_a_state(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    other = yield from new_app(kit)
+    yield from initiate(app, "one")
+    yield from initiate(app, "two")
+    yield from initiate(other, "three")
+    first = yield from _tag(app, "one")
+    for who, user in ((app, "two"), (other, "three")):
+        same((yield from _tag(who, user)), first, "the entity tag", f"another user: {user}")
+
+
+def _states(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    tags: dict[str, str] = {}
+    for state, needed in sessions.BRINGS.items():
+        if set(needed) <= kit.hooks:
+            user = app.names.word("user")
+            yield from sessions.bring(app, user, state)
+            tags[state] = yield from _tag(app, user)
+    if len(set(tags.values())) < len(tags):
+        raise NotConformingError(f"two of the states {', '.join(tags)} share a tag", "ETag")
+
+
+CHECKS: Final = (
+    Check(
+        "account-state.not-modified",
+        "An account state that the client knows is not told again: weak tags, lists and *.",
+        _not_modified,
+        rules=("operation.account-state",),
+    ),
+    Check(
+        "account-state.moved",
+        "An account state that has moved is told, with another entity tag.",
+        _moved,
+        rules=("operation.account-state",),
+    ),
+    Check(
+        "account-state.tag-of-the-state",
+        "An entity tag depends on the state alone, not on the user or the app.",
+        _tag_of_a_state,
+        rules=("operation.account-state",),
+    ),
+    Check(
+        "account-state.tags-differ",
+        "Each account state has an entity tag of its own.",
+        _states,
+        rules=("operation.account-state",),
+    ),
+)

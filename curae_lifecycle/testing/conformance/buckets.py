@@ -1,0 +1,222 @@
+"""Checks of the standard buckets of an API key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.testing.conformance.client import (
+    LIMIT,
+    OK,
+    App,
+    create,
+    expect,
+    expect_problem,
+    fill,
+    id_of,
+    new_app,
+    second_key,
+    told,
+)
+from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
+from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    NotConformingError,
+    Steps,
+    send,
+    use,
+    wait,
+)
+from curae_lifecycle.web.request import Request
+
+SMALL: Final = Bucket("kit", 4, 1, 60)
+"""Four at once, one back every minute."""
+
+
+def _with_buckets(kit: Kit, *buckets: Bucket) -> Steps[App]:
+    app = yield from new_app(kit)
+    yield from use("replace_buckets", buckets)
+    return app
+
+
+def _emptied(app: App) -> Steps[None]:
+    for _ in range(SMALL.capacity):
+        expect((yield from send(app.account_state("user"))), OK, "a request with a full bucket")
+
+
+def _empty(app: App, where: str) -> Steps[int]:
+    answer = yield from send(app.account_state("user"))
+    return limited(answer, SMALL.name, SMALL.window, SMALL.capacity, where)
+
+
+def _bucket(kit: Kit) -> Steps[None]:
+    app = yield from _with_buckets(kit, SMALL)
+    other = yield from second_key(kit, app)
+    yield from _emptied(app)
+    seconds = SMALL.window
+    for _ in range(3):
+        seconds = yield from _empty(app, "a request with an empty bucket")
+    if not 60 - 5 <= seconds <= 60:  # noqa: PLR2004 - one comes back every minute
+        raise NotConformingError(f"it is to wait {seconds} s", "one comes back every 60 s")
+    expect((yield from send(other.account_state("user"))), OK, "another API key of the app")
+
+
+def _bucket_refills(kit: Kit) -> Steps[None]:
+    app = yield from _with_buckets(kit, SMALL)
+    yield from _emptied(app)
+    seconds = 0
+    for _ in range(3):
+        seconds = yield from _empty(app, "a request with an empty bucket")
+    yield from wait(timedelta(seconds=seconds))
+    where = "a request when the wait is over, with nothing but refusals in between"
+    expect((yield from send(app.account_state("user"))), OK, where)
+    yield from _empty(app, "the request after that")
+    yield from wait(2 * SMALL.window * MOMENT)
+    yield from _emptied(app)
+    yield from _empty(app, "a request after a long rest and as many as the bucket holds")
+
+
+def _what_buckets_charge(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    reader = yield from second_key(kit, app, frozenset())
+    pending = id_of((yield from create(app)))
+    key = app.new_key()
+    replayed = app.revoke(pending, key=key)
+    yield from send(replayed)
+    for name, request, costs in (
+        ("a replay", replayed, True),
+        ("a 404", app.get(kit.names.uuid()), True),
+        ("a 409", app.graduate("user"), True),
+        ("a 422", app.create("user", key=key), True),
+        ("a 304", app.account_state("user", ("If-None-Match", "*")), True),
+        ("a 400", app.get("nonsense"), False),
+        ("a key that is missing", app.request("POST", f"/connections/{pending}:revoke"), False),
+        ("an unknown path", app.request("GET", "/nothing"), False),
+    ):
+        yield from _charges(app, name, request, costs=costs)
+    yield from use("replace_buckets", (SMALL,))
+    for _ in range(2 * SMALL.capacity):
+        expect_problem((yield from send(reader.create("user"))), 403, "SCOPE_INSUFFICIENT", "a 403")
+    where = "a read after many answers 403"
+    expect((yield from send(reader.account_state("user"))), OK, where)
+
+
+def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[None]:
+    yield from use("replace_buckets", (SMALL,))
+    for _ in range(SMALL.capacity):
+        answer = yield from send(request)
+        if answer.status == 429:  # noqa: PLR2004 - HTTP's own number
+            raise NotConformingError("it was charged more than once", name)
+    answer = yield from send(app.account_state("user"))
+    if costs and answer.status == OK:
+        raise NotConformingError("it was not charged", name)
+    if not costs and answer.status != OK:
+        raise NotConformingError(f"it was charged: then {told(answer)}", name)
+
+
+def _all_or_nothing(kit: Kit) -> Steps[None]:
+    wide = Bucket("wide", 2 * LIMIT, 1, 3600)
+    app = yield from _with_buckets(kit, wide)
+    yield from fill(app, "user")
+    for number in range(LIMIT):
+        yield from refused(app, "user", f"refusal number {number + 1} of the app user's limit")
+    for number in range(LIMIT):
+        where = f"read number {number + 1}: refusals of the app user's limit charge no bucket"
+        expect((yield from send(app.account_state("user"))), OK, where)
+    yield from use("replace_buckets", (SMALL, wide))
+    yield from _emptied(app)
+    for _ in range(2 * LIMIT):
+        yield from _empty(app, "a request with the first of two buckets empty")
+    yield from use("replace_buckets", (wide, SMALL))
+    yield from _emptied(app)
+    yield from _empty(app, "a request with the second of two buckets empty")
+
+
+def _second_bucket_kept(kit: Kit) -> Steps[None]:
+    tight, wide = Bucket("tight", 1, 1, 5), Bucket("wide", 4, 1, 3600)
+    app = yield from _with_buckets(kit, tight, wide)
+    for number in range(wide.capacity):
+        where = f"read number {number + 1}, five seconds after the last"
+        expect((yield from send(app.account_state("user"))), OK, where)
+        for _ in range(2 * wide.capacity):
+            yield from send(app.account_state("user"))
+        yield from wait(FEW)
+    answer = yield from send(app.account_state("user"))
+    expect_problem(answer, 429, "RATE_LIMITED", "a read with the wide bucket empty")
+
+
+def _bucket_order(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.initiate("user", key=app.new_key())
+    yield from send(request)
+    yield from fill(app, "user", LIMIT - 1)
+    yield from use("replace_buckets", (SMALL,))
+    yield from _emptied(app)
+    stranger = attrs.evolve(app, api_key="cae_live_nobody")
+    where = "with an empty bucket"
+    expect_problem((yield from send(stranger.get("x"))), 401, "UNAUTHENTICATED", where)
+    expect_problem((yield from send(app.request("GET", "/x"))), 404, "NOT_FOUND", where)
+    expect_problem((yield from send(app.get("x"))), 400, "BAD_REQUEST", where)
+    for name, each in (
+        ("a replay", request),
+        ("an initiate at the app user's limit", app.initiate("user")),
+        ("an unknown id", app.get(kit.names.uuid())),
+    ):
+        answer = yield from send(each)
+        limited(answer, SMALL.name, SMALL.window, SMALL.capacity, f"{name} {where}")
+
+
+_BUCKETS: Final = ("request.buckets", "problem.rate-limited")
+
+
+CHECKS: Final = (
+    Check(
+        "request.buckets",
+        "A standard bucket belongs to one API key, admits what it holds, and then says how long.",
+        _bucket,
+        rules=_BUCKETS,
+        hooks=("replace_buckets",),
+    ),
+    Check(
+        "bucket.refills",
+        "A bucket refills with time alone, and never beyond what it holds.",
+        _bucket_refills,
+        rules=_BUCKETS,
+        hooks=("replace_buckets", "pass_time"),
+        passes=9 * MINUTE,
+    ),
+    Check(
+        "bucket.charges",
+        "Every request is charged that is not refused with 400, 401 or 403 or an unknown path.",
+        _what_buckets_charge,
+        rules=_BUCKETS,
+        hooks=("replace_buckets",),
+    ),
+    Check(
+        "bucket.all-or-nothing",
+        "Where one limit refuses none is charged, and the one that refuses is named.",
+        _all_or_nothing,
+        rules=_BUCKETS,
+        hooks=("replace_buckets",),
+    ),
+    Check(
+        "bucket.refusals-drain-no-other",
+        "Refusals of one bucket drain no other.",
+        _second_bucket_kept,
+        rules=_BUCKETS,
+        hooks=("replace_buckets", "pass_time"),
+        passes=4 * FEW,
+    ),
+    Check(
+        "order.buckets",
+        "Buckets are asked after the body and before the key's record and the app user's limit.",
+        _bucket_order,
+        rules=("request.buckets",),
+        hooks=("replace_buckets",),
+    ),
+)

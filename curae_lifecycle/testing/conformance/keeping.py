@@ -1,0 +1,312 @@
+"""Checks of what is kept under a key, for how long, and of one execution among many at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.client import (
+    CREATED,
+    LIMIT,
+    create,
+    expect,
+    expect_problem,
+    fill,
+    headers,
+    id_of,
+    lasting,
+    member,
+    new_app,
+    revoke,
+)
+from curae_lifecycle.testing.conformance.connections import (
+    MINUTE,
+)
+from curae_lifecycle.testing.conformance.idempotency import (
+    OTHER,
+    REUSED,
+    SAME,
+    SUCCESS,
+    keyed,
+    replays,
+    reused,
+)
+from curae_lifecycle.testing.conformance.steps import (
+    MANY,
+    Check,
+    Kit,
+    NotConformingError,
+    Steps,
+    send,
+    together,
+    wait,
+)
+from curae_lifecycle.testing.laws import check_one_execution
+
+RETENTION: Final = timedelta(hours=24)
+
+
+def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    request = app.reconnect(connection_id, key=app.new_key())
+    first = yield from send(request)
+    expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection")
+    yield from revoke(app, connection_id)
+    replays(kit, first, (yield from send(request)))
+    expect((yield from send(app.reconnect(connection_id))), CREATED, "the same with a new key")
+
+
+def _not_found_is_kept(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    key, nobody = app.new_key(), app.names.uuid()
+    first = yield from send(app.revoke(nobody, key=key))
+    expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
+    replays(kit, first, (yield from send(app.revoke(nobody, key=key))))
+    other = yield from send(app.revoke(connection_id, key=key))
+    reused(other, "the key of an answer 404 for another id", "values")
+
+
+def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
+        key = app.new_key()
+        bad = yield from send(app.request("POST", "/connections", body, key=key))
+        expect_problem(bad, 400, "BAD_REQUEST", "create with a body that cannot be read")
+        where = "the same key with a body that can be read"
+        expect((yield from send(app.create("user", key=key))), CREATED, where)
+
+
+def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    yield from fill(app, "user")
+    key = app.new_key()
+    refused = yield from send(app.initiate("user", key=key))
+    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
+    where = "the key of an answer 429 for another user"
+    expect((yield from send(app.initiate("another", key=key))), CREATED, where)
+
+
+def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    yield from fill(app, "user")
+    request = app.initiate("user", key=app.new_key())
+    refused = yield from send(request)
+    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
+    yield from wait(MINUTE)
+    where = "the same request with the same key, a minute after its answer 429"
+    first = yield from send(request)
+    expect(first, CREATED, where)
+    replays(kit, first, (yield from send(request)))
+
+
+def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.create("user", key=app.new_key())
+    first = yield from send(request)
+    expect(first, CREATED, "create a connection")
+    key = headers(Response(0, request.headers, b""), "idempotency-key")[0]
+    for _ in range(2):
+        other = yield from send(app.create("another", key=key))
+        reused(other, "the key with another body, twice", "values")
+    replays(kit, first, (yield from send(request)))
+
+
+def _retention(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.create("user", key=app.new_key())
+    first = yield from send(request)
+    made = expect(first, CREATED, "create a connection")
+    yield from wait(RETENTION / 2)
+    replays(kit, first, (yield from send(request)))
+    yield from wait(RETENTION / 2 - MINUTE)
+    replays(kit, first, (yield from send(request)))
+    yield from wait(MINUTE)
+    where = f"the same request {RETENTION} after its first use"
+    again = expect((yield from send(request)), CREATED, where)
+    if member(again, "connection.id", where) == member(made, "connection.id", where):
+        raise NotConformingError("the answer was kept longer than that", where)
+
+
+def _retention_of_another(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    key = app.new_key()
+    expect((yield from send(app.create("user", key=key))), CREATED, "create a connection")
+    yield from wait(RETENTION - MINUTE)
+    other = app.create("another", key=key)
+    reused((yield from send(other)), "the key with another body within a day", "values")
+    yield from wait(MINUTE)
+    where = f"the key with another body {RETENTION} after its first use"
+    expect((yield from send(other)), CREATED, where)
+
+
+def _no_cookie_again(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.create("user", key=app.new_key())
+    first = yield from send(request)
+    again = yield from send(request)
+    connection_id = str(member(expect(first, CREATED, "create"), "connection.id", "create"))
+    plain = yield from send(app.get(connection_id))
+    replayed = {*headers(first, "set-cookie")} & {*headers(again, "set-cookie")}
+    if replayed - {*headers(plain, "set-cookie")}:
+        raise NotConformingError("a Set-Cookie header was replayed", "a create sent again")
+
+
+def _replay_is_free(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.initiate("user", key=app.new_key())
+    first = yield from send(request)
+    expect(first, CREATED, "initiate a session")
+    for _ in range(LIMIT):
+        replays(kit, first, (yield from send(request)))
+    for number in range(2, LIMIT + 1):
+        where = f"initiate number {number}, after {LIMIT} replays of the first"
+        expect((yield from send(app.initiate("user"))), CREATED, where)
+    refused = yield from send(app.initiate("user"))
+    expect_problem(refused, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
+    replays(kit, first, (yield from send(request)))
+
+
+def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = yield from keyed(app, operation, app.new_key())
+    answers = yield from together((request,) * MANY)
+    where = f"{operation}, {MANY} times at once with one key"
+    done = [lasting(each, kit.varying) for each in answers if each.status == SUCCESS[operation]]
+    for each in answers:
+        if each.status != SUCCESS[operation]:
+            expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
+    if not done:
+        raise NotConformingError("none was executed", where)
+    check_one_execution(done, 1)
+    replays(kit, done[0], lasting((yield from send(request)), kit.varying))
+
+
+def _one_initiate_of_many(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    request = app.initiate("user", key=app.new_key())
+    yield from together((request,) * MANY)
+    expect((yield from send(request)), CREATED, "initiate a session")
+    for number in range(2, LIMIT + 1):
+        where = f"initiate number {number}, after {MANY} at once with one key"
+        expect((yield from send(app.initiate("user"))), CREATED, where)
+
+
+def _one_body_of_many(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    key = app.new_key()
+    requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
+    answers = yield from together(requests)
+    where = f"{MANY} different bodies at once with one key"
+    done = [each for each in answers if each.status == CREATED]
+    for each in answers:
+        if each.status != CREATED:
+            expect_problem(each, *REUSED, where)
+    if len(done) != 1:
+        raise NotConformingError(f"{len(done)} were executed", where)
+
+
+CHECKS: Final = (
+    Check(
+        "idempotency.kept.409",
+        "A refusal of the rule itself is kept: a new judgement needs a new key.",
+        _refused_reconnect_is_kept,
+        laws=(9,),
+        rules=(*SAME, "problem-status.conflict"),
+    ),
+    Check(
+        "idempotency.kept.404",
+        "An answer 404 is kept.",
+        _not_found_is_kept,
+        laws=(9,),
+        rules=(*SAME, "problem-status.absent"),
+    ),
+    Check(
+        "idempotency.not-kept.400",
+        "A body that cannot be read leaves its key free.",
+        _bad_request_keeps_nothing,
+        rules=(
+            "problem-status.invalid",
+            "idempotency.absent",
+        ),
+    ),
+    Check(
+        "idempotency.not-kept.429",
+        "A request that the app user's limit refuses leaves its key free.",
+        _rate_limit_keeps_nothing,
+        rules=(
+            "problem-status.limited",
+            "idempotency.absent",
+        ),
+    ),
+    Check(
+        "idempotency.not-kept.429-later",
+        "A request that the app user's limit refused runs with the same key later.",
+        _rate_limit_is_asked_again,
+        rules=("idempotency.absent",),
+        hooks=("pass_time",),
+        passes=MINUTE,
+    ),
+    Check(
+        "idempotency.not-kept.422",
+        "A refused reuse changes nothing about the key.",
+        _reuse_keeps_nothing,
+        laws=(11,),
+        rules=(*OTHER, "problem-status.mismatch"),
+    ),
+    Check(
+        "idempotency.retention",
+        "An answer is kept for 24 hours from its first use, and no replay makes it longer.",
+        _retention,
+        laws=(9,),
+        rules=("idempotency.absent", *SAME),
+        hooks=("pass_time",),
+        passes=RETENTION,
+    ),
+    Check(
+        "idempotency.retention.other",
+        "A key is bound to its request for 24 hours and free afterwards.",
+        _retention_of_another,
+        rules=("idempotency.absent", "idempotency.completed.other"),
+        hooks=("pass_time",),
+        passes=RETENTION,
+    ),
+    Check(
+        "idempotency.cookies",
+        "A Set-Cookie header is never replayed.",
+        _no_cookie_again,
+        laws=(9,),
+    ),
+    Check(
+        "idempotency.replay-is-free",
+        "A replay costs the app user nothing, also at the limit.",
+        _replay_is_free,
+        laws=(9,),
+        rules=("request.idempotency", "request.limit"),
+    ),
+    *[
+        Check(
+            f"idempotency.at-once.{operation}",
+            f"A {operation} sent many times at once with one key takes effect once.",
+            partial(_one_of_many, operation),
+            laws=(12,),
+        )
+        for operation in SUCCESS
+    ],
+    Check(
+        "idempotency.at-once.charged-once",
+        "An initiate sent many times at once with one key is charged once.",
+        _one_initiate_of_many,
+        laws=(9, 12),
+    ),
+    Check(
+        "idempotency.at-once.other-bodies",
+        "Of different bodies sent at once with one key one is executed.",
+        _one_body_of_many,
+        laws=(12,),
+        rules=OTHER,
+    ),
+)

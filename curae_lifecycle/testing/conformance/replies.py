@@ -1,0 +1,253 @@
+"""Checks of what each operation answers, as its class has it: status, members, shapes, headers.
+
+The law of this module: **nothing is said here of one operation or another**. What is sent follows
+from the rule of its class, what must come back from the fields of its reply, so an operation of a
+server's own is checked like the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import EnumType
+from functools import partial
+from types import NoneType, UnionType
+from typing import Final, cast, get_args, get_origin, get_type_hints
+from urllib.parse import quote, urlencode
+
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId, CustomerAccountId, NextAction, SessionId
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.client import (
+    PACKAGES,
+    App,
+    as_document,
+    as_instant,
+    create,
+    expect,
+    headers,
+    id_of,
+    initiate,
+    member,
+    new_app,
+    revoke,
+    same,
+)
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    NotConformingError,
+    NotSeenError,
+    Steps,
+    send,
+)
+from curae_lifecycle.testing.laws import check_wire_members
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.shapes import camel
+
+Operations = tuple[type[Operation], ...]
+
+_JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_STRONG_TAG: Final = re.compile(r'"[!#-~]*"')
+_UUIDS: Final = frozenset({ConnectionId, CustomerAccountId, SessionId})
+_CONFLICT: Final = 409
+_OPEN_WEBVIEW: Final = "open_webview"
+
+_PARTS: Final[Mapping[object, Mapping[str, object]]] = {
+    Connection: {
+        "id": ConnectionId,
+        "customerAccountId": CustomerAccountId,
+        "authorizedAt": datetime | None,
+        "expiresAt": datetime | None,
+        "revokedAt": datetime | None,
+        "actionRequiredReason": str | None,
+        "createdAt": datetime,
+        "updatedAt": datetime,
+    },
+    CuraeConnectSession: {
+        "id": SessionId,
+        "customerAccountId": CustomerAccountId,
+        "createdAt": datetime,
+        "expiresAt": datetime,
+        "landedAt": datetime | None,
+    },
+    NextAction: {"type": _OPEN_WEBVIEW, "url": str, "expiresAt": datetime},
+}
+"""What the members of a part are, where more can be said than that they are there."""
+
+
+# --- What is sent ---------------------------------------------------------------------------
+
+
+def succeeds(kit: Kit, kind: type[Operation]) -> Steps[tuple[App, Response]]:
+    """The answer to a request that an operation grants, and the app that sent it.
+
+    It is about a LIMITED user and a pending connection of theirs, or a revoked one where the
+    operation refuses a pending one.
+    """
+    app = yield from new_app(kit)
+    session = yield from initiate(app, "user")
+    values: dict[str, object] = {
+        "appUserId": "user",
+        "dataPackages": [*PACKAGES],
+        "sessionId": member(session, "session.id", "initiate a session"),
+    }
+    values["connectionId"] = id_of((yield from create(app, "user")))
+    answer = yield from send(_request(app, kind, values))
+    if answer.status == _CONFLICT:
+        yield from revoke(app, str(values["connectionId"]))
+        answer = yield from send(_request(app, kind, values))
+    return app, answer
+
+
+def _request(app: App, kind: type[Operation], values: Mapping[str, object]) -> Request:
+    rule = kind.rule
+    path = rule.path.removeprefix(BASE_PATH)
+    for each in rule.ids:
+        path = path.replace(f"{{{each.name}}}", quote(str(_value(each, values))))
+    if rule.query:
+        path += "?" + urlencode({each.name: str(_value(each, values)) for each in rule.query})
+    needed = [each for each in rule.body or () if not each.optional]
+    body = {each.name: _value(each, values) for each in needed} if rule.body else None
+    key = app.new_key() if rule.key is KeyUse.NEEDED else None
+    return app.request(rule.method, path, body, key=key)
+
+
+def _value(wanted: Member[object], values: Mapping[str, object]) -> object:
+    if wanted.name in values:
+        return values[wanted.name]
+    # A member of an operation of the server's own: whatever its parser takes.
+    plain = ("word", True, 1, ["word"], values["connectionId"], "2026-01-05T09:00:00Z")
+    for value in plain:
+        try:
+            wanted.parse(value)
+        except ArgumentError:
+            continue
+        return value
+    raise NotSeenError(f"the kit knows no value of the member {wanted.name}")
+
+
+# --- What comes back ------------------------------------------------------------------------
+
+
+def check_reply(kind: type[Operation], answer: Response, where: str) -> None:
+    """Raise unless an answer is the one that the class of an operation promises.
+
+    Args:
+        kind: The operation.
+        answer: What a request that succeeded was answered.
+        where: What was asked.
+    """
+    rule, reply = kind.rule, kind.reply
+    body = expect(answer, rule.status, where)
+    hints = get_type_hints(reply)
+    shapes: dict[str, object] = {camel(name): hints[name] for name in reply.__match_args__}
+    same(set(body), set(shapes), "the members", where)
+    check_wire_members(body, operations=(kind,))
+    for name, shape in shapes.items():
+        _check(body[name], shape, name, where)
+    media = headers(answer, "content-type")
+    if len(media) != 1 or _JSON.fullmatch(media[0]) is None:
+        raise NotConformingError(f"the media type is {media}", where)
+    if NextAction in shapes.values():
+        same(headers(answer, "cache-control"), ["no-store"], "Cache-Control", where)
+    if rule.tags:
+        same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
+        entity_tag(answer)
+
+
+def entity_tag(answer: Response) -> str:
+    """The one strong entity tag of an answer."""
+    tags = headers(answer, "etag")
+    if len(tags) != 1 or _STRONG_TAG.fullmatch(tags[0]) is None:
+        raise NotConformingError(f"the entity tags are {tags}, not one strong one", "ETag")
+    return tags[0]
+
+
+def _check(value: object, shape: object, name: str, where: str) -> None:
+    if shape in _PARTS:
+        part = as_document(value, f"{where}: {name}")
+        for each, its in _PARTS[shape].items():
+            _check(part.get(each), its, f"{name}.{each}", where)
+    elif get_origin(shape) is UnionType:
+        kinds = cast("tuple[object, ...]", get_args(shape))
+        if value is not None:
+            _check(value, next(each for each in kinds if each is not NoneType), name, where)
+    elif shape is datetime:
+        as_instant(value, name, where)
+    else:
+        is_right, wrong = _plain(shape)
+        if not is_right(value):
+            raise NotConformingError(f"{name} is {wrong}", where)
+
+
+def _plain(shape: object) -> tuple[Callable[[object], bool], str]:
+    if shape in _UUIDS:
+        return _is_uuid, "no UUID in lower case"
+    if isinstance(shape, EnumType):
+        values: list[object] = list(shape)
+        return values.__contains__, f"none of {', '.join(map(str, values))}"
+    # Of another name for a type we know the type.
+    return _PLAIN.get(getattr(shape, "__supertype__", shape), _ANYTHING)
+
+
+def _is_uuid(value: object) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+_PLAIN: Final[Mapping[object, tuple[Callable[[object], bool], str]]] = {
+    bool: (lambda value: isinstance(value, bool), "neither true nor false"),
+    int: (lambda value: type(value) is int, "no integer"),
+    str: (lambda value: isinstance(value, str) and value != "", "no text"),
+    _OPEN_WEBVIEW: (_OPEN_WEBVIEW.__eq__, f"not {_OPEN_WEBVIEW}"),
+}
+_ANYTHING: Final[tuple[Callable[[object], bool], str]] = (lambda _: True, "")
+
+
+def _success(kind: type[Operation], kit: Kit) -> Steps[None]:
+    _, answer = yield from succeeds(kit, kind)
+    check_reply(kind, answer, kind.rule.name)
+
+
+def _nothing_internal(operations: Operations, kit: Kit) -> Steps[None]:
+    for kind in operations:
+        app, answer = yield from succeeds(kit, kind)
+        shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
+        if app.api_key.encode() in shown:
+            raise NotConformingError("the API key is in it", kind.rule.name)
+        if app.wanted.app_id.encode() in answer.body:
+            raise NotConformingError("the app's id is in it", kind.rule.name)
+    app = yield from new_app(kit)
+    nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)
+    answer = yield from send(nobody.get(kit.names.uuid()))
+    if app.api_key.encode() in answer.body:
+        raise NotConformingError("the unknown API key is in it", "an answer 401")
+
+
+def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
+    """One check for each operation, and those that look into the answers of all of them."""
+    each = [
+        Check(
+            f"operation.{kind.rule.name}",
+            f"A success of {kind.rule.name} answers {kind.rule.status} with the members of its "
+            "reply, shaped as they are to be, and with its headers.",
+            partial(_success, kind),
+            laws=(13,),
+            rules=(f"operation.{kind.rule.name}",),
+        )
+        for kind in operations
+    ]
+    internal = Check(
+        "law-13.nothing-internal",
+        "Neither the API key nor the app's own id is in an answer.",
+        partial(_nothing_internal, operations),
+        laws=(13,),
+    )
+    return (*each, internal)

@@ -1,0 +1,240 @@
+"""Checks of revocations: once and for ever, and how far one goes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach
+from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.testing.conformance.client import (
+    OK,
+    create,
+    expect,
+    expect_said,
+    get,
+    id_of,
+    member,
+    new_app,
+    reconnect,
+    revoke,
+    same,
+    status_of,
+)
+from curae_lifecycle.testing.conformance.connections import (
+    HOUR,
+    MINUTE,
+    NOTHING,
+    REASON,
+    WIRE,
+    bring,
+    changed,
+)
+from curae_lifecycle.testing.conformance.recovery import successor_of
+from curae_lifecycle.testing.conformance.steps import (
+    MANY,
+    Check,
+    Kit,
+    NotConformingError,
+    Steps,
+    later,
+    send,
+    together,
+    use,
+)
+from curae_lifecycle.testing.laws import (
+    RevocationSeen,
+    check_revocation,
+)
+
+
+def _revoked_once(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    seen: list[RevocationSeen] = []
+    for _ in range(3):
+        response = yield from send(app.revoke(connection_id))
+        expect(response, OK, f"revoke the connection {connection_id}")
+        seen.append(RevocationSeen.read(response))
+        yield from later(kit, MINUTE)
+    check_revocation(seen)
+
+
+def _revoked_at_once(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
+    answers = yield from together(requests)
+    for answer in answers:
+        expect(answer, OK, f"revoke the connection {connection_id} {MANY} times at once")
+    seen = [RevocationSeen.read(answer) for answer in answers]
+    # At once there is no order: whichever says that it revoked was the first.
+    seen.sort(key=lambda each: not each.revoked_now)
+    check_revocation(seen)
+
+
+def _revocation_survives(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from revoke(app, connection_id)
+    before = yield from get(app, connection_id)
+    yield from later(kit, MINUTE)
+    where = f"everything that can happen to the revoked connection {connection_id}"
+    yield from use("authorize", connection_id, HOUR)
+    yield from use("require_action", connection_id, REASON)
+    yield from use("expire", connection_id)
+    yield from use("revoke", connection_id, Actor.PATIENT)
+    yield from reconnect(app, connection_id)
+    after = yield from get(app, connection_id)
+    same(changed(before, after), NOTHING, "what changed", where)
+
+
+def _rank_never_falls(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
+    highest = 0
+    rising = ("authorize", "require_action", "expire", "revoke")
+    for hook in [each for first in rising for each in (first, "authorize", "require_action")]:
+        yield from _happens(hook, connection_id)
+        where = f"the connection {connection_id}, on {hook}"
+        status = status_of((yield from get(app, connection_id)), where)
+        rank = ranks.index(status) if status in ranks else -1
+        if rank < highest:
+            raise NotConformingError(f"{ranks[highest]} became {status}", where)
+        highest = rank
+    same(ranks[highest], "REVOKED", "the last status", f"the connection {connection_id}")
+
+
+def _happens(hook: str, connection_id: str) -> Steps[None]:
+    match hook:
+        case "authorize":
+            yield from use(hook, connection_id, HOUR)
+        case "require_action":
+            yield from use(hook, connection_id, REASON)
+        case "revoke":
+            yield from use(hook, connection_id, Actor.PLATFORM)
+        case _:
+            yield from use(hook, connection_id)
+
+
+def _reach(actor: Actor, kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
+    successor = successor_of((yield from reconnect(app, connection_id)))
+    where = f"{actor} revokes the connection {connection_id}, whose successor is {successor}"
+    if actor is Actor.APP:
+        answer = yield from revoke(app, connection_id)
+        same(member(answer, "revokedNow", where), True, "revokedNow", where)
+    else:
+        expect_said((yield from use("revoke", connection_id, actor)), "done", where)
+    seen = yield from get(app, connection_id)
+    same(status_of(seen, where), "REVOKED", "its status", where)
+    whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
+    after = yield from get(app, successor)
+    expected = WIRE[Standing.REVOKED if whole else Standing.PENDING]
+    same(status_of(after, where), expected, "the successor's status", where)
+    if whole:
+        same(
+            member(after, "revokedAt", where),
+            member(seen, "revokedAt", where),
+            "the successor's revokedAt",
+            where,
+        )
+
+
+def _patient_after_app(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.REVOKED)
+    before = yield from get(app, connection_id)
+    successor = successor_of((yield from reconnect(app, connection_id)))
+    where = f"the patient revokes {connection_id}, which the app had revoked"
+    yield from later(kit, MINUTE)
+    expect_said((yield from use("revoke", connection_id, Actor.PATIENT)), "done", where)
+    seen = yield from get(app, successor)
+    same(status_of(seen, where), "REVOKED", "the successor's status", where)
+    same((yield from get(app, connection_id)), before, "the first one", where)
+
+
+def _revoking_an_old_id(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.REVOKED)
+    successor = successor_of((yield from reconnect(app, connection_id)))
+    before = yield from get(app, successor)
+    answer = yield from revoke(app, connection_id)
+    where = f"revoke the old connection {connection_id} again"
+    same(member(answer, "revokedNow", where), False, "revokedNow", where)
+    after = yield from get(app, successor)
+    same(changed(before, after), NOTHING, "what changed of its successor", where)
+
+
+def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.ACTIVE)
+    yield from use("require_action", connection_id, REASON)
+    seen = yield from get(app, connection_id)
+    where = f"the active connection {connection_id}, whose refresh failed"
+    same(status_of(seen, where), "ACTION_REQUIRED", "the status", where)
+    same(member(seen, "revokedAt", where), None, "revokedAt", where)
+    same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
+
+
+CHECKS: Final = (
+    Check(
+        "law-01.rank-never-falls",
+        "Whatever happens in whatever order, the status of one id only rises.",
+        _rank_never_falls,
+        laws=(1,),
+        hooks=("authorize", "require_action", "expire", "revoke"),
+    ),
+    Check(
+        "law-02.revoked-once",
+        "Of several revocations the first alone says so, and its time stands.",
+        _revoked_once,
+        laws=(2,),
+        rules=("connection.revoke.pending", "connection.revoke.revoked"),
+    ),
+    Check(
+        "law-02.at-once",
+        "Of many revocations at once exactly one says that it revoked.",
+        _revoked_at_once,
+        laws=(2,),
+    ),
+    Check(
+        "law-02.revocation-survives",
+        "Nothing that arrives after a revocation changes it.",
+        _revocation_survives,
+        laws=(1, 2, 11),
+        hooks=("authorize", "require_action", "expire", "revoke"),
+    ),
+    Check(
+        "revocation-reach.old-id",
+        "An app that revokes an old id again leaves its successor alone.",
+        _revoking_an_old_id,
+        rules=("revocation-reach.app", "connection.revoke.revoked"),
+    ),
+    Check(
+        "revocation-reach.patient-after-app",
+        "A patient who revokes what the app had revoked ends every later connection.",
+        _patient_after_app,
+        rules=("revocation-reach.patient",),
+        hooks=("revoke",),
+    ),
+    Check(
+        "connection.failed-refresh",
+        "A failed refresh asks for an action and revokes nothing.",
+        _refresh_is_no_revocation,
+        rules=("connection.require-action.active",),
+        hooks=("authorize", "require_action"),
+    ),
+    *[
+        Check(
+            row.rule,
+            f"A revocation by {actor} reaches {row.outcome}.",
+            partial(_reach, actor),
+            rules=(row.rule,),
+            hooks=("require_action",) if actor is Actor.APP else ("require_action", "revoke"),
+        )
+        for actor, row in REVOCATION_REACH.items()
+    ],
+)

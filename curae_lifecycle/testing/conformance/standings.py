@@ -1,0 +1,403 @@
+"""Checks of what a connection is at an instant, and of who may read over it then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from curae_lifecycle.rules.access import ACCESS, Grant, PackageGrant
+from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.testing.conformance.client import (
+    CREATED,
+    PACKAGES,
+    as_document,
+    create,
+    expect,
+    expect_said,
+    get,
+    id_of,
+    instant,
+    lifetime,
+    member,
+    new_app,
+    reconnect,
+    revoke,
+    same,
+    status_of,
+)
+from curae_lifecycle.testing.conformance.connections import (
+    BRINGS,
+    HALF_AN_HOUR,
+    HOUR,
+    MINUTE,
+    MOMENT,
+    NOTHING,
+    REASON,
+    bring,
+    changed,
+    move,
+    passes,
+)
+from curae_lifecycle.testing.conformance.steps import (
+    Check,
+    Kit,
+    NotConformingError,
+    Steps,
+    ask,
+    send,
+    use,
+    wait,
+)
+
+ALMOST: Final = timedelta(seconds=5)
+"""How far a check keeps from a boundary that it must not cross."""
+
+
+def _pending(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    where = "create a connection"
+    made = expect((yield from send(app.create("user"))), CREATED, where)
+    connection_id = str(member(made, "connection.id", where))
+    seen = yield from get(app, connection_id)
+    same(member(made, "connection", where), seen, "what was created", "read again")
+    for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
+        same(member(seen, name, where), None, name, where)
+    same(member(seen, "updatedAt", where), member(seen, "createdAt", where), "updatedAt", where)
+    same(status_of(seen, where), "PENDING", "the status", where)
+
+
+def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    where = "create a connection"
+    made = expect((yield from send(app.create("user"))), CREATED, where)
+    connection_id = str(member(made, "connection.id", where))
+    lapse = lifetime(made, where)
+    yield from wait(lapse - ALMOST)
+    before = yield from get(app, connection_id)
+    same(status_of(before, where), "PENDING", "the status", f"{ALMOST} before its deadline")
+    yield from wait(ALMOST)
+    after = yield from get(app, connection_id)
+    same(status_of(after, where), "EXPIRED", "the status", "at its deadline")
+    same(changed(before, after), {"status"}, "what changed", "at its deadline")
+
+
+def _authorized(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from use("authorize", connection_id, HOUR)
+    where = f"the connection {connection_id}, authorized for {HOUR}"
+    seen = yield from get(app, connection_id)
+    same(status_of(seen, where), "ACTIVE", "the status", where)
+    span = instant(seen, "expiresAt", where) - instant(seen, "authorizedAt", where)
+    if not HOUR - ALMOST <= span <= HOUR + ALMOST:
+        raise NotConformingError(f"it is authorized for {span}", where)
+    if instant(seen, "authorizedAt", where) < instant(seen, "createdAt", where):
+        raise NotConformingError("it was authorized before it was created", where)
+    unending = id_of((yield from create(app)))
+    yield from use("authorize", unending, None)
+    seen = yield from get(app, unending)
+    where = f"the connection {unending}, authorized without an end"
+    same(status_of(seen, where), "ACTIVE", "the status", where)
+    same(member(seen, "expiresAt", where), None, "expiresAt", where)
+
+
+def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from use("authorize", connection_id, HOUR)
+    if action_required:
+        yield from use("require_action", connection_id, REASON)
+    where = f"the connection {connection_id}, authorized for {HOUR}"
+    yield from wait(HOUR - ALMOST)
+    before = yield from get(app, connection_id)
+    live = "ACTION_REQUIRED" if action_required else "ACTIVE"
+    same(status_of(before, where), live, "the status", f"{ALMOST} before expiresAt")
+    yield from wait(ALMOST)
+    after = yield from get(app, connection_id)
+    same(status_of(after, where), "EXPIRED", "the status", "at expiresAt")
+    same(changed(before, after), {"status"}, "what changed", "at expiresAt")
+    response = yield from send(app.reconnect(connection_id))
+    expect(response, CREATED, "reconnect it at expiresAt")
+
+
+def _acting(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
+    where = f"the connection {connection_id}, which needs an action"
+    seen = yield from get(app, connection_id)
+    same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
+    same(member(seen, "authorizedAt", where), None, "authorizedAt", where)
+
+
+def _stays(standing: Standing, kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, standing)
+    before = yield from get(app, connection_id)
+    yield from wait(HOUR)
+    after = yield from get(app, connection_id)
+    same(changed(before, after), NOTHING, "what an hour changed", f"{standing} stays")
+
+
+def _revoked(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    answer = yield from revoke(app, connection_id)
+    where = f"revoke the connection {connection_id}"
+    shown = as_document(member(answer, "connection", where), where)
+    same(status_of(shown, where), "REVOKED", "the status", where)
+    instant(shown, "revokedAt", where)
+    same((yield from get(app, connection_id)), shown, "what is read", "after the revocation")
+
+
+def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - see above
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from use("authorize", connection_id, HOUR)
+    if action_required:
+        yield from use("require_action", connection_id, REASON)
+    yield from wait(HOUR + MOMENT)
+    where = f"expire the connection {connection_id}, which time has ended"
+    before = yield from get(app, connection_id)
+    expect_said((yield from use("expire", connection_id)), "done", where)
+    after = yield from get(app, connection_id)
+    same(changed(before, after), {"updatedAt"}, "what changed", where)
+    yield from wait(MOMENT)
+    expect_said((yield from use("expire", connection_id)), "ignored", f"{where}, again")
+    again = yield from get(app, connection_id)
+    same(changed(after, again), NOTHING, "what changed", f"{where}, again")
+
+
+def _heals_late(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.LAPSED)
+    where = f"the connection {connection_id}, authorized in time and recorded after its deadline"
+    expect_said((yield from use("authorize_late", connection_id, 5 * MINUTE)), "done", where)
+    seen = yield from get(app, connection_id)
+    same(status_of(seen, where), "ACTIVE", "the status", where)
+    gap = instant(seen, "updatedAt", where) - instant(seen, "authorizedAt", where)
+    if not 5 * MINUTE - ALMOST <= gap <= 5 * MINUTE + ALMOST:
+        raise NotConformingError(f"it was authorized {gap} before it was recorded", where)
+
+
+def _late_after(standing: Standing, kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from wait(10 * MINUTE)
+    yield from move(app, connection_id, standing, timedelta(0))
+    before = yield from get(app, connection_id)
+    where = f"a late authorization of the connection {connection_id}, which is {standing}"
+    said = yield from use("authorize_late", connection_id, 5 * MINUTE)
+    expect_said(said, "CONNECTION_NOT_PENDING", where)
+    after = yield from get(app, connection_id)
+    same(changed(before, after), NOTHING, "what changed", where)
+
+
+def _superseded(revoked: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, Standing.LAPSED)
+    recovery = yield from reconnect(app, connection_id)
+    if revoked:
+        yield from revoke(app, str(member(recovery, "connection.id", "reconnect")))
+    before = yield from get(app, connection_id)
+    where = f"a late authorization of the connection {connection_id}, which has a successor"
+    said = yield from use("authorize_late", connection_id, 5 * MINUTE)
+    expect_said(said, "CONNECTION_SUPERSEDED", where)
+    after = yield from get(app, connection_id)
+    same(changed(before, after), NOTHING, "what changed", where)
+
+
+STANDING_CHECKS: Final = (
+    Check(
+        "standing.pending",
+        "A new connection is PENDING and has nothing set that has not happened.",
+        _pending,
+        rules=("standing.pending", "wire-status.pending"),
+    ),
+    Check(
+        "standing.lapsed",
+        "A pending connection is over at its deadline, shows as EXPIRED, and not before.",
+        _pending_until_it_lapses,
+        laws=(4,),
+        rules=("deadline.pending", "standing.pending", "standing.lapsed", "wire-status.lapsed"),
+        hooks=("pass_time",),
+        passes=HALF_AN_HOUR,
+    ),
+    Check(
+        "standing.active",
+        "An authorized connection is ACTIVE and tells since when and until when.",
+        _authorized,
+        rules=("standing.active", "wire-status.active"),
+        hooks=("authorize",),
+    ),
+    Check(
+        "standing.active-over",
+        "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
+        partial(_over, False),
+        laws=(4,),
+        rules=("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
+        hooks=("authorize", "pass_time"),
+        passes=HOUR,
+    ),
+    Check(
+        "standing.action-required",
+        "A connection that needs an action says so, with the reason.",
+        _acting,
+        rules=("standing.action-required", "wire-status.action-required"),
+        hooks=("require_action",),
+    ),
+    Check(
+        "standing.action-required-over",
+        "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
+        partial(_over, True),
+        laws=(4,),
+        rules=(
+            "deadline.action-required",
+            "standing.action-required",
+            "standing.action-required-over",
+        ),
+        hooks=("authorize", "require_action", "pass_time"),
+        passes=HOUR,
+    ),
+    Check(
+        "standing.expired",
+        "A recorded expiry stands.",
+        partial(_stays, Standing.EXPIRED),
+        laws=(4,),
+        rules=("deadline.expired", "standing.expired", "wire-status.expired"),
+        hooks=("authorize", "expire", "pass_time"),
+        passes=HOUR,
+    ),
+    Check(
+        "standing.revoked",
+        "A revocation stands.",
+        partial(_stays, Standing.REVOKED),
+        laws=(4,),
+        rules=(
+            "deadline.revoked",
+            "standing.revoked",
+        ),
+        hooks=("pass_time",),
+        passes=HOUR,
+    ),
+    Check(
+        "wire-status.revoked",
+        "A revocation answers what is read afterwards.",
+        _revoked,
+        rules=("standing.revoked", "wire-status.revoked"),
+    ),
+    Check(
+        "expiry-record.active",
+        "An expiry that time brought is written down once and moves updatedAt alone.",
+        partial(_expiry_recorded, False),
+        rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
+        hooks=("authorize", "expire", "pass_time"),
+        passes=HOUR + 2 * MOMENT,
+    ),
+    Check(
+        "expiry-record.action-required",
+        "The same for a connection that waited for the patient.",
+        partial(_expiry_recorded, True),
+        rules=("expiry-record.action-required", "expiry-record.expired"),
+        hooks=("authorize", "require_action", "expire", "pass_time"),
+        passes=HOUR + 2 * MOMENT,
+    ),
+    Check(
+        "authorization.no-successor",
+        "A hand-off that landed in time heals a lapsed connection, however late it is recorded.",
+        _heals_late,
+        rules=("authorization.no-successor", "connection.authorize.pending"),
+        hooks=("authorize_late", "pass_time"),
+        passes=HALF_AN_HOUR + MOMENT,
+    ),
+    Check(
+        "authorization.late-after-revoke",
+        "An authorization that arrives after a revocation undoes nothing.",
+        partial(_late_after, Standing.REVOKED),
+        laws=(1,),
+        rules=("connection.authorize.revoked",),
+        hooks=("authorize_late", "pass_time"),
+        passes=10 * MINUTE,
+    ),
+    Check(
+        "authorization.late-after-action-required",
+        "An authorization that arrives after the patient was asked to act undoes nothing.",
+        partial(_late_after, Standing.ACTION_REQUIRED),
+        laws=(1,),
+        rules=("connection.authorize.action-required",),
+        hooks=("authorize_late", "require_action", "pass_time"),
+        passes=10 * MINUTE,
+    ),
+    Check(
+        "authorization.successor-pending",
+        "A connection with a pending successor cannot be authorized any more.",
+        partial(_superseded, False),
+        laws=(6,),
+        rules=("authorization.successor-pending",),
+        hooks=("authorize_late", "pass_time"),
+        passes=HALF_AN_HOUR + MOMENT,
+    ),
+    Check(
+        "authorization.successor-other",
+        "A connection with any successor cannot be authorized any more.",
+        partial(_superseded, True),
+        laws=(6,),
+        rules=("authorization.successor-other",),
+        hooks=("authorize_late", "pass_time"),
+        passes=HALF_AN_HOUR + MOMENT,
+    ),
+)
+
+
+def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = yield from bring(app, standing)
+    package = PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
+    allowed = yield from ask("may_read", connection_id, package)
+    expected = isinstance(ACCESS[standing, granted].outcome, Grant)
+    where = f"read {package} over the connection {connection_id}, which is {standing}"
+    same(allowed, expected, "whether it may be read", where)
+
+
+def _access_ends(kit: Kit) -> Steps[None]:
+    app = yield from new_app(kit)
+    connection_id = id_of((yield from create(app)))
+    yield from use("authorize", connection_id, HOUR)
+    for end, expected in ((HOUR - ALMOST, True), (ALMOST, False)):
+        yield from wait(end)
+        allowed = yield from ask("may_read", connection_id, PACKAGES[0])
+        where = f"the connection {connection_id} around its expiresAt"
+        same(allowed, expected, "whether it may be read", where)
+
+
+_ACCESS_STANDINGS: Final = (
+    *[(standing, PackageGrant.GRANTED) for standing in Standing],
+    (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
+)
+
+ACCESS_CHECKS: Final = (
+    *[
+        Check(
+            ACCESS[standing, granted].rule,
+            f"Reading over a connection that is {standing}, {granted}: "
+            f"{ACCESS[standing, granted].outcome}.",
+            partial(_may_read, standing, granted),
+            laws=(5,),
+            rules=(ACCESS[standing, granted].rule,),
+            hooks=("may_read", *BRINGS[standing]),
+            passes=passes(standing),
+        )
+        for standing, granted in _ACCESS_STANDINGS
+    ],
+    Check(
+        "access.until-expires-at",
+        "Reading ends at expiresAt, recorded or not.",
+        _access_ends,
+        laws=(5,),
+        rules=("access.active", "access.expired"),
+        hooks=("may_read", "authorize", "pass_time"),
+        passes=HOUR,
+    ),
+)
+
+CHECKS: Final = (*STANDING_CHECKS, *ACCESS_CHECKS)
