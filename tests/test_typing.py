@@ -25,15 +25,24 @@ CODE: Final = re.compile(r"\[([a-z-]+)\]")
 ERROR: Final = re.compile(r"(?P<file>.+\.py):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]")
 
 
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_a_program_has_the_errors_that_it_marks_and_no_others(program: Path) -> None:
+    assert found()[program.name] == marked(program)
+
+
+def test_the_programs_that_mark_an_error_are_the_wrong_ones() -> None:
+    assert {program.name for program in PROGRAMS if marked(program)} == WRONG
+
+
 def marked(program: Path) -> list[tuple[int, str]]:
     """The errors that a program says it has: line and code."""
-    found = [(n, MARK.search(text)) for n, text in enumerate(program.read_text().splitlines(), 1)]
-    return sorted((n, code) for n, mark in found if mark for code in CODE.findall(mark[1]))
+    marks = [(n, MARK.search(text)) for n, text in enumerate(program.read_text().splitlines(), 1)]
+    return sorted((n, code) for n, mark in marks if mark for code in CODE.findall(mark[1]))
 
 
 @cache
-def told() -> dict[str, list[tuple[int, str]]]:
-    """The errors that mypy tells of each program, all checked in one run as a user would."""
+def found() -> dict[str, list[tuple[int, str]]]:
+    """The errors that mypy finds in each program, all checked in one run as a user would."""
     # As if installed: found on Python's own path, with its types trusted for `py.typed` alone.
     home = str(Path(curae_lifecycle.__file__).parents[1])
     with TemporaryDirectory() as empty:
@@ -56,13 +65,4 @@ def told() -> dict[str, list[tuple[int, str]]]:
             error = ERROR.fullmatch(line)
             assert error, line
             errors[Path(error["file"]).name].append((int(error["line"]), error["code"]))
-    return {name: sorted(found) for name, found in errors.items()}
-
-
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_a_program_has_the_errors_that_it_marks_and_no_others(program: Path) -> None:
-    assert told()[program.name] == marked(program)
-
-
-def test_the_programs_that_mark_an_error_are_the_wrong_ones() -> None:
-    assert {program.name for program in PROGRAMS if marked(program)} == WRONG
+    return {name: sorted(each) for name, each in errors.items()}

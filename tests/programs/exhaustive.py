@@ -3,18 +3,28 @@
 from datetime import datetime
 from typing import assert_never
 
-from curae_lifecycle.rules.access import Denied, Granted, decide_access
-from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
-from curae_lifecycle.rules.triggers import authorize, revoke
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, RecordKey, KnownResponse, begin
+from curae_lifecycle import (
+    Actor,
+    Authorized,
+    ConnectionId,
+    Done,
+    FactSnapshot,
+    Granted,
+    Ignored,
+    NextAction,
+    Refused,
+    Response,
+    decide_access,
+    record_fact,
+)
+from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.attempt import LeaseLost, complete
-from curae_lifecycle.service.response import Response, ResponseReference
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, RecordKey, begin
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
-from curae_lifecycle.rules.values import ConnectionId, NextAction
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.service.response import ResponseReference
 
 
 def record_authorization(connection: Connection, now: datetime) -> Connection:

@@ -1,24 +1,41 @@
-"""Programs that forget an outcome: each is told at the marked line."""
+"""Programs that forget an outcome: each has an error at the marked line."""
 
 from datetime import datetime
 from typing import assert_never
 
-from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.chain import Minted, reconnect
-from curae_lifecycle.rules.triggers import authorize, expire, revoke
-from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
-from curae_lifecycle.web.request import Request
-from curae_lifecycle.web.read import read
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, Record, RecordKey, KnownResponse, begin
+from curae_lifecycle import (
+    Actor,
+    Caller,
+    ConnectionId,
+    Done,
+    Expired,
+    FactSnapshot,
+    Granted,
+    Ignored,
+    NextAction,
+    Refused,
+    Request,
+    UserId,
+    decide_access,
+    read,
+    record_fact,
+)
 from curae_lifecycle.rules.attempt import release
-from curae_lifecycle.service.call import Call
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    KnownResponse,
+    Record,
+    RecordKey,
+    begin,
+)
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, admit
 from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff
-from curae_lifecycle.rules.values import ConnectionId, NextAction, UserId
+from curae_lifecycle.rules.triggers import authorize, expire, revoke
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.response import status_of_stored
 
 
 def authorize_without_refused(connection: Connection, now: datetime) -> Connection:
@@ -114,7 +131,7 @@ def begin_without_refused(
         case Attempt():
             return begun.token
         case KnownResponse(response):
-            return response.status
+            return status_of_stored(response)
         case never:
             assert_never(never)  # error: [arg-type]
 

@@ -1,18 +1,15 @@
-"""Programs that mix things up: each is told at the marked line."""
+"""Programs that mix things up: each has an error at the marked line."""
 
 from datetime import datetime
 
-from curae_lifecycle.rules.connection import Connection, Status
-from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle import ApiKey, Authorized, ConnectionId, Done, NextAction, Revoked, SessionId
 from curae_lifecycle.rules.chain import reconnect
-from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import RecordKey, parse_key
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
-from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import AppUserId, ConnectionId, NextAction, SessionId
 
 
 def one_id_for_another(session_id: SessionId) -> None:

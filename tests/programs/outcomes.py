@@ -3,34 +3,51 @@
 from datetime import datetime
 from typing import assert_type
 
-from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding, tombstone
-from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.rules.connection import Actor, Connection, next_deadline
-from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
-from curae_lifecycle.rules.triggers import authorize, expire, require_action, revoke
-from curae_lifecycle.rules.merge import merge
-from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
-from curae_lifecycle.web.respond import Answer, respond
-from curae_lifecycle.web.request import Request
-from curae_lifecycle.web.read import read
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, Record, RecordKey, KnownResponse, begin
+from curae_lifecycle import (
+    Actor,
+    Caller,
+    ConnectionId,
+    Decision,
+    Done,
+    Expired,
+    FactSnapshot,
+    Granted,
+    Ignored,
+    NewIds,
+    NextAction,
+    Refused,
+    Request,
+    Response,
+    Snapshot,
+    UserId,
+    decide,
+    decide_access,
+    read,
+    record_fact,
+    respond,
+)
+from curae_lifecycle.rules.access import AccessDecision, Denied
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.snapshot import NewIds, Snapshot
-from curae_lifecycle.service.decide import decide
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, tombstone
+from curae_lifecycle.rules.chain import Minted, Reissued, reconnect
+from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    KnownResponse,
+    Record,
+    RecordKey,
+    begin,
+)
+from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import Admitted, Charge, Limited, admit
-from curae_lifecycle.rules.session import (
-    CuraeConnectSession,
-    Landing,
-    complete_handoff,
-)
-from curae_lifecycle.rules.values import ConnectionId, NextAction, UserId
+from curae_lifecycle.rules.session import CuraeConnectSession, Landing, complete_handoff
+from curae_lifecycle.rules.triggers import authorize, expire, require_action, revoke
+from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.web.respond import Answer
 
 
 def facts(connection: Connection, now: datetime) -> None:
@@ -63,14 +80,17 @@ def commands(connection: Connection, now: datetime, next_action: NextAction) -> 
 
 
 def handoffs(
-    session: CuraeConnectSession, binding: LimitedAccountAppBinding | None, now: datetime
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    coordinate: Coordinate,
+    now: datetime,
 ) -> None:
     assert_type(
         complete_handoff(session, binding, UserId("u-1"), now),
         Done[Landing] | Ignored[Landing] | Refused,
     )
     assert_type(
-        tombstone(binding),
+        tombstone(binding, coordinate),
         Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused,
     )
 

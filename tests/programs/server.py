@@ -4,18 +4,38 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from curae_lifecycle.service.changes import AccessEnded, BindingWrite, ConnectionWrite, Effect, HandoffCancelled, NextActionReplaced, RateWrite, RecordWrite, SessionWrite, SuccessorsLive, UserProvisioned, Write
-from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.web.request import Request, bearer
-from curae_lifecycle.web.read import read
-from curae_lifecycle.web.respond import respond
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.snapshot import NewIds, Needs, Snapshot
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle import (
+    ApiKey,
+    Caller,
+    Environment,
+    MemoryStore,
+    NewIds,
+    Request,
+    Response,
+    Snapshot,
+    bearer,
+    decide,
+    needs,
+    read,
+    respond,
+)
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import (
+    AccessEnded,
+    BindingWrite,
+    ConnectionWrite,
+    Effect,
+    HandoffCancelled,
+    NextActionReplaced,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    SuccessorsLive,
+    UserProvisioned,
+    Write,
+)
+from curae_lifecycle.service.snapshot import Needs
 
 
 class Store(Protocol):
