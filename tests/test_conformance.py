@@ -5,193 +5,45 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
-from email.utils import format_datetime
-from itertools import count
+from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import ParamSpec, TypeVar
+from typing import ClassVar
 
 import attrs
 import pytest
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules.access import Granted
-from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    ConnectionId,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-)
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
-from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     HOOKS,
     UNSEEN,
     UNSEEN_LAWS,
     AsyncServer,
-    KeyWanted,
     Report,
     Request,
     Response,
     Server,
     async_conformance_tests,
+    checks,
     conformance_tests,
     run,
     run_async,
 )
 from curae_lifecycle.testing.laws import LAWS
-from tests.fact_hooks import FactHooks
-from tests.strategies import START
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-
-class Reference(FactHooks):
-    """A server over the embedded world, on a clock of its own."""
-
-    def __init__(
-        self,
-        settings: Settings = DEFAULT_SETTINGS,
-        *,
-        tick: timedelta = timedelta(milliseconds=1),
-        lifetime: timedelta = timedelta(minutes=30),
-    ) -> None:
-        self.settings = settings
-        self.world = MemoryStore(settings)
-        self.now = START
-        self.numbers = count(1)
-        self.ticks = tick
-        self.lifetime = lifetime
-
-    def tick(self) -> None:
-        self.now += self.ticks
-
-    def send(self, request: Request) -> Response:
-        self.tick()
-        answer = self.world.handle(request, self.now, self.new_ids()).response
-        date = ("date", format_datetime(self.now, usegmt=True))
-        return attrs.evolve(answer, headers=(*answer.headers, date))
-
-    def new_ids(self) -> NewIds:
-        number = next(self.numbers)
-        return NewIds(
-            ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
-            SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
-            UserId(f"limited-{number}"),
-            NextAction(f"https://connect.example/{number}", self.now + self.lifetime),
-        )
-
-    def make_key(self, wanted: KeyWanted) -> str:
-        number = next(self.numbers)
-        text = f"cae_{wanted.environment}_{number}"
-        self.world.register(
-            ApiKey(text),
-            Caller(
-                ApiKeyId(f"key-{number}"),
-                AppId(wanted.app_id),
-                CustomerAccountId(wanted.customer_account_id),
-                wanted.environment,
-                wanted.scopes,
-            ),
-        )
-        return text
-
-    def pass_time(self, span: timedelta) -> None:
-        self.now += span
-        self.world.purge(self.now)
-
-    def clock(self) -> datetime:
-        return self.now
-
-    def recorded(self, fact: Fact) -> FactAnswer:
-        self.tick()
-        return self.world.record(fact, self.now)
-
-    def may_read(self, connection_id: str, package: str) -> bool:
-        return isinstance(self.world.ask(ConnectionId(connection_id), package, self.now), Granted)
-
-    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        self.world.replace_buckets(self.settings.buckets if buckets is None else buckets)
-
-    def server(self) -> Server:
-        return Server(
-            self.send,
-            self.make_key,
-            pass_time=self.pass_time,
-            authorize=self.authorize,
-            authorize_late=self.authorize_late,
-            require_action=self.require_action,
-            expire=self.expire,
-            revoke=self.revoke,
-            complete_handoff=self.complete_handoff,
-            graduate=self.graduate,
-            tombstone=self.tombstone,
-            may_read=self.may_read,
-            replace_buckets=self.replace_buckets,
-            environment=self.settings.environment,
-        )
-
-
-def turned(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
-    """A coroutine function that does the same after the others had a turn."""
-
-    async def turn(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-        await asyncio.sleep(0)
-        return function(*args, **kwargs)
-
-    return turn
-
-
-def if_there(
-    hook: Callable[Given, Result] | None,
-) -> Callable[Given, Awaitable[Result]] | None:
-    return None if hook is None else turned(hook)
-
-
-def asynchronous(server: Server) -> AsyncServer:
-    """The same server behind coroutine functions."""
-    return AsyncServer(
-        turned(server.send),
-        turned(server.make_key),
-        if_there(server.pass_time),
-        if_there(server.authorize),
-        if_there(server.authorize_late),
-        if_there(server.require_action),
-        if_there(server.expire),
-        if_there(server.revoke),
-        if_there(server.complete_handoff),
-        if_there(server.graduate),
-        if_there(server.tombstone),
-        if_there(server.may_read),
-        if_there(server.replace_buckets),
-        environment=server.environment,
-    )
-
-
-# --- No false alarm -------------------------------------------------------------------------
-
+from tests.eighth import EIGHT, Relabel
+from tests.kit import RIGHT, Forgetful, Given, Reference, asynchronous, written
 
 test_reference = conformance_tests(lambda: Reference().server())
-
-
-@asynccontextmanager
-async def in_the_loop() -> AsyncIterator[AsyncServer]:
-    assert asyncio.get_running_loop().is_running()
-    yield asynchronous(Reference().server())
 
 
 def passes_everything(report: Report, *missing: str) -> None:
@@ -204,19 +56,6 @@ def test_a_right_server_passes_every_check_and_what_is_not_run_is_named() -> Non
     report = run(Reference().server(), seed="1")
     passes_everything(report, "environment")
     assert [each.check for each in report.not_run] == ["permission.wrong-environment"]
-
-
-RIGHT: dict[str, Callable[[], Reference]] = {
-    "one environment": lambda: Reference(Settings(environment=Environment.LIVE)),
-    "the test environment": lambda: Reference(Settings(environment=Environment.TEST)),
-    "a clock that stands still": lambda: Reference(tick=timedelta(0)),
-    "a slow clock": lambda: Reference(tick=timedelta(milliseconds=40)),
-    "short next actions": lambda: Reference(lifetime=timedelta(minutes=12)),
-    "long next actions": lambda: Reference(lifetime=timedelta(hours=2)),
-    "the other spelling": lambda: Reference(Settings(active_spelling="AUTHORIZED")),
-    "a wide bucket": lambda: Reference(Settings(buckets=(Bucket("wide", 1000, 100, 1),))),
-    "another base of types": lambda: Reference(Settings(type_base="urn:problem:")),
-}
 
 
 @pytest.mark.parametrize("kind", RIGHT)
@@ -245,9 +84,6 @@ def test_twenty_runs_raise_no_false_alarm() -> None:
         reference = kinds[number % len(kinds)]().server()
         assert not run(reference, seed=f"sync {number}").failed
         assert not asyncio.run(run_async(asynchronous(reference), seed=f"async {number}")).failed
-
-
-# --- What is not run, and why ---------------------------------------------------------------
 
 
 def test_without_hooks_every_check_that_needs_one_names_it() -> None:
@@ -322,9 +158,6 @@ def test_the_same_seed_sends_the_same_requests() -> None:
     assert sent[0] == sent[1]
 
 
-# --- Everything is shown or said not to be --------------------------------------------------
-
-
 def test_every_rule_of_every_table_is_shown_by_a_check_or_listed_with_a_reason() -> None:
     rules = {row.rule for table in TABLES.values() for row in table.rows}
     shown = {rule for check in CHECKS for rule in check.rules}
@@ -349,9 +182,6 @@ def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
         assert check.shows.endswith("."), check.name
         if check.name in rules:
             assert check.name in check.rules
-
-
-# --- What is wrong is found, and told -------------------------------------------------------
 
 
 class Garbled(Reference):
@@ -462,15 +292,6 @@ def test_a_hook_that_raises_fails_the_check() -> None:
     assert "where: authorize" in str(report)
 
 
-class Forgetful(Reference):
-    """Every reconnect makes a successor: nobody remembers the pending one."""
-
-    def send(self, request: Request) -> Response:
-        if request.target.endswith(":reconnect"):
-            self.world._successors.clear()
-        return super().send(request)
-
-
 def test_a_difference_to_the_model_is_told_as_a_short_log_that_can_be_replayed() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
@@ -488,297 +309,6 @@ def test_a_long_search_for_a_short_log_is_given_up(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("curae_lifecycle.testing.conformance.model.TRIALS", 1)
     report = run(Forgetful().server(), seed="1", only=["model.side-by-side"])
     assert "the last line of this log" in report.failed[0].account
-
-
-# --- One mistake, one check -----------------------------------------------------------------
-
-Change = Callable[["Wrong", Request, Response], Response]
-
-
-class Wrong(Reference):
-    """A server that changes its answers on their way."""
-
-    def __init__(self, change: Change) -> None:
-        super().__init__()
-        self.change = change
-        self.app_id = ""
-        self.user_id = ""
-        self.sent = 0
-
-    def send(self, request: Request) -> Response:
-        self.sent += 1
-        return self.change(self, request, super().send(request))
-
-    def make_key(self, wanted: KeyWanted) -> str:
-        self.app_id = wanted.app_id
-        return super().make_key(wanted)
-
-    def complete_handoff(self, session_id: str, user_id: str) -> str:
-        self.user_id = user_id
-        return super().complete_handoff(session_id, user_id)
-
-
-def members(**changed: object) -> Change:
-    """Changes members by their path, `connection__id` and the like, wherever they are."""
-
-    def change(server: Wrong, request: Request, answer: Response) -> Response:
-        del server, request
-        return written(answer, changed)
-
-    return change
-
-
-def written(answer: Response, changed: dict[str, object]) -> Response:
-    if not answer.body:
-        return answer
-    body = json.loads(answer.body)
-    for path, value in changed.items():
-        *outer, name = path.split("__")
-        holder = body
-        for each in outer:
-            holder = holder.get(each, {})
-        if name in holder:
-            holder[name] = value(holder[name]) if callable(value) else value
-    return attrs.evolve(answer, body=json.dumps(body).encode())
-
-
-def header(name: str, value: str) -> Change:
-    def change(server: Wrong, request: Request, answer: Response) -> Response:
-        del server, request
-        kept = tuple(pair for pair in answer.headers if pair[0] != name)
-        return attrs.evolve(answer, headers=(*kept, (name, value)))
-
-    return change
-
-
-def old_id(server: Wrong, request: Request, answer: Response) -> Response:
-    del server
-    if not request.target.endswith(":reconnect") or answer.status != 201:
-        return answer
-    return written(answer, {"connection__id": json.loads(answer.body)["previousConnectionId"]})
-
-
-def waits(seconds: int) -> Change:
-    def change(server: Wrong, request: Request, answer: Response) -> Response:
-        del server, request
-        if answer.status != 429:
-            return answer
-        policy = json.loads(answer.body)["details"]["policy"]
-        told = {"retry-after": str(seconds), "ratelimit": f'"{policy}";r=0;t={seconds}'}
-        headers = tuple((name, told.get(name, value)) for name, value in answer.headers)
-        return written(attrs.evolve(answer, headers=headers), {"details__retryAfter": seconds})
-
-    return change
-
-
-def never_done(server: Wrong, request: Request, answer: Response) -> Response:
-    del server
-    if request.method == "GET":
-        return answer
-    problem = {"code": "IDEMPOTENCY_KEY_IN_FLIGHT", "details": {"retryAfter": 1}}
-    return attrs.evolve(answer, status=409, body=json.dumps(problem).encode())
-
-
-def unlimited(server: Wrong, request: Request, answer: Response) -> Response:
-    del request
-    server.world._rates.clear()
-    server.world._deadlines.clear()
-    return answer
-
-
-def refunds(server: Wrong, request: Request, answer: Response) -> Response:
-    del request
-    if answer.status == 404:
-        server.world._rates.clear()
-    return answer
-
-
-def charged(status: int, server: Wrong, request: Request, answer: Response) -> Response:
-    if answer.status == status:
-        target = "/api/sdk/v1/curae-connect/account-state?appUserId=u"
-        Reference.send(server, Request("GET", target, request.headers[:1]))
-    return answer
-
-
-def never_refused(server: Wrong, request: Request, answer: Response) -> Response:
-    del server, request
-    return attrs.evolve(answer, status=201)
-
-
-def says(path: str, what: Callable[[Wrong, Request], str]) -> Change:
-    def change(server: Wrong, request: Request, answer: Response) -> Response:
-        return written(answer, {path: what(server, request)})
-
-    return change
-
-
-def counted(server: Wrong, request: Request, answer: Response) -> Response:
-    del request
-    return attrs.evolve(answer, headers=(*answer.headers, ("x-count", str(server.sent))))
-
-
-def flickers(server: Wrong, request: Request, answer: Response) -> Response:
-    shown = request.method == "GET" and server.sent % 3 == 0
-    return written(answer, {"connection__status": "PENDING"}) if shown else answer
-
-
-def always_modified(server: Wrong, request: Request, answer: Response) -> Response:
-    if answer.status != 304:
-        return answer
-    kept = tuple(pair for pair in request.headers if pair[0] != "If-None-Match")
-    return Reference.send(server, attrs.evolve(request, headers=kept))
-
-
-def cut(server: Wrong, request: Request, answer: Response) -> Response:
-    del server
-    return attrs.evolve(answer, body=b"{") if request.method == "GET" else answer
-
-
-def adds(server: Wrong, request: Request, answer: Response) -> Response:
-    del server, request
-    body = json.loads(answer.body)
-    body.get("connection", {})["grantId"] = "g-1"
-    return attrs.evolve(answer, body=json.dumps(body).encode())
-
-
-def authorization(server: Wrong, request: Request) -> str:
-    del server
-    return dict(request.headers).get("Authorization", "")
-
-
-def idempotency_key(server: Wrong, request: Request) -> str:
-    del server
-    return dict(request.headers).get("Idempotency-Key", "")
-
-
-ONE_ID = members(connection__id="c0ffee00-0000-4000-8000-00000000abcd")
-SHOUTED = members(connection__id=str.upper)
-ONE_URL = members(nextAction__url="https://connect.example/1")
-NO_LIFE = members(
-    session__expiresAt="2020-01-05T09:00:00Z", nextAction__expiresAt="2020-01-05T09:00:00Z"
-)
-
-WRONG: tuple[tuple[str, str, Change], ...] = (
-    ("connection.reconnect.revoked", "the recovery has the old id", old_id),
-    ("law-06.chain-of-three", "an id stands twice", old_id),
-    (
-        "standing.active",
-        "before it was created",
-        members(connection__createdAt="2030-01-01T00:00:00Z"),
-    ),
-    ("request.body.id-in-any-case", "not in lower case", SHOUTED),
-    ("operation.get-connection", "is no UUID in lower case", SHOUTED),
-    ("idempotency.absent", "two keys got one connection", ONE_ID),
-    ("idempotency.other-key.case", "two keys got one connection", ONE_ID),
-    ("idempotency.scope", "it got the first one's answer", ONE_ID),
-    ("idempotency.retention", "kept longer than that", ONE_ID),
-    ("create.looks-for-no-earlier-one", "the earlier connection came back", ONE_ID),
-    ("idempotency.other-request.tells-no-values", "tells a value", says("detail", idempotency_key)),
-    ("idempotency.at-once.create", "none was executed", never_done),
-    ("request.limit", "no whole seconds", header("retry-after", "1.5")),
-    ("request.limit", "to wait 99 s in a window", waits(99)),
-    ("request.limit", "law 10 is broken", unlimited),
-    ("request.buckets", "to wait 30 s", waits(30)),
-    ("bucket.charges", "it was not charged", refunds),
-    ("bucket.charges", "it was charged:", lambda *it: charged(400, *it)),
-    ("recovery.revoked.pending", "not a fresh one", ONE_URL),
-    ("recovery.revoked.pending", "moved by", members(nextAction__expiresAt="2030-01-01T00:00:00Z")),
-    ("graduation-handoff.fresh", "both have one URL", ONE_URL),
-    ("law-01.rank-never-falls", "became PENDING", flickers),
-    ("entry-path.unlinked.silent", "over when it begins", NO_LIFE),
-    ("initiate.fresh-sessions", "session.id is not fresh", members(session__id="c0ffee00-1")),
-    ("operation.revoke", "neither true nor false", members(revokedNow="yes")),
-    ("operation.create-connection", "nextAction.url is no text", members(nextAction__url="")),
-    ("law-16.problems", "no base URI", members(type="problem")),
-    ("law-16.problems", "title is no text", members(title="")),
-    ("law-13.nothing-internal", "the API key is in it", says("nextAction__url", authorization)),
-    (
-        "law-13.nothing-internal",
-        "app's id is in it",
-        says("nextAction__url", lambda it, _: it.app_id),
-    ),
-    ("law-13.nothing-internal", "unknown API key is in it", says("detail", authorization)),
-    ("law-13.no-user-id", "user id is in it", says("nextAction__url", lambda it, _: it.user_id)),
-    ("account-state.not-modified", "not one strong one", header("etag", 'W/"x"')),
-    ("account-state.not-modified", "instead of 304", always_modified),
-    ("account-state.moved", "has not moved", header("etag", '"x"')),
-    ("account-state.tags-differ", "share a tag", header("etag", '"x"')),
-    ("bucket.charges", "charged more than once", lambda *it: charged(404, *it)),
-    ("idempotency.at-once.other-bodies", "8 were executed", never_refused),
-    ("law-16.problems", "answered 400 NOT_FOUND", members(code="NOT_FOUND")),
-    ("model.side-by-side", "not the first answer again", counted),
-    ("model.side-by-side", "answered 201 instead of 429", unlimited),
-    ("model.side-by-side", "instead of", cut),
-    ("model.side-by-side", "body.connection.grantId is not listed", adds),
-    ("model.side-by-side", "body.connection.status is", flickers),
-)
-
-
-@pytest.mark.parametrize(
-    ("check", "what", "change"), WRONG, ids=[f"{check}: {what}" for check, what, _ in WRONG]
-)
-def test_a_mistake_fails_its_check_which_says_what_it_saw(
-    check: str, what: str, change: Change
-) -> None:
-    report = run(Wrong(change).server(), seed="1", only=[check])
-    assert what in report.failed[0].account
-
-
-def test_a_cookie_that_is_replayed_is_found_and_one_of_the_front_is_not() -> None:
-    def cookies(*, everywhere: bool) -> Server:
-        reference = Reference()
-
-        def send(request: Request) -> Response:
-            answer = reference.send(request)
-            if everywhere or request.method == "POST":
-                return attrs.evolve(answer, headers=(*answer.headers, ("set-cookie", "a=1")))
-            return answer
-
-        return attrs.evolve(reference.server(), send=send)
-
-    only = ["idempotency.cookies"]
-    found = run(cookies(everywhere=False), seed="1", only=only)
-    front = run(cookies(everywhere=True), seed="1", only=only)
-    assert "a Set-Cookie header was replayed" in found.failed[0].account
-    assert front.passed
-
-
-def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock() -> None:
-    kept: dict[str, Response] = {}
-
-    def replays(server: Wrong, request: Request, answer: Response) -> Response:
-        return kept.setdefault(idempotency_key(server, request) or str(server.sent), answer)
-
-    only = ["idempotency.dates"]
-    found = run(Wrong(replays).server(), seed="1", only=only)
-    assert "the Date is still" in found.failed[0].account
-    wall = run(Wrong(header("date", "Mon, 05 Jan 2026 09:00:00 GMT")).server(), seed="1", only=only)
-    assert "another clock" in wall.not_run[0].reason
-    none = Wrong(lambda _, __, answer: attrs.evolve(answer, headers=answer.headers[:-1]))
-    assert run(none.server(), seed="1", only=only).not_run[0].reason == "the server sends no Date"
-
-
-def test_a_hook_that_keeps_other_times_is_found() -> None:
-    reference = Reference()
-
-    def authorize(connection_id: str, lifetime: timedelta | None) -> str:
-        return reference.authorize(connection_id, None if lifetime is None else 2 * lifetime)
-
-    def authorize_late(connection_id: str, ago: timedelta) -> str:
-        return reference.authorize_late(connection_id, 2 * ago)
-
-    server = attrs.evolve(reference.server(), authorize=authorize, authorize_late=authorize_late)
-    report = run(server, seed="1", only=["standing.active", "authorization.no-successor"])
-    accounts = [each.account for each in report.failed]
-    assert "it is authorized for 1:59:59" in accounts[0]
-    assert "before it was recorded" in accounts[1]
-
-
-def test_on_a_slow_server_the_limit_is_judged_by_its_own_times() -> None:
-    slow = Reference(tick=timedelta(seconds=7))
-    assert run(slow.server(), seed="1", only=["request.limit"]).passed
-    slow = Reference(tick=timedelta(seconds=3, milliseconds=800))
-    assert run(slow.server(), seed="1", only=["limit.retry-after"]).passed
 
 
 def test_what_a_server_of_coroutine_functions_cannot_show_is_not_run() -> None:
@@ -829,3 +359,83 @@ def test_the_pytest_face_fails_skips_and_cleans_up() -> None:
         with pytest.raises(pytest.fail.Exception, match="law 7 is broken"):
             test(by_name["recovery.revoked.pending"])
     assert ended == ["sync"] * 3 + ["async"] * 3
+
+
+SPOILT: dict[str, tuple[dict[str, object], str]] = {
+    "an id in upper case": ({"connection__id": str.upper}, "connection.id is no UUID"),
+    "an empty text": ({"label": ""}, "label is no text"),
+    "a number for a text": ({"label": 7}, "label is no text"),
+    "no time": ({"relabelledAt": "yesterday"}, "relabelledAt is no RFC 3339 time"),
+    "null where there is a time": ({"relabelledAt": None}, "relabelledAt is no RFC 3339 time"),
+    "no time or null": ({"forgottenAt": "yesterday"}, "forgottenAt is no RFC 3339 time"),
+    "nobody's word": ({"by": "PARENT"}, "by is none of APP, PATIENT, PLATFORM, UPSTREAM"),
+    "a flag for a number": ({"times": True}, "times is no integer"),
+    "a part that is none": ({"connection": "c"}, "no object"),
+}
+
+
+def only_relabel(spoil: Callable[[Response], Response]) -> str:
+    reference = Reference(Settings(operations=EIGHT))
+
+    def send(request: Request) -> Response:
+        answer = reference.send(request)
+        return spoil(answer) if request.target.endswith(":relabel") else answer
+
+    server = attrs.evolve(reference.server(), send=send)
+    report = run(server, seed="1", only=["operation.relabel"], operations=EIGHT)
+    return "" if report.passed else report.failed[0].account
+
+
+def test_an_eighth_operation_is_checked_by_its_own_class() -> None:
+    report = run(Reference(Settings(operations=EIGHT)).server(), seed="1", operations=EIGHT)
+    assert not report.failed, str(report)
+    assert {"operation.relabel", "law-13.nothing-internal"} <= set(report.passed)
+    assert len(report.passed) == len(CHECKS)
+    assert "operation.relabel" not in {check.name for check in CHECKS}
+    assert only_relabel(lambda answer: answer) == ""
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_wrong_shape_in_an_eighth_operation_s_answer_is_found(how: str) -> None:
+    changed, what = SPOILT[how]
+    assert what in only_relabel(lambda answer: written(answer, changed))
+
+
+def test_another_status_member_or_media_type_of_an_eighth_operation_is_found() -> None:
+    def more(answer: Response) -> Response:
+        body = {**json.loads(answer.body), "userId": "u-1"}
+        return attrs.evolve(answer, body=json.dumps(body).encode())
+
+    assert "200 instead of 202" in only_relabel(lambda answer: attrs.evolve(answer, status=200))
+    assert "the members" in only_relabel(more)
+    assert "media type" in only_relabel(lambda answer: attrs.evolve(answer, headers=()))
+
+
+def test_a_server_that_does_not_serve_the_eighth_operation_fails_its_check() -> None:
+    report = run(Reference().server(), seed="1", only=["operation.relabel"], operations=EIGHT)
+    assert "404 NOT_FOUND instead of 202" in report.failed[0].account
+    with pytest.raises(KeyError, match=r"no such check: operation\.relabel"):
+        run(Reference().server(), only=["operation.relabel"])
+
+
+def no_word(value: object) -> str:
+    raise ArgumentError("password", f"another one than {type(value).__name__}")
+
+
+class Guarded(Relabel):
+    rule: ClassVar = attrs.evolve(Relabel.rule, body=(Member("password", no_word),))
+
+
+def test_an_operation_with_a_member_that_nobody_can_guess_is_not_run() -> None:
+    operations: tuple[type[Operation], ...] = (*OPERATIONS, Guarded)
+    server = Reference(Settings(operations=operations)).server()
+    report = run(server, seed="1", only=["operation.relabel"], operations=operations)
+    assert report.not_run[0].reason == "the kit knows no value of the member password"
+
+
+def test_the_pytest_face_has_a_check_for_an_eighth_operation() -> None:
+    test = conformance_tests(
+        lambda: Reference(Settings(operations=EIGHT)).server(), operations=EIGHT
+    )
+    by_name = {check.name: check for check in checks(EIGHT)}
+    test(by_name["operation.relabel"])

@@ -1,0 +1,203 @@
+"""Servers over the embedded store, as the conformance kit sees them: right ones, and a forgetful one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from itertools import count
+from typing import ParamSpec, TypeVar
+
+import attrs
+
+from curae_lifecycle.rules.access import Granted
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import (
+    AsyncServer,
+    KeyWanted,
+    Request,
+    Response,
+    Server,
+)
+from tests.fact_hooks import FactHooks
+from tests.strategies import START
+
+Given = ParamSpec("Given")
+
+Result = TypeVar("Result")
+
+
+class Reference(FactHooks):
+    """A server over the embedded world, on a clock of its own."""
+
+    def __init__(
+        self,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        tick: timedelta = timedelta(milliseconds=1),
+        lifetime: timedelta = timedelta(minutes=30),
+    ) -> None:
+        self.settings = settings
+        self.world = MemoryStore(settings)
+        self.now = START
+        self.numbers = count(1)
+        self.ticks = tick
+        self.lifetime = lifetime
+
+    def tick(self) -> None:
+        self.now += self.ticks
+
+    def send(self, request: Request) -> Response:
+        self.tick()
+        answer = self.world.handle(request, self.now, self.new_ids()).response
+        date = ("date", format_datetime(self.now, usegmt=True))
+        return attrs.evolve(answer, headers=(*answer.headers, date))
+
+    def new_ids(self) -> NewIds:
+        number = next(self.numbers)
+        return NewIds(
+            ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
+            SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
+            UserId(f"limited-{number}"),
+            NextAction(f"https://connect.example/{number}", self.now + self.lifetime),
+        )
+
+    def make_key(self, wanted: KeyWanted) -> str:
+        number = next(self.numbers)
+        text = f"cae_{wanted.environment}_{number}"
+        self.world.register(
+            ApiKey(text),
+            Caller(
+                ApiKeyId(f"key-{number}"),
+                AppId(wanted.app_id),
+                CustomerAccountId(wanted.customer_account_id),
+                wanted.environment,
+                wanted.scopes,
+            ),
+        )
+        return text
+
+    def pass_time(self, span: timedelta) -> None:
+        self.now += span
+        self.world.purge(self.now)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def recorded(self, fact: Fact) -> FactAnswer:
+        self.tick()
+        return self.world.record(fact, self.now)
+
+    def may_read(self, connection_id: str, package: str) -> bool:
+        return isinstance(self.world.ask(ConnectionId(connection_id), package, self.now), Granted)
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        self.world.replace_buckets(self.settings.buckets if buckets is None else buckets)
+
+    def server(self) -> Server:
+        return Server(
+            self.send,
+            self.make_key,
+            pass_time=self.pass_time,
+            authorize=self.authorize,
+            authorize_late=self.authorize_late,
+            require_action=self.require_action,
+            expire=self.expire,
+            revoke=self.revoke,
+            complete_handoff=self.complete_handoff,
+            graduate=self.graduate,
+            tombstone=self.tombstone,
+            may_read=self.may_read,
+            replace_buckets=self.replace_buckets,
+            environment=self.settings.environment,
+        )
+
+
+def turned(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
+    """A coroutine function that does the same after the others had a turn."""
+
+    async def turn(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        await asyncio.sleep(0)
+        return function(*args, **kwargs)
+
+    return turn
+
+
+def if_there(
+    hook: Callable[Given, Result] | None,
+) -> Callable[Given, Awaitable[Result]] | None:
+    return None if hook is None else turned(hook)
+
+
+def asynchronous(server: Server) -> AsyncServer:
+    """The same server behind coroutine functions."""
+    return AsyncServer(
+        turned(server.send),
+        turned(server.make_key),
+        if_there(server.pass_time),
+        if_there(server.authorize),
+        if_there(server.authorize_late),
+        if_there(server.require_action),
+        if_there(server.expire),
+        if_there(server.revoke),
+        if_there(server.complete_handoff),
+        if_there(server.graduate),
+        if_there(server.tombstone),
+        if_there(server.may_read),
+        if_there(server.replace_buckets),
+        environment=server.environment,
+    )
+
+
+RIGHT: dict[str, Callable[[], Reference]] = {
+    "one environment": lambda: Reference(Settings(environment=Environment.LIVE)),
+    "the test environment": lambda: Reference(Settings(environment=Environment.TEST)),
+    "a clock that stands still": lambda: Reference(tick=timedelta(0)),
+    "a slow clock": lambda: Reference(tick=timedelta(milliseconds=40)),
+    "short next actions": lambda: Reference(lifetime=timedelta(minutes=12)),
+    "long next actions": lambda: Reference(lifetime=timedelta(hours=2)),
+    "the other spelling": lambda: Reference(Settings(active_spelling="AUTHORIZED")),
+    "a wide bucket": lambda: Reference(Settings(buckets=(Bucket("wide", 1000, 100, 1),))),
+    "another base of types": lambda: Reference(Settings(type_base="urn:problem:")),
+}
+
+
+class Forgetful(Reference):
+    """Every reconnect makes a successor: nobody remembers the pending one."""
+
+    def send(self, request: Request) -> Response:
+        if request.target.endswith(":reconnect"):
+            self.world._successors.clear()
+        return super().send(request)
+
+
+def written(answer: Response, changed: Mapping[str, object]) -> Response:
+    """An answer with other members, each by its path, such as `connection__id`."""
+    if not answer.body:
+        return answer
+    body = json.loads(answer.body)
+    for path, value in changed.items():
+        *outer, name = path.split("__")
+        holder = body
+        for each in outer:
+            holder = holder.get(each, {})
+        if name in holder:
+            holder[name] = value(holder[name]) if callable(value) else value
+    return attrs.evolve(answer, body=json.dumps(body).encode())
