@@ -18,8 +18,7 @@ from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.status import is_kept
 from tests import specimens
-from tests.explore.clients import Clients
-from tests.explore.engine import ViolationError, explore
+from tests.explore import clients, engine
 from tests.explore.key import Held
 from tests.specimens import ANSWER, DAY, KEY, LEASE, RECORDS, SAME, done, first_attempt, running
 from tests.strategies import START, TICK
@@ -298,8 +297,8 @@ def test_a_lease_lasts_at_least_one_microsecond(lease: int) -> None:
     ],
 )
 def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(world: Held) -> None:
-    model = Clients(world)
-    worlds = explore(model).order  # the law is asserted at every step
+    model = clients.Clients(world)
+    worlds = engine.explore(model).order  # the law is asserted at every step
     steps = {label[1] for each in worlds for label, _, _ in model.steps(each)}
     assert steps >= {
         "request is executed at once",
@@ -322,5 +321,5 @@ def test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving(wo
 
 
 def test_law_12_needs_a_store_that_compares() -> None:
-    with pytest.raises(ViolationError, match="law 12 is broken: 2 executions took effect"):
-        explore(Clients(Held(2, 0, at_once=True, compares=False)))
+    with pytest.raises(engine.ViolationError, match="law 12 is broken: 2 executions took effect"):
+        engine.explore(clients.Clients(Held(2, 0, at_once=True, compares=False)))
