@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import curae_lifecycle
-from tests.fuzz.corpus import load_corpus, store_corpus
+from tests.fuzz.corpus_files import load_corpus, store_corpus
 from tests.fuzz.mutate import mutate
 from tests.fuzz.targets import TARGETS, Target
 
@@ -73,7 +73,7 @@ def shortened(target: Target, data: bytes, wanted: set[Step]) -> bytes:
 
 
 def name_of(data: bytes) -> str:
-    """What tells an input apart that nobody thought of."""
+    """A name for an input that nobody thought of."""
     return f"grown {sha256(data).hexdigest()[:6]}"
 
 

@@ -1,4 +1,4 @@
-"""The package's `replay` beside the reference model: two readings of one specification.
+"""The package's `replay` beside the reference model: two readings of the same rules.
 
 Both answer the same generated traffic, line by line. Free, and so not compared: the trail of
 rules, the text of errors, and a problem's `title`, `detail`, `type` and `details`. What either

@@ -17,7 +17,7 @@ from curae_lifecycle.web import json as jsons
 from curae_lifecycle.web import request as requests
 from curae_lifecycle.web import respond as responses
 from tests.fuzz import targets
-from tests.fuzz.corpus import CORPUS, load_corpus, store_corpus
+from tests.fuzz.corpus_files import CORPUS, load_corpus, store_corpus
 from tests.fuzz.mutate import LONGEST, mutate
 from tests.fuzz.outcomes import OUTCOMES
 from tests.fuzz.run import MUTANTS, FuzzError, fuzz, small
@@ -53,7 +53,7 @@ def test_the_corpus_is_kept_as_it_is_written(
     assert {path.stem for path in CORPUS.iterdir()} == set(TARGETS)
     kept = {target: load_corpus(target) for target in TARGETS}
     assert sum(map(len, kept.values())) >= 400
-    monkeypatch.setattr("tests.fuzz.corpus.CORPUS", tmp_path / "corpus")
+    monkeypatch.setattr("tests.fuzz.corpus_files.CORPUS", tmp_path / "corpus")
     for target, inputs in kept.items():
         store_corpus(target, inputs)
         assert load_corpus(target) == inputs

@@ -193,7 +193,7 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
     now, later = at(180), at(180) + timedelta(seconds=seconds)
     first = made.handle(request(operation), now, new_ids(2, now))
-    # The world goes on in between, and a replay is not decided again.
+    # Time and facts go on in between, and a replay is not decided again.
     made.record(curae.Revoked(ID, curae.Actor.PATIENT), later)
     made.record(curae.Tombstoned(COORDINATE), later)
     reading = read(request(operation), CALLER, later)

@@ -1,7 +1,7 @@
 """A stand-in for the platform's hosted pages: a person finishes or cancels a hand-off.
 
-The law of this module: **a page decides nothing**. It tells the rules what happened, as a fact,
-and shows what they made of it. A real page would first find out who the person is.
+The law of this module: **a page decides nothing**. It reports what happened, as a fact,
+and shows what the rules made of it. A real page would first find out who the person is.
 """
 
 from __future__ import annotations

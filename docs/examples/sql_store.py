@@ -12,7 +12,8 @@ request. A comparison that fails raises `Conflict`: roll back, load again, decid
 | `rate` by owner and policy | ten initiates a minute (law 10) |
 | every `UPDATE ... AND document = :before` | nobody writes over what they did not read |
 
-Values are kept as the JSON that `curae_lifecycle.dump` gives, beside the columns that are searched for.
+Values are kept as the JSON that `curae_lifecycle.dump` gives, beside the columns that are
+searched for.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def rate_key(key: RateKey) -> dict[str, str]:
 
 
 def outbox_rows(changes: Changes) -> list[dict[str, str]]:
-    """What a worker does and tells once the transaction is over, in order."""
+    """What a worker does and publishes once the transaction is over, in order."""
     effects = [_outbox_row(type(effect).__name__, effect) for effect in changes.effects]
     return effects + [_outbox_row(happened.kind, happened) for happened in changes.events]
 

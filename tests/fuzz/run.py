@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from curae_lifecycle.testing.laws import LawBrokenError
-from tests.fuzz.corpus import load_corpus
+from tests.fuzz.corpus_files import load_corpus
 from tests.fuzz.mutate import mutate
 from tests.fuzz.targets import TARGETS
 

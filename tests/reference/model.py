@@ -1,4 +1,4 @@
-"""An independent model of `replay`: the second reading of the specification.
+"""An independent model of `replay`: the second reading of the rules.
 
 The package is compared with these files, line by line, over generated traffic. They were
 written from the rules alone, share no code with the package, and are meant to be
@@ -113,8 +113,8 @@ class Model(Limits, Platform):
         if len(kinds) != 1:
             raise Broken("a line has exactly one kind")
         kind = kinds[0]
-        # Reading: only a request's answer has a name or a recorded response: the specification
-        # shows both there and nowhere else, and a fact's answer has no `as`.
+        # Reading: only a request's answer has a name or a recorded response: the rules
+        # show both there and nowhere else, and a fact's answer has no `as`.
         if kind != "request" and ("as" in line or "response" in line):
             raise Broken("only a request has that member")
         name = line.pop("as", None)

@@ -280,7 +280,7 @@ def crash(
 
     Args:
         app: The example.
-        url: A fresh database.
+        url: A new database.
         directory: For what controls the workers, and for their log.
         requests: How many requests to send at least.
         kills: How many workers to kill.

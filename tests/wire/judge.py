@@ -142,7 +142,7 @@ def _executions(stock: Stock) -> Iterator[str]:
     for connection in stock.connections:
         if connection.identity.predecessor_id and not named[f"reconnect {connection.id}"]:
             yield f"law 12: no key recovered {connection.id}"
-    # Where an answer is kept, what it tells of is stored.
+    # Where an answer is kept, what it is about is stored.
     stored = {each.id for each in stock.sessions} | {each.id for each in stock.connections}
     for name in named:
         if name.split()[1] not in stored:
@@ -192,7 +192,7 @@ def as_kept(response: Response) -> Response:
 
 
 def is_kept(response: Response) -> bool:
-    """Whether a record of the answer must have been left (spec section 4)."""
+    """Whether a record of the answer must have been left (section 4 of the rules)."""
     if response.status in {200, 201, 404}:
         return True
     document = json.loads(response.body)

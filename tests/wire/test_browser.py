@@ -26,6 +26,37 @@ BASE = "/api/sdk/v1"
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
+def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
+    body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
+    assert phone.account() == "UNLINKED"
+    signing_up = phone.asks("POST", "/curae-connect/initiate", body, "sign-up")
+    assert phone.visits(signing_up, "finish") == "You can go back to the app."
+    assert phone.account() == "ACTIVE"
+
+    body = {"appUserId": "ada", "dataPackages": ["labs"]}
+    created = phone.asks("POST", "/connections", body, "create")
+    first = json.loads(created.body)["connection"]["id"]
+    assert phone.status(first) == "PENDING"
+    assert phone.visits(created, "finish") == "You can go back to the app."
+    assert phone.status(first) == "ACTIVE"
+
+    phone.behind.pass_time(timedelta(days=91))
+    assert phone.status(first) == "EXPIRED"
+    recovered = phone.asks("POST", f"/connections/{first}:reconnect", key="recover")
+    second = json.loads(recovered.body)["connection"]["id"]
+    again = phone.asks("POST", f"/connections/{first}:reconnect", key="recover-again")
+    # A newer page of the same recovery replaces the one before.
+    phone.browser.get(json.loads(recovered.body)["nextAction"]["url"])
+    assert phone.browser.title == "Nothing here"
+    assert phone.visits(again, "finish") == "You can go back to the app."
+    assert (phone.status(first), phone.status(second)) == ("EXPIRED", "ACTIVE")
+
+    refused = phone.asks("POST", "/connections", body, "create-another")
+    third = json.loads(refused.body)["connection"]["id"]
+    assert phone.visits(refused, "cancel") == "You can go back to the app."
+    assert phone.status(third) == "REVOKED"
+
+
 @attrs.frozen
 class Phone:
     """An app and the browser beside it."""
@@ -91,34 +122,3 @@ def phone(tmp_path: Path) -> Iterator[Phone]:
             yield Phone(server, behind, behind.make_key(KeyWanted("app-1", ACCOUNT)), browser)
         finally:
             browser.quit()
-
-
-def test_a_person_signs_up_connects_recovers_and_says_no(phone: Phone) -> None:
-    body: dict[str, object] = {"appUserId": "ada", "preferSignup": True}
-    assert phone.account() == "UNLINKED"
-    signing_up = phone.asks("POST", "/curae-connect/initiate", body, "sign-up")
-    assert phone.visits(signing_up, "finish") == "You can go back to the app."
-    assert phone.account() == "ACTIVE"
-
-    body = {"appUserId": "ada", "dataPackages": ["labs"]}
-    created = phone.asks("POST", "/connections", body, "create")
-    first = json.loads(created.body)["connection"]["id"]
-    assert phone.status(first) == "PENDING"
-    assert phone.visits(created, "finish") == "You can go back to the app."
-    assert phone.status(first) == "ACTIVE"
-
-    phone.behind.pass_time(timedelta(days=91))
-    assert phone.status(first) == "EXPIRED"
-    recovered = phone.asks("POST", f"/connections/{first}:reconnect", key="recover")
-    second = json.loads(recovered.body)["connection"]["id"]
-    again = phone.asks("POST", f"/connections/{first}:reconnect", key="recover-again")
-    # A newer page of the same recovery replaces the one before.
-    phone.browser.get(json.loads(recovered.body)["nextAction"]["url"])
-    assert phone.browser.title == "Nothing here"
-    assert phone.visits(again, "finish") == "You can go back to the app."
-    assert (phone.status(first), phone.status(second)) == ("EXPIRED", "ACTIVE")
-
-    refused = phone.asks("POST", "/connections", body, "create-another")
-    third = json.loads(refused.body)["connection"]["id"]
-    assert phone.visits(refused, "cancel") == "You can go back to the app."
-    assert phone.status(third) == "REVOKED"

@@ -22,6 +22,34 @@ from tests.wire.running import Behind, RunningServer, engine_of, running_server
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 
 
+def test_requests_that_race_on_django_are_answered_one_after_the_other(pair: Pair) -> None:
+    # Twenty visits: ten are admitted.
+    visits = pair.send(
+        "curae-connect/initiate", [f"visit-{number}" for number in range(20)], {"appUserId": "ada"}
+    )
+    assert sorted(each.status for each in visits) == [201] * 10 + [429] * 10
+    assert pair.count("connect_session") == 10
+
+    # One key twenty times: one execution, which all hear of.
+    asked: dict[str, object] = {"appUserId": "ada", "dataPackages": ["clinical_summary"]}
+    made = pair.send("connections", ["create"] * 20, asked)
+    assert {each.status for each in made} == {201}
+    assert len({each.body for each in made}) == 1
+    assert pair.count("connection") == 1
+
+    # Twenty keys reconnect: one successor, whose URL each of them renews.
+    connection_id = json.loads(made[0].body)["connection"]["id"]
+    assert pair.behind.revoke(connection_id, Actor.APP) == "done"
+    before = pair.count("outbox")
+    path = f"connections/{connection_id}:reconnect"
+    recovered = pair.send(path, [f"again-{number}" for number in range(20)], {})
+    assert {each.status for each in recovered} == {201}
+    assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
+    assert pair.count("connection") == 2
+    # One event of the creation, and for each of the others an effect and an event.
+    assert pair.count("outbox") - before == 1 + 19 * 2
+
+
 @attrs.frozen
 class Pair:
     """Two servers on one database, and what is behind them."""
@@ -65,31 +93,3 @@ def pair(postgres_url: str, tmp_path: Path) -> Iterator[Pair]:
         behind = Behind(one.control, engine)
         wanted = KeyWanted("app-1", ACCOUNT, Environment.TEST, frozenset({CONNECTION_WRITE}))
         yield Pair((one, two), behind, behind.make_key(wanted))
-
-
-def test_requests_that_race_on_django_are_answered_one_after_the_other(pair: Pair) -> None:
-    # Twenty visits: ten are admitted.
-    visits = pair.send(
-        "curae-connect/initiate", [f"visit-{number}" for number in range(20)], {"appUserId": "ada"}
-    )
-    assert sorted(each.status for each in visits) == [201] * 10 + [429] * 10
-    assert pair.count("connect_session") == 10
-
-    # One key twenty times: one execution, which all hear of.
-    asked: dict[str, object] = {"appUserId": "ada", "dataPackages": ["clinical_summary"]}
-    made = pair.send("connections", ["create"] * 20, asked)
-    assert {each.status for each in made} == {201}
-    assert len({each.body for each in made}) == 1
-    assert pair.count("connection") == 1
-
-    # Twenty keys reconnect: one successor, whose URL each of them renews.
-    connection_id = json.loads(made[0].body)["connection"]["id"]
-    assert pair.behind.revoke(connection_id, Actor.APP) == "done"
-    before = pair.count("outbox")
-    path = f"connections/{connection_id}:reconnect"
-    recovered = pair.send(path, [f"again-{number}" for number in range(20)], {})
-    assert {each.status for each in recovered} == {201}
-    assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
-    assert pair.count("connection") == 2
-    # One event of the creation, and for each of the others an effect and an event.
-    assert pair.count("outbox") - before == 1 + 19 * 2

