@@ -19,18 +19,17 @@ from curae_lifecycle import (
     Revoked,
     SessionId,
     Tombstoned,
-    UserId,
 )
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
-from tests.server import ID
+from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, apply_event, at, next_action, pending, uuid
 
 SESSION: Final = SessionId(uuid(1001))
-USER: Final = UserId("u-1")
+USER: Final = LIMITED.user_id
 REASON: Final = "portal_login"
 OF_A_CONNECTION: Final[dict[str, Fact]] = {
     "authorize": Authorized(ID),
@@ -83,9 +82,8 @@ LANDED: Final = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(1), u
 
 def bound(state: AccountState) -> LimitedAccountAppBinding:
     """The binding of the coordinate to the user, in a state."""
-    return LimitedAccountAppBinding(COORDINATE, USER, state, 1)
+    return attrs.evolve(LIMITED, state=state)
 
 
-LIMITED: Final = bound(AccountState.LIMITED)
 ACTIVE: Final = bound(AccountState.ACTIVE)
 TOMBSTONED: Final = bound(AccountState.TOMBSTONED)

@@ -13,7 +13,7 @@ from curae_lifecycle.service import changes
 from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from tests import subjects
-from tests.server import ID
+from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
 from tests.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WAITING
 
@@ -226,12 +226,12 @@ COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str,
     (subjects.LANDED, subjects.ACTIVE, "u-1", "ignored"),
     (subjects.LANDED, subjects.ACTIVE, "u-2", "refused BINDING_CONFLICT"),
     (WAITING, subjects.ACTIVE, "u-2", "refused BINDING_CONFLICT"),
-    (WAITING, subjects.LIMITED, "u-1", "refused BINDING_CHANGED"),
+    (WAITING, LIMITED, "u-1", "refused BINDING_CHANGED"),
     (WAITING, subjects.TOMBSTONED, "u-1", "refused BINDING_CHANGED"),
     (attrs.evolve(WAITING, expires_at=at(2)), None, "u-1", "refused SESSION_EXPIRED"),
     (
         attrs.evolve(WAITING, path=EntryPath.SILENT_LIMITED, handoff=Handoff.NOT_REQUIRED),
-        subjects.LIMITED,
+        LIMITED,
         "u-1",
         "refused HANDOFF_NOT_REQUIRED",
     ),
@@ -262,18 +262,18 @@ def test_a_hand_off_that_cannot_land_changes_nothing(
 
 BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
     (curae.Graduated(COORDINATE), None, "refused BINDING_CHANGED"),
-    (curae.Graduated(COORDINATE), subjects.LIMITED, "done binding.graduated"),
-    (curae.Graduated(COORDINATE, USER), subjects.LIMITED, "done binding.graduated"),
+    (curae.Graduated(COORDINATE), LIMITED, "done binding.graduated"),
+    (curae.Graduated(COORDINATE, USER), LIMITED, "done binding.graduated"),
     (
         curae.Graduated(COORDINATE, curae.UserId("u-2")),
-        subjects.LIMITED,
+        LIMITED,
         "refused BINDING_CONFLICT",
     ),
     (curae.Graduated(COORDINATE), subjects.ACTIVE, "ignored"),
     (curae.Graduated(COORDINATE, curae.UserId("u-2")), subjects.ACTIVE, "refused BINDING_CONFLICT"),
     (curae.Graduated(COORDINATE), subjects.TOMBSTONED, "refused BINDING_CHANGED"),
     (curae.Tombstoned(COORDINATE), None, "ignored"),
-    (curae.Tombstoned(COORDINATE), subjects.LIMITED, "done binding.tombstoned"),
+    (curae.Tombstoned(COORDINATE), LIMITED, "done binding.tombstoned"),
     (curae.Tombstoned(COORDINATE), subjects.ACTIVE, "done binding.tombstoned"),
     (curae.Tombstoned(COORDINATE), subjects.TOMBSTONED, "ignored"),
 ]

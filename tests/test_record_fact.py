@@ -17,7 +17,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from curae_lifecycle.testing import laws
 from tests import subjects
-from tests.server import ID
+from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, TICK, at, connections, instants, pending, uuid
 from tests.subjects import SESSION, STANDINGS, USER, WAITING
 
@@ -47,7 +47,7 @@ def at_instant(fact: Fact, happened_at: datetime) -> Fact:
 def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -> None:
     for snapshot in (
         curae.FactSnapshot(),
-        curae.FactSnapshot(pending(), session=WAITING, binding=subjects.LIMITED),
+        curae.FactSnapshot(pending(), session=WAITING, binding=LIMITED),
     ):
         with pytest.raises(curae.ArgumentError, match="happened_at"):
             curae.record_fact(at_instant(fact, at(1) + TICK), snapshot, at(1))
@@ -112,9 +112,7 @@ def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in subjects.OTHERS])
 def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
-    elsewhere = attrs.evolve(
-        subjects.LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2"))
-    )
+    elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
         curae.record_fact(fact, curae.FactSnapshot(session=WAITING, binding=elsewhere), at(2))
 
@@ -148,7 +146,7 @@ def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
         connection,
         following,
         session,
-        draw(st.sampled_from([None, subjects.LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
+        draw(st.sampled_from([None, LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
     )
 
 

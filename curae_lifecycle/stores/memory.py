@@ -1,4 +1,4 @@
-"""The embedded default: a whole world in memory, thread-safe and bounded.
+"""The embedded default: a whole store in memory, thread-safe and bounded.
 
 The laws of this module: **a write is stored only where what it replaces is what was read**,
 all writes of a decision or none; **nothing live is ever evicted**: a full world refuses what
@@ -62,7 +62,7 @@ class StoreFullError(LifecycleError, RuntimeError):
 
     Attributes:
         kind: What was to be inserted.
-        capacity: How many of a kind the world holds.
+        capacity: how many of a kind the store holds.
     """
 
     def __init__(self, kind: str, capacity: int) -> None:
@@ -152,7 +152,7 @@ class MemoryStore:
             new_ids: Ids and a next action; a mutation needs them, a read does not.
 
         Returns:
-            The answer, its changes stored. A full world answers `INTERNAL` and stores nothing.
+            The answer, its changes stored. A full store answers `INTERNAL` and stores nothing.
 
         Raises:
             ArgumentError: `now` is no UTC instant, or `new_ids` is missing, stale or in use.
@@ -175,7 +175,7 @@ class MemoryStore:
 
         Raises:
             ArgumentError: An instant out of order or not UTC.
-            WorldFullError: A new binding found no room.
+            StoreFullError: A new binding found no room.
         """
         while True:
             answer = record_fact(fact, self.load_fact(fact), now)
@@ -223,7 +223,7 @@ class MemoryStore:
             Whether everything was as it was read. `False`: load again and decide again.
 
         Raises:
-            WorldFullError: A new value found no room; nothing was stored.
+            StoreFullError: A new value found no room; nothing was stored.
         """
         with self._lock:
             if not all(map(self._is_current, writes)):
