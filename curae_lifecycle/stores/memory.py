@@ -1,7 +1,7 @@
 """The embedded default: a whole store in memory, thread-safe and bounded.
 
 The laws of this module: **a write is stored only where what it replaces is what was read**,
-all writes of a decision or none; **nothing live is ever evicted**: a full world refuses what
+all writes of a decision or none; **nothing live is ever evicted**: a full store refuses what
 is new, and `purge` drops a value at its own deadline, never before.
 
 It shows what any store has to do: load by key, compare, set. Tests and small servers use it as
