@@ -96,7 +96,7 @@ def request(
     body: bytes | None = None,
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Request:
-    """A well-formed request, as section 9 of the spec has its path."""
+    """A well-formed request, as the rules have its path."""
     method, path = {
         "create": ("POST", f"{BASE}/connections"),
         "get": ("GET", f"{BASE}/connections/{id}"),

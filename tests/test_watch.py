@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import attrs
@@ -12,21 +10,17 @@ import pytest
 from curae_lifecycle.rules.access import Granted
 from curae_lifecycle.rules.attempt import forget
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.session import Handoff
 from curae_lifecycle.rules.values import (
     ApiKeyId,
     AppId,
     ConnectionId,
-    Coordinate,
     DataPackage,
-    SessionId,
-    UserId,
 )
-from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BindingWrite,
@@ -36,109 +30,31 @@ from curae_lifecycle.service.changes import (
     RateWrite,
     RecordWrite,
     SessionWrite,
-    Write,
 )
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
-from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.watch import Watch, check_store
-from curae_lifecycle.web.read import read
-from curae_lifecycle.web.request import Request, bearer
-from curae_lifecycle.web.respond import Answer, respond
-from tests.server import CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
+from curae_lifecycle.testing.watch import Watch
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+from tests.eighth import EIGHT
+from tests.server import BASE, CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
 from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
-
-REVOKED = apply_event(pending(), "APP", START)
-ACTIVE = apply_event(pending(), "authorize for ever", at(1))
-SECONDS = timedelta(seconds=1)
-
-
-class Watched:
-    """A world and its watch."""
-
-    def __init__(self, *connections: Connection) -> None:
-        self.world: MemoryStore = world(
-            Settings(buckets=(Bucket("platform", 99, 1, 1),)), *connections
-        )
-        self.watch = Watch()
-        self.watch.stored(tuple(ConnectionWrite(None, each) for each in connections), START)
-
-    def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
-        settings = self.world.settings
-        reading = read(asked, self.world.caller(bearer(asked)), now, settings)
-        if isinstance(reading, Decision):
-            return respond(reading), None
-        asking = needs(reading)
-        decision = decide(reading, self.world.load(asking), now, ids)
-        return respond(decision), asking
-
-    def ask(
-        self,
-        asked: Request,
-        now: datetime,
-        number: int = 1,
-        spoil: Callable[[Answer], Answer] = lambda answer: answer,
-    ) -> Answer:
-        answer, asking = self.decide(asked, now, new_ids(number, now))
-        assert self.world.store(answer.changes.writes)
-        spoilt = spoil(answer)
-        self.watch.answered(spoilt, now, caller=CALLER, needs=asking)
-        return spoilt
-
-
-def broken(law: int, what: str = "") -> AbstractContextManager[object]:
-    return pytest.raises(LawBrokenError, match=rf"(?s)law {law} is broken: .*{what}")
-
-
-def stored(*writes: Write, now: datetime = START) -> Watch:
-    watch = Watch()
-    watch.stored(writes, now)
-    return watch
-
-
-def answer_with(response: Response, *writes: Write) -> Callable[[Answer], Answer]:
-    return lambda answer: attrs.evolve(answer, response=response, changes=Changes(writes))
-
-
-def body(before: bytes, after: bytes) -> Callable[[Answer], Answer]:
-    def spoil(answer: Answer) -> Answer:
-        assert before in answer.response.body
-        response = attrs.evolve(answer.response, body=answer.response.body.replace(before, after))
-        return attrs.evolve(answer, response=response)
-
-    return spoil
-
-
-def another(
-    connection: Connection,
-    *,
-    id: ConnectionId | None = None,  # noqa: A002 - the member's name
-    root_id: ConnectionId | None = None,
-    predecessor_id: ConnectionId | None = None,
-    coordinate: Coordinate | None = None,
-    data_packages: tuple[DataPackage, ...] = (),
-    created_at: datetime | None = None,
-) -> Connection:
-    """The connection with another identity, in what is given."""
-    identity = connection.identity
-    changed = ConnectionIdentity(
-        id or identity.id,
-        coordinate or identity.coordinate,
-        data_packages or identity.data_packages,
-        created_at or identity.created_at,
-        predecessor_id or identity.predecessor_id,
-        root_id or identity.root_id,
-    )
-    return attrs.evolve(connection, identity=changed)
-
-
-# --- What the rules do passes -----------------------------------------------------------------
+from tests.watched import (
+    ACTIVE,
+    REVOKED,
+    SECONDS,
+    Watched,
+    another,
+    answer_with,
+    body,
+    bound,
+    broken,
+    call_of,
+    session,
+    stored,
+)
 
 
 def test_a_whole_story_passes() -> None:
@@ -185,9 +101,6 @@ def test_a_key_may_execute_again_a_day_later_and_not_a_tick_earlier() -> None:
     made.watch.stored((record,), day)
 
 
-# --- What breaks a law does not ---------------------------------------------------------------
-
-
 def test_law_01_a_rank_that_falls() -> None:
     watch = stored(ConnectionWrite(None, ACTIVE))
     with broken(1, "ACTIVE became PENDING"):
@@ -203,36 +116,11 @@ def test_law_01_a_connection_that_is_gone() -> None:
         made.watch.answered(answer, START, caller=CALLER, needs=asking)
 
 
-def call_of(asked: Request) -> Call:
-    call = read(asked, CALLER, START)
-    assert isinstance(call, Call)
-    return call
-
-
-def session(
-    *, handoff: Handoff = Handoff.LANDED, user_id: UserId = LIMITED.user_id
-) -> CuraeConnectSession:
-    return CuraeConnectSession(
-        SessionId(uuid(5)),
-        COORDINATE,
-        EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-        handoff,
-        START,
-        at(30),
-        at(1),
-        user_id,
-    )
-
-
 def test_law_01_a_landed_session_that_changes() -> None:
     watch = stored(SessionWrite(None, session()))
     watch.stored((SessionWrite(session(), session()),), at(1))
     with broken(1, "a landed session changed"):
         watch.stored((SessionWrite(session(), session(handoff=Handoff.AWAITED)),), at(1))
-
-
-def bound(state: AccountState, user: str = "u-1", generation: int = 1) -> LimitedAccountAppBinding:
-    return LimitedAccountAppBinding(COORDINATE, UserId(user), state, generation)
 
 
 @pytest.mark.parametrize(
@@ -540,41 +428,14 @@ def test_law_16_an_answer_that_is_not_documented() -> None:
         made.ask(request("get"), START, spoil=answer_with(Response(200, (), b"null")))
 
 
-# --- A store at rest --------------------------------------------------------------------------
-
-
-def test_a_store_at_rest_passes() -> None:
-    made = Watched(REVOKED, successor())
-    given = b'{"appUserId":"user-1","preferSignup":true}'
-    made.ask(request("initiate", body=given), START, 1)
-    found = made.world.session(SessionId(uuid(1001)))
-    assert found is not None
-    check_store([REVOKED, successor()], [found], [], at(1))
-    made.world.record(HandoffCompleted(found.id, UserId("u-7")), at(1))
-    landed, binding = made.world.session(found.id), made.world.binding(COORDINATE)
-    assert landed is not None
-    assert binding is not None
-    check_store([REVOKED, successor()], [landed], [binding], at(1))
-    made.watch.recorded(made.world.record(Revoked(ID, Actor.PATIENT), at(2)), at(2))
-
-
-@pytest.mark.parametrize(
-    ("law", "connections", "sessions", "bindings"),
-    [
-        (1, [pending(), pending()], [], []),
-        (6, [another(pending(), root_id=ConnectionId(uuid(9)))], [], []),
-        (7, [REVOKED, successor(), another(successor(), id=ConnectionId(uuid(3)))], [], []),
-        (8, [], [], [LIMITED, LIMITED]),
-        (12, [], [session()], []),
-        (12, [], [session()], [LIMITED]),
-        (12, [], [session(user_id=UserId("u-2"))], [LIMITED]),
-    ],
-)
-def test_a_store_at_rest_that_breaks_a_law(
-    law: int,
-    connections: list[Connection],
-    sessions: list[CuraeConnectSession],
-    bindings: list[LimitedAccountAppBinding],
-) -> None:
-    with broken(law):
-        check_store(connections, sessions, bindings, at(1))
+def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not() -> None:
+    here = world(Settings(operations=EIGHT), pending())
+    headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
+    asked = Request("POST", f"{BASE}/connections/{ID}:relabel", headers, b'{"label":"my clinic"}')
+    answer = here.handle(asked, START, new_ids())
+    assert answer.response.status == 202
+    eight = Watch(EIGHT)
+    eight.stored((ConnectionWrite(None, pending()),), START)
+    eight.answered(answer, START, caller=CALLER)
+    with broken(13, "no response has these members"):
+        Watch().answered(answer, START, caller=CALLER)

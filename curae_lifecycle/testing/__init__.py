@@ -3,10 +3,14 @@
 The law of this package: **nothing here is needed at run time, and nothing here decides**. It
 draws values that the rules can reach, and judges what the rules, or a server, made of them.
 
-- `curae_lifecycle.testing.laws`: the sixteen laws as plain functions, for whoever holds
-  snapshots, answers, responses or a store against them. It needs nothing but the library.
-- `curae_lifecycle.testing.strategies`: Hypothesis strategies for every public value; import it
-  where Hypothesis is installed. Its `register()` makes `st.from_type` draw the same values.
+- `laws`: the sixteen laws as plain functions, to hold snapshots, answers, responses or a store
+  against. They need nothing but the library.
+- `watch`: the laws held against a running system, one commit and one answer at a time.
+- `strategies`: Hypothesis strategies for every public value; import it where Hypothesis is
+  installed. Its `register()` makes `st.from_type` draw the same values.
+- `conformance`: a kit that holds any server against the rules from outside.
+- `simulation`: worlds of clients that fail, on simulated time.
+- `cells`: which cells of the tables a run reached.
 
-This file imports neither, so the laws can be used without Hypothesis.
+This file imports none of them, so the laws can be used without Hypothesis.
 """

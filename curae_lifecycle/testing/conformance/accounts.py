@@ -11,11 +11,11 @@ from curae_lifecycle.testing.conformance.client import (
     App,
     expect,
     headers,
+    in_short,
     initiate,
     member,
     new_app,
     same,
-    told,
 )
 from curae_lifecycle.testing.conformance.replies import entity_tag
 from curae_lifecycle.testing.conformance.steps import (
@@ -49,7 +49,7 @@ def _not_modified(kit: Kit) -> Steps[None]:
         answer = yield from send(app.account_state("user", *given))
         where = f"an account state with If-None-Match {values}"
         if answer.status != NOT_MODIFIED:
-            raise NotConformingError(f"answered {told(answer)} instead of 304", where)
+            raise NotConformingError(f"answered {in_short(answer)} instead of 304", where)
         same(answer.body, b"", "the body", where)
         same(headers(answer, "etag"), [tag], "ETag", where)
         same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
@@ -63,7 +63,7 @@ def _moved(kit: Kit) -> Steps[None]:
     before = yield from _tag(app, "user")
     yield from initiate(app, "user")
     answer = yield from send(app.account_state("user", ("If-None-Match", before)))
-    where = "an account state that has moved since the entity tag was told"
+    where = "an account state that has moved since the entity tag was given"
     same(member(expect(answer, OK, where), "lifecycleState", where), "LIMITED", "it", where)
     after = yield from _tag(app, "user")
     if after == before:
@@ -96,13 +96,13 @@ def _states(kit: Kit) -> Steps[None]:
 CHECKS: Final = (
     Check(
         "account-state.not-modified",
-        "An account state that the client knows is not told again: weak tags, lists and *.",
+        "An account state that the client knows is not sent again: weak tags, lists and *.",
         _not_modified,
         rules=("operation.account-state",),
     ),
     Check(
         "account-state.moved",
-        "An account state that has moved is told, with another entity tag.",
+        "An account state that has moved is sent, with another entity tag.",
         _moved,
         rules=("operation.account-state",),
     ),

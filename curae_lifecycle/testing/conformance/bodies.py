@@ -334,7 +334,7 @@ CHECKS: Final = (
     ),
     Check(
         "request.body.id-in-any-case",
-        "An id is read in any case and told in lower case.",
+        "An id is read in any case and answered in lower case.",
         _ids_in_any_case,
         rules=("request.body",),
     ),

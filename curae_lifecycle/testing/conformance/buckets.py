@@ -17,9 +17,9 @@ from curae_lifecycle.testing.conformance.client import (
     expect_problem,
     fill,
     id_of,
+    in_short,
     new_app,
     second_key,
-    told,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
@@ -116,7 +116,7 @@ def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[Non
     if costs and answer.status == OK:
         raise NotConformingError("it was not charged", name)
     if not costs and answer.status != OK:
-        raise NotConformingError(f"it was charged: then {told(answer)}", name)
+        raise NotConformingError(f"it was charged: then {in_short(answer)}", name)
 
 
 def _all_or_nothing(kit: Kit) -> Steps[None]:

@@ -175,7 +175,7 @@ def document(response: Response, where: str) -> Document:
     return cast("dict[str, object]", value)
 
 
-def told(response: Response) -> str:
+def in_short(response: Response) -> str:
     """An answer in short: its status and, of a problem, its code."""
     try:
         value: object = json.loads(response.body)
@@ -188,14 +188,14 @@ def told(response: Response) -> str:
 def expect(response: Response, status: int, where: str) -> Document:
     """The body of a success."""
     if response.status != status:
-        raise NotConformingError(f"answered {told(response)} instead of {status}", where)
+        raise NotConformingError(f"answered {in_short(response)} instead of {status}", where)
     return document(response, where)
 
 
 def expect_problem(response: Response, status: int, code: str, where: str) -> Document:
     """The details of a problem."""
-    if told(response) != f"{status} {code}":
-        raise NotConformingError(f"answered {told(response)} instead of {status} {code}", where)
+    if in_short(response) != f"{status} {code}":
+        raise NotConformingError(f"answered {in_short(response)} instead of {status} {code}", where)
     details = document(response, where).get("details")
     if not isinstance(details, dict):
         raise NotConformingError(f"{code} has no object of details", where)
@@ -331,6 +331,6 @@ def expect_said(said: str | None, expected: str, where: str) -> None:
 
 
 def lifetime(answer: Document, where: str) -> timedelta:
-    """How long the next action of an answer lives, told by the server's own times."""
+    """How long the next action of an answer lives, by the server's own times."""
     made = "session.createdAt" if "session" in answer else "connection.updatedAt"
     return instant(answer, "nextAction.expiresAt", where) - instant(answer, made, where)

@@ -273,7 +273,7 @@ def _at_once(server: Server, requests: tuple[Request, ...]) -> tuple[Response, .
         start.wait()
         try:
             answers[position] = server.send(requests[position])
-        except Exception as error:  # noqa: BLE001 - told below, in the thread that asked
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
             answers[position] = error
 
     threads = [Thread(target=answer, args=(each,)) for each in range(len(requests))]

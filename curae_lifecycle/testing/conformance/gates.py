@@ -216,7 +216,7 @@ def _steady(answer: Response, kit: Kit) -> tuple[tuple[str, str], ...]:
 CHECKS: Final = (
     Check(
         "request.credentials",
-        "Nobody without exactly one known key gets further, and is told nothing.",
+        "Nobody without exactly one known key gets further, and learns nothing.",
         _stranger,
         rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
     ),

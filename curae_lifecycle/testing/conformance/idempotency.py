@@ -17,6 +17,7 @@ from curae_lifecycle.testing.conformance.client import (
     expect_problem,
     get,
     id_of,
+    in_short,
     lasting,
     member,
     new_app,
@@ -24,7 +25,6 @@ from curae_lifecycle.testing.conformance.client import (
     same,
     second_key,
     status_of,
-    told,
 )
 from curae_lifecycle.testing.conformance.connections import (
     MINUTE,
@@ -64,7 +64,7 @@ def keyed(app: App, operation: str, key: str) -> Steps[Request]:
 def replays(kit: Kit, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
     if first.status != again.status:
-        what = f"answered {told(again)}, and not the first answer ({told(first)}) again"
+        what = f"answered {in_short(again)}, and not the first answer ({in_short(first)}) again"
         raise NotConformingError(what, "a request sent again with its key")
     check_replay(lasting(first, kit.varying), lasting(again, kit.varying))
 

@@ -105,7 +105,7 @@ def _refusals_are_free(kit: Kit) -> Steps[None]:
     for number in range(2 * LIMIT):
         seconds = yield from refused(app, "user", f"refusal number {number + 1}")
     yield from wait(timedelta(seconds=seconds))
-    where = "initiate after the wait that was told, with nothing but refusals in between"
+    where = "initiate after the wait that was named, with nothing but refusals in between"
     for _ in range(LIMIT - 1):
         expect((yield from send(app.initiate("user"))), CREATED, where)
 
@@ -315,7 +315,7 @@ CHECKS: Final = (
     ),
     Check(
         "limit.reads-are-free",
-        "An account state is told also at the limit.",
+        "An account state is answered also at the limit.",
         _reads_are_free,
         rules=("operation.account-state",),
     ),

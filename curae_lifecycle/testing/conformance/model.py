@@ -41,7 +41,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.conformance.client import LIMIT, App, lasting, new_app, told
+from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,
@@ -61,7 +61,7 @@ TRIALS: Final = 60
 """How many shorter runs are tried at most, once one has failed."""
 
 SLACK: Final = timedelta(seconds=15)
-"""How far the server's clock may run ahead of what its answers have told."""
+"""How far the server's clock may run ahead of what its answers have shown."""
 
 LIFETIME: Final = timedelta(minutes=30)
 REASON: Final = "portal_login"
@@ -99,7 +99,7 @@ SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_
 
 @attrs.frozen
 class Op:
-    """One step, told without ids: what it acts on is picked from what there is by then."""
+    """One step, without ids: what it acts on is picked from what there is by then."""
 
     kind: str
     pick: int
@@ -115,7 +115,7 @@ def operations(seed: str, hooks: frozenset[str]) -> list[Op]:
 
 @attrs.frozen
 class Difference:
-    """Where the server and the world part.
+    """Where the server and the store part.
 
     Attributes:
         at: The number of the step.
@@ -128,7 +128,7 @@ class Difference:
     log: tuple[str, ...]
 
 
-def _against_the_world(kit: Kit) -> Steps[None]:
+def _against_the_store(kit: Kit) -> Steps[None]:
     hooks = kit.hooks if kit.patience >= sum(SPANS, LIFETIME) else kit.hooks - {"pass_time"}
     for number in range(ROUNDS):
         ops = operations(f"{kit.seed} {number}", hooks)
@@ -169,12 +169,12 @@ def _trial(kit: Kit, ops: list[Op]) -> Steps[Difference | None]:
 
 
 class _SideBySide:
-    """A server and a world that are asked the same."""
+    """A server and a store that are asked the same."""
 
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self.names: Names = kit.names
-        self.world = MemoryStore()
+        self.store = MemoryStore()
         self.now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
         self.apps: list[App] = []
         self.users = [kit.names.word("user") for _ in range(3)]
@@ -205,7 +205,7 @@ class _SideBySide:
             wanted.environment,
             wanted.scopes,
         )
-        self.world.register(ApiKey(app.api_key), caller)
+        self.store.register(ApiKey(app.api_key), caller)
         self._note(register=format_caller(self._alias(number), caller))
 
     def step(self, op: Op) -> Steps[str | None]:
@@ -214,7 +214,7 @@ class _SideBySide:
             span = SPANS[op.pick % len(SPANS)]
             yield from wait(span)
             self.now += span
-            self.world.purge(self.now)
+            self.store.purge(self.now)
             return None
         if op.kind in FACTS:
             return (yield from self._fact(op))
@@ -275,13 +275,13 @@ class _SideBySide:
     def _judge(self, by: int, request: Request, theirs: Response) -> str | None:
         body = _parsed(theirs)
         self._follow(body)
-        ours = self.world.handle(request, self.now, self._fresh(body))
+        ours = self.store.handle(request, self.now, self._fresh(body))
         self._note(request=self._told(by, request), response=_response(theirs))
         earlier = [answer for who, each, answer in self.sent if who == by and each is request]
         if ours.replayed and earlier:
             varying = self.kit.varying
             if lasting(theirs, varying) != lasting(earlier[-1], varying):
-                return f"answered {told(theirs)}, and not the first answer again"
+                return f"answered {in_short(theirs)}, and not the first answer again"
         self.sent.append((by, request, theirs))
         for member, ids in (("connection", self.connections), ("session", self.sessions)):
             made = _text(body, member, "id")
@@ -324,7 +324,7 @@ class _SideBySide:
             return None
         fact, arguments = made
         said = yield from use(op.kind, *arguments)
-        answer = self.world.record(fact, self.now)
+        answer = self.store.record(fact, self.now)
         self._note(fact=format_fact(fact))
         if isinstance(answer, Done | Ignored):
             ours = "done" if isinstance(answer, Done) else "ignored"
@@ -425,8 +425,8 @@ _ROUGH: Final = frozenset({"retryAfter"})
 
 
 def _differs(theirs: Response, ours: Response, rule: str) -> str | None:
-    if told(theirs) != told(ours):
-        return f"answered {told(theirs)} instead of {told(ours)} (rule {rule})"
+    if in_short(theirs) != in_short(ours):
+        return f"answered {in_short(theirs)} instead of {in_short(ours)} (rule {rule})"
     path = _difference("body", _parsed(theirs), _parsed(ours))
     return None if path is None else f"{path} (rule {rule})"
 
@@ -463,8 +463,8 @@ def _same_text(name: str, theirs: str, ours: str) -> bool:
 CHECKS: Final = (
     Check(
         "model.side-by-side",
-        "Hundreds of requests and facts in any order are answered as the library's own world does.",
-        _against_the_world,
+        "Hundreds of requests and facts in any order are answered as the library's own store does.",
+        _against_the_store,
         laws=(1, 2, 6, 7, 8, 9, 11, 12, 15),
     ),
 )

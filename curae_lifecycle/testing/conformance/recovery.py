@@ -220,9 +220,9 @@ def _successor_at_once(kit: Kit) -> Steps[None]:
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     where = f"reconnect the connection {connection_id} {MANY} times at once"
-    told = [successor_of(expect(answer, CREATED, where)) for answer in answers]
-    told.append(successor_of((yield from reconnect(app, connection_id))))
-    check_one_pending_successor([(connection_id, each) for each in told])
+    seen = [successor_of(expect(answer, CREATED, where)) for answer in answers]
+    seen.append(successor_of((yield from reconnect(app, connection_id))))
+    check_one_pending_successor([(connection_id, each) for each in seen])
 
 
 def _reissue_leaves_others(kit: Kit) -> Steps[None]:

@@ -17,6 +17,7 @@ from curae_lifecycle.testing.conformance.client import (
     fill,
     get,
     id_of,
+    in_short,
     initiate,
     lasting,
     member,
@@ -24,7 +25,6 @@ from curae_lifecycle.testing.conformance.client import (
     reconnect,
     revoke,
     same,
-    told,
 )
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
 from curae_lifecycle.testing.conformance.replies import check_reply
@@ -79,7 +79,9 @@ def _every_problem(kit: Kit) -> Steps[None]:
         answer = yield from send(request)
         problem = document(answer, code)
         if problem.get("code") != code:
-            raise NotConformingError(f"answered {told(answer)}", f"a request that must get {code}")
+            raise NotConformingError(
+                f"answered {in_short(answer)}", f"a request that must get {code}"
+            )
         _check_problem(answer, problem, code)
     yield from revoke(app, connection_id)
     successor = yield from reconnect(app, connection_id)
@@ -145,7 +147,7 @@ def _reads_agree(kit: Kit) -> Steps[None]:
 CHECKS: Final = (
     Check(
         "law-13.every-standing",
-        "Whatever a connection is, what is told of it has the listed members and no others.",
+        "Whatever a connection is, what is shown of it has the listed members and no others.",
         _every_standing,
         laws=(13,),
     ),
@@ -183,7 +185,7 @@ CHECKS: Final = (
     ),
     Check(
         "connection.reason-survives-revoke",
-        "A revocation keeps what the connection told of its past.",
+        "A revocation keeps what the connection shows of its past.",
         _reason_survives,
         rules=("connection.revoke.action-required",),
         hooks=("authorize", "require_action"),

@@ -1,8 +1,8 @@
 """A world of apps, users, hosted pages, networks and workers, on simulated time.
 
-The laws of this module: **the seed decides everything**, no clock is read; **everything is an
-event** with its instant, and of two at one instant the earlier planned one is first. A request is
-at least two events, its load and its commit, so transactions run into each other.
+The laws of this module: **the seed decides everything**, no clock is read; **everything is a
+step planned for an instant**, and of two at one instant the one planned earlier is first. A request
+is at least two steps, its load and its commit, so transactions run into each other.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Simulation:
         self._summary = Summary(seed, clients)
         self._hours = hours
         self._now = START
-        self._events: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = count()
         self._numbers = count(1)
         self._skew = [timedelta(0)] * _WORKERS
@@ -155,9 +155,9 @@ class Simulation:
         try:
             for hour in range(1, self._hours + 1):
                 end = START + hour * _HOUR
-                while self._events[0][0] < end:
-                    self._now, _, event = heapq.heappop(self._events)
-                    event()
+                while self._agenda[0][0] < end:
+                    self._now, _, step = heapq.heappop(self._agenda)
+                    step()
                 self._summary.hours = hour
                 yield hour
         except LawBrokenError as broken:
@@ -171,11 +171,11 @@ class Simulation:
 
     # --- When things happen ------------------------------------------------------------------
 
-    def _after(self, seconds: float, event: Callable[[], None]) -> None:
-        self._at(self._now + timedelta(seconds=seconds), event)
+    def _after(self, seconds: float, step: Callable[[], None]) -> None:
+        self._at(self._now + timedelta(seconds=seconds), step)
 
-    def _at(self, instant: datetime, event: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (instant, next(self._order), event))
+    def _at(self, instant: datetime, step: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (instant, next(self._order), step))
 
     def _arrival(self, client: Client) -> None:
         # Busy by day, quiet by night.
@@ -396,7 +396,7 @@ class Simulation:
         for write in answer.changes.writes:
             match write:
                 case ConnectionWrite(Connection(status="PENDING"), Connection(status="ACTIVE")):
-                    # A get that heals knows of a hand-off that a log must be told.
+                    # A get that heals knows of a hand-off that a log must say.
                     after = write.after
                     healed = Authorized(after.id, after.expires_at, after.authorized_at)
                     self._journal.add(user, now, healed)

@@ -20,7 +20,7 @@ class Violation:
         law: Its number.
         at: The instant in the world.
         log: What led there: JSON lines for `replay`, what was committed for the app user.
-        environment: The one that the server serves, which `replay` must be told; `None` for both.
+        environment: The one that the server serves, which `replay` has to know; `None` for both.
     """
 
     account: str

@@ -1,6 +1,6 @@
 """What is broken on purpose.
 
-The law of this module: **whoever is broken says how, and what it must be answered**. Nothing
+The law of this module: **what is broken says how, and what it must be answered**. Nothing
 else that is drawn anywhere is broken.
 """
 

@@ -40,9 +40,9 @@ class Log:
 
     Attributes:
         lines: The lines, in order of time.
-        traffic: What they tell.
+        traffic: What happened in them.
         recorded: Whether each request stands with its response; else ids go by the names of the
-            answers that told them.
+            answers that gave them.
     """
 
     lines: tuple[bytes, ...]
@@ -87,25 +87,25 @@ def broken_logs(*, most: int = 6) -> st.SearchStrategy[BrokenLog]:
     return st.builds(_break, logs(most=most), st.integers(0, most), st.sampled_from(_BREAKAGES))
 
 
-def _log(told: Traffic, *, recorded: bool) -> Log:
-    return Log(print_log(told, recorded=recorded), told, recorded)
+def _log(run: Traffic, *, recorded: bool) -> Log:
+    return Log(print_log(run, recorded=recorded), run, recorded)
 
 
-def print_log(told: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
-    """The lines that tell of some traffic.
+def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
+    """The lines of some traffic.
 
     Args:
-        told: What happened.
+        run: What happened.
         recorded: Whether each request stands with its response. Else whoever replays the log
             numbers the ids, and later lines call them by the names of the answers.
     """
     lines = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
-    if told.buckets:
-        lines.append(_line(START, "buckets", [_bucket(each) for each in told.buckets]))
+    if run.buckets:
+        lines.append(_line(START, "buckets", [_bucket(each) for each in run.buckets]))
     names: dict[str, str] = {}
-    for number, happening in enumerate(told.happenings):
-        told_in = _lines(happening, f"a{number}", recorded=recorded)
-        lines.extend([_named(line, names) for line in told_in])
+    for number, happening in enumerate(run.happenings):
+        own_lines = _lines(happening, f"a{number}", recorded=recorded)
+        lines.extend([_named(line, names) for line in own_lines])
         if not recorded and isinstance(happening, Exchange):
             _learn(happening, f"a{number}", names)
     return tuple(map(format_json, lines))
@@ -149,7 +149,7 @@ def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str,
 
 
 def _healing(exchange: Exchange) -> list[dict[str, Json]]:
-    # What the server found landed while it answered is told as the fact that it is.
+    # What the server found landed while it answered stands as the fact that it is.
     landed, connection = exchange.snapshot.landed, exchange.snapshot.connection
     if landed is None or connection is None:
         return []
@@ -244,7 +244,7 @@ _BREAKAGES: Final = (
 
 def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     line, how, error = breakage
-    # After a line that set the world up, so that there is a clock to run backwards.
+    # After a line that set the store up, so that there is a clock to run backwards.
     at = min(len(log.lines), 1 + place)
     before = parse_json(log.lines[at - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object

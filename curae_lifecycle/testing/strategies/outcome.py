@@ -203,7 +203,7 @@ def replays() -> st.SearchStrategy[KnownResponse]:
 
 
 def lost_leases() -> st.SearchStrategy[LeaseLost]:
-    """What an attempt is told whose record was erased."""
+    """What an attempt is answered whose record was erased."""
     return attempts().map(_lost)
 
 

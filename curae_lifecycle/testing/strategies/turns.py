@@ -99,7 +99,7 @@ class Exchange:
         snapshot: What was loaded.
         new_ids: The ids and the next action it might use.
         decision: What was decided.
-        answer: What was sent, stored, done and told.
+        answer: What was sent, stored, done and announced.
     """
 
     now: datetime
@@ -169,7 +169,7 @@ Happening = Exchange | Recording | Question
 
 @attrs.frozen
 class Traffic:
-    """What happened in one world that was empty before.
+    """What happened in one store that was empty before.
 
     Attributes:
         buckets: The platform's buckets in it.
@@ -272,7 +272,7 @@ def some_turns(most: int) -> st.SearchStrategy[list[Turn]]:
 
 
 def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
-    """What happened in one world: requests of three callers, facts, questions for access.
+    """What happened in one store: requests of three callers, facts, questions for access.
 
     Args:
         most: How many of them at most.

@@ -220,7 +220,7 @@ def effects() -> st.SearchStrategy[Effect]:
 
 
 def outbox_events() -> st.SearchStrategy[Event]:
-    """What an outbox is told."""
+    """What an outbox gets."""
     return in_traffic(Event)
 
 
