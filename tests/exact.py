@@ -25,7 +25,7 @@ from curae_lifecycle.service.operations.operation import Operation, Reply
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from tests.server import CALLER, call, new_ids, successor
-from tests.strategies import COORDINATE, START, apply_event, at, pending
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending
 
 KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-1"))
 BUCKET: Final = Bucket("platform", 2, 1, 60)
@@ -40,8 +40,8 @@ CHARGED: Final = RateWrite(
     BucketState(ARRIVAL),
     BucketState(ARRIVAL + 60_000_000),
 )
-ACTIVE: Final = apply_event(pending(), "authorize", at(5))
-REVOKED: Final = apply_event(pending(), "PATIENT", START)
+ACTIVE: Final = apply_trigger(pending(), "authorize", at(5))
+REVOKED: Final = apply_trigger(pending(), "PATIENT", START)
 NEXT: Final = successor(START)
 
 

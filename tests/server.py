@@ -50,7 +50,7 @@ from curae_lifecycle.web.respond import Answer
 from tests.strategies import (
     COORDINATE,
     START,
-    apply_event,
+    apply_trigger,
     at,
     connections,
     instants,
@@ -183,7 +183,7 @@ def call(operation: Operation, key: str | None = "k-1") -> Call:
 
 def successor(now: datetime = START) -> Connection:
     """The connection, number 2, that recovers a revoked one."""
-    revoked = apply_event(pending(), "APP", START)
+    revoked = apply_trigger(pending(), "APP", START)
     minted = decide(call(Reconnect(ID)), Snapshot(connection=revoked), now, new_ids(2, now)).reply
     assert isinstance(minted, ConnectionReconnected)
     return minted.connection

@@ -73,9 +73,9 @@ snapshots = st.builds(
 """Any snapshots of one connection, also such as no rule makes."""
 
 
-def apply_event(connection: Connection, event: str, now: datetime) -> Connection:
+def apply_trigger(connection: Connection, trigger: str, now: datetime) -> Connection:
     """What is stored after a fact or a revocation, whatever it was answered."""
-    match event:
+    match trigger:
         case "authorize":
             answer = triggers.authorize(
                 connection, now, expires_at=at(60) if now < at(60) else None
@@ -87,26 +87,26 @@ def apply_event(connection: Connection, event: str, now: datetime) -> Connection
         case "expire":
             answer = triggers.expire(connection, now)
         case _:
-            answer = triggers.revoke(connection, now, actor=Actor[event])
+            answer = triggers.revoke(connection, now, actor=Actor[trigger])
     return connection if isinstance(answer, Refused) else answer.value
 
 
-events = st.sampled_from(
+happenings = st.sampled_from(
     ["authorize", "authorize for ever", "require action", "expire", *Actor.__members__]
 )
-"""What `apply_event` takes."""
+"""What `apply_trigger` takes."""
 
 
 @st.composite
 def connections(draw: st.DrawFn) -> Connection:
-    """A connection with a plausible past: created at `START`, then some events in order.
+    """A connection with a plausible past: created at `START`, then some triggers in order.
 
-    Nothing is told late, and what is authorized ends an hour after `START` or never, so that it
-    may be looked at before its last event; the package's `connections` are not so tame.
+    Nothing is recorded late, and what is authorized ends an hour after `START` or never, so that it
+    may be looked at before its last trigger; the package's `connections` are not so tame.
     """
     connection = pending()
-    for offset, event in sorted(
-        draw(st.lists(st.tuples(strategies.offsets(), events), max_size=4))
+    for offset, trigger in sorted(
+        draw(st.lists(st.tuples(strategies.offsets(), happenings), max_size=4))
     ):
-        connection = apply_event(connection, event, START + offset)
+        connection = apply_trigger(connection, trigger, START + offset)
     return connection

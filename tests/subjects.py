@@ -26,7 +26,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from tests.server import ID, LIMITED
-from tests.strategies import COORDINATE, START, apply_event, at, next_action, pending, uuid
+from tests.strategies import COORDINATE, START, apply_trigger, at, next_action, pending, uuid
 
 SESSION: Final = SessionId(uuid(1001))
 USER: Final = LIMITED.user_id
@@ -55,15 +55,15 @@ def recovered(connection: Connection, now: datetime, number: int) -> Connection:
     return answer.value.connection
 
 
-AUTHORIZED: Final = apply_event(pending(), "authorize", at(10))
+AUTHORIZED: Final = apply_trigger(pending(), "authorize", at(10))
 STANDINGS: Final[dict[str, tuple[Connection, datetime]]] = {
     "PENDING": (pending(), at(20)),
     "LAPSED": (pending(), at(30)),
     "ACTIVE": (AUTHORIZED, at(20)),
-    "ACTION_REQUIRED": (apply_event(AUTHORIZED, "require action", at(11)), at(20)),
+    "ACTION_REQUIRED": (apply_trigger(AUTHORIZED, "require action", at(11)), at(20)),
     "EXPIRED": (AUTHORIZED, at(60)),
-    "EXPIRED, recorded": (apply_event(AUTHORIZED, "expire", at(11)), at(20)),
-    "REVOKED": (apply_event(pending(), "PATIENT", at(10)), at(20)),
+    "EXPIRED, recorded": (apply_trigger(AUTHORIZED, "expire", at(11)), at(20)),
+    "REVOKED": (apply_trigger(pending(), "PATIENT", at(10)), at(20)),
 }
 """A connection, and an instant at which it stands there; EXPIRED before and after it is stored."""
 

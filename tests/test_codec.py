@@ -28,7 +28,7 @@ from tests.malformed import any_instants, fault, fault_if_any, jsons
 from tests.strategies import (
     COORDINATE,
     START,
-    apply_event,
+    apply_trigger,
     at,
     connections,
     instants,
@@ -46,7 +46,7 @@ def test_a_coordinate_that_cannot_be_loaded_is_named_within_its_connection() -> 
 
 
 STORED: list[Storable] = [
-    apply_event(pending(), "PATIENT", at(1)),
+    apply_trigger(pending(), "PATIENT", at(1)),
     LANDED,
     LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.LIMITED, 1),
     idempotency.Record(

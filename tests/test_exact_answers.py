@@ -81,7 +81,7 @@ from tests.exact import (
     served,
 )
 from tests.server import ID, LIMITED, PACKAGES, USER
-from tests.strategies import COORDINATE, TICK, apply_event, at, pending, uuid
+from tests.strategies import COORDINATE, TICK, apply_trigger, at, pending, uuid
 
 # --- Requests ----------------------------------------------------------------------------------
 
@@ -387,7 +387,7 @@ def test_one_package_is_a_set_of_packages() -> None:
 
 
 def test_the_refusal_of_a_superseded_connection_names_both_ids() -> None:
-    later = apply_event(NEXT, "authorize", at(5))
+    later = apply_trigger(NEXT, "authorize", at(5))
     answer = chains.reconnect(
         REVOKED, later, NOW, id=ConnectionId(uuid(9)), next_action=NEW.next_action
     )

@@ -14,7 +14,7 @@ from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from tests import subjects
 from tests.server import ID, LIMITED
-from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 from tests.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WAITING
 
 
@@ -153,9 +153,9 @@ CHAIN = {
 
 @pytest.mark.parametrize("actor", CHAIN)
 def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) -> None:
-    first = apply_event(pending(), "require action", at(1))
-    second = apply_event(subjects.recovered(first, at(2), 2), "require action", at(3))
-    third = apply_event(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
+    first = apply_trigger(pending(), "require action", at(1))
+    second = apply_trigger(subjects.recovered(first, at(2), 2), "require action", at(3))
+    third = apply_trigger(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
     answer = curae.record_fact(
         curae.Revoked(ID, curae.Actor[actor], at(6)),
         curae.FactSnapshot(first, (second, third)),
@@ -174,7 +174,7 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
 
 
 def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
-    first = apply_event(pending(), "APP", START)
+    first = apply_trigger(pending(), "APP", START)
     second = subjects.recovered(first, at(1), 2)
     answer = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(2)
@@ -185,8 +185,8 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
 
 
 def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
-    first = apply_event(pending(), "require action", at(1))
-    second = apply_event(subjects.recovered(first, at(2), 2), "APP", at(3))
+    first = apply_trigger(pending(), "require action", at(1))
+    second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
     answer = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(4)
     )

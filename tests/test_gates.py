@@ -21,7 +21,7 @@ from curae_lifecycle.web.read import READ, read
 from curae_lifecycle.web.respond import Answer, respond
 from tests import server
 from tests.server import CALLER, LIMITED, STRANGERS, USER, code, written
-from tests.strategies import START, apply_event, pending
+from tests.strategies import START, apply_trigger, pending
 
 BUCKET = Bucket("platform", 1, 1, 60)
 
@@ -113,7 +113,7 @@ def ask(operation: str, failing: frozenset[str]) -> Answer:
     reading = read(asked, None if "credentials" in failing else caller, START, settings)
     if isinstance(reading, Decision):
         return respond(reading)
-    connection = pending() if "rule" in failing else apply_event(pending(), "PATIENT", START)
+    connection = pending() if "rule" in failing else apply_trigger(pending(), "PATIENT", START)
     if "ownership" in failing:
         identity = attrs.evolve(connection.identity, coordinate=STRANGERS[0].coordinate(USER))
         connection = attrs.evolve(connection, identity=identity)

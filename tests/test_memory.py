@@ -23,10 +23,10 @@ from curae_lifecycle.stores.memory import StoreFullError
 from curae_lifecycle.web.respond import Answer
 from tests import server
 from tests.server import API_KEY, CALLER, ID, call, code, document, new_ids, request, world
-from tests.strategies import COORDINATE, START, TICK, apply_event, at, pending, uuid
+from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
 BUCKET = curae.Bucket("platform", 2, 1, 60)
-REVOKED = apply_event(pending(), "APP", START)
+REVOKED = apply_trigger(pending(), "APP", START)
 
 
 # --- As a server uses it ----------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_ids_that_are_in_use_already_are_a_mistake_and_nothing_waits_for_ever() 
 
 # --- Compare and set --------------------------------------------------------------------------
 
-ACTIVE = apply_event(pending(), "authorize", at(1))
+ACTIVE = apply_trigger(pending(), "authorize", at(1))
 BINDING = LimitedAccountAppBinding(COORDINATE, curae.UserId("u-1"), AccountState.LIMITED, 1)
 
 
@@ -166,7 +166,7 @@ def test_what_was_written_in_between_is_never_overwritten(operation: str) -> Non
 
 def test_an_update_wins_only_over_what_was_read() -> None:
     made = world(curae.Settings(), pending())
-    revoked = apply_event(pending(), "PATIENT", at(1))
+    revoked = apply_trigger(pending(), "PATIENT", at(1))
     assert made.store((ConnectionWrite(pending(), ACTIVE),))
     assert not made.store((ConnectionWrite(pending(), revoked),))
     assert made.connection(ID) is ACTIVE
@@ -208,7 +208,7 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
 
 
 def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> None:
-    made = world(curae.Settings(), apply_event(pending(), "require action", at(1)))
+    made = world(curae.Settings(), apply_trigger(pending(), "require action", at(1)))
     revoked = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT),
         made.load_fact(curae.Revoked(ID, curae.Actor.PATIENT)),
@@ -282,7 +282,7 @@ class Interrupted(curae.MemoryStore):
 
 
 def test_the_loser_of_a_race_decides_again_on_what_it_finds() -> None:
-    revoked = apply_event(pending(), "PATIENT", START)
+    revoked = apply_trigger(pending(), "PATIENT", START)
     made = Interrupted(ConnectionWrite(pending(), revoked))
     answer = made.handle(request("revoke"), at(1))
     assert document(answer)["revokedNow"] is False

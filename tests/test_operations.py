@@ -22,7 +22,7 @@ from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATI
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor
-from tests.strategies import COORDINATE, START, apply_event, at, next_action, pending, uuid
+from tests.strategies import COORDINATE, START, apply_trigger, at, next_action, pending, uuid
 
 
 def event_names(decision: Decision) -> list[str]:
@@ -44,7 +44,7 @@ def decide_reconnect(connection: Connection, *following: Connection) -> Decision
 
 
 def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
-    revoked = apply_event(pending(), "PATIENT", START)
+    revoked = apply_trigger(pending(), "PATIENT", START)
     decision = decide_reconnect(revoked)
     reply = decision.reply
     assert isinstance(reply, ConnectionReconnected)
@@ -61,7 +61,7 @@ def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
 
 def test_reconnect_reissues_the_successor_that_still_waits() -> None:
     waiting = successor(at(10))
-    decision = decide_reconnect(apply_event(pending(), "APP", START), waiting)
+    decision = decide_reconnect(apply_trigger(pending(), "APP", START), waiting)
     moved = attrs.evolve(waiting, updated_at=at(31), handoff_deadline=at(61))
     reply = ConnectionReconnected(moved, ID, next_action(at(31)))
     assert decision.reply == reply
@@ -71,7 +71,7 @@ def test_reconnect_reissues_the_successor_that_still_waits() -> None:
 
 
 def test_reconnect_refuses_where_the_chain_went_on() -> None:
-    decision = decide_reconnect(apply_event(pending(), "APP", START), successor())
+    decision = decide_reconnect(apply_trigger(pending(), "APP", START), successor())
     assert isinstance(decision.reply, ProblemReply)
     assert decision.reply.problem.details == {"connectionId": ID, "nextConnectionId": uuid(2)}
     assert decision.changes.writes == ()
@@ -98,7 +98,7 @@ def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
     for past, chain, effects, now_revoked in REVOKED:
         connection = pending()
         for trigger in past:
-            connection = apply_event(connection, trigger, START)
+            connection = apply_trigger(connection, trigger, START)
         decision = decide(
             call(Revoke(ID)),
             Snapshot(connection=connection, following=following[chain]),
@@ -133,7 +133,7 @@ def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
 ) -> None:
     connection = pending()
     if stored == "active":
-        connection = apply_event(connection, "authorize for ever", at(5))
+        connection = apply_trigger(connection, "authorize for ever", at(5))
     following = (successor(at(35)),) if stored == "recovered" else ()
     snapshot = Snapshot(connection=connection, following=following, landed=landed)
     decision = decide(call(GetConnection(ID), None), snapshot, at(40))

@@ -29,7 +29,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.respond import Answer, respond
 from tests import server
 from tests.server import CALLER, ID, KEYED, call, document, new_ids, request, world
-from tests.strategies import COORDINATE, START, apply_event, at, connections, instants, pending
+from tests.strategies import COORDINATE, START, apply_trigger, at, connections, instants, pending
 
 BUCKET = curae.Bucket("platform", 2, 1, 60)
 
@@ -83,7 +83,7 @@ HEADERS = {
 def test_the_headers_of_each_success(operation: str) -> None:
     reading = read(request(operation), CALLER, START)
     assert isinstance(reading, Call)
-    connection = apply_event(pending(), "require action", START)
+    connection = apply_trigger(pending(), "require action", START)
     answer = respond(
         decide(reading, Snapshot(connection=connection, binding=server.LIMITED), START, new_ids(2))
     )
@@ -160,7 +160,7 @@ def test_a_problem_has_the_server_s_own_type_and_instance() -> None:
 
 
 def test_active_is_spelled_as_the_server_asks() -> None:
-    active = apply_event(pending(), "authorize", at(1))
+    active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):
         settings = curae.Settings(active_spelling=spelling)
         answer = world(settings, active).handle(request("get"), at(2))
@@ -176,7 +176,7 @@ def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
     for asked, snapshot, status in [
         (call(Reconnect(ID)), Snapshot(), 404),
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
-        (call(Reconnect(ID)), Snapshot(connection=apply_event(pending(), "APP", START)), 201),
+        (call(Reconnect(ID)), Snapshot(connection=apply_trigger(pending(), "APP", START)), 201),
     ]:
         answer = respond(decide(asked, snapshot, START, new_ids(2)))
         write = answer.changes.writes[-1]

@@ -23,7 +23,7 @@ from tests.malformed import any_text, fault, fault_if_any, jsons
 from tests.strategies import (
     COORDINATE,
     START,
-    apply_event,
+    apply_trigger,
     at,
     connections,
     instants,
@@ -33,8 +33,10 @@ from tests.strategies import (
 
 
 def test_a_connection_is_printed_member_by_member() -> None:
-    connection = apply_event(apply_event(pending(), "authorize", at(1)), "require action", at(2))
-    connection = apply_event(connection, "PATIENT", at(3) + timedelta(microseconds=500))
+    connection = apply_trigger(
+        apply_trigger(pending(), "authorize", at(1)), "require action", at(2)
+    )
+    connection = apply_trigger(connection, "PATIENT", at(3) + timedelta(microseconds=500))
     assert format_connection(connection, at(4)) == {
         "id": uuid(1),
         "customerAccountId": "d8c60791-7301-441c-98e8-5bea9a162d9b",
@@ -99,24 +101,24 @@ def test_a_wire_expired_that_was_never_authorized_is_a_lapsed_pending_and_can_he
     stored = pending()
     snapshot = read_back(format_connection(stored, at(31)))
     assert (snapshot.status, standing(snapshot, at(31))) == ("PENDING", Standing.LAPSED)
-    healed = apply_event(stored, "authorize for ever", at(29))
+    healed = apply_trigger(stored, "authorize for ever", at(29))
     assert merge(snapshot, healed).status == "ACTIVE"
 
 
 def test_a_wire_expired_with_a_reason_was_no_hand_off_that_lapsed() -> None:
-    stored = apply_event(apply_event(pending(), "require action", at(1)), "expire", at(2))
+    stored = apply_trigger(apply_trigger(pending(), "require action", at(1)), "expire", at(2))
     document = format_connection(stored, at(3))
     assert (document["authorizedAt"], document["actionRequiredReason"]) == (None, "portal_login")
     assert read_back(document).status == "EXPIRED"
 
 
 def test_both_spellings_of_active_are_read_and_upper_case_ids_too() -> None:
-    document = format_connection(apply_event(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
+    document = format_connection(apply_trigger(pending(), "authorize", at(1)), at(2), "AUTHORIZED")
     assert document["status"] == "AUTHORIZED"
     again = read_back({**document, "id": uuid(1).upper()})
     assert (again.status, again.id) == ("ACTIVE", uuid(1))
     assert decide_access(again, DataPackage("labs"), at(2)) == decide_access(
-        apply_event(pending(), "authorize", at(1)), DataPackage("labs"), at(2)
+        apply_trigger(pending(), "authorize", at(1)), DataPackage("labs"), at(2)
     )
 
 

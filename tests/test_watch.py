@@ -40,7 +40,7 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.eighth import EIGHT
 from tests.server import BASE, CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
-from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 from tests.watched import (
     ACTIVE,
     REVOKED,
@@ -213,7 +213,7 @@ def test_law_06_and_07_a_second_successor() -> None:
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, successor()))
     with broken(7, "it was recovered by"):
         watch.stored((ConnectionWrite(None, rival),), at(1))
-    ended = apply_event(successor(), "APP", at(1))
+    ended = apply_trigger(successor(), "APP", at(1))
     watch = stored(ConnectionWrite(None, REVOKED), ConnectionWrite(None, ended))
     with broken(6, "have one predecessor"):
         watch.stored((ConnectionWrite(None, rival),), at(1))
@@ -388,11 +388,11 @@ def test_law_12_an_erased_answer_is_never_executed_again() -> None:
 
 
 def test_law_12_half_of_a_patient_s_revocation() -> None:
-    needy = apply_event(ACTIVE, "require action", at(2))
+    needy = apply_trigger(ACTIVE, "require action", at(2))
     watch = stored(ConnectionWrite(None, needy), ConnectionWrite(None, successor(at(3))))
     gone, heir = (
-        apply_event(needy, "PATIENT", at(4)),
-        apply_event(successor(at(3)), "PATIENT", at(4)),
+        apply_trigger(needy, "PATIENT", at(4)),
+        apply_trigger(successor(at(3)), "PATIENT", at(4)),
     )
     with broken(12, "half of a revocation by the PATIENT"):
         watch.stored((ConnectionWrite(needy, gone),), at(4))

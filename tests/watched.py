@@ -37,11 +37,11 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 from tests.server import CALLER, LIMITED, new_ids, world
-from tests.strategies import COORDINATE, START, apply_event, at, pending, uuid
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
-REVOKED = apply_event(pending(), "APP", START)
+REVOKED = apply_trigger(pending(), "APP", START)
 
-ACTIVE = apply_event(pending(), "authorize for ever", at(1))
+ACTIVE = apply_trigger(pending(), "authorize for ever", at(1))
 
 SECONDS = timedelta(seconds=1)
 
