@@ -45,12 +45,12 @@ def count_cells(tables: Iterable[Page] = tuple(TABLES.values())) -> Generator[Co
         for key, row in kept[-1][1].items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
             watched = _Watched(row, tuple(map(str, cell)), counts)
-            dict.__setitem__(cells, key, cast("Row[object]", watched))
+            _Cells.__setitem__(cells, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
         for cells, rows in kept:
-            dict.update(cells, rows)
+            _Cells.update(cells, rows)
 
 
 _Cells = dict[str | tuple[str, ...], Row[object]]

@@ -56,7 +56,7 @@ Operations = tuple[type[Operation], ...]
 _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STRONG_TAG: Final = re.compile(r'"[!#-~]*"')
-_UUIDS: Final = frozenset({ConnectionId, CustomerAccountId, SessionId})
+_UUIDS: Final[frozenset[object]] = frozenset({ConnectionId, CustomerAccountId, SessionId})
 _CONFLICT: Final = 409
 _OPEN_WEBVIEW: Final = "open_webview"
 
