@@ -42,7 +42,7 @@ def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
     """One cell of a table holds another outcome."""
     # Every page is a table, and the rules look cells up in this very one.
     cells = cast("dict[str | Key, Row[object]]", TABLES[table])
-    place = key if len(key) > 1 else key[0]
+    place = key[0] if len(key) == 1 else key
     row = cells[place]
     dict.__setitem__(cells, place, attrs.evolve(row, outcome=outcome))
     try:
