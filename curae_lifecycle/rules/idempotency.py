@@ -321,7 +321,8 @@ def begin(
 
     Returns:
         Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse:
-        give it again. Refused: `IDEMPOTENCY_KEY_REUSED`, `_IN_FLIGHT`, `_OUTCOME_UNKNOWN` or `_FORGOTTEN`.
+        give it again. Refused: `IDEMPOTENCY_KEY_REUSED`, `_IN_FLIGHT`, `_OUTCOME_UNKNOWN` or
+        `_FORGOTTEN`.
 
     Raises:
         ArgumentError: `now` is no UTC instant, or the record is another key's.

@@ -106,7 +106,8 @@ def check_instant(argument: str, value: object) -> None:
     if not isinstance(value, datetime) or value.tzinfo is not UTC:
         raise ArgumentError(
             argument,
-            "an aware datetime whose tzinfo is datetime.UTC: datetime.now(UTC), or .astimezone(UTC) of an aware one",
+            "an aware datetime whose tzinfo is datetime.UTC: datetime.now(UTC), or "
+            ".astimezone(UTC) of one that is aware; a naive one does not say what it means",
         )
 
 

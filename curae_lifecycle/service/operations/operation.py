@@ -1,8 +1,8 @@
 """What every operation is: a value that was read from a request, and can be decided.
 
 An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `read` makes it of what was sent; `connection` and `coordinate` name what it needs; `decide` decides it.
-Routing, fingerprint, printing and the API's document are derived from these.
+and members; `read` makes it of what was sent; `connection` and `coordinate` name what it needs;
+`decide` decides it. Routing, fingerprint, printing and the API's document follow from these.
 """
 
 from __future__ import annotations
