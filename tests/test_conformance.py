@@ -245,7 +245,7 @@ ODD: tuple[object, ...] = (
 
 
 @pytest.mark.parametrize(("rate", "runs", "finds"), [(1.0, 2, 220), (0.3, 3, 210), (0.05, 3, 90)])
-def test_whatever_is_answered_every_check_ends_and_tells_what_it_saw(
+def test_whatever_is_answered_every_check_ends_and_says_what_it_saw(
     rate: float, runs: int, finds: int
 ) -> None:
     found: set[str] = set()
@@ -292,7 +292,7 @@ def test_a_hook_that_raises_fails_the_check() -> None:
     assert "where: authorize" in str(report)
 
 
-def test_a_difference_to_the_model_is_told_as_a_short_log_that_can_be_replayed() -> None:
+def test_a_difference_to_the_model_is_shown_as_a_short_log_that_can_be_replayed() -> None:
     full = Forgetful().server()
     requests_alone = Server(full.send, full.make_key, pass_time=full.pass_time)
     report = run(requests_alone, seed="1", only=["model.side-by-side"])

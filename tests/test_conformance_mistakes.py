@@ -76,8 +76,8 @@ def waits(seconds: int) -> Change:
         if answer.status != 429:
             return answer
         policy = json.loads(answer.body)["details"]["policy"]
-        told = {"retry-after": str(seconds), "ratelimit": f'"{policy}";r=0;t={seconds}'}
-        headers = tuple((name, told.get(name, value)) for name, value in answer.headers)
+        said = {"retry-after": str(seconds), "ratelimit": f'"{policy}";r=0;t={seconds}'}
+        headers = tuple((name, said.get(name, value)) for name, value in answer.headers)
         return written(attrs.evolve(answer, headers=headers), {"details__retryAfter": seconds})
 
     return change

@@ -206,10 +206,10 @@ def test_any_store_that_has_six_methods_can_be_simulated() -> None:
 def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
     code = (
         "from curae_lifecycle.testing.simulation import simulate\n"
-        "told = simulate(7, clients=2, hours=6)\n"
-        "print(told.headline(), *told.lines(), sep='\\n')"
+        "shown = simulate(7, clients=2, hours=6)\n"
+        "print(shown.headline(), *shown.lines(), sep='\\n')"
     )
-    told = {
+    shown = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": seed, "PATH": ""},
@@ -219,7 +219,7 @@ def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
         ).stdout
         for seed in ("0", "1", "4711")
     }
-    assert len(told) == 1
+    assert len(shown) == 1
     assert simulate(7, clients=2, hours=6) != simulate(8, clients=2, hours=6)
 
 
@@ -297,8 +297,8 @@ def test_every_law_holds_in_small_worlds_where_everything_goes_wrong() -> None:
     assert min(everything.replays, everything.conflicts, everything.purged) > 0
     assert everything.client_hours == len(SMALL) * 2 * 12
     assert len(cells) > 150
-    told = [*everything.lines()]
-    assert told[:2] == ["requests", f"{everything.asked['account-state']:>12,}  account-state"]
+    shown = [*everything.lines()]
+    assert shown[:2] == ["requests", f"{everything.asked['account-state']:>12,}  account-state"]
     assert everything.headline().startswith(f"seed 60: {len(SMALL) * 24} client-hours, ")
 
 

@@ -270,12 +270,12 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
         record._begun(stored, stored.key, stored.fingerprint, now)
     with pytest.raises(TypeError, match="'initiate' has another kind of state"):
         limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
-    told = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
+    run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
-        within._last(told, History)
+        within._last(run, History)
     for answered in (within._done, within._ignored):
         with pytest.raises(TypeError, match=r"a run of traffic ends with Exchange\("):
-            answered(told)
+            answered(run)
 
 
 @given(draw.coordinate_pasts())
@@ -320,11 +320,11 @@ def test_a_record_s_past_is_what_its_acts_make(past: RecordPast) -> None:
 
 
 @given(draw.traffic())
-def test_traffic_is_what_a_server_would_do(told: Traffic) -> None:
-    times = [each.now for each in told.happenings]
+def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
+    times = [each.now for each in run.happenings]
     assert times == sorted(times)
-    chosen = Settings(buckets=told.buckets)
-    for each in told.happenings:
+    chosen = Settings(buckets=run.buckets)
+    for each in run.happenings:
         match each:
             case Exchange():
                 assert read(each.request, each.call.caller, each.now, chosen) == each.call
@@ -345,9 +345,9 @@ def test_a_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     answers = list(replay(drawn.lines, check=True))
     assert [each.answer["error"] for each in answers if each.broken] == []
     assert [each.divergences for each in answers if each.divergences] == []
-    told = [each.answer.response.status for each in drawn.traffic.exchanges]
-    assert [each.answer["status"] for each in answers if "status" in each.answer] == told
-    assert any(b'"response"' in line for line in drawn.lines) == (drawn.recorded and bool(told))
+    statuses = [each.answer.response.status for each in drawn.traffic.exchanges]
+    assert [each.answer["status"] for each in answers if "status" in each.answer] == statuses
+    assert any(b'"response"' in line for line in drawn.lines) == (drawn.recorded and bool(statuses))
 
 
 @given(draw.broken_logs())

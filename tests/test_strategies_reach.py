@@ -153,14 +153,14 @@ def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> No
 
 
 @pytest.mark.parametrize("wanted", FACTS)
-def test_every_fact_is_told_in_traffic(wanted: type[Fact]) -> None:
-    told = reached(
+def test_every_fact_is_recorded_in_traffic(wanted: type[Fact]) -> None:
+    run = reached(
         draw.traffic(),
-        lambda told: any(
-            isinstance(each, Recording) and type(each.fact) is wanted for each in told.happenings
+        lambda run: any(
+            isinstance(each, Recording) and type(each.fact) is wanted for each in run.happenings
         ),
     )
-    assert told.happenings
+    assert run.happenings
 
 
 LINES = [
@@ -186,12 +186,12 @@ def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
     assert not any(each.broken for each in replay(drawn.lines))
 
 
-def test_a_landed_hand_off_is_told_as_a_fact_before_the_request_that_found_it() -> None:
+def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -> None:
     run = reached(within._ending(draw.ENDINGS[LandedHandoff]), lambda _: True)
     *_, fact, request = draw.print_log(run, recorded=True)
     assert b"connection.authorize" in fact
     assert b'"status\\":\\"ACTIVE' in request
-    # A connection for ever is told without an end.
+    # A connection for ever stands without an end.
     assert b"expiresAt" not in fact
 
 
