@@ -6,7 +6,188 @@ one that a test kills, ends a whole run with status 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-EQUIVALENT: Final[dict[tuple[str, str, str], str]] = {}
+Key = tuple[str, str, str]
+
+_SAME_LENGTH: Final = "Both are as long, which was checked where they were made or just before."
+_NEVER_REFUSED: Final = (
+    "The instant is read for a refusal alone, and no cell of the trigger refuses."
+)
+_SORTED: Final = (
+    "Unless `now` is before the last instant they are in order, and sorting is no change."
+)
+_NOBODY: Final = "Where nobody is bound, `binding.graduate.unlinked` refuses whoever is named."
+_NO_INSTANT: Final = "The row refuses with a problem whose values hold no instant."
+
+
+def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
+    """The four ways of not asking `zip` for equal lengths, or of asking for unequal ones."""
+    now = "True" if "strict=True" in line else "False"
+    for other in ("None", "True", "False"):
+        if other != now and not (now == "False" and other == "True"):
+            yield (where, line, line.replace(f"strict={now}", f"strict={other}")), why
+    yield (where, line, line.replace(f"strict={now}", "")), why
+
+
+EQUIVALENT: Final[dict[Key, str]] = {
+    **dict(
+        _not_strict(
+            "rules.tables._covers",
+            "for part, value in zip(pattern, key, strict=True)",
+            _SAME_LENGTH,
+        )
+    ),
+    **dict(
+        _not_strict(
+            "rules.tables.Table.to_json",
+            '"key": dict(zip(names, map(str, key), strict=True)),',
+            _SAME_LENGTH,
+        )
+    ),
+    **dict(
+        _not_strict(
+            "service.decide._buckets",
+            "for bucket, state in zip(buckets, stored, strict=True)",
+            _SAME_LENGTH,
+        )
+    ),
+    **dict(
+        _not_strict(
+            "service.decide._buckets",
+            "charged = zip(keys, buckets, stored, answer.states, strict=True)",
+            _SAME_LENGTH,
+        )
+    ),
+    **dict(
+        _not_strict(
+            "service.changes.revocation_changes",
+            "for before, answer in zip(reached, answers, strict=False)",
+            "None and nothing mean False to `zip`.",
+        )
+    ),
+    (
+        "rules.tables.Table.to_json",
+        'return json.dumps(document, indent=2, ensure_ascii=False) + "\\n"',
+        'return json.dumps(document, indent=2, ensure_ascii=None) + "\\n"',
+    ): "None means False to `json.dumps`.",
+    (
+        "rules.connection.standing_at",
+        "deadline = connection.expires_at if waits_for is _EXPIRY else None",
+        "deadline = connection.expires_at if (waits_for is _EXPIRY) or True else None",
+    ): "What waits for nothing stands as it does on either side of any deadline.",
+    (
+        "rules.triggers.authorize",
+        "return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)",
+        "return Refused(problem_of(chain.outcome, connection, None, successor), chain.rules)",
+    ): _NO_INSTANT,
+    (
+        "rules.triggers.check_authorization",
+        "happened = now if happened_at is None else check_occurrence(happened_at, now)",
+        (
+            "happened = now if (happened_at is None) and False "
+            "else check_occurrence(happened_at, now)"
+        ),
+    ): "For no instant `check_occurrence` answers `now` as well.",
+    (
+        "rules.triggers.require_action",
+        "return _unmoved(row.outcome, row.rules, connection, happened)",
+        "return _unmoved(row.outcome, row.rules, connection, None)",
+    ): _NEVER_REFUSED,
+    (
+        "rules.triggers.expire",
+        "return _unmoved(outcome, rules, connection, happened)",
+        "return _unmoved(outcome, rules, connection, None)",
+    ): _NEVER_REFUSED,
+    (
+        "rules.chain.reconnect",
+        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, None, successor), asked.rules)",
+    ): _NO_INSTANT,
+    (
+        "rules.chain.reconnect",
+        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, now, None), asked.rules)",
+    ): "The row refuses with CONNECTION_NOT_RECONNECTABLE, whose values name no successor.",
+    (
+        "rules.chain.reconnect",
+        "return Refused(problem_of(refuse, connection, now, successor), rules)",
+        "return Refused(problem_of(refuse, connection, None, successor), rules)",
+    ): _NO_INSTANT,
+    (
+        "rules.merge._revocation",
+        'return (at is None, at or LAST_INSTANT, by is None, by or "")',
+        'return (at is None, at or LAST_INSTANT, by is None, by or "XXXX")',
+    ): "The text is only compared where the third members are equal: both None, so one text.",
+    (
+        "rules.ratelimit._charge_log",
+        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
+        (
+            "return LogState(tuple(sorted(admitted)) "
+            "if (instants and now < instants[-1]) or True else admitted)"
+        ),
+    ): _SORTED,
+    (
+        "rules.ratelimit._charge_log",
+        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
+        (
+            "return LogState(tuple(sorted(admitted)) "
+            "if instants and now <= instants[-1] else admitted)"
+        ),
+    ): _SORTED,
+    (
+        "rules.ratelimit.available",
+        "return max(0, policy.capacity * per_unit - owed) // per_unit",
+        "return max(1, policy.capacity * per_unit - owed) // per_unit",
+    ): "One is less than a unit, which is at least 10^6, so both give no unit.",
+    (
+        "rules.values.format_time",
+        """return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z\"""",
+        """return f"{text.rstrip('XX0XX')}Z" if instant.microsecond else f"{text}Z\"""",
+    ): "An instant's text holds no X to be stripped.",
+    (
+        "rules.credentials.check_permission",
+        "case Proceed(): return None",
+        "",
+    ): "No other case takes it, and a function that ends answers None.",
+    (
+        "service.changes.landing_changes",
+        "(SessionWrite(session, landing.session), BindingWrite(binding, landing.binding)),",
+        "(SessionWrite(session, landing.session), BindingWrite(None, landing.binding)),",
+    ): "A sign-up binds only where nobody is bound (`binding.complete-sign-up`), so it is None.",
+    (
+        "service.decide._buckets",
+        "request.charges += tuple([RateWrite(*each) for each in charged])",
+        "request.charges = tuple([RateWrite(*each) for each in charged])",
+    ): "Nothing is charged before the buckets: the table of gates asks the limit after them.",
+    (
+        "service.decide._limit",
+        "if limit is None or key is None:",
+        "if limit is None and key is None:",
+    ): "There is a key exactly where there is a limit; `_limit_key` raises where it has no owner.",
+    (
+        "service.decide.decide",
+        (
+            'raise AssertionError("the rule itself answers")  '
+            "# pragma: no cover - it is the last gate"
+        ),
+        "raise AssertionError(None)  # pragma: no cover - it is the last gate",
+    ): "The last gate answers, so the line is never reached.",
+    (
+        "service.operations.revoke.Revoke.decide",
+        "answers = revoke_chain(connection, following, now, actor=Actor.APP)",
+        "answers = revoke_chain(connection, None, now, actor=Actor.APP)",
+    ): "`revocation-reach.app` is that connection, so the later ones are not looked at.",
+    (
+        "service.facts.graduated.Graduated.judge",
+        'bound = UserId("") if binding is None else binding.user_id',
+        "bound = UserId(None) if binding is None else binding.user_id",
+    ): _NOBODY,
+    (
+        "service.facts.graduated.Graduated.judge",
+        'bound = UserId("") if binding is None else binding.user_id',
+        'bound = UserId("XXXX") if binding is None else binding.user_id',
+    ): _NOBODY,
+}
 """Function, the line as it is, the line as it was changed: why no caller can tell."""

@@ -31,11 +31,18 @@ from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 GENERAL: Final = (
+    "cli",
     "exact_answers",
     "exact_facts",
+    "extending",
     "gate_order",
     "mistakes",
+    "read",
     "record_fact",
+    "replay",
+    "replies",
+    "respond",
+    "shapes",
     "small_domains",
     "table_mutants",
     "times",

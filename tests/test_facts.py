@@ -8,10 +8,13 @@ import pytest
 import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, moved_connection
+from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.members import Given
 from tests import subjects
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
@@ -290,3 +293,45 @@ def test_a_fact_about_a_binding_answers_as_the_table_says(
             AccountState.ACTIVE if isinstance(fact, curae.Graduated) else AccountState.TOMBSTONED
         )
         assert answer.value.writes == (BindingWrite(binding, subjects.bound(state)),)
+
+
+GIVEN: dict[str, object] = {
+    "connectionId": ID,
+    "sessionId": SESSION,
+    "reason": REASON,
+    "actor": curae.Actor.PATIENT,
+    "userId": USER,
+    "environment": COORDINATE.environment,
+    "appId": COORDINATE.app_id,
+    "customerAccountId": COORDINATE.customer_account_id,
+    "appUserId": COORDINATE.app_user_id,
+    "expiresAt": at(60),
+    "happenedAt": at(1),
+}
+READ: list[Fact] = [
+    curae.Authorized(ID, at(60), at(1)),
+    curae.ActionRequired(ID, REASON, at(1)),
+    curae.Expired(ID, at(1)),
+    curae.Revoked(ID, curae.Actor.PATIENT, at(1)),
+    curae.HandoffCompleted(SESSION, USER, at(1)),
+    curae.Graduated(COORDINATE, USER, at(1)),
+    curae.Tombstoned(COORDINATE, at(1)),
+]
+
+
+@pytest.mark.parametrize("fact", READ, ids=lambda fact: fact.kind)
+def test_a_fact_is_made_of_its_members(fact: Fact) -> None:
+    names = {member.name for member in fact.members}
+    assert type(fact).read(Given({name: GIVEN[name] for name in names})) == fact
+
+
+def test_every_fact_is_made_here() -> None:
+    assert [type(fact) for fact in READ] == list(FACTS)
+
+
+def test_a_connection_that_a_fact_did_not_move_says_why() -> None:
+    refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
+    kind = changes.EventKind.CONNECTION_EXPIRED
+    assert moved_connection(kind, pending(), refused) is refused
+    ignored = moved_connection(kind, pending(), curae.Ignored(pending(), ("rule",)))
+    assert ignored == curae.Ignored(changes.NO_CHANGES, ("rule",))

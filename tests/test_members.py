@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import AppUserId, DataPackage
+from curae_lifecycle.service import members
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -104,6 +108,37 @@ def test_a_malformed_body_is_refused_by_its_member_and_fault(
     kind: str, text: str, member: str | None, expected: str
 ) -> None:
     assert fault(lambda: BODIES[kind](parse_json(text))) == (member, expected)
+
+
+PARSERS: list[tuple[Callable[[object], object], str, str]] = [
+    (members.parse_environment, "environment", "one of live, test"),
+    (members.parse_account_id, "customerAccountId", "a UUID"),
+    (members.parse_flag, "flag", "true or false"),
+    (members.parse_actor, "actor", "one of APP, PATIENT, PLATFORM, UPSTREAM"),
+    (members.parse_connection_id, "connectionId", "a UUID"),
+    (members.KNOWN_CONNECTION.parse, "connectionId", "a string"),
+    (members.KNOWN_SESSION.parse, "sessionId", "a string"),
+]
+
+
+@pytest.mark.parametrize(("parse", "name", "allowed"), PARSERS)
+@pytest.mark.parametrize("value", [None, 5, ["live"]])
+def test_what_a_member_may_be_is_said_by_the_error_that_refuses_it(
+    parse: Callable[[object], object], name: str, allowed: str, value: object
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        parse(value)
+    assert caught.value.argument == name
+    assert caught.value.allowed.startswith(allowed)
+
+
+def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent() -> None:
+    member = members._optional_time("endsAt")
+    assert (member.name, member.optional, member.absent) == ("endsAt", True, None)
+    assert member.parse("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ArgumentError) as caught:
+        member.parse("today")
+    assert caught.value.argument == "endsAt"
 
 
 @given(jsons, st.sampled_from(list(BODIES)))

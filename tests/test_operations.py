@@ -8,6 +8,7 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.tables import Axis
 from curae_lifecycle.rules.values import ConnectionId, UserId
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision
@@ -18,7 +19,11 @@ from curae_lifecycle.service.operations.get_connection import ConnectionShown, G
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
-from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS
+from curae_lifecycle.service.operations.registry import (
+    OPERATION_TABLE,
+    OPERATIONS,
+    operation_table,
+)
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor
@@ -235,3 +240,16 @@ def test_the_table_of_operations_reads_well() -> None:
         "POST /api/sdk/v1/curae-connect/initiate → 201; connection:write, key needed, 10 a minute",
         "GET /api/sdk/v1/curae-connect/account-state → 200; no scope, key not looked at, no limit",
     ]
+
+
+def test_the_table_of_operations_is_made_of_their_rules() -> None:
+    again = operation_table(OPERATIONS)
+    assert again.name == "operation"
+    assert again.law == (
+        "What each operation needs before its own rule is asked, and its status of success."
+    )
+    assert again.axes == (Axis("operation", tuple(each.rule.name for each in OPERATIONS)),)
+    assert [(row.outcome, row.why) for row in again.values()] == [
+        (each.rule, each.rule.why) for each in OPERATIONS
+    ]
+    assert again == OPERATION_TABLE

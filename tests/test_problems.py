@@ -15,6 +15,9 @@ from curae_lifecycle.rules.problems import (
     Problem,
     ProblemCode,
     ProblemKind,
+    ProblemType,
+    final,
+    retryable,
     type_uri,
 )
 from curae_lifecycle.rules.values import format_time
@@ -165,3 +168,9 @@ def test_the_catalogue_prints_what_each_code_means() -> None:
         "limited, retryable, details: policy, retryAfter"
     )
     assert str(Problem(ProblemCode.NOT_FOUND).type) == "absent, final, details: none"
+
+
+def test_a_problem_is_final_or_may_pass() -> None:
+    kind, details = ProblemKind.CONFLICT, ("connectionId", "reason")
+    assert final(kind, *details) == ProblemType(kind, retryable=False, details=details)
+    assert retryable(kind, *details) == ProblemType(kind, retryable=True, details=details)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import datetime
-from typing import cast
+from typing import ClassVar, cast
 
 import attrs
 import pytest
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import curae_lifecycle as curae
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.members import Given
 from curae_lifecycle.testing import laws
 from tests import subjects
 from tests.server import ID, LIMITED
@@ -115,6 +116,40 @@ def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
         curae.record_fact(fact, curae.FactSnapshot(session=WAITING, binding=elsewhere), at(2))
+
+
+@attrs.frozen
+class Noted(Fact):
+    """A fact of a server's own, which changes nothing whatever was loaded."""
+
+    loads: FactNeeds
+    happened_at: datetime | None = None
+
+    kind: ClassVar = "noted"
+    members: ClassVar = ()
+
+    @classmethod
+    def read(cls, given: Given) -> Noted:
+        raise NotImplementedError
+
+    def needs(self) -> FactNeeds:
+        return self.loads
+
+    def judge(self, snapshot: curae.FactSnapshot, now: datetime) -> FactAnswer:
+        del snapshot, now
+        return curae.Ignored(Changes(), ("noted",))
+
+
+def test_a_snapshot_is_checked_whatever_the_fact_looks_at() -> None:
+    elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
+    loaded = curae.FactSnapshot(session=subjects.LANDED, binding=elsewhere)
+    for asked in (FactNeeds(binding=COORDINATE), FactNeeds(session=SESSION)):
+        with pytest.raises(curae.ArgumentError) as caught:
+            curae.record_fact(Noted(asked), loaded, at(2))
+        assert caught.value.argument == "binding"
+        own = attrs.evolve(loaded, binding=LIMITED)
+        assert isinstance(curae.record_fact(Noted(asked), own, at(2)), curae.Ignored)
+    assert isinstance(curae.record_fact(Noted(FactNeeds()), loaded, at(2)), curae.Ignored)
 
 
 @pytest.mark.parametrize("actor", ["patient", "PATIENT", "NOBODY", "", None])

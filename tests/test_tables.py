@@ -95,6 +95,16 @@ def test_a_row_is_named_after_its_table_and_key_or_as_it_says() -> None:
     assert named[Light.RED].rule == "lamp.any"
 
 
+class Signal(StrEnum):
+    ALL_DARK = "no lamp is lit"
+
+
+def test_a_row_is_named_after_the_names_of_its_members_not_their_words() -> None:
+    dark = Row(Signal.ALL_DARK, Stay(), "[O] So.")
+    table = Table[Signal, Verdict]("signal", "Law.", Axis.of("signal", Signal), dark)
+    assert table[Signal.ALL_DARK].rule == "signal.all-dark"
+
+
 def test_a_total_table_is_a_mapping_from_each_cell_to_its_one_row() -> None:
     table = build(GO, STOP, STAY)
     go, stop, stay = table.rows
@@ -171,6 +181,7 @@ def test_what_a_table_says_of_itself_stays_too(name: str) -> None:
         ((row(OtherLight.RED, ANY),), "a rule covers no cell of the axes", ("light.x",)),
         ((row(ANY, ANY, why=" "),), "a rule has no name or does not say why", ("light.x",)),
         ((row(ANY, ANY, name=""),), "a rule has no name or does not say why", ("light.",)),
+        ((row(ANY, ANY, name=" "),), "a rule has no name or does not say why", ("light. ",)),
     ],
     ids=[
         "missing all",
@@ -184,6 +195,7 @@ def test_what_a_table_says_of_itself_stays_too(name: str) -> None:
         "unreachable: same text, another enumeration",
         "no why",
         "no name",
+        "a blank name",
     ],
 )
 def test_a_table_that_is_not_total_cannot_be_built(
@@ -352,6 +364,7 @@ def test_a_table_that_cannot_be_built_names_itself() -> None:
         Table[str, str]("empty", "Law.", Axis("none", ()))
     assert (caught.value.table, caught.value.cells) == ("empty", ("none",))
     assert str(caught.value) == f"table 'empty': {caught.value.fault}: none"
+    assert str(TableError("two", "missing", ("a", "b"))) == "table 'two': missing: a, b"
 
 
 # --- Every table of the package ------------------------------------------------------------

@@ -282,3 +282,27 @@ def test_law_02_revoked_now_is_true_exactly_once_and_the_first_revoked_at_stands
     revoked = [before for before, _, _ in history if before.status is Status.REVOKED]
     revoked += [answer.value for answer in answered]
     assert len({(each.revoked_at, each.revoked_by) for each in revoked}) == 1
+
+
+def test_what_an_authorization_happened_at_is_checked_by_its_name() -> None:
+    naive = START.replace(tzinfo=None)
+    for now, happened, ends, argument in (
+        (naive, None, None, "now"),
+        (naive, START, None, "now"),
+        (START, naive, None, "happened_at"),
+        (START, START + TICK, None, "happened_at"),
+        (START, None, naive, "expires_at"),
+        (START, None, START, "expires_at"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            triggers.check_authorization(now, happened, ends)
+        assert caught.value.argument == argument
+    assert triggers.check_authorization(START, None, START + TICK) == START
+    assert triggers.check_authorization(START + TICK, START, None) == START
+
+
+def test_a_connection_can_be_superseded_by_one_that_nobody_names() -> None:
+    problem = triggers.problem_of(triggers.SUPERSEDED, pending(), START, None)
+    assert problem.values == (pending().id, None)
+    named = triggers.problem_of(triggers.SUPERSEDED, pending(), START, pending(number=2))
+    assert named.values == (pending().id, pending(number=2).id)
