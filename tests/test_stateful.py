@@ -205,7 +205,7 @@ BROKEN: Final[list[tuple[type[CountedMachine], Page, Key, object, str]]] = [
     (ChainMachine, AUTHORIZATION, (Successor.OTHER,), Proceed(), "authorize"),
     (ChainMachine, RECOVERY, (Standing.REVOKED, Successor.PENDING), Mint(), "reconnect"),
     (ChainMachine, REVOCATION_REACH, (Actor.PATIENT,), Is(Reach.ONE), "revoked by PATIENT"),
-    (ChainMachine, LIFE, (Standing.ACTION_REQUIRED,), Is(Life.OVER), "revoked by"),
+    (ChainMachine, LIFE, (Standing.ACTION_REQUIRED,), Is(Life.OVER), "the life of"),
     (ChainMachine, ENDING, (Status.PENDING,), Is(Ending.ACCESS), "revoked by"),
     (
         ChainMachine,

@@ -14,7 +14,7 @@ from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.chain import Minted
+from curae_lifecycle.rules.chain import Minted, is_live
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
@@ -40,6 +40,7 @@ from curae_lifecycle.testing.laws import (
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.stateful.chain_model import (
+    LIVE,
     PACKAGES,
     ChainModel,
     Stored,
@@ -257,19 +258,23 @@ class ChainMachine(CountedMachine):
         self._ask(n, package)
         self._send(n, active)
 
-    @rule(n=which, active=st.sampled_from(["ACTIVE", "AUTHORIZED"]), traced=st.booleans())
-    def look_elsewhere(self, n: int, active: str, traced: bool) -> None:  # noqa: FBT001 - drawn
-        """Another server shows less of a connection, or more."""
+    @rule(n=which)
+    def look_elsewhere(self, n: int) -> None:
+        """Another server shows less of a connection, or more, in either spelling."""
         n = self._at(n)
-        document = format_connection(self.line[n], self.now, active)
-        stored = self.model.line[n].copy()
-        if traced:
-            document["authorizedAt"] = document["authorizedAt"] or document["createdAt"]
-            stored["authorized"] = stored["authorized"] or stored["created"]
-        else:
-            document["authorizedAt"] = document["actionRequiredReason"] = None
-            stored["authorized"] = stored["reason"] = None
-        self._read(n, document, stored)
+        for active in ("ACTIVE", "AUTHORIZED"):
+            document = format_connection(self.line[n], self.now, active)
+            stored = self.model.line[n]
+            self._read(
+                n,
+                document | {"authorizedAt": document["authorizedAt"] or document["createdAt"]},
+                stored | {"authorized": stored["authorized"] or stored["created"]},
+            )
+            self._read(
+                n,
+                document | {"authorizedAt": None, "actionRequiredReason": None},
+                stored | {"authorized": None, "reason": None},
+            )
 
     def _ask(self, n: int, package: str) -> None:
         reason, until = self.model.ask(n, self.now, package)
@@ -319,6 +324,8 @@ class ChainMachine(CountedMachine):
         for connection, stored in zip(self.line, self.model.line, strict=True):
             at_now = str(rules.standing(connection, self.now))
             agree(f"the standing of {connection.id}", standing(stored, self.now), at_now)
+            lives_on = standing(stored, self.now) in LIVE
+            agree(f"the life of {connection.id}", lives_on, is_live(connection, self.now))
             deadline = rules.next_deadline(connection)
             agree(f"the deadline of {connection.id}", deadline_of(stored), deadline)
 
