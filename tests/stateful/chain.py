@@ -264,17 +264,13 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         for active in ("ACTIVE", "AUTHORIZED"):
             document = format_connection(self.line[n], self.now, active)
-            stored = self.model.line[n]
-            self._read(
-                n,
-                document | {"authorizedAt": document["authorizedAt"] or document["createdAt"]},
-                stored | {"authorized": stored["authorized"] or stored["created"]},
-            )
-            self._read(
-                n,
-                document | {"authorizedAt": None, "actionRequiredReason": None},
-                stored | {"authorized": None, "reason": None},
-            )
+            more, less = self.model.line[n].copy(), self.model.line[n].copy()
+            more["authorized"] = more["authorized"] or more["created"]
+            less["authorized"] = less["reason"] = None
+            since = document["authorizedAt"] or document["createdAt"]
+            self._read(n, document | {"authorizedAt": since}, more)
+            bare: dict[str, Json] = {"authorizedAt": None, "actionRequiredReason": None}
+            self._read(n, document | bare, less)
 
     def _ask(self, n: int, package: str) -> None:
         reason, until = self.model.ask(n, self.now, package)
