@@ -31,7 +31,6 @@ from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 GENERAL: Final = (
-    "cli",
     "exact_answers",
     "exact_facts",
     "extending",
