@@ -20,7 +20,7 @@ from tests.test_small_domains import walked
 
 def main() -> None:
     """Walk each domain and print its count."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", choices=("small", "heavy", "long"), default="long")
     size = parser.parse_args().size
     began = time.monotonic()
