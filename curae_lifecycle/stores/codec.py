@@ -18,7 +18,6 @@ from cattrs import (
     BaseValidationError,
     ClassValidationError,
     Converter,
-    ForbiddenExtraKeysError,
 )
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
@@ -63,20 +62,16 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
 
 
 def _member_at_fault(error: BaseException) -> str | None:
-    # The path to the first member that could not be read.
+    # The path to the first member that could not be read; one too many has no name to show.
     if not isinstance(error, ClassValidationError):
         return None
-    for inner in error.exceptions:
-        if isinstance(inner, ForbiddenExtraKeysError):
-            return None
-        notes: list[object] = getattr(inner, "__notes__", [])
-        names = [note.name for note in notes if isinstance(note, AttributeValidationNote)]
-        missing = inner.args[0] if isinstance(inner, KeyError) else None
-        here = names[0] if names else missing
-        deeper = _member_at_fault(inner)
-        if isinstance(here, str):
-            return here if deeper is None else f"{here}.{deeper}"
-    return None
+    first = error.exceptions[0]
+    notes: list[object] = getattr(first, "__notes__", [])
+    names = [note.name for note in notes if isinstance(note, AttributeValidationNote)]
+    missing = str(first.args[0]) if isinstance(first, KeyError) else None
+    here = names[0] if names else missing
+    deeper = _member_at_fault(first)
+    return here if deeper is None else f"{here}.{deeper}"
 
 
 def _has_repeats(value: Json) -> bool:
