@@ -15,6 +15,7 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.rulebook import TABLES, index, pages
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
 
@@ -29,8 +30,8 @@ def block(text: str, language: str) -> str:
     return found[1]
 
 
-def world() -> memory.MemoryStore:
-    store = memory.MemoryStore()
+def world(settings: Settings = DEFAULT_SETTINGS) -> memory.MemoryStore:
+    store = memory.MemoryStore(settings)
     account = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
     scopes = frozenset({CONNECTION_WRITE})
     caller = Caller(ApiKeyId("key-1"), AppId("app-1"), account, Environment.LIVE, scopes)
@@ -62,6 +63,16 @@ def test_the_readme_endpoint_serves() -> None:
     got = endpoint(request("GET", f"/api/sdk/v1/connections/{connection_id}"), store)
     assert json.loads(got.body)["connection"]["status"] == "PENDING"
     assert endpoint(Request("GET", "/"), store).status == 401
+
+
+def test_the_readme_endpoint_goes_by_the_settings_of_its_store() -> None:
+    namespace: dict[str, object] = {}
+    exec(block(README, "python"), namespace)  # noqa: S102 - the README's own code
+    endpoint = cast("Callable[[Request, memory.MemoryStore], Response]", namespace["endpoint"])
+    elsewhere = world(Settings(environment=Environment.TEST))
+    asked = request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada")
+    assert json.loads(endpoint(asked, elsewhere).body)["code"] == "WRONG_ENVIRONMENT"
+    assert endpoint(asked, world()).status == 200
 
 
 def test_the_readme_endpoint_is_fifteen_lines() -> None:
