@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 
@@ -12,30 +12,14 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque
 from curae_lifecycle.service.changes import EventKind
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-    FactSnapshot,
-    moved_connection,
-    the_connection,
-)
+from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import (
     CONNECTION_ID,
     HAPPENED_AT,
     KNOWN_CONNECTION,
-    Given,
     Member,
 )
-from curae_lifecycle.service.operations.operation import (
-    BASE_PATH,
-    Asked,
-    KeyUse,
-    Operation,
-    OperationRule,
-    Reply,
-    Ruling,
-)
+from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 
 LABEL: Final = Member("label", lambda value: parse_opaque("label", value))
@@ -43,7 +27,7 @@ FORM: Final = Member("formNumber", lambda value: parse_opaque("formNumber", valu
 
 
 @attrs.frozen
-class ConnectionRelabelled(Reply):
+class ConnectionRelabelled(operation.Reply):
     """One member of every kind that the wire knows and no other reply has."""
 
     connection: Connection
@@ -55,58 +39,44 @@ class ConnectionRelabelled(Reply):
 
 
 @attrs.frozen
-class Relabel(Operation):
+class Relabel(operation.ConnectionOperation):
     connection_id: ConnectionId
     label: str
 
-    reply: ClassVar = ConnectionRelabelled
-    rule: ClassVar = OperationRule(
+    reply = ConnectionRelabelled
+    rule = operation.OperationRule(
         name="relabel",
         why="[O] An app may call a connection what it likes.",
         summary="Give a connection another label",
         method="POST",
-        path=f"{BASE_PATH}/connections/{{connectionId}}:relabel",
+        path=f"{operation.BASE_PATH}/connections/{{connectionId}}:relabel",
         scope=CONNECTION_WRITE,
-        key=KeyUse.NEEDED,
+        key=operation.KeyUse.NEEDED,
         status=202,
         ids=(CONNECTION_ID,),
         body=(LABEL,),
     )
 
-    @classmethod
-    def read(cls, given: Given) -> Relabel:
-        return cls(given[CONNECTION_ID], given[LABEL])
-
-    def connection(self) -> ConnectionId:
-        return self.connection_id
-
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, asked: operation.Asked) -> operation.Ruling:
         reply = ConnectionRelabelled(asked.connection, self.label, asked.now, None, Actor.APP, 1)
-        return Ruling(reply)
+        return operation.Ruling(reply)
 
 
-EIGHT: Final[tuple[type[Operation], ...]] = (*OPERATIONS, Relabel)
+EIGHT: Final[tuple[type[operation.Operation], ...]] = (*OPERATIONS, Relabel)
 
 
 @attrs.frozen
-class ConsentWithdrawn(Fact):
+class ConsentWithdrawn(fact.ConnectionFact):
     """The patient withdrew on paper."""
 
     connection_id: ConnectionId
     form_number: str
     happened_at: datetime | None = None
 
-    kind: ClassVar = "connection.withdraw_consent"
-    members: ClassVar = (KNOWN_CONNECTION, FORM, HAPPENED_AT)
+    kind = "connection.withdraw_consent"
+    members = (KNOWN_CONNECTION, FORM, HAPPENED_AT)
 
-    @classmethod
-    def read(cls, given: Given) -> ConsentWithdrawn:
-        return cls(given[KNOWN_CONNECTION], given[FORM], given[HAPPENED_AT])
-
-    def needs(self) -> FactNeeds:
-        return FactNeeds(connection=self.connection_id)
-
-    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
-        connection = the_connection(snapshot)
+    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+        connection = fact.the_connection(snapshot)
         answer = revoke(connection, now, actor=Actor.PATIENT, happened_at=self.happened_at)
-        return moved_connection(EventKind.CONNECTION_REVOKED, connection, answer)
+        return fact.moved_connection(EventKind.CONNECTION_REVOKED, connection, answer)

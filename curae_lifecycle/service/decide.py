@@ -17,30 +17,18 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.binding import check_coordinate
-from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    RecordKey,
-    begin,
-)
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, RecordKey, begin
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.ratelimit import (
-    FRESH_LOG,
-    FULL_BUCKET,
-    Charge,
-    Limited,
-    admit,
-    admit_one,
-)
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
+    Asked,
     NotModified,
     Operation,
     ProblemReply,
@@ -110,7 +98,7 @@ def decide(
     """
     check_instant("now", now)
     coordinate = call.operation.coordinate(call.caller)
-    request = _Request(call, call.caller, snapshot, now, coordinate, new_ids)
+    request = _Request(call.caller, snapshot, now, coordinate, new_ids, call)
     for gate in DECIDED:
         decision = _PASS[gate](request)
         if decision is not None:
@@ -119,43 +107,22 @@ def decide(
 
 
 @attrs.define
-class _Request:
+class _Request(Asked):
     """A request on its way through the gates, and what they found out."""
 
-    call: Call
     caller: Caller
     snapshot: Snapshot
     now: datetime
     given_coordinate: Coordinate | None
     given_ids: NewIds | None
+    call: Call
     charges: tuple[Write, ...] = ()
     attempt: Attempt | None = None
     rules: tuple[str, ...] = ()
 
-    @property
-    def connection(self) -> Connection:
-        """The connection that was asked for."""
-        connection = self.snapshot.connection
-        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
-        return connection
-
-    @property
-    def coordinate(self) -> Coordinate:
-        """The coordinate that was asked for."""
-        assert self.given_coordinate is not None  # noqa: S101 - the operation named one
-        return self.given_coordinate
-
-    @property
-    def new_ids(self) -> NewIds:
-        """Ids and a next action."""
-        if self.given_ids is None:
-            raise ArgumentError("new_ids", "given for a mutation")
-        return self.given_ids
-
-    def limited(self, gate: Gate, limited: Limited) -> Decision:
+    def limited(self, gate: Gate, limited: ratelimit.Limited) -> Decision:
         """Refused by a limit, which charges nothing at all."""
-        values = (limited.policy.name, ceil_seconds(limited.retry_after))
-        answer = refuse_at(gate, values)
+        answer = refuse_at(gate, (limited.policy.name, ceil_seconds(limited.retry_after)))
         return refused(answer, self.now, self.call.settings, limited=limited)
 
     def ruled(self, ruling: Ruling) -> Decision:
@@ -185,11 +152,11 @@ def _buckets(request: _Request) -> Decision | None:
     if len(stored) != len(buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     charges = [
-        Charge(bucket, FULL_BUCKET if state is None else state)
+        ratelimit.Charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
         for bucket, state in zip(buckets, stored, strict=True)
     ]
-    answer = admit(tuple(charges), request.now)
-    if isinstance(answer, Limited):
+    answer = ratelimit.admit(tuple(charges), request.now)
+    if isinstance(answer, ratelimit.Limited):
         return request.limited(Gate.BUCKETS, answer)
     keys = _bucket_keys(request.call)
     charged = zip(keys, buckets, stored, answer.states, strict=True)
@@ -223,8 +190,10 @@ def _limit(request: _Request) -> Decision | None:
     if limit is None or key is None:
         return None
     before = request.snapshot.limit
-    after = admit_one(limit, FRESH_LOG if before is None else before, request.now)
-    if isinstance(after, Limited):
+    after = ratelimit.admit_one(
+        limit, ratelimit.FRESH_LOG if before is None else before, request.now
+    )
+    if isinstance(after, ratelimit.Limited):
         return request.limited(Gate.LIMIT, after)
     request.charges += (RateWrite(key, limit, before, after),)
     return None

@@ -4,15 +4,16 @@ The law of this module: **a fact is judged at the instant it happened and record
 or repeated one that changes nothing is ignored. A server's hosted pages, refresh jobs and
 consoles report facts; the answer's changes are stored like those of a request.
 
-A fact is one class in one file: `kind` names it, `members` says what it holds, `read` makes it of
-what was sent, `needs` names what is loaded, `judge` judges it.
+A fact is one class in one file: `kind` names it, `members` says what it holds, `needs` names what
+is loaded, `judge` judges it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar, Unpack, cast
 
 import attrs
 
@@ -37,6 +38,8 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.snapshot import check_chain
+
+Moved = TypeVar("Moved")
 
 
 @attrs.frozen
@@ -81,9 +84,11 @@ class Fact(ABC):
     """When it happened; when it is recorded, where absent."""
 
     @classmethod
-    @abstractmethod
     def read(cls, given: Given) -> Self:
-        """The fact of what was sent; every member was checked."""
+        """The fact of what was sent: its fields are its members, in their order."""
+        # A test reads every fact: its members fit its constructor.
+        make = cast("Callable[[Unpack[tuple[object, ...]]], Self]", cls)
+        return make(*[given[member] for member in cls.members])
 
     @abstractmethod
     def needs(self) -> FactNeeds:
@@ -100,6 +105,17 @@ class Fact(ABC):
     @abstractmethod
     def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
         """What the fact changes; its snapshot was checked, and what it names is there."""
+
+
+class ConnectionFact(Fact):
+    """Something that happened to one connection."""
+
+    __slots__ = ()
+    connection_id: ConnectionId
+
+    def needs(self) -> FactNeeds:
+        """The connection, and every later one of its chain."""
+        return FactNeeds(connection=self.connection_id)
 
 
 def fact_needs(fact: Fact) -> FactNeeds:
@@ -146,15 +162,27 @@ def the_connection(snapshot: FactSnapshot) -> Connection:
     return snapshot.connection
 
 
-def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
-    """The answer of a fact that moved its connection, or did not."""
+def recorded(
+    answer: Done[Moved] | Ignored[object] | Refused, changes: Callable[[Moved], Changes]
+) -> FactAnswer:
+    """The answer of a fact that moved what it is of, or did not.
+
+    Args:
+        answer: What the rule answered.
+        changes: Makes the changes of what moved.
+    """
     match answer:
-        case Done(after, rules):
-            return Done(connection_changes(kind, before, after), rules)
+        case Done(moved, rules):
+            return Done(changes(moved), rules)
         case Ignored(_, rules):
             return Ignored(NO_CHANGES, rules)
         case Refused():
             return answer
+
+
+def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
+    """The answer of a fact that moved its connection, or did not."""
+    return recorded(answer, lambda after: connection_changes(kind, before, after))
 
 
 def moved_binding(
@@ -164,10 +192,4 @@ def moved_binding(
     now: datetime,
 ) -> FactAnswer:
     """The answer of a fact that moved its binding, or did not."""
-    match answer:
-        case Done(after, rules):
-            return Done(binding_changes(kind, before, after, now), rules)
-        case Ignored(_, rules):
-            return Ignored(NO_CHANGES, rules)
-        case Refused():
-            return answer
+    return recorded(answer, lambda after: binding_changes(kind, before, after, now))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
 
 import attrs
 
@@ -13,14 +12,8 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import revocation_changes
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-    FactSnapshot,
-    the_connection,
-)
-from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION, Given
+from curae_lifecycle.service.facts import fact
+from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
 
 
 def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
@@ -29,28 +22,19 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 
 
 @attrs.frozen
-class Revoked(Fact):
+class Revoked(fact.ConnectionFact):
     """Somebody revoked outside the API."""
 
     connection_id: ConnectionId
     actor: Actor = attrs.field(validator=_is_actor)
     happened_at: datetime | None = None
 
-    kind: ClassVar = "connection.revoke"
-    members: ClassVar = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
+    kind = "connection.revoke"
+    members = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
 
-    @classmethod
-    def read(cls, given: Given) -> Revoked:
-        """The fact of what was sent."""
-        return cls(given[KNOWN_CONNECTION], given[ACTOR], given[HAPPENED_AT])
-
-    def needs(self) -> FactNeeds:
-        """The connection, and every later one of its chain."""
-        return FactNeeds(connection=self.connection_id)
-
-    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
-        connection, following = the_connection(snapshot), snapshot.following
+        connection, following = fact.the_connection(snapshot), snapshot.following
         answers = revoke_chain(
             connection, following, now, actor=self.actor, happened_at=self.happened_at
         )

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
 from curae_lifecycle.rules.binding import AccountState, account_state
-from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import AppUserId, Coordinate
+from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.members import APP_USER_ID, Given
-from curae_lifecycle.service.operations.operation import (
-    BASE_PATH,
-    Asked,
-    KeyUse,
-    NotModified,
-    Operation,
-    OperationRule,
-    Reply,
-    Ruling,
-)
+from curae_lifecycle.service.operations import operation
 
 
 def etag(state: AccountState) -> str:
@@ -28,7 +16,7 @@ def etag(state: AccountState) -> str:
 
 
 @attrs.frozen
-class AccountStateShown(Reply):
+class AccountStateShown(operation.Reply):
     """Answers an account state: `{lifecycleState}`."""
 
     lifecycle_state: AccountState
@@ -40,26 +28,21 @@ class AccountStateShown(Reply):
 
 
 @attrs.frozen
-class GetAccountState(Operation):
-    """The coordinate's account state [P].
-
-    Attributes:
-        app_user_id: Whose.
-        known: The states whose entity tag the client already holds.
-    """
+class GetAccountState(operation.UserOperation):
+    """The coordinate's account state; `known` are those whose entity tag the client holds [P]."""
 
     app_user_id: AppUserId
     known: frozenset[AccountState] = frozenset()
 
-    reply: ClassVar = AccountStateShown
-    rule: ClassVar = OperationRule(
+    reply = AccountStateShown
+    rule = operation.OperationRule(
         name="account-state",
         why="[P] Read-only; charges the coordinate nothing.",
         summary="Get the state of a user's account",
         method="GET",
-        path=f"{BASE_PATH}/curae-connect/account-state",
+        path=f"{operation.BASE_PATH}/curae-connect/account-state",
         scope=None,
-        key=KeyUse.UNUSED,
+        key=operation.KeyUse.UNUSED,
         status=200,
         query=(APP_USER_ID,),
         tags=True,
@@ -71,11 +54,9 @@ class GetAccountState(Operation):
         known = frozenset(state for state in AccountState if etag(state) in given.tags)
         return cls(given[APP_USER_ID], known)
 
-    def coordinate(self, caller: Caller) -> Coordinate:
-        """The coordinate of the app's user."""
-        return caller.coordinate(self.app_user_id)
-
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, asked: operation.Asked) -> operation.Ruling:
         """The state, or nothing where the client holds it."""
         state = account_state(asked.snapshot.binding)
-        return Ruling(NotModified(etag(state)) if state in self.known else AccountStateShown(state))
+        if state in self.known:
+            return operation.Ruling(operation.NotModified(etag(state)))
+        return operation.Ruling(AccountStateShown(state))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
@@ -11,58 +9,41 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import authorize
 from curae_lifecycle.rules.values import ConnectionId, check_instant
 from curae_lifecycle.service.changes import authorization_changes
-from curae_lifecycle.service.members import CONNECTION_ID, Given
-from curae_lifecycle.service.operations.operation import (
-    BASE_PATH,
-    Asked,
-    KeyUse,
-    Operation,
-    OperationRule,
-    Reply,
-    Ruling,
-)
+from curae_lifecycle.service.members import CONNECTION_ID
+from curae_lifecycle.service.operations import operation
 
 
 @attrs.frozen
-class ConnectionShown(Reply):
+class ConnectionShown(operation.Reply):
     """Answers a get: `{connection}`."""
 
     connection: Connection
 
 
 @attrs.frozen
-class GetConnection(Operation):
+class GetConnection(operation.ConnectionOperation):
     """One connection, without a next action [P]."""
 
     connection_id: ConnectionId
 
-    reply: ClassVar = ConnectionShown
-    rule: ClassVar = OperationRule(
+    reply = ConnectionShown
+    rule = operation.OperationRule(
         name="get-connection",
         why="[P] A pending connection whose hand-off has landed heals.",
         summary="Get a connection",
         method="GET",
-        path=f"{BASE_PATH}/connections/{{connectionId}}",
+        path=f"{operation.BASE_PATH}/connections/{{connectionId}}",
         scope=None,
-        key=KeyUse.UNUSED,
+        key=operation.KeyUse.UNUSED,
         status=200,
         ids=(CONNECTION_ID,),
     )
 
-    @classmethod
-    def read(cls, given: Given) -> GetConnection:
-        """The operation of a path."""
-        return cls(given[CONNECTION_ID])
-
-    def connection(self) -> ConnectionId:
-        """The connection of the path."""
-        return self.connection_id
-
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, asked: operation.Asked) -> operation.Ruling:
         """The connection, healed where its hand-off is known to have landed."""
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
-            return Ruling(ConnectionShown(connection))
+            return operation.Ruling(ConnectionShown(connection))
         check_instant("landed.happened_at", landed.happened_at)
         # A clock ahead of ours may have seen it land: it is recorded no earlier than it happened.
         healed = authorize(
@@ -73,6 +54,6 @@ class GetConnection(Operation):
             successor=asked.snapshot.successor,
         )
         if not isinstance(healed, Done):
-            return Ruling(ConnectionShown(connection), healed.rules)
+            return operation.Ruling(ConnectionShown(connection), healed.rules)
         changes = authorization_changes(connection, healed.value)
-        return Ruling(ConnectionShown(healed.value), healed.rules, changes)
+        return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
-from curae_lifecycle.rules.values import AppUserId, Coordinate, NextAction
+from curae_lifecycle.rules.values import AppUserId, NextAction
 from curae_lifecycle.service.changes import initiation_changes
-from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP, Given
-from curae_lifecycle.service.operations.operation import (
-    BASE_PATH,
-    Asked,
-    KeyUse,
-    Operation,
-    OperationRule,
-    Reply,
-    Ruling,
-)
+from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
+from curae_lifecycle.service.operations import operation
 
 
 @attrs.frozen
-class SessionInitiated(Reply):
+class SessionInitiated(operation.Reply):
     """Answers an initiate: `{session, nextAction}`."""
 
     session: CuraeConnectSession
@@ -32,36 +22,27 @@ class SessionInitiated(Reply):
 
 
 @attrs.frozen
-class Initiate(Operation):
+class Initiate(operation.UserOperation):
     """Mint a connect session [S]."""
 
     app_user_id: AppUserId
     prefer_signup: bool = False
 
-    reply: ClassVar = SessionInitiated
-    rule: ClassVar = OperationRule(
+    reply = SessionInitiated
+    rule = operation.OperationRule(
         name="initiate",
         why="[S] Mints a fresh session.",
         summary="Start a connect session",
         method="POST",
-        path=f"{BASE_PATH}/curae-connect/initiate",
+        path=f"{operation.BASE_PATH}/curae-connect/initiate",
         scope=CONNECTION_WRITE,
-        key=KeyUse.NEEDED,
+        key=operation.KeyUse.NEEDED,
         limit=INITIATE_LIMIT,
         status=201,
         body=(APP_USER_ID, PREFER_SIGNUP),
     )
 
-    @classmethod
-    def read(cls, given: Given) -> Initiate:
-        """The operation of a body."""
-        return cls(given[APP_USER_ID], given[PREFER_SIGNUP])
-
-    def coordinate(self, caller: Caller) -> Coordinate:
-        """The coordinate of the app's user."""
-        return caller.coordinate(self.app_user_id)
-
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, asked: operation.Asked) -> operation.Ruling:
         """A session, and a LIMITED user where the path provisions one."""
         binding, new_ids = asked.snapshot.binding, asked.new_ids
         answer = initiate(
@@ -74,4 +55,4 @@ class Initiate(Operation):
             next_action=new_ids.next_action,
         )
         reply = SessionInitiated(answer.value.session, new_ids.next_action)
-        return Ruling(reply, answer.rules, initiation_changes(binding, answer.value))
+        return operation.Ruling(reply, answer.rules, initiation_changes(binding, answer.value))

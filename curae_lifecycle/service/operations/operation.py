@@ -1,27 +1,28 @@
 """What every operation is: a value that was read from a request, and can be decided.
 
 An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `read` makes it of what was sent; `connection` and `coordinate` name what it needs;
-`decide` decides it. Routing, fingerprint, printing and the API's document follow from these.
+and members; `connection` and `coordinate` name what it needs; `decide` decides it. Reading,
+routing, fingerprint, printing and the API's document follow from these.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final, Protocol, Self, cast
+from typing import ClassVar, Final, Self, Unpack, cast
 
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import ExactLog, Limited
-from curae_lifecycle.rules.values import ConnectionId, Coordinate
+from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
@@ -153,38 +154,43 @@ def refusal(refused: Refused) -> Ruling:
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
-class Asked(Protocol):
-    """All that an operation decides from; it only reads them."""
+class Asked:
+    """All that an operation decides from; it only reads them.
 
-    @property
-    def caller(self) -> Caller:
-        """Whom the API key stands for."""
-        ...
+    Attributes:
+        caller: Whom the API key stands for.
+        snapshot: What was loaded.
+        now: The instant of the request.
+        given_coordinate: The coordinate that was asked for, where there is one.
+        given_ids: What the server minted, where it minted anything.
+    """
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """What was loaded."""
-        ...
-
-    @property
-    def now(self) -> datetime:
-        """The instant of the request."""
-        ...
+    __slots__ = ()
+    caller: Caller
+    snapshot: Snapshot
+    now: datetime
+    given_coordinate: Coordinate | None
+    given_ids: NewIds | None
 
     @property
     def connection(self) -> Connection:
         """The connection that was asked for; the gate of ownership has seen it."""
-        ...
+        connection = self.snapshot.connection
+        assert connection is not None  # noqa: S101 - an unknown one is refused before the rule
+        return connection
 
     @property
     def coordinate(self) -> Coordinate:
         """The coordinate that was asked for."""
-        ...
+        assert self.given_coordinate is not None  # noqa: S101 - the operation named one
+        return self.given_coordinate
 
     @property
     def new_ids(self) -> NewIds:
         """Ids and a next action; raises `ArgumentError` where none were given."""
-        ...
+        if self.given_ids is None:
+            raise ArgumentError("new_ids", "given for a mutation")
+        return self.given_ids
 
 
 class Operation(ABC):
@@ -198,9 +204,13 @@ class Operation(ABC):
     reply: ClassVar[type[Reply]]
 
     @classmethod
-    @abstractmethod
     def read(cls, given: Given) -> Self:
-        """The operation of what was sent; every member was checked."""
+        """The operation of what was sent: its fields are the rule's members, in their order."""
+        rule = cls.rule
+        members = (*rule.ids, *rule.query, *(rule.body or ()))
+        # A test reads every operation: its members fit its constructor.
+        make = cast("Callable[[Unpack[tuple[object, ...]]], Self]", cls)
+        return make(*[given[member] for member in members])
 
     def connection(self) -> ConnectionId | None:
         """The connection that it needs loaded, with every later one of its chain."""
@@ -229,3 +239,25 @@ class Operation(ABC):
                 yield "true" if value else "false"
             elif isinstance(value, tuple):
                 yield from map(str, cast("tuple[object, ...]", value))
+
+
+class ConnectionOperation(Operation):
+    """An operation on one connection of the caller's."""
+
+    __slots__ = ()
+    connection_id: ConnectionId
+
+    def connection(self) -> ConnectionId:
+        """The connection that it names."""
+        return self.connection_id
+
+
+class UserOperation(Operation):
+    """An operation on the account of one user of the app."""
+
+    __slots__ = ()
+    app_user_id: AppUserId
+
+    def coordinate(self, caller: Caller) -> Coordinate:
+        """The coordinate of the app's user."""
+        return caller.coordinate(self.app_user_id)

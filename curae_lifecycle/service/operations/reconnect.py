@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import attrs
 
 from curae_lifecycle.rules.chain import Minted, reconnect
@@ -12,21 +10,12 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.changes import recovery_changes, reissue_changes
-from curae_lifecycle.service.members import CONNECTION_ID, Given
-from curae_lifecycle.service.operations.operation import (
-    BASE_PATH,
-    Asked,
-    KeyUse,
-    Operation,
-    OperationRule,
-    Reply,
-    Ruling,
-    refusal,
-)
+from curae_lifecycle.service.members import CONNECTION_ID
+from curae_lifecycle.service.operations import operation
 
 
 @attrs.frozen
-class ConnectionReconnected(Reply):
+class ConnectionReconnected(operation.Reply):
     """Answers a reconnect: `{connection, previousConnectionId, nextAction}`."""
 
     connection: Connection
@@ -35,36 +24,27 @@ class ConnectionReconnected(Reply):
 
 
 @attrs.frozen
-class Reconnect(Operation):
+class Reconnect(operation.ConnectionOperation):
     """Recover a connection [S]."""
 
     connection_id: ConnectionId
 
-    reply: ClassVar = ConnectionReconnected
-    rule: ClassVar = OperationRule(
+    reply = ConnectionReconnected
+    rule = operation.OperationRule(
         name="reconnect",
         why="[S] Starts a recovery.",
         summary="Recover a connection that has lapsed, ended or needs action",
         method="POST",
-        path=f"{BASE_PATH}/connections/{{connectionId}}:reconnect",
+        path=f"{operation.BASE_PATH}/connections/{{connectionId}}:reconnect",
         scope=CONNECTION_WRITE,
-        key=KeyUse.NEEDED,
+        key=operation.KeyUse.NEEDED,
         status=201,
         ids=(CONNECTION_ID,),
         body=(),
         asks=("connection.reconnect", "recovery"),
     )
 
-    @classmethod
-    def read(cls, given: Given) -> Reconnect:
-        """The operation of a path."""
-        return cls(given[CONNECTION_ID])
-
-    def connection(self) -> ConnectionId:
-        """The connection of the path."""
-        return self.connection_id
-
-    def decide(self, asked: Asked) -> Ruling:
+    def decide(self, asked: operation.Asked) -> operation.Ruling:
         """A successor: minted, or the pending one again with a fresh next action."""
         connection, new_ids = asked.connection, asked.new_ids
         answer = reconnect(
@@ -75,7 +55,7 @@ class Reconnect(Operation):
             next_action=new_ids.next_action,
         )
         if isinstance(answer, Refused):
-            return refusal(answer)
+            return operation.refusal(answer)
         recovery = answer.value
         successor = recovery.connection
         if isinstance(recovery, Minted):
@@ -83,4 +63,4 @@ class Reconnect(Operation):
         else:
             changes = reissue_changes(recovery.before, successor)
         reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
-        return Ruling(reply, answer.rules, changes)
+        return operation.Ruling(reply, answer.rules, changes)
