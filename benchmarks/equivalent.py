@@ -41,13 +41,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ),
     **dict(
         _not_strict(
-            "rules.tables.Table.to_json",
-            '"key": dict(zip(names, map(str, key), strict=True)),',
-            _SAME_LENGTH,
-        )
-    ),
-    **dict(
-        _not_strict(
             "service.decide._buckets",
             "for bucket, state in zip(buckets, stored, strict=True)",
             _SAME_LENGTH,
@@ -67,11 +60,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
             "None and nothing mean False to `zip`.",
         )
     ),
-    (
-        "rules.tables.Table.to_json",
-        'return json.dumps(document, indent=2, ensure_ascii=False) + "\\n"',
-        'return json.dumps(document, indent=2, ensure_ascii=None) + "\\n"',
-    ): "None means False to `json.dumps`.",
     (
         "rules.connection.standing_at",
         "deadline = connection.expires_at if waits_for is _EXPIRY else None",

@@ -14,16 +14,14 @@ from curae_lifecycle.rules import (
     triggers,
 )
 from curae_lifecycle.rules import merge as merging
-from curae_lifecycle.rules.access import ACCESS
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis
-from curae_lifecycle.rules.triggers import TRIGGERS
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
-from curae_lifecycle.service.rulebook import find_rule
+from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.web import respond, shapes
 from curae_lifecycle.web.openapi import problem_codes
 from tests import server
@@ -68,10 +66,9 @@ def the_rest() -> None:
     load(binding.LimitedAccountAppBinding, dump(bound.value))
     an_attempt()
     the_limits()
-    for table in (TRIGGERS, ACCESS):
-        table.to_markdown()
-        table.to_json()
-    TRIGGERS.to_mermaid()
+    for table in TABLES.values():
+        for _, row in table.cells():
+            str(row.outcome)
     for operation in OPERATIONS:
         problem_codes(operation)
     call = read(server.request("revoke"), server.CALLER, START)

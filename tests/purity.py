@@ -30,9 +30,10 @@ from typing import Final, Protocol, cast
 
 import attrs
 
+from curae_lifecycle.cli.pages import pages, to_json
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.tables import Table
-from curae_lifecycle.service.rulebook import TABLES, pages
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.openapi import openapi
 from tests.exercise import lines, the_rest
 from tests.vectors import vectors
@@ -299,7 +300,7 @@ def printed() -> Iterator[str]:
         yield name
         yield text
     for table in TABLES.values():
-        yield table.to_json()
+        yield to_json(table)
         yield repr(table.rows)
     yield json.dumps(openapi())
 

@@ -17,12 +17,13 @@ import pytest
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.main import main
+from curae_lifecycle.cli.pages import pages, to_markdown
 from curae_lifecycle.cli.tables import place
 from curae_lifecycle.cli.terminal import progress
 from curae_lifecycle.cli.tour import steps
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.changes import RecordWrite, Write
-from curae_lifecycle.service.rulebook import TABLES, find_rule, pages
+from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.openapi import openapi
 from tests.vectors import vectors
@@ -128,7 +129,7 @@ def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) ->
     everything = capsys.readouterr().out
     assert everything.count("\n# ") + 1 == len(TABLES)
     assert main(["tables", "recovery"]) == 0
-    assert capsys.readouterr().out == TABLES["recovery"].to_markdown()
+    assert capsys.readouterr().out == to_markdown(TABLES["recovery"])
 
 
 def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,7 +396,7 @@ def test_a_table_stands_in_columns_on_a_terminal_and_no_word_is_broken(
 
 def test_a_table_is_markdown_on_a_terminal_without_rich() -> None:
     shown = shown_table(80, "recovery", "import sys; sys.modules['rich.console'] = None")
-    assert shown == TABLES["recovery"].to_markdown()
+    assert shown == to_markdown(TABLES["recovery"])
 
 
 @pytest.mark.parametrize(

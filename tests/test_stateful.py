@@ -25,6 +25,7 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.idempotency import BEGIN, Execute, Match, RecordStanding, RecordState
 from curae_lifecycle.rules.outcomes import Ignore, Is, MoveTo, Proceed
 from curae_lifecycle.rules.session import COMPLETION, Completion, EntryPath
+from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.rules.triggers import (
     AUTHORIZATION,
     ENDING,
@@ -36,7 +37,7 @@ from curae_lifecycle.rules.triggers import (
 from curae_lifecycle.rules.wire_status import STORED_STATUS, ReadAs, Trace, WireStatus
 from curae_lifecycle.service.gates import ORDER, Ask
 from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.service.rulebook import TABLES, Page
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
 from curae_lifecycle.testing.laws import check_paths
 from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
@@ -179,7 +180,7 @@ def test_a_model_shares_no_code_with_the_package(model: Path) -> None:
     assert imported <= allowed
 
 
-BROKEN: Final[list[tuple[type[CountedMachine], Page, Key, object, str]]] = [
+BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
     (ChainMachine, DEADLINE, (Status.ACTION_REQUIRED,), Is(Deadline.NONE), "the deadline of"),
     (
         ChainMachine,
@@ -265,7 +266,7 @@ BROKEN: Final[list[tuple[type[CountedMachine], Page, Key, object, str]]] = [
 @pytest.mark.parametrize(("machine", "table", "key", "outcome", "said"), BROKEN)
 def test_a_machine_finds_a_broken_rule(
     machine: type[CountedMachine],
-    table: Page,
+    table: AnyTable,
     key: Key,
     outcome: object,
     said: str,

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle.cli.files import write
+from curae_lifecycle.cli.pages import pages, to_json, to_markdown, to_mermaid
 from curae_lifecycle.cli.terminal import show_table
-from curae_lifecycle.rules.tables import Row
-from curae_lifecycle.service.rulebook import TABLES, Page, pages
+from curae_lifecycle.rules.tables import AnyTable, Row
+from curae_lifecycle.service.rulebook import TABLES
 
 PACKAGE: Final = Path(__file__).parent.parent
 
@@ -36,24 +37,26 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return _show(parser, list(tables.values()), options)
 
 
-def _show(parser: argparse.ArgumentParser, chosen: list[Page], options: argparse.Namespace) -> int:
+def _show(
+    parser: argparse.ArgumentParser, chosen: list[AnyTable], options: argparse.Namespace
+) -> int:
     match options.format:
         case "json":
-            texts = [table.to_json() for table in chosen]
+            texts = [to_json(table) for table in chosen]
             print(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]", end="")
         case "mermaid":
-            texts = [table.to_mermaid() for table in chosen if table.state is not None]
+            texts = [to_mermaid(table) for table in chosen if table.state is not None]
             if not texts:
                 parser.error(f"the table {chosen[0].name} moves no state, so it has no diagram")
             print("\n".join(texts), end="")
         case _:
             for number, table in enumerate(chosen):
                 if not show_table(table):
-                    print(("\n" if number else "") + table.to_markdown(), end="")
+                    print(("\n" if number else "") + to_markdown(table), end="")
     return 0
 
 
-def _found(word: str) -> Iterator[tuple[Page, Row[object]]]:
+def _found(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
     # A rule by its name; or every rule that answers with a problem's code, or with a reason.
     for table in TABLES.values():
         for row in table.rows:
@@ -64,7 +67,7 @@ def _found(word: str) -> Iterator[tuple[Page, Row[object]]]:
                 yield table, row
 
 
-def place(table: Page, row: Row[object]) -> str:
+def place(table: AnyTable, row: Row[object]) -> str:
     """The line of code in which a rule stands."""
     number = table.rows.index(row)
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from curae_lifecycle.service.rulebook import Page
+from curae_lifecycle.rules.tables import AnyTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines or [""]
 
 
-def show_table(table: Page) -> bool:
+def show_table(table: AnyTable) -> bool:
     """Print a table in columns where Rich is installed and a terminal reads; say whether it was."""
     console = _console(stderr=False)
     if console is None:

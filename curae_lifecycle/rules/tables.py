@@ -5,46 +5,34 @@ missing cell, a doubled cell, a cell outside its axes or a doubled rule name can
 and since every table is built when its module is imported, a package that imports is total.
 
 A table is a mapping from cells to rows: `EVENTS[Trigger.REVOKE, Standing.ACTIVE]`, and
-`REACH[Actor.APP]` where it has one axis. A row is one rule: the cells it covers (`ANY` covers a
-whole axis), its verdict, and one sentence of why. Its name follows from the table and its key,
-or is given where two rows share a key's words; a name that was released keeps its meaning for
-ever. Functions look rows up, the printed pages render the same objects, and every decision
-carries the names of the rows that made it.
+`REACH[Actor.APP]` where it has one axis. A row is one rule: the cells it covers, its verdict,
+and one sentence of why. A name that was released keeps its meaning for ever. Functions look rows
+up, and every decision carries the names of the rows that made it.
 """
 
 from __future__ import annotations
 
-import json
-from enum import Enum, StrEnum
+from collections.abc import Iterable
+from enum import StrEnum
 from itertools import product
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast
+from typing import Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]")
-Outcome = TypeVar("Outcome")
-Held = TypeVar("Held", covariant=True)
+Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]", covariant=True)
+Outcome = TypeVar("Outcome", covariant=True)
 
 
-class Wildcard(Enum):
+class Wildcard(StrEnum):
     """The type of `ANY`."""
 
     ANY = "any"
 
-    def __str__(self) -> str:
-        return self.value
-
 
 ANY: Final = Wildcard.ANY
 """In a row's key: every value of that axis."""
-
-Part = str | Wildcard
-"""What a row's key holds for one axis."""
 
 
 class TableError(LifecycleError, ValueError):
@@ -57,7 +45,6 @@ class TableError(LifecycleError, ValueError):
     """
 
     def __init__(self, table: str, fault: str, cells: tuple[str, ...]) -> None:
-        """Say which table, what is wrong, and where."""
         super().__init__(table, fault, cells)
         self.table = table
         self.fault = fault
@@ -90,7 +77,7 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
 
 
 @attrs.frozen
-class Row(Generic[Held]):
+class Row(Generic[Outcome]):
     """One rule.
 
     Attributes:
@@ -98,13 +85,13 @@ class Row(Generic[Held]):
         outcome: What the rule decides.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
-        name: Its name within the table, where it does not follow from the key.
+        name: Its name within the table, where two rows share a key's words.
         rule: Its name, stable across releases, unique in the package; the table gives it.
         rules: The name again, as the trail of a decision that this row alone makes.
     """
 
-    key: Part | tuple[Part, ...]
-    outcome: Held
+    key: str | tuple[str, ...]
+    outcome: Outcome
     why: str
     name: str = ""
     rule: str = attrs.field(default="", kw_only=True)
@@ -113,7 +100,7 @@ class Row(Generic[Held]):
     )
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[str, ...]:
         """The key, one part per axis."""
         return self.key if isinstance(self.key, tuple) else (self.key,)
 
@@ -122,7 +109,10 @@ def _read_only(*_: object, **__: object) -> NoReturn:
     raise TypeError("a table is never written; it decides what it says")
 
 
-class Table(dict[Key, Row[Outcome]], Generic[Key, Outcome]):
+class Table(  # type: ignore[type-var]  # never written, so it may be covariant
+    dict[Key, Row[Outcome]],  # pyright: ignore[reportInvalidTypeArguments] - the same
+    Generic[Key, Outcome],
+):
     """A total mapping from the cells of finite axes to rows.
 
     Attributes:
@@ -146,13 +136,8 @@ class Table(dict[Key, Row[Outcome]], Generic[Key, Outcome]):
     ) -> None:
         """Build the table, or refuse to.
 
-        Args:
-            name: The table's name.
-            law: What it decides, in one sentence.
-            axes: Its dimensions; a single one has bare keys.
-            rows: Its rules.
-            prefix: What the names of its rules begin with; the table's name where empty.
-            state: The axis that its verdicts move, where there is one.
+        A single axis has bare keys. Each rule's name begins with `prefix`, or with the table's
+        name.
 
         Raises:
             TableError: A cell is missing, decided twice or outside the axes, a rule name is
@@ -185,68 +170,9 @@ class Table(dict[Key, Row[Outcome]], Generic[Key, Outcome]):
     def __repr__(self) -> str:
         return f"<Table {self.name}: {len(self)} cells, {len(self.rows)} rules>"
 
-    def to_markdown(self) -> str:
-        """The table as a Markdown page: one line per rule, in the order they are declared."""
-        head = [*(axis.name for axis in self.axes), "outcome", "rule", "why"]
-        lines = [
-            f"# {self.name}",
-            "",
-            self.law,
-            "",
-            f"{len(self)} cells, {len(self.rows)} rules.",
-            "",
-            _markdown_line(head),
-            _markdown_line(["---"] * len(head)),
-        ]
-        lines += [
-            _markdown_line([*map(str, row.parts), str(row.outcome), f"`{row.rule}`", row.why])
-            for row in self.rows
-        ]
-        if self.state is not None:
-            lines += ["", "```mermaid", self.to_mermaid().removesuffix("\n"), "```"]
-        return "\n".join(lines) + "\n"
 
-    def to_mermaid(self) -> str:
-        """The table as a Mermaid state diagram: one arrow per cell that moves the state.
-
-        Raises:
-            ValueError: The table is not a state table.
-        """
-        if self.state is None:
-            message = f"table {self.name!r} moves no state; it has no diagram"
-            raise ValueError(message)
-        at = [axis.name for axis in self.axes].index(self.state)
-        arrows: dict[tuple[str, str], list[str]] = {}
-        for key, row in self.cells():
-            to = getattr(row.outcome, "to", None)
-            if to is not None:
-                label = " ".join(value for place, value in enumerate(key) if place != at)
-                arrows.setdefault((key[at], to), []).append(label)
-        lines = [
-            f"    {a} --> {b}: {' / '.join(labels)}".removesuffix(": ")
-            for (a, b), labels in arrows.items()
-        ]
-        return "\n".join(["stateDiagram-v2", *lines]) + "\n"
-
-    def to_json(self) -> str:
-        """The table as JSON: its axes, and one object per cell."""
-        names = [axis.name for axis in self.axes]
-        document = {
-            "name": self.name,
-            "law": self.law,
-            "state": self.state,
-            "axes": {axis.name: [str(value) for value in axis.values] for axis in self.axes},
-            "cells": [
-                {
-                    "key": dict(zip(names, map(str, key), strict=True)),
-                    "rule": row.rule,
-                    "outcome": _outcome_json(row.outcome),
-                    "why": row.why,
-                }
-                for key, row in self.cells()
-            ],
-        }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+AnyTable = Table[str | tuple[StrEnum, ...], object]
+"""A table of whatever axes and outcomes; what is only read may be any."""
 
 
 def _cells(
@@ -257,13 +183,12 @@ def _cells(
             raise TableError(name, "an axis is empty or has a value twice", (axis.name,))
     every = list(product(*(axis.values for axis in axes)))
     cells: dict[tuple[str, ...], Row[Outcome]] = {}
-    rules: set[str] = set()
+    names = [row.rule for row in rows]
     for row in rows:
-        if row.rule in rules:
+        if names.count(row.rule) > 1:
             raise TableError(name, "a rule name is used twice", (row.rule,))
         if row.rule.rstrip().endswith(".") or not row.why.strip():
             raise TableError(name, "a rule has no name or does not say why", (row.rule,))
-        rules.add(row.rule)
         covered = [key for key in every if _covers(row.parts, key)]
         if not covered:
             raise TableError(name, "a rule covers no cell of the axes", (row.rule,))
@@ -277,7 +202,7 @@ def _cells(
     return {key[0] if len(axes) == 1 else key: cells[key] for key in every}
 
 
-def _covers(pattern: tuple[Part, ...], key: tuple[str, ...]) -> bool:
+def _covers(pattern: tuple[str, ...], key: tuple[str, ...]) -> bool:
     # The type too: members of two StrEnums with the same text are equal.
     return len(pattern) == len(key) and all(
         part is ANY or (type(part) is type(value) and part == value)
@@ -294,22 +219,3 @@ def _name_of(row: Row[object]) -> str:
 
 def _show(key: tuple[str, ...]) -> str:
     return " × ".join(key)
-
-
-def _markdown_line(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _outcome_json(outcome: object) -> dict[str, str | int | bool | list[str] | None]:
-    kind = type(outcome)
-    names = [field.name for field in attrs.fields(kind)] if attrs.has(kind) else []
-    plain: dict[str, str | int | bool | list[str] | None] = {"kind": kind.__name__}
-    for name in names:
-        value = getattr(outcome, name)
-        if value is None or isinstance(value, int):
-            plain[name] = value
-        elif isinstance(value, tuple):
-            plain[name] = [str(part) for part in cast("tuple[object, ...]", value)]
-        else:
-            plain[name] = str(value)
-    return plain

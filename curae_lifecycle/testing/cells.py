@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import cast
 
-from curae_lifecycle.rules.tables import Row
-from curae_lifecycle.service.rulebook import TABLES, Page
+from curae_lifecycle.rules.tables import AnyTable, Row
+from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
 """The name of a table, then the key of one of its cells."""
 
 
-def cells_of(tables: Iterable[Page]) -> list[Cell]:
+def cells_of(tables: Iterable[AnyTable]) -> list[Cell]:
     """Every cell of some tables, in the tables' own order."""
     return [(table.name, *map(str, key)) for table in tables for key, _ in table.cells()]
 
 
 @contextmanager
-def count_cells(tables: Iterable[Page] = tuple(TABLES.values())) -> Generator[Counter[Cell]]:
+def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generator[Counter[Cell]]:
     """Count how often the rules look at each cell, for as long as the context lasts.
 
     The tables belong to the whole process: what other threads ask meanwhile is counted too.
@@ -36,24 +37,21 @@ def count_cells(tables: Iterable[Page] = tuple(TABLES.values())) -> Generator[Co
         The counts, which grow as the rules run. A cell that nobody asked is not among them.
     """
     counts: Counter[Cell] = Counter()
-    kept: list[tuple[_Cells, _Cells]] = []
-    for table in tables:
-        # Every page is a table, and a table is the dict that the rules look into: it is changed
-        # in place, and back again.
-        cells = cast("_Cells", table)
-        kept.append((cells, dict(cells)))
-        for key, row in kept[-1][1].items():
+    # A table is the dict that the rules look into: it is changed in place, and back again.
+    kept = [(table, dict(table)) for table in tables]
+    for table, rows in kept:
+        for key, row in rows.items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
             watched = _Watched(row, tuple(map(str, cell)), counts)
-            _Cells.__setitem__(cells, key, cast("Row[object]", watched))
+            _Cells.__setitem__(table, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
-        for cells, rows in kept:
-            _Cells.update(cells, rows)
+        for table, rows in kept:
+            _Cells.update(table, rows)
 
 
-_Cells = dict[str | tuple[str, ...], Row[object]]
+_Cells = dict[str | tuple[StrEnum, ...], Row[object]]
 
 
 class _Watched:

@@ -1,0 +1,115 @@
+"""The tables as text: Markdown, Mermaid, JSON, and the pages of all of them.
+
+The law of this module: **the pages print the very objects that the functions look up**.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle.rules.tables import AnyTable
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.web.json import Json
+
+_INDEX_HEAD: Final = """\
+# Tables
+
+Every rule of the package. These pages are printed from the objects that the functions look up:
+`python -m curae_lifecycle tables --write docs/tables`.
+
+"""
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    texts = {f"{table.name}.md": to_markdown(table) for table in TABLES.values()}
+    return {"README.md": _INDEX_HEAD + index()} | texts
+
+
+def index(folder: str = "") -> str:
+    """Every table in one line: its page, its size, and what it decides.
+
+    Args:
+        folder: Where the pages lie, seen from the page that shows the index.
+    """
+    lines = [["table", "cells", "rules", "decides"], ["---"] * 4]
+    for table in TABLES.values():
+        page, cells = f"[{table.name}]({folder}{table.name}.md)", len(table)
+        lines.append([page, str(cells), str(len(table.rows)), table.law])
+    return _markdown(lines)
+
+
+def to_markdown(table: AnyTable) -> str:
+    """A table as a Markdown page: one line per rule, in the order they are declared."""
+    head = [*(axis.name for axis in table.axes), "outcome", "rule", "why"]
+    rules = [
+        [*map(str, row.parts), str(row.outcome), f"`{row.rule}`", row.why] for row in table.rows
+    ]
+    size = f"{len(table)} cells, {len(rules)} rules."
+    text = f"# {table.name}\n\n{table.law}\n\n{size}\n\n"
+    text += _markdown([head, ["---"] * len(head), *rules])
+    return text if table.state is None else f"{text}\n```mermaid\n{to_mermaid(table)}```\n"
+
+
+def to_mermaid(table: AnyTable) -> str:
+    """A table as a Mermaid state diagram: one arrow per cell that moves the state.
+
+    Raises:
+        ValueError: The table moves no state.
+    """
+    if table.state is None:
+        raise ValueError(f"the table {table.name} moves no state, so it has no diagram")
+    at = [axis.name for axis in table.axes].index(table.state)
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for key, row in table.cells():
+        to = getattr(row.outcome, "to", None)
+        if to is not None:
+            arrows.setdefault((key[at], to), []).append(" ".join(key[:at] + key[at + 1 :]))
+    lines = [
+        f"    {a} --> {b}: {' / '.join(labels)}".removesuffix(": ")
+        for (a, b), labels in arrows.items()
+    ]
+    return "\n".join(["stateDiagram-v2", *lines]) + "\n"
+
+
+def to_json(table: AnyTable) -> str:
+    """A table as JSON: its axes, and one object per cell."""
+    names = [axis.name for axis in table.axes]
+    document = {
+        "name": table.name,
+        "law": table.law,
+        "state": table.state,
+        "axes": {axis.name: list(axis.values) for axis in table.axes},
+        "cells": [
+            {
+                "key": dict(zip(names, key, strict=True)),
+                "rule": row.rule,
+                "outcome": _outcome(row.outcome),
+                "why": row.why,
+            }
+            for key, row in table.cells()
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def _outcome(outcome: object) -> dict[str, Json]:
+    kind = type(outcome)
+    plain: dict[str, Json] = {"kind": kind.__name__}
+    for field in attrs.fields(kind) if attrs.has(kind) else ():
+        value: object = getattr(outcome, field.name)
+        if value is None or isinstance(value, int):
+            plain[field.name] = value
+        elif isinstance(value, tuple):
+            plain[field.name] = [str(part) for part in cast("tuple[object, ...]", value)]
+        else:
+            plain[field.name] = str(value)
+    return plain
