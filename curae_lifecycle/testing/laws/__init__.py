@@ -10,49 +10,30 @@ Every function returns `None` where the law holds and raises `LawBrokenError` wh
 
 from __future__ import annotations
 
+from curae_lifecycle.testing.laws.connections import RevocationSeen as RevocationSeen
+from curae_lifecycle.testing.laws.connections import check_access as check_access
+from curae_lifecycle.testing.laws.connections import check_chain as check_chain
+from curae_lifecycle.testing.laws.connections import check_merge as check_merge
 from curae_lifecycle.testing.laws.connections import (
-    RevocationSeen,
-    check_access,
-    check_chain,
-    check_merge,
-    check_one_pending_successor,
-    check_rank_never_falls,
-    check_revocation,
-    check_standing_is_monotone,
+    check_one_pending_successor as check_one_pending_successor,
 )
-from curae_lifecycle.testing.laws.law import LAWS, TICK, LawBrokenError
-from curae_lifecycle.testing.laws.requests import (
-    check_deterministic,
-    check_indistinguishable,
-    check_nothing_changed,
-    check_one_execution,
-    check_paths,
-    check_rate_limit,
-    check_replay,
-    check_retry_after,
+from curae_lifecycle.testing.laws.connections import (
+    check_rank_never_falls as check_rank_never_falls,
 )
-from curae_lifecycle.testing.laws.wire import check_documented, check_wire_members
-
-__all__ = [
-    "LAWS",
-    "TICK",
-    "LawBrokenError",
-    "RevocationSeen",
-    "check_access",
-    "check_chain",
-    "check_deterministic",
-    "check_documented",
-    "check_indistinguishable",
-    "check_merge",
-    "check_nothing_changed",
-    "check_one_execution",
-    "check_one_pending_successor",
-    "check_paths",
-    "check_rank_never_falls",
-    "check_rate_limit",
-    "check_replay",
-    "check_retry_after",
-    "check_revocation",
-    "check_standing_is_monotone",
-    "check_wire_members",
-]
+from curae_lifecycle.testing.laws.connections import check_revocation as check_revocation
+from curae_lifecycle.testing.laws.connections import (
+    check_standing_is_monotone as check_standing_is_monotone,
+)
+from curae_lifecycle.testing.laws.law import LAWS as LAWS
+from curae_lifecycle.testing.laws.law import TICK as TICK
+from curae_lifecycle.testing.laws.law import LawBrokenError as LawBrokenError
+from curae_lifecycle.testing.laws.requests import check_deterministic as check_deterministic
+from curae_lifecycle.testing.laws.requests import check_indistinguishable as check_indistinguishable
+from curae_lifecycle.testing.laws.requests import check_nothing_changed as check_nothing_changed
+from curae_lifecycle.testing.laws.requests import check_one_execution as check_one_execution
+from curae_lifecycle.testing.laws.requests import check_paths as check_paths
+from curae_lifecycle.testing.laws.requests import check_rate_limit as check_rate_limit
+from curae_lifecycle.testing.laws.requests import check_replay as check_replay
+from curae_lifecycle.testing.laws.requests import check_retry_after as check_retry_after
+from curae_lifecycle.testing.laws.wire import check_documented as check_documented
+from curae_lifecycle.testing.laws.wire import check_wire_members as check_wire_members

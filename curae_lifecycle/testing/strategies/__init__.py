@@ -14,288 +14,131 @@ one minute (a lease, a window), each with the microsecond before it.
 
 from __future__ import annotations
 
-from curae_lifecycle.testing.strategies.binding import (
-    CoordinateAct,
-    CoordinateAnswer,
-    CoordinatePast,
-    CoordinateStep,
-    bindings,
-    coordinate_pasts,
-    sessions,
-)
-from curae_lifecycle.testing.strategies.broken import (
-    BrokenArgument,
-    BrokenDocument,
-    BrokenRequest,
-    broken_arguments,
-    broken_documents,
-    broken_requests,
-)
-from curae_lifecycle.testing.strategies.connection import (
-    History,
-    Step,
-    apply_fact,
-    chains,
-    connections,
-    facts_about,
-    histories,
-    new_connections,
-)
-from curae_lifecycle.testing.strategies.fact import (
-    FACT_STRATEGIES,
-    facts,
-    problems,
-)
-from curae_lifecycle.testing.strategies.limit import (
-    admissions,
-    bucket_states,
-    buckets,
-    charges,
-    exact_logs,
-    limitations,
-    log_states,
-    policies,
-)
-from curae_lifecycle.testing.strategies.log import (
-    BrokenLog,
-    Log,
-    broken_logs,
-    logs,
-    print_log,
-)
-from curae_lifecycle.testing.strategies.outcome import (
-    access_decisions,
-    denials,
-    done_transitions,
-    grants,
-    ignored_transitions,
-    initiations,
-    landings,
-    lost_leases,
-    minted,
-    recoveries,
-    refused_transitions,
-    reissued,
-    replays,
-    transitions,
-)
-from curae_lifecycle.testing.strategies.record import (
-    RecordAct,
-    RecordAnswer,
-    RecordPast,
-    RecordStep,
-    attempts,
-    fingerprints,
-    record_keys,
-    record_pasts,
-    records,
-    records_with,
-    response_references,
-    responses,
-)
-from curae_lifecycle.testing.strategies.registry import register
-from curae_lifecycle.testing.strategies.request import (
-    OPERATION_STRATEGIES,
-    callers,
-    calls,
-    entity_tags,
-    given,
-    members,
-    new_ids,
-    operations,
-    parsed_bodies,
-    print_request,
-    requests,
-    scopes,
-    server_settings,
-    writers,
-)
-from curae_lifecycle.testing.strategies.table import (
-    VERDICTS,
-    axes,
-    found_rules,
-    rows,
-    verdicts,
-)
-from curae_lifecycle.testing.strategies.turns import (
-    CALLERS,
-    Exchange,
-    Happening,
-    Question,
-    Recording,
-    Traffic,
-    exchanges,
-    traffic,
-)
-from curae_lifecycle.testing.strategies.values import (
-    LIFETIME,
-    START,
-    TICK,
-    api_key_ids,
-    api_keys,
-    app_ids,
-    app_user_ids,
-    app_users,
-    connection_ids,
-    coordinates,
-    customer_account_ids,
-    data_package,
-    data_packages,
-    environments,
-    idempotency_keys,
-    instants,
-    next_actions,
-    offsets,
-    reasons,
-    session_ids,
-    user_ids,
-    uuids,
-)
-from curae_lifecycle.testing.strategies.within import (
-    ENDINGS,
-    answers,
-    changes,
-    decisions,
-    done_facts,
-    effects,
-    ignored_facts,
-    in_traffic,
-    outbox_events,
-    rate_keys,
-    replies,
-    request_needs,
-    rulings,
-    snapshots,
-    writes,
-)
-
-__all__ = [
-    "CALLERS",
-    "ENDINGS",
-    "FACT_STRATEGIES",
-    "LIFETIME",
-    "OPERATION_STRATEGIES",
-    "START",
-    "TICK",
-    "VERDICTS",
-    "BrokenArgument",
-    "BrokenDocument",
-    "BrokenLog",
-    "BrokenRequest",
-    "CoordinateAct",
-    "CoordinateAnswer",
-    "CoordinatePast",
-    "CoordinateStep",
-    "Exchange",
-    "Happening",
-    "History",
-    "Log",
-    "Question",
-    "RecordAct",
-    "RecordAnswer",
-    "RecordPast",
-    "RecordStep",
-    "Recording",
-    "Step",
-    "Traffic",
-    "access_decisions",
-    "admissions",
-    "answers",
-    "api_key_ids",
-    "api_keys",
-    "app_ids",
-    "app_user_ids",
-    "app_users",
-    "apply_fact",
-    "attempts",
-    "axes",
-    "bindings",
-    "broken_arguments",
-    "broken_documents",
-    "broken_logs",
-    "broken_requests",
-    "bucket_states",
-    "buckets",
-    "callers",
-    "calls",
-    "chains",
-    "changes",
-    "charges",
-    "connection_ids",
-    "connections",
-    "coordinate_pasts",
-    "coordinates",
-    "customer_account_ids",
-    "data_package",
-    "data_packages",
-    "decisions",
-    "denials",
-    "done_facts",
-    "done_transitions",
-    "effects",
-    "entity_tags",
-    "environments",
-    "exact_logs",
-    "exchanges",
-    "facts",
-    "facts_about",
-    "fingerprints",
-    "found_rules",
-    "given",
-    "grants",
-    "histories",
-    "idempotency_keys",
-    "ignored_facts",
-    "ignored_transitions",
-    "in_traffic",
-    "initiations",
-    "instants",
-    "landings",
-    "limitations",
-    "log_states",
-    "logs",
-    "lost_leases",
-    "members",
-    "minted",
-    "new_connections",
-    "new_ids",
-    "next_actions",
-    "offsets",
-    "operations",
-    "outbox_events",
-    "parsed_bodies",
-    "policies",
-    "print_log",
-    "print_request",
-    "problems",
-    "rate_keys",
-    "reasons",
-    "record_keys",
-    "record_pasts",
-    "records",
-    "records_with",
-    "recoveries",
-    "refused_transitions",
-    "register",
-    "reissued",
-    "replays",
-    "replies",
-    "request_needs",
-    "requests",
-    "response_references",
-    "responses",
-    "rows",
-    "rulings",
-    "scopes",
-    "server_settings",
-    "session_ids",
-    "sessions",
-    "snapshots",
-    "traffic",
-    "transitions",
-    "user_ids",
-    "uuids",
-    "verdicts",
-    "writers",
-    "writes",
-]
+from curae_lifecycle.testing.strategies.binding import CoordinateAct as CoordinateAct
+from curae_lifecycle.testing.strategies.binding import CoordinateAnswer as CoordinateAnswer
+from curae_lifecycle.testing.strategies.binding import CoordinatePast as CoordinatePast
+from curae_lifecycle.testing.strategies.binding import CoordinateStep as CoordinateStep
+from curae_lifecycle.testing.strategies.binding import bindings as bindings
+from curae_lifecycle.testing.strategies.binding import coordinate_pasts as coordinate_pasts
+from curae_lifecycle.testing.strategies.binding import sessions as sessions
+from curae_lifecycle.testing.strategies.broken import BrokenArgument as BrokenArgument
+from curae_lifecycle.testing.strategies.broken import BrokenDocument as BrokenDocument
+from curae_lifecycle.testing.strategies.broken import BrokenRequest as BrokenRequest
+from curae_lifecycle.testing.strategies.broken import broken_arguments as broken_arguments
+from curae_lifecycle.testing.strategies.broken import broken_documents as broken_documents
+from curae_lifecycle.testing.strategies.broken import broken_requests as broken_requests
+from curae_lifecycle.testing.strategies.connection import History as History
+from curae_lifecycle.testing.strategies.connection import Step as Step
+from curae_lifecycle.testing.strategies.connection import apply_fact as apply_fact
+from curae_lifecycle.testing.strategies.connection import chains as chains
+from curae_lifecycle.testing.strategies.connection import connections as connections
+from curae_lifecycle.testing.strategies.connection import facts_about as facts_about
+from curae_lifecycle.testing.strategies.connection import histories as histories
+from curae_lifecycle.testing.strategies.connection import new_connections as new_connections
+from curae_lifecycle.testing.strategies.fact import FACT_STRATEGIES as FACT_STRATEGIES
+from curae_lifecycle.testing.strategies.fact import facts as facts
+from curae_lifecycle.testing.strategies.fact import problems as problems
+from curae_lifecycle.testing.strategies.limit import admissions as admissions
+from curae_lifecycle.testing.strategies.limit import bucket_states as bucket_states
+from curae_lifecycle.testing.strategies.limit import buckets as buckets
+from curae_lifecycle.testing.strategies.limit import charges as charges
+from curae_lifecycle.testing.strategies.limit import exact_logs as exact_logs
+from curae_lifecycle.testing.strategies.limit import limitations as limitations
+from curae_lifecycle.testing.strategies.limit import log_states as log_states
+from curae_lifecycle.testing.strategies.limit import policies as policies
+from curae_lifecycle.testing.strategies.log import BrokenLog as BrokenLog
+from curae_lifecycle.testing.strategies.log import Log as Log
+from curae_lifecycle.testing.strategies.log import broken_logs as broken_logs
+from curae_lifecycle.testing.strategies.log import logs as logs
+from curae_lifecycle.testing.strategies.log import print_log as print_log
+from curae_lifecycle.testing.strategies.outcome import access_decisions as access_decisions
+from curae_lifecycle.testing.strategies.outcome import denials as denials
+from curae_lifecycle.testing.strategies.outcome import done_transitions as done_transitions
+from curae_lifecycle.testing.strategies.outcome import grants as grants
+from curae_lifecycle.testing.strategies.outcome import ignored_transitions as ignored_transitions
+from curae_lifecycle.testing.strategies.outcome import initiations as initiations
+from curae_lifecycle.testing.strategies.outcome import landings as landings
+from curae_lifecycle.testing.strategies.outcome import lost_leases as lost_leases
+from curae_lifecycle.testing.strategies.outcome import minted as minted
+from curae_lifecycle.testing.strategies.outcome import recoveries as recoveries
+from curae_lifecycle.testing.strategies.outcome import refused_transitions as refused_transitions
+from curae_lifecycle.testing.strategies.outcome import reissued as reissued
+from curae_lifecycle.testing.strategies.outcome import replays as replays
+from curae_lifecycle.testing.strategies.outcome import transitions as transitions
+from curae_lifecycle.testing.strategies.record import RecordAct as RecordAct
+from curae_lifecycle.testing.strategies.record import RecordAnswer as RecordAnswer
+from curae_lifecycle.testing.strategies.record import RecordPast as RecordPast
+from curae_lifecycle.testing.strategies.record import RecordStep as RecordStep
+from curae_lifecycle.testing.strategies.record import attempts as attempts
+from curae_lifecycle.testing.strategies.record import fingerprints as fingerprints
+from curae_lifecycle.testing.strategies.record import record_keys as record_keys
+from curae_lifecycle.testing.strategies.record import record_pasts as record_pasts
+from curae_lifecycle.testing.strategies.record import records as records
+from curae_lifecycle.testing.strategies.record import records_with as records_with
+from curae_lifecycle.testing.strategies.record import response_references as response_references
+from curae_lifecycle.testing.strategies.record import responses as responses
+from curae_lifecycle.testing.strategies.registry import register as register
+from curae_lifecycle.testing.strategies.request import OPERATION_STRATEGIES as OPERATION_STRATEGIES
+from curae_lifecycle.testing.strategies.request import callers as callers
+from curae_lifecycle.testing.strategies.request import calls as calls
+from curae_lifecycle.testing.strategies.request import entity_tags as entity_tags
+from curae_lifecycle.testing.strategies.request import given as given
+from curae_lifecycle.testing.strategies.request import members as members
+from curae_lifecycle.testing.strategies.request import new_ids as new_ids
+from curae_lifecycle.testing.strategies.request import operations as operations
+from curae_lifecycle.testing.strategies.request import parsed_bodies as parsed_bodies
+from curae_lifecycle.testing.strategies.request import print_request as print_request
+from curae_lifecycle.testing.strategies.request import requests as requests
+from curae_lifecycle.testing.strategies.request import scopes as scopes
+from curae_lifecycle.testing.strategies.request import server_settings as server_settings
+from curae_lifecycle.testing.strategies.request import writers as writers
+from curae_lifecycle.testing.strategies.table import VERDICTS as VERDICTS
+from curae_lifecycle.testing.strategies.table import axes as axes
+from curae_lifecycle.testing.strategies.table import found_rules as found_rules
+from curae_lifecycle.testing.strategies.table import rows as rows
+from curae_lifecycle.testing.strategies.table import verdicts as verdicts
+from curae_lifecycle.testing.strategies.turns import CALLERS as CALLERS
+from curae_lifecycle.testing.strategies.turns import Exchange as Exchange
+from curae_lifecycle.testing.strategies.turns import Happening as Happening
+from curae_lifecycle.testing.strategies.turns import Question as Question
+from curae_lifecycle.testing.strategies.turns import Recording as Recording
+from curae_lifecycle.testing.strategies.turns import Traffic as Traffic
+from curae_lifecycle.testing.strategies.turns import exchanges as exchanges
+from curae_lifecycle.testing.strategies.turns import traffic as traffic
+from curae_lifecycle.testing.strategies.values import LIFETIME as LIFETIME
+from curae_lifecycle.testing.strategies.values import START as START
+from curae_lifecycle.testing.strategies.values import TICK as TICK
+from curae_lifecycle.testing.strategies.values import api_key_ids as api_key_ids
+from curae_lifecycle.testing.strategies.values import api_keys as api_keys
+from curae_lifecycle.testing.strategies.values import app_ids as app_ids
+from curae_lifecycle.testing.strategies.values import app_user_ids as app_user_ids
+from curae_lifecycle.testing.strategies.values import app_users as app_users
+from curae_lifecycle.testing.strategies.values import connection_ids as connection_ids
+from curae_lifecycle.testing.strategies.values import coordinates as coordinates
+from curae_lifecycle.testing.strategies.values import customer_account_ids as customer_account_ids
+from curae_lifecycle.testing.strategies.values import data_package as data_package
+from curae_lifecycle.testing.strategies.values import data_packages as data_packages
+from curae_lifecycle.testing.strategies.values import environments as environments
+from curae_lifecycle.testing.strategies.values import idempotency_keys as idempotency_keys
+from curae_lifecycle.testing.strategies.values import instants as instants
+from curae_lifecycle.testing.strategies.values import next_actions as next_actions
+from curae_lifecycle.testing.strategies.values import offsets as offsets
+from curae_lifecycle.testing.strategies.values import reasons as reasons
+from curae_lifecycle.testing.strategies.values import session_ids as session_ids
+from curae_lifecycle.testing.strategies.values import user_ids as user_ids
+from curae_lifecycle.testing.strategies.values import uuids as uuids
+from curae_lifecycle.testing.strategies.within import ENDINGS as ENDINGS
+from curae_lifecycle.testing.strategies.within import answers as answers
+from curae_lifecycle.testing.strategies.within import changes as changes
+from curae_lifecycle.testing.strategies.within import decisions as decisions
+from curae_lifecycle.testing.strategies.within import done_facts as done_facts
+from curae_lifecycle.testing.strategies.within import effects as effects
+from curae_lifecycle.testing.strategies.within import ignored_facts as ignored_facts
+from curae_lifecycle.testing.strategies.within import in_traffic as in_traffic
+from curae_lifecycle.testing.strategies.within import outbox_events as outbox_events
+from curae_lifecycle.testing.strategies.within import rate_keys as rate_keys
+from curae_lifecycle.testing.strategies.within import replies as replies
+from curae_lifecycle.testing.strategies.within import request_needs as request_needs
+from curae_lifecycle.testing.strategies.within import rulings as rulings
+from curae_lifecycle.testing.strategies.within import snapshots as snapshots
+from curae_lifecycle.testing.strategies.within import writes as writes
