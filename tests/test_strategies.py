@@ -75,10 +75,9 @@ from curae_lifecycle.testing.strategies import (
     Recording,
     RecordPast,
     Traffic,
-    binding,
     fields,
     limit,
-    record,
+    sure,
     within,
 )
 from curae_lifecycle.web.json import MalformedError
@@ -259,23 +258,18 @@ def test_the_other_values_are_allowed(
 
 
 def test_what_no_past_leads_to_is_a_mistake() -> None:
-    with pytest.raises(TypeError, match="binding's past cannot be played: None"):
-        binding._bound(None)
-    with pytest.raises(TypeError, match="record's past cannot be played: None"):
-        record._moved(None)
-    stored, now = reached(
-        draw.records_with(RecordStanding.COMPLETED), lambda drawn: isinstance(drawn[0], Record)
-    )
-    with pytest.raises(TypeError, match="record's past cannot be played: KnownResponse"):
-        record._begun(stored, stored.key, stored.fingerprint, now)
+    with pytest.raises(TypeError, match="cannot be played: None is no Record"):
+        sure.sure(Record, None)
+    for answer in (Ignored(None, ()), Done(None, ()), None):
+        with pytest.raises(TypeError, match="cannot be played: .* is no Record"):
+            sure.done(Record, answer)
     with pytest.raises(TypeError, match="'initiate' has another kind of state"):
         limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
         within._last(run, History)
-    for answered in (within._done, within._ignored):
-        with pytest.raises(TypeError, match=r"a run of traffic ends with Exchange\("):
-            answered(run)
+    with pytest.raises(TypeError, match=r"cannot be played: Exchange\(.* is no Recording"):
+        within._fact_answer(Done, run)
 
 
 @given(draw.coordinate_pasts())

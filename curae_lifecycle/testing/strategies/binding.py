@@ -32,17 +32,8 @@ from curae_lifecycle.rules.session import (
     initiate,
 )
 from curae_lifecycle.rules.values import Coordinate, SessionId
-from curae_lifecycle.testing.strategies.values import (
-    START,
-    coordinates,
-    instants,
-    next_action_at,
-    offsets,
-    session_ids,
-    user_ids,
-    user_of,
-    uuid_of,
-)
+from curae_lifecycle.testing.strategies import values
+from curae_lifecycle.testing.strategies.sure import done
 
 _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 
@@ -58,36 +49,35 @@ def bindings(
         coordinate: Whose; any where absent.
         state: LIMITED, ACTIVE or TOMBSTONED; any where absent.
     """
-    whose = draw(coordinates()) if coordinate is None else coordinate
+    whose = draw(values.coordinates()) if coordinate is None else coordinate
     last = draw(st.sampled_from(_LINKED)) if state is None else state
     generation = draw(st.integers(1, 4))
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = _bound(tombstone(binding, whose))
+        binding = done(LimitedAccountAppBinding, tombstone(binding, whose))
     grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
     if binding is None and grown and draw(st.booleans()):
         # A sign-up on the hosted page, with no LIMITED user before it.
-        binding = _bound(complete_sign_up(None, whose, user_of(1)))
+        binding = done(LimitedAccountAppBinding, complete_sign_up(None, whose, values.user_of(1)))
     else:
         binding = _live(binding, whose, generation, grown=grown)
-    return _bound(tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
+    return (
+        done(LimitedAccountAppBinding, tombstone(binding, whose))
+        if last is AccountState.TOMBSTONED
+        else binding
+    )
 
 
 def _live(
     binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
 ) -> LimitedAccountAppBinding:
-    limited = _bound(provision(binding, whose, user_of(number)))
-    return _bound(graduate(limited, whose, limited.user_id)) if grown else limited
-
-
-def _bound(answer: object) -> LimitedAccountAppBinding:
-    # Every move above is one that the binding's table allows.
-    match answer:
-        case Done(value=LimitedAccountAppBinding() as binding):
-            return binding
-        case _:
-            raise TypeError(f"a binding's past cannot be played: {answer!r}")
+    limited = done(LimitedAccountAppBinding, provision(binding, whose, values.user_of(number)))
+    return (
+        done(LimitedAccountAppBinding, graduate(limited, whose, limited.user_id))
+        if grown
+        else limited
+    )
 
 
 @st.composite
@@ -98,7 +88,7 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
         draw: Given by Hypothesis.
         path: The path; any where absent.
     """
-    whose = draw(coordinates())
+    whose = draw(values.coordinates())
     wanted = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None
     prefers = wanted is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
@@ -111,20 +101,22 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
             st.one_of(st.none(), st.sampled_from(states).flatmap(lambda at: bindings(whose, at)))
         )
         prefers = binding is not None and draw(st.booleans())
-    now = draw(instants())
+    now = draw(values.instants())
     minted = initiate(
         binding,
         whose,
         now,
         prefer_signup=prefers,
-        id=draw(session_ids()),
-        user_id=user_of(1 if binding is None else binding.generation + 1),
-        next_action=next_action_at(now),
+        id=draw(values.session_ids()),
+        user_id=values.user_of(1 if binding is None else binding.generation + 1),
+        next_action=values.next_action_at(now),
     ).value
-    landing = draw(st.one_of(st.none(), offsets()))
+    landing = draw(st.one_of(st.none(), values.offsets()))
     if landing is None:
         return minted.session
-    answer = complete_handoff(minted.session, minted.binding, draw(user_ids()), now + landing)
+    answer = complete_handoff(
+        minted.session, minted.binding, draw(values.user_ids()), now + landing
+    )
     return answer.value.session if isinstance(answer, Done) else minted.session
 
 
@@ -201,9 +193,9 @@ class _Move:
 def coordinate_pasts(*, most: int = 6) -> st.SearchStrategy[CoordinatePast]:
     """A coordinate with at most `most` acts: sessions minted and landed, users grown and gone."""
     move = st.builds(
-        _Move, offsets(), st.sampled_from(CoordinateAct), st.integers(0, 2), st.booleans()
+        _Move, values.offsets(), st.sampled_from(CoordinateAct), st.integers(0, 2), st.booleans()
     )
-    return st.builds(_play, coordinates(), st.lists(move, max_size=most))
+    return st.builds(_play, values.coordinates(), st.lists(move, max_size=most))
 
 
 def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
@@ -211,10 +203,10 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
     sessions: list[CuraeConnectSession] = []
     steps: list[CoordinateStep] = []
     for number, move in enumerate(sorted(moves, key=lambda move: move.offset), 1):
-        now = START + move.offset
+        now = values.START + move.offset
         # Whoever is bound (a newcomer where nobody is), or another one, always the same.
-        known = user_of(100) if binding is None else binding.user_id
-        user = user_of(99) if move.stranger else known
+        known = values.user_of(100) if binding is None else binding.user_id
+        user = values.user_of(99) if move.stranger else known
         answer: CoordinateAnswer
         match move.act:
             case CoordinateAct.INITIATE | CoordinateAct.INITIATE_SIGN_UP:
@@ -223,9 +215,9 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                     whose,
                     now,
                     prefer_signup=move.act is CoordinateAct.INITIATE_SIGN_UP,
-                    id=SessionId(uuid_of(number)),
-                    user_id=user_of(number),
-                    next_action=next_action_at(now),
+                    id=SessionId(values.uuid_of(number)),
+                    user_id=values.user_of(number),
+                    next_action=values.next_action_at(now),
                 )
                 sessions.append(minted.value.session)
                 binding, answer = minted.value.binding, minted

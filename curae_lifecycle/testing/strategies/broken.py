@@ -26,6 +26,7 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.stores.codec import Storable, dump
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings, sessions
 from curae_lifecycle.testing.strategies.connection import connections
 from curae_lifecycle.testing.strategies.limit import bucket_states, log_states
@@ -36,14 +37,6 @@ from curae_lifecycle.testing.strategies.request import (
     operations,
     print_request,
     writers,
-)
-from curae_lifecycle.testing.strategies.values import (
-    START,
-    app_user_ids,
-    connection_ids,
-    data_packages,
-    idempotency_keys,
-    uuid_of,
 )
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
@@ -66,8 +59,8 @@ class BrokenRequest:
 
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
     """Requests broken in one way each; each says which, and how it must be answered."""
-    creates = st.builds(CreateConnection, app_user_ids(), data_packages())
-    graduations = st.builds(StartGraduation, app_user_ids())
+    creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
+    graduations = st.builds(StartGraduation, values.app_user_ids())
 
     def broken(
         how: str,
@@ -75,14 +68,14 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
         operation: st.SearchStrategy[Operation],
         change: Callable[[Request], Request],
     ) -> st.SearchStrategy[BrokenRequest]:
-        return st.builds(call_of, writers(), operation, idempotency_keys()).map(
+        return st.builds(call_of, writers(), operation, values.idempotency_keys()).map(
             lambda call: BrokenRequest(change(print_request(call, "Bearer cae_live_k1")), how, code)
         )
 
     bad, missing = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
     invalid = ProblemCode.IDEMPOTENCY_KEY_INVALID
     stranger = ProblemCode.UNAUTHENTICATED
-    get = st.builds(GetConnection, connection_ids())
+    get = st.builds(GetConnection, values.connection_ids())
     return st.one_of(
         broken("no credentials", stranger, operations(), lambda r: _without(r, "Authorization")),
         broken("two credentials", stranger, operations(), lambda r: _twice(r, "Authorization")),
@@ -170,10 +163,12 @@ def _id(value: object) -> str:
 
 _LONG: Final = 256
 _ARGUMENTS: Final = (
-    BrokenArgument(_instant, START.replace(tzinfo=None), "a naive instant"),
-    BrokenArgument(_instant, START.astimezone(timezone(timedelta(hours=1))), "another offset"),
-    BrokenArgument(_id, uuid_of(1).replace("-", ""), "a UUID without hyphens"),
-    BrokenArgument(_id, f"{{{uuid_of(1)}}}", "a UUID in braces"),
+    BrokenArgument(_instant, values.START.replace(tzinfo=None), "a naive instant"),
+    BrokenArgument(
+        _instant, values.START.astimezone(timezone(timedelta(hours=1))), "another offset"
+    ),
+    BrokenArgument(_id, values.uuid_of(1).replace("-", ""), "a UUID without hyphens"),
+    BrokenArgument(_id, f"{{{values.uuid_of(1)}}}", "a UUID in braces"),
     BrokenArgument(_id, 1, "a number for an id"),
     BrokenArgument(parse_app_user_id, "", "an empty app user"),
     BrokenArgument(parse_app_user_id, " user-1", "white space before an app user"),

@@ -24,18 +24,7 @@ from curae_lifecycle.service.changes import Changes, ConnectionWrite
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.making import can_make, made
-from curae_lifecycle.testing.strategies.values import (
-    LIFETIME,
-    REASONS,
-    START,
-    TICK,
-    connection_ids,
-    coordinates,
-    data_packages,
-    next_action_at,
-    offsets,
-    uuid_of,
-)
+from curae_lifecycle.testing.strategies import values
 
 
 @attrs.frozen
@@ -63,10 +52,10 @@ class Deed:
         return made(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
 
 
-_DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), LIFETIME)
+_DELAYS: Final = (timedelta(0), values.TICK, timedelta(minutes=1), values.LIFETIME)
 _SAID: Final[Mapping[str, tuple[object, ...]]] = {
-    "expires_at": (None, 2 * LIFETIME, LIFETIME, TICK),
-    "reason": REASONS,
+    "expires_at": (None, 2 * values.LIFETIME, values.LIFETIME, values.TICK),
+    "reason": values.REASONS,
     "actor": tuple(Actor),
 }
 
@@ -75,8 +64,8 @@ def _deeds(delay: timedelta) -> Iterator[Deed]:
     for kind in FACTS:
         names = [name for name in kind.__match_args__ if name in _SAID]
         if "connection_id" in kind.__match_args__ and can_make(kind, {"connection_id", *names}):
-            for values in product(*(_SAID[name] for name in names)):
-                yield Deed(kind, delay, tuple(zip(names, values, strict=True)))
+            for said in product(*(_SAID[name] for name in names)):
+                yield Deed(kind, delay, tuple(zip(names, said, strict=True)))
 
 
 # The simplest first. One choice among all of them, so that a move is few choices and Hypothesis
@@ -96,12 +85,12 @@ class _Move:
 
 
 def _moves() -> st.SearchStrategy[_Move]:
-    return st.builds(_Move, offsets(), st.sampled_from(FACT_DEEDS), st.just(0))
+    return st.builds(_Move, values.offsets(), st.sampled_from(FACT_DEEDS), st.just(0))
 
 
 def _chain_moves() -> st.SearchStrategy[_Move]:
     deeds = (*_RECOVERIES, *FACT_DEEDS)
-    return st.builds(_Move, offsets(), st.sampled_from(deeds), st.integers(0, 3))
+    return st.builds(_Move, values.offsets(), st.sampled_from(deeds), st.integers(0, 3))
 
 
 def _in_order(moves: list[_Move]) -> list[_Move]:
@@ -180,7 +169,7 @@ def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
 
 def new_connections() -> st.SearchStrategy[Connection]:
     """Connections just created, at `START`, PENDING for half an hour."""
-    return st.builds(_create, connection_ids(), coordinates(), data_packages())
+    return st.builds(_create, values.connection_ids(), values.coordinates(), values.data_packages())
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
@@ -223,8 +212,8 @@ def _create(
         id=connection_id,
         coordinate=coordinate,
         data_packages=packages,
-        now=START,
-        next_action=next_action_at(START),
+        now=values.START,
+        next_action=values.next_action_at(values.START),
     )
 
 
@@ -233,7 +222,7 @@ def _play(created: Connection, moves: list[_Move]) -> History:
     steps: list[Step] = []
     for move in _in_order(moves):
         assert move.deed is not None  # noqa: S101 - no history holds a reconnect
-        now = START + move.offset
+        now = values.START + move.offset
         fact = move.deed.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
@@ -244,7 +233,7 @@ def _play(created: Connection, moves: list[_Move]) -> History:
 def _play_chain(created: Connection, moves: list[_Move]) -> tuple[Connection, ...]:
     chain = [created]
     for move in _in_order(moves):
-        at, now = max(0, len(chain) - 1 - move.back), START + move.offset
+        at, now = max(0, len(chain) - 1 - move.back), values.START + move.offset
         if move.deed is None:
             _recover(chain, at, now)
         else:
@@ -257,8 +246,8 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
         chain[at],
         chain[at + 1] if at + 1 < len(chain) else None,
         now,
-        id=ConnectionId(uuid_of(int(chain[0].id[-12:], 16) + len(chain))),
-        next_action=next_action_at(now),
+        id=ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain))),
+        next_action=values.next_action_at(now),
     )
     if isinstance(answer, Refused):
         return

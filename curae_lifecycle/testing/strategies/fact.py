@@ -17,14 +17,8 @@ from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Proble
 from curae_lifecycle.rules.session import EntryPath
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.fields import drawn
-from curae_lifecycle.testing.strategies.values import (
-    connection_ids,
-    data_package,
-    environments,
-    instants,
-    session_ids,
-)
 
 
 def facts() -> st.SearchStrategy[Fact]:
@@ -47,15 +41,15 @@ _DETAILS: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
     "member": st.sampled_from((None, "appUserId")),
     "fault": st.sampled_from(Fault),
     "scope": st.just(CONNECTION_WRITE),
-    "environment": environments(),
-    "connectionId": connection_ids(),
-    "dataPackage": data_package(),
+    "environment": values.environments(),
+    "connectionId": values.connection_ids(),
+    "dataPackage": values.data_package(),
     "reason": st.sampled_from(("STILL_PENDING", "ALREADY_ACTIVE")),
-    "nextConnectionId": connection_ids(),
+    "nextConnectionId": values.connection_ids(),
     "standing": st.sampled_from(Standing),
-    "deadline": instants(),
-    "sessionId": session_ids(),
-    "expiresAt": instants(),
+    "deadline": values.instants(),
+    "sessionId": values.session_ids(),
+    "expiresAt": values.instants(),
     "path": st.sampled_from(EntryPath),
     "lifecycleState": st.sampled_from(AccountState),
     "retryAfter": st.integers(1, 60),

@@ -14,31 +14,21 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.testing.making import Made, fields_of
-from curae_lifecycle.testing.strategies.values import (
-    LIFETIME,
-    START,
-    app_user_ids,
-    connection_ids,
-    coordinates,
-    data_packages,
-    reasons,
-    session_ids,
-    user_ids,
-)
+from curae_lifecycle.testing.strategies import values
 
 _FIELDS: Final[Mapping[str, st.SearchStrategy[object]]] = {
-    "connection_id": connection_ids(),
-    "session_id": session_ids(),
-    "user_id": user_ids(),
-    "app_user_id": app_user_ids(),
-    "coordinate": coordinates(),
-    "data_packages": data_packages(),
+    "connection_id": values.connection_ids(),
+    "session_id": values.session_ids(),
+    "user_id": values.user_ids(),
+    "app_user_id": values.app_user_ids(),
+    "coordinate": values.coordinates(),
+    "data_packages": values.data_packages(),
     "prefer_signup": st.booleans(),
     "known": st.frozensets(st.sampled_from(AccountState)),
     "actor": st.sampled_from(Actor),
-    "reason": reasons(),
-    "expires_at": st.just(START + LIFETIME),
-    "happened_at": st.just(START),
+    "reason": values.reasons(),
+    "expires_at": st.just(values.START + values.LIFETIME),
+    "happened_at": st.just(values.START),
 }
 
 
@@ -48,6 +38,6 @@ def drawn(kind: type[Made]) -> st.SearchStrategy[Made]:
     fields: dict[str, st.SearchStrategy[object]] = {}
     for field in fields_of(kind):
         known = _FIELDS.get(field.name)
-        values = st.from_type(hints[field.name]) if known is None else known
-        fields[field.name] = st.none() | values if field.default is None else values
+        held = st.from_type(hints[field.name]) if known is None else known
+        fields[field.name] = st.none() | held if field.default is None else held
     return st.builds(kind, **fields)

@@ -13,7 +13,6 @@ import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -23,9 +22,9 @@ from curae_lifecycle.testing.strategies.turns import (
     CALLERS,
     Exchange,
     Happening,
-    Printer,
     Question,
     Recording,
+    Terse,
     Traffic,
     traffic,
 )
@@ -35,7 +34,7 @@ from curae_lifecycle.web.shapes import camel
 
 
 @attrs.frozen
-class Log:
+class Log(Terse):
     """A log that `replay` accepts, line by line.
 
     Attributes:
@@ -48,11 +47,6 @@ class Log:
     lines: tuple[bytes, ...]
     traffic: Traffic = attrs.field(repr=False)
     recorded: bool
-
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
-        # Hypothesis would print the traffic as well, which says the same once more.
-        del cycle
-        printer.text(repr(self))
 
 
 @attrs.frozen
@@ -101,7 +95,7 @@ def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
     """
     lines = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
     if run.buckets:
-        lines.append(_line(START, "buckets", [_bucket(each) for each in run.buckets]))
+        lines.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
     names: dict[str, str] = {}
     for number, happening in enumerate(run.happenings):
         own_lines = _lines(happening, f"a{number}", recorded=recorded)
@@ -116,15 +110,6 @@ def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
 
 def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
-
-
-def _bucket(bucket: Bucket) -> dict[str, Json]:
-    return {
-        "name": bucket.name,
-        "capacity": bucket.capacity,
-        "refill": bucket.refill,
-        "seconds": bucket.seconds,
-    }
 
 
 def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str, Json]]:

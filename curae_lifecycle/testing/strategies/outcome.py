@@ -5,8 +5,8 @@ The law of this module: **an answer is one that a rule gave** to a value with a 
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from hypothesis import strategies as st
 
@@ -22,6 +22,7 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings
 from curae_lifecycle.testing.strategies.connection import (
     History,
@@ -30,20 +31,11 @@ from curae_lifecycle.testing.strategies.connection import (
     new_connections,
 )
 from curae_lifecycle.testing.strategies.record import attempts, records_with
-from curae_lifecycle.testing.strategies.values import (
-    LIFETIME,
-    START,
-    TICK,
-    coordinates,
-    data_package,
-    instants,
-    next_action_at,
-    session_ids,
-    user_of,
-    uuid_of,
-)
+from curae_lifecycle.testing.strategies.sure import done, sure
 
-_LATER: Final = START + timedelta(hours=4)
+Answered = TypeVar("Answered", Done[Connection], Ignored[Connection], Refused)
+
+_LATER: Final = values.START + timedelta(hours=4)
 """After everything that any past holds."""
 
 
@@ -54,39 +46,34 @@ def transitions() -> st.SearchStrategy[Transition]:
 
 def done_transitions() -> st.SearchStrategy[Done[Connection]]:
     """What changed a connection: the last such fact of its past, or its first revocation."""
-    return histories().map(_done)
+    return histories().map(lambda history: _last(Done, history, _revoked(history.created)))
 
 
 def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
     """What changed nothing: the last such fact of a connection's past, or a second revocation."""
-    return histories().map(_ignored)
+    return histories().map(
+        lambda history: _last(Ignored, history, _revoked(_revoked(history.created).value))
+    )
 
 
 def refused_transitions() -> st.SearchStrategy[Refused]:
     """What was refused: the last such fact of a connection's past, or one after its deadline."""
-    return histories().map(_refused)
+    return histories().map(
+        lambda history: _last(
+            Refused, history, authorize(history.created, values.START + values.LIFETIME)
+        )
+    )
 
 
-def _done(history: History) -> Done[Connection]:
-    answers = [step.answer for step in history.steps if isinstance(step.answer, Done)]
-    first = revoke(history.created, START, actor=Actor.APP)
-    assert isinstance(first, Done)  # noqa: S101 - a new connection may be revoked
-    return (answers or [first])[-1]
+def _last(kind: type[Answered], history: History, sure_one: Transition) -> Answered:
+    answers = [step.answer for step in history.steps if isinstance(step.answer, kind)]
+    return answers[-1] if answers else sure(kind, sure_one)
 
 
-def _ignored(history: History) -> Ignored[Connection]:
-    answers = [step.answer for step in history.steps if isinstance(step.answer, Ignored)]
-    once = revoke(history.created, START, actor=Actor.APP)
-    twice = revoke(once.value, START, actor=Actor.APP)
-    assert isinstance(twice, Ignored)  # noqa: S101 - it was revoked before
-    return (answers or [twice])[-1]
-
-
-def _refused(history: History) -> Refused:
-    answers = [step.answer for step in history.steps if isinstance(step.answer, Refused)]
-    lapsed = authorize(history.created, START + LIFETIME)
-    assert isinstance(lapsed, Refused)  # noqa: S101 - the deadline is reached
-    return (answers or [lapsed])[-1]
+def _revoked(
+    connection: Connection, now: datetime = values.START
+) -> Done[Connection] | Ignored[Connection]:
+    return revoke(connection, now, actor=Actor.APP)
 
 
 def recoveries() -> st.SearchStrategy[Minted | Reissued]:
@@ -96,30 +83,20 @@ def recoveries() -> st.SearchStrategy[Minted | Reissued]:
 
 def minted() -> st.SearchStrategy[Minted]:
     """Successors just minted."""
-    return connections().map(lambda connection: _minted(_ended(connection)))
+    return connections().map(lambda connection: _minted(_revoked(connection, _LATER).value))
 
 
 def reissued() -> st.SearchStrategy[Reissued]:
     """Successors whose next action was replaced."""
-    return connections().map(lambda connection: _reissued(_ended(connection)))
-
-
-def _ended(connection: Connection) -> Connection:
-    return revoke(connection, _LATER, actor=Actor.APP).value
+    return connections().map(lambda connection: _reissued(_revoked(connection, _LATER).value))
 
 
 def _minted(ended: Connection) -> Minted:
-    recovery = _recover(ended, None)
-    assert isinstance(recovery, Done)  # noqa: S101 - it is revoked and nobody recovered it
-    assert isinstance(recovery.value, Minted)  # noqa: S101 - the same
-    return recovery.value
+    return done(Minted, _recover(ended, None))
 
 
 def _reissued(ended: Connection) -> Reissued:
-    recovery = _recover(ended, _minted(ended).connection)
-    assert isinstance(recovery, Done)  # noqa: S101 - its successor is pending
-    assert isinstance(recovery.value, Reissued)  # noqa: S101 - the same
-    return recovery.value
+    return done(Reissued, _recover(ended, _minted(ended).connection))
 
 
 def _recover(ended: Connection, successor: Connection | None) -> Recovery:
@@ -127,21 +104,21 @@ def _recover(ended: Connection, successor: Connection | None) -> Recovery:
         ended,
         successor,
         _LATER,
-        id=ConnectionId(uuid_of(0xFFFF_FFFF_FFFF)),
-        next_action=next_action_at(_LATER),
+        id=ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)),
+        next_action=values.next_action_at(_LATER),
     )
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
     """Sessions just minted, with the binding beside them."""
     bound = st.one_of(st.none(), bindings())
-    return st.builds(_initiated, coordinates(), bound, st.booleans(), session_ids())
+    return st.builds(_initiated, values.coordinates(), bound, st.booleans(), values.session_ids())
 
 
 def landings() -> st.SearchStrategy[Landing]:
     """Hand-offs that landed, with the binding beside them."""
-    waits = st.sampled_from((timedelta(0), LIFETIME - TICK))
-    return st.builds(_landed, coordinates(), session_ids(), waits)
+    waits = st.sampled_from((timedelta(0), values.LIFETIME - values.TICK))
+    return st.builds(_landed, values.coordinates(), values.session_ids(), waits)
 
 
 def _initiated(
@@ -153,48 +130,45 @@ def _initiated(
     return initiate(
         binding,
         whose if binding is None else binding.coordinate,
-        START,
+        values.START,
         prefer_signup=prefers,
         id=session_id,
-        user_id=user_of(99),
-        next_action=next_action_at(START),
+        user_id=values.user_of(99),
+        next_action=values.next_action_at(values.START),
     ).value
 
 
 def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landing:
     waiting = _initiated(whose, None, True, session_id)
-    landed = complete_handoff(waiting.session, None, user_of(1), START + wait)
-    assert isinstance(landed, Done)  # noqa: S101 - it waits, and nobody is bound
-    return landed.value
+    return done(
+        Landing, complete_handoff(waiting.session, None, values.user_of(1), values.START + wait)
+    )
 
 
 def grants() -> st.SearchStrategy[Granted]:
     """Access that is granted, some of it without an end."""
-    ends = st.sampled_from((None, START + LIFETIME))
-    return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_granted)
+    ends = st.sampled_from((None, values.START + values.LIFETIME))
+    return st.builds(authorize, new_connections(), st.just(values.START), expires_at=ends).map(
+        _granted
+    )
 
 
 def _granted(answer: Transition) -> Granted:
-    assert isinstance(answer, Done)  # noqa: S101 - a new connection may be authorized
-    connection = answer.value
-    granted = decide_access(connection, connection.identity.data_packages[0], START)
-    assert isinstance(granted, Granted)  # noqa: S101 - it is ACTIVE and the package its own
-    return granted
+    connection = done(Connection, answer)
+    return sure(
+        Granted, decide_access(connection, connection.identity.data_packages[0], values.START)
+    )
 
 
 def denials() -> st.SearchStrategy[Denied]:
     """Access that is denied, for every reason."""
-    return access_decisions().filter(lambda decision: isinstance(decision, Denied)).map(_denied)
+    denied = access_decisions().filter(lambda decision: isinstance(decision, Denied))
+    return denied.map(lambda decision: sure(Denied, decision))
 
 
 def access_decisions() -> st.SearchStrategy[AccessDecision]:
     """What is decided of connections with a past, for packages of theirs and others."""
-    return st.builds(decide_access, connections(), data_package(), instants())
-
-
-def _denied(decision: AccessDecision) -> Denied:
-    assert isinstance(decision, Denied)  # noqa: S101 - the filter let nothing else through
-    return decision
+    return st.builds(decide_access, connections(), values.data_package(), values.instants())
 
 
 def replays() -> st.SearchStrategy[KnownResponse]:
@@ -208,13 +182,10 @@ def lost_leases() -> st.SearchStrategy[LeaseLost]:
 
 
 def _replayed(record: Record) -> KnownResponse:
-    replay = idempotency.begin(record, record.key, record.fingerprint, record.seen_at)
-    assert isinstance(replay, KnownResponse)  # noqa: S101 - the record is completed
-    return replay
+    again = idempotency.begin(record, record.key, record.fingerprint, record.seen_at)
+    return sure(KnownResponse, again)
 
 
 def _lost(attempt: Attempt) -> LeaseLost:
     erased = acts.forget(idempotency.in_flight_record(attempt), attempt.at)
-    lost = acts.renew(erased.value, attempt, attempt.at)
-    assert isinstance(lost, LeaseLost)  # noqa: S101 - its record is gone
-    return lost
+    return sure(LeaseLost, acts.renew(erased.value, attempt, attempt.at))

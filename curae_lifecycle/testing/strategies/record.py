@@ -28,13 +28,9 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.request import operations
-from curae_lifecycle.testing.strategies.values import (
-    START,
-    TICK,
-    api_key_ids,
-    idempotency_keys,
-)
+from curae_lifecycle.testing.strategies.sure import done, sure
 
 _DAY: Final = timedelta(hours=24)
 _LEASE: Final = timedelta(minutes=1)
@@ -47,7 +43,7 @@ def fingerprints() -> st.SearchStrategy[Fingerprint]:
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
     """Idempotency keys within API keys."""
-    return st.builds(RecordKey, api_key_ids(), idempotency_keys())
+    return st.builds(RecordKey, values.api_key_ids(), values.idempotency_keys())
 
 
 def responses() -> st.SearchStrategy[Response]:
@@ -87,7 +83,7 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
-    within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
+    within = draw(st.sampled_from((timedelta(0), values.TICK, _LEASE - values.TICK)))
     now = attempt.at + within
     match standing:
         case RecordStanding.IN_FLIGHT:
@@ -95,11 +91,11 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         case RecordStanding.LEASE_OVER | RecordStanding.UNKNOWN:
             return running, attempt.at + _LEASE + within
         case RecordStanding.RELEASED:
-            return _moved(acts.release(running, attempt, now)), now
+            return done(Record, acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
             return draw(_completed(running, attempt, now)), now
         case RecordStanding.FORGOTTEN:
-            return _moved(acts.forget(running, now)), now
+            return done(Record, acts.forget(running, now)), now
         case RecordStanding.ABSENT:
             return running, attempt.first_used_at + _DAY + within
 
@@ -111,33 +107,21 @@ def records() -> st.SearchStrategy[Record]:
 
 def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStrategy[Record]:
     return st.one_of(responses(), response_references()).map(
-        lambda response: _moved(acts.complete(running, attempt, response, now))
+        lambda response: done(Record, acts.complete(running, attempt, response, now))
     )
 
 
 def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     record: Record | None = None
     for earlier in range(released):
-        now = START + timedelta(seconds=earlier)
+        now = values.START + timedelta(seconds=earlier)
         attempt = _begun(record, key, print_, now)
-        record = _moved(acts.release(idempotency.in_flight_record(attempt), attempt, now))
-    return _begun(record, key, print_, START + timedelta(seconds=released))
+        record = done(Record, acts.release(idempotency.in_flight_record(attempt), attempt, now))
+    return _begun(record, key, print_, values.START + timedelta(seconds=released))
 
 
 def _begun(record: Record | None, key: RecordKey, print_: Fingerprint, now: datetime) -> Attempt:
-    match idempotency.begin(record, key, print_, now):
-        case Attempt() as attempt:
-            return attempt
-        case other:
-            raise TypeError(f"a record's past cannot be played: {other!r}")
-
-
-def _moved(answer: object) -> Record:
-    match answer:
-        case Done(value=Record() as record):
-            return record
-        case _:
-            raise TypeError(f"a record's past cannot be played: {answer!r}")
+    return sure(Attempt, idempotency.begin(record, key, print_, now))
 
 
 # --- Whole pasts ----------------------------------------------------------------------------
@@ -225,8 +209,8 @@ class _Move:
 
 
 _OFFSETS: Final = (
-    *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
-    *(_DAY - TICK, _DAY, _DAY + _LEASE),
+    *(timedelta(0), values.TICK, _LEASE - values.TICK, _LEASE, 2 * _LEASE),
+    *(_DAY - values.TICK, _DAY, _DAY + _LEASE),
 )
 
 
@@ -252,7 +236,7 @@ def _play(
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
     for move in sorted(moves, key=lambda move: move.offset):
-        now = START + move.offset
+        now = values.START + move.offset
         attempt: Attempt | None = None
         answer: RecordAnswer
         if move.act in _BEGINNINGS:

@@ -24,21 +24,9 @@ from curae_lifecycle.service.operations.operation import KeyUse, Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.fields import drawn
 from curae_lifecycle.testing.strategies.limit import buckets
-from curae_lifecycle.testing.strategies.values import (
-    api_key_ids,
-    app_ids,
-    app_user_ids,
-    connection_ids,
-    customer_account_ids,
-    data_packages,
-    environments,
-    idempotency_keys,
-    next_actions,
-    session_ids,
-    user_of,
-)
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
 from curae_lifecycle.web.shapes import camel
@@ -88,7 +76,12 @@ def scopes() -> st.SearchStrategy[frozenset[str]]:
 def callers() -> st.SearchStrategy[Caller]:
     """Whom API keys stand for."""
     return st.builds(
-        Caller, api_key_ids(), app_ids(), customer_account_ids(), environments(), scopes()
+        Caller,
+        values.api_key_ids(),
+        values.app_ids(),
+        values.customer_account_ids(),
+        values.environments(),
+        scopes(),
     )
 
 
@@ -104,12 +97,18 @@ def writers() -> st.SearchStrategy[Caller]:
 
 def calls() -> st.SearchStrategy[Call]:
     """Requests that were read: a caller that may, an operation, a key where one is needed."""
-    return st.builds(call_of, writers(), operations(), idempotency_keys())
+    return st.builds(call_of, writers(), operations(), values.idempotency_keys())
 
 
 def new_ids() -> st.SearchStrategy[NewIds]:
     """Ids and a next action that a mutation at `START` may use."""
-    return st.builds(NewIds, connection_ids(), session_ids(), st.just(user_of(99)), next_actions())
+    return st.builds(
+        NewIds,
+        values.connection_ids(),
+        values.session_ids(),
+        st.just(values.user_of(99)),
+        values.next_actions(),
+    )
 
 
 def server_settings() -> st.SearchStrategy[Settings]:
@@ -132,8 +131,8 @@ def requests() -> st.SearchStrategy[Request]:
 
 def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
     """Bodies that a framework has read already."""
-    creates = st.builds(CreateConnection, app_user_ids(), data_packages())
-    asked = st.builds(call_of, writers(), creates, idempotency_keys())
+    creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
+    asked = st.builds(call_of, writers(), creates, values.idempotency_keys())
     return asked.map(
         lambda call: ParsedBody(parse_json(as_bytes(print_request(call, "Bearer cae_live_k1"))))
     )

@@ -55,16 +55,9 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.making import can_make, made
+from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.connection import FACT_DEEDS, Deed
 from curae_lifecycle.testing.strategies.request import call_of, print_request
-from curae_lifecycle.testing.strategies.values import (
-    LIFETIME,
-    START,
-    next_action_at,
-    offsets,
-    user_of,
-    uuid_of,
-)
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
@@ -79,6 +72,16 @@ class Printer(Protocol):
         ...
 
 
+class Terse:
+    """Printed by Hypothesis as its `repr`: every member would hide the counterexample in them."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+        del cycle
+        printer.text(repr(self))
+
+
 def _last_rule(answer: Answer | FactAnswer) -> str:
     return answer.rules[-1]
 
@@ -88,7 +91,7 @@ def _asked(call: Call) -> str:
 
 
 @attrs.frozen
-class Exchange:
+class Exchange(Terse):
     """A request and everything that was made of it.
 
     Attributes:
@@ -112,14 +115,9 @@ class Exchange:
     decision: Decision = attrs.field(repr=False)
     answer: Answer = attrs.field(repr=_last_rule)
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
-        # Hypothesis would print every member, and hide the counterexample in them.
-        del cycle
-        printer.text(repr(self))
-
 
 @attrs.frozen
-class Recording:
+class Recording(Terse):
     """A fact that was recorded.
 
     Attributes:
@@ -136,14 +134,9 @@ class Recording:
     snapshot: FactSnapshot = attrs.field(repr=False)
     answer: FactAnswer = attrs.field(repr=_last_rule)
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
-        # Hypothesis would print every member, and hide the counterexample in them.
-        del cycle
-        printer.text(repr(self))
-
 
 @attrs.frozen
-class Question:
+class Question(Terse):
     """A question for access.
 
     Attributes:
@@ -157,11 +150,6 @@ class Question:
     connection: Connection = attrs.field(repr=False)
     package: DataPackage
     answer: AccessDecision
-
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
-        # Hypothesis would print every member, and hide the counterexample in them.
-        del cycle
-        printer.text(repr(self))
 
 
 Happening = Exchange | Recording | Question
@@ -185,7 +173,7 @@ class Traffic:
         return tuple(each for each in self.happenings if isinstance(each, Exchange))
 
 
-_ACCOUNT: Final = CustomerAccountId(uuid_of(0xACC))
+_ACCOUNT: Final = CustomerAccountId(values.uuid_of(0xACC))
 _WRITES: Final = frozenset({CONNECTION_WRITE})
 CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
     (
@@ -261,7 +249,7 @@ def some_turns(most: int) -> st.SearchStrategy[list[Turn]]:
     """At most so many turns, in any order."""
     turn = st.builds(
         Turn,
-        offsets(),
+        values.offsets(),
         st.sampled_from(_WHAT),
         st.integers(0, 2),
         st.sampled_from((0, 0, 1, 2)),
@@ -284,7 +272,7 @@ def exchanges() -> st.SearchStrategy[Exchange]:
     """A request with a past behind it, and everything that was made of it."""
     last = st.builds(
         Turn,
-        st.sampled_from((timedelta(0), LIFETIME)),
+        st.sampled_from((timedelta(0), values.LIFETIME)),
         st.sampled_from(_REQUESTS),
         st.integers(0, 2),
         st.integers(0, 2),
@@ -331,7 +319,7 @@ class _Play:
             "session_id": self._session_id(turn),
             "app_user_id": user,
             "coordinate": CALLERS[turn.caller][1].coordinate(user),
-            "user_id": user_of(turn.user),
+            "user_id": values.user_of(turn.user),
             "data_packages": PACKAGES,
             "prefer_signup": turn.what is Odd.SIGN_UP,
             "known": frozenset(AccountState if turn.what is Odd.ALL_KNOWN else ()),
@@ -339,11 +327,17 @@ class _Play:
 
     def _connection_id(self, turn: Turn) -> ConnectionId:
         known = self._connections
-        return known[max(0, len(known) - 1 - turn.back)] if known else ConnectionId(uuid_of(9999))
+        return (
+            known[max(0, len(known) - 1 - turn.back)]
+            if known
+            else ConnectionId(values.uuid_of(9999))
+        )
 
     def _session_id(self, turn: Turn) -> SessionId:
         known = self._sessions
-        return known[max(0, len(known) - 1 - turn.back)] if known else SessionId(uuid_of(9999))
+        return (
+            known[max(0, len(known) - 1 - turn.back)] if known else SessionId(values.uuid_of(9999))
+        )
 
     def _record(self, fact: Fact, now: datetime) -> Recording:
         needed, snapshot = fact_needs(fact), self._store.load_fact(fact)
@@ -370,10 +364,10 @@ class _Play:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed=landed)
         new_ids = NewIds(
-            ConnectionId(uuid_of(self._count)),
-            SessionId(uuid_of(1000 + self._count)),
-            user_of(1000 + self._count),
-            next_action_at(now),
+            ConnectionId(values.uuid_of(self._count)),
+            SessionId(values.uuid_of(1000 + self._count)),
+            values.user_of(1000 + self._count),
+            values.next_action_at(now),
         )
         decision = decide(call, snapshot, now, new_ids)
         answer = respond(decision)
@@ -400,5 +394,5 @@ def play(buckets: tuple[Bucket, ...], turns: list[Turn], last: tuple[Turn, ...] 
     ordered = sorted(turns, key=lambda turn: turn.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
     ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
-    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
+    happened = [play.turn(turn, values.START + turn.offset) for turn in (*ordered, *ending)]
     return Traffic(buckets, tuple(each for each in happened if each is not None))

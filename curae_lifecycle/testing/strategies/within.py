@@ -50,6 +50,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
 from curae_lifecycle.testing.strategies.connection import Deed
+from curae_lifecycle.testing.strategies.sure import sure
 from curae_lifecycle.testing.strategies.turns import (
     Odd,
     Recording,
@@ -63,6 +64,7 @@ from curae_lifecycle.testing.strategies.turns import (
 from curae_lifecycle.web.respond import Answer
 
 Wanted = TypeVar("Wanted")
+Answered = TypeVar("Answered", Done[Changes], Ignored[Changes])
 
 
 def _turn(what: What, minutes: int = 0, *, back: int = 0, key: int = 0) -> Turn:
@@ -113,12 +115,13 @@ def in_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
 
 def done_facts() -> st.SearchStrategy[Done[Changes]]:
     """What a fact was answered that changed something."""
-    return _ending(_AUTHORIZE).map(_done)
+    return _ending(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
 def ignored_facts() -> st.SearchStrategy[Ignored[Changes]]:
     """What a fact was answered that changed nothing."""
-    return _ending((*_AUTHORIZE, _turn(_AUTHORIZED))).map(_ignored)
+    again = _ending((*_AUTHORIZE, _turn(_AUTHORIZED)))
+    return again.map(lambda run: _fact_answer(Ignored, run))
 
 
 def _ending(turns: tuple[Turn, ...]) -> st.SearchStrategy[Traffic]:
@@ -127,20 +130,8 @@ def _ending(turns: tuple[Turn, ...]) -> st.SearchStrategy[Traffic]:
     return st.builds(play, st.just(roomy), some_turns(4), st.just(turns))
 
 
-def _done(run: Traffic) -> Done[Changes]:
-    match run.happenings[-1]:
-        case Recording(answer=Done() as answer):
-            return answer
-        case other:
-            raise TypeError(f"a run of traffic ends with {other!r}")
-
-
-def _ignored(run: Traffic) -> Ignored[Changes]:
-    match run.happenings[-1]:
-        case Recording(answer=Ignored() as answer):
-            return answer
-        case other:
-            raise TypeError(f"a run of traffic ends with {other!r}")
+def _fact_answer(kind: type[Answered], run: Traffic) -> Answered:
+    return sure(kind, sure(Recording, run.happenings[-1]).answer)
 
 
 def _last(value: object, kind: type[Wanted]) -> Wanted:
