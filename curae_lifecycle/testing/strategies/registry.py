@@ -6,59 +6,16 @@ The law of this module: **every public type of `rules`, `service` and `web` is d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import get_args
+from collections.abc import Callable, Iterator
+from typing import Final, cast, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.access import Denied, Granted
-from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import Minted, Reissued
-from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
-from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    IdempotencyKey,
-    KnownResponse,
-    Record,
-    RecordKey,
-)
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.problems import Problem
-from curae_lifecycle.rules.ratelimit import (
-    Admitted,
-    Bucket,
-    BucketState,
-    Charge,
-    ExactLog,
-    Limited,
-    LogState,
-)
-from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
-from curae_lifecycle.rules.tables import Axis, Row
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUser,
-    AppUserId,
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    DataPackage,
-    NextAction,
-    SessionId,
-    UserId,
-)
-from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.rules.connection import ConnectionIdentity
+from curae_lifecycle.rules.outcomes import Done, Ignored
+from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.members import EntityTags, Given, Member
-from curae_lifecycle.service.operations.operation import Ruling
-from curae_lifecycle.service.response import Response, ResponseReference
-from curae_lifecycle.service.rulebook import FoundRule
-from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -74,8 +31,36 @@ from curae_lifecycle.testing.strategies import (
     values,
     within,
 )
-from curae_lifecycle.web.request import ParsedBody, Request
-from curae_lifecycle.web.respond import Answer
+
+_SMALL: Final = (
+    *(values.api_key_ids, values.api_keys, values.app_ids, values.app_user_ids, values.app_users),
+    *(values.connection_ids, values.coordinates, values.customer_account_ids),
+    *(values.data_package, values.idempotency_keys, values.next_actions, values.session_ids),
+    values.user_ids,
+)
+_PLAIN: Final = (
+    *(request.calls, request.callers, request.entity_tags, request.given, request.members),
+    *(request.new_ids, request.parsed_bodies, request.requests, request.server_settings),
+    *(record.fingerprints, record.record_keys, record.responses, record.response_references),
+    *(limit.buckets, limit.exact_logs),
+    *(table.axes, table.found_rules, table.rows),
+    fact.problems,
+)
+_WITH_A_PAST: Final = (
+    *(limit.admissions, limit.bucket_states, limit.charges, limit.limitations, limit.log_states),
+    *(connection.connections, connection.histories, binding.coordinate_pasts),
+    *(record.attempts, record.records, record.record_pasts),
+    *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
+    *(outcome.lost_leases, outcome.minted, outcome.reissued, outcome.replays),
+    outcome.refused_transitions,
+    *(within.answers, within.changes, within.decisions, within.request_needs, within.rulings),
+    within.snapshots,
+    *(turns.exchanges, turns.traffic, log.logs),
+)
+_BROKEN: Final = (
+    *(broken.broken_arguments, broken.broken_documents, broken.broken_requests),
+    log.broken_logs,
+)
 
 
 def register() -> None:
@@ -89,16 +74,6 @@ def register() -> None:
     type. `st.builds(Connection)` itself still puts a connection together from parts that do not
     know each other; ask for the type instead.
     """
-    # Hypothesis takes a NewType here; pyright does not see one as a type.
-    st.register_type_strategy(ApiKeyId, values.api_key_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(AppId, values.app_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(AppUserId, values.app_user_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(ConnectionId, values.connection_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(CustomerAccountId, values.customer_account_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(DataPackage, values.data_package())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(IdempotencyKey, values.idempotency_keys())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(SessionId, values.session_ids())  # pyright: ignore[reportArgumentType]
-    st.register_type_strategy(UserId, values.user_ids())  # pyright: ignore[reportArgumentType]
     for kind, strategy in _strategies():
         st.register_type_strategy(kind, strategy)
     st.register_type_strategy(Done, _done)
@@ -112,77 +87,17 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
         yield verdict, table.verdicts(verdict)
     for kind in within.ENDINGS:
         yield kind, within.in_traffic(kind)
-    yield from _plain()
-    yield from _with_a_past()
-    yield from _broken()
-
-
-def _plain() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    yield ApiKey, values.api_keys()
-    yield AppUser, values.app_users()
-    yield Axis, table.axes()
-    yield Bucket, limit.buckets()
-    yield Call, request.calls()
-    yield Caller, request.callers()
-    yield Coordinate, values.coordinates()
-    yield EntityTags, request.entity_tags()
-    yield ExactLog, limit.exact_logs()
-    yield FoundRule, table.found_rules()
-    yield Given, request.given()
-    yield Member, request.members()
-    yield Fingerprint, record.fingerprints()
-    yield NewIds, request.new_ids()
-    yield NextAction, values.next_actions()
-    yield ParsedBody, request.parsed_bodies()
-    yield Problem, fact.problems()
-    yield RecordKey, record.record_keys()
-    yield Request, request.requests()
-    yield Response, record.responses()
-    yield ResponseReference, record.response_references()
-    yield Row, table.rows()
-    yield Settings, request.server_settings()
-
-
-def _with_a_past() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    yield Admitted, limit.admissions()
-    yield Answer, within.answers()
-    yield Attempt, record.attempts()
-    yield BucketState, limit.bucket_states()
-    yield Changes, within.changes()
-    yield Charge, limit.charges()
-    yield Connection, connection.connections()
+    for strategy in (*_SMALL, *_PLAIN, *_WITH_A_PAST, *_BROKEN):
+        yield _drawn(strategy), strategy()
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
-    yield Decision, within.decisions()
-    yield Denied, outcome.denials()
-    yield Granted, outcome.grants()
-    yield Initiated, outcome.initiations()
-    yield Landing, outcome.landings()
-    yield LeaseLost, outcome.lost_leases()
     yield LimitedAccountAppBinding, binding.bindings()
-    yield Limited, limit.limitations()
-    yield LogState, limit.log_states()
-    yield Minted, outcome.minted()
-    yield Needs, within.request_needs()
-    yield Record, record.records()
-    yield Refused, outcome.refused_transitions()
-    yield Reissued, outcome.reissued()
-    yield KnownResponse, outcome.replays()
-    yield Ruling, within.rulings()
-    yield Snapshot, within.snapshots()
-    yield binding.CoordinatePast, binding.coordinate_pasts()
-    yield connection.History, connection.histories()
-    yield log.Log, log.logs()
-    yield record.RecordPast, record.record_pasts()
-    yield turns.Exchange, turns.exchanges()
-    yield turns.Traffic, turns.traffic()
 
 
-def _broken() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
-    yield broken.BrokenArgument, broken.broken_arguments()
-    yield broken.BrokenDocument, broken.broken_documents()
-    yield broken.BrokenRequest, broken.broken_requests()
-    yield log.BrokenLog, log.broken_logs()
+def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
+    # What a strategy draws stands in its annotation: SearchStrategy[Connection].
+    kind: object = get_args(get_type_hints(strategy)["return"])[0]
+    return cast("type", getattr(kind, "__origin__", kind))
 
 
 def _done(asked: type[Done[object]]) -> st.SearchStrategy[Done[object]]:
