@@ -35,9 +35,8 @@ from curae_lifecycle.testing.strategies.connection import connections as connect
 from curae_lifecycle.testing.strategies.connection import facts_about as facts_about
 from curae_lifecycle.testing.strategies.connection import histories as histories
 from curae_lifecycle.testing.strategies.connection import new_connections as new_connections
-from curae_lifecycle.testing.strategies.fact import FACT_STRATEGIES as FACT_STRATEGIES
-from curae_lifecycle.testing.strategies.fact import facts as facts
-from curae_lifecycle.testing.strategies.fact import problems as problems
+from curae_lifecycle.testing.strategies.fields import FACT_STRATEGIES as FACT_STRATEGIES
+from curae_lifecycle.testing.strategies.fields import facts as facts
 from curae_lifecycle.testing.strategies.limit import admissions as admissions
 from curae_lifecycle.testing.strategies.limit import bucket_states as bucket_states
 from curae_lifecycle.testing.strategies.limit import buckets as buckets
@@ -60,6 +59,7 @@ from curae_lifecycle.testing.strategies.outcome import initiations as initiation
 from curae_lifecycle.testing.strategies.outcome import landings as landings
 from curae_lifecycle.testing.strategies.outcome import lost_leases as lost_leases
 from curae_lifecycle.testing.strategies.outcome import minted as minted
+from curae_lifecycle.testing.strategies.outcome import problems as problems
 from curae_lifecycle.testing.strategies.outcome import recoveries as recoveries
 from curae_lifecycle.testing.strategies.outcome import refused_transitions as refused_transitions
 from curae_lifecycle.testing.strategies.outcome import reissued as reissued

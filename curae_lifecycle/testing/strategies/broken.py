@@ -57,6 +57,10 @@ class BrokenRequest:
     code: ProblemCode
 
 
+_BEARER: Final = "Bearer cae_live_k1"
+_KEY: Final = "Idempotency-Key"
+
+
 def broken_requests() -> st.SearchStrategy[BrokenRequest]:
     """Requests broken in one way each; each says which, and how it must be answered."""
     creates = st.builds(CreateConnection, values.app_user_ids(), values.data_packages())
@@ -69,16 +73,18 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
         change: Callable[[Request], Request],
     ) -> st.SearchStrategy[BrokenRequest]:
         return st.builds(call_of, writers(), operation, values.idempotency_keys()).map(
-            lambda call: BrokenRequest(change(print_request(call, "Bearer cae_live_k1")), how, code)
+            lambda call: BrokenRequest(change(print_request(call, _BEARER)), how, code)
         )
 
     bad, missing = ProblemCode.BAD_REQUEST, ProblemCode.NOT_FOUND
-    invalid = ProblemCode.IDEMPOTENCY_KEY_INVALID
-    stranger = ProblemCode.UNAUTHENTICATED
+    invalid, needed = ProblemCode.IDEMPOTENCY_KEY_INVALID, ProblemCode.IDEMPOTENCY_KEY_REQUIRED
+    unasked, stranger = ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED, ProblemCode.UNAUTHENTICATED
     get = st.builds(GetConnection, values.connection_ids())
     return st.one_of(
-        broken("no credentials", stranger, operations(), lambda r: _without(r, "Authorization")),
-        broken("two credentials", stranger, operations(), lambda r: _twice(r, "Authorization")),
+        broken("no credentials", stranger, operations(), _given("Authorization")),
+        broken(
+            "two credentials", stranger, operations(), _given("Authorization", _BEARER, _BEARER)
+        ),
         broken("unknown method", missing, operations(), lambda r: attrs.evolve(r, method="PUT")),
         broken("unknown path", missing, operations(), lambda r: attrs.evolve(r, target="/nowhere")),
         broken("malformed id", bad, get, lambda r: attrs.evolve(r, target=r.target[:-1])),
@@ -88,40 +94,20 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
         broken("repeated member", bad, creates, lambda r: _member(r, b'"appUserId":"user-1"')),
         broken("null member", bad, creates, lambda r: attrs.evolve(r, body=b'{"appUserId":null}')),
         broken("missing member", bad, creates, lambda r: attrs.evolve(r, body=b"{}")),
-        broken(
-            "no key",
-            ProblemCode.IDEMPOTENCY_KEY_REQUIRED,
-            creates,
-            lambda r: _without(r, "Idempotency-Key"),
-        ),
-        broken("two keys", invalid, creates, lambda r: _twice(r, "Idempotency-Key")),
-        broken(
-            "an unclosed key",
-            invalid,
-            creates,
-            lambda r: _with(_without(r, "Idempotency-Key"), "Idempotency-Key", '"k-1'),
-        ),
-        broken(
-            "a key where none is allowed",
-            ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED,
-            graduations,
-            lambda r: _with(r, "Idempotency-Key", "k-1"),
-        ),
+        broken("no key", needed, creates, _given(_KEY)),
+        broken("two keys", invalid, creates, _given(_KEY, "k-1", "k-1")),
+        broken("an unclosed key", invalid, creates, _given(_KEY, '"k-1')),
+        broken("a key where none is allowed", unasked, graduations, _given(_KEY, "k-1")),
     )
 
 
-def _without(request: Request, name: str) -> Request:
-    kept = tuple(pair for pair in request.headers if pair[0] != name)
-    return attrs.evolve(request, headers=kept)
+def _given(name: str, *texts: str) -> Callable[[Request], Request]:
+    # A header of these values and no others.
+    def change(request: Request) -> Request:
+        others = (pair for pair in request.headers if pair[0] != name)
+        return attrs.evolve(request, headers=(*others, *((name, text) for text in texts)))
 
-
-def _with(request: Request, name: str, value: str) -> Request:
-    return attrs.evolve(request, headers=(*request.headers, (name, value)))
-
-
-def _twice(request: Request, name: str) -> Request:
-    again = tuple(pair for pair in request.headers if pair[0] == name)
-    return attrs.evolve(request, headers=request.headers + again)
+    return change
 
 
 def _member(request: Request, member: bytes) -> Request:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.making import Made, fields_of
 from curae_lifecycle.testing.strategies import values
 
@@ -41,3 +43,14 @@ def drawn(kind: type[Made]) -> st.SearchStrategy[Made]:
         held = st.from_type(hints[field.name]) if known is None else known
         fields[field.name] = st.none() | held if field.default is None else held
     return st.builds(kind, **fields)
+
+
+def facts() -> st.SearchStrategy[Fact]:
+    """Facts of every kind, of whatever they may be; no `happened_at` is after `START`."""
+    return st.one_of(*FACT_STRATEGIES.values())
+
+
+FACT_STRATEGIES: Final[dict[type[Fact], st.SearchStrategy[Fact]]] = {
+    kind: drawn(kind) for kind in FACTS
+}
+"""One strategy for each kind of fact."""

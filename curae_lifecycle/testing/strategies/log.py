@@ -73,16 +73,13 @@ class BrokenLog:
 
 def logs(*, most: int = 10) -> st.SearchStrategy[Log]:
     """Logs of at most `most` requests, facts and questions, after the lines that set them up."""
-    return st.builds(_log, traffic(most=most), recorded=st.booleans())
+    runs = st.tuples(traffic(most=most), st.booleans())
+    return runs.map(lambda drawn: Log(print_log(drawn[0], recorded=drawn[1]), *drawn))
 
 
 def broken_logs(*, most: int = 6) -> st.SearchStrategy[BrokenLog]:
     """Logs with one line that is broken in one way; each says which line and how."""
     return st.builds(_break, logs(most=most), st.integers(0, most), st.sampled_from(_BREAKAGES))
-
-
-def _log(run: Traffic, *, recorded: bool) -> Log:
-    return Log(print_log(run, recorded=recorded), run, recorded)
 
 
 def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
@@ -93,16 +90,17 @@ def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
         recorded: Whether each request stands with its response. Else whoever replays the log
             numbers the ids, and later lines call them by the names of the answers.
     """
-    lines = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
+    setup = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
     if run.buckets:
-        lines.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
+        setup.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
+    lines = [*map(format_json, setup)]
     names: dict[str, str] = {}
     for number, happening in enumerate(run.happenings):
         own_lines = _lines(happening, f"a{number}", recorded=recorded)
-        lines.extend([_named(line, names) for line in own_lines])
+        lines.extend([_named(format_json(line), names) for line in own_lines])
         if not recorded and isinstance(happening, Exchange):
             _learn(happening, f"a{number}", names)
-    return tuple(map(format_json, lines))
+    return tuple(lines)
 
 
 # --- Lines ----------------------------------------------------------------------------------
@@ -123,12 +121,8 @@ def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str,
         case Recording(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
         case Question(connection=connection, package=package):
-            ask: Json = {
-                "type": "access",
-                "connectionId": connection.id,
-                "dataPackage": package,
-            }
-            return [_line(now, "ask", ask)]
+            asked: dict[str, Json] = {"connectionId": connection.id, "dataPackage": package}
+            return [_line(now, "ask", {"type": "access", **asked})]
         case _ as never:
             assert_never(never)
 
@@ -143,16 +137,10 @@ def _healing(exchange: Exchange) -> list[dict[str, Json]]:
 
 
 def _request(exchange: Exchange) -> dict[str, Json]:
-    request = exchange.request
-    printed: dict[str, Json] = {
-        "method": request.method,
-        "path": request.target,
-        "headers": dict(request.headers),
-    }
-    body = as_bytes(request)
-    if body:
-        printed["body"] = parse_json(body)
-    return printed
+    request, body = exchange.request, as_bytes(exchange.request)
+    headers: Json = dict(request.headers)
+    start: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
+    return start | ({"body": parse_json(body)} if body else {})
 
 
 # --- Names of answers -----------------------------------------------------------------------
@@ -166,30 +154,23 @@ def _learn(exchange: Exchange, name: str, names: dict[str, str]) -> None:
             names.setdefault(value.id, f"{{{name}.{camel(field)}.id}}")
 
 
-def _named(line: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:
-    text = format_json(line).decode()
+def _named(line: bytes, names: dict[str, str]) -> bytes:
     for known, name in names.items():
-        text = text.replace(known, name)
-    named = parse_json(text)
-    assert isinstance(named, dict)  # noqa: S101 - it was one before
-    return named
+        line = line.replace(known.encode(), name.encode())
+    return line
 
 
 # --- Broken lines ---------------------------------------------------------------------------
 
-# The line, `<at>` being the time of the line before it; how it is broken; its error.
+# The line, `<at>` being the same time as in the line before it; how it is broken; its error.
 _BREAKAGES: Final = (
     ("", "blank", "the document: NOT_JSON"),
     ("{", "no JSON", "the document: NOT_JSON"),
     ("[]", "no object", "the line: must be an object"),
     ('{"buckets":[]}', "no time", "the line: must have the members at"),
-    ('{"at":"<at>"}', "no kind", "the line: must be exactly one of"),
-    (
-        '{"at":"<at>","buckets":[],"ask":{}}',
-        "two kinds at once",
-        "the line: must be exactly one of",
-    ),
-    ('{"at":"<at>","at":"<at>","buckets":[]}', "a member twice", "the line: has a member twice"),
+    ("{<at>}", "no kind", "the line: must be exactly one of"),
+    ('{<at>,"buckets":[],"ask":{}}', "two kinds at once", "the line: must be exactly one of"),
+    ('{<at>,<at>,"buckets":[]}', "a member twice", "the line: has a member twice"),
     (
         '{"at":"2025-12-31T23:59:59Z","buckets":[]}',
         "a time that runs backwards",
@@ -201,26 +182,22 @@ _BREAKAGES: Final = (
         "at: must be an RFC 3339 time",
     ),
     (
-        '{"at":"<at>","ask":{"type":"access","connectionId":"'
+        '{<at>,"ask":{"type":"access","connectionId":"'
         + uuid_of(9999)
         + '","dataPackage":"labs"}}',
         "an unknown id in a question",
         "ask.connectionId: must be a known connection",
     ),
+    ('{<at>,"fact":{"type":"heal"}}', "an unknown kind of fact", "fact.type: must be one of"),
     (
-        '{"at":"<at>","fact":{"type":"connection.heal"}}',
-        "an unknown kind of fact",
-        "fact.type: must be one of",
-    ),
-    (
-        '{"at":"<at>","fact":{"type":"binding.tombstone","customerAccountId":"'
+        '{<at>,"fact":{"type":"binding.tombstone","customerAccountId":"'
         + uuid_of(1)
         + '","appId":"app-1","appUserId":" user-1"}}',
         "a malformed app user",
         "appUserId: must be",
     ),
     (
-        '{"at":"<at>","as":"a","buckets":[]}',
+        '{<at>,"as":"a","buckets":[]}',
         "a name that goes with no request",
         "the line: as and response go with a request",
     ),
@@ -233,6 +210,6 @@ def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     at = min(len(log.lines), 1 + place)
     before = parse_json(log.lines[at - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object
-    broken = line.replace("<at>", str(before["at"])).encode()
+    broken = line.replace("<at>", f'"at":"{before["at"]}"').encode()
     lines = (*log.lines[:at], broken, *log.lines[at:])
     return BrokenLog(lines, at + 1, how, error)

@@ -1,6 +1,7 @@
-"""What the rules answer: transitions, recoveries, landings, access, replays.
+"""What the rules answer: transitions, recoveries, landings, access, replays, problems.
 
-The law of this module: **an answer is one that a rule gave** to a value with a past.
+The law of this module: **an answer is one that a rule gave** to a value with a past, and a
+problem has the values that its code allows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.connection import Actor, Connection, Standing
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import Initiated, Landing, complete_handoff, initiate
+from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
+from curae_lifecycle.rules.session import EntryPath, Initiated, Landing, complete_handoff, initiate
 from curae_lifecycle.rules.triggers import Transition, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
@@ -189,3 +192,35 @@ def _replayed(record: Record) -> KnownResponse:
 def _lost(attempt: Attempt) -> LeaseLost:
     erased = acts.forget(idempotency.in_flight_record(attempt), attempt.at)
     return sure(LeaseLost, acts.renew(erased.value, attempt, attempt.at))
+
+
+def problems() -> st.SearchStrategy[Problem]:
+    """Problems of every code, each with the values that its code allows."""
+    return st.sampled_from(ProblemCode).flatmap(
+        lambda code: st.builds(
+            Problem,
+            st.just(code),
+            st.tuples(*(_DETAILS[name] for name in CATALOGUE[code].outcome.details)),
+        )
+    )
+
+
+_DETAILS: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
+    "member": st.sampled_from((None, "appUserId")),
+    "fault": st.sampled_from(Fault),
+    "scope": st.just(CONNECTION_WRITE),
+    "environment": values.environments(),
+    "connectionId": values.connection_ids(),
+    "dataPackage": values.data_package(),
+    "reason": st.sampled_from(("STILL_PENDING", "ALREADY_ACTIVE")),
+    "nextConnectionId": values.connection_ids(),
+    "standing": st.sampled_from(Standing),
+    "deadline": values.instants(),
+    "sessionId": values.session_ids(),
+    "expiresAt": values.instants(),
+    "path": st.sampled_from(EntryPath),
+    "lifecycleState": st.sampled_from(AccountState),
+    "retryAfter": st.integers(1, 60),
+    "differs": st.sampled_from(("operation", "values")),
+    "policy": st.sampled_from(("initiate", "platform")),
+}

@@ -20,7 +20,7 @@ from curae_lifecycle.testing.strategies import (
     binding,
     broken,
     connection,
-    fact,
+    fields,
     limit,
     log,
     outcome,
@@ -44,7 +44,7 @@ _PLAIN: Final = (
     *(record.fingerprints, record.record_keys, record.responses, record.response_references),
     *(limit.buckets, limit.exact_logs),
     *(table.axes, table.found_rules, table.rows),
-    fact.problems,
+    outcome.problems,
 )
 _WITH_A_PAST: Final = (
     *(limit.admissions, limit.bucket_states, limit.charges, limit.limitations, limit.log_states),
@@ -82,7 +82,7 @@ def register() -> None:
 
 def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from request.OPERATION_STRATEGIES.items()
-    yield from fact.FACT_STRATEGIES.items()
+    yield from fields.FACT_STRATEGIES.items()
     for verdict in table.VERDICTS:
         yield verdict, table.verdicts(verdict)
     for kind in within.ENDINGS:

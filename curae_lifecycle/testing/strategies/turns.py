@@ -173,21 +173,15 @@ class Traffic:
         return tuple(each for each in self.happenings if isinstance(each, Exchange))
 
 
-_ACCOUNT: Final = CustomerAccountId(values.uuid_of(0xACC))
-_WRITES: Final = frozenset({CONNECTION_WRITE})
+def _caller(key: str, app: str, environment: Environment) -> Caller:
+    account, scopes = CustomerAccountId(values.uuid_of(0xACC)), frozenset({CONNECTION_WRITE})
+    return Caller(ApiKeyId(key), AppId(app), account, environment, scopes)
+
+
 CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
-    (
-        "cae_live_k1",
-        Caller(ApiKeyId("key-1"), AppId("app-1"), _ACCOUNT, Environment.LIVE, _WRITES),
-    ),
-    (
-        "cae_live_k2",
-        Caller(ApiKeyId("key-2"), AppId("app-2"), _ACCOUNT, Environment.LIVE, _WRITES),
-    ),
-    (
-        "cae_test_k1",
-        Caller(ApiKeyId("key-3"), AppId("app-1"), _ACCOUNT, Environment.TEST, _WRITES),
-    ),
+    ("cae_live_k1", _caller("key-1", "app-1", Environment.LIVE)),
+    ("cae_live_k2", _caller("key-2", "app-2", Environment.LIVE)),
+    ("cae_test_k1", _caller("key-3", "app-1", Environment.TEST)),
 )
 """Whom the API keys of all traffic stand for: two apps of one account, one of them in test too."""
 

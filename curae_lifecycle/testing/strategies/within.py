@@ -183,30 +183,19 @@ def changes() -> st.SearchStrategy[Changes]:
 
 def replies() -> st.SearchStrategy[Reply]:
     """Replies of every kind."""
-    own = [in_traffic(kind.reply) for kind in OPERATIONS]
-    others = (in_traffic(ProblemReply), in_traffic(NotModified), in_traffic(Replayed))
-    return st.one_of(*own, *others)
+    own = (kind.reply for kind in OPERATIONS)
+    return _one_of(*own, ProblemReply, NotModified, Replayed)
 
 
 def writes() -> st.SearchStrategy[Write]:
     """Writes of every kind."""
-    return st.one_of(
-        in_traffic(ConnectionWrite),
-        in_traffic(SessionWrite),
-        in_traffic(BindingWrite),
-        in_traffic(RecordWrite),
-        in_traffic(RateWrite),
-    )
+    return _one_of(ConnectionWrite, SessionWrite, BindingWrite, RecordWrite, RateWrite)
 
 
 def effects() -> st.SearchStrategy[Effect]:
     """Effects of every kind."""
-    return st.one_of(
-        in_traffic(HandoffCancelled),
-        in_traffic(AccessEnded),
-        in_traffic(NextActionReplaced),
-        in_traffic(SuccessorsLive),
-        in_traffic(UserProvisioned),
+    return _one_of(
+        HandoffCancelled, AccessEnded, NextActionReplaced, SuccessorsLive, UserProvisioned
     )
 
 
@@ -217,4 +206,8 @@ def outbox_events() -> st.SearchStrategy[Event]:
 
 def rate_keys() -> st.SearchStrategy[RateKey]:
     """Whose rate limits there are."""
-    return st.one_of(in_traffic(LimitKey), in_traffic(BucketKey))
+    return _one_of(LimitKey, BucketKey)
+
+
+def _one_of(*kinds: type[Wanted]) -> st.SearchStrategy[Wanted]:
+    return st.one_of(*map(in_traffic, kinds))
