@@ -261,7 +261,7 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
     with pytest.raises(TypeError, match="cannot be played: None is no Record"):
         sure.sure(Record, None)
     for answer in (Ignored(None, ()), Done(None, ()), None):
-        with pytest.raises(TypeError, match="cannot be played: .* is no Record"):
+        with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
             sure.done(Record, answer)
     with pytest.raises(TypeError, match="'initiate' has another kind of state"):
         limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
