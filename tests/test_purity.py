@@ -38,7 +38,7 @@ def test_every_public_function_runs_and_none_touches_the_world_or_its_arguments(
     assert run["seen"] == []
     assert run["mutators"] == []
     assert run["ran"] == sorted(public().values())
-    assert len(run["ran"]) >= 200, "the search for functions finds fewer than it did"
+    assert len(run["ran"]) >= 180, "the search for functions finds fewer than it did"
 
 
 def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_properties() -> None:
