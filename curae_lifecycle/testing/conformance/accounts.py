@@ -19,7 +19,7 @@ from curae_lifecycle.testing.conformance.client import (
 )
 from curae_lifecycle.testing.conformance.replies import entity_tag
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -33,7 +33,12 @@ def _tag(app: App, user: str) -> Steps[str]:
     return entity_tag(answer)
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("account-state.not-modified", rules=("operation.account-state",))
 def _not_modified(kit: Kit) -> Steps[None]:
+    """An account state that the client knows is not sent again: weak tags, lists and *."""
     app = yield from new_app(kit)
     tag = yield from _tag(app, "user")
     for values in (
@@ -58,7 +63,9 @@ def _not_modified(kit: Kit) -> Steps[None]:
         expect(answer, OK, f"an account state with If-None-Match {value}")
 
 
+@CHECKS.add("account-state.moved", rules=("operation.account-state",))
 def _moved(kit: Kit) -> Steps[None]:
+    """An account state that has moved is sent, with another entity tag."""
     app = yield from new_app(kit)
     before = yield from _tag(app, "user")
     yield from initiate(app, "user")
@@ -70,7 +77,9 @@ def _moved(kit: Kit) -> Steps[None]:
         raise NotConformingError("the entity tag has not moved", where)
 
 
+@CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
 def _tag_of_a_state(kit: Kit) -> Steps[None]:
+    """An entity tag depends on the state alone, not on the user or the app."""
     app = yield from new_app(kit)
     other = yield from new_app(kit)
     yield from initiate(app, "one")
@@ -81,7 +90,9 @@ def _tag_of_a_state(kit: Kit) -> Steps[None]:
         same((yield from _tag(who, user)), first, "the entity tag", f"another user: {user}")
 
 
+@CHECKS.add("account-state.tags-differ", rules=("operation.account-state",))
 def _states(kit: Kit) -> Steps[None]:
+    """Each account state has an entity tag of its own."""
     app = yield from new_app(kit)
     tags: dict[str, str] = {}
     for state, needed in sessions.BRINGS.items():
@@ -91,31 +102,3 @@ def _states(kit: Kit) -> Steps[None]:
             tags[state] = yield from _tag(app, user)
     if len(set(tags.values())) < len(tags):
         raise NotConformingError(f"two of the states {', '.join(tags)} share a tag", "ETag")
-
-
-CHECKS: Final = (
-    Check(
-        "account-state.not-modified",
-        "An account state that the client knows is not sent again: weak tags, lists and *.",
-        _not_modified,
-        rules=("operation.account-state",),
-    ),
-    Check(
-        "account-state.moved",
-        "An account state that has moved is sent, with another entity tag.",
-        _moved,
-        rules=("operation.account-state",),
-    ),
-    Check(
-        "account-state.tag-of-the-state",
-        "An entity tag depends on the state alone, not on the user or the app.",
-        _tag_of_a_state,
-        rules=("operation.account-state",),
-    ),
-    Check(
-        "account-state.tags-differ",
-        "Each account state has an entity tag of its own.",
-        _states,
-        rules=("operation.account-state",),
-    ),
-)

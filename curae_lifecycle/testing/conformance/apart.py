@@ -25,7 +25,7 @@ from curae_lifecycle.testing.conformance.client import (
     same,
 )
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotConformingError,
     NotSeenError,
@@ -40,7 +40,12 @@ WHILE: Final = timedelta(seconds=5)
 """Long enough for two times in whole seconds to differ."""
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("limit.environments", laws=(10,), rules=("request.limit",))
 def _limits_of_environments(kit: Kit) -> Steps[None]:
+    """A user's test traffic does not count against the live limit."""
     if "environment" in kit.hooks:
         raise NotSeenError("the server serves one environment")
     live = yield from new_app(kit)
@@ -59,7 +64,14 @@ def _readable(connection_id: str) -> Steps[bool]:
     return (yield from ask("may_read", connection_id, PACKAGES[0]))
 
 
+@CHECKS.add(
+    "access.ends-with-a-revocation",
+    laws=(5,),
+    rules=("access.active", "access.revoked"),
+    hooks=("may_read", "authorize"),
+)
 def _granted_before(kit: Kit) -> Steps[None]:
+    """A connection that was read before it was revoked is not read again."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     yield from use("authorize", connection_id, None)
@@ -70,7 +82,15 @@ def _granted_before(kit: Kit) -> Steps[None]:
     same((yield from _readable(connection_id)), False, "whether it may be read", where)
 
 
+@CHECKS.add(
+    "idempotency.dates",
+    laws=(9,),
+    rules=("idempotency.completed.same",),
+    hooks=("pass_time",),
+    passes=WHILE,
+)
 def _date_of_a_replay(kit: Kit) -> Steps[None]:
+    """A replay carries no Date of the first answer."""
     app = yield from new_app(kit)
     request = app.create("user")
     first = yield from send(request)
@@ -88,31 +108,3 @@ def _date_of_a_replay(kit: Kit) -> Steps[None]:
         raise NotConformingError(
             f"the Date is still {dates[0]!r}", f"a replay, {WHILE.seconds} s later"
         )
-
-
-CHECKS: Final = (
-    Check(
-        "limit.environments",
-        "A user's test traffic does not count against the live limit.",
-        _limits_of_environments,
-        laws=(10,),
-        rules=("request.limit",),
-    ),
-    Check(
-        "access.ends-with-a-revocation",
-        "A connection that was read before it was revoked is not read again.",
-        _granted_before,
-        laws=(5,),
-        rules=("access.active", "access.revoked"),
-        hooks=("may_read", "authorize"),
-    ),
-    Check(
-        "idempotency.dates",
-        "A replay carries no Date of the first answer.",
-        _date_of_a_replay,
-        laws=(9,),
-        rules=("idempotency.completed.same",),
-        hooks=("pass_time",),
-        passes=WHILE,
-    ),
-)

@@ -26,6 +26,7 @@ from curae_lifecycle.testing.conformance.client import (
 from curae_lifecycle.testing.conformance.gates import OPERATIONS
 from curae_lifecycle.testing.conformance.steps import (
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -176,7 +177,14 @@ def _bad_others(path: str, bodies: tuple[bytes, ...], kit: Kit) -> Steps[None]:
     same(member(expect(state, OK, where), "lifecycleState", where), "UNLINKED", "the state", where)
 
 
+CHECKS: Final = Checks()
+
+_BODY: Final = ("request.body", "problem.bad-request")
+
+
+@CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
 def _bad_empty_bodies(kit: Kit) -> Steps[None]:
+    """A reconnect or a revoke takes no members."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for action in ("revoke", "reconnect"):
@@ -188,7 +196,9 @@ def _bad_empty_bodies(kit: Kit) -> Steps[None]:
     same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
 
 
+@CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(kit: Kit) -> Steps[None]:
+    """For a reconnect and a revoke an absent body and an empty object are one."""
     app = yield from new_app(kit)
     for body in (b"", b"{}", b" { } "):
         connection_id = id_of((yield from create(app)))
@@ -198,7 +208,9 @@ def _empty_bodies(kit: Kit) -> Steps[None]:
             expect(answer, status, f"{action} with the body {body!r}")
 
 
+@CHECKS.add("request.body.accepted", rules=("request.body",))
 def _good_creates(kit: Kit) -> Steps[None]:
+    """What a create may hold it may hold up to its bounds; packages are kept as a sorted set."""
     app = yield from new_app(kit)
     most = [f"p{number:02}_x" for number in range(64)]
     for user, packages, kept in (
@@ -216,7 +228,9 @@ def _good_creates(kit: Kit) -> Steps[None]:
         same(made.get("dataPackages"), kept, "dataPackages", where)
 
 
+@CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(kit: Kit) -> Steps[None]:
+    """An id that is no UUID is a bad request."""
     app = yield from new_app(kit)
     for bad in BAD_IDS:
         for name in ("get", "reconnect", "revoke"):
@@ -224,7 +238,9 @@ def _bad_ids(kit: Kit) -> Steps[None]:
             _bad(answer, f"{name} with the id {bad}")
 
 
+@CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
 def _ids_in_any_case(kit: Kit) -> Steps[None]:
+    """An id is read in any case and answered in lower case."""
     app = yield from new_app(kit)
     made = yield from create(app)
     answer = yield from send(app.get(id_of(made).upper()))
@@ -254,7 +270,9 @@ GOOD_QUERIES: Final = (
 """Queries for the user `a b`."""
 
 
+@CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
 def _bad_queries(kit: Kit) -> Steps[None]:
+    """A query names exactly one app user, percent-encoded, with + for a space."""
     app = yield from new_app(kit)
     path = "/curae-connect/account-state"
     for query in BAD_QUERIES:
@@ -278,11 +296,9 @@ _SLUGS: Final = {
     "packages that may not be": "packages",
 }
 
-_BODY: Final = ("request.body", "problem.bad-request")
 
-
-CHECKS: Final = (
-    *[
+CHECKS.extend(
+    [
         Check(
             f"request.body.{_SLUGS[what]}",
             f"A create whose body is or has {what} is refused.",
@@ -291,58 +307,23 @@ CHECKS: Final = (
             rules=_BODY,
         )
         for what in BAD_BODIES
-    ],
+    ]
+)
+CHECKS.append(
     Check(
         "request.body.initiate",
         "An initiate whose body cannot be read is refused and provisions nobody.",
         partial(_bad_others, "/curae-connect/initiate", BAD_INITIATES),
         laws=(16,),
         rules=_BODY,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "request.body.graduation",
         "A graduation hand-off whose body cannot be read is refused.",
         partial(_bad_others, "/curae-connect/graduation-handoff", BAD_GRADUATIONS),
         laws=(16,),
         rules=_BODY,
-    ),
-    Check(
-        "request.body.not-empty",
-        "A reconnect or a revoke takes no members.",
-        _bad_empty_bodies,
-        laws=(16,),
-        rules=_BODY,
-    ),
-    Check(
-        "request.body.empty",
-        "For a reconnect and a revoke an absent body and an empty object are one.",
-        _empty_bodies,
-        rules=("request.body",),
-    ),
-    Check(
-        "request.body.accepted",
-        "What a create may hold it may hold up to its bounds; packages are kept as a sorted set.",
-        _good_creates,
-        rules=("request.body",),
-    ),
-    Check(
-        "request.body.malformed-id",
-        "An id that is no UUID is a bad request.",
-        _bad_ids,
-        laws=(16,),
-        rules=_BODY,
-    ),
-    Check(
-        "request.body.id-in-any-case",
-        "An id is read in any case and answered in lower case.",
-        _ids_in_any_case,
-        rules=("request.body",),
-    ),
-    Check(
-        "request.body.query",
-        "A query names exactly one app user, percent-encoded, with + for a space.",
-        _bad_queries,
-        laws=(16,),
-        rules=_BODY,
-    ),
+    )
 )

@@ -24,7 +24,7 @@ from curae_lifecycle.testing.conformance.client import (
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -54,7 +54,14 @@ def _empty(app: App, where: str) -> Steps[int]:
     return limited(answer, SMALL.name, SMALL.window, SMALL.capacity, where)
 
 
+CHECKS: Final = Checks()
+
+_BUCKETS: Final = ("request.buckets", "problem.rate-limited")
+
+
+@CHECKS.add("request.buckets", rules=_BUCKETS, hooks=("replace_buckets",))
 def _bucket(kit: Kit) -> Steps[None]:
+    """A standard bucket belongs to one API key, admits what it holds, and then says how long."""
     app = yield from _with_buckets(kit, SMALL)
     other = yield from second_key(kit, app)
     yield from _emptied(app)
@@ -66,7 +73,11 @@ def _bucket(kit: Kit) -> Steps[None]:
     expect((yield from send(other.account_state("user"))), OK, "another API key of the app")
 
 
+@CHECKS.add(
+    "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), passes=9 * MINUTE
+)
 def _bucket_refills(kit: Kit) -> Steps[None]:
+    """A bucket refills with time alone, and never beyond what it holds."""
     app = yield from _with_buckets(kit, SMALL)
     yield from _emptied(app)
     seconds = 0
@@ -81,7 +92,9 @@ def _bucket_refills(kit: Kit) -> Steps[None]:
     yield from _empty(app, "a request after a long rest and as many as the bucket holds")
 
 
+@CHECKS.add("bucket.charges", rules=_BUCKETS, hooks=("replace_buckets",))
 def _what_buckets_charge(kit: Kit) -> Steps[None]:
+    """Every request is charged that is not refused with 400, 401 or 403 or an unknown path."""
     app = yield from new_app(kit)
     reader = yield from second_key(kit, app, frozenset())
     pending = id_of((yield from create(app)))
@@ -119,7 +132,9 @@ def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[Non
         raise NotConformingError(f"it was charged: then {in_short(answer)}", name)
 
 
+@CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(kit: Kit) -> Steps[None]:
+    """Where one limit refuses none is charged, and the one that refuses is named."""
     wide = Bucket("wide", 2 * LIMIT, 1, 3600)
     app = yield from _with_buckets(kit, wide)
     yield from fill(app, "user")
@@ -137,7 +152,14 @@ def _all_or_nothing(kit: Kit) -> Steps[None]:
     yield from _empty(app, "a request with the second of two buckets empty")
 
 
+@CHECKS.add(
+    "bucket.refusals-drain-no-other",
+    rules=_BUCKETS,
+    hooks=("replace_buckets", "pass_time"),
+    passes=4 * FEW,
+)
 def _second_bucket_kept(kit: Kit) -> Steps[None]:
+    """Refusals of one bucket drain no other."""
     tight, wide = Bucket("tight", 1, 1, 5), Bucket("wide", 4, 1, 3600)
     app = yield from _with_buckets(kit, tight, wide)
     for number in range(wide.capacity):
@@ -150,7 +172,9 @@ def _second_bucket_kept(kit: Kit) -> Steps[None]:
     expect_problem(answer, 429, "RATE_LIMITED", "a read with the wide bucket empty")
 
 
+@CHECKS.add("order.buckets", rules=("request.buckets",), hooks=("replace_buckets",))
 def _bucket_order(kit: Kit) -> Steps[None]:
+    """Buckets are asked after the body and before the key's record and the app user's limit."""
     app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     yield from send(request)
@@ -169,54 +193,3 @@ def _bucket_order(kit: Kit) -> Steps[None]:
     ):
         answer = yield from send(each)
         limited(answer, SMALL.name, SMALL.window, SMALL.capacity, f"{name} {where}")
-
-
-_BUCKETS: Final = ("request.buckets", "problem.rate-limited")
-
-
-CHECKS: Final = (
-    Check(
-        "request.buckets",
-        "A standard bucket belongs to one API key, admits what it holds, and then says how long.",
-        _bucket,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.refills",
-        "A bucket refills with time alone, and never beyond what it holds.",
-        _bucket_refills,
-        rules=_BUCKETS,
-        hooks=("replace_buckets", "pass_time"),
-        passes=9 * MINUTE,
-    ),
-    Check(
-        "bucket.charges",
-        "Every request is charged that is not refused with 400, 401 or 403 or an unknown path.",
-        _what_buckets_charge,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.all-or-nothing",
-        "Where one limit refuses none is charged, and the one that refuses is named.",
-        _all_or_nothing,
-        rules=_BUCKETS,
-        hooks=("replace_buckets",),
-    ),
-    Check(
-        "bucket.refusals-drain-no-other",
-        "Refusals of one bucket drain no other.",
-        _second_bucket_kept,
-        rules=_BUCKETS,
-        hooks=("replace_buckets", "pass_time"),
-        passes=4 * FEW,
-    ),
-    Check(
-        "order.buckets",
-        "Buckets are asked after the body and before the key's record and the app user's limit.",
-        _bucket_order,
-        rules=("request.buckets",),
-        hooks=("replace_buckets",),
-    ),
-)

@@ -31,8 +31,7 @@ from curae_lifecycle.testing.conformance import (
     standings,
     wire,
 )
-from curae_lifecycle.testing.conformance.replies import Operations
-from curae_lifecycle.testing.conformance.steps import Check
+from curae_lifecycle.testing.conformance.steps import Check, Operations
 
 
 def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
@@ -56,6 +55,7 @@ def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
         *limits.CHECKS,
         *buckets.CHECKS,
         *replies.checks(operations),
+        *replies.CHECKS,
         *wire.CHECKS,
         *accounts.CHECKS,
         *apart.CHECKS,

@@ -191,19 +191,15 @@ _TRIGGER_LAWS: Final = {
 }
 
 
-def _trigger_check(rule: str, trigger: Trigger, standing: Standing) -> Check:
-    outcome = TRIGGERS[trigger, standing].outcome
-    return Check(
-        rule,
-        f"{trigger} on a connection that is {standing}: {outcome}.",
+CHECKS: Final = [
+    Check(
+        row.rule,
+        f"{trigger} on a connection that is {standing}: {row.outcome}.",
         partial(_trigger, trigger, standing),
-        laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(outcome)],
-        rules=(rule,),
+        laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(row.outcome)],
+        rules=(row.rule,),
         hooks=tuple(dict.fromkeys((*BRINGS[standing], *_REPORTS[trigger]))),
         passes=passes(standing),
     )
-
-
-CHECKS: Final = tuple(
-    [_trigger_check(row.rule, trigger, standing) for (trigger, standing), row in TRIGGERS.items()]
-)
+    for (trigger, standing), row in TRIGGERS.items()
+]

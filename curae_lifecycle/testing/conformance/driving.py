@@ -20,13 +20,13 @@ from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import checks
-from curae_lifecycle.testing.conformance.replies import Operations
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     Check,
     Kit,
     Names,
     NotSeenError,
+    Operations,
     Step,
     Together,
     Use,
@@ -124,7 +124,7 @@ def run(
     """
     seed = secrets.token_hex(8) if seed is None else seed
     asked = chosen(only, operations)
-    return _report([(check, run_check(server, check, seed)) for check in asked], seed)
+    return _report([(check, run_check(server, check, seed, operations)) for check in asked], seed)
 
 
 async def run_async(
@@ -137,7 +137,7 @@ async def run_async(
     """Run the checks against a server whose functions are coroutine functions; see `run`."""
     seed = secrets.token_hex(8) if seed is None else seed
     asked = chosen(only, operations)
-    results = [(check, await run_check_async(server, check, seed)) for check in asked]
+    results = [(check, await run_check_async(server, check, seed, operations)) for check in asked]
     return _report(results, seed)
 
 
@@ -155,12 +155,12 @@ def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) ->
     return [check for check in kit if check.name in asked]
 
 
-def run_check(server: Server, check: Check, seed: str) -> Result:
+def run_check(server: Server, check: Check, seed: str, operations: Operations) -> Result:
     """Run one check."""
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.steps(_kit(server, check, seed))
+    steps = check.steps(_kit(server, check, seed, operations))
     try:
         try:
             _drive(server, steps)
@@ -174,12 +174,14 @@ def run_check(server: Server, check: Check, seed: str) -> Result:
     return None
 
 
-async def run_check_async(server: AsyncServer, check: Check, seed: str) -> Result:
+async def run_check_async(
+    server: AsyncServer, check: Check, seed: str, operations: Operations
+) -> Result:
     """Run one check."""
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.steps(_kit(server, check, seed))
+    steps = check.steps(_kit(server, check, seed, operations))
     try:
         try:
             await _drive_async(server, steps)
@@ -211,7 +213,7 @@ def _missing(server: Server | AsyncServer, check: Check) -> str | None:
     return None
 
 
-def _kit(server: Server | AsyncServer, check: Check, seed: str) -> Kit:
+def _kit(server: Server | AsyncServer, check: Check, seed: str, operations: Operations) -> Kit:
     return Kit(
         Names(f"{seed} {check.name}"),
         Environment.LIVE if server.environment is None else server.environment,
@@ -219,6 +221,7 @@ def _kit(server: Server | AsyncServer, check: Check, seed: str) -> Kit:
         server.patience,
         server.varying_headers,
         seed,
+        operations,
     )
 
 

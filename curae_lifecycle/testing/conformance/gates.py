@@ -30,7 +30,7 @@ from curae_lifecycle.testing.conformance.client import (
 )
 from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotSeenError,
     Steps,
@@ -77,7 +77,15 @@ def refused(answer: Response, status: int, code: str, where: str) -> None:
     check_documented(answer)
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add(
+    "request.credentials",
+    rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
+)
 def _stranger(kit: Kit) -> Steps[None]:
+    """Nobody without exactly one known key gets further, and learns nothing."""
     app = yield from new_app(kit)
     unknown = f"Bearer cae_{kit.environment}_{kit.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
@@ -97,7 +105,9 @@ def _stranger(kit: Kit) -> Steps[None]:
             same(headers(answer, "www-authenticate"), ["Bearer"], "WWW-Authenticate", where)
 
 
+@CHECKS.add("request.credentials.scheme", rules=("request.credentials",))
 def _scheme_in_any_case(kit: Kit) -> Steps[None]:
+    """The scheme of the Authorization header is read in any case."""
     app = yield from new_app(kit)
     request = without(app.account_state("user"), "authorization")
     for scheme in ("bearer", "BEARER"):
@@ -105,7 +115,9 @@ def _scheme_in_any_case(kit: Kit) -> Steps[None]:
         expect(answer, OK, f"a key after {scheme}")
 
 
+@CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
 def _unknown_routes(kit: Kit) -> Steps[None]:
+    """An unknown path or method is not found."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for method, path in (
@@ -128,7 +140,17 @@ def _unknown_routes(kit: Kit) -> Steps[None]:
     same(status_of(seen, "it"), "PENDING", "the connection's status", "after unknown routes")
 
 
+@CHECKS.add(
+    "permission.scope-missing",
+    rules=(
+        "problem-status.forbidden",
+        "permission.scope-missing",
+        "problem.scope-insufficient",
+        "request.permission",
+    ),
+)
 def _scope_missing(kit: Kit) -> Steps[None]:
+    """A mutation needs connection:write."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     reader = yield from second_key(kit, app, frozenset())
@@ -143,7 +165,9 @@ def _scope_missing(kit: Kit) -> Steps[None]:
     same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
 
 
+@CHECKS.add("permission.granted", rules=("permission.granted",))
 def _reads_need_no_scope(kit: Kit) -> Steps[None]:
+    """A read needs a valid key and no scope."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     reader = yield from second_key(kit, app, frozenset())
@@ -151,7 +175,13 @@ def _reads_need_no_scope(kit: Kit) -> Steps[None]:
         expect((yield from send(build(reader, connection_id))), OK, f"{name} without any scope")
 
 
+@CHECKS.add(
+    "permission.wrong-environment",
+    rules=("permission.wrong-environment", "problem.wrong-environment", "request.permission"),
+    hooks=("environment",),
+)
 def _wrong_environment(kit: Kit) -> Steps[None]:
+    """A key of the environment that is not served is refused, whatever its scopes."""
     other = Environment.TEST if kit.environment is Environment.LIVE else Environment.LIVE
     app = yield from new_app(kit, environment=other)
     reader = yield from second_key(kit, app, frozenset())
@@ -163,7 +193,9 @@ def _wrong_environment(kit: Kit) -> Steps[None]:
             same(dict(details), {"environment": str(other)}, "details", where)
 
 
+@CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
 def _others_ids(kit: Kit) -> Steps[None]:
+    """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
     app = yield from new_app(kit)
     pending = id_of((yield from create(app)))
     revoked = yield from bring(app, Standing.REVOKED)
@@ -178,7 +210,9 @@ def _others_ids(kit: Kit) -> Steps[None]:
     same(member(made, "connection.updatedAt", where), created, "updatedAt", where)
 
 
+@CHECKS.add("request.ownership.environment", laws=(15,), rules=("request.ownership",))
 def _other_environments_ids(kit: Kit) -> Steps[None]:
+    """Test and live never meet."""
     if "environment" in kit.hooks:
         raise NotSeenError("the server serves one environment")
     app = yield from new_app(kit)
@@ -211,63 +245,3 @@ def _strangers(
 
 def _steady(answer: Response, kit: Kit) -> tuple[tuple[str, str], ...]:
     return lasting(answer, kit.varying).headers
-
-
-CHECKS: Final = (
-    Check(
-        "request.credentials",
-        "Nobody without exactly one known key gets further, and learns nothing.",
-        _stranger,
-        rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
-    ),
-    Check(
-        "request.credentials.scheme",
-        "The scheme of the Authorization header is read in any case.",
-        _scheme_in_any_case,
-        rules=("request.credentials",),
-    ),
-    Check(
-        "request.route",
-        "An unknown path or method is not found.",
-        _unknown_routes,
-        rules=("request.route", "problem.not-found"),
-    ),
-    Check(
-        "permission.scope-missing",
-        "A mutation needs connection:write.",
-        _scope_missing,
-        rules=(
-            "problem-status.forbidden",
-            "permission.scope-missing",
-            "problem.scope-insufficient",
-            "request.permission",
-        ),
-    ),
-    Check(
-        "permission.granted",
-        "A read needs a valid key and no scope.",
-        _reads_need_no_scope,
-        rules=("permission.granted",),
-    ),
-    Check(
-        "permission.wrong-environment",
-        "A key of the environment that is not served is refused, whatever its scopes.",
-        _wrong_environment,
-        rules=("permission.wrong-environment", "problem.wrong-environment", "request.permission"),
-        hooks=("environment",),
-    ),
-    Check(
-        "request.ownership",
-        "Another tenant's id is answered byte for byte like an unknown one, and nothing happens.",
-        _others_ids,
-        laws=(15,),
-        rules=("request.ownership", "problem.not-found"),
-    ),
-    Check(
-        "request.ownership.environment",
-        "Test and live never meet.",
-        _other_environments_ids,
-        laws=(15,),
-        rules=("request.ownership",),
-    ),
-)

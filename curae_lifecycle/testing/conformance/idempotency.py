@@ -33,6 +33,7 @@ from curae_lifecycle.testing.conformance.connections import (
 )
 from curae_lifecycle.testing.conformance.steps import (
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -85,7 +86,17 @@ def _replayed(operation: str, kit: Kit) -> Steps[None]:
         replays(kit, first, (yield from send(request)))
 
 
+CHECKS: Final = Checks()
+
+SAME: Final = ("idempotency.completed.same",)
+"""The rules by which a retry is answered."""
+
+OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
+
+
+@CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=SAME)
 def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
+    """A replay is the first answer even where everything it speaks of has moved on."""
     app = yield from new_app(kit)
     made = app.create("user", key=app.new_key())
     created = yield from send(made)
@@ -103,7 +114,9 @@ def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
         replays(kit, first, (yield from send(request)))
 
 
+@CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
 def _executed(kit: Kit) -> Steps[None]:
+    """The same body with two keys is two requests."""
     app = yield from new_app(kit)
     one = id_of((yield from create(app, "user")))
     two = id_of((yield from create(app, "user")))
@@ -119,7 +132,9 @@ def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps
     replays(kit, original, (yield from send(app.request("POST", path, again, key=key))))
 
 
+@CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
 def _id_in_upper_case(kit: Kit) -> Steps[None]:
+    """An id in upper case is the same id, also in a replay."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     key = app.new_key()
@@ -128,7 +143,9 @@ def _id_in_upper_case(kit: Kit) -> Steps[None]:
     replays(kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
+@CHECKS.add("idempotency.same-key.quoted", rules=SAME)
 def _quoted_key(kit: Kit) -> Steps[None]:
+    """A key in quotes and the bare one are one key, and so are its escapes."""
     app = yield from new_app(kit)
     key = app.new_key()
     bare = app.create("user", key=key)
@@ -141,7 +158,9 @@ def _quoted_key(kit: Kit) -> Steps[None]:
     replays(kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
+@CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
 def _keys_differ_by_case(kit: Kit) -> Steps[None]:
+    """Keys that differ in case are two keys."""
     app = yield from new_app(kit)
     key = app.new_key()
     one = expect((yield from send(app.create("one", key=key))), CREATED, "create a connection")
@@ -151,7 +170,9 @@ def _keys_differ_by_case(kit: Kit) -> Steps[None]:
         raise NotConformingError("two keys got one connection", where)
 
 
+@CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
 def _another_body(kit: Kit) -> Steps[None]:
+    """Another body with a used key is refused and not executed, and the first answer stays."""
     app = yield from new_app(kit)
     key = app.new_key()
     request = app.create("user", key=key)
@@ -167,7 +188,9 @@ def _another_body(kit: Kit) -> Steps[None]:
     replays(kit, first, (yield from send(request)))
 
 
+@CHECKS.add("idempotency.other-request.preference", rules=OTHER)
 def _another_preference(kit: Kit) -> Steps[None]:
+    """An initiate with the other preference is another request."""
     app = yield from new_app(kit)
     key = app.new_key()
     expect((yield from send(app.initiate("user", key=key))), CREATED, "initiate a session")
@@ -175,7 +198,9 @@ def _another_preference(kit: Kit) -> Steps[None]:
     reused(other, "the key of an initiate again, with preferSignup", "values")
 
 
+@CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
 def _another_path(kit: Kit) -> Steps[None]:
+    """A used key with another path or another id is refused and not executed."""
     app = yield from new_app(kit)
     one = id_of((yield from create(app)))
     two = id_of((yield from create(app)))
@@ -190,7 +215,9 @@ def _another_path(kit: Kit) -> Steps[None]:
     same(status_of(seen, two), "PENDING", "the other connection's status", "it was not revoked")
 
 
+@CHECKS.add("idempotency.other-request.tells-no-values", rules=("problem.key-reused",))
 def _never_tells_values(kit: Kit) -> Steps[None]:
+    """The refusal of a reused key names which part differed and never a value."""
     app = yield from new_app(kit)
     key, user = app.new_key(), app.names.word("secret")
     expect((yield from send(app.create(user, key=key))), CREATED, "create a connection")
@@ -200,7 +227,9 @@ def _never_tells_values(kit: Kit) -> Steps[None]:
         raise NotConformingError("the refusal tells a value", "the key with another body")
 
 
+@CHECKS.add("idempotency.scope", rules=("idempotency.absent",))
 def _other_api_key(kit: Kit) -> Steps[None]:
+    """An idempotency key belongs to one API key: no other one meets it."""
     app = yield from new_app(kit)
     key = app.new_key()
     first = yield from send(app.create("user", key=key))
@@ -259,14 +288,9 @@ BY_VALUE: Final = (
 )
 """Two texts of one request, by what tells them apart."""
 
-SAME: Final = ("idempotency.completed.same",)
-"""The rules by which a retry is answered."""
 
-OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.idempotency")
-
-
-CHECKS: Final = (
-    *[
+CHECKS.extend(
+    [
         Check(
             f"idempotency.replay.{operation}",
             f"A {operation} sent again with its key gets the first answer, byte for byte.",
@@ -275,21 +299,10 @@ CHECKS: Final = (
             rules=SAME,
         )
         for operation in SUCCESS
-    ],
-    Check(
-        "idempotency.replay.after-all-moved",
-        "A replay is the first answer even where everything it speaks of has moved on.",
-        _replayed_after_all_moved,
-        laws=(9,),
-        rules=SAME,
-    ),
-    Check(
-        "idempotency.absent",
-        "The same body with two keys is two requests.",
-        _executed,
-        rules=("idempotency.absent",),
-    ),
-    *[
+    ]
+)
+CHECKS.extend(
+    [
         Check(
             f"idempotency.same-request.{name}",
             f"Two requests that differ in {what} are the same.",
@@ -298,55 +311,5 @@ CHECKS: Final = (
             rules=SAME,
         )
         for name, what, first, again, path in BY_VALUE
-    ],
-    Check(
-        "idempotency.same-request.id-in-upper-case",
-        "An id in upper case is the same id, also in a replay.",
-        _id_in_upper_case,
-        rules=SAME,
-    ),
-    Check(
-        "idempotency.same-key.quoted",
-        "A key in quotes and the bare one are one key, and so are its escapes.",
-        _quoted_key,
-        rules=SAME,
-    ),
-    Check(
-        "idempotency.other-key.case",
-        "Keys that differ in case are two keys.",
-        _keys_differ_by_case,
-        rules=("idempotency.absent",),
-    ),
-    Check(
-        "idempotency.completed.other",
-        "Another body with a used key is refused and not executed, and the first answer stays.",
-        _another_body,
-        laws=(12,),
-        rules=OTHER,
-    ),
-    Check(
-        "idempotency.other-request.preference",
-        "An initiate with the other preference is another request.",
-        _another_preference,
-        rules=OTHER,
-    ),
-    Check(
-        "idempotency.other-request.path",
-        "A used key with another path or another id is refused and not executed.",
-        _another_path,
-        laws=(12,),
-        rules=OTHER,
-    ),
-    Check(
-        "idempotency.other-request.tells-no-values",
-        "The refusal of a reused key names which part differed and never a value.",
-        _never_tells_values,
-        rules=("problem.key-reused",),
-    ),
-    Check(
-        "idempotency.scope",
-        "An idempotency key belongs to one API key: no other one meets it.",
-        _other_api_key,
-        rules=("idempotency.absent",),
-    ),
+    ]
 )

@@ -36,6 +36,7 @@ from curae_lifecycle.testing.conformance.idempotency import (
 from curae_lifecycle.testing.conformance.steps import (
     MANY,
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -48,7 +49,12 @@ from curae_lifecycle.testing.laws import check_one_execution
 RETENTION: Final = timedelta(hours=24)
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
 def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
+    """A refusal of the rule itself is kept: a new judgement needs a new key."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     request = app.reconnect(connection_id, key=app.new_key())
@@ -59,7 +65,9 @@ def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
     expect((yield from send(app.reconnect(connection_id))), CREATED, "the same with a new key")
 
 
+@CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
 def _not_found_is_kept(kit: Kit) -> Steps[None]:
+    """An answer 404 is kept."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     key, nobody = app.new_key(), app.names.uuid()
@@ -70,7 +78,9 @@ def _not_found_is_kept(kit: Kit) -> Steps[None]:
     reused(other, "the key of an answer 404 for another id", "values")
 
 
+@CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
 def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
+    """A body that cannot be read leaves its key free."""
     app = yield from new_app(kit)
     for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
         key = app.new_key()
@@ -80,7 +90,9 @@ def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
         expect((yield from send(app.create("user", key=key))), CREATED, where)
 
 
+@CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
 def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
+    """A request that the app user's limit refuses leaves its key free."""
     app = yield from new_app(kit)
     yield from fill(app, "user")
     key = app.new_key()
@@ -90,7 +102,14 @@ def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
     expect((yield from send(app.initiate("another", key=key))), CREATED, where)
 
 
+@CHECKS.add(
+    "idempotency.not-kept.429-later",
+    rules=("idempotency.absent",),
+    hooks=("pass_time",),
+    passes=MINUTE,
+)
 def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
+    """A request that the app user's limit refused runs with the same key later."""
     app = yield from new_app(kit)
     yield from fill(app, "user")
     request = app.initiate("user", key=app.new_key())
@@ -103,7 +122,9 @@ def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
     replays(kit, first, (yield from send(request)))
 
 
+@CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*OTHER, "problem-status.mismatch"))
 def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
+    """A refused reuse changes nothing about the key."""
     app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
@@ -115,7 +136,15 @@ def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
     replays(kit, first, (yield from send(request)))
 
 
+@CHECKS.add(
+    "idempotency.retention",
+    laws=(9,),
+    rules=("idempotency.absent", *SAME),
+    hooks=("pass_time",),
+    passes=RETENTION,
+)
 def _retention(kit: Kit) -> Steps[None]:
+    """An answer is kept for 24 hours from its first use, and no replay makes it longer."""
     app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
@@ -131,7 +160,14 @@ def _retention(kit: Kit) -> Steps[None]:
         raise NotConformingError("the answer was kept longer than that", where)
 
 
+@CHECKS.add(
+    "idempotency.retention.other",
+    rules=("idempotency.absent", "idempotency.completed.other"),
+    hooks=("pass_time",),
+    passes=RETENTION,
+)
 def _retention_of_another(kit: Kit) -> Steps[None]:
+    """A key is bound to its request for 24 hours and free afterwards."""
     app = yield from new_app(kit)
     key = app.new_key()
     expect((yield from send(app.create("user", key=key))), CREATED, "create a connection")
@@ -143,7 +179,9 @@ def _retention_of_another(kit: Kit) -> Steps[None]:
     expect((yield from send(other)), CREATED, where)
 
 
+@CHECKS.add("idempotency.cookies", laws=(9,))
 def _no_cookie_again(kit: Kit) -> Steps[None]:
+    """A Set-Cookie header is never replayed."""
     app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
@@ -155,7 +193,9 @@ def _no_cookie_again(kit: Kit) -> Steps[None]:
         raise NotConformingError("a Set-Cookie header was replayed", "a create sent again")
 
 
+@CHECKS.add("idempotency.replay-is-free", laws=(9,), rules=("request.idempotency", "request.limit"))
 def _replay_is_free(kit: Kit) -> Steps[None]:
+    """A replay costs the app user nothing, also at the limit."""
     app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     first = yield from send(request)
@@ -185,7 +225,9 @@ def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
     replays(kit, done[0], lasting((yield from send(request)), kit.varying))
 
 
+@CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
 def _one_initiate_of_many(kit: Kit) -> Steps[None]:
+    """An initiate sent many times at once with one key is charged once."""
     app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     yield from together((request,) * MANY)
@@ -195,7 +237,9 @@ def _one_initiate_of_many(kit: Kit) -> Steps[None]:
         expect((yield from send(app.initiate("user"))), CREATED, where)
 
 
+@CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
 def _one_body_of_many(kit: Kit) -> Steps[None]:
+    """Of different bodies sent at once with one key one is executed."""
     app = yield from new_app(kit)
     key = app.new_key()
     requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
@@ -209,85 +253,8 @@ def _one_body_of_many(kit: Kit) -> Steps[None]:
         raise NotConformingError(f"{len(done)} were executed", where)
 
 
-CHECKS: Final = (
-    Check(
-        "idempotency.kept.409",
-        "A refusal of the rule itself is kept: a new judgement needs a new key.",
-        _refused_reconnect_is_kept,
-        laws=(9,),
-        rules=(*SAME, "problem-status.conflict"),
-    ),
-    Check(
-        "idempotency.kept.404",
-        "An answer 404 is kept.",
-        _not_found_is_kept,
-        laws=(9,),
-        rules=(*SAME, "problem-status.absent"),
-    ),
-    Check(
-        "idempotency.not-kept.400",
-        "A body that cannot be read leaves its key free.",
-        _bad_request_keeps_nothing,
-        rules=(
-            "problem-status.invalid",
-            "idempotency.absent",
-        ),
-    ),
-    Check(
-        "idempotency.not-kept.429",
-        "A request that the app user's limit refuses leaves its key free.",
-        _rate_limit_keeps_nothing,
-        rules=(
-            "problem-status.limited",
-            "idempotency.absent",
-        ),
-    ),
-    Check(
-        "idempotency.not-kept.429-later",
-        "A request that the app user's limit refused runs with the same key later.",
-        _rate_limit_is_asked_again,
-        rules=("idempotency.absent",),
-        hooks=("pass_time",),
-        passes=MINUTE,
-    ),
-    Check(
-        "idempotency.not-kept.422",
-        "A refused reuse changes nothing about the key.",
-        _reuse_keeps_nothing,
-        laws=(11,),
-        rules=(*OTHER, "problem-status.mismatch"),
-    ),
-    Check(
-        "idempotency.retention",
-        "An answer is kept for 24 hours from its first use, and no replay makes it longer.",
-        _retention,
-        laws=(9,),
-        rules=("idempotency.absent", *SAME),
-        hooks=("pass_time",),
-        passes=RETENTION,
-    ),
-    Check(
-        "idempotency.retention.other",
-        "A key is bound to its request for 24 hours and free afterwards.",
-        _retention_of_another,
-        rules=("idempotency.absent", "idempotency.completed.other"),
-        hooks=("pass_time",),
-        passes=RETENTION,
-    ),
-    Check(
-        "idempotency.cookies",
-        "A Set-Cookie header is never replayed.",
-        _no_cookie_again,
-        laws=(9,),
-    ),
-    Check(
-        "idempotency.replay-is-free",
-        "A replay costs the app user nothing, also at the limit.",
-        _replay_is_free,
-        laws=(9,),
-        rules=("request.idempotency", "request.limit"),
-    ),
-    *[
+CHECKS.extend(
+    [
         Check(
             f"idempotency.at-once.{operation}",
             f"A {operation} sent many times at once with one key takes effect once.",
@@ -295,18 +262,5 @@ CHECKS: Final = (
             laws=(12,),
         )
         for operation in SUCCESS
-    ],
-    Check(
-        "idempotency.at-once.charged-once",
-        "An initiate sent many times at once with one key is charged once.",
-        _one_initiate_of_many,
-        laws=(9, 12),
-    ),
-    Check(
-        "idempotency.at-once.other-bodies",
-        "Of different bodies sent at once with one key one is executed.",
-        _one_body_of_many,
-        laws=(12,),
-        rules=OTHER,
-    ),
+    ]
 )

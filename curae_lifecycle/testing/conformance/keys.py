@@ -24,14 +24,18 @@ from curae_lifecycle.testing.conformance.gates import (
     without,
 )
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     Steps,
     send,
 )
 
+CHECKS: Final = Checks()
 
+
+@CHECKS.add("request.key-required", rules=("request.key-required", "problem.key-required"))
 def _key_missing(kit: Kit) -> Steps[None]:
+    """Every mutation but graduation needs a key."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for name in KEYED:
@@ -57,7 +61,9 @@ BAD_KEYS: Final = {
 """Values of the header that are no key."""
 
 
+@CHECKS.add("request.key-invalid", rules=("request.key-invalid", "problem.key-invalid"))
 def _key_invalid(kit: Kit) -> Steps[None]:
+    """A key that two parties could read differently is refused."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for name in KEYED:
@@ -74,7 +80,9 @@ def _key_invalid(kit: Kit) -> Steps[None]:
     same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
 
 
+@CHECKS.add("request.key-readable", rules=("request.key-invalid",))
 def _key_valid(kit: Kit) -> Steps[None]:
+    """A key of 1 to 255 visible ASCII characters is taken."""
     app = yield from new_app(kit)
     longest = (app.new_key() + "x" * 255)[:255]
     for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
@@ -82,7 +90,9 @@ def _key_valid(kit: Kit) -> Steps[None]:
         expect(answer, CREATED, f"create with a key of {len(key)} characters")
 
 
+@CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
 def _key_not_allowed(kit: Kit) -> Steps[None]:
+    """A graduation hand-off rejects a key."""
     app = yield from new_app(kit)
     yield from send(app.initiate("user"))
     for values in ((app.new_key(),), ("",), ("a", "b")):
@@ -93,44 +103,12 @@ def _key_not_allowed(kit: Kit) -> Steps[None]:
     expect((yield from send(app.graduate("user"))), CREATED, "the same without a key")
 
 
+@CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
 def _key_unused(kit: Kit) -> Steps[None]:
+    """A read does not look at a key."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for name, build in READS.items():
         for value in ("", "k-1", '"k'):
             answer = yield from send(having(build(app, connection_id), ("Idempotency-Key", value)))
             expect(answer, OK, f"{name} with the key {value!r}")
-
-
-CHECKS: Final = (
-    Check(
-        "request.key-required",
-        "Every mutation but graduation needs a key.",
-        _key_missing,
-        rules=("request.key-required", "problem.key-required"),
-    ),
-    Check(
-        "request.key-invalid",
-        "A key that two parties could read differently is refused.",
-        _key_invalid,
-        rules=("request.key-invalid", "problem.key-invalid"),
-    ),
-    Check(
-        "request.key-readable",
-        "A key of 1 to 255 visible ASCII characters is taken.",
-        _key_valid,
-        rules=("request.key-invalid",),
-    ),
-    Check(
-        "request.key-not-allowed",
-        "A graduation hand-off rejects a key.",
-        _key_not_allowed,
-        rules=("request.key-not-allowed", "problem.key-not-allowed"),
-    ),
-    Check(
-        "request.key-unused",
-        "A read does not look at a key.",
-        _key_unused,
-        rules=("operation.get-connection", "operation.account-state"),
-    ),
-)

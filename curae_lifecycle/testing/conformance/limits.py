@@ -24,7 +24,7 @@ from curae_lifecycle.testing.conformance.client import (
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -66,7 +66,14 @@ def refused(app: App, user: str, where: str) -> Steps[int]:
     return limited((yield from send(app.initiate(user))), "initiate", 60, LIMIT, where)
 
 
+CHECKS: Final = Checks()
+
+_LIMIT: Final = ("request.limit", "problem.rate-limited")
+
+
+@CHECKS.add("request.limit", laws=(10,), rules=_LIMIT)
 def _eleventh(kit: Kit) -> Steps[None]:
+    """At most ten initiates of one user are admitted in a minute; the refusal says how long."""
     app = yield from new_app(kit)
     instants: list[datetime] = []
     for _ in range(LIMIT + 1):
@@ -83,7 +90,9 @@ def _eleventh(kit: Kit) -> Steps[None]:
         yield from refused(app, "user", f"initiate number {LIMIT + 2}")
 
 
+@CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
 def _across_apps(kit: Kit) -> Steps[None]:
+    """The limit counts a user across the apps and keys of one customer account, and no other."""
     app = yield from new_app(kit)
     other = yield from new_app(kit, account=app.wanted.customer_account_id)
     sibling = yield from second_key(kit, app)
@@ -96,7 +105,11 @@ def _across_apps(kit: Kit) -> Steps[None]:
     yield from initiate(app, "another")
 
 
+@CHECKS.add(
+    "limit.refusals-are-free", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE + FEW
+)
 def _refusals_are_free(kit: Kit) -> Steps[None]:
+    """A refused initiate is not charged and makes no wait longer."""
     app = yield from new_app(kit)
     yield from fill(app, "user", LIMIT - 1)
     yield from wait(FEW)
@@ -110,7 +123,9 @@ def _refusals_are_free(kit: Kit) -> Steps[None]:
         expect((yield from send(app.initiate("user"))), CREATED, where)
 
 
+@CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
 def _retry_after(kit: Kit) -> Steps[None]:
+    """After the wait that a refusal tells one more is admitted, and not before."""
     app = yield from new_app(kit)
     yield from fill(app, "user", 1)
     yield from wait(2 * FEW)
@@ -126,7 +141,9 @@ def _retry_after(kit: Kit) -> Steps[None]:
     yield from refused(app, "user", "initiate once more: only one of ten was a minute ago")
 
 
+@CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
 def _half_open(kit: Kit) -> Steps[None]:
+    """A minute after ten initiates ten more are admitted."""
     app = yield from new_app(kit)
     yield from fill(app, "user")
     yield from wait(MINUTE)
@@ -136,9 +153,17 @@ def _half_open(kit: Kit) -> Steps[None]:
     yield from refused(app, "user", "and once more")
 
 
+@CHECKS.add(
+    "limit.any-window",
+    laws=(10,),
+    rules=_LIMIT,
+    hooks=("pass_time",),
+    passes=3 * (MINUTE + 4 * FEW),
+)
 def _any_window(kit: Kit) -> Steps[None]:
     # A window that starts with the clock's minute admits twenty around its start: of three
     # users who begin at different moments at least two meet one.
+    """No minute holds more than ten, wherever it begins."""
     app = yield from new_app(kit)
     for number in range(3):
         user = f"user-{number}"
@@ -148,7 +173,9 @@ def _any_window(kit: Kit) -> Steps[None]:
         yield from wait(6 * FEW)
 
 
+@CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
 def _sliding(kit: Kit) -> Steps[None]:
+    """What was admitted a minute ago makes room, and nothing else does."""
     app = yield from new_app(kit)
     yield from fill(app, "user", LIMIT // 2)
     yield from wait(MINUTE / 2)
@@ -161,7 +188,9 @@ def _sliding(kit: Kit) -> Steps[None]:
     yield from refused(app, "user", "initiate with the other five within the minute")
 
 
+@CHECKS.add("limit.costs-nothing", laws=(10,), rules=("request.limit", "operation.account-state"))
 def _what_costs_nothing(kit: Kit) -> Steps[None]:
+    """Answers 400, 403 and 422 and account states cost the app user nothing."""
     app = yield from new_app(kit)
     reader = yield from second_key(kit, app, frozenset())
     key = app.new_key()
@@ -181,7 +210,9 @@ def _what_costs_nothing(kit: Kit) -> Steps[None]:
         expect((yield from send(app.initiate("user"))), CREATED, where)
 
 
+@CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
 def _at_once(kit: Kit) -> Steps[None]:
+    """Of twenty initiates at once exactly ten are admitted."""
     app = yield from new_app(kit)
     requests = tuple([app.initiate("user") for _ in range(2 * LIMIT)])
     answers = yield from together(requests)
@@ -193,7 +224,9 @@ def _at_once(kit: Kit) -> Steps[None]:
     same(admitted, LIMIT, "how many were admitted", where)
 
 
+@CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
 def _graduations(kit: Kit) -> Steps[None]:
+    """Graduation hand-offs have a limit of their own, counted like the initiates'."""
     app = yield from new_app(kit)
     other = yield from new_app(kit, account=app.wanted.customer_account_id)
     yield from fill(app, "user")
@@ -207,7 +240,9 @@ def _graduations(kit: Kit) -> Steps[None]:
     expect_problem(answer, 409, "BINDING_NOT_LIMITED", "graduate another user")
 
 
+@CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
 def _graduations_leave_initiates(kit: Kit) -> Steps[None]:
+    """Graduation hand-offs use up no initiate."""
     app = yield from new_app(kit)
     for _ in range(LIMIT + 1):
         yield from send(app.graduate("user"))
@@ -215,108 +250,11 @@ def _graduations_leave_initiates(kit: Kit) -> Steps[None]:
     expect((yield from send(app.initiate("user"))), CREATED, where)
 
 
+@CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
 def _reads_are_free(kit: Kit) -> Steps[None]:
+    """An account state is answered also at the limit."""
     app = yield from new_app(kit)
     yield from fill(app, "user")
     for number in range(3 * LIMIT):
         where = f"account state number {number + 1}"
         expect((yield from send(app.account_state("user"))), OK, where)
-
-
-_LIMIT: Final = ("request.limit", "problem.rate-limited")
-
-
-CHECKS: Final = (
-    Check(
-        "request.limit",
-        "At most ten initiates of one user are admitted in a minute; the refusal says how long.",
-        _eleventh,
-        laws=(10,),
-        rules=_LIMIT,
-    ),
-    Check(
-        "limit.across-apps",
-        "The limit counts a user across the apps and keys of one customer account, and no other.",
-        _across_apps,
-        laws=(10,),
-        rules=_LIMIT,
-    ),
-    Check(
-        "limit.refusals-are-free",
-        "A refused initiate is not charged and makes no wait longer.",
-        _refusals_are_free,
-        laws=(10,),
-        rules=_LIMIT,
-        hooks=("pass_time",),
-        passes=MINUTE + FEW,
-    ),
-    Check(
-        "limit.retry-after",
-        "After the wait that a refusal tells one more is admitted, and not before.",
-        _retry_after,
-        laws=(10,),
-        rules=_LIMIT,
-        hooks=("pass_time",),
-        passes=MINUTE,
-    ),
-    Check(
-        "limit.half-open",
-        "A minute after ten initiates ten more are admitted.",
-        _half_open,
-        laws=(10,),
-        rules=_LIMIT,
-        hooks=("pass_time",),
-        passes=MINUTE,
-    ),
-    Check(
-        "limit.any-window",
-        "No minute holds more than ten, wherever it begins.",
-        _any_window,
-        laws=(10,),
-        rules=_LIMIT,
-        hooks=("pass_time",),
-        passes=3 * (MINUTE + 4 * FEW),
-    ),
-    Check(
-        "limit.sliding",
-        "What was admitted a minute ago makes room, and nothing else does.",
-        _sliding,
-        laws=(10,),
-        rules=_LIMIT,
-        hooks=("pass_time",),
-        passes=MINUTE,
-    ),
-    Check(
-        "limit.costs-nothing",
-        "Answers 400, 403 and 422 and account states cost the app user nothing.",
-        _what_costs_nothing,
-        laws=(10,),
-        rules=("request.limit", "operation.account-state"),
-    ),
-    Check(
-        "limit.at-once",
-        "Of twenty initiates at once exactly ten are admitted.",
-        _at_once,
-        laws=(10,),
-        rules=_LIMIT,
-    ),
-    Check(
-        "limit.graduation",
-        "Graduation hand-offs have a limit of their own, counted like the initiates'.",
-        _graduations,
-        laws=(10,),
-        rules=("request.limit", "operation.graduation-handoff"),
-    ),
-    Check(
-        "limit.graduation-leaves-initiates",
-        "Graduation hand-offs use up no initiate.",
-        _graduations_leave_initiates,
-        rules=("request.limit",),
-    ),
-    Check(
-        "limit.reads-are-free",
-        "An account state is answered also at the limit.",
-        _reads_are_free,
-        rules=("operation.account-state",),
-    ),
-)

@@ -43,7 +43,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     Names,
     NotConformingError,
@@ -128,7 +128,12 @@ class Difference:
     log: tuple[str, ...]
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("model.side-by-side", laws=(1, 2, 6, 7, 8, 9, 11, 12, 15))
 def _against_the_store(kit: Kit) -> Steps[None]:
+    """Hundreds of requests and facts in any order are answered as the library's own store does."""
     hooks = kit.hooks if kit.patience >= sum(SPANS, LIFETIME) else kit.hooks - {"pass_time"}
     for number in range(ROUNDS):
         ops = operations(f"{kit.seed} {number}", hooks)
@@ -458,13 +463,3 @@ def _same_text(name: str, theirs: str, ours: str) -> bool:
         return {theirs, ours} == {"ACTIVE", "AUTHORIZED"}
     left, right = _instant(theirs), _instant(ours)
     return left is not None and right is not None and abs(left - right) <= SLACK
-
-
-CHECKS: Final = (
-    Check(
-        "model.side-by-side",
-        "Hundreds of requests and facts in any order are answered as the library's own store does.",
-        _against_the_store,
-        laws=(1, 2, 6, 7, 8, 9, 11, 12, 15),
-    ),
-)

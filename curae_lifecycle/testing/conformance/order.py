@@ -21,6 +21,7 @@ from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.gates import without
 from curae_lifecycle.testing.conformance.steps import (
     Check,
+    Checks,
     Kit,
     Steps,
     send,
@@ -131,7 +132,12 @@ def _order(answering: Fails, kit: Kit) -> Steps[None]:
             expect_problem(answer, status, code, f"fails at {gate} and at {other}")
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("order.limit", rules=("request.limit", "request.rule"))
 def _limit_before_rule(kit: Kit) -> Steps[None]:
+    """The app user's limit is asked before the rule itself, which refuses at a cost."""
     app = yield from new_app(kit)
     for _ in range(10):
         answer = yield from send(app.graduate("user"))
@@ -141,8 +147,8 @@ def _limit_before_rule(kit: Kit) -> Steps[None]:
     expect_problem(answer, 429, "RATE_LIMITED", where)
 
 
-CHECKS: Final = (
-    *[
+CHECKS.extend(
+    [
         Check(
             f"order.{slug}",
             f"A request that fails at {answering[0]} and at a later gate is answered by the first.",
@@ -160,11 +166,5 @@ CHECKS: Final = (
             ("idempotency", REUSED, "request.idempotency"),
             ("ownership", OWNERSHIP, "request.ownership"),
         )
-    ],
-    Check(
-        "order.limit",
-        "The app user's limit is asked before the rule itself, which refuses at a cost.",
-        _limit_before_rule,
-        rules=("request.limit", "request.rule"),
-    ),
+    ]
 )

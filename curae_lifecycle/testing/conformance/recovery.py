@@ -43,6 +43,7 @@ from curae_lifecycle.testing.conformance.connections import (
 from curae_lifecycle.testing.conformance.steps import (
     MANY,
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -53,6 +54,8 @@ from curae_lifecycle.testing.conformance.steps import (
     wait,
 )
 from curae_lifecycle.testing.laws import check_one_pending_successor
+
+CHECKS: Final = Checks()
 
 
 def successor_of(answer: Document) -> str:
@@ -137,7 +140,7 @@ _RECOVERED: Final = (
     Standing.REVOKED,
 )
 
-ROW_CHECKS: Final = tuple(
+CHECKS.extend(
     [
         Check(
             RECOVERY[standing, successor].rule,
@@ -155,7 +158,11 @@ ROW_CHECKS: Final = tuple(
 )
 
 
+@CHECKS.add(
+    "recovery.successor-active", laws=(6,), rules=("recovery.revoked.other",), hooks=("authorize",)
+)
 def _successor_active(kit: Kit) -> Steps[None]:
+    """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     successor = successor_of((yield from reconnect(app, connection_id)))
@@ -165,7 +172,15 @@ def _successor_active(kit: Kit) -> Steps[None]:
     same(status_of(seen, "the successor"), "ACTIVE", "the successor's status", "after a reconnect")
 
 
+@CHECKS.add(
+    "recovery.successor-lapsed",
+    laws=(6,),
+    rules=("recovery.revoked.other",),
+    hooks=("pass_time",),
+    passes=HALF_AN_HOUR + MOMENT,
+)
 def _successor_lapsed(kit: Kit) -> Steps[None]:
+    """A connection whose successor has lapsed is recovered no more: the chain's end is."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     answer = yield from reconnect(app, connection_id)
@@ -174,7 +189,14 @@ def _successor_lapsed(kit: Kit) -> Steps[None]:
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
 
 
+@CHECKS.add(
+    "recovery.reissue-moves-the-deadline",
+    rules=("recovery.revoked.pending",),
+    hooks=("pass_time",),
+    passes=HOUR,
+)
 def _reissue_moves_the_deadline(kit: Kit) -> Steps[None]:
+    """A reissued connection lives as long as its newest next action."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     where = f"reconnect the connection {connection_id}"
@@ -193,7 +215,9 @@ def _reissue_moves_the_deadline(kit: Kit) -> Steps[None]:
     same(status_of(seen, where), "EXPIRED", "the status", "at the second deadline")
 
 
+@CHECKS.add("law-06.chain-of-three", laws=(6,))
 def _chain_of_three(kit: Kit) -> Steps[None]:
+    """Recoveries of recoveries form one line of one user and one set of packages."""
     app = yield from new_app(kit)
     first = yield from create(app, "user")
     ids = [id_of(first)]
@@ -214,7 +238,9 @@ def _chain_of_three(kit: Kit) -> Steps[None]:
             same(seen.get(name), first.get(name), name, where)
 
 
+@CHECKS.add("law-07.at-once", laws=(7,))
 def _successor_at_once(kit: Kit) -> Steps[None]:
+    """Many reconnects at once, each with a key of its own, make one successor."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
@@ -225,7 +251,9 @@ def _successor_at_once(kit: Kit) -> Steps[None]:
     check_one_pending_successor([(connection_id, each) for each in seen])
 
 
+@CHECKS.add("recovery.leaves-others-alone")
 def _reissue_leaves_others(kit: Kit) -> Steps[None]:
+    """A recovery changes no other connection of the same user."""
     app = yield from new_app(kit)
     other = yield from create(app, "user")
     connection_id = yield from bring(app, Standing.REVOKED, "user")
@@ -235,7 +263,9 @@ def _reissue_leaves_others(kit: Kit) -> Steps[None]:
     same(changed(other, seen), NOTHING, "what changed", "another connection of the user")
 
 
+@CHECKS.add("create.looks-for-no-earlier-one", rules=("operation.create-connection",))
 def _two_of_one_user(kit: Kit) -> Steps[None]:
+    """A second create for the same user makes a second connection."""
     app = yield from new_app(kit)
     one = yield from create(app, "user")
     two = yield from create(app, "user")
@@ -245,56 +275,3 @@ def _two_of_one_user(kit: Kit) -> Steps[None]:
     yield from revoke(app, id_of(one))
     seen = yield from get(app, id_of(two))
     same(status_of(seen, where), "PENDING", "the second one's status", "revoke the first")
-
-
-CHECKS: Final = (
-    *ROW_CHECKS,
-    Check(
-        "recovery.successor-active",
-        "A connection whose successor is ACTIVE is recovered no more, and the successor lives on.",
-        _successor_active,
-        laws=(6,),
-        rules=("recovery.revoked.other",),
-        hooks=("authorize",),
-    ),
-    Check(
-        "recovery.successor-lapsed",
-        "A connection whose successor has lapsed is recovered no more: the chain's end is.",
-        _successor_lapsed,
-        laws=(6,),
-        rules=("recovery.revoked.other",),
-        hooks=("pass_time",),
-        passes=HALF_AN_HOUR + MOMENT,
-    ),
-    Check(
-        "recovery.reissue-moves-the-deadline",
-        "A reissued connection lives as long as its newest next action.",
-        _reissue_moves_the_deadline,
-        rules=("recovery.revoked.pending",),
-        hooks=("pass_time",),
-        passes=HOUR,
-    ),
-    Check(
-        "law-06.chain-of-three",
-        "Recoveries of recoveries form one line of one user and one set of packages.",
-        _chain_of_three,
-        laws=(6,),
-    ),
-    Check(
-        "law-07.at-once",
-        "Many reconnects at once, each with a key of its own, make one successor.",
-        _successor_at_once,
-        laws=(7,),
-    ),
-    Check(
-        "recovery.leaves-others-alone",
-        "A recovery changes no other connection of the same user.",
-        _reissue_leaves_others,
-    ),
-    Check(
-        "create.looks-for-no-earlier-one",
-        "A second create for the same user makes a second connection.",
-        _two_of_one_user,
-        rules=("operation.create-connection",),
-    ),
-)

@@ -34,6 +34,7 @@ from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import (
     MANY,
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -47,8 +48,16 @@ from curae_lifecycle.testing.laws import (
     check_revocation,
 )
 
+CHECKS: Final = Checks()
 
+
+@CHECKS.add(
+    "law-02.revoked-once",
+    laws=(2,),
+    rules=("connection.revoke.pending", "connection.revoke.revoked"),
+)
 def _revoked_once(kit: Kit) -> Steps[None]:
+    """Of several revocations the first alone says so, and its time stands."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     seen: list[RevocationSeen] = []
@@ -60,7 +69,9 @@ def _revoked_once(kit: Kit) -> Steps[None]:
     check_revocation(seen)
 
 
+@CHECKS.add("law-02.at-once", laws=(2,))
 def _revoked_at_once(kit: Kit) -> Steps[None]:
+    """Of many revocations at once exactly one says that it revoked."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
@@ -73,7 +84,13 @@ def _revoked_at_once(kit: Kit) -> Steps[None]:
     check_revocation(seen)
 
 
+@CHECKS.add(
+    "law-02.revocation-survives",
+    laws=(1, 2, 11),
+    hooks=("authorize", "require_action", "expire", "revoke"),
+)
 def _revocation_survives(kit: Kit) -> Steps[None]:
+    """Nothing that arrives after a revocation changes it."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     yield from revoke(app, connection_id)
@@ -89,7 +106,11 @@ def _revocation_survives(kit: Kit) -> Steps[None]:
     same(changed(before, after), NOTHING, "what changed", where)
 
 
+@CHECKS.add(
+    "law-01.rank-never-falls", laws=(1,), hooks=("authorize", "require_action", "expire", "revoke")
+)
 def _rank_never_falls(kit: Kit) -> Steps[None]:
+    """Whatever happens in whatever order, the status of one id only rises."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
@@ -143,7 +164,11 @@ def _reach(actor: Actor, kit: Kit) -> Steps[None]:
         )
 
 
+@CHECKS.add(
+    "revocation-reach.patient-after-app", rules=("revocation-reach.patient",), hooks=("revoke",)
+)
 def _patient_after_app(kit: Kit) -> Steps[None]:
+    """A patient who revokes what the app had revoked ends every later connection."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     before = yield from get(app, connection_id)
@@ -156,7 +181,9 @@ def _patient_after_app(kit: Kit) -> Steps[None]:
     same((yield from get(app, connection_id)), before, "the first one", where)
 
 
+@CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
 def _revoking_an_old_id(kit: Kit) -> Steps[None]:
+    """An app that revokes an old id again leaves its successor alone."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.REVOKED)
     successor = successor_of((yield from reconnect(app, connection_id)))
@@ -168,7 +195,13 @@ def _revoking_an_old_id(kit: Kit) -> Steps[None]:
     same(changed(before, after), NOTHING, "what changed of its successor", where)
 
 
+@CHECKS.add(
+    "connection.failed-refresh",
+    rules=("connection.require-action.active",),
+    hooks=("authorize", "require_action"),
+)
 def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
+    """A failed refresh asks for an action and revokes nothing."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.ACTIVE)
     yield from use("require_action", connection_id, REASON)
@@ -179,55 +212,8 @@ def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
     same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
 
 
-CHECKS: Final = (
-    Check(
-        "law-01.rank-never-falls",
-        "Whatever happens in whatever order, the status of one id only rises.",
-        _rank_never_falls,
-        laws=(1,),
-        hooks=("authorize", "require_action", "expire", "revoke"),
-    ),
-    Check(
-        "law-02.revoked-once",
-        "Of several revocations the first alone says so, and its time stands.",
-        _revoked_once,
-        laws=(2,),
-        rules=("connection.revoke.pending", "connection.revoke.revoked"),
-    ),
-    Check(
-        "law-02.at-once",
-        "Of many revocations at once exactly one says that it revoked.",
-        _revoked_at_once,
-        laws=(2,),
-    ),
-    Check(
-        "law-02.revocation-survives",
-        "Nothing that arrives after a revocation changes it.",
-        _revocation_survives,
-        laws=(1, 2, 11),
-        hooks=("authorize", "require_action", "expire", "revoke"),
-    ),
-    Check(
-        "revocation-reach.old-id",
-        "An app that revokes an old id again leaves its successor alone.",
-        _revoking_an_old_id,
-        rules=("revocation-reach.app", "connection.revoke.revoked"),
-    ),
-    Check(
-        "revocation-reach.patient-after-app",
-        "A patient who revokes what the app had revoked ends every later connection.",
-        _patient_after_app,
-        rules=("revocation-reach.patient",),
-        hooks=("revoke",),
-    ),
-    Check(
-        "connection.failed-refresh",
-        "A failed refresh asks for an action and revokes nothing.",
-        _refresh_is_no_revocation,
-        rules=("connection.require-action.active",),
-        hooks=("authorize", "require_action"),
-    ),
-    *[
+CHECKS.extend(
+    [
         Check(
             row.rule,
             f"A revocation by {actor} reaches {row.outcome}.",
@@ -236,5 +222,5 @@ CHECKS: Final = (
             hooks=("require_action",) if actor is Actor.APP else ("require_action", "revoke"),
         )
         for actor, row in REVOCATION_REACH.items()
-    ],
+    ]
 )

@@ -36,6 +36,7 @@ from curae_lifecycle.testing.conformance.client import (
 from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME
 from curae_lifecycle.testing.conformance.steps import (
     Check,
+    Checks,
     Kit,
     NotConformingError,
     NotSeenError,
@@ -117,7 +118,12 @@ def _path(state: AccountState, preference: Preference, kit: Kit) -> Steps[None]:
         yield from expect_state(app, user, _AFTER[enter.path], f"after: {where}")
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("initiate.fresh-sessions", rules=("operation.initiate",))
 def _fresh_sessions(kit: Kit) -> Steps[None]:
+    """Every initiate with a new key mints a fresh session and a fresh URL."""
     app = yield from new_app(kit)
     where = "initiate for one user with four keys"
     seen: set[str] = set()
@@ -130,7 +136,9 @@ def _fresh_sessions(kit: Kit) -> Steps[None]:
             seen.add(value)
 
 
+@CHECKS.add("account.own")
 def _own_accounts(kit: Kit) -> Steps[None]:
+    """An account belongs to one user of one app of one customer account."""
     app = yield from new_app(kit)
     user = "Ada"
     yield from initiate(app, user)
@@ -160,7 +168,9 @@ ODD_USERS: Final = (
 """Ids that an app may give its users."""
 
 
+@CHECKS.add("account.exact-user")
 def _exact_user(kit: Kit) -> Steps[None]:
+    """An app user's id is opaque and compared exactly."""
     app = yield from new_app(kit)
     for user in ODD_USERS:
         answer = yield from initiate(app, user)
@@ -231,7 +241,13 @@ def _provisions(state: AccountState, kit: Kit) -> Steps[None]:
     yield from expect_state(app, name, after, f"initiate where the account is {state}")
 
 
+@CHECKS.add(
+    "binding.new-generation",
+    rules=("binding.provision.tombstoned", "entry-path.tombstoned"),
+    hooks=("tombstone", "graduate"),
+)
 def _new_generation(kit: Kit) -> Steps[None]:
+    """Where the user is gone a new LIMITED one is provisioned, who can graduate."""
     app = yield from new_app(kit)
     coordinate = app.coordinate("user")
     yield from bring(app, "user", AccountState.TOMBSTONED)
@@ -331,7 +347,13 @@ def _completion_checks() -> tuple[Check, ...]:
     return tuple([_completion_check(*key) for key in by_rule.values()])
 
 
+@CHECKS.add(
+    "completion.second-session",
+    rules=("binding.complete-sign-up.active.same", "completion.landed.same"),
+    hooks=("complete_handoff",),
+)
 def _second_session_lands(kit: Kit) -> Steps[None]:
+    """A second session that lands for the user already bound is done."""
     app = yield from new_app(kit)
     one = session_id((yield from initiate(app, "user", prefer_signup=True)))
     two = session_id((yield from initiate(app, "user", prefer_signup=True)))
@@ -363,7 +385,9 @@ def _starts_graduation(state: AccountState, kit: Kit) -> Steps[None]:
     yield from expect_state(app, name, state, f"after: {where}")
 
 
+@CHECKS.add("graduation-handoff.fresh", rules=("operation.graduation-handoff",))
 def _fresh_graduations(kit: Kit) -> Steps[None]:
+    """Every graduation hand-off has a URL of its own."""
     app = yield from new_app(kit)
     yield from bring(app, "user", AccountState.LIMITED)
     where = "start two graduation hand-offs"
@@ -375,8 +399,8 @@ def _fresh_graduations(kit: Kit) -> Steps[None]:
         raise NotConformingError("both have one URL", where)
 
 
-CHECKS: Final = (
-    *[
+CHECKS.extend(
+    [
         Check(
             PATHS[state, preference].rule,
             f"Initiate where the account is {state}, {preference}: "
@@ -394,8 +418,10 @@ CHECKS: Final = (
             (AccountState.LIMITED, Preference.NONE),
             (AccountState.TOMBSTONED, Preference.NONE),
         )
-    ],
-    *[
+    ]
+)
+CHECKS.extend(
+    [
         Check(
             f"{PATHS[state, Preference.SIGN_UP].rule}.sign-up",
             f"Initiate where the account is {state}, with a preference for a sign-up: "
@@ -406,40 +432,12 @@ CHECKS: Final = (
             hooks=BRINGS[state],
         )
         for state in (AccountState.ACTIVE, AccountState.TOMBSTONED)
-    ],
-    Check(
-        "initiate.fresh-sessions",
-        "Every initiate with a new key mints a fresh session and a fresh URL.",
-        _fresh_sessions,
-        rules=("operation.initiate",),
-    ),
-    Check(
-        "account.own",
-        "An account belongs to one user of one app of one customer account.",
-        _own_accounts,
-    ),
-    Check(
-        "account.exact-user",
-        "An app user's id is opaque and compared exactly.",
-        _exact_user,
-    ),
-    *_binding_checks(),
-    Check(
-        "binding.new-generation",
-        "Where the user is gone a new LIMITED one is provisioned, who can graduate.",
-        _new_generation,
-        rules=("binding.provision.tombstoned", "entry-path.tombstoned"),
-        hooks=("tombstone", "graduate"),
-    ),
-    *_completion_checks(),
-    Check(
-        "completion.second-session",
-        "A second session that lands for the user already bound is done.",
-        _second_session_lands,
-        rules=("binding.complete-sign-up.active.same", "completion.landed.same"),
-        hooks=("complete_handoff",),
-    ),
-    *[
+    ]
+)
+CHECKS.extend(_binding_checks())
+CHECKS.extend(_completion_checks())
+CHECKS.extend(
+    [
         Check(
             row.rule,
             f"A graduation hand-off where the account is {state}: {row.outcome}.",
@@ -448,11 +446,5 @@ CHECKS: Final = (
             hooks=BRINGS[state],
         )
         for state, row in GRADUATION_HANDOFF.items()
-    ],
-    Check(
-        "graduation-handoff.fresh",
-        "Every graduation hand-off has a URL of its own.",
-        _fresh_graduations,
-        rules=("operation.graduation-handoff",),
-    ),
+    ]
 )

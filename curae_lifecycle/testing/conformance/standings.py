@@ -41,6 +41,7 @@ from curae_lifecycle.testing.conformance.connections import (
 )
 from curae_lifecycle.testing.conformance.steps import (
     Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -54,7 +55,12 @@ ALMOST: Final = timedelta(seconds=5)
 """How far a check keeps from a boundary that it must not cross."""
 
 
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("standing.pending", rules=("standing.pending", "wire-status.pending"))
 def _pending(kit: Kit) -> Steps[None]:
+    """A new connection is PENDING and has nothing set that has not happened."""
     app = yield from new_app(kit)
     where = "create a connection"
     made = expect((yield from send(app.create("user"))), CREATED, where)
@@ -67,7 +73,15 @@ def _pending(kit: Kit) -> Steps[None]:
     same(status_of(seen, where), "PENDING", "the status", where)
 
 
+@CHECKS.add(
+    "standing.lapsed",
+    laws=(4,),
+    rules=("deadline.pending", "standing.pending", "standing.lapsed", "wire-status.lapsed"),
+    hooks=("pass_time",),
+    passes=HALF_AN_HOUR,
+)
 def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
+    """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
     app = yield from new_app(kit)
     where = "create a connection"
     made = expect((yield from send(app.create("user"))), CREATED, where)
@@ -82,7 +96,11 @@ def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
     same(changed(before, after), {"status"}, "what changed", "at its deadline")
 
 
+@CHECKS.add(
+    "standing.active", rules=("standing.active", "wire-status.active"), hooks=("authorize",)
+)
 def _authorized(kit: Kit) -> Steps[None]:
+    """An authorized connection is ACTIVE and tells since when and until when."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     yield from use("authorize", connection_id, HOUR)
@@ -121,7 +139,13 @@ def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - whi
     expect(response, CREATED, "reconnect it at expiresAt")
 
 
+@CHECKS.add(
+    "standing.action-required",
+    rules=("standing.action-required", "wire-status.action-required"),
+    hooks=("require_action",),
+)
 def _acting(kit: Kit) -> Steps[None]:
+    """A connection that needs an action says so, with the reason."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
     where = f"the connection {connection_id}, which needs an action"
@@ -139,7 +163,9 @@ def _stays(standing: Standing, kit: Kit) -> Steps[None]:
     same(changed(before, after), NOTHING, "what an hour changed", f"{standing} stays")
 
 
+@CHECKS.add("wire-status.revoked", rules=("standing.revoked", "wire-status.revoked"))
 def _revoked(kit: Kit) -> Steps[None]:
+    """A revocation answers what is read afterwards."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     answer = yield from revoke(app, connection_id)
@@ -168,7 +194,14 @@ def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: F
     same(changed(after, again), NOTHING, "what changed", f"{where}, again")
 
 
+@CHECKS.add(
+    "authorization.no-successor",
+    rules=("authorization.no-successor", "connection.authorize.pending"),
+    hooks=("authorize_late", "pass_time"),
+    passes=HALF_AN_HOUR + MOMENT,
+)
 def _heals_late(kit: Kit) -> Steps[None]:
+    """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
     app = yield from new_app(kit)
     connection_id = yield from bring(app, Standing.LAPSED)
     where = f"the connection {connection_id}, authorized in time and recorded after its deadline"
@@ -207,29 +240,7 @@ def _superseded(revoked: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which
     same(changed(before, after), NOTHING, "what changed", where)
 
 
-STANDING_CHECKS: Final = (
-    Check(
-        "standing.pending",
-        "A new connection is PENDING and has nothing set that has not happened.",
-        _pending,
-        rules=("standing.pending", "wire-status.pending"),
-    ),
-    Check(
-        "standing.lapsed",
-        "A pending connection is over at its deadline, shows as EXPIRED, and not before.",
-        _pending_until_it_lapses,
-        laws=(4,),
-        rules=("deadline.pending", "standing.pending", "standing.lapsed", "wire-status.lapsed"),
-        hooks=("pass_time",),
-        passes=HALF_AN_HOUR,
-    ),
-    Check(
-        "standing.active",
-        "An authorized connection is ACTIVE and tells since when and until when.",
-        _authorized,
-        rules=("standing.active", "wire-status.active"),
-        hooks=("authorize",),
-    ),
+CHECKS.append(
     Check(
         "standing.active-over",
         "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
@@ -238,14 +249,9 @@ STANDING_CHECKS: Final = (
         rules=("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
         hooks=("authorize", "pass_time"),
         passes=HOUR,
-    ),
-    Check(
-        "standing.action-required",
-        "A connection that needs an action says so, with the reason.",
-        _acting,
-        rules=("standing.action-required", "wire-status.action-required"),
-        hooks=("require_action",),
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "standing.action-required-over",
         "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
@@ -258,7 +264,9 @@ STANDING_CHECKS: Final = (
         ),
         hooks=("authorize", "require_action", "pass_time"),
         passes=HOUR,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "standing.expired",
         "A recorded expiry stands.",
@@ -267,7 +275,9 @@ STANDING_CHECKS: Final = (
         rules=("deadline.expired", "standing.expired", "wire-status.expired"),
         hooks=("authorize", "expire", "pass_time"),
         passes=HOUR,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "standing.revoked",
         "A revocation stands.",
@@ -279,13 +289,9 @@ STANDING_CHECKS: Final = (
         ),
         hooks=("pass_time",),
         passes=HOUR,
-    ),
-    Check(
-        "wire-status.revoked",
-        "A revocation answers what is read afterwards.",
-        _revoked,
-        rules=("standing.revoked", "wire-status.revoked"),
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "expiry-record.active",
         "An expiry that time brought is written down once and moves updatedAt alone.",
@@ -293,7 +299,9 @@ STANDING_CHECKS: Final = (
         rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
         hooks=("authorize", "expire", "pass_time"),
         passes=HOUR + 2 * MOMENT,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "expiry-record.action-required",
         "The same for a connection that waited for the patient.",
@@ -301,15 +309,9 @@ STANDING_CHECKS: Final = (
         rules=("expiry-record.action-required", "expiry-record.expired"),
         hooks=("authorize", "require_action", "expire", "pass_time"),
         passes=HOUR + 2 * MOMENT,
-    ),
-    Check(
-        "authorization.no-successor",
-        "A hand-off that landed in time heals a lapsed connection, however late it is recorded.",
-        _heals_late,
-        rules=("authorization.no-successor", "connection.authorize.pending"),
-        hooks=("authorize_late", "pass_time"),
-        passes=HALF_AN_HOUR + MOMENT,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "authorization.late-after-revoke",
         "An authorization that arrives after a revocation undoes nothing.",
@@ -318,7 +320,9 @@ STANDING_CHECKS: Final = (
         rules=("connection.authorize.revoked",),
         hooks=("authorize_late", "pass_time"),
         passes=10 * MINUTE,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "authorization.late-after-action-required",
         "An authorization that arrives after the patient was asked to act undoes nothing.",
@@ -327,7 +331,9 @@ STANDING_CHECKS: Final = (
         rules=("connection.authorize.action-required",),
         hooks=("authorize_late", "require_action", "pass_time"),
         passes=10 * MINUTE,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "authorization.successor-pending",
         "A connection with a pending successor cannot be authorized any more.",
@@ -336,7 +342,9 @@ STANDING_CHECKS: Final = (
         rules=("authorization.successor-pending",),
         hooks=("authorize_late", "pass_time"),
         passes=HALF_AN_HOUR + MOMENT,
-    ),
+    )
+)
+CHECKS.append(
     Check(
         "authorization.successor-other",
         "A connection with any successor cannot be authorized any more.",
@@ -345,7 +353,7 @@ STANDING_CHECKS: Final = (
         rules=("authorization.successor-other",),
         hooks=("authorize_late", "pass_time"),
         passes=HALF_AN_HOUR + MOMENT,
-    ),
+    )
 )
 
 
@@ -359,7 +367,15 @@ def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None
     same(allowed, expected, "whether it may be read", where)
 
 
+@CHECKS.add(
+    "access.until-expires-at",
+    laws=(5,),
+    rules=("access.active", "access.expired"),
+    hooks=("may_read", "authorize", "pass_time"),
+    passes=HOUR,
+)
 def _access_ends(kit: Kit) -> Steps[None]:
+    """Reading ends at expiresAt, recorded or not."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     yield from use("authorize", connection_id, HOUR)
@@ -375,8 +391,8 @@ _ACCESS_STANDINGS: Final = (
     (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
 )
 
-ACCESS_CHECKS: Final = (
-    *[
+CHECKS.extend(
+    [
         Check(
             ACCESS[standing, granted].rule,
             f"Reading over a connection that is {standing}, {granted}: "
@@ -388,16 +404,5 @@ ACCESS_CHECKS: Final = (
             passes=passes(standing),
         )
         for standing, granted in _ACCESS_STANDINGS
-    ],
-    Check(
-        "access.until-expires-at",
-        "Reading ends at expiresAt, recorded or not.",
-        _access_ends,
-        laws=(5,),
-        rules=("access.active", "access.expired"),
-        hooks=("may_read", "authorize", "pass_time"),
-        passes=HOUR,
-    ),
+    ]
 )
-
-CHECKS: Final = (*STANDING_CHECKS, *ACCESS_CHECKS)

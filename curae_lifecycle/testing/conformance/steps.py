@@ -16,6 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import KeyWanted
 from curae_lifecycle.web.request import Request
@@ -40,6 +41,7 @@ class Use:
 
 Step = Request | Together | Use
 Steps = Generator[Step, object, Result]
+Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
@@ -99,6 +101,7 @@ class Kit:
         patience: The longest time the check may let pass.
         varying: Names of headers that may differ from answer to answer.
         seed: Where the names come from, for a check that draws more than names.
+        operations: What the server serves.
     """
 
     names: Names
@@ -107,6 +110,11 @@ class Kit:
     patience: timedelta
     varying: frozenset[str]
     seed: str
+    operations: Operations
+
+
+Shows = Callable[[Kit], Steps[None]]
+"""A generator function that shows something of a server, or raises."""
 
 
 @attrs.frozen
@@ -125,11 +133,32 @@ class Check:
 
     name: str
     shows: str
-    steps: Callable[[Kit], Steps[None]]
+    steps: Shows
     laws: tuple[int, ...] = ()
     rules: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
     passes: timedelta = timedelta(0)
+
+
+class Checks(list[Check]):
+    """The checks of a module, in the order in which they are written."""
+
+    def add(
+        self,
+        name: str,
+        *,
+        laws: tuple[int, ...] = (),
+        rules: tuple[str, ...] = (),
+        hooks: tuple[str, ...] = (),
+        passes: timedelta = timedelta(0),
+    ) -> Callable[[Shows], Shows]:
+        """Add the generator function below as a check; its docstring is what it shows."""
+
+        def added(steps: Shows) -> Shows:
+            self.append(Check(name, steps.__doc__ or "", steps, laws, rules, hooks, passes))
+            return steps
+
+        return added
 
 
 MANY: Final = 8

@@ -16,9 +16,8 @@ from curae_lifecycle.testing.conformance.driving import (
     run_check,
     run_check_async,
 )
-from curae_lifecycle.testing.conformance.replies import Operations
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
-from curae_lifecycle.testing.conformance.steps import Check
+from curae_lifecycle.testing.conformance.steps import Check, Operations
 
 
 def conformance_tests(
@@ -41,7 +40,7 @@ def conformance_tests(
     def test(check: Check) -> None:
         made = make()
         with nullcontext(made) if isinstance(made, Server) else made as server:
-            result = run_check(server, check, secrets.token_hex(8))
+            result = run_check(server, check, secrets.token_hex(8), operations)
         _tell(result)
 
     return _parametrized(test, operations)
@@ -60,7 +59,7 @@ def async_conformance_tests(
     async def run(check: Check) -> Result:
         made = make()
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
-            return await run_check_async(server, check, secrets.token_hex(8))
+            return await run_check_async(server, check, secrets.token_hex(8), operations)
 
     def test(check: Check) -> None:
         _tell(asyncio.run(run(check)))

@@ -29,7 +29,7 @@ from curae_lifecycle.testing.conformance.client import (
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
+    Checks,
     Kit,
     NotConformingError,
     Steps,
@@ -39,8 +39,12 @@ from curae_lifecycle.testing.conformance.steps import (
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.request import Request
 
+CHECKS: Final = Checks()
 
+
+@CHECKS.add("law-13.every-standing", laws=(13,))
 def _every_standing(kit: Kit) -> Steps[None]:
+    """Whatever a connection is, what is shown of it has the listed members and no others."""
     app = yield from new_app(kit)
     for standing, needed in BRINGS.items():
         if set(needed) <= kit.hooks and "pass_time" not in needed:
@@ -55,7 +59,25 @@ def _every_standing(kit: Kit) -> Steps[None]:
                 check_reply(kind, answer, f"{kind.rule.name}, of one that was {standing}")
 
 
+@CHECKS.add(
+    "law-16.problems",
+    laws=(16,),
+    rules=(
+        "problem.bad-request",
+        "problem.key-required",
+        "problem.key-invalid",
+        "problem.key-not-allowed",
+        "problem.unauthenticated",
+        "problem.not-found",
+        "problem.connection-not-reconnectable",
+        "problem.connection-superseded",
+        "problem.binding-not-limited",
+        "problem.key-reused",
+        "problem.rate-limited",
+    ),
+)
 def _every_problem(kit: Kit) -> Steps[None]:
+    """Every problem is whole: its members, its status, whether a retry may help."""
     app = yield from new_app(kit)
     pending = yield from create(app)
     connection_id = id_of(pending)
@@ -103,7 +125,9 @@ def _check_problem(answer: Response, problem: Document, code: str) -> None:
             raise NotConformingError(f"{name} is no text", where)
 
 
+@CHECKS.add("law-13.no-user-id", laws=(13,), hooks=("complete_handoff",))
 def _no_user_id(kit: Kit) -> Steps[None]:
+    """No user id of the platform is in an answer."""
     app = yield from new_app(kit)
     user_id = kit.names.word("platform-user")
     session = sessions.session_id((yield from initiate(app, "user", prefer_signup=True)))
@@ -119,7 +143,13 @@ def _no_user_id(kit: Kit) -> Steps[None]:
             raise NotConformingError("the platform's user id is in it", str(request))
 
 
+@CHECKS.add(
+    "connection.reason-survives-revoke",
+    rules=("connection.revoke.action-required",),
+    hooks=("authorize", "require_action"),
+)
 def _reason_survives(kit: Kit) -> Steps[None]:
+    """A revocation keeps what the connection shows of its past."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     yield from use("authorize", connection_id, HOUR)
@@ -131,7 +161,9 @@ def _reason_survives(kit: Kit) -> Steps[None]:
         same(after.get(name), before.get(name), name, "after the revocation")
 
 
+@CHECKS.add("law-14.reads-agree", laws=(14,))
 def _reads_agree(kit: Kit) -> Steps[None]:
+    """A read that is sent again with nothing in between gets the same answer."""
     app = yield from new_app(kit)
     connection_id = id_of((yield from create(app)))
     for request in (app.get(connection_id), app.account_state("user")):
@@ -142,52 +174,3 @@ def _reads_agree(kit: Kit) -> Steps[None]:
                 raise NotConformingError(
                     "two answers differ, with nothing in between", str(request)
                 )
-
-
-CHECKS: Final = (
-    Check(
-        "law-13.every-standing",
-        "Whatever a connection is, what is shown of it has the listed members and no others.",
-        _every_standing,
-        laws=(13,),
-    ),
-    Check(
-        "law-13.no-user-id",
-        "No user id of the platform is in an answer.",
-        _no_user_id,
-        laws=(13,),
-        hooks=("complete_handoff",),
-    ),
-    Check(
-        "law-14.reads-agree",
-        "A read that is sent again with nothing in between gets the same answer.",
-        _reads_agree,
-        laws=(14,),
-    ),
-    Check(
-        "law-16.problems",
-        "Every problem is whole: its members, its status, whether a retry may help.",
-        _every_problem,
-        laws=(16,),
-        rules=(
-            "problem.bad-request",
-            "problem.key-required",
-            "problem.key-invalid",
-            "problem.key-not-allowed",
-            "problem.unauthenticated",
-            "problem.not-found",
-            "problem.connection-not-reconnectable",
-            "problem.connection-superseded",
-            "problem.binding-not-limited",
-            "problem.key-reused",
-            "problem.rate-limited",
-        ),
-    ),
-    Check(
-        "connection.reason-survives-revoke",
-        "A revocation keeps what the connection shows of its past.",
-        _reason_survives,
-        rules=("connection.revoke.action-required",),
-        hooks=("authorize", "require_action"),
-    ),
-)
