@@ -12,19 +12,14 @@ from curae_lifecycle.testing.conformance.client import (
     expect,
     headers,
     in_short,
-    initiate,
     member,
     new_app,
+    require,
     same,
+    success,
 )
 from curae_lifecycle.testing.conformance.replies import entity_tag
-from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
-    NotConformingError,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import Checks, Kit, Steps, send
 
 
 def _tag(app: App, user: str) -> Steps[str]:
@@ -53,14 +48,16 @@ def _not_modified(kit: Kit) -> Steps[None]:
         given = [("If-None-Match", value) for value in values]
         answer = yield from send(app.account_state("user", *given))
         where = f"an account state with If-None-Match {values}"
-        if answer.status != NOT_MODIFIED:
-            raise NotConformingError(f"answered {in_short(answer)} instead of 304", where)
+        require(answer.status == NOT_MODIFIED, f"answered {in_short(answer)} instead of 304", where)
         same(answer.body, b"", "the body", where)
         same(headers(answer, "etag"), [tag], "ETag", where)
         same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
     for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):
-        answer = yield from send(app.account_state("user", ("If-None-Match", value)))
-        expect(answer, OK, f"an account state with If-None-Match {value}")
+        yield from success(
+            app.account_state("user", ("If-None-Match", value)),
+            OK,
+            f"an account state with If-None-Match {value}",
+        )
 
 
 @CHECKS.add("account-state.moved", rules=("operation.account-state",))
@@ -68,13 +65,12 @@ def _moved(kit: Kit) -> Steps[None]:
     """An account state that has moved is sent, with another entity tag."""
     app = yield from new_app(kit)
     before = yield from _tag(app, "user")
-    yield from initiate(app, "user")
+    yield from app.initiated("user")
     answer = yield from send(app.account_state("user", ("If-None-Match", before)))
     where = "an account state that has moved since the entity tag was given"
     same(member(expect(answer, OK, where), "lifecycleState", where), "LIMITED", "it", where)
     after = yield from _tag(app, "user")
-    if after == before:
-        raise NotConformingError("the entity tag has not moved", where)
+    require(after != before, "the entity tag has not moved", where)
 
 
 @CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
@@ -82,9 +78,9 @@ def _tag_of_a_state(kit: Kit) -> Steps[None]:
     """An entity tag depends on the state alone, not on the user or the app."""
     app = yield from new_app(kit)
     other = yield from new_app(kit)
-    yield from initiate(app, "one")
-    yield from initiate(app, "two")
-    yield from initiate(other, "three")
+    yield from app.initiated("one")
+    yield from app.initiated("two")
+    yield from other.initiated("three")
     first = yield from _tag(app, "one")
     for who, user in ((app, "two"), (other, "three")):
         same((yield from _tag(who, user)), first, "the entity tag", f"another user: {user}")
@@ -100,5 +96,8 @@ def _states(kit: Kit) -> Steps[None]:
             user = app.names.word("user")
             yield from sessions.bring(app, user, state)
             tags[state] = yield from _tag(app, user)
-    if len(set(tags.values())) < len(tags):
-        raise NotConformingError(f"two of the states {', '.join(tags)} share a tag", "ETag")
+    require(
+        len(set(tags.values())) >= len(tags),
+        f"two of the states {', '.join(tags)} share a tag",
+        "ETag",
+    )

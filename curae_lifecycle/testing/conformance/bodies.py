@@ -13,25 +13,17 @@ from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
     as_document,
-    create,
     expect,
     expect_problem,
-    get,
     id_of,
     member,
     new_app,
+    require,
     same,
-    status_of,
+    success,
 )
 from curae_lifecycle.testing.conformance.gates import OPERATIONS
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
-    NotConformingError,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, send
 from curae_lifecycle.testing.laws import check_documented
 
 _LONGEST_TOKEN: Final = "a" * 64
@@ -151,8 +143,11 @@ BAD_IDS: Final = (
 def _bad(answer: Response, where: str) -> None:
     details = expect_problem(answer, 400, "BAD_REQUEST", where)
     check_documented(answer)
-    if details.get("fault") not in list(Fault):
-        raise NotConformingError(f"the fault {details.get('fault')!r} is not listed", where)
+    require(
+        details.get("fault") in list(Fault),
+        f"the fault {details.get('fault')!r} is not listed",
+        where,
+    )
 
 
 def _bad_creates(what: str, kit: Kit) -> Steps[None]:
@@ -186,14 +181,15 @@ _BODY: Final = ("request.body", "problem.bad-request")
 def _bad_empty_bodies(kit: Kit) -> Steps[None]:
     """A reconnect or a revoke takes no members."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for action in ("revoke", "reconnect"):
         path = f"/connections/{connection_id}:{action}"
         for body in BAD_EMPTY_BODIES:
             answer = yield from send(app.request("POST", path, body, key=app.new_key()))
             _bad(answer, f"{action} with the body {_short(body)}")
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
+    yield from app.shows(
+        connection_id, "PENDING", "the connection's status", "nothing was executed"
+    )
 
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
@@ -201,11 +197,14 @@ def _empty_bodies(kit: Kit) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
     app = yield from new_app(kit)
     for body in (b"", b"{}", b" { } "):
-        connection_id = id_of((yield from create(app)))
+        connection_id = id_of((yield from app.created()))
         for action, status in (("revoke", OK), ("reconnect", CREATED)):
             path = f"/connections/{connection_id}:{action}"
-            answer = yield from send(app.request("POST", path, body, key=app.new_key()))
-            expect(answer, status, f"{action} with the body {body!r}")
+            yield from success(
+                app.request("POST", path, body, key=app.new_key()),
+                status,
+                f"{action} with the body {body!r}",
+            )
 
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
@@ -242,12 +241,13 @@ def _bad_ids(kit: Kit) -> Steps[None]:
 def _ids_in_any_case(kit: Kit) -> Steps[None]:
     """An id is read in any case and answered in lower case."""
     app = yield from new_app(kit)
-    made = yield from create(app)
+    made = yield from app.created()
     answer = yield from send(app.get(id_of(made).upper()))
     where = "get with the id in upper case"
     same(member(expect(answer, OK, where), "connection", where), made, "the connection", where)
-    if id_of(made) != id_of(made).lower():
-        raise NotConformingError("the id is not in lower case", "create a connection")
+    require(
+        id_of(made) == id_of(made).lower(), "the id is not in lower case", "create a connection"
+    )
 
 
 BAD_QUERIES: Final = (

@@ -50,7 +50,10 @@ NOT_MODIFIED: Final = 304
 
 @attrs.frozen
 class App:
-    """An SDK app with its API key: it builds well-formed requests.
+    """An SDK app with its API key.
+
+    A method named after an operation builds a request; one that says what was done sends it too,
+    and expects that it succeeds.
 
     Attributes:
         api_key: The key's text.
@@ -136,6 +139,46 @@ class App:
             AppUserId(user),
         )
 
+    def created(self, user: str | None = None) -> Steps[Document]:
+        """Create a connection; its wire form comes back."""
+        request = self.create(user or self.names.word("user"))
+        return (yield from _connection(request, CREATED, "create a connection"))
+
+    def seen(self, connection_id: str) -> Steps[Document]:
+        """Read a connection; its wire form comes back."""
+        where = f"get the connection {connection_id}"
+        return (yield from _connection(self.get(connection_id), OK, where))
+
+    def shows(self, connection_id: str, status: str, what: str, where: str) -> Steps[None]:
+        """Read a connection and raise unless it has a status."""
+        same(status_of((yield from self.seen(connection_id)), where), status, what, where)
+
+    def revoked(self, connection_id: str) -> Steps[Document]:
+        """Revoke a connection; the whole answer comes back."""
+        where = f"revoke the connection {connection_id}"
+        return (yield from success(self.revoke(connection_id), OK, where))
+
+    def reconnected(self, connection_id: str) -> Steps[Document]:
+        """Recover a connection; the whole answer comes back."""
+        where = f"reconnect the connection {connection_id}"
+        return (yield from success(self.reconnect(connection_id), CREATED, where))
+
+    def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
+        """Initiate a session; the whole answer comes back."""
+        request = self.initiate(user, prefer_signup=prefer_signup)
+        return (yield from success(request, CREATED, "initiate a session"))
+
+    def filled(self, user: str, count: int = LIMIT) -> Steps[None]:
+        """Use up so many of the initiates that a minute admits."""
+        for _ in range(count):
+            yield from self.initiated(user)
+
+    def state(self, user: str) -> Steps[str]:
+        """The account state of a user."""
+        where = "ask for an account state"
+        answer = yield from success(self.account_state(user), OK, where)
+        return text(answer, "lifecycleState", where)
+
 
 def new_app(
     kit: Kit,
@@ -202,6 +245,21 @@ def expect_problem(response: Response, status: int, code: str, where: str) -> Do
     return cast("dict[str, object]", details)
 
 
+def success(request: Request, status: int, where: str) -> Steps[Document]:
+    """Send a request that must succeed; the body of its answer comes back."""
+    return expect((yield from send(request)), status, where)
+
+
+def refusal(request: Request, status: int, code: str, where: str) -> Steps[Document]:
+    """Send a request that must be refused; the details of the problem come back."""
+    return expect_problem((yield from send(request)), status, code, where)
+
+
+def _connection(request: Request, status: int, where: str) -> Steps[Document]:
+    answer = yield from success(request, status, where)
+    return as_document(member(answer, "connection", where), where)
+
+
 def member(holder: Document, path: str, where: str) -> object:
     """A member by its path, such as `connection.id`."""
     *outer, last = path.split(".")
@@ -242,6 +300,12 @@ def same(seen: object, expected: object, what: str, where: str) -> None:
         raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}", where)
 
 
+def require(holds: bool, what: str, where: str) -> None:  # noqa: FBT001 - what is required
+    """Raise unless something holds; `what` says what was seen instead."""
+    if not holds:
+        raise NotConformingError(what, where)
+
+
 def headers(response: Response, name: str) -> list[str]:
     """Every value of a header, in order; `name` in lower case."""
     return [value for key, value in response.headers if key.lower() == name]
@@ -264,52 +328,7 @@ def status_of(connection: Document, where: str) -> str:
     return "ACTIVE" if status == "AUTHORIZED" else status
 
 
-# --- What most checks begin with ------------------------------------------------------------
-
-
-def create(app: App, user: str | None = None) -> Steps[Document]:
-    """Create a connection; its wire form comes back."""
-    response = yield from send(app.create(user or app.names.word("user")))
-    where = "create a connection"
-    return as_document(member(expect(response, CREATED, where), "connection", where), where)
-
-
-def get(app: App, connection_id: str) -> Steps[Document]:
-    """Read a connection."""
-    response = yield from send(app.get(connection_id))
-    where = f"get the connection {connection_id}"
-    return as_document(member(expect(response, OK, where), "connection", where), where)
-
-
-def revoke(app: App, connection_id: str) -> Steps[Document]:
-    """Revoke a connection; the whole answer comes back."""
-    response = yield from send(app.revoke(connection_id))
-    return expect(response, OK, f"revoke the connection {connection_id}")
-
-
-def reconnect(app: App, connection_id: str) -> Steps[Document]:
-    """Recover a connection; the whole answer comes back."""
-    response = yield from send(app.reconnect(connection_id))
-    return expect(response, CREATED, f"reconnect the connection {connection_id}")
-
-
-def initiate(app: App, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
-    """Initiate a session; the whole answer comes back."""
-    response = yield from send(app.initiate(user, prefer_signup=prefer_signup))
-    return expect(response, CREATED, "initiate a session")
-
-
-def fill(app: App, user: str, count: int = LIMIT) -> Steps[None]:
-    """Use up so many of the initiates that a minute admits."""
-    for _ in range(count):
-        yield from initiate(app, user)
-
-
-def account_state(app: App, user: str) -> Steps[str]:
-    """The account state of a user."""
-    response = yield from send(app.account_state(user))
-    where = "ask for an account state"
-    return text(expect(response, OK, where), "lifecycleState", where)
+# --- Smaller parts ----
 
 
 def as_document(value: object, where: str) -> Document:

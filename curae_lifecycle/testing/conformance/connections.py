@@ -6,6 +6,7 @@ what a row's outcome means on the wire is written here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -20,13 +21,14 @@ from curae_lifecycle.testing.conformance.client import (
     expect,
     expect_problem,
     expect_said,
-    get,
+    id_of,
     lifetime,
     member,
     new_app,
-    revoke,
+    require,
     same,
     status_of,
+    success,
 )
 from curae_lifecycle.testing.conformance.steps import (
     Check,
@@ -76,11 +78,16 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 def bring(app: App, standing: Standing, user: str | None = None) -> Steps[str]:
     """A new connection in a standing; its id comes back."""
     where = f"create a connection that is to be {standing}"
-    answer = yield from send(app.create(user or app.names.word("user")))
-    made = expect(answer, CREATED, where)
+    made = yield from success(app.create(user or app.names.word("user")), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
     yield from move(app, connection_id, standing, lifetime(made, where))
     return connection_id
+
+
+def new_connection(kit: Kit, standing: Standing = Standing.PENDING) -> Steps[tuple[App, str]]:
+    """A new app with a connection in a standing; the app and the id come back."""
+    app = yield from new_app(kit)
+    return app, (yield from bring(app, standing))
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
@@ -99,9 +106,8 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
             expect_said((yield from use("authorize", connection_id, None)), "done", where)
             expect_said((yield from use("expire", connection_id)), "done", where)
         case Standing.REVOKED:
-            yield from revoke(app, connection_id)
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, where), WIRE[standing], "the status", where)
+            yield from app.revoked(connection_id)
+    yield from app.shows(connection_id, WIRE[standing], "the status", where)
 
 
 def passes(*standings: Standing) -> timedelta:
@@ -124,14 +130,20 @@ def changed(before: Document, after: Document) -> frozenset[str]:
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
+def changes(
+    app: App, before: Document, names: Collection[str], what: str, where: str
+) -> Steps[None]:
+    """Read a connection again and raise unless these members alone differ."""
+    same(changed(before, (yield from app.seen(id_of(before)))), names, what, where)
+
+
 def _trigger(trigger: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, standing)
+    app, connection_id = yield from new_connection(kit, standing)
     where = f"{trigger} on the connection {connection_id}, which is {standing}"
-    before = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
     outcome = TRIGGERS[trigger, standing].outcome
     if trigger is Trigger.REVOKE:
-        answer = yield from revoke(app, connection_id)
+        answer = yield from app.revoked(connection_id)
         same(member(answer, "revokedNow", where), outcome != Ignore(), "revokedNow", where)
     elif trigger is Trigger.RECONNECT:
         yield from _reconnects(app, connection_id, outcome, where)
@@ -140,7 +152,7 @@ def _trigger(trigger: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
         expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
         quiet = isinstance(outcome, Ignore | RecordExpiry)
         expect_said(said, "ignored" if quiet else expected, where)
-    after = yield from get(app, connection_id)
+    after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(status_of(after, where), outcome.to, "the status", where)
         beyond = changed(before, after) - NAMED[trigger] - {"status", "updatedAt"}
@@ -170,8 +182,11 @@ def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> St
     answer = expect(response, CREATED, where)
     same(member(answer, "connection.status", where), "PENDING", "the new status", where)
     same(member(answer, "previousConnectionId", where), connection_id, "previous", where)
-    if member(answer, "connection.id", where) == connection_id:
-        raise NotConformingError("the recovery has the old id", where)
+    require(
+        member(answer, "connection.id", where) != connection_id,
+        "the recovery has the old id",
+        where,
+    )
 
 
 _REPORTS: Final = {

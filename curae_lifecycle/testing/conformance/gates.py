@@ -15,27 +15,20 @@ from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
     App,
-    create,
     expect,
     expect_problem,
-    get,
     headers,
     id_of,
     lasting,
     member,
     new_app,
+    refusal,
     same,
     second_key,
-    status_of,
+    success,
 )
 from curae_lifecycle.testing.conformance.connections import bring
-from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
-    NotSeenError,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import Checks, Kit, NotSeenError, Steps, send
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
 from curae_lifecycle.web.request import Request
 
@@ -111,15 +104,18 @@ def _scheme_in_any_case(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     request = without(app.account_state("user"), "authorization")
     for scheme in ("bearer", "BEARER"):
-        answer = yield from send(having(request, ("authorization", f"{scheme} {app.api_key}")))
-        expect(answer, OK, f"a key after {scheme}")
+        yield from success(
+            having(request, ("authorization", f"{scheme} {app.api_key}")),
+            OK,
+            f"a key after {scheme}",
+        )
 
 
 @CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
 def _unknown_routes(kit: Kit) -> Steps[None]:
     """An unknown path or method is not found."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for method, path in (
         ("GET", "/nothing"),
         ("GET", "/connections"),
@@ -136,8 +132,9 @@ def _unknown_routes(kit: Kit) -> Steps[None]:
     ):
         answer = yield from send(app.request(method, path, key=app.new_key()))
         refused(answer, 404, "NOT_FOUND", f"{method} {BASE}{path}")
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, "it"), "PENDING", "the connection's status", "after unknown routes")
+    yield from app.shows(
+        connection_id, "PENDING", "the connection's status", "after unknown routes"
+    )
 
 
 @CHECKS.add(
@@ -152,27 +149,29 @@ def _unknown_routes(kit: Kit) -> Steps[None]:
 def _scope_missing(kit: Kit) -> Steps[None]:
     """A mutation needs connection:write."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     reader = yield from second_key(kit, app, frozenset())
     other = yield from second_key(kit, app, frozenset({"connection:read", "connection"}))
     for name, build in MUTATIONS.items():
         for who in (reader, other):
-            answer = yield from send(build(who, connection_id))
             where = f"{name} with a key that lacks the scope"
-            details = expect_problem(answer, 403, "SCOPE_INSUFFICIENT", where)
+            details = yield from refusal(
+                build(who, connection_id), 403, "SCOPE_INSUFFICIENT", where
+            )
             same(dict(details), {"scope": "connection:write"}, "details", where)
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
+    yield from app.shows(
+        connection_id, "PENDING", "the connection's status", "nothing was executed"
+    )
 
 
 @CHECKS.add("permission.granted", rules=("permission.granted",))
 def _reads_need_no_scope(kit: Kit) -> Steps[None]:
     """A read needs a valid key and no scope."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     reader = yield from second_key(kit, app, frozenset())
     for name, build in READS.items():
-        expect((yield from send(build(reader, connection_id))), OK, f"{name} without any scope")
+        yield from success(build(reader, connection_id), OK, f"{name} without any scope")
 
 
 @CHECKS.add(
@@ -187,9 +186,10 @@ def _wrong_environment(kit: Kit) -> Steps[None]:
     reader = yield from second_key(kit, app, frozenset())
     for who in (app, reader):
         for name, build in OPERATIONS.items():
-            answer = yield from send(build(who, kit.names.uuid()))
             where = f"{name} with a key of the environment {other}"
-            details = expect_problem(answer, 403, "WRONG_ENVIRONMENT", where)
+            details = yield from refusal(
+                build(who, kit.names.uuid()), 403, "WRONG_ENVIRONMENT", where
+            )
             same(dict(details), {"environment": str(other)}, "details", where)
 
 
@@ -197,7 +197,7 @@ def _wrong_environment(kit: Kit) -> Steps[None]:
 def _others_ids(kit: Kit) -> Steps[None]:
     """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
     app = yield from new_app(kit)
-    pending = id_of((yield from create(app)))
+    pending = id_of((yield from app.created()))
     revoked = yield from bring(app, Standing.REVOKED)
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
     sibling = yield from new_app(kit, account=account)
@@ -205,7 +205,7 @@ def _others_ids(kit: Kit) -> Steps[None]:
     strangers = [(sibling, "another app"), (cousin, "another customer account")]
     yield from _strangers(kit, app, strangers, (pending, revoked))
     where = "reconnect a connection after strangers tried to"
-    made = expect((yield from send(app.reconnect(revoked))), CREATED, where)
+    made = yield from success(app.reconnect(revoked), CREATED, where)
     created = member(made, "connection.createdAt", where)
     same(member(made, "connection.updatedAt", where), created, "updatedAt", where)
 
@@ -216,7 +216,7 @@ def _other_environments_ids(kit: Kit) -> Steps[None]:
     if "environment" in kit.hooks:
         raise NotSeenError("the server serves one environment")
     app = yield from new_app(kit)
-    pending = id_of((yield from create(app)))
+    pending = id_of((yield from app.created()))
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
     test = yield from new_app(kit, account=account, app_id=app_id, environment=Environment.TEST)
     yield from _strangers(kit, app, [(test, "the other environment")], (pending,))
@@ -239,8 +239,7 @@ def _strangers(
                     attrs.evolve(nobodys, headers=_steady(nobodys, kit)),
                 )
                 expect_problem(theirs, 404, "NOT_FOUND", f"{name} by {who}")
-    seen = yield from get(app, ids[0])
-    same(status_of(seen, ids[0]), "PENDING", "its status", "after strangers tried to revoke it")
+    yield from app.shows(ids[0], "PENDING", "its status", "after strangers tried to revoke it")
 
 
 def _steady(answer: Response, kit: Kit) -> tuple[tuple[str, str], ...]:

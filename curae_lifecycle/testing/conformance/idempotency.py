@@ -12,34 +12,20 @@ from curae_lifecycle.testing.conformance.client import (
     OK,
     PACKAGES,
     App,
-    create,
     expect,
     expect_problem,
-    get,
     id_of,
     in_short,
     lasting,
     member,
     new_app,
-    revoke,
+    require,
     same,
     second_key,
-    status_of,
+    success,
 )
-from curae_lifecycle.testing.conformance.connections import (
-    MINUTE,
-    MOMENT,
-    bring,
-)
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
-    NotConformingError,
-    Steps,
-    later,
-    send,
-)
+from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT, bring
+from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
 from curae_lifecycle.web.request import Request
 
@@ -57,16 +43,15 @@ def keyed(app: App, operation: str, key: str) -> Steps[Request]:
         case "initiate":
             return app.initiate(app.names.word("user"), key=key)
         case "revoke":
-            return app.revoke(id_of((yield from create(app))), key=key)
+            return app.revoke(id_of((yield from app.created())), key=key)
         case _:
             return app.reconnect((yield from bring(app, Standing.REVOKED)), key=key)
 
 
 def replays(kit: Kit, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
-    if first.status != again.status:
-        what = f"answered {in_short(again)}, and not the first answer ({in_short(first)}) again"
-        raise NotConformingError(what, "a request sent again with its key")
+    what = f"answered {in_short(again)}, and not the first answer ({in_short(first)}) again"
+    require(first.status == again.status, what, "a request sent again with its key")
     check_replay(lasting(first, kit.varying), lasting(again, kit.varying))
 
 
@@ -108,7 +93,7 @@ def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
     recovered = yield from send(recovering)
     where = "reconnect it"
     successor = str(member(expect(recovered, CREATED, where), "connection.id", where))
-    yield from revoke(app, successor)
+    yield from app.revoked(successor)
     yield from later(kit, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
         replays(kit, first, (yield from send(request)))
@@ -118,10 +103,9 @@ def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
 def _executed(kit: Kit) -> Steps[None]:
     """The same body with two keys is two requests."""
     app = yield from new_app(kit)
-    one = id_of((yield from create(app, "user")))
-    two = id_of((yield from create(app, "user")))
-    if one == two:
-        raise NotConformingError("two keys got one connection", "the same body with two keys")
+    one = id_of((yield from app.created("user")))
+    two = id_of((yield from app.created("user")))
+    require(one != two, "two keys got one connection", "the same body with two keys")
 
 
 def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps[None]:
@@ -136,7 +120,7 @@ def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps
 def _id_in_upper_case(kit: Kit) -> Steps[None]:
     """An id in upper case is the same id, also in a replay."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     key = app.new_key()
     first = yield from send(app.revoke(connection_id, key=key))
     expect(first, OK, "revoke a connection")
@@ -163,11 +147,14 @@ def _keys_differ_by_case(kit: Kit) -> Steps[None]:
     """Keys that differ in case are two keys."""
     app = yield from new_app(kit)
     key = app.new_key()
-    one = expect((yield from send(app.create("one", key=key))), CREATED, "create a connection")
+    one = yield from success(app.create("one", key=key), CREATED, "create a connection")
     where = "create another with the key in upper case"
-    other = expect((yield from send(app.create("two", key=key.upper()))), CREATED, where)
-    if member(one, "connection.id", where) == member(other, "connection.id", where):
-        raise NotConformingError("two keys got one connection", where)
+    other = yield from success(app.create("two", key=key.upper()), CREATED, where)
+    require(
+        member(one, "connection.id", where) != member(other, "connection.id", where),
+        "two keys got one connection",
+        where,
+    )
 
 
 @CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
@@ -193,7 +180,7 @@ def _another_preference(kit: Kit) -> Steps[None]:
     """An initiate with the other preference is another request."""
     app = yield from new_app(kit)
     key = app.new_key()
-    expect((yield from send(app.initiate("user", key=key))), CREATED, "initiate a session")
+    yield from success(app.initiate("user", key=key), CREATED, "initiate a session")
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
     reused(other, "the key of an initiate again, with preferSignup", "values")
 
@@ -202,17 +189,16 @@ def _another_preference(kit: Kit) -> Steps[None]:
 def _another_path(kit: Kit) -> Steps[None]:
     """A used key with another path or another id is refused and not executed."""
     app = yield from new_app(kit)
-    one = id_of((yield from create(app)))
-    two = id_of((yield from create(app)))
+    one = id_of((yield from app.created()))
+    two = id_of((yield from app.created()))
     key = app.new_key()
-    expect((yield from send(app.revoke(one, key=key))), OK, "revoke a connection")
+    yield from success(app.revoke(one, key=key), OK, "revoke a connection")
     reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
     other = yield from send(app.reconnect(one, key=key))
     reused(other, "the key of a revoke for a reconnect of the same id", "operation")
     other = yield from send(app.create("user", key=key))
     reused(other, "the key of a revoke for a create", "operation")
-    seen = yield from get(app, two)
-    same(status_of(seen, two), "PENDING", "the other connection's status", "it was not revoked")
+    yield from app.shows(two, "PENDING", "the other connection's status", "it was not revoked")
 
 
 @CHECKS.add("idempotency.other-request.tells-no-values", rules=("problem.key-reused",))
@@ -220,11 +206,12 @@ def _never_tells_values(kit: Kit) -> Steps[None]:
     """The refusal of a reused key names which part differed and never a value."""
     app = yield from new_app(kit)
     key, user = app.new_key(), app.names.word("secret")
-    expect((yield from send(app.create(user, key=key))), CREATED, "create a connection")
+    yield from success(app.create(user, key=key), CREATED, "create a connection")
     other = yield from send(app.create("another", key=key))
     expect_problem(other, *REUSED, "the key with another body")
-    if user.encode() in other.body or key.encode() in other.body:
-        raise NotConformingError("the refusal tells a value", "the key with another body")
+    for told in (user, key):
+        where = "the key with another body"
+        require(told.encode() not in other.body, "the refusal tells a value", where)
 
 
 @CHECKS.add("idempotency.scope", rules=("idempotency.absent",))
@@ -232,17 +219,18 @@ def _other_api_key(kit: Kit) -> Steps[None]:
     """An idempotency key belongs to one API key: no other one meets it."""
     app = yield from new_app(kit)
     key = app.new_key()
-    first = yield from send(app.create("user", key=key))
-    made = expect(first, CREATED, "create a connection")
+    made = yield from success(app.create("user", key=key), CREATED, "create a connection")
     sibling = yield from second_key(kit, app)
     stranger = yield from new_app(kit)
     for other, who in ((sibling, "another API key of the app"), (stranger, "another customer")):
         where = f"{who} uses the same idempotency key"
-        answer = expect((yield from send(other.create("user", key=key))), CREATED, where)
-        if member(answer, "connection.id", where) == member(made, "connection.id", where):
-            raise NotConformingError("it got the first one's answer", where)
-        different = yield from send(other.create("another", key=app.new_key()))
-        expect(different, CREATED, where)
+        answer = yield from success(other.create("user", key=key), CREATED, where)
+        require(
+            member(answer, "connection.id", where) != member(made, "connection.id", where),
+            "it got the first one's answer",
+            where,
+        )
+        yield from success(other.create("another", key=app.new_key()), CREATED, where)
 
 
 _CREATE: Final = b'{"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}'

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    OK,
-    create,
-    expect,
-    get,
-    id_of,
-    new_app,
-    same,
-    status_of,
-)
+from curae_lifecycle.testing.conformance.client import CREATED, OK, id_of, new_app, success
 from curae_lifecycle.testing.conformance.gates import (
     KEYED,
     OPERATIONS,
@@ -23,12 +13,7 @@ from curae_lifecycle.testing.conformance.gates import (
     refused,
     without,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import Checks, Kit, Steps, send
 
 CHECKS: Final = Checks()
 
@@ -37,13 +22,14 @@ CHECKS: Final = Checks()
 def _key_missing(kit: Kit) -> Steps[None]:
     """Every mutation but graduation needs a key."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for name in KEYED:
         request = without(OPERATIONS[name](app, connection_id), "idempotency-key")
         answer = yield from send(request)
         refused(answer, 400, "IDEMPOTENCY_KEY_REQUIRED", f"{name} without a key")
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
+    yield from app.shows(
+        connection_id, "PENDING", "the connection's status", "nothing was executed"
+    )
 
 
 BAD_KEYS: Final = {
@@ -65,7 +51,7 @@ BAD_KEYS: Final = {
 def _key_invalid(kit: Kit) -> Steps[None]:
     """A key that two parties could read differently is refused."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for name in KEYED:
         plain = without(OPERATIONS[name](app, connection_id), "idempotency-key")
         for how, values in BAD_KEYS.items():
@@ -76,8 +62,9 @@ def _key_invalid(kit: Kit) -> Steps[None]:
         answer = yield from send(spelled)
         where = f"{name} with the header in two spellings"
         refused(answer, 400, "IDEMPOTENCY_KEY_INVALID", where)
-    seen = yield from get(app, connection_id)
-    same(status_of(seen, "it"), "PENDING", "the connection's status", "nothing was executed")
+    yield from app.shows(
+        connection_id, "PENDING", "the connection's status", "nothing was executed"
+    )
 
 
 @CHECKS.add("request.key-readable", rules=("request.key-invalid",))
@@ -86,8 +73,9 @@ def _key_valid(kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     longest = (app.new_key() + "x" * 255)[:255]
     for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
-        answer = yield from send(app.create("user", key=key))
-        expect(answer, CREATED, f"create with a key of {len(key)} characters")
+        yield from success(
+            app.create("user", key=key), CREATED, f"create with a key of {len(key)} characters"
+        )
 
 
 @CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
@@ -100,15 +88,18 @@ def _key_not_allowed(kit: Kit) -> Steps[None]:
         answer = yield from send(app.graduate("user", *given))
         where = f"start a graduation hand-off with {len(values)} keys"
         refused(answer, 400, "IDEMPOTENCY_KEY_NOT_ALLOWED", where)
-    expect((yield from send(app.graduate("user"))), CREATED, "the same without a key")
+    yield from success(app.graduate("user"), CREATED, "the same without a key")
 
 
 @CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
 def _key_unused(kit: Kit) -> Steps[None]:
     """A read does not look at a key."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for name, build in READS.items():
         for value in ("", "k-1", '"k'):
-            answer = yield from send(having(build(app, connection_id), ("Idempotency-Key", value)))
-            expect(answer, OK, f"{name} with the key {value!r}")
+            yield from success(
+                having(build(app, connection_id), ("Idempotency-Key", value)),
+                OK,
+                f"{name} with the key {value!r}",
+            )

@@ -8,24 +8,10 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Standing
-from curae_lifecycle.testing.conformance.client import (
-    App,
-    create,
-    expect_problem,
-    fill,
-    id_of,
-    new_app,
-    second_key,
-)
+from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refusal, second_key
 from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.gates import without
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, send
 from curae_lifecycle.web.request import Request
 
 Fails = tuple[str, int, str]
@@ -69,9 +55,9 @@ def _scene(kit: Kit) -> Steps[_Scene]:
     stranger = yield from new_app(kit)
     key = app.new_key()
     yield from send(app.create("somebody", key=key))
-    pending = id_of((yield from create(app)))
+    pending = id_of((yield from app.created()))
     of_another = yield from bring(stranger, Standing.REVOKED)
-    yield from fill(app, "busy")
+    yield from app.filled("busy")
     for _ in range(10):
         yield from send(app.graduate("busy"))
     return _Scene(app, reader, key, pending, of_another, "busy")
@@ -128,8 +114,7 @@ def _order(answering: Fails, kit: Kit) -> Steps[None]:
     gate, status, code = answering
     for other, first, request in _pairs(scene):
         if first == answering:
-            answer = yield from send(request)
-            expect_problem(answer, status, code, f"fails at {gate} and at {other}")
+            yield from refusal(request, status, code, f"fails at {gate} and at {other}")
 
 
 CHECKS: Final = Checks()
@@ -140,11 +125,11 @@ def _limit_before_rule(kit: Kit) -> Steps[None]:
     """The app user's limit is asked before the rule itself, which refuses at a cost."""
     app = yield from new_app(kit)
     for _ in range(10):
-        answer = yield from send(app.graduate("user"))
-        expect_problem(answer, 409, "BINDING_NOT_LIMITED", "graduate an unlinked account")
-    answer = yield from send(app.graduate("user"))
+        yield from refusal(
+            app.graduate("user"), 409, "BINDING_NOT_LIMITED", "graduate an unlinked account"
+        )
     where = "graduate an unlinked account the 11th time: fails at the limit and at the rule"
-    expect_problem(answer, 429, "RATE_LIMITED", where)
+    yield from refusal(app.graduate("user"), 429, "RATE_LIMITED", where)
 
 
 CHECKS.extend(

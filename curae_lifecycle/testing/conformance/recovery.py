@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -14,17 +13,14 @@ from curae_lifecycle.testing.conformance.client import (
     App,
     Document,
     as_document,
-    create,
     expect,
-    expect_problem,
-    get,
     id_of,
     instant,
     lifetime,
     member,
     new_app,
-    reconnect,
-    revoke,
+    refusal,
+    require,
     same,
     status_of,
     text,
@@ -35,9 +31,12 @@ from curae_lifecycle.testing.conformance.connections import (
     HOUR,
     MINUTE,
     MOMENT,
+    NO_TIME,
     NOTHING,
     bring,
     changed,
+    changes,
+    new_connection,
     passes,
 )
 from curae_lifecycle.testing.conformance.steps import (
@@ -45,10 +44,8 @@ from curae_lifecycle.testing.conformance.steps import (
     Check,
     Checks,
     Kit,
-    NotConformingError,
     Steps,
     later,
-    send,
     together,
     use,
     wait,
@@ -66,8 +63,8 @@ def successor_of(answer: Document) -> str:
 def _minted(standing: Standing, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     connection_id = yield from bring(app, standing, "user")
-    before = yield from get(app, connection_id)
-    answer = yield from reconnect(app, connection_id)
+    before = yield from app.seen(connection_id)
+    answer = yield from app.reconnected(connection_id)
     where = f"reconnect the connection {connection_id}, which is {standing}"
     made = as_document(member(answer, "connection", where), where)
     for name in ("customerAccountId", "appUserId", "dataPackages"):
@@ -76,53 +73,52 @@ def _minted(standing: Standing, kit: Kit) -> Steps[None]:
         same(made.get(name), None, name, where)
     same(status_of(made, where), "PENDING", "the new status", where)
     same(member(answer, "previousConnectionId", where), connection_id, "previous", where)
-    same((yield from get(app, id_of(made))), made, "the recovery, read again", where)
-    after = yield from get(app, connection_id)
-    same(changed(before, after), NOTHING, "what changed of the predecessor", where)
+    same((yield from app.seen(id_of(made))), made, "the recovery, read again", where)
+    yield from changes(app, before, NOTHING, "what changed of the predecessor", where)
 
 
 def _reissued(standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, standing)
-    first = yield from reconnect(app, connection_id)
+    app, connection_id = yield from new_connection(kit, standing)
+    first = yield from app.reconnected(connection_id)
     yield from later(kit, MINUTE)
-    again = yield from reconnect(app, connection_id)
+    again = yield from app.reconnected(connection_id)
     where = f"reconnect the connection {connection_id} again while its successor is pending"
     check_one_pending_successor(
         [(connection_id, successor_of(first)), (connection_id, successor_of(again))]
     )
     same(member(again, "previousConnectionId", where), connection_id, "previous", where)
-    if text(again, "nextAction.url", where) == text(first, "nextAction.url", where):
-        raise NotConformingError("the next action is not a fresh one", where)
+    require(
+        text(again, "nextAction.url", where) != text(first, "nextAction.url", where),
+        "the next action is not a fresh one",
+        where,
+    )
     for name in ("connection.updatedAt", "nextAction.expiresAt"):
         moved = instant(again, name, where) - instant(first, name, where)
-        if moved < (MINUTE if "pass_time" in kit.hooks else timedelta(0)):
-            raise NotConformingError(f"{name} moved by {moved}", where)
+        least = MINUTE if "pass_time" in kit.hooks else NO_TIME
+        require(moved >= least, f"{name} moved by {moved}", where)
     same(
         changed(as_document(first["connection"], where), as_document(again["connection"], where))
         - {"updatedAt"},
         NOTHING,
+        NO_TIME,
         "what else changed",
         where,
     )
 
 
 def _superseded(standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, standing)
-    successor = successor_of((yield from reconnect(app, connection_id)))
-    yield from revoke(app, successor)
+    app, connection_id = yield from new_connection(kit, standing)
+    successor = successor_of((yield from app.reconnected(connection_id)))
+    yield from app.revoked(successor)
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
-    last = successor_of((yield from reconnect(app, successor)))
+    last = successor_of((yield from app.reconnected(successor)))
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
-    seen = yield from get(app, last)
-    same(status_of(seen, "its head"), "PENDING", "the head's status", "a chain of three")
+    yield from app.shows(last, "PENDING", "the head's status", "a chain of three")
 
 
 def _refused_for_asuccessor_of(app: App, connection_id: str, successor: str) -> Steps[None]:
     where = f"reconnect the connection {connection_id}, whose successor {successor} is not pending"
-    response = yield from send(app.reconnect(connection_id))
-    details = expect_problem(response, 409, "CONNECTION_SUPERSEDED", where)
+    details = yield from refusal(app.reconnect(connection_id), 409, "CONNECTION_SUPERSEDED", where)
     expected = {"connectionId": connection_id, "nextConnectionId": successor}
     same(dict(details), expected, "details", where)
 
@@ -163,13 +159,11 @@ CHECKS.extend(
 )
 def _successor_active(kit: Kit) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
-    successor = successor_of((yield from reconnect(app, connection_id)))
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    successor = successor_of((yield from app.reconnected(connection_id)))
     yield from use("authorize", successor, HOUR)
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
-    seen = yield from get(app, successor)
-    same(status_of(seen, "the successor"), "ACTIVE", "the successor's status", "after a reconnect")
+    yield from app.shows(successor, "ACTIVE", "the successor's status", "after a reconnect")
 
 
 @CHECKS.add(
@@ -181,9 +175,8 @@ def _successor_active(kit: Kit) -> Steps[None]:
 )
 def _successor_lapsed(kit: Kit) -> Steps[None]:
     """A connection whose successor has lapsed is recovered no more: the chain's end is."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
-    answer = yield from reconnect(app, connection_id)
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(lifetime(answer, "reconnect a connection"))
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
@@ -197,41 +190,37 @@ def _successor_lapsed(kit: Kit) -> Steps[None]:
 )
 def _reissue_moves_the_deadline(kit: Kit) -> Steps[None]:
     """A reissued connection lives as long as its newest next action."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
     where = f"reconnect the connection {connection_id}"
-    first = yield from reconnect(app, connection_id)
+    first = yield from app.reconnected(connection_id)
     made = instant(first, "connection.createdAt", where)
     lapse = instant(first, "nextAction.expiresAt", where) - made
     yield from wait(lapse - MINUTE)
-    again = yield from reconnect(app, connection_id)
+    again = yield from app.reconnected(connection_id)
     successor = successor_of(again)
     yield from wait(2 * MINUTE)
-    seen = yield from get(app, successor)
-    same(status_of(seen, where), "PENDING", "the status", "after the first deadline")
+    yield from app.shows(successor, "PENDING", "the status", "after the first deadline")
     end = instant(again, "nextAction.expiresAt", where)
     yield from wait(end - instant(again, "connection.updatedAt", where) - 2 * MINUTE)
-    seen = yield from get(app, successor)
-    same(status_of(seen, where), "EXPIRED", "the status", "at the second deadline")
+    yield from app.shows(successor, "EXPIRED", "the status", "at the second deadline")
 
 
 @CHECKS.add("law-06.chain-of-three", laws=(6,))
 def _chain_of_three(kit: Kit) -> Steps[None]:
     """Recoveries of recoveries form one line of one user and one set of packages."""
     app = yield from new_app(kit)
-    first = yield from create(app, "user")
+    first = yield from app.created("user")
     ids = [id_of(first)]
     for _ in range(2):
-        yield from revoke(app, ids[-1])
-        answer = yield from reconnect(app, ids[-1])
+        yield from app.revoked(ids[-1])
+        answer = yield from app.reconnected(ids[-1])
         where = f"reconnect the connection {ids[-1]}"
         same(member(answer, "previousConnectionId", where), ids[-1], "previous", where)
         ids.append(successor_of(answer))
-    if len(set(ids)) < len(ids):
-        raise NotConformingError(f"an id stands twice: {', '.join(ids)}", "a chain of three")
+    require(len(set(ids)) >= len(ids), f"an id stands twice: {', '.join(ids)}", "a chain of three")
     expected = ("REVOKED", "REVOKED", "PENDING")
     for each, status in zip(ids, expected, strict=True):
-        seen = yield from get(app, each)
+        seen = yield from app.seen(each)
         where = f"the connection {each} of a chain of three"
         same(status_of(seen, where), status, "the status", where)
         for name in ("customerAccountId", "appUserId", "dataPackages"):
@@ -241,13 +230,12 @@ def _chain_of_three(kit: Kit) -> Steps[None]:
 @CHECKS.add("law-07.at-once", laws=(7,))
 def _successor_at_once(kit: Kit) -> Steps[None]:
     """Many reconnects at once, each with a key of its own, make one successor."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     where = f"reconnect the connection {connection_id} {MANY} times at once"
     seen = [successor_of(expect(answer, CREATED, where)) for answer in answers]
-    seen.append(successor_of((yield from reconnect(app, connection_id))))
+    seen.append(successor_of((yield from app.reconnected(connection_id))))
     check_one_pending_successor([(connection_id, each) for each in seen])
 
 
@@ -255,23 +243,20 @@ def _successor_at_once(kit: Kit) -> Steps[None]:
 def _reissue_leaves_others(kit: Kit) -> Steps[None]:
     """A recovery changes no other connection of the same user."""
     app = yield from new_app(kit)
-    other = yield from create(app, "user")
+    other = yield from app.created("user")
     connection_id = yield from bring(app, Standing.REVOKED, "user")
-    yield from reconnect(app, connection_id)
-    yield from reconnect(app, connection_id)
-    seen = yield from get(app, id_of(other))
-    same(changed(other, seen), NOTHING, "what changed", "another connection of the user")
+    yield from app.reconnected(connection_id)
+    yield from app.reconnected(connection_id)
+    yield from changes(app, other, NOTHING, "what changed", "another connection of the user")
 
 
 @CHECKS.add("create.looks-for-no-earlier-one", rules=("operation.create-connection",))
 def _two_of_one_user(kit: Kit) -> Steps[None]:
     """A second create for the same user makes a second connection."""
     app = yield from new_app(kit)
-    one = yield from create(app, "user")
-    two = yield from create(app, "user")
+    one = yield from app.created("user")
+    two = yield from app.created("user")
     where = "create a second connection for the same user"
-    if id_of(one) == id_of(two):
-        raise NotConformingError("the earlier connection came back", where)
-    yield from revoke(app, id_of(one))
-    seen = yield from get(app, id_of(two))
-    same(status_of(seen, where), "PENDING", "the second one's status", "revoke the first")
+    require(id_of(one) != id_of(two), "the earlier connection came back", where)
+    yield from app.revoked(id_of(one))
+    yield from app.shows(id_of(two), "PENDING", "the second one's status", "revoke the first")

@@ -28,14 +28,12 @@ from curae_lifecycle.testing.conformance.client import (
     App,
     as_document,
     as_instant,
-    create,
     expect,
     headers,
     id_of,
-    initiate,
     member,
     new_app,
-    revoke,
+    require,
     same,
 )
 from curae_lifecycle.testing.conformance.steps import (
@@ -92,16 +90,16 @@ def succeeds(kit: Kit, kind: type[Operation]) -> Steps[tuple[App, Response]]:
     operation refuses a pending one.
     """
     app = yield from new_app(kit)
-    session = yield from initiate(app, "user")
+    session = yield from app.initiated("user")
     values: dict[str, object] = {
         "appUserId": "user",
         "dataPackages": [*PACKAGES],
         "sessionId": member(session, "session.id", "initiate a session"),
     }
-    values["connectionId"] = id_of((yield from create(app, "user")))
+    values["connectionId"] = id_of((yield from app.created("user")))
     answer = yield from send(_request(app, kind, values))
     if answer.status == _CONFLICT:
-        yield from revoke(app, str(values["connectionId"]))
+        yield from app.revoked(str(values["connectionId"]))
         answer = yield from send(_request(app, kind, values))
     return app, answer
 
@@ -183,8 +181,7 @@ def _check(value: object, shape: object, name: str, where: str) -> None:
         as_instant(value, name, where)
     else:
         is_right, wrong = _plain(shape)
-        if not is_right(value):
-            raise NotConformingError(f"{name} is {wrong}", where)
+        require(is_right(value), f"{name} is {wrong}", where)
 
 
 def _plain(shape: object) -> tuple[Callable[[object], bool], str]:
@@ -224,15 +221,16 @@ def _nothing_internal(kit: Kit) -> Steps[None]:
     for kind in kit.operations:
         app, answer = yield from succeeds(kit, kind)
         shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
-        if app.api_key.encode() in shown:
-            raise NotConformingError("the API key is in it", kind.rule.name)
-        if app.wanted.app_id.encode() in answer.body:
-            raise NotConformingError("the app's id is in it", kind.rule.name)
+        require(app.api_key.encode() not in shown, "the API key is in it", kind.rule.name)
+        require(
+            app.wanted.app_id.encode() not in answer.body, "the app's id is in it", kind.rule.name
+        )
     app = yield from new_app(kit)
     nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)
     answer = yield from send(nobody.get(kit.names.uuid()))
-    if app.api_key.encode() in answer.body:
-        raise NotConformingError("the unknown API key is in it", "an answer 401")
+    require(
+        app.api_key.encode() not in answer.body, "the unknown API key is in it", "an answer 401"
+    )
 
 
 def checks(operations: Operations) -> list[Check]:

@@ -9,15 +9,12 @@ from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach
 from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance.client import (
     OK,
-    create,
     expect,
     expect_said,
-    get,
     id_of,
     member,
     new_app,
-    reconnect,
-    revoke,
+    require,
     same,
     status_of,
 )
@@ -27,8 +24,8 @@ from curae_lifecycle.testing.conformance.connections import (
     NOTHING,
     REASON,
     WIRE,
-    bring,
-    changed,
+    changes,
+    new_connection,
 )
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import (
@@ -36,17 +33,13 @@ from curae_lifecycle.testing.conformance.steps import (
     Check,
     Checks,
     Kit,
-    NotConformingError,
     Steps,
     later,
     send,
     together,
     use,
 )
-from curae_lifecycle.testing.laws import (
-    RevocationSeen,
-    check_revocation,
-)
+from curae_lifecycle.testing.laws import RevocationSeen, check_revocation
 
 CHECKS: Final = Checks()
 
@@ -59,7 +52,7 @@ CHECKS: Final = Checks()
 def _revoked_once(kit: Kit) -> Steps[None]:
     """Of several revocations the first alone says so, and its time stands."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     seen: list[RevocationSeen] = []
     for _ in range(3):
         response = yield from send(app.revoke(connection_id))
@@ -73,7 +66,7 @@ def _revoked_once(kit: Kit) -> Steps[None]:
 def _revoked_at_once(kit: Kit) -> Steps[None]:
     """Of many revocations at once exactly one says that it revoked."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     for answer in answers:
@@ -92,18 +85,17 @@ def _revoked_at_once(kit: Kit) -> Steps[None]:
 def _revocation_survives(kit: Kit) -> Steps[None]:
     """Nothing that arrives after a revocation changes it."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
-    yield from revoke(app, connection_id)
-    before = yield from get(app, connection_id)
+    connection_id = id_of((yield from app.created()))
+    yield from app.revoked(connection_id)
+    before = yield from app.seen(connection_id)
     yield from later(kit, MINUTE)
     where = f"everything that can happen to the revoked connection {connection_id}"
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
     yield from use("expire", connection_id)
     yield from use("revoke", connection_id, Actor.PATIENT)
-    yield from reconnect(app, connection_id)
-    after = yield from get(app, connection_id)
-    same(changed(before, after), NOTHING, "what changed", where)
+    yield from app.reconnected(connection_id)
+    yield from changes(app, before, NOTHING, "what changed", where)
 
 
 @CHECKS.add(
@@ -112,17 +104,16 @@ def _revocation_survives(kit: Kit) -> Steps[None]:
 def _rank_never_falls(kit: Kit) -> Steps[None]:
     """Whatever happens in whatever order, the status of one id only rises."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
     rising = ("authorize", "require_action", "expire", "revoke")
     for hook in [each for first in rising for each in (first, "authorize", "require_action")]:
         yield from _happens(hook, connection_id)
         where = f"the connection {connection_id}, on {hook}"
-        status = status_of((yield from get(app, connection_id)), where)
+        status = status_of((yield from app.seen(connection_id)), where)
         rank = ranks.index(status) if status in ranks else -1
-        if rank < highest:
-            raise NotConformingError(f"{ranks[highest]} became {status}", where)
+        require(rank >= highest, f"{ranks[highest]} became {status}", where)
         highest = rank
     same(ranks[highest], "REVOKED", "the last status", f"the connection {connection_id}")
 
@@ -140,19 +131,18 @@ def _happens(hook: str, connection_id: str) -> Steps[None]:
 
 
 def _reach(actor: Actor, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
-    successor = successor_of((yield from reconnect(app, connection_id)))
+    app, connection_id = yield from new_connection(kit, Standing.ACTION_REQUIRED)
+    successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"{actor} revokes the connection {connection_id}, whose successor is {successor}"
     if actor is Actor.APP:
-        answer = yield from revoke(app, connection_id)
+        answer = yield from app.revoked(connection_id)
         same(member(answer, "revokedNow", where), True, "revokedNow", where)
     else:
         expect_said((yield from use("revoke", connection_id, actor)), "done", where)
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     same(status_of(seen, where), "REVOKED", "its status", where)
     whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
-    after = yield from get(app, successor)
+    after = yield from app.seen(successor)
     expected = WIRE[Standing.REVOKED if whole else Standing.PENDING]
     same(status_of(after, where), expected, "the successor's status", where)
     if whole:
@@ -169,30 +159,26 @@ def _reach(actor: Actor, kit: Kit) -> Steps[None]:
 )
 def _patient_after_app(kit: Kit) -> Steps[None]:
     """A patient who revokes what the app had revoked ends every later connection."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
-    before = yield from get(app, connection_id)
-    successor = successor_of((yield from reconnect(app, connection_id)))
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    before = yield from app.seen(connection_id)
+    successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"the patient revokes {connection_id}, which the app had revoked"
     yield from later(kit, MINUTE)
     expect_said((yield from use("revoke", connection_id, Actor.PATIENT)), "done", where)
-    seen = yield from get(app, successor)
-    same(status_of(seen, where), "REVOKED", "the successor's status", where)
-    same((yield from get(app, connection_id)), before, "the first one", where)
+    yield from app.shows(successor, "REVOKED", "the successor's status", where)
+    same((yield from app.seen(connection_id)), before, "the first one", where)
 
 
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
 def _revoking_an_old_id(kit: Kit) -> Steps[None]:
     """An app that revokes an old id again leaves its successor alone."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.REVOKED)
-    successor = successor_of((yield from reconnect(app, connection_id)))
-    before = yield from get(app, successor)
-    answer = yield from revoke(app, connection_id)
+    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    successor = successor_of((yield from app.reconnected(connection_id)))
+    before = yield from app.seen(successor)
+    answer = yield from app.revoked(connection_id)
     where = f"revoke the old connection {connection_id} again"
     same(member(answer, "revokedNow", where), False, "revokedNow", where)
-    after = yield from get(app, successor)
-    same(changed(before, after), NOTHING, "what changed of its successor", where)
+    yield from changes(app, before, NOTHING, "what changed of its successor", where)
 
 
 @CHECKS.add(
@@ -202,10 +188,9 @@ def _revoking_an_old_id(kit: Kit) -> Steps[None]:
 )
 def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
     """A failed refresh asks for an action and revokes nothing."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.ACTIVE)
+    app, connection_id = yield from new_connection(kit, Standing.ACTIVE)
     yield from use("require_action", connection_id, REASON)
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     where = f"the active connection {connection_id}, whose refresh failed"
     same(status_of(seen, where), "ACTION_REQUIRED", "the status", where)
     same(member(seen, "revokedAt", where), None, "revokedAt", where)

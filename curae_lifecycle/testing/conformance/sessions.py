@@ -19,18 +19,18 @@ from curae_lifecycle.testing.conformance.client import (
     CREATED,
     App,
     Document,
-    account_state,
     as_document,
     expect,
     expect_problem,
     expect_said,
-    initiate,
     instant,
     lifetime,
     member,
     new_app,
+    require,
     same,
     second_key,
+    success,
     text,
 )
 from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME
@@ -38,7 +38,6 @@ from curae_lifecycle.testing.conformance.steps import (
     Check,
     Checks,
     Kit,
-    NotConformingError,
     NotSeenError,
     Steps,
     send,
@@ -64,19 +63,19 @@ def bring(app: App, user: str, state: AccountState) -> Steps[None]:
         case AccountState.UNLINKED:
             pass
         case AccountState.LIMITED:
-            yield from initiate(app, user)
+            yield from app.initiated(user)
         case AccountState.ACTIVE:
-            session = yield from initiate(app, user, prefer_signup=True)
+            session = yield from app.initiated(user, prefer_signup=True)
             yield from use("complete_handoff", session_id(session), USER)
         case AccountState.TOMBSTONED:
-            yield from initiate(app, user)
+            yield from app.initiated(user)
             yield from use("tombstone", app.coordinate(user))
     yield from expect_state(app, user, state, f"an account that is to be {state}")
 
 
 def expect_state(app: App, user: str, state: str, where: str) -> Steps[None]:
     """Raise unless the account is in a state."""
-    same((yield from account_state(app, user)), str(state), "the account state", where)
+    same((yield from app.state(user)), str(state), "the account state", where)
 
 
 def session_id(answer: Document) -> str:
@@ -101,7 +100,7 @@ def _path(state: AccountState, preference: Preference, kit: Kit) -> Steps[None]:
         user = app.names.word("user")
         yield from bring(app, user, state)
         where = f"initiate for an account that is {state}, preferSignup {prefers}"
-        answer = yield from initiate(app, user, prefer_signup=prefers)
+        answer = yield from app.initiated(user, prefer_signup=prefers)
         session = as_document(member(answer, "session", where), where)
         same(session.get("path"), enter.path, "the path", where)
         same(session.get("handoff"), enter.handoff, "the hand-off", where)
@@ -113,8 +112,11 @@ def _path(state: AccountState, preference: Preference, kit: Kit) -> Steps[None]:
         end = member(answer, "nextAction.expiresAt", where)
         same(session.get("expiresAt"), end, "the session's end beside its next action's", where)
         same(member(answer, "nextAction.type", where), "open_webview", "the type", where)
-        if instant(session, "expiresAt", where) <= instant(session, "createdAt", where):
-            raise NotConformingError("it is over when it begins", where)
+        require(
+            instant(session, "expiresAt", where) > instant(session, "createdAt", where),
+            "it is over when it begins",
+            where,
+        )
         yield from expect_state(app, user, _AFTER[enter.path], f"after: {where}")
 
 
@@ -128,11 +130,10 @@ def _fresh_sessions(kit: Kit) -> Steps[None]:
     where = "initiate for one user with four keys"
     seen: set[str] = set()
     for prefers in (True, True, None, None):
-        answer = yield from initiate(app, "user", prefer_signup=prefers)
+        answer = yield from app.initiated("user", prefer_signup=prefers)
         for path in ("session.id", "nextAction.url"):
             value = text(answer, path, where)
-            if value in seen:
-                raise NotConformingError(f"{path} is not fresh", where)
+            require(value not in seen, f"{path} is not fresh", where)
             seen.add(value)
 
 
@@ -141,7 +142,7 @@ def _own_accounts(kit: Kit) -> Steps[None]:
     """An account belongs to one user of one app of one customer account."""
     app = yield from new_app(kit)
     user = "Ada"
-    yield from initiate(app, user)
+    yield from app.initiated(user)
     sibling = yield from second_key(kit, app)
     yield from expect_state(sibling, user, "LIMITED", "the same app with another API key")
     others = (
@@ -173,7 +174,7 @@ def _exact_user(kit: Kit) -> Steps[None]:
     """An app user's id is opaque and compared exactly."""
     app = yield from new_app(kit)
     for user in ODD_USERS:
-        answer = yield from initiate(app, user)
+        answer = yield from app.initiated(user)
         where = f"initiate for the user {user[:20]!a}"
         same(member(answer, "session.appUserId", where), user, "appUserId", where)
         yield from expect_state(app, user, "LIMITED", where)
@@ -187,7 +188,7 @@ _WHO: Final = {User.SAME: USER, User.OTHER: OTHER}
 def _completes_sign_up(state: AccountState, user: User, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     name = app.names.word("user")
-    waiting = session_id((yield from initiate(app, name, prefer_signup=True)))
+    waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
     yield from bring(app, name, state)
     outcome = BINDING[BindingTrigger.COMPLETE_SIGN_UP, state, user].outcome
     where = f"complete a sign-up where the account is {state} by now, {user}"
@@ -236,7 +237,7 @@ def _provisions(state: AccountState, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
     name = app.names.word("user")
     yield from bring(app, name, state)
-    yield from initiate(app, name)
+    yield from app.initiated(name)
     after = "ACTIVE" if state is AccountState.ACTIVE else "LIMITED"
     yield from expect_state(app, name, after, f"initiate where the account is {state}")
 
@@ -252,7 +253,7 @@ def _new_generation(kit: Kit) -> Steps[None]:
     coordinate = app.coordinate("user")
     yield from bring(app, "user", AccountState.TOMBSTONED)
     where = "a new LIMITED user where the old one is gone"
-    yield from initiate(app, "user", prefer_signup=True)
+    yield from app.initiated("user", prefer_signup=True)
     yield from expect_state(app, "user", "LIMITED", where)
     expect_said((yield from use("graduate", coordinate, None)), "done", where)
     yield from expect_state(app, "user", "ACTIVE", where)
@@ -306,7 +307,7 @@ def _completes(path: EntryPath, completion: Completion, kit: Kit) -> Steps[None]
     waits = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
     if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
         yield from bring(app, name, AccountState.ACTIVE)
-    answer = yield from initiate(app, name, prefer_signup=waits)
+    answer = yield from app.initiated(name, prefer_signup=waits)
     session = session_id(answer)
     where = f"complete the hand-off of a session on {path} that is {completion}"
     same(member(answer, "session.path", where), path, "the path", where)
@@ -315,7 +316,7 @@ def _completes(path: EntryPath, completion: Completion, kit: Kit) -> Steps[None]
         expect_said((yield from use("complete_handoff", session, USER)), "done", where)
     if completion is Completion.OVER:
         yield from wait(lifetime(answer, where))
-    before = yield from account_state(app, name)
+    before = yield from app.state(name)
     who = OTHER if completion is Completion.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
@@ -355,14 +356,14 @@ def _completion_checks() -> tuple[Check, ...]:
 def _second_session_lands(kit: Kit) -> Steps[None]:
     """A second session that lands for the user already bound is done."""
     app = yield from new_app(kit)
-    one = session_id((yield from initiate(app, "user", prefer_signup=True)))
-    two = session_id((yield from initiate(app, "user", prefer_signup=True)))
+    one = session_id((yield from app.initiated("user", prefer_signup=True)))
+    two = session_id((yield from app.initiated("user", prefer_signup=True)))
     where = "two waiting sessions of one user"
     expect_said((yield from use("complete_handoff", one, USER)), "done", where)
     expect_said((yield from use("complete_handoff", two, USER)), "done", f"{where}, the second")
     expect_said((yield from use("complete_handoff", two, USER)), "ignored", f"{where}, again")
     yield from expect_state(app, "user", "ACTIVE", where)
-    answer = yield from initiate(app, "user", prefer_signup=True)
+    answer = yield from app.initiated("user", prefer_signup=True)
     same(member(answer, "session.handoff", where), "LANDED", "the next session's hand-off", where)
 
 
@@ -393,10 +394,9 @@ def _fresh_graduations(kit: Kit) -> Steps[None]:
     where = "start two graduation hand-offs"
     urls: list[str] = []
     for _ in range(2):
-        answer = expect((yield from send(app.graduate("user"))), CREATED, where)
+        answer = yield from success(app.graduate("user"), CREATED, where)
         urls.append(text(answer, "nextAction.url", where))
-    if urls[0] == urls[1]:
-        raise NotConformingError("both have one URL", where)
+    require(urls[0] != urls[1], "both have one URL", where)
 
 
 CHECKS.extend(

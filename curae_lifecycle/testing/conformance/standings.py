@@ -12,19 +12,16 @@ from curae_lifecycle.testing.conformance.client import (
     CREATED,
     PACKAGES,
     as_document,
-    create,
-    expect,
     expect_said,
-    get,
     id_of,
     instant,
     lifetime,
     member,
     new_app,
-    reconnect,
-    revoke,
+    require,
     same,
     status_of,
+    success,
 )
 from curae_lifecycle.testing.conformance.connections import (
     BRINGS,
@@ -34,22 +31,13 @@ from curae_lifecycle.testing.conformance.connections import (
     MOMENT,
     NOTHING,
     REASON,
-    bring,
     changed,
+    changes,
     move,
+    new_connection,
     passes,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
-    NotConformingError,
-    Steps,
-    ask,
-    send,
-    use,
-    wait,
-)
+from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, ask, use, wait
 
 ALMOST: Final = timedelta(seconds=5)
 """How far a check keeps from a boundary that it must not cross."""
@@ -63,9 +51,9 @@ def _pending(kit: Kit) -> Steps[None]:
     """A new connection is PENDING and has nothing set that has not happened."""
     app = yield from new_app(kit)
     where = "create a connection"
-    made = expect((yield from send(app.create("user"))), CREATED, where)
+    made = yield from success(app.create("user"), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     same(member(made, "connection", where), seen, "what was created", "read again")
     for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
         same(member(seen, name, where), None, name, where)
@@ -84,14 +72,14 @@ def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
     app = yield from new_app(kit)
     where = "create a connection"
-    made = expect((yield from send(app.create("user"))), CREATED, where)
+    made = yield from success(app.create("user"), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
     lapse = lifetime(made, where)
     yield from wait(lapse - ALMOST)
-    before = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
     same(status_of(before, where), "PENDING", "the status", f"{ALMOST} before its deadline")
     yield from wait(ALMOST)
-    after = yield from get(app, connection_id)
+    after = yield from app.seen(connection_id)
     same(status_of(after, where), "EXPIRED", "the status", "at its deadline")
     same(changed(before, after), {"status"}, "what changed", "at its deadline")
 
@@ -102,19 +90,21 @@ def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
 def _authorized(kit: Kit) -> Steps[None]:
     """An authorized connection is ACTIVE and tells since when and until when."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     where = f"the connection {connection_id}, authorized for {HOUR}"
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     same(status_of(seen, where), "ACTIVE", "the status", where)
     span = instant(seen, "expiresAt", where) - instant(seen, "authorizedAt", where)
-    if not HOUR - ALMOST <= span <= HOUR + ALMOST:
-        raise NotConformingError(f"it is authorized for {span}", where)
-    if instant(seen, "authorizedAt", where) < instant(seen, "createdAt", where):
-        raise NotConformingError("it was authorized before it was created", where)
-    unending = id_of((yield from create(app)))
+    require(HOUR - ALMOST <= span <= HOUR + ALMOST, f"it is authorized for {span}", where)
+    require(
+        instant(seen, "authorizedAt", where) >= instant(seen, "createdAt", where),
+        "it was authorized before it was created",
+        where,
+    )
+    unending = id_of((yield from app.created()))
     yield from use("authorize", unending, None)
-    seen = yield from get(app, unending)
+    seen = yield from app.seen(unending)
     where = f"the connection {unending}, authorized without an end"
     same(status_of(seen, where), "ACTIVE", "the status", where)
     same(member(seen, "expiresAt", where), None, "expiresAt", where)
@@ -122,21 +112,20 @@ def _authorized(kit: Kit) -> Steps[None]:
 
 def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     if action_required:
         yield from use("require_action", connection_id, REASON)
     where = f"the connection {connection_id}, authorized for {HOUR}"
     yield from wait(HOUR - ALMOST)
-    before = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
     live = "ACTION_REQUIRED" if action_required else "ACTIVE"
     same(status_of(before, where), live, "the status", f"{ALMOST} before expiresAt")
     yield from wait(ALMOST)
-    after = yield from get(app, connection_id)
+    after = yield from app.seen(connection_id)
     same(status_of(after, where), "EXPIRED", "the status", "at expiresAt")
     same(changed(before, after), {"status"}, "what changed", "at expiresAt")
-    response = yield from send(app.reconnect(connection_id))
-    expect(response, CREATED, "reconnect it at expiresAt")
+    yield from success(app.reconnect(connection_id), CREATED, "reconnect it at expiresAt")
 
 
 @CHECKS.add(
@@ -146,52 +135,48 @@ def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - whi
 )
 def _acting(kit: Kit) -> Steps[None]:
     """A connection that needs an action says so, with the reason."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
+    app, connection_id = yield from new_connection(kit, Standing.ACTION_REQUIRED)
     where = f"the connection {connection_id}, which needs an action"
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
     same(member(seen, "authorizedAt", where), None, "authorizedAt", where)
 
 
 def _stays(standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, standing)
-    before = yield from get(app, connection_id)
+    app, connection_id = yield from new_connection(kit, standing)
+    before = yield from app.seen(connection_id)
     yield from wait(HOUR)
-    after = yield from get(app, connection_id)
-    same(changed(before, after), NOTHING, "what an hour changed", f"{standing} stays")
+    yield from changes(app, before, NOTHING, "what an hour changed", f"{standing} stays")
 
 
 @CHECKS.add("wire-status.revoked", rules=("standing.revoked", "wire-status.revoked"))
 def _revoked(kit: Kit) -> Steps[None]:
     """A revocation answers what is read afterwards."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
-    answer = yield from revoke(app, connection_id)
+    connection_id = id_of((yield from app.created()))
+    answer = yield from app.revoked(connection_id)
     where = f"revoke the connection {connection_id}"
     shown = as_document(member(answer, "connection", where), where)
     same(status_of(shown, where), "REVOKED", "the status", where)
     instant(shown, "revokedAt", where)
-    same((yield from get(app, connection_id)), shown, "what is read", "after the revocation")
+    same((yield from app.seen(connection_id)), shown, "what is read", "after the revocation")
 
 
 def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - see above
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     if action_required:
         yield from use("require_action", connection_id, REASON)
     yield from wait(HOUR + MOMENT)
     where = f"expire the connection {connection_id}, which time has ended"
-    before = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
     expect_said((yield from use("expire", connection_id)), "done", where)
-    after = yield from get(app, connection_id)
+    after = yield from app.seen(connection_id)
     same(changed(before, after), {"updatedAt"}, "what changed", where)
     yield from wait(MOMENT)
     expect_said((yield from use("expire", connection_id)), "ignored", f"{where}, again")
-    again = yield from get(app, connection_id)
-    same(changed(after, again), NOTHING, "what changed", f"{where}, again")
+    yield from changes(app, after, NOTHING, "what changed", f"{where}, again")
 
 
 @CHECKS.add(
@@ -202,42 +187,41 @@ def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: F
 )
 def _heals_late(kit: Kit) -> Steps[None]:
     """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.LAPSED)
+    app, connection_id = yield from new_connection(kit, Standing.LAPSED)
     where = f"the connection {connection_id}, authorized in time and recorded after its deadline"
     expect_said((yield from use("authorize_late", connection_id, 5 * MINUTE)), "done", where)
-    seen = yield from get(app, connection_id)
+    seen = yield from app.seen(connection_id)
     same(status_of(seen, where), "ACTIVE", "the status", where)
     gap = instant(seen, "updatedAt", where) - instant(seen, "authorizedAt", where)
-    if not 5 * MINUTE - ALMOST <= gap <= 5 * MINUTE + ALMOST:
-        raise NotConformingError(f"it was authorized {gap} before it was recorded", where)
+    require(
+        5 * MINUTE - ALMOST <= gap <= 5 * MINUTE + ALMOST,
+        f"it was authorized {gap} before it was recorded",
+        where,
+    )
 
 
 def _late_after(standing: Standing, kit: Kit) -> Steps[None]:
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from wait(10 * MINUTE)
     yield from move(app, connection_id, standing, timedelta(0))
-    before = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
     where = f"a late authorization of the connection {connection_id}, which is {standing}"
     said = yield from use("authorize_late", connection_id, 5 * MINUTE)
     expect_said(said, "CONNECTION_NOT_PENDING", where)
-    after = yield from get(app, connection_id)
-    same(changed(before, after), NOTHING, "what changed", where)
+    yield from changes(app, before, NOTHING, "what changed", where)
 
 
 def _superseded(revoked: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, Standing.LAPSED)
-    recovery = yield from reconnect(app, connection_id)
+    app, connection_id = yield from new_connection(kit, Standing.LAPSED)
+    recovery = yield from app.reconnected(connection_id)
     if revoked:
-        yield from revoke(app, str(member(recovery, "connection.id", "reconnect")))
-    before = yield from get(app, connection_id)
+        yield from app.revoked(str(member(recovery, "connection.id", "reconnect")))
+    before = yield from app.seen(connection_id)
     where = f"a late authorization of the connection {connection_id}, which has a successor"
     said = yield from use("authorize_late", connection_id, 5 * MINUTE)
     expect_said(said, "CONNECTION_SUPERSEDED", where)
-    after = yield from get(app, connection_id)
-    same(changed(before, after), NOTHING, "what changed", where)
+    yield from changes(app, before, NOTHING, "what changed", where)
 
 
 CHECKS.append(
@@ -358,8 +342,7 @@ CHECKS.append(
 
 
 def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    connection_id = yield from bring(app, standing)
+    _, connection_id = yield from new_connection(kit, standing)
     package = PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
     allowed = yield from ask("may_read", connection_id, package)
     expected = isinstance(ACCESS[standing, granted].outcome, Grant)
@@ -377,7 +360,7 @@ def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None
 def _access_ends(kit: Kit) -> Steps[None]:
     """Reading ends at expiresAt, recorded or not."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     for end, expected in ((HOUR - ALMOST, True), (ALMOST, False)):
         yield from wait(end)

@@ -12,18 +12,13 @@ from curae_lifecycle.testing.conformance import sessions
 from curae_lifecycle.testing.conformance.client import (
     App,
     Document,
-    create,
     document,
-    fill,
-    get,
     id_of,
     in_short,
-    initiate,
     lasting,
     member,
     new_app,
-    reconnect,
-    revoke,
+    require,
     same,
 )
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
@@ -79,11 +74,11 @@ def _every_standing(kit: Kit) -> Steps[None]:
 def _every_problem(kit: Kit) -> Steps[None]:
     """Every problem is whole: its members, its status, whether a retry may help."""
     app = yield from new_app(kit)
-    pending = yield from create(app)
+    pending = yield from app.created()
     connection_id = id_of(pending)
     key = app.new_key()
     yield from send(app.create("user", key=key))
-    yield from fill(app, "busy")
+    yield from app.filled("busy")
     nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)
     asked: tuple[tuple[Request, str], ...] = (
         (app.request("POST", "/connections", {"extra": 1}, key="k"), "BAD_REQUEST"),
@@ -100,14 +95,15 @@ def _every_problem(kit: Kit) -> Steps[None]:
     for request, code in asked:
         answer = yield from send(request)
         problem = document(answer, code)
-        if problem.get("code") != code:
-            raise NotConformingError(
-                f"answered {in_short(answer)}", f"a request that must get {code}"
-            )
+        require(
+            problem.get("code") == code,
+            f"answered {in_short(answer)}",
+            f"a request that must get {code}",
+        )
         _check_problem(answer, problem, code)
-    yield from revoke(app, connection_id)
-    successor = yield from reconnect(app, connection_id)
-    yield from revoke(app, str(member(successor, "connection.id", "reconnect")))
+    yield from app.revoked(connection_id)
+    successor = yield from app.reconnected(connection_id)
+    yield from app.revoked(str(member(successor, "connection.id", "reconnect")))
     answer = yield from send(app.reconnect(connection_id))
     _check_problem(answer, document(answer, "reconnect"), "CONNECTION_SUPERSEDED")
 
@@ -130,7 +126,7 @@ def _no_user_id(kit: Kit) -> Steps[None]:
     """No user id of the platform is in an answer."""
     app = yield from new_app(kit)
     user_id = kit.names.word("platform-user")
-    session = sessions.session_id((yield from initiate(app, "user", prefer_signup=True)))
+    session = sessions.session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from use("complete_handoff", session, user_id)
     for request in (
         app.initiate("user"),
@@ -139,8 +135,9 @@ def _no_user_id(kit: Kit) -> Steps[None]:
         app.create("user"),
     ):
         answer = yield from send(request)
-        if user_id.encode() in answer.body:
-            raise NotConformingError("the platform's user id is in it", str(request))
+        require(
+            user_id.encode() not in answer.body, "the platform's user id is in it", str(request)
+        )
 
 
 @CHECKS.add(
@@ -151,12 +148,12 @@ def _no_user_id(kit: Kit) -> Steps[None]:
 def _reason_survives(kit: Kit) -> Steps[None]:
     """A revocation keeps what the connection shows of its past."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
-    before = yield from get(app, connection_id)
-    yield from revoke(app, connection_id)
-    after = yield from get(app, connection_id)
+    before = yield from app.seen(connection_id)
+    yield from app.revoked(connection_id)
+    after = yield from app.seen(connection_id)
     for name in ("actionRequiredReason", "authorizedAt", "expiresAt", "createdAt"):
         same(after.get(name), before.get(name), name, "after the revocation")
 
@@ -165,12 +162,9 @@ def _reason_survives(kit: Kit) -> Steps[None]:
 def _reads_agree(kit: Kit) -> Steps[None]:
     """A read that is sent again with nothing in between gets the same answer."""
     app = yield from new_app(kit)
-    connection_id = id_of((yield from create(app)))
+    connection_id = id_of((yield from app.created()))
     for request in (app.get(connection_id), app.account_state("user")):
         one = lasting((yield from send(request)), kit.varying)
         for _ in range(2):
             again = lasting((yield from send(request)), kit.varying)
-            if again != one:
-                raise NotConformingError(
-                    "two answers differ, with nothing in between", str(request)
-                )
+            require(again == one, "two answers differ, with nothing in between", str(request))
