@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import CHECKS, UNSEEN, UNSEEN_LAWS, checks
+from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.driving import Failure, NotRun, Report, run, run_async
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, KeyWanted, Server
-from curae_lifecycle.testing.conformance.steps import Check
 from curae_lifecycle.testing.conformance.suite import async_conformance_tests, conformance_tests
 from curae_lifecycle.web.request import Request
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from curae_lifecycle.testing.conformance import sessions
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     NOT_MODIFIED,
     OK,
@@ -19,7 +20,7 @@ from curae_lifecycle.testing.conformance.client import (
     success,
 )
 from curae_lifecycle.testing.conformance.replies import entity_tag
-from curae_lifecycle.testing.conformance.steps import Checks, Kit, Steps, send
+from curae_lifecycle.testing.conformance.steps import Steps, send
 
 
 def _tag(app: App, user: str) -> Steps[str]:
@@ -32,9 +33,8 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("account-state.not-modified", rules=("operation.account-state",))
-def _not_modified(kit: Kit) -> Steps[None]:
+def _not_modified(app: App) -> Steps[None]:
     """An account state that the client knows is not sent again: weak tags, lists and *."""
-    app = yield from new_app(kit)
     tag = yield from _tag(app, "user")
     for values in (
         (tag,),
@@ -61,9 +61,8 @@ def _not_modified(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("account-state.moved", rules=("operation.account-state",))
-def _moved(kit: Kit) -> Steps[None]:
+def _moved(app: App) -> Steps[None]:
     """An account state that has moved is sent, with another entity tag."""
-    app = yield from new_app(kit)
     before = yield from _tag(app, "user")
     yield from app.initiated("user")
     answer = yield from send(app.account_state("user", ("If-None-Match", before)))
@@ -74,10 +73,9 @@ def _moved(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
-def _tag_of_a_state(kit: Kit) -> Steps[None]:
+def _tag_of_a_state(app: App) -> Steps[None]:
     """An entity tag depends on the state alone, not on the user or the app."""
-    app = yield from new_app(kit)
-    other = yield from new_app(kit)
+    other = yield from new_app(app.kit)
     yield from app.initiated("one")
     yield from app.initiated("two")
     yield from other.initiated("three")
@@ -87,12 +85,11 @@ def _tag_of_a_state(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("account-state.tags-differ", rules=("operation.account-state",))
-def _states(kit: Kit) -> Steps[None]:
+def _states(app: App) -> Steps[None]:
     """Each account state has an entity tag of its own."""
-    app = yield from new_app(kit)
     tags: dict[str, str] = {}
     for state, needed in sessions.BRINGS.items():
-        if set(needed) <= kit.hooks:
+        if set(needed) <= app.kit.hooks:
             user = app.names.word("user")
             yield from sessions.bring(app, user, state)
             tags[state] = yield from _tag(app, user)

@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import Final
 
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     LIMIT,
     PACKAGES,
+    App,
     expect,
     headers,
     id_of,
@@ -21,16 +23,7 @@ from curae_lifecycle.testing.conformance.client import (
     require,
     same,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
-    NotSeenError,
-    Steps,
-    ask,
-    send,
-    use,
-    wait,
-)
+from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, ask, send, use, wait
 
 WHILE: Final = timedelta(seconds=5)
 """Long enough for two times in whole seconds to differ."""
@@ -40,20 +33,19 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("limit.environments", laws=(10,), rules=("request.limit",))
-def _limits_of_environments(kit: Kit) -> Steps[None]:
+def _limits_of_environments(app: App) -> Steps[None]:
     """A user's test traffic does not count against the live limit."""
-    if "environment" in kit.hooks:
+    if "environment" in app.kit.hooks:
         raise NotSeenError("the server serves one environment")
-    live = yield from new_app(kit)
-    wanted = live.wanted
+    wanted = app.wanted
     test = yield from new_app(
-        kit,
+        app.kit,
         account=wanted.customer_account_id,
         app_id=wanted.app_id,
         environment=Environment.TEST,
     )
     yield from test.filled("user", LIMIT)
-    yield from live.initiated("user")
+    yield from app.initiated("user")
 
 
 def _readable(connection_id: str) -> Steps[bool]:
@@ -66,9 +58,8 @@ def _readable(connection_id: str) -> Steps[bool]:
     rules=("access.active", "access.revoked"),
     hooks=("may_read", "authorize"),
 )
-def _granted_before(kit: Kit) -> Steps[None]:
+def _granted_before(app: App) -> Steps[None]:
     """A connection that was read before it was revoked is not read again."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, None)
     where = f"the connection {connection_id}"
@@ -85,9 +76,8 @@ def _granted_before(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=WHILE,
 )
-def _date_of_a_replay(kit: Kit) -> Steps[None]:
+def _date_of_a_replay(app: App) -> Steps[None]:
     """A replay carries no Date of the first answer."""
-    app = yield from new_app(kit)
     request = app.create("user")
     first = yield from send(request)
     expect(first, CREATED, "create a connection")

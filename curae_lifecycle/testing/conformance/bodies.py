@@ -8,22 +8,23 @@ from typing import Final
 
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     BASE,
     CREATED,
     OK,
+    App,
     as_document,
     expect,
     expect_problem,
     id_of,
     member,
-    new_app,
     require,
     same,
     success,
 )
 from curae_lifecycle.testing.conformance.gates import OPERATIONS
-from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, send
+from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.testing.laws import check_documented
 
 _LONGEST_TOKEN: Final = "a" * 64
@@ -150,8 +151,7 @@ def _bad(answer: Response, where: str) -> None:
     )
 
 
-def _bad_creates(what: str, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _bad_creates(what: str, app: App) -> Steps[None]:
     for body in BAD_BODIES[what]:
         answer = yield from send(app.request("POST", "/connections", body, key=app.new_key()))
         _bad(answer, f"create with the body {_short(body)}: {what}")
@@ -161,8 +161,7 @@ def _short(body: bytes) -> str:
     return f"{body[:80]!r}" + (f" and {len(body) - 80} bytes more" if len(body) > 80 else "")  # noqa: PLR2004 - a line's length
 
 
-def _bad_others(path: str, bodies: tuple[bytes, ...], kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _bad_others(path: str, bodies: tuple[bytes, ...], app: App) -> Steps[None]:
     for body in bodies:
         key = None if path.endswith("graduation-handoff") else app.new_key()
         answer = yield from send(app.request("POST", path, body, key=key))
@@ -178,9 +177,8 @@ _BODY: Final = ("request.body", "problem.bad-request")
 
 
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
-def _bad_empty_bodies(kit: Kit) -> Steps[None]:
+def _bad_empty_bodies(app: App) -> Steps[None]:
     """A reconnect or a revoke takes no members."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for action in ("revoke", "reconnect"):
         path = f"/connections/{connection_id}:{action}"
@@ -193,9 +191,8 @@ def _bad_empty_bodies(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
-def _empty_bodies(kit: Kit) -> Steps[None]:
+def _empty_bodies(app: App) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
-    app = yield from new_app(kit)
     for body in (b"", b"{}", b" { } "):
         connection_id = id_of((yield from app.created()))
         for action, status in (("revoke", OK), ("reconnect", CREATED)):
@@ -208,9 +205,8 @@ def _empty_bodies(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
-def _good_creates(kit: Kit) -> Steps[None]:
+def _good_creates(app: App) -> Steps[None]:
     """What a create may hold it may hold up to its bounds; packages are kept as a sorted set."""
-    app = yield from new_app(kit)
     most = [f"p{number:02}_x" for number in range(64)]
     for user, packages, kept in (
         ("x" * 256, ["labs"], ["labs"]),
@@ -228,9 +224,8 @@ def _good_creates(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
-def _bad_ids(kit: Kit) -> Steps[None]:
+def _bad_ids(app: App) -> Steps[None]:
     """An id that is no UUID is a bad request."""
-    app = yield from new_app(kit)
     for bad in BAD_IDS:
         for name in ("get", "reconnect", "revoke"):
             answer = yield from send(OPERATIONS[name](app, bad))
@@ -238,9 +233,8 @@ def _bad_ids(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
-def _ids_in_any_case(kit: Kit) -> Steps[None]:
+def _ids_in_any_case(app: App) -> Steps[None]:
     """An id is read in any case and answered in lower case."""
-    app = yield from new_app(kit)
     made = yield from app.created()
     answer = yield from send(app.get(id_of(made).upper()))
     where = "get with the id in upper case"
@@ -271,9 +265,8 @@ GOOD_QUERIES: Final = (
 
 
 @CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
-def _bad_queries(kit: Kit) -> Steps[None]:
+def _bad_queries(app: App) -> Steps[None]:
     """A query names exactly one app user, percent-encoded, with + for a space."""
-    app = yield from new_app(kit)
     path = "/curae-connect/account-state"
     for query in BAD_QUERIES:
         answer = yield from send(app.request("GET", path + query))
@@ -298,16 +291,14 @@ _SLUGS: Final = {
 
 
 CHECKS.extend(
-    [
-        Check(
-            f"request.body.{_SLUGS[what]}",
-            f"A create whose body is or has {what} is refused.",
-            partial(_bad_creates, what),
-            laws=(16,),
-            rules=_BODY,
-        )
-        for what in BAD_BODIES
-    ]
+    Check(
+        f"request.body.{_SLUGS[what]}",
+        f"A create whose body is or has {what} is refused.",
+        partial(_bad_creates, what),
+        laws=(16,),
+        rules=_BODY,
+    )
+    for what in BAD_BODIES
 )
 CHECKS.append(
     Check(

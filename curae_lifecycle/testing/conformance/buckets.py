@@ -8,31 +8,24 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     LIMIT,
     OK,
     App,
     id_of,
     in_short,
-    new_app,
     refusal,
     require,
-    second_key,
     success,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
-from curae_lifecycle.testing.conformance.steps import Checks, Kit, Steps, send, use, wait
+from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
 
 SMALL: Final = Bucket("kit", 4, 1, 60)
 """Four at once, one back every minute."""
-
-
-def _with_buckets(kit: Kit, *buckets: Bucket) -> Steps[App]:
-    app = yield from new_app(kit)
-    yield from use("replace_buckets", buckets)
-    return app
 
 
 def _emptied(app: App) -> Steps[None]:
@@ -51,16 +44,16 @@ _BUCKETS: Final = ("request.buckets", "problem.rate-limited")
 
 
 @CHECKS.add("request.buckets", rules=_BUCKETS, hooks=("replace_buckets",))
-def _bucket(kit: Kit) -> Steps[None]:
+def _bucket(app: App) -> Steps[None]:
     """A standard bucket belongs to one API key, admits what it holds, and then says how long."""
-    app = yield from _with_buckets(kit, SMALL)
-    other = yield from second_key(kit, app)
+    yield from use("replace_buckets", (SMALL,))
+    other = yield from app.second_key()
     yield from _emptied(app)
     seconds = SMALL.window
     for _ in range(3):
         seconds = yield from _empty(app, "a request with an empty bucket")
     require(
-        SMALL.window - FEW.seconds <= seconds <= SMALL.window,
+        SMALL.seconds - FEW.seconds <= seconds <= SMALL.seconds,
         f"it is to wait {seconds} s",
         "one comes back every 60 s",
     )
@@ -70,9 +63,9 @@ def _bucket(kit: Kit) -> Steps[None]:
 @CHECKS.add(
     "bucket.refills", rules=_BUCKETS, hooks=("replace_buckets", "pass_time"), passes=9 * MINUTE
 )
-def _bucket_refills(kit: Kit) -> Steps[None]:
+def _bucket_refills(app: App) -> Steps[None]:
     """A bucket refills with time alone, and never beyond what it holds."""
-    app = yield from _with_buckets(kit, SMALL)
+    yield from use("replace_buckets", (SMALL,))
     yield from _emptied(app)
     seconds = 0
     for _ in range(3):
@@ -87,17 +80,16 @@ def _bucket_refills(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("bucket.charges", rules=_BUCKETS, hooks=("replace_buckets",))
-def _what_buckets_charge(kit: Kit) -> Steps[None]:
+def _what_buckets_charge(app: App) -> Steps[None]:
     """Every request is charged that is not refused with 400, 401 or 403 or an unknown path."""
-    app = yield from new_app(kit)
-    reader = yield from second_key(kit, app, frozenset())
+    reader = yield from app.second_key(frozenset())
     pending = id_of((yield from app.created()))
     key = app.new_key()
     replayed = app.revoke(pending, key=key)
     yield from send(replayed)
     for name, request, costs in (
         ("a replay", replayed, True),
-        ("a 404", app.get(kit.names.uuid()), True),
+        ("a 404", app.get(app.kit.names.uuid()), True),
         ("a 409", app.graduate("user"), True),
         ("a 422", app.create("user", key=key), True),
         ("a 304", app.account_state("user", ("If-None-Match", "*")), True),
@@ -126,10 +118,10 @@ def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[Non
 
 
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
-def _all_or_nothing(kit: Kit) -> Steps[None]:
+def _all_or_nothing(app: App) -> Steps[None]:
     """Where one limit refuses none is charged, and the one that refuses is named."""
     wide = Bucket("wide", 2 * LIMIT, 1, 3600)
-    app = yield from _with_buckets(kit, wide)
+    yield from use("replace_buckets", (wide,))
     yield from app.filled("user")
     for number in range(LIMIT):
         yield from refused(app, "user", f"refusal number {number + 1} of the app user's limit")
@@ -151,10 +143,10 @@ def _all_or_nothing(kit: Kit) -> Steps[None]:
     hooks=("replace_buckets", "pass_time"),
     passes=4 * FEW,
 )
-def _second_bucket_kept(kit: Kit) -> Steps[None]:
+def _second_bucket_kept(app: App) -> Steps[None]:
     """Refusals of one bucket drain no other."""
     tight, wide = Bucket("tight", 1, 1, 5), Bucket("wide", 4, 1, 3600)
-    app = yield from _with_buckets(kit, tight, wide)
+    yield from use("replace_buckets", (tight, wide))
     for number in range(wide.capacity):
         where = f"read number {number + 1}, five seconds after the last"
         yield from success(app.account_state("user"), OK, where)
@@ -167,9 +159,8 @@ def _second_bucket_kept(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("order.buckets", rules=("request.buckets",), hooks=("replace_buckets",))
-def _bucket_order(kit: Kit) -> Steps[None]:
+def _bucket_order(app: App) -> Steps[None]:
     """Buckets are asked after the body and before the key's record and the app user's limit."""
-    app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     yield from send(request)
     yield from app.filled("user", LIMIT - 1)
@@ -183,7 +174,7 @@ def _bucket_order(kit: Kit) -> Steps[None]:
     for name, each in (
         ("a replay", request),
         ("an initiate at the app user's limit", app.initiate("user")),
-        ("an unknown id", app.get(kit.names.uuid())),
+        ("an unknown id", app.get(app.kit.names.uuid())),
     ):
         answer = yield from send(each)
         limited(answer, SMALL.name, SMALL.window, SMALL.capacity, f"{name} {where}")

@@ -31,7 +31,8 @@ from curae_lifecycle.testing.conformance import (
     standings,
     wire,
 )
-from curae_lifecycle.testing.conformance.steps import Check, Operations
+from curae_lifecycle.testing.conformance.check import Check
+from curae_lifecycle.testing.conformance.steps import Operations
 
 
 def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:

@@ -33,6 +33,7 @@ from curae_lifecycle.testing.conformance.steps import (
     Steps,
     make_key,
     send,
+    use,
 )
 from curae_lifecycle.web.request import Request
 
@@ -58,14 +59,17 @@ class App:
     Attributes:
         api_key: The key's text.
         wanted: What the key was wanted for.
-        names: Fresh names for idempotency keys.
-        varying: Names of headers that are not compared.
+        kit: What its check is given.
     """
 
     api_key: str = attrs.field(repr=False)
     wanted: KeyWanted
-    names: Names = attrs.field(repr=False)
-    varying: frozenset[str]
+    kit: Kit = attrs.field(repr=False)
+
+    @property
+    def names(self) -> Names:
+        """Fresh names."""
+        return self.kit.names
 
     def request(
         self,
@@ -139,6 +143,11 @@ class App:
             AppUserId(user),
         )
 
+    def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
+        """The same app with another API key."""
+        wanted = attrs.evolve(self.wanted, scopes=scopes)
+        return App((yield from make_key(wanted)), wanted, self.kit)
+
     def created(self, user: str | None = None) -> Steps[Document]:
         """Create a connection; its wire form comes back."""
         request = self.create(user or self.names.word("user"))
@@ -195,13 +204,7 @@ def new_app(
         environment or kit.environment,
         scopes,
     )
-    return App((yield from make_key(wanted)), wanted, kit.names, kit.varying)
-
-
-def second_key(kit: Kit, app: App, scopes: frozenset[str] = WRITING) -> Steps[App]:
-    """The same app with another API key."""
-    wanted = attrs.evolve(app.wanted, scopes=scopes)
-    return App((yield from make_key(wanted)), wanted, kit.names, kit.varying)
+    return App((yield from make_key(wanted)), wanted, kit)
 
 
 # --- Reading answers ------------------------------------------------------------------------
@@ -347,6 +350,11 @@ def expect_said(said: str | None, expected: str, where: str) -> None:
     """Raise where a hook says that the server made something else of a fact."""
     if said is not None and said != expected:
         raise NotConformingError(f"the server answered {said} instead of {expected}", where)
+
+
+def happens(hook: str, *arguments: object, said: str = "done", where: str) -> Steps[None]:
+    """Call a hook and raise where it says that the server made something else of the fact."""
+    expect_said((yield from use(hook, *arguments)), said, where)
 
 
 def lifetime(answer: Document, where: str) -> timedelta:

@@ -14,31 +14,23 @@ from typing import Final
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
 from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover, Trigger
+from curae_lifecycle.testing.conformance.check import row_check
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     App,
     Document,
     expect,
     expect_problem,
-    expect_said,
+    happens,
     id_of,
     lifetime,
     member,
-    new_app,
     require,
     same,
     status_of,
     success,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Kit,
-    NotConformingError,
-    Steps,
-    send,
-    use,
-    wait,
-)
+from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, wait
 
 REASON: Final = "portal_login"
 
@@ -75,19 +67,13 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 """The hooks that bring a connection into a standing."""
 
 
-def bring(app: App, standing: Standing, user: str | None = None) -> Steps[str]:
+def bring(app: App, standing: Standing = Standing.PENDING, user: str | None = None) -> Steps[str]:
     """A new connection in a standing; its id comes back."""
     where = f"create a connection that is to be {standing}"
     made = yield from success(app.create(user or app.names.word("user")), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
     yield from move(app, connection_id, standing, lifetime(made, where))
     return connection_id
-
-
-def new_connection(kit: Kit, standing: Standing = Standing.PENDING) -> Steps[tuple[App, str]]:
-    """A new app with a connection in a standing; the app and the id come back."""
-    app = yield from new_app(kit)
-    return app, (yield from bring(app, standing))
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
@@ -99,12 +85,12 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
         case Standing.LAPSED:
             yield from wait(lapse + MOMENT)
         case Standing.ACTIVE:
-            expect_said((yield from use("authorize", connection_id, None)), "done", where)
+            yield from happens("authorize", connection_id, None, where=where)
         case Standing.ACTION_REQUIRED:
-            expect_said((yield from use("require_action", connection_id, REASON)), "done", where)
+            yield from happens("require_action", connection_id, REASON, where=where)
         case Standing.EXPIRED:
-            expect_said((yield from use("authorize", connection_id, None)), "done", where)
-            expect_said((yield from use("expire", connection_id)), "done", where)
+            yield from happens("authorize", connection_id, None, where=where)
+            yield from happens("expire", connection_id, where=where)
         case Standing.REVOKED:
             yield from app.revoked(connection_id)
     yield from app.shows(connection_id, WIRE[standing], "the status", where)
@@ -113,6 +99,13 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
 def passes(*standings: Standing) -> timedelta:
     """How much time it takes to bring connections into these standings."""
     return (HALF_AN_HOUR + MOMENT) * standings.count(Standing.LAPSED)
+
+
+def word_for(outcome: object) -> str:
+    """What a hook says where a fact came out so."""
+    if isinstance(outcome, RefuseWith):
+        return outcome.code
+    return "ignored" if isinstance(outcome, Ignore | RecordExpiry) else "done"
 
 
 NAMED: Final = {
@@ -137,8 +130,8 @@ def changes(
     same(changed(before, (yield from app.seen(id_of(before)))), names, what, where)
 
 
-def _trigger(trigger: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
-    app, connection_id = yield from new_connection(kit, standing)
+def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, standing)
     where = f"{trigger} on the connection {connection_id}, which is {standing}"
     before = yield from app.seen(connection_id)
     outcome = TRIGGERS[trigger, standing].outcome
@@ -148,10 +141,8 @@ def _trigger(trigger: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
     elif trigger is Trigger.RECONNECT:
         yield from _reconnects(app, connection_id, outcome, where)
     else:
-        said = yield from _report(trigger, connection_id)
-        expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
-        quiet = isinstance(outcome, Ignore | RecordExpiry)
-        expect_said(said, "ignored" if quiet else expected, where)
+        hook, more = _FACTS[trigger]
+        yield from happens(hook, connection_id, *more, said=word_for(outcome), where=where)
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
         same(status_of(after, where), outcome.to, "the status", where)
@@ -162,14 +153,6 @@ def _trigger(trigger: Trigger, standing: Standing, kit: Kit) -> Steps[None]:
     elif changed(before, after):
         names = ", ".join(sorted(changed(before, after)))
         raise NotConformingError(f"it changed {names} although nothing was to change", where)
-
-
-def _report(trigger: Trigger, connection_id: str) -> Steps[str | None]:
-    if trigger is Trigger.AUTHORIZE:
-        return (yield from use("authorize", connection_id, HOUR))
-    if trigger is Trigger.REQUIRE_ACTION:
-        return (yield from use("require_action", connection_id, "another_reason"))
-    return (yield from use("expire", connection_id))
 
 
 def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> Steps[None]:
@@ -189,13 +172,12 @@ def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> St
     )
 
 
-_REPORTS: Final = {
-    Trigger.AUTHORIZE: ("authorize",),
-    Trigger.REQUIRE_ACTION: ("require_action",),
-    Trigger.EXPIRE: ("expire",),
-    Trigger.REVOKE: (),
-    Trigger.RECONNECT: (),
+_FACTS: Final[dict[Trigger, tuple[str, tuple[object, ...]]]] = {
+    Trigger.AUTHORIZE: ("authorize", (HOUR,)),
+    Trigger.REQUIRE_ACTION: ("require_action", ("another_reason",)),
+    Trigger.EXPIRE: ("expire", ()),
 }
+"""The hook of each trigger that is a fact, and what it is called with beside the id."""
 
 _TRIGGER_LAWS: Final = {
     MoveTo: (1,),
@@ -207,13 +189,12 @@ _TRIGGER_LAWS: Final = {
 
 
 CHECKS: Final = [
-    Check(
-        row.rule,
-        f"{trigger} on a connection that is {standing}: {row.outcome}.",
+    row_check(
+        row,
+        f"{trigger} on a connection that is {standing}",
         partial(_trigger, trigger, standing),
         laws=(2,) if trigger is Trigger.REVOKE else _TRIGGER_LAWS[type(row.outcome)],
-        rules=(row.rule,),
-        hooks=tuple(dict.fromkeys((*BRINGS[standing], *_REPORTS[trigger]))),
+        hooks=(*BRINGS[standing], *([_FACTS[trigger][0]] if trigger in _FACTS else [])),
         passes=passes(standing),
     )
     for (trigger, standing), row in TRIGGERS.items()

@@ -20,9 +20,9 @@ from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import checks
+from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
     Kit,
     Names,
     NotSeenError,
@@ -160,7 +160,7 @@ def run_check(server: Server, check: Check, seed: str, operations: Operations) -
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.steps(_kit(server, check, seed, operations))
+    steps = check.begin(_kit(server, check, seed, operations))
     try:
         try:
             _drive(server, steps)
@@ -181,7 +181,7 @@ async def run_check_async(
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.steps(_kit(server, check, seed, operations))
+    steps = check.begin(_kit(server, check, seed, operations))
     try:
         try:
             await _drive_async(server, steps)

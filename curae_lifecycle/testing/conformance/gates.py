@@ -10,6 +10,7 @@ import attrs
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     BASE,
     CREATED,
@@ -24,11 +25,10 @@ from curae_lifecycle.testing.conformance.client import (
     new_app,
     refusal,
     same,
-    second_key,
     success,
 )
 from curae_lifecycle.testing.conformance.connections import bring
-from curae_lifecycle.testing.conformance.steps import Checks, Kit, NotSeenError, Steps, send
+from curae_lifecycle.testing.conformance.steps import Kit, NotSeenError, Steps, send
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
 from curae_lifecycle.web.request import Request
 
@@ -77,13 +77,12 @@ CHECKS: Final = Checks()
     "request.credentials",
     rules=("problem-status.unknown-caller", "request.credentials", "problem.unauthenticated"),
 )
-def _stranger(kit: Kit) -> Steps[None]:
+def _stranger(app: App) -> Steps[None]:
     """Nobody without exactly one known key gets further, and learns nothing."""
-    app = yield from new_app(kit)
-    unknown = f"Bearer cae_{kit.environment}_{kit.names.word('unknown')}"
+    unknown = f"Bearer cae_{app.kit.environment}_{app.kit.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
     for name, build in OPERATIONS.items():
-        request = without(build(app, kit.names.uuid()), "authorization")
+        request = without(build(app, app.kit.names.uuid()), "authorization")
         for how, given in (
             ("no key", ()),
             ("an unknown key", (("Authorization", unknown),)),
@@ -99,9 +98,8 @@ def _stranger(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.credentials.scheme", rules=("request.credentials",))
-def _scheme_in_any_case(kit: Kit) -> Steps[None]:
+def _scheme_in_any_case(app: App) -> Steps[None]:
     """The scheme of the Authorization header is read in any case."""
-    app = yield from new_app(kit)
     request = without(app.account_state("user"), "authorization")
     for scheme in ("bearer", "BEARER"):
         yield from success(
@@ -112,9 +110,8 @@ def _scheme_in_any_case(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
-def _unknown_routes(kit: Kit) -> Steps[None]:
+def _unknown_routes(app: App) -> Steps[None]:
     """An unknown path or method is not found."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for method, path in (
         ("GET", "/nothing"),
@@ -146,12 +143,11 @@ def _unknown_routes(kit: Kit) -> Steps[None]:
         "request.permission",
     ),
 )
-def _scope_missing(kit: Kit) -> Steps[None]:
+def _scope_missing(app: App) -> Steps[None]:
     """A mutation needs connection:write."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
-    reader = yield from second_key(kit, app, frozenset())
-    other = yield from second_key(kit, app, frozenset({"connection:read", "connection"}))
+    reader = yield from app.second_key(frozenset())
+    other = yield from app.second_key(frozenset({"connection:read", "connection"}))
     for name, build in MUTATIONS.items():
         for who in (reader, other):
             where = f"{name} with a key that lacks the scope"
@@ -165,11 +161,10 @@ def _scope_missing(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("permission.granted", rules=("permission.granted",))
-def _reads_need_no_scope(kit: Kit) -> Steps[None]:
+def _reads_need_no_scope(app: App) -> Steps[None]:
     """A read needs a valid key and no scope."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
-    reader = yield from second_key(kit, app, frozenset())
+    reader = yield from app.second_key(frozenset())
     for name, build in READS.items():
         yield from success(build(reader, connection_id), OK, f"{name} without any scope")
 
@@ -179,31 +174,30 @@ def _reads_need_no_scope(kit: Kit) -> Steps[None]:
     rules=("permission.wrong-environment", "problem.wrong-environment", "request.permission"),
     hooks=("environment",),
 )
-def _wrong_environment(kit: Kit) -> Steps[None]:
+def _wrong_environment(app: App) -> Steps[None]:
     """A key of the environment that is not served is refused, whatever its scopes."""
-    other = Environment.TEST if kit.environment is Environment.LIVE else Environment.LIVE
-    app = yield from new_app(kit, environment=other)
-    reader = yield from second_key(kit, app, frozenset())
+    other = Environment.TEST if app.kit.environment is Environment.LIVE else Environment.LIVE
+    app = yield from new_app(app.kit, environment=other)
+    reader = yield from app.second_key(frozenset())
     for who in (app, reader):
         for name, build in OPERATIONS.items():
             where = f"{name} with a key of the environment {other}"
             details = yield from refusal(
-                build(who, kit.names.uuid()), 403, "WRONG_ENVIRONMENT", where
+                build(who, app.kit.names.uuid()), 403, "WRONG_ENVIRONMENT", where
             )
             same(dict(details), {"environment": str(other)}, "details", where)
 
 
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
-def _others_ids(kit: Kit) -> Steps[None]:
+def _others_ids(app: App) -> Steps[None]:
     """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
-    app = yield from new_app(kit)
     pending = id_of((yield from app.created()))
     revoked = yield from bring(app, Standing.REVOKED)
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
-    sibling = yield from new_app(kit, account=account)
-    cousin = yield from new_app(kit, app_id=app_id)
+    sibling = yield from new_app(app.kit, account=account)
+    cousin = yield from new_app(app.kit, app_id=app_id)
     strangers = [(sibling, "another app"), (cousin, "another customer account")]
-    yield from _strangers(kit, app, strangers, (pending, revoked))
+    yield from _strangers(app.kit, app, strangers, (pending, revoked))
     where = "reconnect a connection after strangers tried to"
     made = yield from success(app.reconnect(revoked), CREATED, where)
     created = member(made, "connection.createdAt", where)
@@ -211,15 +205,14 @@ def _others_ids(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.ownership.environment", laws=(15,), rules=("request.ownership",))
-def _other_environments_ids(kit: Kit) -> Steps[None]:
+def _other_environments_ids(app: App) -> Steps[None]:
     """Test and live never meet."""
-    if "environment" in kit.hooks:
+    if "environment" in app.kit.hooks:
         raise NotSeenError("the server serves one environment")
-    app = yield from new_app(kit)
     pending = id_of((yield from app.created()))
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
-    test = yield from new_app(kit, account=account, app_id=app_id, environment=Environment.TEST)
-    yield from _strangers(kit, app, [(test, "the other environment")], (pending,))
+    test = yield from new_app(app.kit, account=account, app_id=app_id, environment=Environment.TEST)
+    yield from _strangers(app.kit, app, [(test, "the other environment")], (pending,))
     yield from send(app.initiate("user"))
     answer = yield from send(test.account_state("user"))
     where = "the same user in the other environment"

@@ -7,6 +7,7 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     OK,
@@ -21,11 +22,10 @@ from curae_lifecycle.testing.conformance.client import (
     new_app,
     require,
     same,
-    second_key,
     success,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT, bring
-from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, later, send
+from curae_lifecycle.testing.conformance.steps import Kit, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
 from curae_lifecycle.web.request import Request
 
@@ -61,14 +61,13 @@ def reused(answer: Response, where: str, differs: str) -> None:
     same(dict(details), {"differs": differs}, "details", where)
 
 
-def _replayed(operation: str, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _replayed(operation: str, app: App) -> Steps[None]:
     request = yield from keyed(app, operation, app.new_key())
     first = yield from send(request)
     expect(first, SUCCESS[operation], operation)
     for _ in range(2):
-        yield from later(kit, MOMENT)
-        replays(kit, first, (yield from send(request)))
+        yield from later(app.kit, MOMENT)
+        replays(app.kit, first, (yield from send(request)))
 
 
 CHECKS: Final = Checks()
@@ -80,9 +79,8 @@ OTHER: Final = ("idempotency.completed.other", "problem.key-reused", "request.id
 
 
 @CHECKS.add("idempotency.replay.after-all-moved", laws=(9,), rules=SAME)
-def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
+def _replayed_after_all_moved(app: App) -> Steps[None]:
     """A replay is the first answer even where everything it speaks of has moved on."""
-    app = yield from new_app(kit)
     made = app.create("user", key=app.new_key())
     created = yield from send(made)
     where = "create a connection"
@@ -94,58 +92,53 @@ def _replayed_after_all_moved(kit: Kit) -> Steps[None]:
     where = "reconnect it"
     successor = str(member(expect(recovered, CREATED, where), "connection.id", where))
     yield from app.revoked(successor)
-    yield from later(kit, MINUTE)
+    yield from later(app.kit, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
-        replays(kit, first, (yield from send(request)))
+        replays(app.kit, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
-def _executed(kit: Kit) -> Steps[None]:
+def _executed(app: App) -> Steps[None]:
     """The same body with two keys is two requests."""
-    app = yield from new_app(kit)
     one = id_of((yield from app.created("user")))
     two = id_of((yield from app.created("user")))
     require(one != two, "two keys got one connection", "the same body with two keys")
 
 
-def _replayed_by_value(first: bytes, again: bytes, path: str, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
     original = yield from send(app.request("POST", path, first, key=key))
     expect(original, CREATED, f"POST {path}")
-    replays(kit, original, (yield from send(app.request("POST", path, again, key=key))))
+    replays(app.kit, original, (yield from send(app.request("POST", path, again, key=key))))
 
 
 @CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
-def _id_in_upper_case(kit: Kit) -> Steps[None]:
+def _id_in_upper_case(app: App) -> Steps[None]:
     """An id in upper case is the same id, also in a replay."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     key = app.new_key()
     first = yield from send(app.revoke(connection_id, key=key))
     expect(first, OK, "revoke a connection")
-    replays(kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
+    replays(app.kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
 @CHECKS.add("idempotency.same-key.quoted", rules=SAME)
-def _quoted_key(kit: Kit) -> Steps[None]:
+def _quoted_key(app: App) -> Steps[None]:
     """A key in quotes and the bare one are one key, and so are its escapes."""
-    app = yield from new_app(kit)
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from send(bare)
     expect(first, CREATED, "create a connection")
-    replays(kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
+    replays(app.kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
     odd = yield from send(app.create("user", key=f'"{escaped}\\"\\\\"'))
     expect(odd, CREATED, "create a connection with an escaped key")
-    replays(kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
+    replays(app.kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
 @CHECKS.add("idempotency.other-key.case", rules=("idempotency.absent",))
-def _keys_differ_by_case(kit: Kit) -> Steps[None]:
+def _keys_differ_by_case(app: App) -> Steps[None]:
     """Keys that differ in case are two keys."""
-    app = yield from new_app(kit)
     key = app.new_key()
     one = yield from success(app.create("one", key=key), CREATED, "create a connection")
     where = "create another with the key in upper case"
@@ -158,9 +151,8 @@ def _keys_differ_by_case(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
-def _another_body(kit: Kit) -> Steps[None]:
+def _another_body(app: App) -> Steps[None]:
     """Another body with a used key is refused and not executed, and the first answer stays."""
-    app = yield from new_app(kit)
     key = app.new_key()
     request = app.create("user", key=key)
     first = yield from send(request)
@@ -172,13 +164,12 @@ def _another_body(kit: Kit) -> Steps[None]:
     )
     for name, other in others:
         reused((yield from send(other)), f"the key of a create again, with {name}", "values")
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.other-request.preference", rules=OTHER)
-def _another_preference(kit: Kit) -> Steps[None]:
+def _another_preference(app: App) -> Steps[None]:
     """An initiate with the other preference is another request."""
-    app = yield from new_app(kit)
     key = app.new_key()
     yield from success(app.initiate("user", key=key), CREATED, "initiate a session")
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
@@ -186,9 +177,8 @@ def _another_preference(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
-def _another_path(kit: Kit) -> Steps[None]:
+def _another_path(app: App) -> Steps[None]:
     """A used key with another path or another id is refused and not executed."""
-    app = yield from new_app(kit)
     one = id_of((yield from app.created()))
     two = id_of((yield from app.created()))
     key = app.new_key()
@@ -202,9 +192,8 @@ def _another_path(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.other-request.tells-no-values", rules=("problem.key-reused",))
-def _never_tells_values(kit: Kit) -> Steps[None]:
+def _never_tells_values(app: App) -> Steps[None]:
     """The refusal of a reused key names which part differed and never a value."""
-    app = yield from new_app(kit)
     key, user = app.new_key(), app.names.word("secret")
     yield from success(app.create(user, key=key), CREATED, "create a connection")
     other = yield from send(app.create("another", key=key))
@@ -215,13 +204,12 @@ def _never_tells_values(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.scope", rules=("idempotency.absent",))
-def _other_api_key(kit: Kit) -> Steps[None]:
+def _other_api_key(app: App) -> Steps[None]:
     """An idempotency key belongs to one API key: no other one meets it."""
-    app = yield from new_app(kit)
     key = app.new_key()
     made = yield from success(app.create("user", key=key), CREATED, "create a connection")
-    sibling = yield from second_key(kit, app)
-    stranger = yield from new_app(kit)
+    sibling = yield from app.second_key()
+    stranger = yield from new_app(app.kit)
     for other, who in ((sibling, "another API key of the app"), (stranger, "another customer")):
         where = f"{who} uses the same idempotency key"
         answer = yield from success(other.create("user", key=key), CREATED, where)
@@ -278,26 +266,22 @@ BY_VALUE: Final = (
 
 
 CHECKS.extend(
-    [
-        Check(
-            f"idempotency.replay.{operation}",
-            f"A {operation} sent again with its key gets the first answer, byte for byte.",
-            partial(_replayed, operation),
-            laws=(9, 12),
-            rules=SAME,
-        )
-        for operation in SUCCESS
-    ]
+    Check(
+        f"idempotency.replay.{operation}",
+        f"A {operation} sent again with its key gets the first answer, byte for byte.",
+        partial(_replayed, operation),
+        laws=(9, 12),
+        rules=SAME,
+    )
+    for operation in SUCCESS
 )
 CHECKS.extend(
-    [
-        Check(
-            f"idempotency.same-request.{name}",
-            f"Two requests that differ in {what} are the same.",
-            partial(_replayed_by_value, first, again, path),
-            laws=(9,),
-            rules=SAME,
-        )
-        for name, what, first, again, path in BY_VALUE
-    ]
+    Check(
+        f"idempotency.same-request.{name}",
+        f"Two requests that differ in {what} are the same.",
+        partial(_replayed_by_value, first, again, path),
+        laws=(9,),
+        rules=SAME,
+    )
+    for name, what, first, again, path in BY_VALUE
 )

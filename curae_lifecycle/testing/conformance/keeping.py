@@ -7,16 +7,17 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     LIMIT,
+    App,
     expect,
     expect_problem,
     headers,
     id_of,
     lasting,
     member,
-    new_app,
     refusal,
     require,
     success,
@@ -31,16 +32,7 @@ from curae_lifecycle.testing.conformance.idempotency import (
     replays,
     reused,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    MANY,
-    Check,
-    Checks,
-    Kit,
-    Steps,
-    send,
-    together,
-    wait,
-)
+from curae_lifecycle.testing.conformance.steps import MANY, Steps, send, together, wait
 from curae_lifecycle.testing.laws import check_one_execution
 
 RETENTION: Final = timedelta(hours=24)
@@ -50,35 +42,32 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
-def _refused_reconnect_is_kept(kit: Kit) -> Steps[None]:
+def _refused_reconnect_is_kept(app: App) -> Steps[None]:
     """A refusal of the rule itself is kept: a new judgement needs a new key."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     request = app.reconnect(connection_id, key=app.new_key())
     first = yield from send(request)
     expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection")
     yield from app.revoked(connection_id)
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
     yield from success(app.reconnect(connection_id), CREATED, "the same with a new key")
 
 
 @CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
-def _not_found_is_kept(kit: Kit) -> Steps[None]:
+def _not_found_is_kept(app: App) -> Steps[None]:
     """An answer 404 is kept."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     key, nobody = app.new_key(), app.names.uuid()
     first = yield from send(app.revoke(nobody, key=key))
     expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
-    replays(kit, first, (yield from send(app.revoke(nobody, key=key))))
+    replays(app.kit, first, (yield from send(app.revoke(nobody, key=key))))
     other = yield from send(app.revoke(connection_id, key=key))
     reused(other, "the key of an answer 404 for another id", "values")
 
 
 @CHECKS.add("idempotency.not-kept.400", rules=("problem-status.invalid", "idempotency.absent"))
-def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
+def _bad_request_keeps_nothing(app: App) -> Steps[None]:
     """A body that cannot be read leaves its key free."""
-    app = yield from new_app(kit)
     for body in (b"{", {"appUserId": "user", "dataPackages": ["labs"], "extra": 1}):
         key = app.new_key()
         yield from refusal(
@@ -92,9 +81,8 @@ def _bad_request_keeps_nothing(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
-def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
+def _rate_limit_keeps_nothing(app: App) -> Steps[None]:
     """A request that the app user's limit refuses leaves its key free."""
-    app = yield from new_app(kit)
     yield from app.filled("user")
     key = app.new_key()
     yield from refusal(
@@ -110,9 +98,8 @@ def _rate_limit_keeps_nothing(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=MINUTE,
 )
-def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
+def _rate_limit_is_asked_again(app: App) -> Steps[None]:
     """A request that the app user's limit refused runs with the same key later."""
-    app = yield from new_app(kit)
     yield from app.filled("user")
     request = app.initiate("user", key=app.new_key())
     yield from refusal(request, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
@@ -120,13 +107,12 @@ def _rate_limit_is_asked_again(kit: Kit) -> Steps[None]:
     where = "the same request with the same key, a minute after its answer 429"
     first = yield from send(request)
     expect(first, CREATED, where)
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
 
 
 @CHECKS.add("idempotency.not-kept.422", laws=(11,), rules=(*OTHER, "problem-status.mismatch"))
-def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
+def _reuse_keeps_nothing(app: App) -> Steps[None]:
     """A refused reuse changes nothing about the key."""
-    app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     expect(first, CREATED, "create a connection")
@@ -134,7 +120,7 @@ def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
     for _ in range(2):
         other = yield from send(app.create("another", key=key))
         reused(other, "the key with another body, twice", "values")
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
 
 
 @CHECKS.add(
@@ -144,16 +130,15 @@ def _reuse_keeps_nothing(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=RETENTION,
 )
-def _retention(kit: Kit) -> Steps[None]:
+def _retention(app: App) -> Steps[None]:
     """An answer is kept for 24 hours from its first use, and no replay makes it longer."""
-    app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     made = expect(first, CREATED, "create a connection")
     yield from wait(RETENTION / 2)
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
     yield from wait(RETENTION / 2 - MINUTE)
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
     yield from wait(MINUTE)
     where = f"the same request {RETENTION} after its first use"
     again = yield from success(request, CREATED, where)
@@ -170,9 +155,8 @@ def _retention(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=RETENTION,
 )
-def _retention_of_another(kit: Kit) -> Steps[None]:
+def _retention_of_another(app: App) -> Steps[None]:
     """A key is bound to its request for 24 hours and free afterwards."""
-    app = yield from new_app(kit)
     key = app.new_key()
     yield from success(app.create("user", key=key), CREATED, "create a connection")
     yield from wait(RETENTION - MINUTE)
@@ -184,9 +168,8 @@ def _retention_of_another(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.cookies", laws=(9,))
-def _no_cookie_again(kit: Kit) -> Steps[None]:
+def _no_cookie_again(app: App) -> Steps[None]:
     """A Set-Cookie header is never replayed."""
-    app = yield from new_app(kit)
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     again = yield from send(request)
@@ -199,39 +182,36 @@ def _no_cookie_again(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.replay-is-free", laws=(9,), rules=("request.idempotency", "request.limit"))
-def _replay_is_free(kit: Kit) -> Steps[None]:
+def _replay_is_free(app: App) -> Steps[None]:
     """A replay costs the app user nothing, also at the limit."""
-    app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     first = yield from send(request)
     expect(first, CREATED, "initiate a session")
     for _ in range(LIMIT):
-        replays(kit, first, (yield from send(request)))
+        replays(app.kit, first, (yield from send(request)))
     for number in range(2, LIMIT + 1):
         where = f"initiate number {number}, after {LIMIT} replays of the first"
         yield from success(app.initiate("user"), CREATED, where)
     yield from refusal(app.initiate("user"), 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
-    replays(kit, first, (yield from send(request)))
+    replays(app.kit, first, (yield from send(request)))
 
 
-def _one_of_many(operation: str, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _one_of_many(operation: str, app: App) -> Steps[None]:
     request = yield from keyed(app, operation, app.new_key())
     answers = yield from together((request,) * MANY)
     where = f"{operation}, {MANY} times at once with one key"
-    done = [lasting(each, kit.varying) for each in answers if each.status == SUCCESS[operation]]
+    done = [lasting(each, app.kit.varying) for each in answers if each.status == SUCCESS[operation]]
     for each in answers:
         if each.status != SUCCESS[operation]:
             expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
     require(len(done) > 0, "none was executed", where)
     check_one_execution(done, 1)
-    replays(kit, done[0], lasting((yield from send(request)), kit.varying))
+    replays(app.kit, done[0], lasting((yield from send(request)), app.kit.varying))
 
 
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
-def _one_initiate_of_many(kit: Kit) -> Steps[None]:
+def _one_initiate_of_many(app: App) -> Steps[None]:
     """An initiate sent many times at once with one key is charged once."""
-    app = yield from new_app(kit)
     request = app.initiate("user", key=app.new_key())
     yield from together((request,) * MANY)
     yield from success(request, CREATED, "initiate a session")
@@ -241,9 +221,8 @@ def _one_initiate_of_many(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
-def _one_body_of_many(kit: Kit) -> Steps[None]:
+def _one_body_of_many(app: App) -> Steps[None]:
     """Of different bodies sent at once with one key one is executed."""
-    app = yield from new_app(kit)
     key = app.new_key()
     requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
     answers = yield from together(requests)
@@ -256,13 +235,11 @@ def _one_body_of_many(kit: Kit) -> Steps[None]:
 
 
 CHECKS.extend(
-    [
-        Check(
-            f"idempotency.at-once.{operation}",
-            f"A {operation} sent many times at once with one key takes effect once.",
-            partial(_one_of_many, operation),
-            laws=(12,),
-        )
-        for operation in SUCCESS
-    ]
+    Check(
+        f"idempotency.at-once.{operation}",
+        f"A {operation} sent many times at once with one key takes effect once.",
+        partial(_one_of_many, operation),
+        laws=(12,),
+    )
+    for operation in SUCCESS
 )

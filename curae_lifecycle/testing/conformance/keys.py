@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.testing.conformance.client import CREATED, OK, id_of, new_app, success
+from curae_lifecycle.testing.conformance.check import Checks
+from curae_lifecycle.testing.conformance.client import CREATED, OK, App, id_of, success
 from curae_lifecycle.testing.conformance.gates import (
     KEYED,
     OPERATIONS,
@@ -13,15 +14,14 @@ from curae_lifecycle.testing.conformance.gates import (
     refused,
     without,
 )
-from curae_lifecycle.testing.conformance.steps import Checks, Kit, Steps, send
+from curae_lifecycle.testing.conformance.steps import Steps, send
 
 CHECKS: Final = Checks()
 
 
 @CHECKS.add("request.key-required", rules=("request.key-required", "problem.key-required"))
-def _key_missing(kit: Kit) -> Steps[None]:
+def _key_missing(app: App) -> Steps[None]:
     """Every mutation but graduation needs a key."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for name in KEYED:
         request = without(OPERATIONS[name](app, connection_id), "idempotency-key")
@@ -48,9 +48,8 @@ BAD_KEYS: Final = {
 
 
 @CHECKS.add("request.key-invalid", rules=("request.key-invalid", "problem.key-invalid"))
-def _key_invalid(kit: Kit) -> Steps[None]:
+def _key_invalid(app: App) -> Steps[None]:
     """A key that two parties could read differently is refused."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for name in KEYED:
         plain = without(OPERATIONS[name](app, connection_id), "idempotency-key")
@@ -68,9 +67,8 @@ def _key_invalid(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.key-readable", rules=("request.key-invalid",))
-def _key_valid(kit: Kit) -> Steps[None]:
+def _key_valid(app: App) -> Steps[None]:
     """A key of 1 to 255 visible ASCII characters is taken."""
-    app = yield from new_app(kit)
     longest = (app.new_key() + "x" * 255)[:255]
     for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
         yield from success(
@@ -79,9 +77,8 @@ def _key_valid(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
-def _key_not_allowed(kit: Kit) -> Steps[None]:
+def _key_not_allowed(app: App) -> Steps[None]:
     """A graduation hand-off rejects a key."""
-    app = yield from new_app(kit)
     yield from send(app.initiate("user"))
     for values in ((app.new_key(),), ("",), ("a", "b")):
         given = [("Idempotency-Key", value) for value in values]
@@ -92,9 +89,8 @@ def _key_not_allowed(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
-def _key_unused(kit: Kit) -> Steps[None]:
+def _key_unused(app: App) -> Steps[None]:
     """A read does not look at a key."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for name, build in READS.items():
         for value in ("", "k-1", '"k'):

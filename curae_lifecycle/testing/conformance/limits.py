@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     LIMIT,
@@ -20,13 +21,10 @@ from curae_lifecycle.testing.conformance.client import (
     refusal,
     require,
     same,
-    second_key,
     success,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
     NotConformingError,
     Steps,
     send,
@@ -71,9 +69,8 @@ _LIMIT: Final = ("request.limit", "problem.rate-limited")
 
 
 @CHECKS.add("request.limit", laws=(10,), rules=_LIMIT)
-def _eleventh(kit: Kit) -> Steps[None]:
+def _eleventh(app: App) -> Steps[None]:
     """At most ten initiates of one user are admitted in a minute; the refusal says how long."""
-    app = yield from new_app(kit)
     instants: list[datetime] = []
     for _ in range(LIMIT + 1):
         answer = yield from send(app.initiate("user"))
@@ -89,16 +86,15 @@ def _eleventh(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
-def _across_apps(kit: Kit) -> Steps[None]:
+def _across_apps(app: App) -> Steps[None]:
     """The limit counts a user across the apps and keys of one customer account, and no other."""
-    app = yield from new_app(kit)
-    other = yield from new_app(kit, account=app.wanted.customer_account_id)
-    sibling = yield from second_key(kit, app)
+    other = yield from new_app(app.kit, account=app.wanted.customer_account_id)
+    sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
         yield from each.filled("user", count)
     for each, who in ((app, "the app"), (other, "another app"), (sibling, "another key")):
         yield from refused(each, "user", f"initiate number {LIMIT + 1}, by {who} of the account")
-    stranger = yield from new_app(kit, app_id=app.wanted.app_id)
+    stranger = yield from new_app(app.kit, app_id=app.wanted.app_id)
     yield from stranger.initiated("user")
     yield from app.initiated("another")
 
@@ -106,9 +102,8 @@ def _across_apps(kit: Kit) -> Steps[None]:
 @CHECKS.add(
     "limit.refusals-are-free", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE + FEW
 )
-def _refusals_are_free(kit: Kit) -> Steps[None]:
+def _refusals_are_free(app: App) -> Steps[None]:
     """A refused initiate is not charged and makes no wait longer."""
-    app = yield from new_app(kit)
     yield from app.filled("user", LIMIT - 1)
     yield from wait(FEW)
     yield from app.filled("user", 1)
@@ -122,9 +117,8 @@ def _refusals_are_free(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
-def _retry_after(kit: Kit) -> Steps[None]:
+def _retry_after(app: App) -> Steps[None]:
     """After the wait that a refusal tells one more is admitted, and not before."""
-    app = yield from new_app(kit)
     yield from app.filled("user", 1)
     yield from wait(2 * FEW)
     yield from app.filled("user", LIMIT - 1)
@@ -140,9 +134,8 @@ def _retry_after(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
-def _half_open(kit: Kit) -> Steps[None]:
+def _half_open(app: App) -> Steps[None]:
     """A minute after ten initiates ten more are admitted."""
-    app = yield from new_app(kit)
     yield from app.filled("user")
     yield from wait(MINUTE)
     where = "initiate a minute after ten"
@@ -158,11 +151,10 @@ def _half_open(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=3 * (MINUTE + 4 * FEW),
 )
-def _any_window(kit: Kit) -> Steps[None]:
+def _any_window(app: App) -> Steps[None]:
     # A window that starts with the clock's minute admits twenty around its start: of three
     # users who begin at different moments at least two meet one.
     """No minute holds more than ten, wherever it begins."""
-    app = yield from new_app(kit)
     for number in range(3):
         user = f"user-{number}"
         yield from app.filled(user)
@@ -172,9 +164,8 @@ def _any_window(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
-def _sliding(kit: Kit) -> Steps[None]:
+def _sliding(app: App) -> Steps[None]:
     """What was admitted a minute ago makes room, and nothing else does."""
-    app = yield from new_app(kit)
     yield from app.filled("user", LIMIT // 2)
     yield from wait(MINUTE / 2)
     yield from app.filled("user", LIMIT // 2)
@@ -187,10 +178,9 @@ def _sliding(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.costs-nothing", laws=(10,), rules=("request.limit", "operation.account-state"))
-def _what_costs_nothing(kit: Kit) -> Steps[None]:
+def _what_costs_nothing(app: App) -> Steps[None]:
     """Answers 400, 403 and 422 and account states cost the app user nothing."""
-    app = yield from new_app(kit)
-    reader = yield from second_key(kit, app, frozenset())
+    reader = yield from app.second_key(frozenset())
     key = app.new_key()
     yield from send(app.create("user", key=key))
     bad = {"appUserId": "user", "extra": 1}
@@ -209,9 +199,8 @@ def _what_costs_nothing(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
-def _at_once(kit: Kit) -> Steps[None]:
+def _at_once(app: App) -> Steps[None]:
     """Of twenty initiates at once exactly ten are admitted."""
-    app = yield from new_app(kit)
     requests = tuple([app.initiate("user") for _ in range(2 * LIMIT)])
     answers = yield from together(requests)
     where = f"{2 * LIMIT} initiates of one user at once"
@@ -223,10 +212,9 @@ def _at_once(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
-def _graduations(kit: Kit) -> Steps[None]:
+def _graduations(app: App) -> Steps[None]:
     """Graduation hand-offs have a limit of their own, counted like the initiates'."""
-    app = yield from new_app(kit)
-    other = yield from new_app(kit, account=app.wanted.customer_account_id)
+    other = yield from new_app(app.kit, account=app.wanted.customer_account_id)
     yield from app.filled("user")
     for number in range(LIMIT):
         where = f"graduation hand-off number {number + 1}, with the initiates used up"
@@ -238,9 +226,8 @@ def _graduations(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
-def _graduations_leave_initiates(kit: Kit) -> Steps[None]:
+def _graduations_leave_initiates(app: App) -> Steps[None]:
     """Graduation hand-offs use up no initiate."""
-    app = yield from new_app(kit)
     for _ in range(LIMIT + 1):
         yield from send(app.graduate("user"))
     where = "initiate with the graduation hand-offs used up"
@@ -248,9 +235,8 @@ def _graduations_leave_initiates(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
-def _reads_are_free(kit: Kit) -> Steps[None]:
+def _reads_are_free(app: App) -> Steps[None]:
     """An account state is answered also at the limit."""
-    app = yield from new_app(kit)
     yield from app.filled("user")
     for number in range(3 * LIMIT):
         where = f"account state number {number + 1}"

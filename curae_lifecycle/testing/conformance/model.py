@@ -41,9 +41,9 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
 from curae_lifecycle.testing.conformance.steps import (
-    Checks,
     Kit,
     Names,
     NotConformingError,
@@ -132,14 +132,16 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("model.side-by-side", laws=(1, 2, 6, 7, 8, 9, 11, 12, 15))
-def _against_the_store(kit: Kit) -> Steps[None]:
+def _against_the_store(app: App) -> Steps[None]:
     """Hundreds of requests and facts in any order are answered as the library's own store does."""
-    hooks = kit.hooks if kit.patience >= sum(SPANS, LIFETIME) else kit.hooks - {"pass_time"}
+    hooks = (
+        app.kit.hooks if app.kit.patience >= sum(SPANS, LIFETIME) else app.kit.hooks - {"pass_time"}
+    )
     for number in range(ROUNDS):
-        ops = operations(f"{kit.seed} {number}", hooks)
-        found = yield from _trial(kit, ops)
+        ops = operations(f"{app.kit.seed} {number}", hooks)
+        found = yield from _trial(app.kit, ops)
         if found is not None:
-            shortest = yield from _shortest(kit, ops[: found.at + 1], found)
+            shortest = yield from _shortest(app.kit, ops[: found.at + 1], found)
             log = "\n    ".join(shortest.log)
             raise NotConformingError(shortest.what, f"the last line of this log:\n    {log}")
 

@@ -8,10 +8,11 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Standing
-from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refusal, second_key
+from curae_lifecycle.testing.conformance.check import Check, Checks
+from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refusal
 from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.gates import without
-from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, send
+from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import Request
 
 Fails = tuple[str, int, str]
@@ -49,10 +50,9 @@ class _Scene:
     user_at_limit: str
 
 
-def _scene(kit: Kit) -> Steps[_Scene]:
-    app = yield from new_app(kit)
-    reader = yield from second_key(kit, app, frozenset())
-    stranger = yield from new_app(kit)
+def _scene(app: App) -> Steps[_Scene]:
+    reader = yield from app.second_key(frozenset())
+    stranger = yield from new_app(app.kit)
     key = app.new_key()
     yield from send(app.create("somebody", key=key))
     pending = id_of((yield from app.created()))
@@ -109,8 +109,8 @@ def _pairs(scene: _Scene) -> tuple[tuple[str, Fails, Request], ...]:
     )
 
 
-def _order(answering: Fails, kit: Kit) -> Steps[None]:
-    scene = yield from _scene(kit)
+def _order(answering: Fails, app: App) -> Steps[None]:
+    scene = yield from _scene(app)
     gate, status, code = answering
     for other, first, request in _pairs(scene):
         if first == answering:
@@ -121,9 +121,8 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("order.limit", rules=("request.limit", "request.rule"))
-def _limit_before_rule(kit: Kit) -> Steps[None]:
+def _limit_before_rule(app: App) -> Steps[None]:
     """The app user's limit is asked before the rule itself, which refuses at a cost."""
-    app = yield from new_app(kit)
     for _ in range(10):
         yield from refusal(
             app.graduate("user"), 409, "BINDING_NOT_LIMITED", "graduate an unlinked account"
@@ -133,23 +132,21 @@ def _limit_before_rule(kit: Kit) -> Steps[None]:
 
 
 CHECKS.extend(
-    [
-        Check(
-            f"order.{slug}",
-            f"A request that fails at {answering[0]} and at a later gate is answered by the first.",
-            partial(_order, answering),
-            rules=(rule,),
-        )
-        for slug, answering, rule in (
-            ("credentials", STRANGER, "request.credentials"),
-            ("route", ROUTE, "request.route"),
-            ("scope", SCOPE, "request.permission"),
-            ("body", BODY, "request.body"),
-            ("key-missing", NO_KEY, "request.key-required"),
-            ("key-invalid", BAD_KEY, "request.key-invalid"),
-            ("key-not-allowed", NOT_ALLOWED, "request.key-not-allowed"),
-            ("idempotency", REUSED, "request.idempotency"),
-            ("ownership", OWNERSHIP, "request.ownership"),
-        )
-    ]
+    Check(
+        f"order.{slug}",
+        f"A request that fails at {answering[0]} and at a later gate is answered by the first.",
+        partial(_order, answering),
+        rules=(rule,),
+    )
+    for slug, answering, rule in (
+        ("credentials", STRANGER, "request.credentials"),
+        ("route", ROUTE, "request.route"),
+        ("scope", SCOPE, "request.permission"),
+        ("body", BODY, "request.body"),
+        ("key-missing", NO_KEY, "request.key-required"),
+        ("key-invalid", BAD_KEY, "request.key-invalid"),
+        ("key-not-allowed", NOT_ALLOWED, "request.key-not-allowed"),
+        ("idempotency", REUSED, "request.idempotency"),
+        ("ownership", OWNERSHIP, "request.ownership"),
+    )
 )

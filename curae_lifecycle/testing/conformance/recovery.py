@@ -8,6 +8,7 @@ from typing import Final
 from curae_lifecycle.rules.chain import RECOVERY
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.triggers import Successor
+from curae_lifecycle.testing.conformance.check import Checks, row_check
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     App,
@@ -18,7 +19,6 @@ from curae_lifecycle.testing.conformance.client import (
     instant,
     lifetime,
     member,
-    new_app,
     refusal,
     require,
     same,
@@ -36,20 +36,9 @@ from curae_lifecycle.testing.conformance.connections import (
     bring,
     changed,
     changes,
-    new_connection,
     passes,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    MANY,
-    Check,
-    Checks,
-    Kit,
-    Steps,
-    later,
-    together,
-    use,
-    wait,
-)
+from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, together, use, wait
 from curae_lifecycle.testing.laws import check_one_pending_successor
 
 CHECKS: Final = Checks()
@@ -60,8 +49,7 @@ def successor_of(answer: Document) -> str:
     return text(answer, "connection.id", "the answer to a reconnect")
 
 
-def _minted(standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _minted(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from bring(app, standing, "user")
     before = yield from app.seen(connection_id)
     answer = yield from app.reconnected(connection_id)
@@ -77,10 +65,10 @@ def _minted(standing: Standing, kit: Kit) -> Steps[None]:
     yield from changes(app, before, NOTHING, "what changed of the predecessor", where)
 
 
-def _reissued(standing: Standing, kit: Kit) -> Steps[None]:
-    app, connection_id = yield from new_connection(kit, standing)
+def _reissued(standing: Standing, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, standing)
     first = yield from app.reconnected(connection_id)
-    yield from later(kit, MINUTE)
+    yield from later(app.kit, MINUTE)
     again = yield from app.reconnected(connection_id)
     where = f"reconnect the connection {connection_id} again while its successor is pending"
     check_one_pending_successor(
@@ -94,20 +82,19 @@ def _reissued(standing: Standing, kit: Kit) -> Steps[None]:
     )
     for name in ("connection.updatedAt", "nextAction.expiresAt"):
         moved = instant(again, name, where) - instant(first, name, where)
-        least = MINUTE if "pass_time" in kit.hooks else NO_TIME
+        least = MINUTE if "pass_time" in app.kit.hooks else NO_TIME
         require(moved >= least, f"{name} moved by {moved}", where)
     same(
         changed(as_document(first["connection"], where), as_document(again["connection"], where))
         - {"updatedAt"},
         NOTHING,
-        NO_TIME,
         "what else changed",
         where,
     )
 
 
-def _superseded(standing: Standing, kit: Kit) -> Steps[None]:
-    app, connection_id = yield from new_connection(kit, standing)
+def _superseded(standing: Standing, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, standing)
     successor = successor_of((yield from app.reconnected(connection_id)))
     yield from app.revoked(successor)
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
@@ -123,43 +110,30 @@ def _refused_for_asuccessor_of(app: App, connection_id: str, successor: str) -> 
     same(dict(details), expected, "details", where)
 
 
-_SUCCESSORS: Final = {
-    Successor.NONE: (_minted, (6,)),
-    Successor.PENDING: (_reissued, (7,)),
-    Successor.OTHER: (_superseded, (6,)),
-}
-
-_RECOVERED: Final = (
-    Standing.LAPSED,
-    Standing.ACTION_REQUIRED,
-    Standing.EXPIRED,
-    Standing.REVOKED,
-)
-
 CHECKS.extend(
-    [
-        Check(
-            RECOVERY[standing, successor].rule,
-            f"Reconnect a connection that is {standing}, {successor}: "
-            f"{RECOVERY[standing, successor].outcome}.",
-            partial(steps, standing),
-            laws=laws,
-            rules=(RECOVERY[standing, successor].rule,),
-            hooks=BRINGS[standing],
-            passes=passes(standing) + MINUTE,
-        )
-        for standing in _RECOVERED
-        for successor, (steps, laws) in _SUCCESSORS.items()
-    ]
+    row_check(
+        RECOVERY[standing, successor],
+        f"Reconnect a connection that is {standing}, {successor}",
+        partial(steps, standing),
+        laws=laws,
+        hooks=BRINGS[standing],
+        passes=passes(standing) + MINUTE,
+    )
+    for standing in (Standing.LAPSED, Standing.ACTION_REQUIRED, Standing.EXPIRED, Standing.REVOKED)
+    for successor, steps, laws in (
+        (Successor.NONE, _minted, (6,)),
+        (Successor.PENDING, _reissued, (7,)),
+        (Successor.OTHER, _superseded, (6,)),
+    )
 )
 
 
 @CHECKS.add(
     "recovery.successor-active", laws=(6,), rules=("recovery.revoked.other",), hooks=("authorize",)
 )
-def _successor_active(kit: Kit) -> Steps[None]:
+def _successor_active(app: App) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     yield from use("authorize", successor, HOUR)
     yield from _refused_for_asuccessor_of(app, connection_id, successor)
@@ -173,9 +147,9 @@ def _successor_active(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=HALF_AN_HOUR + MOMENT,
 )
-def _successor_lapsed(kit: Kit) -> Steps[None]:
+def _successor_lapsed(app: App) -> Steps[None]:
     """A connection whose successor has lapsed is recovered no more: the chain's end is."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(lifetime(answer, "reconnect a connection"))
@@ -188,9 +162,9 @@ def _successor_lapsed(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=HOUR,
 )
-def _reissue_moves_the_deadline(kit: Kit) -> Steps[None]:
+def _reissue_moves_the_deadline(app: App) -> Steps[None]:
     """A reissued connection lives as long as its newest next action."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     where = f"reconnect the connection {connection_id}"
     first = yield from app.reconnected(connection_id)
     made = instant(first, "connection.createdAt", where)
@@ -206,9 +180,8 @@ def _reissue_moves_the_deadline(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("law-06.chain-of-three", laws=(6,))
-def _chain_of_three(kit: Kit) -> Steps[None]:
+def _chain_of_three(app: App) -> Steps[None]:
     """Recoveries of recoveries form one line of one user and one set of packages."""
-    app = yield from new_app(kit)
     first = yield from app.created("user")
     ids = [id_of(first)]
     for _ in range(2):
@@ -228,9 +201,9 @@ def _chain_of_three(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("law-07.at-once", laws=(7,))
-def _successor_at_once(kit: Kit) -> Steps[None]:
+def _successor_at_once(app: App) -> Steps[None]:
     """Many reconnects at once, each with a key of its own, make one successor."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     where = f"reconnect the connection {connection_id} {MANY} times at once"
@@ -240,9 +213,8 @@ def _successor_at_once(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("recovery.leaves-others-alone")
-def _reissue_leaves_others(kit: Kit) -> Steps[None]:
+def _reissue_leaves_others(app: App) -> Steps[None]:
     """A recovery changes no other connection of the same user."""
-    app = yield from new_app(kit)
     other = yield from app.created("user")
     connection_id = yield from bring(app, Standing.REVOKED, "user")
     yield from app.reconnected(connection_id)
@@ -251,9 +223,8 @@ def _reissue_leaves_others(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("create.looks-for-no-earlier-one", rules=("operation.create-connection",))
-def _two_of_one_user(kit: Kit) -> Steps[None]:
+def _two_of_one_user(app: App) -> Steps[None]:
     """A second create for the same user makes a second connection."""
-    app = yield from new_app(kit)
     one = yield from app.created("user")
     two = yield from app.created("user")
     where = "create a second connection for the same user"

@@ -16,6 +16,8 @@ from types import NoneType, UnionType
 from typing import Final, cast, get_args, get_origin, get_type_hints
 from urllib.parse import quote, urlencode
 
+import attrs
+
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -23,6 +25,7 @@ from curae_lifecycle.rules.values import ConnectionId, CustomerAccountId, NextAc
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     PACKAGES,
     App,
@@ -32,14 +35,10 @@ from curae_lifecycle.testing.conformance.client import (
     headers,
     id_of,
     member,
-    new_app,
     require,
     same,
 )
 from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
     NotConformingError,
     NotSeenError,
     Operations,
@@ -83,25 +82,25 @@ _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
 # --- What is sent ---------------------------------------------------------------------------
 
 
-def succeeds(kit: Kit, kind: type[Operation]) -> Steps[tuple[App, Response]]:
-    """The answer to a request that an operation grants, and the app that sent it.
+def succeeds(app: App, kind: type[Operation]) -> Steps[Response]:
+    """The answer to a request that an operation grants.
 
     It is about a LIMITED user and a pending connection of theirs, or a revoked one where the
     operation refuses a pending one.
     """
-    app = yield from new_app(kit)
-    session = yield from app.initiated("user")
+    user = kind.rule.name
+    session = yield from app.initiated(user)
     values: dict[str, object] = {
-        "appUserId": "user",
+        "appUserId": user,
         "dataPackages": [*PACKAGES],
         "sessionId": member(session, "session.id", "initiate a session"),
     }
-    values["connectionId"] = id_of((yield from app.created("user")))
+    values["connectionId"] = id_of((yield from app.created(user)))
     answer = yield from send(_request(app, kind, values))
     if answer.status == _CONFLICT:
         yield from app.revoked(str(values["connectionId"]))
         answer = yield from send(_request(app, kind, values))
-    return app, answer
+    return answer
 
 
 def _request(app: App, kind: type[Operation], values: Mapping[str, object]) -> Request:
@@ -210,24 +209,23 @@ _ANYTHING: Final[tuple[Callable[[object], bool], str]] = (lambda _: True, "")
 CHECKS: Final = Checks()
 
 
-def _success(kind: type[Operation], kit: Kit) -> Steps[None]:
-    _, answer = yield from succeeds(kit, kind)
+def _success(kind: type[Operation], app: App) -> Steps[None]:
+    answer = yield from succeeds(app, kind)
     check_reply(kind, answer, kind.rule.name)
 
 
 @CHECKS.add("law-13.nothing-internal", laws=(13,))
-def _nothing_internal(kit: Kit) -> Steps[None]:
+def _nothing_internal(app: App) -> Steps[None]:
     """Neither the API key nor the app's own id is in an answer."""
-    for kind in kit.operations:
-        app, answer = yield from succeeds(kit, kind)
+    for kind in app.kit.operations:
+        answer = yield from succeeds(app, kind)
         shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
         require(app.api_key.encode() not in shown, "the API key is in it", kind.rule.name)
         require(
             app.wanted.app_id.encode() not in answer.body, "the app's id is in it", kind.rule.name
         )
-    app = yield from new_app(kit)
-    nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)
-    answer = yield from send(nobody.get(kit.names.uuid()))
+    nobody = attrs.evolve(app, api_key=app.api_key + "-more")
+    answer = yield from send(nobody.get(app.kit.names.uuid()))
     require(
         app.api_key.encode() not in answer.body, "the unknown API key is in it", "an answer 401"
     )

@@ -7,13 +7,14 @@ from typing import Final
 
 from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach
 from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     OK,
+    App,
     expect,
-    expect_said,
+    happens,
     id_of,
     member,
-    new_app,
     require,
     same,
     status_of,
@@ -24,21 +25,11 @@ from curae_lifecycle.testing.conformance.connections import (
     NOTHING,
     REASON,
     WIRE,
+    bring,
     changes,
-    new_connection,
 )
 from curae_lifecycle.testing.conformance.recovery import successor_of
-from curae_lifecycle.testing.conformance.steps import (
-    MANY,
-    Check,
-    Checks,
-    Kit,
-    Steps,
-    later,
-    send,
-    together,
-    use,
-)
+from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, send, together, use
 from curae_lifecycle.testing.laws import RevocationSeen, check_revocation
 
 CHECKS: Final = Checks()
@@ -49,23 +40,21 @@ CHECKS: Final = Checks()
     laws=(2,),
     rules=("connection.revoke.pending", "connection.revoke.revoked"),
 )
-def _revoked_once(kit: Kit) -> Steps[None]:
+def _revoked_once(app: App) -> Steps[None]:
     """Of several revocations the first alone says so, and its time stands."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     seen: list[RevocationSeen] = []
     for _ in range(3):
         response = yield from send(app.revoke(connection_id))
         expect(response, OK, f"revoke the connection {connection_id}")
         seen.append(RevocationSeen.read(response))
-        yield from later(kit, MINUTE)
+        yield from later(app.kit, MINUTE)
     check_revocation(seen)
 
 
 @CHECKS.add("law-02.at-once", laws=(2,))
-def _revoked_at_once(kit: Kit) -> Steps[None]:
+def _revoked_at_once(app: App) -> Steps[None]:
     """Of many revocations at once exactly one says that it revoked."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
@@ -82,13 +71,12 @@ def _revoked_at_once(kit: Kit) -> Steps[None]:
     laws=(1, 2, 11),
     hooks=("authorize", "require_action", "expire", "revoke"),
 )
-def _revocation_survives(kit: Kit) -> Steps[None]:
+def _revocation_survives(app: App) -> Steps[None]:
     """Nothing that arrives after a revocation changes it."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
-    yield from later(kit, MINUTE)
+    yield from later(app.kit, MINUTE)
     where = f"everything that can happen to the revoked connection {connection_id}"
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
@@ -101,9 +89,8 @@ def _revocation_survives(kit: Kit) -> Steps[None]:
 @CHECKS.add(
     "law-01.rank-never-falls", laws=(1,), hooks=("authorize", "require_action", "expire", "revoke")
 )
-def _rank_never_falls(kit: Kit) -> Steps[None]:
+def _rank_never_falls(app: App) -> Steps[None]:
     """Whatever happens in whatever order, the status of one id only rises."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
@@ -130,15 +117,15 @@ def _happens(hook: str, connection_id: str) -> Steps[None]:
             yield from use(hook, connection_id)
 
 
-def _reach(actor: Actor, kit: Kit) -> Steps[None]:
-    app, connection_id = yield from new_connection(kit, Standing.ACTION_REQUIRED)
+def _reach(actor: Actor, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"{actor} revokes the connection {connection_id}, whose successor is {successor}"
     if actor is Actor.APP:
         answer = yield from app.revoked(connection_id)
         same(member(answer, "revokedNow", where), True, "revokedNow", where)
     else:
-        expect_said((yield from use("revoke", connection_id, actor)), "done", where)
+        yield from happens("revoke", connection_id, actor, where=where)
     seen = yield from app.seen(connection_id)
     same(status_of(seen, where), "REVOKED", "its status", where)
     whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
@@ -157,22 +144,22 @@ def _reach(actor: Actor, kit: Kit) -> Steps[None]:
 @CHECKS.add(
     "revocation-reach.patient-after-app", rules=("revocation-reach.patient",), hooks=("revoke",)
 )
-def _patient_after_app(kit: Kit) -> Steps[None]:
+def _patient_after_app(app: App) -> Steps[None]:
     """A patient who revokes what the app had revoked ends every later connection."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
     successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"the patient revokes {connection_id}, which the app had revoked"
-    yield from later(kit, MINUTE)
-    expect_said((yield from use("revoke", connection_id, Actor.PATIENT)), "done", where)
+    yield from later(app.kit, MINUTE)
+    yield from happens("revoke", connection_id, Actor.PATIENT, where=where)
     yield from app.shows(successor, "REVOKED", "the successor's status", where)
     same((yield from app.seen(connection_id)), before, "the first one", where)
 
 
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
-def _revoking_an_old_id(kit: Kit) -> Steps[None]:
+def _revoking_an_old_id(app: App) -> Steps[None]:
     """An app that revokes an old id again leaves its successor alone."""
-    app, connection_id = yield from new_connection(kit, Standing.REVOKED)
+    connection_id = yield from bring(app, Standing.REVOKED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     before = yield from app.seen(successor)
     answer = yield from app.revoked(connection_id)
@@ -186,9 +173,9 @@ def _revoking_an_old_id(kit: Kit) -> Steps[None]:
     rules=("connection.require-action.active",),
     hooks=("authorize", "require_action"),
 )
-def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
+def _refresh_is_no_revocation(app: App) -> Steps[None]:
     """A failed refresh asks for an action and revokes nothing."""
-    app, connection_id = yield from new_connection(kit, Standing.ACTIVE)
+    connection_id = yield from bring(app, Standing.ACTIVE)
     yield from use("require_action", connection_id, REASON)
     seen = yield from app.seen(connection_id)
     where = f"the active connection {connection_id}, whose refresh failed"
@@ -198,14 +185,12 @@ def _refresh_is_no_revocation(kit: Kit) -> Steps[None]:
 
 
 CHECKS.extend(
-    [
-        Check(
-            row.rule,
-            f"A revocation by {actor} reaches {row.outcome}.",
-            partial(_reach, actor),
-            rules=(row.rule,),
-            hooks=("require_action",) if actor is Actor.APP else ("require_action", "revoke"),
-        )
-        for actor, row in REVOCATION_REACH.items()
-    ]
+    Check(
+        row.rule,
+        f"A revocation by {actor} reaches {row.outcome}.",
+        partial(_reach, actor),
+        rules=(row.rule,),
+        hooks=("require_action",) if actor is Actor.APP else ("require_action", "revoke"),
+    )
+    for actor, row in REVOCATION_REACH.items()
 )

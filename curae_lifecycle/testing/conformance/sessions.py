@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -15,6 +14,7 @@ from curae_lifecycle.rules.binding import (
 )
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
 from curae_lifecycle.rules.session import COMPLETION, PATHS, Completion, EntryPath, Preference
+from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     App,
@@ -23,27 +23,18 @@ from curae_lifecycle.testing.conformance.client import (
     expect,
     expect_problem,
     expect_said,
+    happens,
     instant,
     lifetime,
     member,
     new_app,
     require,
     same,
-    second_key,
     success,
     text,
 )
-from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME
-from curae_lifecycle.testing.conformance.steps import (
-    Check,
-    Checks,
-    Kit,
-    NotSeenError,
-    Steps,
-    send,
-    use,
-    wait,
-)
+from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, word_for
+from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
 USER: Final = "platform-user-1"
 OTHER: Final = "platform-user-2"
@@ -93,8 +84,7 @@ _AFTER: Final = {
 """What the account is once a session of this path was minted."""
 
 
-def _path(state: AccountState, preference: Preference, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _path(state: AccountState, preference: Preference, app: App) -> Steps[None]:
     enter = PATHS[state, preference].outcome
     for prefers in (True,) if preference is Preference.SIGN_UP else (None, False):
         user = app.names.word("user")
@@ -123,10 +113,34 @@ def _path(state: AccountState, preference: Preference, kit: Kit) -> Steps[None]:
 CHECKS: Final = Checks()
 
 
+CHECKS.extend(
+    row_check(
+        PATHS[state, preference],
+        f"Initiate where the account is {state}, {preference}",
+        partial(_path, state, preference),
+        laws=(8,),
+        hooks=BRINGS[state],
+    )
+    # One check for each row; where a row covers both preferences, the other one follows.
+    for state, preference in {row.rule: key for key, row in PATHS.items()}.values()
+)
+CHECKS.extend(
+    Check(
+        f"{PATHS[state, Preference.SIGN_UP].rule}.sign-up",
+        f"Initiate where the account is {state}, with a preference for a sign-up: "
+        f"{PATHS[state, Preference.SIGN_UP].outcome}.",
+        partial(_path, state, Preference.SIGN_UP),
+        laws=(8,),
+        rules=(PATHS[state, Preference.SIGN_UP].rule,),
+        hooks=BRINGS[state],
+    )
+    for state in (AccountState.ACTIVE, AccountState.TOMBSTONED)
+)
+
+
 @CHECKS.add("initiate.fresh-sessions", rules=("operation.initiate",))
-def _fresh_sessions(kit: Kit) -> Steps[None]:
+def _fresh_sessions(app: App) -> Steps[None]:
     """Every initiate with a new key mints a fresh session and a fresh URL."""
-    app = yield from new_app(kit)
     where = "initiate for one user with four keys"
     seen: set[str] = set()
     for prefers in (True, True, None, None):
@@ -138,19 +152,18 @@ def _fresh_sessions(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("account.own")
-def _own_accounts(kit: Kit) -> Steps[None]:
+def _own_accounts(app: App) -> Steps[None]:
     """An account belongs to one user of one app of one customer account."""
-    app = yield from new_app(kit)
     user = "Ada"
     yield from app.initiated(user)
-    sibling = yield from second_key(kit, app)
+    sibling = yield from app.second_key()
     yield from expect_state(sibling, user, "LIMITED", "the same app with another API key")
     others = (
         ("another app of the account", app.wanted.customer_account_id, None),
         ("the app in another account", None, app.wanted.app_id),
     )
     for who, account, app_id in others:
-        other = yield from new_app(kit, account=account, app_id=app_id)
+        other = yield from new_app(app.kit, account=account, app_id=app_id)
         yield from expect_state(other, user, "UNLINKED", who)
     for name in ("ada", "Ada ".strip() + "\u0301", "Ad\u0430"):
         yield from expect_state(app, name, "UNLINKED", f"the user {name!a} beside {user!a}")
@@ -170,9 +183,8 @@ ODD_USERS: Final = (
 
 
 @CHECKS.add("account.exact-user")
-def _exact_user(kit: Kit) -> Steps[None]:
+def _exact_user(app: App) -> Steps[None]:
     """An app user's id is opaque and compared exactly."""
-    app = yield from new_app(kit)
     for user in ODD_USERS:
         answer = yield from app.initiated(user)
         where = f"initiate for the user {user[:20]!a}"
@@ -182,35 +194,39 @@ def _exact_user(kit: Kit) -> Steps[None]:
 
 # --- Bindings -------------------------------------------------------------------------------
 
-_WHO: Final = {User.SAME: USER, User.OTHER: OTHER}
+_HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
+    BindingTrigger.PROVISION: (),
+    BindingTrigger.COMPLETE_SIGN_UP: ("complete_handoff",),
+    BindingTrigger.GRADUATE: ("graduate",),
+    BindingTrigger.TOMBSTONE: ("tombstone",),
+}
+"""The hook that lets each thing happen to a binding."""
 
 
-def _completes_sign_up(state: AccountState, user: User, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -> Steps[None]:
     name = app.names.word("user")
-    waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
+    waiting = ""
+    if trigger is BindingTrigger.COMPLETE_SIGN_UP:
+        waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
     yield from bring(app, name, state)
-    outcome = BINDING[BindingTrigger.COMPLETE_SIGN_UP, state, user].outcome
-    where = f"complete a sign-up where the account is {state} by now, {user}"
-    said = yield from use("complete_handoff", waiting, _WHO[user])
-    # A second session that lands for the user already bound is done: the session has landed.
-    expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
-    silent = state is AccountState.ACTIVE and user is User.OTHER
-    _judge(said, expected, "complete_handoff", silent, where)
-    after = outcome.to if isinstance(outcome, MoveTo) else state
-    yield from expect_state(app, name, after, where)
-
-
-def _graduates(state: AccountState, user: User, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    name = app.names.word("user")
-    yield from bring(app, name, state)
-    outcome = BINDING[BindingTrigger.GRADUATE, state, user].outcome
-    where = f"graduate where the account is {state}, {user}"
-    said = yield from use("graduate", app.coordinate(name), None if user is User.SAME else OTHER)
-    expected = outcome.code if isinstance(outcome, RefuseWith) else "done"
-    silent = state is AccountState.ACTIVE and user is User.OTHER
-    _judge(said, "ignored" if isinstance(outcome, Ignore) else expected, "graduate", silent, where)
+    where = f"{trigger} where the account is {state}, {user}"
+    outcome = BINDING[trigger, state, user].outcome
+    expected = word_for(outcome)
+    match trigger:
+        case BindingTrigger.PROVISION:
+            yield from app.initiated(name)
+        case BindingTrigger.COMPLETE_SIGN_UP:
+            # A second session that lands for the user already bound is done: it has landed.
+            expected = "done" if isinstance(outcome, Ignore) else expected
+            who = USER if user is User.SAME else OTHER
+            said = yield from use("complete_handoff", waiting, who)
+            _judge(said, expected, "complete_handoff", state == "ACTIVE" and who == OTHER, where)
+        case BindingTrigger.GRADUATE:
+            claims = None if user is User.SAME else OTHER
+            said = yield from use("graduate", app.coordinate(name), claims)
+            _judge(said, expected, "graduate", state == "ACTIVE" and claims == OTHER, where)
+        case BindingTrigger.TOMBSTONE:
+            yield from happens("tombstone", app.coordinate(name), said=expected, where=where)
     after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after, where)
 
@@ -221,25 +237,16 @@ def _judge(said: str | None, expected: str, hook: str, silent: bool, where: str)
     expect_said(said, expected, where)
 
 
-def _tombstones(state: AccountState, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    name = app.names.word("user")
-    yield from bring(app, name, state)
-    outcome = BINDING[BindingTrigger.TOMBSTONE, state, User.SAME].outcome
-    where = f"tombstone where the account is {state}"
-    said = yield from use("tombstone", app.coordinate(name))
-    expect_said(said, "ignored" if isinstance(outcome, Ignore) else "done", where)
-    after = outcome.to if isinstance(outcome, MoveTo) else state
-    yield from expect_state(app, name, after, where)
-
-
-def _provisions(state: AccountState, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
-    name = app.names.word("user")
-    yield from bring(app, name, state)
-    yield from app.initiated(name)
-    after = "ACTIVE" if state is AccountState.ACTIVE else "LIMITED"
-    yield from expect_state(app, name, after, f"initiate where the account is {state}")
+CHECKS.extend(
+    row_check(
+        BINDING[trigger, state, user],
+        f"{trigger} where the account is {state}, {user}",
+        partial(_binds, trigger, state, user),
+        hooks=(*BRINGS[state], *_HOOKS[trigger]),
+    )
+    # One check for each row; where a row covers both users, the other one shows more.
+    for trigger, state, user in {row.rule: key for key, row in BINDING.items()}.values()
+)
 
 
 @CHECKS.add(
@@ -247,62 +254,21 @@ def _provisions(state: AccountState, kit: Kit) -> Steps[None]:
     rules=("binding.provision.tombstoned", "entry-path.tombstoned"),
     hooks=("tombstone", "graduate"),
 )
-def _new_generation(kit: Kit) -> Steps[None]:
+def _new_generation(app: App) -> Steps[None]:
     """Where the user is gone a new LIMITED one is provisioned, who can graduate."""
-    app = yield from new_app(kit)
     coordinate = app.coordinate("user")
     yield from bring(app, "user", AccountState.TOMBSTONED)
     where = "a new LIMITED user where the old one is gone"
     yield from app.initiated("user", prefer_signup=True)
     yield from expect_state(app, "user", "LIMITED", where)
-    expect_said((yield from use("graduate", coordinate, None)), "done", where)
+    yield from happens("graduate", coordinate, None, where=where)
     yield from expect_state(app, "user", "ACTIVE", where)
-
-
-_BINDING_HOOKS: Final[dict[BindingTrigger, tuple[str, ...]]] = {
-    BindingTrigger.PROVISION: (),
-    BindingTrigger.COMPLETE_SIGN_UP: ("complete_handoff",),
-    BindingTrigger.GRADUATE: ("graduate",),
-    BindingTrigger.TOMBSTONE: ("tombstone",),
-}
-
-
-def _binding_steps(
-    trigger: BindingTrigger, state: AccountState, user: User
-) -> Callable[[Kit], Steps[None]]:
-    match trigger:
-        case BindingTrigger.PROVISION:
-            return partial(_provisions, state)
-        case BindingTrigger.TOMBSTONE:
-            return partial(_tombstones, state)
-        case BindingTrigger.GRADUATE:
-            return partial(_graduates, state, user)
-        case BindingTrigger.COMPLETE_SIGN_UP:
-            return partial(_completes_sign_up, state, user)
-
-
-def _binding_check(trigger: BindingTrigger, state: AccountState, user: User) -> Check:
-    row = BINDING[trigger, state, user]
-    return Check(
-        row.rule,
-        f"{trigger} where the account is {state}, {user}: {row.outcome}.",
-        _binding_steps(trigger, state, user),
-        rules=(row.rule,),
-        hooks=tuple(dict.fromkeys((*BRINGS[state], *_BINDING_HOOKS[trigger]))),
-    )
-
-
-def _binding_checks() -> tuple[Check, ...]:
-    # One check for each row; where a row covers both users, the other one shows more.
-    by_rule = {row.rule: key for key, row in BINDING.items()}
-    return tuple([_binding_check(*key) for key in by_rule.values()])
 
 
 # --- Completing a hand-off ------------------------------------------------------------------
 
 
-def _completes(path: EntryPath, completion: Completion, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _completes(path: EntryPath, completion: Completion, app: App) -> Steps[None]:
     name = app.names.word("user")
     waits = path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF
     if path is EntryPath.EXISTING_ACTIVE_HANDOFF:
@@ -313,39 +279,30 @@ def _completes(path: EntryPath, completion: Completion, kit: Kit) -> Steps[None]
     same(member(answer, "session.path", where), path, "the path", where)
     landed = completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}
     if waits and landed:
-        expect_said((yield from use("complete_handoff", session, USER)), "done", where)
+        yield from happens("complete_handoff", session, USER, where=where)
     if completion is Completion.OVER:
         yield from wait(lifetime(answer, where))
     before = yield from app.state(name)
     who = OTHER if completion is Completion.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
-    if isinstance(outcome, RefuseWith):
-        _judge(said, outcome.code, "complete_handoff", before == "ACTIVE", where)
-    else:
-        expect_said(said, "ignored" if isinstance(outcome, Ignore) else "done", where)
+    silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"
+    _judge(said, word_for(outcome), "complete_handoff", silent, where)
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
     yield from expect_state(app, name, after, where)
 
 
-def _completion_check(path: EntryPath, completion: Completion) -> Check:
-    row = COMPLETION[path, completion]
-    over = completion is Completion.OVER
-    return Check(
-        row.rule,
-        f"Completing a session on {path} that is {completion}: {row.outcome}.",
+CHECKS.extend(
+    row_check(
+        COMPLETION[path, completion],
+        f"Completing a session on {path} that is {completion}",
         partial(_completes, path, completion),
-        rules=(row.rule,),
-        hooks=("complete_handoff", "pass_time") if over else ("complete_handoff",),
-        passes=HALF_AN_HOUR if over else NO_TIME,
+        hooks=("complete_handoff", *(("pass_time",) if completion is Completion.OVER else ())),
+        passes=HALF_AN_HOUR if completion is Completion.OVER else NO_TIME,
     )
-
-
-def _completion_checks() -> tuple[Check, ...]:
-    by_rule: dict[str, tuple[EntryPath, Completion]] = {}
-    for key, row in COMPLETION.items():
-        by_rule.setdefault(row.rule, key)
-    return tuple([_completion_check(*key) for key in by_rule.values()])
+    # One check for each row, by the first of its keys.
+    for path, completion in {row.rule: key for key, row in reversed(COMPLETION.items())}.values()
+)
 
 
 @CHECKS.add(
@@ -353,15 +310,14 @@ def _completion_checks() -> tuple[Check, ...]:
     rules=("binding.complete-sign-up.active.same", "completion.landed.same"),
     hooks=("complete_handoff",),
 )
-def _second_session_lands(kit: Kit) -> Steps[None]:
+def _second_session_lands(app: App) -> Steps[None]:
     """A second session that lands for the user already bound is done."""
-    app = yield from new_app(kit)
     one = session_id((yield from app.initiated("user", prefer_signup=True)))
     two = session_id((yield from app.initiated("user", prefer_signup=True)))
     where = "two waiting sessions of one user"
-    expect_said((yield from use("complete_handoff", one, USER)), "done", where)
-    expect_said((yield from use("complete_handoff", two, USER)), "done", f"{where}, the second")
-    expect_said((yield from use("complete_handoff", two, USER)), "ignored", f"{where}, again")
+    yield from happens("complete_handoff", one, USER, where=where)
+    yield from happens("complete_handoff", two, USER, where=f"{where}, the second")
+    yield from happens("complete_handoff", two, USER, said="ignored", where=f"{where}, again")
     yield from expect_state(app, "user", "ACTIVE", where)
     answer = yield from app.initiated("user", prefer_signup=True)
     same(member(answer, "session.handoff", where), "LANDED", "the next session's hand-off", where)
@@ -370,8 +326,7 @@ def _second_session_lands(kit: Kit) -> Steps[None]:
 # --- Graduation -----------------------------------------------------------------------------
 
 
-def _starts_graduation(state: AccountState, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
     name = app.names.word("user")
     yield from bring(app, name, state)
     response = yield from send(app.graduate(name))
@@ -387,9 +342,8 @@ def _starts_graduation(state: AccountState, kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("graduation-handoff.fresh", rules=("operation.graduation-handoff",))
-def _fresh_graduations(kit: Kit) -> Steps[None]:
+def _fresh_graduations(app: App) -> Steps[None]:
     """Every graduation hand-off has a URL of its own."""
-    app = yield from new_app(kit)
     yield from bring(app, "user", AccountState.LIMITED)
     where = "start two graduation hand-offs"
     urls: list[str] = []
@@ -400,51 +354,11 @@ def _fresh_graduations(kit: Kit) -> Steps[None]:
 
 
 CHECKS.extend(
-    [
-        Check(
-            PATHS[state, preference].rule,
-            f"Initiate where the account is {state}, {preference}: "
-            f"{PATHS[state, preference].outcome}.",
-            partial(_path, state, preference),
-            laws=(8,),
-            rules=(PATHS[state, preference].rule,),
-            hooks=BRINGS[state],
-        )
-        for state, preference in (
-            (AccountState.ACTIVE, Preference.NONE),
-            (AccountState.UNLINKED, Preference.SIGN_UP),
-            (AccountState.UNLINKED, Preference.NONE),
-            (AccountState.LIMITED, Preference.SIGN_UP),
-            (AccountState.LIMITED, Preference.NONE),
-            (AccountState.TOMBSTONED, Preference.NONE),
-        )
-    ]
-)
-CHECKS.extend(
-    [
-        Check(
-            f"{PATHS[state, Preference.SIGN_UP].rule}.sign-up",
-            f"Initiate where the account is {state}, with a preference for a sign-up: "
-            f"{PATHS[state, Preference.SIGN_UP].outcome}.",
-            partial(_path, state, Preference.SIGN_UP),
-            laws=(8,),
-            rules=(PATHS[state, Preference.SIGN_UP].rule,),
-            hooks=BRINGS[state],
-        )
-        for state in (AccountState.ACTIVE, AccountState.TOMBSTONED)
-    ]
-)
-CHECKS.extend(_binding_checks())
-CHECKS.extend(_completion_checks())
-CHECKS.extend(
-    [
-        Check(
-            row.rule,
-            f"A graduation hand-off where the account is {state}: {row.outcome}.",
-            partial(_starts_graduation, state),
-            rules=(row.rule,),
-            hooks=BRINGS[state],
-        )
-        for state, row in GRADUATION_HANDOFF.items()
-    ]
+    row_check(
+        row,
+        f"A graduation hand-off where the account is {state}",
+        partial(_starts_graduation, state),
+        hooks=BRINGS[state],
+    )
+    for state, row in GRADUATION_HANDOFF.items()
 )

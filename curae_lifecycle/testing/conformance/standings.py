@@ -8,16 +8,17 @@ from typing import Final
 
 from curae_lifecycle.rules.access import ACCESS, Grant, PackageGrant
 from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
     PACKAGES,
+    App,
     as_document,
-    expect_said,
+    happens,
     id_of,
     instant,
     lifetime,
     member,
-    new_app,
     require,
     same,
     status_of,
@@ -31,13 +32,13 @@ from curae_lifecycle.testing.conformance.connections import (
     MOMENT,
     NOTHING,
     REASON,
+    bring,
     changed,
     changes,
     move,
-    new_connection,
     passes,
 )
-from curae_lifecycle.testing.conformance.steps import Check, Checks, Kit, Steps, ask, use, wait
+from curae_lifecycle.testing.conformance.steps import Steps, ask, use, wait
 
 ALMOST: Final = timedelta(seconds=5)
 """How far a check keeps from a boundary that it must not cross."""
@@ -47,9 +48,8 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("standing.pending", rules=("standing.pending", "wire-status.pending"))
-def _pending(kit: Kit) -> Steps[None]:
+def _pending(app: App) -> Steps[None]:
     """A new connection is PENDING and has nothing set that has not happened."""
-    app = yield from new_app(kit)
     where = "create a connection"
     made = yield from success(app.create("user"), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
@@ -68,9 +68,8 @@ def _pending(kit: Kit) -> Steps[None]:
     hooks=("pass_time",),
     passes=HALF_AN_HOUR,
 )
-def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
+def _pending_until_it_lapses(app: App) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
-    app = yield from new_app(kit)
     where = "create a connection"
     made = yield from success(app.create("user"), CREATED, where)
     connection_id = str(member(made, "connection.id", where))
@@ -87,9 +86,8 @@ def _pending_until_it_lapses(kit: Kit) -> Steps[None]:
 @CHECKS.add(
     "standing.active", rules=("standing.active", "wire-status.active"), hooks=("authorize",)
 )
-def _authorized(kit: Kit) -> Steps[None]:
+def _authorized(app: App) -> Steps[None]:
     """An authorized connection is ACTIVE and tells since when and until when."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     where = f"the connection {connection_id}, authorized for {HOUR}"
@@ -110,8 +108,7 @@ def _authorized(kit: Kit) -> Steps[None]:
     same(member(seen, "expiresAt", where), None, "expiresAt", where)
 
 
-def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
-    app = yield from new_app(kit)
+def _over(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     if action_required:
@@ -133,26 +130,25 @@ def _over(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - whi
     rules=("standing.action-required", "wire-status.action-required"),
     hooks=("require_action",),
 )
-def _acting(kit: Kit) -> Steps[None]:
+def _acting(app: App) -> Steps[None]:
     """A connection that needs an action says so, with the reason."""
-    app, connection_id = yield from new_connection(kit, Standing.ACTION_REQUIRED)
+    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
     where = f"the connection {connection_id}, which needs an action"
     seen = yield from app.seen(connection_id)
     same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
     same(member(seen, "authorizedAt", where), None, "authorizedAt", where)
 
 
-def _stays(standing: Standing, kit: Kit) -> Steps[None]:
-    app, connection_id = yield from new_connection(kit, standing)
+def _stays(standing: Standing, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, standing)
     before = yield from app.seen(connection_id)
     yield from wait(HOUR)
     yield from changes(app, before, NOTHING, "what an hour changed", f"{standing} stays")
 
 
 @CHECKS.add("wire-status.revoked", rules=("standing.revoked", "wire-status.revoked"))
-def _revoked(kit: Kit) -> Steps[None]:
+def _revoked(app: App) -> Steps[None]:
     """A revocation answers what is read afterwards."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     answer = yield from app.revoked(connection_id)
     where = f"revoke the connection {connection_id}"
@@ -162,8 +158,7 @@ def _revoked(kit: Kit) -> Steps[None]:
     same((yield from app.seen(connection_id)), shown, "what is read", "after the revocation")
 
 
-def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - see above
-    app = yield from new_app(kit)
+def _expiry_recorded(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - see above
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     if action_required:
@@ -171,11 +166,11 @@ def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: F
     yield from wait(HOUR + MOMENT)
     where = f"expire the connection {connection_id}, which time has ended"
     before = yield from app.seen(connection_id)
-    expect_said((yield from use("expire", connection_id)), "done", where)
+    yield from happens("expire", connection_id, where=where)
     after = yield from app.seen(connection_id)
     same(changed(before, after), {"updatedAt"}, "what changed", where)
     yield from wait(MOMENT)
-    expect_said((yield from use("expire", connection_id)), "ignored", f"{where}, again")
+    yield from happens("expire", connection_id, said="ignored", where=f"{where}, again")
     yield from changes(app, after, NOTHING, "what changed", f"{where}, again")
 
 
@@ -185,11 +180,11 @@ def _expiry_recorded(action_required: bool, kit: Kit) -> Steps[None]:  # noqa: F
     hooks=("authorize_late", "pass_time"),
     passes=HALF_AN_HOUR + MOMENT,
 )
-def _heals_late(kit: Kit) -> Steps[None]:
+def _heals_late(app: App) -> Steps[None]:
     """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
-    app, connection_id = yield from new_connection(kit, Standing.LAPSED)
+    connection_id = yield from bring(app, Standing.LAPSED)
     where = f"the connection {connection_id}, authorized in time and recorded after its deadline"
-    expect_said((yield from use("authorize_late", connection_id, 5 * MINUTE)), "done", where)
+    yield from happens("authorize_late", connection_id, 5 * MINUTE, where=where)
     seen = yield from app.seen(connection_id)
     same(status_of(seen, where), "ACTIVE", "the status", where)
     gap = instant(seen, "updatedAt", where) - instant(seen, "authorizedAt", where)
@@ -200,149 +195,73 @@ def _heals_late(kit: Kit) -> Steps[None]:
     )
 
 
-def _late_after(standing: Standing, kit: Kit) -> Steps[None]:
-    app = yield from new_app(kit)
+def _late_after(standing: Standing, app: App) -> Steps[None]:
     connection_id = id_of((yield from app.created()))
     yield from wait(10 * MINUTE)
     yield from move(app, connection_id, standing, timedelta(0))
     before = yield from app.seen(connection_id)
     where = f"a late authorization of the connection {connection_id}, which is {standing}"
-    said = yield from use("authorize_late", connection_id, 5 * MINUTE)
-    expect_said(said, "CONNECTION_NOT_PENDING", where)
+    yield from happens(
+        "authorize_late", connection_id, 5 * MINUTE, said="CONNECTION_NOT_PENDING", where=where
+    )
     yield from changes(app, before, NOTHING, "what changed", where)
 
 
-def _superseded(revoked: bool, kit: Kit) -> Steps[None]:  # noqa: FBT001 - which of two rows
-    app, connection_id = yield from new_connection(kit, Standing.LAPSED)
+def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
+    connection_id = yield from bring(app, Standing.LAPSED)
     recovery = yield from app.reconnected(connection_id)
     if revoked:
         yield from app.revoked(str(member(recovery, "connection.id", "reconnect")))
     before = yield from app.seen(connection_id)
     where = f"a late authorization of the connection {connection_id}, which has a successor"
-    said = yield from use("authorize_late", connection_id, 5 * MINUTE)
-    expect_said(said, "CONNECTION_SUPERSEDED", where)
+    yield from happens(
+        "authorize_late", connection_id, 5 * MINUTE, said="CONNECTION_SUPERSEDED", where=where
+    )
     yield from changes(app, before, NOTHING, "what changed", where)
 
 
-CHECKS.append(
-    Check(
-        "standing.active-over",
-        "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
-        partial(_over, False),
-        laws=(4,),
-        rules=("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
-        hooks=("authorize", "pass_time"),
-        passes=HOUR,
-    )
-)
-CHECKS.append(
-    Check(
-        "standing.action-required-over",
-        "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
-        partial(_over, True),
-        laws=(4,),
-        rules=(
-            "deadline.action-required",
-            "standing.action-required",
-            "standing.action-required-over",
-        ),
-        hooks=("authorize", "require_action", "pass_time"),
-        passes=HOUR,
-    )
-)
-CHECKS.append(
-    Check(
-        "standing.expired",
-        "A recorded expiry stands.",
-        partial(_stays, Standing.EXPIRED),
-        laws=(4,),
-        rules=("deadline.expired", "standing.expired", "wire-status.expired"),
-        hooks=("authorize", "expire", "pass_time"),
-        passes=HOUR,
-    )
-)
-CHECKS.append(
-    Check(
-        "standing.revoked",
-        "A revocation stands.",
-        partial(_stays, Standing.REVOKED),
-        laws=(4,),
-        rules=(
-            "deadline.revoked",
-            "standing.revoked",
-        ),
-        hooks=("pass_time",),
-        passes=HOUR,
-    )
-)
-CHECKS.append(
-    Check(
-        "expiry-record.active",
-        "An expiry that time brought is written down once and moves updatedAt alone.",
-        partial(_expiry_recorded, False),
-        rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
-        hooks=("authorize", "expire", "pass_time"),
-        passes=HOUR + 2 * MOMENT,
-    )
-)
-CHECKS.append(
-    Check(
-        "expiry-record.action-required",
-        "The same for a connection that waited for the patient.",
-        partial(_expiry_recorded, True),
-        rules=("expiry-record.action-required", "expiry-record.expired"),
-        hooks=("authorize", "require_action", "expire", "pass_time"),
-        passes=HOUR + 2 * MOMENT,
-    )
-)
-CHECKS.append(
-    Check(
-        "authorization.late-after-revoke",
-        "An authorization that arrives after a revocation undoes nothing.",
-        partial(_late_after, Standing.REVOKED),
-        laws=(1,),
-        rules=("connection.authorize.revoked",),
-        hooks=("authorize_late", "pass_time"),
-        passes=10 * MINUTE,
-    )
-)
-CHECKS.append(
-    Check(
-        "authorization.late-after-action-required",
-        "An authorization that arrives after the patient was asked to act undoes nothing.",
-        partial(_late_after, Standing.ACTION_REQUIRED),
-        laws=(1,),
-        rules=("connection.authorize.action-required",),
-        hooks=("authorize_late", "require_action", "pass_time"),
-        passes=10 * MINUTE,
-    )
-)
-CHECKS.append(
-    Check(
-        "authorization.successor-pending",
-        "A connection with a pending successor cannot be authorized any more.",
-        partial(_superseded, False),
-        laws=(6,),
-        rules=("authorization.successor-pending",),
-        hooks=("authorize_late", "pass_time"),
-        passes=HALF_AN_HOUR + MOMENT,
-    )
-)
-CHECKS.append(
-    Check(
-        "authorization.successor-other",
-        "A connection with any successor cannot be authorized any more.",
-        partial(_superseded, True),
-        laws=(6,),
-        rules=("authorization.successor-other",),
-        hooks=("authorize_late", "pass_time"),
-        passes=HALF_AN_HOUR + MOMENT,
-    )
-)
+_IN_TIME: Final = ("authorize_late", "pass_time")
+_LAPSED: Final = HALF_AN_HOUR + MOMENT
+
+# fmt: off
+CHECKS.extend([
+    Check("standing.active-over", "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
+          partial(_over, False), (4,),
+          ("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
+          ("authorize", "pass_time"), HOUR),
+    Check("standing.action-required-over",
+          "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
+          partial(_over, True), (4,),
+          ("deadline.action-required", "standing.action-required", "standing.action-required-over"),
+          ("authorize", "require_action", "pass_time"), HOUR),
+    Check("standing.expired", "A recorded expiry stands.",
+          partial(_stays, Standing.EXPIRED), (4,), ("deadline.expired", "standing.expired", "wire-status.expired"),
+          ("authorize", "expire", "pass_time"), HOUR),
+    Check("standing.revoked", "A revocation stands.",
+          partial(_stays, Standing.REVOKED), (4,), ("deadline.revoked", "standing.revoked"), ("pass_time",), HOUR),
+    Check("expiry-record.active", "An expiry that time brought is written down once and moves updatedAt alone.",
+          partial(_expiry_recorded, False), (),
+          ("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
+          ("authorize", "expire", "pass_time"), HOUR + 2 * MOMENT),
+    Check("expiry-record.action-required", "The same for a connection that waited for the patient.",
+          partial(_expiry_recorded, True), (), ("expiry-record.action-required", "expiry-record.expired"),
+          ("authorize", "require_action", "expire", "pass_time"), HOUR + 2 * MOMENT),
+    Check("authorization.late-after-revoke", "An authorization that arrives after a revocation undoes nothing.",
+          partial(_late_after, Standing.REVOKED), (1,), ("connection.authorize.revoked",), _IN_TIME, 10 * MINUTE),
+    Check("authorization.late-after-action-required",
+          "An authorization that arrives after the patient was asked to act undoes nothing.",
+          partial(_late_after, Standing.ACTION_REQUIRED), (1,), ("connection.authorize.action-required",),
+          ("authorize_late", "require_action", "pass_time"), 10 * MINUTE),
+    Check("authorization.successor-pending", "A connection with a pending successor cannot be authorized any more.",
+          partial(_superseded, False), (6,), ("authorization.successor-pending",), _IN_TIME, _LAPSED),
+    Check("authorization.successor-other", "A connection with any successor cannot be authorized any more.",
+          partial(_superseded, True), (6,), ("authorization.successor-other",), _IN_TIME, _LAPSED),
+])
+# fmt: on
 
 
-def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None]:
-    _, connection_id = yield from new_connection(kit, standing)
+def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None]:
+    connection_id = yield from bring(app, standing)
     package = PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
     allowed = yield from ask("may_read", connection_id, package)
     expected = isinstance(ACCESS[standing, granted].outcome, Grant)
@@ -357,9 +276,8 @@ def _may_read(standing: Standing, granted: PackageGrant, kit: Kit) -> Steps[None
     hooks=("may_read", "authorize", "pass_time"),
     passes=HOUR,
 )
-def _access_ends(kit: Kit) -> Steps[None]:
+def _access_ends(app: App) -> Steps[None]:
     """Reading ends at expiresAt, recorded or not."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     for end, expected in ((HOUR - ALMOST, True), (ALMOST, False)):
@@ -369,23 +287,17 @@ def _access_ends(kit: Kit) -> Steps[None]:
         same(allowed, expected, "whether it may be read", where)
 
 
-_ACCESS_STANDINGS: Final = (
-    *[(standing, PackageGrant.GRANTED) for standing in Standing],
-    (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
-)
-
 CHECKS.extend(
-    [
-        Check(
-            ACCESS[standing, granted].rule,
-            f"Reading over a connection that is {standing}, {granted}: "
-            f"{ACCESS[standing, granted].outcome}.",
-            partial(_may_read, standing, granted),
-            laws=(5,),
-            rules=(ACCESS[standing, granted].rule,),
-            hooks=("may_read", *BRINGS[standing]),
-            passes=passes(standing),
-        )
-        for standing, granted in _ACCESS_STANDINGS
-    ]
+    row_check(
+        ACCESS[standing, granted],
+        f"Reading over a connection that is {standing}, {granted}",
+        partial(_may_read, standing, granted),
+        laws=(5,),
+        hooks=("may_read", *BRINGS[standing]),
+        passes=passes(standing),
+    )
+    for standing, granted in (
+        *[(standing, PackageGrant.GRANTED) for standing in Standing],
+        (Standing.ACTIVE, PackageGrant.NOT_GRANTED),
+    )
 )

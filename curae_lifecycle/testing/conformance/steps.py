@@ -7,7 +7,7 @@ the outcome back. So each check is written once for servers of both kinds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from datetime import timedelta
 from random import Random
 from typing import Final, TypeVar, cast
@@ -111,54 +111,6 @@ class Kit:
     varying: frozenset[str]
     seed: str
     operations: Operations
-
-
-Shows = Callable[[Kit], Steps[None]]
-"""A generator function that shows something of a server, or raises."""
-
-
-@attrs.frozen
-class Check:
-    """One named check.
-
-    Attributes:
-        name: Its name; the name of the table's row where it shows one row alone.
-        shows: What holds on a server that passes, in one sentence.
-        steps: The generator function.
-        laws: The laws of which it shows a part.
-        rules: The rows of the tables that it shows.
-        hooks: The optional parts of a server that it needs.
-        passes: How much time it lets pass.
-    """
-
-    name: str
-    shows: str
-    steps: Shows
-    laws: tuple[int, ...] = ()
-    rules: tuple[str, ...] = ()
-    hooks: tuple[str, ...] = ()
-    passes: timedelta = timedelta(0)
-
-
-class Checks(list[Check]):
-    """The checks of a module, in the order in which they are written."""
-
-    def add(
-        self,
-        name: str,
-        *,
-        laws: tuple[int, ...] = (),
-        rules: tuple[str, ...] = (),
-        hooks: tuple[str, ...] = (),
-        passes: timedelta = timedelta(0),
-    ) -> Callable[[Shows], Shows]:
-        """Add the generator function below as a check; its docstring is what it shows."""
-
-        def added(steps: Shows) -> Shows:
-            self.append(Check(name, steps.__doc__ or "", steps, laws, rules, hooks, passes))
-            return steps
-
-        return added
 
 
 MANY: Final = 8

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, null
 
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance.catalogue import checks
+from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.driving import (
     Failure,
     NotRun,
@@ -17,7 +18,7 @@ from curae_lifecycle.testing.conformance.driving import (
     run_check_async,
 )
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
-from curae_lifecycle.testing.conformance.steps import Check, Operations
+from curae_lifecycle.testing.conformance.steps import Operations
 
 
 def conformance_tests(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import sessions
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
     App,
     Document,
@@ -17,20 +20,12 @@ from curae_lifecycle.testing.conformance.client import (
     in_short,
     lasting,
     member,
-    new_app,
     require,
     same,
 )
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
 from curae_lifecycle.testing.conformance.replies import check_reply
-from curae_lifecycle.testing.conformance.steps import (
-    Checks,
-    Kit,
-    NotConformingError,
-    Steps,
-    send,
-    use,
-)
+from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, use
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.request import Request
 
@@ -38,11 +33,10 @@ CHECKS: Final = Checks()
 
 
 @CHECKS.add("law-13.every-standing", laws=(13,))
-def _every_standing(kit: Kit) -> Steps[None]:
+def _every_standing(app: App) -> Steps[None]:
     """Whatever a connection is, what is shown of it has the listed members and no others."""
-    app = yield from new_app(kit)
     for standing, needed in BRINGS.items():
-        if set(needed) <= kit.hooks and "pass_time" not in needed:
+        if set(needed) <= app.kit.hooks and "pass_time" not in needed:
             connection_id = yield from bring(app, standing)
             for kind, request in (
                 (GetConnection, app.get(connection_id)),
@@ -71,22 +65,21 @@ def _every_standing(kit: Kit) -> Steps[None]:
         "problem.rate-limited",
     ),
 )
-def _every_problem(kit: Kit) -> Steps[None]:
+def _every_problem(app: App) -> Steps[None]:
     """Every problem is whole: its members, its status, whether a retry may help."""
-    app = yield from new_app(kit)
     pending = yield from app.created()
     connection_id = id_of(pending)
     key = app.new_key()
     yield from send(app.create("user", key=key))
     yield from app.filled("busy")
-    nobody = App(app.api_key + "-more", app.wanted, app.names, app.varying)
+    nobody = attrs.evolve(app, api_key=app.api_key + "-more")
     asked: tuple[tuple[Request, str], ...] = (
         (app.request("POST", "/connections", {"extra": 1}, key="k"), "BAD_REQUEST"),
         (app.request("POST", f"/connections/{connection_id}:revoke"), "IDEMPOTENCY_KEY_REQUIRED"),
         (app.revoke(connection_id, key="k k"), "IDEMPOTENCY_KEY_INVALID"),
         (app.graduate("user", ("Idempotency-Key", "k")), "IDEMPOTENCY_KEY_NOT_ALLOWED"),
         (nobody.get(connection_id), "UNAUTHENTICATED"),
-        (app.get(kit.names.uuid()), "NOT_FOUND"),
+        (app.get(app.kit.names.uuid()), "NOT_FOUND"),
         (app.reconnect(connection_id), "CONNECTION_NOT_RECONNECTABLE"),
         (app.graduate("user"), "BINDING_NOT_LIMITED"),
         (app.create("another", key=key), "IDEMPOTENCY_KEY_REUSED"),
@@ -122,10 +115,9 @@ def _check_problem(answer: Response, problem: Document, code: str) -> None:
 
 
 @CHECKS.add("law-13.no-user-id", laws=(13,), hooks=("complete_handoff",))
-def _no_user_id(kit: Kit) -> Steps[None]:
+def _no_user_id(app: App) -> Steps[None]:
     """No user id of the platform is in an answer."""
-    app = yield from new_app(kit)
-    user_id = kit.names.word("platform-user")
+    user_id = app.kit.names.word("platform-user")
     session = sessions.session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from use("complete_handoff", session, user_id)
     for request in (
@@ -145,9 +137,8 @@ def _no_user_id(kit: Kit) -> Steps[None]:
     rules=("connection.revoke.action-required",),
     hooks=("authorize", "require_action"),
 )
-def _reason_survives(kit: Kit) -> Steps[None]:
+def _reason_survives(app: App) -> Steps[None]:
     """A revocation keeps what the connection shows of its past."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
@@ -159,12 +150,11 @@ def _reason_survives(kit: Kit) -> Steps[None]:
 
 
 @CHECKS.add("law-14.reads-agree", laws=(14,))
-def _reads_agree(kit: Kit) -> Steps[None]:
+def _reads_agree(app: App) -> Steps[None]:
     """A read that is sent again with nothing in between gets the same answer."""
-    app = yield from new_app(kit)
     connection_id = id_of((yield from app.created()))
     for request in (app.get(connection_id), app.account_state("user")):
-        one = lasting((yield from send(request)), kit.varying)
+        one = lasting((yield from send(request)), app.kit.varying)
         for _ in range(2):
-            again = lasting((yield from send(request)), kit.varying)
+            again = lasting((yield from send(request)), app.kit.varying)
             require(again == one, "two answers differ, with nothing in between", str(request))
