@@ -71,15 +71,6 @@ def refused(
     changes: Changes = NO_CHANGES,
     limited: Limited | None = None,
 ) -> Decision:
-    """The decision on a request that a gate refused.
-
-    Args:
-        answer: The refusal.
-        now: The instant of the request.
-        settings: What the server chose.
-        changes: What is charged all the same.
-        limited: The rate limit that refused, where one did.
-    """
-    problem = answer.problem
-    reply = ProblemReply(problem, limited)
-    return Decision(reply, status_of(problem), now, changes, answer.rules, settings=settings)
+    """The decision on a request that a gate refused, with what is charged all the same."""
+    reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
+    return Decision(reply, status, now, changes, answer.rules, settings=settings)

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, is_live
 from curae_lifecycle.rules.connection import Actor, Connection
@@ -21,22 +22,13 @@ from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
 from curae_lifecycle.rules.triggers import ENDING, Ending
-from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
-    ApiKeyId,
-    AppUser,
-    ConnectionId,
-    Coordinate,
-    SessionId,
-    UserId,
-)
 
 
 @attrs.frozen
 class BucketKey:
     """Whose bucket: one per API key and policy [S]."""
 
-    api_key_id: ApiKeyId
+    api_key_id: values.ApiKeyId
     policy: str
 
 
@@ -44,7 +36,7 @@ class BucketKey:
 class LimitKey:
     """Whose exact log: one per app user and policy, across apps [S]."""
 
-    app_user: AppUser
+    app_user: values.AppUser
     policy: str
 
 
@@ -91,10 +83,7 @@ class BindingWrite:
 class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
-    Attributes:
-        key: The record's key.
-        before: What was loaded, which may be past its retention.
-        after: What is to be stored.
+    What was loaded may be past its retention.
     """
 
     key: RecordKey
@@ -104,14 +93,7 @@ class RecordWrite:
 
 @attrs.frozen
 class RateWrite:
-    """Insert or update the state of a rate limit, unique by its key.
-
-    Attributes:
-        key: Whose state it is.
-        policy: The rule that was charged.
-        before: What was loaded.
-        after: What is to be stored.
-    """
+    """Insert or update the state of the rate limit that was charged, unique by its key."""
 
     key: RateKey
     policy: Policy
@@ -121,7 +103,7 @@ class RateWrite:
     @property
     def expires_at(self) -> datetime:
         """When the state may be dropped, never before."""
-        return state_expires_at(self.policy, self.after) or LAST_INSTANT
+        return state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
@@ -131,7 +113,7 @@ Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
 class AccessEnded:
     """Drop every cached grant of the connection."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
     at: datetime
 
 
@@ -139,14 +121,14 @@ class AccessEnded:
 class HandoffCancelled:
     """Tear down the live hand-off of the connection: its URL is dead."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
 
 @attrs.frozen
 class NextActionReplaced:
     """Kill the connection's earlier URL: a fresh one was issued."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
 
 @attrs.frozen
@@ -156,16 +138,16 @@ class SuccessorsLive:
     An app that revokes an old id may believe that all access ended.
     """
 
-    connection_id: ConnectionId
-    successor_ids: tuple[ConnectionId, ...]
+    connection_id: values.ConnectionId
+    successor_ids: tuple[values.ConnectionId, ...]
 
 
 @attrs.frozen
 class UserProvisioned:
     """Create the LIMITED user that the binding names."""
 
-    user_id: UserId = attrs.field(repr=False)
-    coordinate: Coordinate
+    user_id: values.UserId = attrs.field(repr=False)
+    coordinate: values.Coordinate
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
@@ -192,28 +174,19 @@ class EventKind(StrEnum):
 class Event:
     """Something that happened, for an outbox.
 
-    Attributes:
-        kind: What happened.
-        coordinate: To whom it belongs.
-        subject_id: The connection or session; `None` where it is the coordinate's binding.
-        at: When it was recorded. Kind, subject and instant name an event for ever.
+    Kind, subject and instant name it for ever. Its subject is a connection, a session, or `None`
+    where it is the coordinate's binding; its instant is when it was recorded.
     """
 
     kind: EventKind
-    coordinate: Coordinate
-    subject_id: ConnectionId | SessionId | None
+    coordinate: values.Coordinate
+    subject_id: values.ConnectionId | values.SessionId | None
     at: datetime
 
 
 @attrs.frozen
 class Changes:
-    """What is to be stored, done and reported, in one transaction.
-
-    Attributes:
-        writes: Compare-and-set writes.
-        effects: What the server must do beside them.
-        events: What goes into an outbox.
-    """
+    """What is to be stored, done by the server and put into an outbox, in one transaction."""
 
     writes: tuple[Write, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -277,31 +250,26 @@ def revocation_changes(
     """
     reached = (connection, *following)
     moved = [
-        connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
+        (before, answer.value)
         for before, answer in zip(reached, answers, strict=False)
         if isinstance(answer, Done)
     ]
+    if not moved:
+        return NO_CHANGES
+    whole, last = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN, reached[-1]
+    writes = [ConnectionWrite(old, new, is_head=whole and old is last) for old, new in moved]
+    if whole and moved[-1][0] is not last:
+        # A connection that was minted since would outlive the revocation of its whole chain.
+        writes.append(ConnectionWrite(last, last, is_head=True))
     alive = tuple(each.id for each in reached[len(answers) :] if is_live(each, now))
-    left = (SuccessorsLive(connection.id, alive),) if alive and moved else ()
-    writes = tuple(write for change in moved for write in change.writes)
-    if writes and REVOCATION_REACH[actor].outcome.what is Reach.CHAIN:
-        writes = _to_the_head(writes, reached[-1], answers[-1])
     return Changes(
-        writes,
-        tuple(effect for change in moved for effect in change.effects) + left,
-        tuple(event for change in moved for event in change.events),
+        tuple(writes),
+        (
+            *(_ending(before, after) for before, after in moved),
+            *([SuccessorsLive(connection.id, alive)] if alive else []),
+        ),
+        tuple(_event(EventKind.CONNECTION_REVOKED, after) for _, after in moved),
     )
-
-
-def _to_the_head(
-    writes: tuple[Write, ...],
-    last: Connection,
-    answer: Done[Connection] | Ignored[Connection],
-) -> tuple[Write, ...]:
-    # A connection that was minted since would outlive the revocation of its whole chain.
-    if isinstance(answer, Done):
-        return (*writes[:-1], ConnectionWrite(last, answer.value, is_head=True))
-    return (*writes, ConnectionWrite(last, last, is_head=True))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:

@@ -36,11 +36,7 @@ class Gate(StrEnum):
 
 @attrs.frozen
 class Ask:
-    """A cell's verdict: another table decides.
-
-    Attributes:
-        table: Its name; empty where each operation asks tables of its own.
-    """
+    """A cell's verdict: another table decides; each operation's own where none is named."""
 
     table: str = ""
 
@@ -85,12 +81,7 @@ def in_order(*gates: Gate) -> tuple[Gate, ...]:
 
 
 def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
-    """The refusal of a gate, as the table has it.
-
-    Args:
-        gate: The gate that was not passed.
-        values: The values of its problem's details.
-    """
+    """The refusal of a gate, as the table has it, with the values of its problem's details."""
     row = ORDER[gate]
     verdict = row.outcome
     assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse

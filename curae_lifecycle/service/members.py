@@ -1,36 +1,26 @@
 """The members of requests and facts: each one's name on the wire, and what it may be.
 
 The law of this module: **a member is parsed once, where it enters**; what it may be is said by
-the error that refuses it.
+the `ArgumentError` that refuses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Generic, TypeVar, cast
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-    SessionId,
-    UserId,
-    parse_app_id,
-    parse_app_user_id,
-    parse_data_packages,
-    parse_reason,
-    parse_time,
-    parse_user_id,
-    parse_uuid,
-)
+from curae_lifecycle.rules.values import Coordinate
 
 Value = TypeVar("Value", covariant=True)
+Wanted = TypeVar("Wanted")
+Word = TypeVar("Word", bound=StrEnum)
 
 
 @attrs.frozen
@@ -39,7 +29,7 @@ class Member(Generic[Value]):
 
     Attributes:
         name: Its name on the wire.
-        parse: Makes its value of a JSON value; raises `ArgumentError`.
+        parse: Makes its value of a JSON value.
         optional: Whether it may be absent.
         absent: What it is where it is absent.
     """
@@ -48,9 +38,6 @@ class Member(Generic[Value]):
     parse: Callable[[object], Value] = attrs.field(repr=False)
     optional: bool = False
     absent: Value | None = None
-
-
-Wanted = TypeVar("Wanted")
 
 
 @attrs.frozen
@@ -91,97 +78,73 @@ class Given:
         )
 
 
-def parse_environment(value: object) -> Environment:
-    """Live or test.
+def _one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
+    words = {str(each): each for each in kind}
 
-    Raises:
-        ArgumentError: Neither.
-    """
-    if isinstance(value, str) and value in _ENVIRONMENTS:
-        return Environment(value)
-    raise ArgumentError("environment", f"one of {', '.join(Environment)}")
+    def parse(value: object) -> Word:
+        if isinstance(value, str) and value in words:
+            return words[value]
+        raise ArgumentError(name, f"one of {', '.join(words)}")
 
-
-_ENVIRONMENTS: Final = frozenset(Environment)
+    return parse
 
 
-def parse_account_id(value: object) -> CustomerAccountId:
-    """A customer account's id: a UUID, in any case.
+parse_environment: Final = _one_of("environment", values.Environment)
+parse_actor: Final = _one_of("actor", Actor)
 
-    Raises:
-        ArgumentError: Anything else.
-    """
-    return CustomerAccountId(parse_uuid("customerAccountId", value))
+
+def parse_account_id(value: object) -> values.CustomerAccountId:
+    """A customer account's id: a UUID, in any case."""
+    return values.CustomerAccountId(values.parse_uuid("customerAccountId", value))
 
 
 def parse_flag(value: object) -> bool:
-    """True or false.
-
-    Raises:
-        ArgumentError: Anything else.
-    """
+    """True or false."""
     if isinstance(value, bool):
         return value
     raise ArgumentError("flag", "true or false")
 
 
-def parse_actor(value: object) -> Actor:
-    """Who revoked.
-
-    Raises:
-        ArgumentError: None of the actors.
-    """
-    if isinstance(value, str) and value in Actor.__members__:
-        return Actor(value)
-    raise ArgumentError("actor", f"one of {', '.join(Actor)}")
-
-
-def parse_connection_id(value: object) -> ConnectionId:
-    """A connection's id: a UUID, in any case.
-
-    Raises:
-        ArgumentError: Anything else.
-    """
-    return ConnectionId(parse_uuid("connectionId", value))
-
-
-def _known_connection(value: object) -> ConnectionId:
-    # No UUID is an unknown id [O], so it goes on to be refused.
-    return ConnectionId(_any_id("connectionId", value))
-
-
-def _known_session(value: object) -> SessionId:
-    return SessionId(_any_id("sessionId", value))
+def parse_connection_id(value: object) -> values.ConnectionId:
+    """A connection's id: a UUID, in any case."""
+    return values.ConnectionId(values.parse_uuid("connectionId", value))
 
 
 def _any_id(name: str, value: object) -> str:
+    # No UUID is an unknown id [O], so it goes on to be refused.
     if isinstance(value, str):
         return value.lower()
     raise ArgumentError(name, "a string")
 
 
 def _optional_time(name: str) -> Member[datetime | None]:
-    return Member(name, lambda value: parse_time(name, value), optional=True)
+    return Member(name, lambda value: values.parse_time(name, value), optional=True)
 
 
-APP_USER_ID: Final = Member("appUserId", parse_app_user_id)
-DATA_PACKAGES: Final = Member("dataPackages", parse_data_packages)
+APP_USER_ID: Final = Member("appUserId", values.parse_app_user_id)
+DATA_PACKAGES: Final = Member("dataPackages", values.parse_data_packages)
 PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=False)
 CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
 """A connection's id in a request; anything but a UUID is malformed."""
 
-KNOWN_CONNECTION: Final = Member("connectionId", _known_connection)
+KNOWN_CONNECTION: Final = Member(
+    "connectionId", lambda value: values.ConnectionId(_any_id("connectionId", value))
+)
 """A connection's id in a fact; anything but a UUID is unknown."""
 
-KNOWN_SESSION: Final = Member("sessionId", _known_session)
-REASON: Final = Member("reason", parse_reason)
-ACTOR: Final = Member("actor", parse_actor)
-USER_ID: Final = Member("userId", parse_user_id)
-NAMED_USER: Final[Member[UserId | None]] = Member("userId", parse_user_id, optional=True)
-ENVIRONMENT: Final = Member(
-    "environment", parse_environment, optional=True, absent=Environment.LIVE
+KNOWN_SESSION: Final = Member(
+    "sessionId", lambda value: values.SessionId(_any_id("sessionId", value))
 )
-APP_ID: Final = Member("appId", parse_app_id)
+REASON: Final = Member("reason", values.parse_reason)
+ACTOR: Final = Member("actor", parse_actor)
+USER_ID: Final = Member("userId", values.parse_user_id)
+NAMED_USER: Final[Member[values.UserId | None]] = Member(
+    "userId", values.parse_user_id, optional=True
+)
+ENVIRONMENT: Final = Member(
+    "environment", parse_environment, optional=True, absent=values.Environment.LIVE
+)
+APP_ID: Final = Member("appId", values.parse_app_id)
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
 COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
 EXPIRES_AT: Final = _optional_time("expiresAt")

@@ -22,10 +22,7 @@ Headers = tuple[tuple[str, str], ...]
 class Response(StoredResponse):
     """An HTTP response: what is answered, and what is kept to be answered again.
 
-    Attributes:
-        status: The HTTP status.
-        headers: Names in lower case and values, in order, repetitions included.
-        body: The exact bytes; they can hold a hand-off URL, so no repr shows them.
+    Its bytes are exact; they can hold a hand-off URL, so no repr shows them.
     """
 
     status: int
@@ -33,11 +30,7 @@ class Response(StoredResponse):
     body: bytes = attrs.field(repr=False)
 
     def to_keep(self) -> Response:
-        """The response without the headers that are never kept.
-
-        Raises:
-            ArgumentError: One that the rule itself did not reach.
-        """
+        """The response without the headers that are never kept."""
         _check_kept(self.status)
         headers = kept_headers(self.headers)
         if headers == self.headers:
@@ -47,32 +40,19 @@ class Response(StoredResponse):
 
 @attrs.frozen
 class ResponseReference(StoredResponse):
-    """Where the server keeps a response, encrypted, instead of the record.
-
-    Attributes:
-        status: The HTTP status of the response kept there.
-        reference: The server's own name of the place.
-    """
+    """Where the server keeps a response, encrypted, instead of the record: its name of the place."""
 
     status: int
     reference: str
 
     def to_keep(self) -> ResponseReference:
-        """The very same reference.
-
-        Raises:
-            ArgumentError: One to a response that the rule itself did not reach.
-        """
+        """The very same reference."""
         _check_kept(self.status)
         return self
 
 
 def status_of_stored(response: StoredResponse) -> int:
-    """The HTTP status of a response that was kept.
-
-    Raises:
-        ArgumentError: A stored response of a kind that is not this package's.
-    """
+    """The HTTP status of a response that was kept, which must be of this package's kinds."""
     if isinstance(response, Response | ResponseReference):
         return response.status
     raise ArgumentError("response", "a Response or a ResponseReference")
@@ -102,14 +82,6 @@ _NEVER_KEPT: Final = frozenset(
 
 def kept_headers(headers: Headers) -> Headers:
     """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
-    dropped = {
-        name.strip().lower()
-        for header, value in headers
-        if header.lower() == "connection"
-        for name in value.split(",")
-    }
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if name.lower() not in _NEVER_KEPT and name.lower() not in dropped
-    )
+    named = [value for name, value in headers if name.lower() == "connection"]
+    dropped = {name.strip().lower() for value in named for name in value.split(",")} | _NEVER_KEPT
+    return tuple((name, value) for name, value in headers if name.lower() not in dropped)

@@ -10,20 +10,12 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Record, RecordKey
 from curae_lifecycle.rules.ratelimit import RateState
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    Coordinate,
-    NextAction,
-    SessionId,
-    UserId,
-    check_uuid,
-    parse_opaque,
-)
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
@@ -42,17 +34,15 @@ class Needs:
     record: RecordKey | None
     buckets: tuple[BucketKey, ...]
     limit: LimitKey | None
-    connection: ConnectionId | None
-    binding: Coordinate | None
+    connection: values.ConnectionId | None
+    binding: values.Coordinate | None
 
 
 @attrs.frozen
 class LandedHandoff:
     """A hand-off of a pending connection that the server knows to have landed [P].
 
-    Attributes:
-        happened_at: When the patient authorized.
-        expires_at: When the authorization ends; `None` for no end.
+    The patient authorized then; the authorization ends at `expires_at`, or never.
     """
 
     happened_at: datetime
@@ -61,15 +51,10 @@ class LandedHandoff:
 
 @attrs.frozen
 class Snapshot:
-    """What was loaded; `None` and `()` for what is not there.
+    """What was loaded for `Needs`; `None` and `()` for what is not there.
 
     Attributes:
-        record: As `Needs.record`.
-        buckets: As `Needs.buckets`, one for each.
-        limit: As `Needs.limit`.
-        connection: As `Needs.connection`.
         following: Every later connection of the chain, nearest first.
-        binding: As `Needs.binding`.
         landed: Where the connection's hand-off has landed and that is not recorded yet.
     """
 
@@ -99,26 +84,22 @@ class NewIds:
             otherwise [O].
     """
 
-    connection_id: ConnectionId
-    session_id: SessionId
-    user_id: UserId = attrs.field(repr=False)
-    next_action: NextAction
+    connection_id: values.ConnectionId
+    session_id: values.SessionId
+    user_id: values.UserId = attrs.field(repr=False)
+    next_action: values.NextAction
 
     def __attrs_post_init__(self) -> None:
         """Check the ids where they come in: what they name is stored for ever."""
-        check_uuid("connection_id", self.connection_id)
-        check_uuid("session_id", self.session_id)
-        parse_opaque("user_id", self.user_id)
+        values.check_uuid("connection_id", self.connection_id)
+        values.check_uuid("session_id", self.session_id)
+        values.parse_opaque("user_id", self.user_id)
 
 
 def check_chain(
-    asked: ConnectionId, connection: Connection, following: tuple[Connection, ...]
+    asked: values.ConnectionId, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
-    """Raise unless this is the connection that was asked for, with the rest of its chain.
-
-    Raises:
-        ArgumentError: Another connection, or one that does not follow the one before it.
-    """
+    """Raise unless this is the connection that was asked for, with the rest of its chain."""
     if connection.id != asked:
         raise ArgumentError("snapshot.connection", "the connection that was asked for")
     before = connection.id

@@ -16,12 +16,7 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 
 @attrs.frozen
 class HttpStatus:
-    """A cell's verdict: the status of the answer.
-
-    Attributes:
-        status: The HTTP status.
-        kept: Whether a final answer of this kind is kept under the request's key.
-    """
+    """A cell's verdict: the answer's status, and whether a final one is kept under its key."""
 
     status: int
     kept: bool

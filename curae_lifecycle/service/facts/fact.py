@@ -95,11 +95,7 @@ class Fact(ABC):
         """What the server must load before it records the fact."""
 
     def check(self, now: datetime) -> None:
-        """Raise where no correct program reports such a fact, whatever is stored.
-
-        Raises:
-            ArgumentError: An instant out of order or not UTC.
-        """
+        """Raise where no correct program reports such a fact, whatever is stored."""
         check_occurrence(self.happened_at, now)
 
     @abstractmethod
@@ -165,12 +161,7 @@ def the_connection(snapshot: FactSnapshot) -> Connection:
 def recorded(
     answer: Done[Moved] | Ignored[object] | Refused, changes: Callable[[Moved], Changes]
 ) -> FactAnswer:
-    """The answer of a fact that moved what it is of, or did not.
-
-    Args:
-        answer: What the rule answered.
-        changes: Makes the changes of what moved.
-    """
+    """The answer of a fact, with the changes of what it moved, if it moved anything."""
     match answer:
         case Done(moved, rules):
             return Done(changes(moved), rules)

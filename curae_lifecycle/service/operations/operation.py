@@ -104,12 +104,7 @@ class Reply:
 
 @attrs.frozen
 class ProblemReply(Reply):
-    """Answers with a problem.
-
-    Attributes:
-        problem: Which.
-        limited: The rate limit that refused, where one did: its headers are sent.
-    """
+    """Answers with a problem; where a rate limit refused, its headers are sent."""
 
     problem: Problem
     limited: Limited | None = None
@@ -136,13 +131,7 @@ class Replayed(Reply):
 
 @attrs.frozen
 class Ruling:
-    """What an operation's own rule decided.
-
-    Attributes:
-        reply: The answer.
-        rules: The names of the rules that decided, in order.
-        changes: What is to be stored, done and reported.
-    """
+    """What an operation's own rule decided: the answer, the rules by name, and the changes."""
 
     reply: Reply
     rules: tuple[str, ...] = ()
@@ -155,15 +144,7 @@ def refusal(refused: Refused) -> Ruling:
 
 
 class Asked:
-    """All that an operation decides from; it only reads them.
-
-    Attributes:
-        caller: Whom the API key stands for.
-        snapshot: What was loaded.
-        now: The instant of the request.
-        given_coordinate: The coordinate that was asked for, where there is one.
-        given_ids: What the server minted, where it minted anything.
-    """
+    """All that an operation decides from; it only reads them."""
 
     __slots__ = ()
     caller: Caller
@@ -223,11 +204,7 @@ class Operation(ABC):
 
     @abstractmethod
     def decide(self, asked: Asked) -> Ruling:
-        """What it is answered, once every gate before its rule is passed.
-
-        Raises:
-            ArgumentError: New ids are missing or stale, or the snapshot is another's.
-        """
+        """What it is answered, once every gate before its rule is passed."""
 
     def values(self) -> Iterator[str]:
         """What makes two requests the same: every value that was read, in a fixed order [O]."""
