@@ -198,38 +198,29 @@ NO_CHANGES: Final = Changes()
 
 def created_changes(made: Connection) -> Changes:
     """The changes of a new connection."""
-    return Changes(
-        (ConnectionWrite(None, made),), (), (_event(EventKind.CONNECTION_CREATED, made),)
-    )
+    return _written(EventKind.CONNECTION_CREATED, None, made)
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """The changes of a connection that needs action, expired or was revoked."""
-    return Changes(
-        (ConnectionWrite(before, after),), (_ending(before, after),), (_event(kind, after),)
-    )
+    return _written(kind, before, after, (_ending(before, after),))
 
 
 def authorization_changes(before: Connection, after: Connection) -> Changes:
     """The changes of a connection that was authorized, which only the head of a chain can be."""
-    write = ConnectionWrite(before, after, is_head=True)
-    return Changes((write,), (), (_event(EventKind.CONNECTION_AUTHORIZED, after),))
+    return _written(EventKind.CONNECTION_AUTHORIZED, before, after, is_head=True)
+
+
+def reissue_changes(before: Connection, after: Connection) -> Changes:
+    """The changes of a successor that was given a fresh next action."""
+    return _written(EventKind.CONNECTION_REISSUED, before, after, (NextActionReplaced(after.id),))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
     relied_on = ConnectionWrite(recovered, recovered, is_head=True)
-    created = created_changes(successor)
-    return Changes((relied_on, *created.writes), (), created.events)
-
-
-def reissue_changes(before: Connection, after: Connection) -> Changes:
-    """The changes of a successor that was given a fresh next action."""
-    return Changes(
-        (ConnectionWrite(before, after),),
-        (NextActionReplaced(after.id),),
-        (_event(EventKind.CONNECTION_REISSUED, after),),
-    )
+    writes = (relied_on, ConnectionWrite(None, successor))
+    return Changes(writes, (), (_event(EventKind.CONNECTION_CREATED, successor),))
 
 
 def revocation_changes(
@@ -312,6 +303,17 @@ def binding_changes(
 ) -> Changes:
     """The changes of a binding that graduated or was tombstoned."""
     return Changes((BindingWrite(before, after),), (), (Event(kind, after.coordinate, None, now),))
+
+
+def _written(
+    kind: EventKind,
+    before: Connection | None,
+    after: Connection,
+    effects: tuple[Effect, ...] = (),
+    *,
+    is_head: bool = False,
+) -> Changes:
+    return Changes((ConnectionWrite(before, after, is_head),), effects, (_event(kind, after),))
 
 
 def _event(kind: EventKind, after: Connection) -> Event:

@@ -50,13 +50,9 @@ def needs(call: Call) -> Needs:
     """What the server must load before it decides the call."""
     operation = call.operation
     coordinate = operation.coordinate(call.caller)
-    return Needs(
-        _record_key(call),
-        _bucket_keys(call),
-        _limit_key(operation, coordinate),
-        operation.connection(),
-        coordinate,
-    )
+    limit = _limit_key(operation, coordinate)
+    connection = operation.connection()
+    return Needs(_record_key(call), _bucket_keys(call), limit, connection, coordinate)
 
 
 def _record_key(call: Call) -> RecordKey | None:
@@ -132,16 +128,10 @@ class _Request(Asked):
             status = status_of(reply.problem)
         else:
             status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
-        return Decision(
-            reply,
-            status,
-            self.now,
-            Changes(self.charges + changes.writes, changes.effects, changes.events),
-            self.rules + rule.rules + ruling.rules,
-            self.attempt,
-            self.snapshot.record,
-            self.call.settings,
-        )
+        changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
+        rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
+        settings = self.call.settings
+        return Decision(reply, status, self.now, changes, rules, self.attempt, record, settings)
 
 
 def _buckets(request: _Request) -> Decision | None:
@@ -171,14 +161,12 @@ def _idempotency(request: _Request) -> Decision | None:
         return None
     begun = begin(record, key, fingerprint(call.operation), now)
     if isinstance(begun, Attempt):
-        request.attempt = begun
-        request.rules = begun.rules
+        request.attempt, request.rules = begun, begun.rules
         return None
     changes = Changes(request.charges)
     if isinstance(begun, Refused):
         return refused(begun, now, call.settings, changes=changes)
-    status = status_of_stored(begun.response)
-    reply = Replayed(begun.response)
+    reply, status = Replayed(begun.response), status_of_stored(begun.response)
     return Decision(reply, status, now, changes, begun.rules, settings=call.settings)
 
 
@@ -190,9 +178,8 @@ def _limit(request: _Request) -> Decision | None:
     if limit is None or key is None:
         return None
     before = request.snapshot.limit
-    after = ratelimit.admit_one(
-        limit, ratelimit.FRESH_LOG if before is None else before, request.now
-    )
+    log = ratelimit.FRESH_LOG if before is None else before
+    after = ratelimit.admit_one(limit, log, request.now)
     if isinstance(after, ratelimit.Limited):
         return request.limited(Gate.LIMIT, after)
     request.charges += (RateWrite(key, limit, before, after),)

@@ -63,21 +63,10 @@ def _check_kept(status: int) -> None:
         raise ArgumentError("response", "a 2xx, 404 or 409; release the attempt instead")
 
 
-_NEVER_KEPT: Final = frozenset(
-    {
-        "date",
-        "set-cookie",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_OF_ONE_ANSWER: Final = {"date", "set-cookie"}
+_OF_ONE_HOP: Final = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+_OF_A_PROXY: Final = {"proxy-connection", "proxy-authenticate", "proxy-authorization"}
+_NEVER_KEPT: Final = frozenset(_OF_ONE_ANSWER | _OF_ONE_HOP | _OF_A_PROXY)
 
 
 def kept_headers(headers: Headers) -> Headers:

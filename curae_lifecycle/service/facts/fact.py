@@ -28,13 +28,7 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_occurrence
-from curae_lifecycle.service.changes import (
-    NO_CHANGES,
-    Changes,
-    EventKind,
-    binding_changes,
-    connection_changes,
-)
+from curae_lifecycle.service import changes
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.snapshot import check_chain
@@ -67,7 +61,7 @@ class FactSnapshot:
     binding: LimitedAccountAppBinding | None = None
 
 
-FactAnswer = Done[Changes] | Ignored[Changes] | Refused
+FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
 """Done: store the changes. Ignored: there are none. Refused: the problem says why."""
 
 
@@ -159,28 +153,28 @@ def the_connection(snapshot: FactSnapshot) -> Connection:
 
 
 def recorded(
-    answer: Done[Moved] | Ignored[object] | Refused, changes: Callable[[Moved], Changes]
+    answer: Done[Moved] | Ignored[object] | Refused, made: Callable[[Moved], changes.Changes]
 ) -> FactAnswer:
-    """The answer of a fact, with the changes of what it moved, if it moved anything."""
+    """The answer of a fact, with the changes made of what it moved, where it moved anything."""
     match answer:
         case Done(moved, rules):
-            return Done(changes(moved), rules)
+            return Done(made(moved), rules)
         case Ignored(_, rules):
-            return Ignored(NO_CHANGES, rules)
+            return Ignored(changes.NO_CHANGES, rules)
         case Refused():
             return answer
 
 
-def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
+def moved_connection(kind: changes.EventKind, before: Connection, answer: Transition) -> FactAnswer:
     """The answer of a fact that moved its connection, or did not."""
-    return recorded(answer, lambda after: connection_changes(kind, before, after))
+    return recorded(answer, lambda after: changes.connection_changes(kind, before, after))
 
 
 def moved_binding(
-    kind: EventKind,
+    kind: changes.EventKind,
     before: LimitedAccountAppBinding | None,
     answer: BindingTransition,
     now: datetime,
 ) -> FactAnswer:
     """The answer of a fact that moved its binding, or did not."""
-    return recorded(answer, lambda after: binding_changes(kind, before, after, now))
+    return recorded(answer, lambda after: changes.binding_changes(kind, before, after, now))
