@@ -9,6 +9,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
+from curae_lifecycle.service.members import Given
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -52,8 +53,8 @@ def fault_if_any(read: Callable[[], object]) -> tuple[str | None, Fault] | None:
 def _body_of(operation: type[Operation]) -> Callable[[Json], object]:
     members = operation.rule.body or ()
     if not members:
-        return lambda document: parse_members(document, members).values
-    return lambda document: operation.read(parse_members(document, members))
+        return lambda document: parse_members(document, members)
+    return lambda document: operation.read(Given(parse_members(document, members)))
 
 
 BODIES: Final = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations, pairwise
-from types import ModuleType
 
 import pytest
 
@@ -49,27 +48,23 @@ def answers() -> list[str]:
 def _answer(operation: str, failing: frozenset[str]) -> str:
     try:
         answer = ask(operation, failing)
-    except AssertionError as early:
+    except (AssertionError, AttributeError) as early:
         # A gate that relies on what an earlier one found out.
         return f"raises {early}"
     return repr((answer.response, answer.rules, answer.changes))
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "pair"),
-    [
-        (module, name, pair)
-        for module, name, passed in ((read, "READ", read.READ), (decide, "DECIDED", decide.DECIDED))
-        for pair in pairwise(passed)
-    ],
-)
+@pytest.mark.parametrize("pair", [*pairwise(read.READ), *pairwise(decide.DECIDED)])
 def test_two_gates_that_change_places_are_noticed(
-    module: ModuleType, name: str, pair: tuple[Gate, Gate], monkeypatch: pytest.MonkeyPatch
+    pair: tuple[Gate, Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passed: tuple[Gate, ...] = getattr(module, name)
-    at = passed.index(pair[0])
     right = answers()
-    monkeypatch.setattr(module, name, (*passed[:at], pair[1], pair[0], *passed[at + 2 :]))
+    swapped = {pair[0]: pair[1], pair[1]: pair[0]}
+    in_reading, in_deciding = (
+        [swapped.get(gate, gate) for gate in gates] for gates in (read.READ, decide.DECIDED)
+    )
+    monkeypatch.setattr(read, "_GATES", read._prepared(tuple(in_reading)))
+    monkeypatch.setattr(decide, "DECIDED", {gate: decide.DECIDED[gate] for gate in in_deciding})
     if pair in APART:
         assert not any(all(APART[pair](kind)) for kind in OPERATIONS)
         assert answers() == right

@@ -49,6 +49,7 @@ from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.members import Given
 from curae_lifecycle.service.operations.operation import (
     KeyUse,
 )
@@ -393,7 +394,7 @@ def test_a_fact_of_a_server_s_own_is_drawn_applied_and_printed_by_its_fields(
     printed = format_fact(fact)
     assert printed.pop("type") == "connection.withdraw_consent"
     assume(fact.form_number)
-    assert ConsentWithdrawn.read(parse_members(printed, ConsentWithdrawn.members)) == fact
+    assert ConsentWithdrawn.read(Given(parse_members(printed, ConsentWithdrawn.members))) == fact
 
 
 @attrs.frozen

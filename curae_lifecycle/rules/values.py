@@ -48,6 +48,9 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OWN_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
+# Faster than `isoformat`, which asks the time zone.
+_TO_SECONDS: Final = "%04d-%02d-%02dT%02d:%02d:%02dZ"
+_TO_TICKS: Final = "%04d-%02d-%02dT%02d:%02d:%02d.%06d"
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -128,8 +131,9 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
 
 def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    text = instant.isoformat()[:-6]
-    return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z"
+    day, month, fraction = instant.day, instant.month, instant.microsecond
+    at = instant.year, month, day, instant.hour, instant.minute, instant.second, fraction
+    return (_TO_TICKS % at).rstrip("0") + "Z" if fraction else _TO_SECONDS % at[:-1]
 
 
 def parse_time(argument: str, value: object) -> datetime:
@@ -269,14 +273,18 @@ def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
         ArgumentError: Not a list, empty, more than 64 different tokens, or a token that is not
             `[a-z][a-z0-9_]*` of at most 64 characters.
     """
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _COLLECTIONS):
         tokens = cast("Collection[object]", value)
-        packages = {DataPackage(token) for token in tokens if _is_package(token)}
-        if 0 < len(packages) <= DATA_PACKAGES_MAX and all(map(_is_package, tokens)):
-            return tuple(sorted(packages))
+        if all(map(_is_package, tokens)):
+            packages = cast("set[DataPackage]", set(tokens))
+            if 0 < len(packages) <= DATA_PACKAGES_MAX:
+                return tuple(sorted(packages))
     raise ArgumentError(
         "dataPackages", "1 to 64 different tokens [a-z][a-z0-9_]* of at most 64 characters"
     )
+
+
+_COLLECTIONS: Final = (list, tuple, set, frozenset)
 
 
 def _is_package(value: object) -> TypeGuard[str]:

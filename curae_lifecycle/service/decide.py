@@ -95,8 +95,8 @@ def decide(
     check_instant("now", now)
     coordinate = call.operation.coordinate(call.caller)
     request = _Request(call.caller, snapshot, now, coordinate, new_ids, call)
-    for gate in DECIDED:
-        decision = _PASS[gate](request)
+    for passes in DECIDED.values():
+        decision = passes(request)
         if decision is not None:
             return decision
     raise AssertionError("the rule itself answers")  # pragma: no cover - it is the last gate
@@ -208,5 +208,5 @@ _PASS: Final[dict[Gate, Callable[[_Request], Decision | None]]] = {
     Gate.RULE: _rule,
 }
 
-DECIDED: Final = in_order(*_PASS)
-"""The gates that are passed here."""
+DECIDED: Final = {gate: _PASS[gate] for gate in in_order(*_PASS)}
+"""The gates that are passed here, in order."""

@@ -21,6 +21,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 DEPTH_MAX: Final = 256
 """How deep a document may be nested; no document of the lifecycle comes near [O]."""
 
+_WHITE: Final = " \t\n\r"
+
 # A string that never ends is one match to the end, so that no text is read twice.
 _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
@@ -75,13 +77,17 @@ def parse_json(text: bytes | str) -> Json:
             digits than Python reads.
     """
     try:
-        decoded = text.decode() if isinstance(text, bytes) else text
-        if _is_too_deep(decoded):
+        decoded = (text.decode() if isinstance(text, bytes) else text).strip(_WHITE)
+        # Shorter text has no room to be too deep.
+        if len(decoded) > DEPTH_MAX and _is_too_deep(decoded):
             raise MalformedError(None, Fault.NOT_JSON)
-        value: Json = _DECODER.decode(decoded)
+        read: tuple[Json, int] = _DECODER.raw_decode(decoded)
     except (ValueError, RecursionError):
         # Recursion only where the caller's own stack left less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
+    value, end = read
+    if end < len(decoded):
+        raise MalformedError(None, Fault.NOT_JSON)
     return value
 
 

@@ -23,7 +23,7 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.members import NO_TAGS, Given, Member
-from curae_lifecycle.service.operations.operation import KeyUse, Operation
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 from curae_lifecycle.web.request import (
@@ -54,114 +54,103 @@ def read(
         Call: load what `needs` names and `decide`. Decision: refused with 400, 401, 403 or
         404, charging nothing and storing nothing; it goes to `respond` like any other.
     """
-    reading = _Reading(request, caller, settings)
-    for gate in READ:
-        answer = _PASS[gate](reading)
+    kind, segments = _route(request, settings.operations)
+    reading = _Reading(request, settings, caller, kind, segments)
+    for passes in _GATES[KeyUse.UNUSED if kind is None else kind.rule.key]:
+        answer = passes(reading)
         if answer is not None:
             return refused(answer, now, settings)
-    return reading.call()
+    return Call(reading.caller, reading.operation, reading.key, settings)
 
 
 @attrs.define
 class _Reading:
-    """A request on its way through the gates, and what they found out."""
+    """A request on its way through the gates; each sets what those after it rely on."""
 
     request: Request
-    caller: Caller | None
     settings: Settings
-    kind: type[Operation] | None = None
-    segments: tuple[str, ...] = ()
-    operation: Operation | None = None
+    known: Caller | None
+    found: type[Operation] | None
+    segments: dict[str, str]
     key: IdempotencyKey | None = None
-    found_keys: list[str] | None = None
-
-    @property
-    def known(self) -> Caller:
-        """The caller."""
-        assert self.caller is not None  # noqa: S101 - the gate of credentials is passed
-        return self.caller
-
-    @property
-    def routed(self) -> type[Operation]:
-        """The kind of operation."""
-        assert self.kind is not None  # noqa: S101 - the gate of the path is passed
-        return self.kind
-
-    @property
-    def keys(self) -> list[str]:
-        """Every value of the header that carries the idempotency key."""
-        if self.found_keys is None:
-            self.found_keys = header(self.request, "idempotency-key")
-        return self.found_keys
-
-    def call(self) -> Call:
-        """What was read, once every gate is passed."""
-        assert self.operation is not None  # noqa: S101 - the gate of the body is passed
-        return Call(self.known, self.operation, self.key, self.settings)
+    caller: Caller = attrs.field(init=False)
+    kind: type[Operation] = attrs.field(init=False)
+    operation: Operation = attrs.field(init=False)
+    keys: list[str] = attrs.field(init=False)
 
 
-def _credentials(reading: _Reading) -> Refused | None:
-    return refuse_at(Gate.CREDENTIALS) if reading.caller is None else None
-
-
-def _route(reading: _Reading) -> Refused | None:
-    method, path = reading.request.method, reading.request.target.partition("?")[0]
-    exact, patterns = _routes(reading.settings.operations)
-    reading.kind = exact.get((method, path))
-    if reading.kind is not None:
-        return None
-    for kind, pattern in patterns:
-        found = pattern.fullmatch(path) if kind.rule.method == method else None
-        if found is not None:
-            reading.kind, reading.segments = kind, found.groups()
-            return None
-    return refuse_at(Gate.ROUTE)
+def _route(
+    request: Request, operations: tuple[type[Operation], ...]
+) -> tuple[type[Operation] | None, dict[str, str]]:
+    path = request.target.partition("?")[0]
+    exact, patterns = _routes(operations)
+    kind = exact.get((request.method, path))
+    if kind is None:
+        for pattern, each in patterns.get(request.method, ()):
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return each, found.groupdict()
+    return kind, {}
 
 
 _Exact = dict[tuple[str, str], type[Operation]]
-_Patterns = list[tuple[type[Operation], re.Pattern[str]]]
+_Patterns = dict[str, list[tuple[re.Pattern[str], type[Operation]]]]
 
 
 @cache
 def _routes(operations: tuple[type[Operation], ...]) -> tuple[_Exact, _Patterns]:
-    # An id is all between two marks, so that a malformed one is a fault of the request's values.
-    parts = {kind: re.split(r"\{\w+\}", kind.rule.path) for kind in operations}
-    exact = {(kind.rule.method, kind.rule.path): kind for kind in operations if not kind.rule.ids}
-    patterns = [
-        (kind, re.compile("([^/:]+)".join(map(re.escape, parts[kind]))))
-        for kind in operations
-        if kind.rule.ids
-    ]
+    exact: _Exact = {}
+    patterns: _Patterns = {}
+    for kind in operations:
+        rule = kind.rule
+        if rule.ids:
+            # An id is all between two marks, so that a malformed one is a fault of the values.
+            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(rule.path))
+            patterns.setdefault(rule.method, []).append((re.compile(pattern), kind))
+        else:
+            exact[rule.method, rule.path] = kind
     return exact, patterns
 
 
-def _permission(reading: _Reading) -> Refused | None:
-    scope = reading.routed.rule.scope
-    return check_permission(reading.known, scope, reading.settings.environment)
-
-
-def _body(reading: _Reading) -> Refused | None:
-    rule, request = reading.routed.rule, reading.request
-    values: dict[str, object] = {}
-    try:
-        if rule.body is not None:
-            values |= parse_members(_document(request, optional=not rule.body), rule.body).values
-        for member in rule.query:
-            values[member.name] = _query_member(request, member)
-        for name, segment in zip(rule.ids, reading.segments, strict=True):
-            values[name.name] = parse_member(name, segment)
-    except MalformedError as malformed:
-        return refuse_at(Gate.BODY, (malformed.member, malformed.fault))
-    tags = entity_tags(request) if rule.tags else NO_TAGS
-    reading.operation = reading.routed.read(Given(values, tags))
+def _credentials(reading: _Reading) -> Refused | None:
+    if reading.known is None:
+        return refuse_at(Gate.CREDENTIALS)
+    reading.caller = reading.known
     return None
 
 
-def _document(request: Request, *, optional: bool) -> Json:
+def _path(reading: _Reading) -> Refused | None:
+    if reading.found is None:
+        return refuse_at(Gate.ROUTE)
+    reading.kind = reading.found
+    return None
+
+
+def _permission(reading: _Reading) -> Refused | None:
+    return check_permission(reading.caller, reading.kind.rule.scope, reading.settings.environment)
+
+
+def _body(reading: _Reading) -> Refused | None:
+    rule, request = reading.kind.rule, reading.request
+    try:
+        values = {} if rule.body is None else parse_members(_document(request, rule), rule.body)
+        for member in rule.query:
+            values[member.name] = _query_member(request, member)
+        for member in rule.ids:
+            values[member.name] = parse_member(member, reading.segments[member.name])
+    except MalformedError as malformed:
+        return refuse_at(Gate.BODY, (malformed.member, malformed.fault))
+    tags = entity_tags(request) if rule.tags else NO_TAGS
+    reading.operation = reading.kind.read(Given(values, tags))
+    return None
+
+
+def _document(request: Request, rule: OperationRule) -> Json:
     body = request.body
     if isinstance(body, ParsedBody):
         return body.value
-    return {} if optional and body == b"" else parse_json(body)
+    # Where a body has no members it may be left out.
+    return {} if body == b"" and not rule.body else parse_json(body)
 
 
 def _query_member(request: Request, member: Member[str]) -> str:
@@ -177,33 +166,43 @@ def _query_member(request: Request, member: Member[str]) -> str:
 
 
 def _key_allowed(reading: _Reading) -> Refused | None:
-    if reading.routed.rule.key is KeyUse.NOT_ALLOWED and reading.keys:
-        return refuse_at(Gate.KEY_ALLOWED)
-    return None
+    return refuse_at(Gate.KEY_ALLOWED) if header(reading.request, _KEY) else None
 
 
 def _key_given(reading: _Reading) -> Refused | None:
-    if reading.routed.rule.key is KeyUse.NEEDED and not reading.keys:
-        return refuse_at(Gate.KEY_GIVEN)
-    return None
+    reading.keys = header(reading.request, _KEY)
+    return None if reading.keys else refuse_at(Gate.KEY_GIVEN)
 
 
 def _key_readable(reading: _Reading) -> Refused | None:
-    if reading.routed.rule.key is not KeyUse.NEEDED:
-        return None
     reading.key = idempotency_key(reading.keys)
     return refuse_at(Gate.KEY_READABLE) if reading.key is None else None
 
 
-_PASS: Final[dict[Gate, Callable[[_Reading], Refused | None]]] = {
+_KEY: Final = "idempotency-key"
+_Pass = Callable[[_Reading], Refused | None]
+_PASS: Final[dict[Gate, _Pass]] = {
     Gate.CREDENTIALS: _credentials,
-    Gate.ROUTE: _route,
+    Gate.ROUTE: _path,
     Gate.PERMISSION: _permission,
     Gate.BODY: _body,
     Gate.KEY_ALLOWED: _key_allowed,
     Gate.KEY_GIVEN: _key_given,
     Gate.KEY_READABLE: _key_readable,
 }
+BY_KEY: Final = {
+    Gate.KEY_ALLOWED: KeyUse.NOT_ALLOWED,
+    Gate.KEY_GIVEN: KeyUse.NEEDED,
+    Gate.KEY_READABLE: KeyUse.NEEDED,
+}
+"""The gates that only operations with one use of a key pass."""
 
 READ: Final = in_order(*_PASS)
-"""The gates that are passed here."""
+"""The gates that are passed here, in order."""
+
+
+def _prepared(gates: tuple[Gate, ...]) -> dict[KeyUse, list[_Pass]]:
+    return {use: [_PASS[gate] for gate in gates if BY_KEY.get(gate, use) is use] for use in KeyUse}
+
+
+_GATES: Final = _prepared(READ)

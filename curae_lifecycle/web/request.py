@@ -82,8 +82,9 @@ def idempotency_key(values: list[str]) -> IdempotencyKey | None:
 
 def entity_tags(request: Request) -> EntityTags:
     """The entity tags of `If-None-Match`: compared weakly, lists and `*` understood."""
-    fields = header(request, "if-none-match")
-    text = ",".join(fields)
+    text = ",".join(header(request, "if-none-match"))
+    if text == "":
+        return NO_TAGS
     if text.strip(" \t") == "*":
         return EntityTags(every=True)
     tags: set[str] = set()

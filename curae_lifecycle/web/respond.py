@@ -122,7 +122,7 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
 
 
 def _holds_url(reply: Reply) -> bool:
-    return any(isinstance(getattr(reply, name), NextAction) for name in reply.__match_args__)
+    return NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
 
 
 def _problem_headers(reply: ProblemReply) -> Headers:

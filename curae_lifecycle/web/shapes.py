@@ -133,24 +133,22 @@ def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str,
         now: The instant of the answer.
         active_spelling: How ACTIVE is spelled.
     """
-    return {
-        camel(name): _format_member(getattr(reply, name), now, active_spelling)
-        for name in reply.__match_args__
-    }
-
-
-def _format_member(value: object, now: datetime, active_spelling: str) -> Json:
-    if isinstance(value, Connection):
-        return format_connection(value, now, active_spelling)
-    if isinstance(value, NextAction):
-        return format_next_action(value)
-    if isinstance(value, CuraeConnectSession):
-        return format_session(value)
-    if isinstance(value, datetime):
-        return format_time(value)
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    raise ArgumentError("reply", "of members that the wire knows")
+    body: dict[str, Json] = {}
+    for name in reply.__match_args__:
+        value: object = getattr(reply, name)
+        if isinstance(value, Connection):
+            body[camel(name)] = format_connection(value, now, active_spelling)
+        elif isinstance(value, NextAction):
+            body[camel(name)] = format_next_action(value)
+        elif isinstance(value, CuraeConnectSession):
+            body[camel(name)] = format_session(value)
+        elif isinstance(value, datetime):
+            body[camel(name)] = format_time(value)
+        elif value is None or isinstance(value, str | bool | int):
+            body[camel(name)] = value
+        else:
+            raise ArgumentError("reply", "of members that the wire knows")
+    return body
 
 
 @cache
@@ -160,8 +158,8 @@ def camel(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def parse_members(document: Json, members: tuple[Member[object], ...]) -> Given:
-    """The members of an object, read strictly.
+def parse_members(document: Json, members: tuple[Member[object], ...]) -> dict[str, object]:
+    """The values of an object's members by their names, read strictly.
 
     Raises:
         MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
@@ -172,7 +170,7 @@ def parse_members(document: Json, members: tuple[Member[object], ...]) -> Given:
     if isinstance(document, RepeatedObject):
         name = document.repeated()
         raise MalformedError(name if name in known else None, Fault.REPEATED)
-    if document.keys() - known:
+    if not document.keys() <= known:
         raise MalformedError(None, Fault.UNKNOWN)
     values: dict[str, object] = {}
     for member in members:
@@ -180,7 +178,7 @@ def parse_members(document: Json, members: tuple[Member[object], ...]) -> Given:
             values[member.name] = parse_member(member, document[member.name])
         elif not member.optional:
             raise MalformedError(member.name, Fault.MISSING)
-    return Given(values)
+    return values
 
 
 def parse_member(member: Member[object], value: object) -> object:
@@ -258,7 +256,7 @@ def parse_connection(
         MalformedError: What is wrong, and with which member. An unknown status is malformed:
             it never grants anything.
     """
-    given = parse_members(document, _CONNECTION)
+    given = Given(parse_members(document, _CONNECTION))
     authorized_at, reason = given[_AUTHORIZED_AT], given[_ACTION_REASON]
     trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
     read = STORED_STATUS[given[_STATUS], trace].outcome

@@ -8,10 +8,10 @@ routing, fingerprint, printing and the API's document follow from these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final, Self, Unpack, cast
+from typing import ClassVar, Final, Self, cast
 
 import attrs
 
@@ -42,6 +42,10 @@ def _own_trail(rule: OperationRule) -> tuple[str, ...]:
     return (f"operation.{rule.name}",)
 
 
+def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
+    return (*rule.ids, *rule.query, *(rule.body or ()))
+
+
 @attrs.frozen(kw_only=True)
 class OperationRule:
     """What holds for an operation before its own rule is asked.
@@ -62,6 +66,7 @@ class OperationRule:
         tags: Whether the client may name entity tags that it holds.
         asks: What the names of the rules that may refuse it begin with.
         rules: The name of its rule, as the trail of a decision.
+        members: All of its members, in the order of the operation's fields.
     """
 
     name: str
@@ -81,6 +86,9 @@ class OperationRule:
 
     rules: tuple[str, ...] = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_own_trail, takes_self=True)
+    )
+    members: tuple[Member[object], ...] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_all_members, takes_self=True)
     )
 
     def __str__(self) -> str:
@@ -187,11 +195,10 @@ class Operation(ABC):
     @classmethod
     def read(cls, given: Given) -> Self:
         """The operation of what was sent: its fields are the rule's members, in their order."""
-        rule = cls.rule
-        members = (*rule.ids, *rule.query, *(rule.body or ()))
+        values = given.values
+        members = [values.get(member.name, member.absent) for member in cls.rule.members]
         # A test reads every operation: its members fit its constructor.
-        make = cast("Callable[[Unpack[tuple[object, ...]]], Self]", cls)
-        return make(*[given[member] for member in members])
+        return cls(*members)
 
     def connection(self) -> ConnectionId | None:
         """The connection that it needs loaded, with every later one of its chain."""
