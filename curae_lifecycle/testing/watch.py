@@ -40,23 +40,9 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.at_rest import check_store
-from curae_lifecycle.testing.laws import (
-    TICK,
-    LawBrokenError,
-    RevocationSeen,
-    check_access,
-    check_documented,
-    check_indistinguishable,
-    check_nothing_changed,
-    check_one_execution,
-    check_one_pending_successor,
-    check_rank_never_falls,
-    check_rate_limit,
-    check_replay,
-    check_revocation,
-    check_standing_is_monotone,
-)
+from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.web.respond import Answer
 
 __all__ = ["Watch", "check_store"]
@@ -179,9 +165,9 @@ class Watch:
             self._see_replay(response, changes, needs, read_at)
             self.stored(changes.writes, now, read_at=read_at)
             return
-        check_documented(response, operations=self._operations)
+        laws.check_documented(response, operations=self._operations)
         if response.status >= _REFUSED:
-            check_nothing_changed(None, None, changes)
+            laws.check_nothing_changed(None, None, changes)
         revocation = b'"revokedNow":' in response.body and response.status < _REFUSED
         seen = self._see_revocation(response) if revocation else None
         if response.status == _NOT_FOUND:
@@ -206,7 +192,7 @@ class Watch:
             case Done(changes):
                 self.stored(changes.writes, now)
             case Ignored(changes):
-                check_nothing_changed(None, None, changes)
+                laws.check_nothing_changed(None, None, changes)
             case _:
                 pass
 
@@ -221,7 +207,7 @@ class Watch:
         held = self._connections.get(connection_id)
         if held is None:
             raise LawBrokenError(5, "decided for an unknown id", f"connection {connection_id}")
-        check_access(held, package, now, decide=lambda _connection, _package, _now: decision)
+        laws.check_access(held, package, now, decide=lambda _connection, _package, _now: decision)
 
     def purge(self, now: datetime) -> None:
         """Forget the keys whose retention was over at `now`, which no clock is behind."""
@@ -249,7 +235,7 @@ class Watch:
         if held is None:
             self._see_new(after, latest)
         else:
-            check_rank_never_falls((held, after))
+            laws.check_rank_never_falls((held, after))
             if held.identity != after.identity:
                 raise LawBrokenError(6, "its identity changed", f"connection {after.id}")
             if held.status == "REVOKED" and held.revoked_at != after.revoked_at:
@@ -262,7 +248,9 @@ class Watch:
         self._see_active(after, latest)
         turn = next_deadline(after)
         if turn is not None:
-            check_standing_is_monotone(after, (after.updated_at, turn - TICK, turn, turn + TICK))
+            laws.check_standing_is_monotone(
+                after, (after.updated_at, turn - TICK, turn, turn + TICK)
+            )
 
     def _see_new(self, after: Connection, latest: datetime) -> None:
         identity = after.identity
@@ -280,7 +268,7 @@ class Watch:
             held = self._connections[rival]
             deadline = held.handoff_deadline
             if held.status == "PENDING" and (deadline is None or latest < deadline):
-                check_one_pending_successor([(older, rival), (older, after.id)])
+                laws.check_one_pending_successor([(older, rival), (older, after.id)])
             raise LawBrokenError(6, f"{rival} and {after.id} have one predecessor", where)
         kin = predecessor.identity
         if (kin.coordinate, kin.data_packages, kin.root_id) != (
@@ -367,7 +355,7 @@ class Watch:
         instants.append(now)
         if crowded:
             instants.sort()
-            check_rate_limit(instants)
+            laws.check_rate_limit(instants)
         del instants[:-_LOG_KEPT]
 
     def _see_replay(
@@ -382,16 +370,16 @@ class Watch:
         if erased_at is not None and (read_at is None or erased_at <= read_at):
             raise LawBrokenError(9, "a replay of what was erased", f"key {key}")
         if isinstance(used.response, Response):
-            check_replay(used.response, response, changes)
+            laws.check_replay(used.response, response, changes)
 
-    def _see_revocation(self, response: Response) -> RevocationSeen:
-        seen = RevocationSeen.read(response)
+    def _see_revocation(self, response: Response) -> laws.RevocationSeen:
+        seen = laws.RevocationSeen.read(response)
         held = self._connections.get(ConnectionId(seen.connection_id))
         before = [seen.connection_id] if held is not None and held.status == "REVOKED" else []
-        check_revocation((seen,), revoked=before)
+        laws.check_revocation((seen,), revoked=before)
         return seen
 
-    def _check_revoked_at(self, seen: RevocationSeen) -> None:
+    def _check_revoked_at(self, seen: laws.RevocationSeen) -> None:
         held = self._connections[ConnectionId(seen.connection_id)]
         stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:
@@ -406,7 +394,7 @@ class Watch:
     ) -> None:
         if self._not_found is None:
             self._not_found = response
-        check_indistinguishable(self._not_found, response)
+        laws.check_indistinguishable(self._not_found, response)
         asked = None if needs is None else needs.connection
         held = None if asked is None else self._connections.get(asked)
         if held is not None and caller is not None and caller.owns(held):
@@ -445,7 +433,7 @@ def _check_kept(response: Response, changes: Changes, key: RecordKey) -> None:
     if len(kept) != 1:
         raise LawBrokenError(12, f"an execution kept {len(kept)} answers", f"key {key.key}")
     if isinstance(kept[0], Response):
-        check_one_execution((kept[0], response), 1)
+        laws.check_one_execution((kept[0], response), 1)
 
 
 def _check_owner(changes: Changes, caller: Caller) -> None:

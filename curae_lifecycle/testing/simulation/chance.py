@@ -58,14 +58,13 @@ _BUCKETS: Final = (
 
 @attrs.frozen
 class Mix:
-    """What one world is like.
+    """What one world is like, and what its server chose.
 
     Attributes:
         rates: How likely each mishap is where it may happen; the absent ones never happen.
         requests_per_hour: How busy one client is at noon.
         users: How many app users an account has at a time.
         days_of_a_user: How long an app user stays, on average.
-        settings: What the server chose.
     """
 
     rates: Mapping[Mishap, float]
@@ -82,29 +81,17 @@ class Mix:
             drawn = math.exp(chance.uniform(math.log(_RAREST), math.log(_OFTENEST)))
             if chance.random() >= _ABSENT:
                 rates[mishap] = drawn
-        settings = Settings(
-            chance.choice((None, None, Environment.LIVE)),
-            chance.choice(_BUCKETS),
-            active_spelling=chance.choice(("ACTIVE", "ACTIVE", "AUTHORIZED")),
-        )
-        return cls(
-            rates,
-            chance.randint(40, 250),
-            chance.randint(3, 15),
-            chance.choice((0.1, 1, 10)),
-            settings,
-        )
+        environment = chance.choice((None, None, Environment.LIVE))
+        buckets = chance.choice(_BUCKETS)
+        spelling = chance.choice(("ACTIVE", "ACTIVE", "AUTHORIZED"))
+        settings = Settings(environment, buckets, active_spelling=spelling)
+        busy, users = chance.randint(40, 250), chance.randint(3, 15)
+        return cls(rates, busy, users, chance.choice((0.1, 1, 10)), settings)
 
 
 @attrs.define
 class Dice:
-    """The one source of chance of a world.
-
-    Attributes:
-        chance: The seeded generator.
-        mix: How likely each mishap is.
-        thrown: How often each mishap happened.
-    """
+    """The one source of chance of a world, which counts how often each mishap happened."""
 
     chance: Random
     mix: Mix

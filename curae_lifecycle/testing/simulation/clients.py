@@ -9,17 +9,8 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUser,
-    AppUserId,
-    ConnectionId,
-    CustomerAccountId,
-    DataPackage,
-    Environment,
-)
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import Store
@@ -27,7 +18,7 @@ from curae_lifecycle.web.request import Request
 
 _DAY: Final = timedelta(days=1)
 _BASE: Final = "/api/sdk/v1"
-PACKAGES: Final = tuple(map(DataPackage, ("labs", "medications", "clinical_summary")))
+PACKAGES: Final = tuple(map(values.DataPackage, ("labs", "medications", "clinical_summary")))
 """What may be asked for."""
 
 _BROKEN: Final = (
@@ -57,14 +48,14 @@ class Client:
 class User:
     """One app user of an account, in every app of that account."""
 
-    name: AppUserId
+    name: values.AppUserId
     gone_at: datetime
-    app_user: AppUser
-    connections: dict[AppId, list[ConnectionId]] = attrs.field(
-        factory=dict[AppId, list[ConnectionId]]
+    app_user: values.AppUser
+    connections: dict[values.AppId, list[values.ConnectionId]] = attrs.field(
+        factory=dict[values.AppId, list[values.ConnectionId]]
     )
 
-    def of(self, client: Client) -> list[ConnectionId]:
+    def of(self, client: Client) -> list[values.ConnectionId]:
         """The latest ids of this user's connections that an app knows."""
         return self.connections.setdefault(client.caller.app_id, [])
 
@@ -90,22 +81,22 @@ class Population:
         self._numbers = numbers
         self._journal = journal
         self.clients = [self._client(each, store, now) for each in range(number)]
-        self._users: dict[CustomerAccountId, list[User]] = {}
+        self._users: dict[values.CustomerAccountId, list[User]] = {}
         for client in self.clients:
             account = client.caller.customer_account_id
             if account not in self._users:
                 self._users[account] = [self._user(account, now) for _ in range(dice.mix.users)]
 
     def _client(self, number: int, store: Store, now: datetime) -> Client:
-        account = CustomerAccountId(uuid_of(0xA, number // 2))
-        app = AppId(f"app-{number}")
+        account = values.CustomerAccountId(uuid_of(0xA, number // 2))
+        app = values.AppId(f"app-{number}")
         scopes = frozenset({CONNECTION_WRITE})
-        live, test = Environment.LIVE, Environment.TEST
+        live, test = values.Environment.LIVE, values.Environment.TEST
         callers = (
-            Caller(ApiKeyId(f"key-{number}-w"), app, account, live, scopes),
-            Caller(ApiKeyId(f"key-{number}-r"), app, account, live, frozenset()),
-            Caller(ApiKeyId(f"key-{number}-tw"), app, account, test, scopes),
-            Caller(ApiKeyId(f"key-{number}-tr"), app, account, test, frozenset()),
+            Caller(values.ApiKeyId(f"key-{number}-w"), app, account, live, scopes),
+            Caller(values.ApiKeyId(f"key-{number}-r"), app, account, live, frozenset()),
+            Caller(values.ApiKeyId(f"key-{number}-tw"), app, account, test, scopes),
+            Caller(values.ApiKeyId(f"key-{number}-tr"), app, account, test, frozenset()),
         )
         keys = tuple(
             f"cae_{env}_{number}_{may}" for env in ("live", "test") for may in ("write", "read")
@@ -115,10 +106,10 @@ class Population:
             self._journal.registered(now, key, caller)
         return Client(callers[0], keys)
 
-    def _user(self, account: CustomerAccountId, now: datetime) -> User:
-        name = AppUserId(f"user-{next(self._numbers)}")
+    def _user(self, account: values.CustomerAccountId, now: datetime) -> User:
+        name = values.AppUserId(f"user-{next(self._numbers)}")
         gone_at = now + _DAY * self._dice.around(self._dice.mix.days_of_a_user)
-        return User(name, gone_at, AppUser(Environment.LIVE, account, name))
+        return User(name, gone_at, values.AppUser(values.Environment.LIVE, account, name))
 
     def anyone(self, client: Client, now: datetime) -> User:
         """Some user of the client's account; whoever is gone has made room for another."""
@@ -173,12 +164,12 @@ class Population:
             headers.append(("If-None-Match", '"account-limited", "account-active"'))
         return Request(method, target, tuple(headers), body)
 
-    def some_id(self, client: Client, user: User, now: datetime) -> ConnectionId | None:
+    def some_id(self, client: Client, user: User, now: datetime) -> values.ConnectionId | None:
         """The id of a connection, mostly the user's newest; `None` where it has none."""
         if self._dice.strikes(Mishap.STRANGER_ID):
             other = self._dice.chance.choice(self.clients)
             theirs = [] if other is client else self.anyone(other, now).of(other)
-            nobody = ConnectionId(uuid_of(0xF, self._dice.chance.randrange(1000)))
+            nobody = values.ConnectionId(uuid_of(0xF, self._dice.chance.randrange(1000)))
             return self._dice.chance.choice((nobody, *theirs))
         known = user.of(client)
         if not known:

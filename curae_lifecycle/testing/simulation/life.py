@@ -18,18 +18,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.idempotency import IdempotencyKey, LostLease, RecordKey
+from curae_lifecycle.rules import values
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, LostLease, RecordKey
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import (
-    MINUTE,
-    AppUser,
-    ConnectionId,
-    DataPackage,
-    NextAction,
-    SessionId,
-    UserId,
-)
 from curae_lifecycle.service.changes import ConnectionWrite, SessionWrite
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
@@ -59,10 +51,6 @@ _SLACK: Final = timedelta(hours=1)
 _WORKERS: Final = 4
 _TRIES: Final = 5
 _KNOWN_IDS: Final = 5
-_BASE: Final = "/api/sdk/v1"
-_PACKAGES: Final = tuple(map(DataPackage, ("labs", "medications", "clinical_summary")))
-_REASONS: Final = ("portal_login", "consent_renewal")
-_ACTORS: Final = (Actor.PATIENT, Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM, Actor.UPSTREAM)
 _TOO_MANY: Final = 429
 _UNTOLD: Final = (
     "request.buckets",
@@ -101,15 +89,7 @@ class Errand:
 
 
 class Simulation:
-    """One world.
-
-    Args:
-        seed: Decides everything that happens.
-        clients: How many apps use the platform.
-        hours: How long.
-        store: Makes the store from the server's settings.
-        watched: Whether the laws are checked at each step.
-    """
+    """One world; its arguments are those of `simulate`."""
 
     def __init__(
         self,
@@ -136,7 +116,7 @@ class Simulation:
         self._order = count()
         self._numbers = count(1)
         self._skew = [timedelta(0)] * _WORKERS
-        self._suspect: AppUser | None = None
+        self._suspect: values.AppUser | None = None
         self._people = Population(
             clients, self._dice, self._numbers, self._journal, self._store, START
         )
@@ -308,7 +288,7 @@ class Simulation:
     def _call_out(self, errand: Errand, work: Transaction) -> None:
         self._suspect = errand.user.app_user
         lost = LostLease.UNKNOWN if self._dice.likely(0.5) else LostLease.EXECUTE
-        answer = self._server.call_out(work, self._fresh(work.now), MINUTE, lost)
+        answer = self._server.call_out(work, self._fresh(work.now), values.MINUTE, lost)
         if answer is not None:
             self._committed(errand, answer, work.now)
         elif work.attempt is None:
@@ -321,23 +301,21 @@ class Simulation:
             if self._dice.strikes(Mishap.ANSWER_ERASED):
                 self._operate(work.attempt.key, errand.user)
             if self._dice.likely(0.4):
-                self._after(self._dice.around(60), partial(self._renew, work))
+                self._after(self._dice.around(60), partial(self._renew, work, work.attempt))
             # One in twenty is away for longer than the key is kept.
             away = self._dice.around(40) if self._dice.likely(0.95) else 26 * 3600
-            self._after(away, partial(self._come_back, errand, work))
+            self._after(away, partial(self._come_back, errand, work, work.attempt))
             if self._dice.likely(0.3):
                 # The client does not wait for so long.
                 self._retry(errand)
 
-    def _renew(self, work: Transaction) -> None:
-        assert work.attempt is not None  # noqa: S101 - it called out
-        self._server.prolong(work, work.attempt, self._clock(), 2 * MINUTE)
+    def _renew(self, work: Transaction, attempt: Attempt) -> None:
+        self._server.prolong(work, attempt, self._clock(), 2 * values.MINUTE)
 
-    def _come_back(self, errand: Errand, work: Transaction) -> None:
+    def _come_back(self, errand: Errand, work: Transaction, attempt: Attempt) -> None:
         self._suspect = errand.user.app_user
-        assert work.attempt is not None  # noqa: S101 - it called out
         now = self._clock()
-        answer = self._server.come_back(work, work.attempt, now, self._fresh(now))
+        answer = self._server.come_back(work, attempt, now, self._fresh(now))
         if answer is None:
             self._retry(errand)
         else:
@@ -346,10 +324,10 @@ class Simulation:
     def _fresh(self, now: datetime) -> NewIds:
         number = next(self._numbers)
         return NewIds(
-            ConnectionId(uuid_of(0xC, number)),
-            SessionId(uuid_of(0x5, number)),
-            UserId(f"limited-{number}"),
-            NextAction(f"https://connect.example/{number}", now + _SECOND * 2 + _LIFETIME),
+            values.ConnectionId(uuid_of(0xC, number)),
+            values.SessionId(uuid_of(0x5, number)),
+            values.UserId(f"limited-{number}"),
+            values.NextAction(f"https://connect.example/{number}", now + _SECOND * 2 + _LIFETIME),
         )
 
     def _erase(self, key: RecordKey, user: User) -> None:
@@ -407,12 +385,12 @@ class Simulation:
 
     # --- The hosted pages and the upstreams --------------------------------------------------
 
-    def _show_page(self, user: User, connection_id: ConnectionId) -> None:
+    def _show_page(self, user: User, connection_id: values.ConnectionId) -> None:
         seconds = self._pages.seconds_on_page()
         if seconds is not None:
             self._after(seconds, partial(self._land, user, connection_id))
 
-    def _land(self, user: User, connection_id: ConnectionId) -> None:
+    def _land(self, user: User, connection_id: values.ConnectionId) -> None:
         fact = self._pages.authorization(connection_id, self._now)
         if self._dice.strikes(Mishap.RECORDED_LATE):
             self._server.landed[connection_id] = LandedHandoff(self._now, fact.expires_at)

@@ -27,7 +27,7 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, RecordWrite, Write
+from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -79,19 +79,12 @@ class Transaction:
     """A request between its load and its commit.
 
     Attributes:
-        request: As it came.
         now: The instant of the worker's clock at which it was loaded.
-        caller: Who asks.
-        call: What was read.
-        asked: What was loaded.
-        snapshot: The values.
-        read_at: How many commits there were.
+        read_at: How many commits there were by then.
         attempt: The attempt that calls out, where one does.
     """
 
-    request: Request
     now: datetime
-    caller: Caller
     call: Call
     asked: Needs
     snapshot: Snapshot
@@ -131,19 +124,16 @@ class Server:
         """Read a request and load what it needs, or refuse it."""
         caller = self._store.caller(bearer(request))
         call = _documented(lambda: read(request, caller, now, self._settings))
-        if isinstance(call, Decision) or caller is None:
-            assert isinstance(call, Decision)  # noqa: S101 - a stranger is refused
+        if isinstance(call, Decision):
             answer = respond(call)
             self._answered(answer, now, caller, None, None)
             return answer
         asked = needs(call)
-        snapshot = self._load(call, asked)
-        return Transaction(request, now, caller, call, asked, snapshot, self._steps())
+        return Transaction(now, call, asked, self._load(call, asked), self._steps())
 
     def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
         """Decide and store; `None` where somebody was faster: load again."""
-        answer = self._decide(work, work.snapshot, new_ids)
-        return self._commit(work, answer)
+        return self._commit(work, self._decide(work, work.snapshot, new_ids))
 
     def call_out(
         self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLease
@@ -176,24 +166,20 @@ class Server:
         self, work: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
         """End an attempt that called out; `None` where it lost its lease or its race."""
-        snapshot = self._load(work.call, work.asked)
         work.now, work.read_at = now, self._steps()
-        record = snapshot.record
-        work.snapshot = snapshot
+        work.snapshot = self._load(work.call, work.asked)
+        record = work.snapshot.record
         # The attempt is this one's own, so the record does not stand in its way.
-        answer = self._decide(work, attrs.evolve(snapshot, record=None), new_ids)
-        response = answer.response
-        ended = (
-            complete(record, attempt, response, work.now)
-            if is_kept(response.status)
-            else release(record, attempt, work.now)
-        )
+        answer = self._decide(work, attrs.evolve(work.snapshot, record=None), new_ids)
+        if is_kept(answer.response.status):
+            ended = complete(record, attempt, answer.response, now)
+        else:
+            ended = release(record, attempt, now)
         if isinstance(ended, LeaseLost):
             return None
-        changes = answer.changes
-        writes = tuple(write for write in changes.writes if not isinstance(write, RecordWrite))
-        write = RecordWrite(attempt.key, record, ended.value)
-        changes = Changes((*writes, write), changes.effects, changes.events)
+        others = (each for each in answer.changes.writes if not isinstance(each, RecordWrite))
+        writes = (*others, RecordWrite(attempt.key, record, ended.value))
+        changes = attrs.evolve(answer.changes, writes=writes)
         return self._commit(work, attrs.evolve(answer, changes=changes))
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
@@ -254,11 +240,9 @@ class Server:
 
     def _load(self, call: Call, asked: Needs) -> Snapshot:
         snapshot = self._store.load(asked)
-        if isinstance(call.operation, GetConnection):
-            landed = self.landed.get(call.operation.connection_id)
-            if landed is not None:
-                return attrs.evolve(snapshot, landed=landed)
-        return snapshot
+        if not isinstance(call.operation, GetConnection):
+            return snapshot
+        return attrs.evolve(snapshot, landed=self.landed.get(call.operation.connection_id))
 
     def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
         return _documented(lambda: decide(work.call, snapshot, work.now, new_ids))
@@ -272,7 +256,7 @@ class Server:
         if writes and not self._store.store(writes):
             self.conflicts += 1
             return None
-        self._answered(answer, work.now, work.caller, work.asked, work.read_at)
+        self._answered(answer, work.now, work.call.caller, work.asked, work.read_at)
         if answer.response.status == _NOT_FOUND:
             self._not_found = answer.response
         return answer

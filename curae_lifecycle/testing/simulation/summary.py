@@ -35,16 +35,11 @@ class Summary:
     """What happened in a world, how often.
 
     Attributes:
-        seed: The world's seed.
-        clients: How many clients.
-        hours: How many hours were simulated.
-        requests: How many requests were handled.
         asked: Requests by operation.
-        answers: Answers by status and code.
-        replays: How many answers were replays.
+        answers: Answers by status and code; `replays` of them were replays.
         facts: Facts by outcome.
         access: Questions for access by answer.
-        faults: Mishaps by kind.
+        mishaps: Mishaps by kind.
         conflicts: How often a transaction started again because somebody was faster.
         purged: How many records and rate limits were dropped.
         violation: What went wrong; `None` where every law held.

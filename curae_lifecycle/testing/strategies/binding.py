@@ -139,14 +139,7 @@ CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingT
 
 @attrs.frozen
 class CoordinateStep:
-    """One act at a coordinate and what it was answered.
-
-    Attributes:
-        now: When.
-        act: What was done.
-        answer: What the library answered.
-        binding: The binding after it; `None` while nobody is bound.
-    """
+    """One act at a coordinate, what it was answered, and the binding after it."""
 
     now: datetime
     act: CoordinateAct
@@ -156,13 +149,10 @@ class CoordinateStep:
 
 @attrs.frozen
 class CoordinatePast:
-    """A coordinate with everything that happened at it: its binding and its sessions.
+    """A coordinate with everything that happened at it, in order.
 
-    Attributes:
-        coordinate: Whose past it is.
-        steps: What happened, in order.
-        sessions: Every session as it is stored after everything, in the order of their minting:
-            on each path, landed, awaited or expired.
+    `sessions` are all of them as they are stored in the end, in the order of their minting: on
+    each path, landed, awaited or expired.
     """
 
     coordinate: Coordinate

@@ -46,10 +46,7 @@ from curae_lifecycle.web.request import Request
 class BrokenRequest:
     """A request that no server may obey.
 
-    Attributes:
-        request: The request.
-        how: What was done to a well-formed one.
-        code: What it must be answered, whoever may otherwise ask.
+    `how` says what was done to a well-formed one, `code` what any caller must be answered.
     """
 
     request: Request
@@ -120,13 +117,7 @@ def _member(request: Request, member: bytes) -> Request:
 
 @attrs.frozen
 class BrokenArgument:
-    """An argument that is a caller's mistake: `parse(value)` raises `ArgumentError`.
-
-    Attributes:
-        parse: What it is given to.
-        value: The value.
-        how: What is wrong with it.
-    """
+    """A value that is a caller's mistake, and how: `parse(value)` raises `ArgumentError`."""
 
     parse: Callable[[object], object]
     value: object
@@ -178,10 +169,7 @@ _ARGUMENTS: Final = (
 class BrokenDocument:
     """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
 
-    Attributes:
-        kind: The type that it should be.
-        document: What stands there.
-        how: What was done to a document that `dump` printed.
+    `how` says what was done to one that `dump` printed.
     """
 
     kind: type[Storable]

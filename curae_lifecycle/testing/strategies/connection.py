@@ -99,14 +99,7 @@ def _in_order(moves: list[_Move]) -> list[_Move]:
 
 @attrs.frozen
 class Step:
-    """One fact of a history and what it was answered.
-
-    Attributes:
-        now: When it was recorded.
-        fact: What happened.
-        answer: Done, ignored or refused.
-        connection: The connection after it, whatever it was answered.
-    """
+    """A fact of a history, when it was recorded, its answer, and the connection after it."""
 
     now: datetime
     fact: Fact
@@ -116,12 +109,7 @@ class Step:
 
 @attrs.frozen
 class History:
-    """A connection with its past.
-
-    Attributes:
-        created: The connection as it was created.
-        steps: What happened to it, in the order of its recording.
-    """
+    """A connection with its past: as it was created, and each fact in the order of recording."""
 
     created: Connection
     steps: tuple[Step, ...]

@@ -35,13 +35,10 @@ from curae_lifecycle.web.shapes import camel
 
 @attrs.frozen
 class Log(Terse):
-    """A log that `replay` accepts, line by line.
+    """A log that `replay` accepts, line by line in order of time, and what happened in it.
 
-    Attributes:
-        lines: The lines, in order of time.
-        traffic: What happened in them.
-        recorded: Whether each request stands with its response; else ids go by the names of the
-            answers that gave them.
+    Where `recorded`, each request stands with its response; else ids go by the names of the
+    answers that gave them.
     """
 
     lines: tuple[bytes, ...]
@@ -51,13 +48,11 @@ class Log(Terse):
 
 @attrs.frozen
 class BrokenLog:
-    """A log with one broken line.
+    """A log with one broken line, and how it is broken.
 
     Attributes:
-        lines: All lines.
-        number: Which is broken, counted from 1.
-        how: What is wrong with it.
-        error: What its `error` begins with.
+        number: Which line, counted from 1.
+        error: What the `error` of that line begins with.
     """
 
     lines: tuple[bytes, ...]

@@ -154,14 +154,9 @@ RecordAnswer = (
 
 @attrs.frozen
 class RecordStep:
-    """One act on a key and what it was answered.
+    """One act on a key, what it was answered, and what is stored after it.
 
-    Attributes:
-        now: When.
-        act: What was done.
-        attempt: Whose act it was; `None` for a begin and for what the server does by itself.
-        answer: What the library answered.
-        record: What is stored after it.
+    `attempt` is whose act it was; `None` for a begin and for what the server does by itself.
     """
 
     now: datetime
@@ -175,11 +170,7 @@ class RecordStep:
 class RecordPast:
     """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
 
-    Attributes:
-        key: The key within its API key.
-        fingerprint: Of the request that it stands for.
-        other: Of another request that came with it.
-        steps: What happened, in order.
+    `fingerprint` is of the request that the key stands for, `other` of another that came with it.
     """
 
     key: RecordKey

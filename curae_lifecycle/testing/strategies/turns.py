@@ -92,18 +92,7 @@ def _asked(call: Call) -> str:
 
 @attrs.frozen
 class Exchange(Terse):
-    """A request and everything that was made of it.
-
-    Attributes:
-        now: When it came.
-        request: As it came.
-        call: What it was read as.
-        needs: What was to be loaded for it.
-        snapshot: What was loaded.
-        new_ids: The ids and the next action it might use.
-        decision: What was decided.
-        answer: What was sent, stored, done and announced.
-    """
+    """A request and everything that was made of it, in the order of its making."""
 
     now: datetime
     request: Request = attrs.field(repr=False)
@@ -118,15 +107,7 @@ class Exchange(Terse):
 
 @attrs.frozen
 class Recording(Terse):
-    """A fact that was recorded.
-
-    Attributes:
-        now: When it was recorded.
-        fact: What happened.
-        needs: What was to be loaded for it.
-        snapshot: What was loaded.
-        answer: Done, ignored or refused.
-    """
+    """A fact that was recorded, what was loaded for it, and what it was answered."""
 
     now: datetime
     fact: Fact
@@ -137,14 +118,7 @@ class Recording(Terse):
 
 @attrs.frozen
 class Question(Terse):
-    """A question for access.
-
-    Attributes:
-        now: When it was asked.
-        connection: Over which connection, as it was stored.
-        package: For which data package.
-        answer: Granted or denied.
-    """
+    """A question for access to a connection as it was stored, and its answer."""
 
     now: datetime
     connection: Connection = attrs.field(repr=False)
@@ -157,12 +131,7 @@ Happening = Exchange | Recording | Question
 
 @attrs.frozen
 class Traffic:
-    """What happened in one store that was empty before.
-
-    Attributes:
-        buckets: The platform's buckets in it.
-        happenings: What happened, in order of time.
-    """
+    """What happened, in order of time, in one store that was empty before."""
 
     buckets: tuple[Bucket, ...]
     happenings: tuple[Happening, ...]
