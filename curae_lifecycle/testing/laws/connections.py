@@ -121,13 +121,7 @@ def check_merge(
     *,
     merge: Callable[[Connection, Connection], Connection] = merging.merge,
 ) -> None:
-    """Law 3: snapshots join in any order to one value.
-
-    Args:
-        a: A snapshot.
-        b: Another snapshot of the same connection.
-        c: A third one.
-        merge: The function that joins two.
+    """Law 3: three snapshots of one connection join in any order to one value.
 
     Raises:
         LawBrokenError: The order, the grouping or a repetition matters, or a revocation is lost.
@@ -157,12 +151,7 @@ def check_standing_is_monotone(
     *,
     standing: Callable[[Connection, datetime], Standing] = rules.standing,
 ) -> None:
-    """Law 4: time alone only ever moves a standing on.
-
-    Args:
-        connection: The connection as stored.
-        instants: When to look, in any order.
-        standing: The function that tells the standing at an instant.
+    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at.
 
     Raises:
         LawBrokenError: Between two instants the standing became one that time does not bring.
@@ -185,12 +174,6 @@ def check_access(
     decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
 ) -> None:
     """Law 5: a grant is for an ACTIVE connection, its package, its time.
-
-    Args:
-        connection: The connection as stored.
-        package: The data package that is asked for.
-        now: The instant.
-        decide: The function that decides.
 
     Raises:
         LawBrokenError: Access is granted where it may not be, or for longer.

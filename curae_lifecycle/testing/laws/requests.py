@@ -199,10 +199,7 @@ def check_deterministic(
 ) -> Result:
     """Law 14: the arguments are all that an answer depends on.
 
-    Args:
-        function: What to call, three times.
-        *args: Its arguments.
-        **kwargs: The same.
+    The function is called three times with them.
 
     Returns:
         What the function answered.
@@ -220,11 +217,7 @@ def check_deterministic(
 
 
 def check_indistinguishable(a: Response, b: Response) -> None:
-    """Law 15: nothing tells another's id from an unknown one.
-
-    Args:
-        a: The answer to an id of another tenant.
-        b: The answer to the same request with an id that nobody has.
+    """Law 15: another tenant's id is answered (`a`) as an id that nobody has (`b`).
 
     Raises:
         LawBrokenError: They differ, or are no 404.

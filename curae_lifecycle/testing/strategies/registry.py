@@ -101,12 +101,10 @@ def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:
 
 
 def _done(asked: type[Done[object]]) -> st.SearchStrategy[Done[object]]:
-    if Changes in get_args(asked):
-        return within.done_facts()
-    return outcome.done_transitions()
+    of_changes = Changes in get_args(asked)
+    return within.done_facts() if of_changes else outcome.done_transitions()
 
 
 def _ignored(asked: type[Ignored[object]]) -> st.SearchStrategy[Ignored[object]]:
-    if Changes in get_args(asked):
-        return within.ignored_facts()
-    return outcome.ignored_transitions()
+    of_changes = Changes in get_args(asked)
+    return within.ignored_facts() if of_changes else outcome.ignored_transitions()
