@@ -17,24 +17,15 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
+from curae_lifecycle.testing.strategies import turns
 from curae_lifecycle.testing.strategies.request import as_bytes
-from curae_lifecycle.testing.strategies.turns import (
-    CALLERS,
-    Exchange,
-    Happening,
-    Question,
-    Recording,
-    Terse,
-    Traffic,
-    traffic,
-)
 from curae_lifecycle.testing.strategies.values import START, uuid_of
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import camel
 
 
 @attrs.frozen
-class Log(Terse):
+class Log(turns.Terse):
     """A log that `replay` accepts, line by line in order of time, and what happened in it.
 
     Where `recorded`, each request stands with its response; else ids go by the names of the
@@ -42,7 +33,7 @@ class Log(Terse):
     """
 
     lines: tuple[bytes, ...]
-    traffic: Traffic = attrs.field(repr=False)
+    traffic: turns.Traffic = attrs.field(repr=False)
     recorded: bool
 
 
@@ -68,7 +59,7 @@ class BrokenLog:
 
 def logs(*, most: int = 10) -> st.SearchStrategy[Log]:
     """Logs of at most `most` requests, facts and questions, after the lines that set them up."""
-    runs = st.tuples(traffic(most=most), st.booleans())
+    runs = st.tuples(turns.traffic(most=most), st.booleans())
     return runs.map(lambda drawn: Log(print_log(drawn[0], recorded=drawn[1]), *drawn))
 
 
@@ -77,7 +68,7 @@ def broken_logs(*, most: int = 6) -> st.SearchStrategy[BrokenLog]:
     return st.builds(_break, logs(most=most), st.integers(0, most), st.sampled_from(_BREAKAGES))
 
 
-def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
+def print_log(run: turns.Traffic, *, recorded: bool) -> tuple[bytes, ...]:
     """The lines of some traffic.
 
     Args:
@@ -85,7 +76,7 @@ def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
         recorded: Whether each request stands with its response. Else whoever replays the log
             numbers the ids, and later lines call them by the names of the answers.
     """
-    setup = [_line(START, "register", format_caller(secret, who)) for secret, who in CALLERS]
+    setup = [_line(START, "register", format_caller(secret, who)) for secret, who in turns.CALLERS]
     if run.buckets:
         setup.append(_line(START, "buckets", [attrs.asdict(each) for each in run.buckets]))
     lines = [*map(format_json, setup)]
@@ -93,7 +84,7 @@ def print_log(run: Traffic, *, recorded: bool) -> tuple[bytes, ...]:
     for number, happening in enumerate(run.happenings):
         own_lines = _lines(happening, f"a{number}", recorded=recorded)
         lines.extend([_named(format_json(line), names) for line in own_lines])
-        if not recorded and isinstance(happening, Exchange):
+        if not recorded and isinstance(happening, turns.Exchange):
             _learn(happening, f"a{number}", names)
     return tuple(lines)
 
@@ -105,24 +96,24 @@ def _line(now: datetime, kind: str, value: Json) -> dict[str, Json]:
     return {"at": format_time(now), kind: value}
 
 
-def _lines(happening: Happening, name: str, *, recorded: bool) -> list[dict[str, Json]]:
+def _lines(happening: turns.Happening, name: str, *, recorded: bool) -> list[dict[str, Json]]:
     now = happening.now
     match happening:
-        case Exchange():
+        case turns.Exchange():
             line = _line(now, "request", _request(happening)) | {"as": name}
             if recorded:
                 line["response"] = format_response(happening.answer.response)
             return [*_healing(happening), line]
-        case Recording(fact=fact):
+        case turns.Recording(fact=fact):
             return [_line(now, "fact", format_fact(fact))]
-        case Question(connection=connection, package=package):
+        case turns.Question(connection=connection, package=package):
             asked: dict[str, Json] = {"connectionId": connection.id, "dataPackage": package}
             return [_line(now, "ask", {"type": "access", **asked})]
         case _ as never:
             assert_never(never)
 
 
-def _healing(exchange: Exchange) -> list[dict[str, Json]]:
+def _healing(exchange: turns.Exchange) -> list[dict[str, Json]]:
     # What the server found landed while it answered stands as the fact that it is.
     landed, connection = exchange.snapshot.landed, exchange.snapshot.connection
     if landed is None or connection is None:
@@ -131,7 +122,7 @@ def _healing(exchange: Exchange) -> list[dict[str, Json]]:
     return [_line(exchange.now, "fact", format_fact(fact))]
 
 
-def _request(exchange: Exchange) -> dict[str, Json]:
+def _request(exchange: turns.Exchange) -> dict[str, Json]:
     request, body = exchange.request, as_bytes(exchange.request)
     headers: Json = dict(request.headers)
     start: dict[str, Json] = {"method": request.method, "path": request.target, "headers": headers}
@@ -141,7 +132,7 @@ def _request(exchange: Exchange) -> dict[str, Json]:
 # --- Names of answers -----------------------------------------------------------------------
 
 
-def _learn(exchange: Exchange, name: str, names: dict[str, str]) -> None:
+def _learn(exchange: turns.Exchange, name: str, names: dict[str, str]) -> None:
     reply = exchange.decision.reply
     for field in reply.__match_args__:
         value: object = getattr(reply, field)

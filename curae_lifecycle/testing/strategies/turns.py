@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, TypeVar
 
 import attrs
 from hypothesis import strategies as st
+from hypothesis.vendor.pretty import RepresentationPrinter
 
 from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import AccountState
@@ -61,15 +62,9 @@ from curae_lifecycle.testing.strategies.request import call_of, print_request
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
+Id = TypeVar("Id", ConnectionId, SessionId)
+
 # --- What happened --------------------------------------------------------------------------
-
-
-class Printer(Protocol):
-    """What Hypothesis prints with."""
-
-    def text(self, obj: str) -> None:
-        """Print some text."""
-        ...
 
 
 class Terse:
@@ -77,7 +72,7 @@ class Terse:
 
     __slots__ = ()
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 - its caller's
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:  # noqa: FBT001 - its caller's
         del cycle
         printer.text(repr(self))
 
@@ -250,6 +245,10 @@ def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
     return st.sampled_from(((), (Bucket("platform", 5, 1, 1),)))
 
 
+def _newest(known: list[Id], back: int, nobody: Id) -> Id:
+    return known[max(0, len(known) - 1 - back)] if known else nobody
+
+
 class _Play:
     """A store in which turns are played."""
 
@@ -289,18 +288,10 @@ class _Play:
         }
 
     def _connection_id(self, turn: Turn) -> ConnectionId:
-        known = self._connections
-        return (
-            known[max(0, len(known) - 1 - turn.back)]
-            if known
-            else ConnectionId(values.uuid_of(9999))
-        )
+        return _newest(self._connections, turn.back, ConnectionId(values.uuid_of(9999)))
 
     def _session_id(self, turn: Turn) -> SessionId:
-        known = self._sessions
-        return (
-            known[max(0, len(known) - 1 - turn.back)] if known else SessionId(values.uuid_of(9999))
-        )
+        return _newest(self._sessions, turn.back, SessionId(values.uuid_of(9999)))
 
     def _record(self, fact: Fact, now: datetime) -> Recording:
         needed, snapshot = fact_needs(fact), self._store.load_fact(fact)

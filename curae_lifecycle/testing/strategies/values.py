@@ -11,23 +11,9 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import values as rules
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import IdempotencyKey
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUser,
-    AppUserId,
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    DataPackage,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-    parse_data_packages,
-)
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When every past begins."""
@@ -66,29 +52,29 @@ def uuids() -> st.SearchStrategy[str]:
     return st.integers(1, 0xFFFF_FFFF).map(uuid_of)
 
 
-def connection_ids() -> st.SearchStrategy[ConnectionId]:
+def connection_ids() -> st.SearchStrategy[rules.ConnectionId]:
     """Ids of connections."""
-    return uuids().map(ConnectionId)
+    return uuids().map(rules.ConnectionId)
 
 
-def session_ids() -> st.SearchStrategy[SessionId]:
+def session_ids() -> st.SearchStrategy[rules.SessionId]:
     """Ids of connect sessions."""
-    return uuids().map(SessionId)
+    return uuids().map(rules.SessionId)
 
 
-def customer_account_ids() -> st.SearchStrategy[CustomerAccountId]:
+def customer_account_ids() -> st.SearchStrategy[rules.CustomerAccountId]:
     """Ids of customer accounts; a few, so that two draws often agree."""
-    return st.integers(1, 3).map(uuid_of).map(CustomerAccountId)
+    return st.integers(1, 3).map(uuid_of).map(rules.CustomerAccountId)
 
 
-def app_ids() -> st.SearchStrategy[AppId]:
+def app_ids() -> st.SearchStrategy[rules.AppId]:
     """Ids of SDK apps; a few, so that two draws often agree."""
-    return st.sampled_from(("app-1", "app-2")).map(AppId)
+    return st.sampled_from(("app-1", "app-2")).map(rules.AppId)
 
 
-def api_key_ids() -> st.SearchStrategy[ApiKeyId]:
+def api_key_ids() -> st.SearchStrategy[rules.ApiKeyId]:
     """A server's ids of API keys."""
-    return st.sampled_from(("key-1", "key-2", "key-3")).map(ApiKeyId)
+    return st.sampled_from(("key-1", "key-2", "key-3")).map(rules.ApiKeyId)
 
 
 def api_keys() -> st.SearchStrategy[ApiKey]:
@@ -96,18 +82,18 @@ def api_keys() -> st.SearchStrategy[ApiKey]:
     return st.sampled_from(("cae_live_k1", "cae_test_k1")).map(ApiKey)
 
 
-def user_ids() -> st.SearchStrategy[UserId]:
+def user_ids() -> st.SearchStrategy[rules.UserId]:
     """The platform's own ids of users."""
     return st.integers(1, 9).map(user_of)
 
 
-def app_user_ids() -> st.SearchStrategy[AppUserId]:
+def app_user_ids() -> st.SearchStrategy[rules.AppUserId]:
     """An app's ids of its users: mostly plain, and whatever else is allowed, up to 256 long."""
     plain = st.sampled_from(("user-1", "user-2"))
     strange = st.text(
         st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=_LONGEST_USER
     )
-    return st.one_of(plain, strange.filter(lambda text: text == text.strip())).map(AppUserId)
+    return st.one_of(plain, strange.filter(lambda text: text == text.strip())).map(rules.AppUserId)
 
 
 def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
@@ -117,37 +103,41 @@ def idempotency_keys() -> st.SearchStrategy[IdempotencyKey]:
     return st.one_of(plain, st.text(visible, min_size=1, max_size=_LONGEST_KEY)).map(IdempotencyKey)
 
 
-def data_package() -> st.SearchStrategy[DataPackage]:
+def data_package() -> st.SearchStrategy[rules.DataPackage]:
     """One data package."""
     plain = st.sampled_from(("labs", "clinical_summary", "medications"))
-    return st.one_of(plain, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)).map(DataPackage)
+    return st.one_of(plain, st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)).map(
+        rules.DataPackage
+    )
 
 
-def data_packages() -> st.SearchStrategy[tuple[DataPackage, ...]]:
+def data_packages() -> st.SearchStrategy[tuple[rules.DataPackage, ...]]:
     """Non-empty sets of packages as a connection holds them: sorted, each once."""
-    return st.sets(data_package(), min_size=1, max_size=64).map(parse_data_packages)
+    return st.sets(data_package(), min_size=1, max_size=64).map(rules.parse_data_packages)
 
 
-def environments() -> st.SearchStrategy[Environment]:
+def environments() -> st.SearchStrategy[rules.Environment]:
     """Live or test."""
-    return st.sampled_from(Environment)
+    return st.sampled_from(rules.Environment)
 
 
-def coordinates() -> st.SearchStrategy[Coordinate]:
+def coordinates() -> st.SearchStrategy[rules.Coordinate]:
     """Users of SDK apps."""
-    return st.builds(Coordinate, environments(), app_ids(), customer_account_ids(), app_user_ids())
+    return st.builds(
+        rules.Coordinate, environments(), app_ids(), customer_account_ids(), app_user_ids()
+    )
 
 
-def app_users() -> st.SearchStrategy[AppUser]:
+def app_users() -> st.SearchStrategy[rules.AppUser]:
     """Keys of app users' limits."""
     return coordinates().map(lambda coordinate: coordinate.app_user)
 
 
-def next_actions(now: datetime = START) -> st.SearchStrategy[NextAction]:
+def next_actions(now: datetime = START) -> st.SearchStrategy[rules.NextAction]:
     """What an app must show from `now` on; none ended before it."""
     urls = st.integers(1, 99).map(lambda number: f"https://connect.example/{number}")
     lives = st.sampled_from((LIFETIME, timedelta(0), TICK, 2 * LIFETIME))
-    return st.builds(NextAction, urls, lives.map(lambda life: now + life))
+    return st.builds(rules.NextAction, urls, lives.map(lambda life: now + life))
 
 
 def reasons() -> st.SearchStrategy[str]:
@@ -160,11 +150,11 @@ def uuid_of(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
-def user_of(number: int) -> UserId:
+def user_of(number: int) -> rules.UserId:
     """The platform's user of that number."""
-    return UserId(f"u-{number}")
+    return rules.UserId(f"u-{number}")
 
 
-def next_action_at(now: datetime) -> NextAction:
+def next_action_at(now: datetime) -> rules.NextAction:
     """What an app must show for half an hour from `now` on."""
-    return NextAction("https://connect.example/1", now + LIFETIME)
+    return rules.NextAction("https://connect.example/1", now + LIFETIME)

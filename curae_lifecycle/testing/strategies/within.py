@@ -49,27 +49,18 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
+from curae_lifecycle.testing.strategies import turns
 from curae_lifecycle.testing.strategies.connection import Deed
 from curae_lifecycle.testing.strategies.sure import sure
-from curae_lifecycle.testing.strategies.turns import (
-    Odd,
-    Recording,
-    Traffic,
-    Turn,
-    What,
-    exchanges,
-    play,
-    some_turns,
-)
 from curae_lifecycle.web.respond import Answer
 
 Wanted = TypeVar("Wanted")
 Answered = TypeVar("Answered", Done[Changes], Ignored[Changes])
 
 
-def _turn(what: What, minutes: int = 0, *, back: int = 0, key: int = 0) -> Turn:
+def _turn(what: turns.What, minutes: int = 0, *, back: int = 0, key: int = 0) -> turns.Turn:
     # No other turn is of the third user or under the third key.
-    return Turn(timedelta(minutes=minutes), what, back, key, user=3)
+    return turns.Turn(timedelta(minutes=minutes), what, back, key, user=3)
 
 
 _CREATE: Final = (_turn(CreateConnection),)
@@ -78,11 +69,11 @@ _AUTHORIZE: Final = (*_CREATE, _turn(_AUTHORIZED))
 _RECONNECT: Final = (*_CREATE, _turn(Reconnect, 31))
 _INITIATE: Final = (_turn(Initiate),)
 
-ENDINGS: Final[dict[type, tuple[Turn, ...]]] = {
+ENDINGS: Final[dict[type, tuple[turns.Turn, ...]]] = {
     # A connection that has lapsed and a LIMITED user are what every operation succeeds with.
     **{kind.reply: (*_CREATE, *_INITIATE, _turn(kind, 31)) for kind in OPERATIONS},
     ProblemReply: (*_CREATE, _turn(Reconnect)),
-    NotModified: (_turn(Odd.ALL_KNOWN),),
+    NotModified: (_turn(turns.Odd.ALL_KNOWN),),
     Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
     ConnectionWrite: _CREATE,
     SessionWrite: _INITIATE,
@@ -97,7 +88,7 @@ ENDINGS: Final[dict[type, tuple[Turn, ...]]] = {
     SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
     UserProvisioned: _INITIATE,
     Event: _CREATE,
-    LandedHandoff: (*_CREATE, _turn(Odd.LANDED)),
+    LandedHandoff: (*_CREATE, _turn(turns.Odd.LANDED)),
     FactNeeds: _AUTHORIZE,
     FactSnapshot: _AUTHORIZE,
 }
@@ -124,14 +115,14 @@ def ignored_facts() -> st.SearchStrategy[Ignored[Changes]]:
     return again.map(lambda run: _fact_answer(Ignored, run))
 
 
-def _ending(turns: tuple[Turn, ...]) -> st.SearchStrategy[Traffic]:
+def _ending(last: tuple[turns.Turn, ...]) -> st.SearchStrategy[turns.Traffic]:
     # With buckets that no ending empties.
     roomy = (Bucket("platform", 100, 1, 1),)
-    return st.builds(play, st.just(roomy), some_turns(4), st.just(turns))
+    return st.builds(turns.play, st.just(roomy), turns.some_turns(4), st.just(last))
 
 
-def _fact_answer(kind: type[Answered], run: Traffic) -> Answered:
-    return sure(kind, sure(Recording, run.happenings[-1]).answer)
+def _fact_answer(kind: type[Answered], run: turns.Traffic) -> Answered:
+    return sure(kind, sure(turns.Recording, run.happenings[-1]).answer)
 
 
 def _last(value: object, kind: type[Wanted]) -> Wanted:
@@ -153,12 +144,12 @@ def _last(value: object, kind: type[Wanted]) -> Wanted:
 
 def decisions() -> st.SearchStrategy[Decision]:
     """What requests were decided: done, refused, replayed."""
-    return exchanges().map(lambda exchange: exchange.decision)
+    return turns.exchanges().map(lambda exchange: exchange.decision)
 
 
 def answers() -> st.SearchStrategy[Answer]:
     """What requests were answered."""
-    return exchanges().map(lambda exchange: exchange.answer)
+    return turns.exchanges().map(lambda exchange: exchange.answer)
 
 
 def rulings() -> st.SearchStrategy[Ruling]:
@@ -168,17 +159,17 @@ def rulings() -> st.SearchStrategy[Ruling]:
 
 def snapshots() -> st.SearchStrategy[Snapshot]:
     """What was loaded for requests."""
-    return exchanges().map(lambda exchange: exchange.snapshot)
+    return turns.exchanges().map(lambda exchange: exchange.snapshot)
 
 
 def request_needs() -> st.SearchStrategy[Needs]:
     """What was to be loaded for requests."""
-    return exchanges().map(lambda exchange: exchange.needs)
+    return turns.exchanges().map(lambda exchange: exchange.needs)
 
 
 def changes() -> st.SearchStrategy[Changes]:
     """What requests changed, or nothing."""
-    return exchanges().map(lambda exchange: exchange.answer.changes)
+    return turns.exchanges().map(lambda exchange: exchange.answer.changes)
 
 
 def replies() -> st.SearchStrategy[Reply]:
