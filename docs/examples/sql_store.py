@@ -8,7 +8,7 @@ request. A comparison that fails raises `Conflict`: roll back, load again, decid
 | `connection.id` | one value per id (law 1) |
 | `connection.predecessor_id`, unique | one successor per connection (laws 6 and 7) |
 | `binding` by its coordinate | one user per coordinate (law 8) |
-| `record` by API key and key | one execution per key (laws 9 and 12) |
+| `record` by API key, its owner and key | one execution per key (laws 9 and 12) |
 | `rate` by owner and policy | ten initiates a minute (law 10) |
 | every `UPDATE ... AND document = :before` | nobody writes over what they did not read |
 
@@ -28,14 +28,16 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from store import (
     Conflict,
-    chain_from,
+    connection_columns,
     coordinate_key,
     digest,
     format_value,
+    line_from,
     outbox_rows,
     parse_rate,
     parse_value,
     rate_key,
+    record_key,
 )
 
 from curae_lifecycle import (
@@ -53,6 +55,7 @@ from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_
 from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
     ApiKeyId,
     AppId,
     Coordinate,
@@ -93,8 +96,16 @@ CONNECTIONS: Final = sa.Table(
     METADATA,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("predecessor_id", sa.String(36), unique=True),
-    sa.Column("root_id", sa.String(36), nullable=False, index=True),
+    sa.Column("root_id", sa.String(36), nullable=False),
+    # Its place in the chain: the head is found by it, however long the chain is.
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("environment", sa.String(4), nullable=False),
+    sa.Column("app_id", sa.Text, nullable=False),
+    sa.Column("customer_account_id", sa.String(36), nullable=False),
+    sa.Column("app_user_id", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.Index("connection_chain", "root_id", "position", unique=True),
+    sa.Index("connection_user", "customer_account_id", "app_user_id"),
 )
 SESSIONS: Final = sa.Table(
     "connect_session",
@@ -114,7 +125,7 @@ BINDINGS: Final = sa.Table(
 RECORDS: Final = sa.Table(
     "record",
     METADATA,
-    sa.Column("api_key_id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
     # An answer can hold the URL of a hosted page: encrypt this column, or keep a reference.
@@ -239,25 +250,30 @@ class SqlStore:
 
     def load(self, asked: Needs) -> Snapshot:
         """Everything that a call needs."""
-        chain = self._chain(asked.connection)
+        connection, successor, head = self._line(asked.connection)
         return Snapshot(
-            self._record(asked.record),
-            tuple([self._rate(key) for key in asked.buckets]),
-            self._rate(asked.limit) if asked.limit else None,
-            chain[0] if chain else None,
-            chain[1:],
-            self._binding(asked.binding),
+            record=self._record(asked.record),
+            buckets=tuple([self._rate(key) for key in asked.buckets]),
+            limit=self._rate(asked.limit) if asked.limit else None,
+            connection=connection,
+            successor=successor,
+            head=head,
+            binding=self._binding(asked.binding),
         )
 
     def load_fact(self, asked: FactNeeds) -> FactSnapshot:
         """Everything that a fact concerns."""
-        chain = self._chain(asked.connection)
+        connection, successor, head = self._line(asked.connection)
+        chain = self._chain(asked.chain)
         session = self._session(asked.session)
         return FactSnapshot(
-            chain[0] if chain else None,
-            chain[1:],
-            session,
-            self._binding(session.coordinate if session else asked.binding),
+            connection=chain[0] if chain else connection,
+            successor=successor,
+            head=head,
+            following=chain[1:],
+            session=session,
+            binding=self._binding(session.coordinate if session else asked.binding),
+            connections=self._connections(asked.connections),
         )
 
     def store(self, changes: Changes) -> None:
@@ -276,10 +292,12 @@ class SqlStore:
             self._connection.execute(sa.insert(OUTBOX), rows)
 
     def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline has come; return how many."""
+        """Drop the records and rate limits whose deadline is well over; return how many."""
         dropped = 0
+        # Not at the deadline itself: another worker's clock may be behind.
+        past = microseconds(now) - CLOCK_TOLERANCE
         for table in (RECORDS, RATES):
-            over = sa.delete(table).where(table.c.expires_at <= microseconds(now))
+            over = sa.delete(table).where(table.c.expires_at <= past)
             dropped += self._connection.execute(over).rowcount
         return dropped
 
@@ -295,18 +313,51 @@ class SqlStore:
 
     # --- Loading -----------------------------------------------------------------------------
 
+    def _line(
+        self, connection_id: ConnectionId | None
+    ) -> tuple[Connection | None, Connection | None, Connection | None]:
+        # The connection, its successor and the head of its chain, in one statement, so they are
+        # of one moment.
+        if connection_id is None:
+            return None, None, None
+        root = sa.select(CONNECTIONS.c.root_id).where(CONNECTIONS.c.id == connection_id)
+        chain = CONNECTIONS.alias()
+        head = (
+            sa.select(chain.c.id)
+            .where(chain.c.root_id == root.scalar_subquery())
+            .order_by(chain.c.position.desc())
+            .limit(1)
+        )
+        found = self._found(
+            sa.or_(
+                CONNECTIONS.c.id == connection_id,
+                CONNECTIONS.c.predecessor_id == connection_id,
+                CONNECTIONS.c.id == head.scalar_subquery(),
+            )
+        )
+        return line_from(found)
+
     def _chain(self, connection_id: ConnectionId | None) -> tuple[Connection, ...]:
-        # The connection and whatever follows it, in one statement, so it is of one moment.
+        # The connection and whatever follows it, in one statement.
         if connection_id is None:
             return ()
         named = CONNECTIONS.alias()
-        rows = self._connection.execute(
-            sa.select(CONNECTIONS.c.document)
-            .join(named, named.c.root_id == CONNECTIONS.c.root_id)
-            .where(named.c.id == connection_id)
-        ).scalars()
-        connections = [parse_value(Connection, row) for row in rows]
-        return chain_from(connection_id, connections)
+        follows = (
+            (named.c.id == connection_id)
+            & (named.c.root_id == CONNECTIONS.c.root_id)
+            & (named.c.position <= CONNECTIONS.c.position)
+        )
+        return self._found(sa.exists().where(follows))
+
+    def _connections(self, coordinate: Coordinate | None) -> tuple[Connection, ...]:
+        if coordinate is None:
+            return ()
+        return self._found(sa.and_(*_is(CONNECTIONS, coordinate_key(coordinate))))
+
+    def _found(self, where: sa.ColumnElement[bool]) -> tuple[Connection, ...]:
+        documents = sa.select(CONNECTIONS.c.document).where(where).order_by(CONNECTIONS.c.position)
+        rows = self._connection.execute(documents).scalars()
+        return tuple([parse_value(Connection, row) for row in rows])
 
     def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
         if session_id is None:
@@ -323,7 +374,7 @@ class SqlStore:
     def _record(self, key: RecordKey | None) -> Record | None:
         if key is None:
             return None
-        row = self._document(RECORDS, api_key_id=key.api_key_id, key=key.key)
+        row = self._document(RECORDS, **record_key(key))
         return None if row is None else parse_value(Record, row)
 
     def _rate(self, key: RateKey) -> RateState | None:
@@ -338,28 +389,18 @@ class SqlStore:
 
     def _write(self, write: Write) -> None:
         match write:
-            case ConnectionWrite(before, after, is_head):
-                identity = after.identity
-                links = {"predecessor_id": identity.predecessor_id, "root_id": identity.root_id}
-                self._set(CONNECTIONS, {"id": after.id}, links, before, after)
-                # Asked after the update: it waited for whoever was writing a successor.
-                if is_head and self._has_successor(after.id):
-                    raise Conflict
+            case ConnectionWrite(before, after):
+                self._set(CONNECTIONS, {"id": after.id}, connection_columns(after), before, after)
             case SessionWrite(before, after):
                 self._set(SESSIONS, {"id": after.id}, {}, before, after)
             case BindingWrite(before, after):
                 self._set(BINDINGS, coordinate_key(after.coordinate), {}, before, after)
             case RecordWrite(key, before, after):
                 until = {"expires_at": microseconds(record_expires_at(after))}
-                row = {"api_key_id": key.api_key_id, "key": key.key}
-                self._set(RECORDS, row, until, before, after)
+                self._set(RECORDS, record_key(key), until, before, after)
             case RateWrite(key, _, before, after):
                 until = {"expires_at": microseconds(write.expires_at)}
                 self._set(RATES, rate_key(key), until, before, after)
-
-    def _has_successor(self, connection_id: ConnectionId) -> bool:
-        following = sa.select(CONNECTIONS.c.id).where(CONNECTIONS.c.predecessor_id == connection_id)
-        return self._connection.execute(following).first() is not None
 
     def _set(
         self,

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 import attrs
 
-from curae_lifecycle import ApiKey, Caller, ConnectionId, FactSnapshot, Snapshot, dump, load
+from curae_lifecycle import ApiKey, Caller, FactSnapshot, Snapshot, dump, load
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import KeyOwner
+from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import AppUser, Coordinate
 from curae_lifecycle.service.changes import BucketKey, Changes, Effect, Event, RateKey
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
@@ -59,7 +60,7 @@ class Store(Protocol):
         ...
 
     def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline has come; return how many."""
+        """Drop the records and rate limits whose deadline is well over; return how many."""
         ...
 
     def open_page(self, url: str, subject: str) -> None:
@@ -93,15 +94,26 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def chain_from(
-    connection_id: ConnectionId, connections: Iterable[Connection]
-) -> tuple[Connection, ...]:
-    """A connection and whatever follows it, nearest first, out of all of its chain."""
-    links = {each.identity.predecessor_id: each for each in connections}
-    chain = [each for each in links.values() if each.id == connection_id]
-    while chain and chain[-1].id in links:
-        chain.append(links[chain[-1].id])
-    return tuple(chain)
+def line_from(
+    found: tuple[Connection, ...],
+) -> tuple[Connection | None, Connection | None, Connection | None]:
+    """A connection, its successor and the head of its chain, of up to three in their order."""
+    if not found:
+        return None, None, None
+    if len(found) == 1:
+        return found[0], None, None
+    return found[0], found[1], found[-1]
+
+
+def connection_columns(connection: Connection) -> dict[str, str | int | None]:
+    """The columns that a connection is searched by, beside its id."""
+    identity = connection.identity
+    return {
+        "predecessor_id": identity.predecessor_id,
+        "root_id": identity.root_id,
+        "position": identity.position,
+        **coordinate_key(identity.coordinate),
+    }
 
 
 def coordinate_key(coordinate: Coordinate) -> dict[str, str]:
@@ -114,13 +126,20 @@ def coordinate_key(coordinate: Coordinate) -> dict[str, str]:
     }
 
 
+def record_key(key: RecordKey) -> dict[str, str]:
+    """The columns that name an idempotency record."""
+    return {"owner": _owner(key.owner), "key": key.key}
+
+
 def rate_key(key: RateKey) -> dict[str, str]:
     """The columns that name the state of a rate limit."""
-    if isinstance(key, BucketKey):
-        return {"owner": json.dumps([key.api_key_id]), "policy": key.policy}
-    user = key.app_user
-    owner = [user.environment.value, user.customer_account_id, user.app_user_id]
-    return {"owner": json.dumps(owner), "policy": key.policy}
+    owner = _owner(key.owner if isinstance(key, BucketKey) else key.app_user)
+    return {"owner": owner, "policy": key.policy}
+
+
+def _owner(owner: KeyOwner | AppUser) -> str:
+    # As JSON, so that no two owners have one text.
+    return json.dumps([type(owner).__name__, *attrs.astuple(owner)])
 
 
 def outbox_rows(changes: Changes) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ break together.
 | `Connection.id` | one value per id (law 1) |
 | `Connection.predecessor_id`, unique | one successor per connection (laws 6 and 7) |
 | `Binding` by its coordinate | one user per coordinate (law 8) |
-| `Record` by API key and key | one execution per key (laws 9 and 12) |
+| `Record` by API key, its owner and key | one execution per key (laws 9 and 12) |
 | `Rate` by owner and policy | ten initiates a minute (law 10) |
 
 Values are kept as the JSON that `curae_lifecycle.dump` gives, beside the columns that are
@@ -40,20 +40,28 @@ class Caller(models.Model):
 
 
 class Connection(models.Model):
-    """A connection, its link to its predecessor, and the first of its chain."""
+    """A connection, its link to its predecessor, and its place in its chain."""
 
     id: models.CharField[str, str] = models.CharField(max_length=36, primary_key=True)
     # Null for the first of a chain: nulls are all different, and empty strings would collide.
     predecessor_id: models.CharField[str | None, str | None] = models.CharField(  # noqa: DJ001
         max_length=36, unique=True, null=True
     )
-    root_id: models.CharField[str, str] = models.CharField(max_length=36, db_index=True)
+    root_id: models.CharField[str, str] = models.CharField(max_length=36)
+    # Its place in the chain: the head is found by it, however long the chain is.
+    position: models.IntegerField[int, int] = models.IntegerField()
+    environment: models.CharField[str, str] = models.CharField(max_length=4)
+    app_id: models.TextField[str, str] = models.TextField()
+    customer_account_id: models.CharField[str, str] = models.CharField(max_length=36)
+    app_user_id: models.TextField[str, str] = models.TextField()
     document: models.TextField[str, str] = models.TextField()
 
     class Meta:
-        """Where it is kept."""
+        """Where it is kept, and how the head of a chain and the connections of a user are found."""
 
         db_table = "connection"
+        constraints = (models.UniqueConstraint("root_id", "position", name="connection_chain"),)
+        indexes = (models.Index("customer_account_id", "app_user_id", name="connection_user"),)
 
 
 class ConnectSession(models.Model):
@@ -87,8 +95,8 @@ class Binding(models.Model):
 class Record(models.Model):
     """An idempotency record."""
 
-    pk = models.CompositePrimaryKey("api_key_id", "key")
-    api_key_id: models.TextField[str, str] = models.TextField()
+    pk = models.CompositePrimaryKey("owner", "key")
+    owner: models.TextField[str, str] = models.TextField()
     key: models.CharField[str, str] = models.CharField(max_length=255)
     expires_at: models.BigIntegerField[int, int] = models.BigIntegerField(db_index=True)
     # An answer can hold the URL of a hosted page: encrypt this column, or keep a reference.

@@ -13,17 +13,20 @@ from typing import TypeVar
 
 import service
 from django.db import Error, IntegrityError, models, transaction
+from django.db.models import Exists, OuterRef, Q, Subquery
 from store import (
     Conflict,
     Store,
-    chain_from,
+    connection_columns,
     coordinate_key,
     digest,
     format_value,
+    line_from,
     outbox_rows,
     parse_rate,
     parse_value,
     rate_key,
+    record_key,
 )
 
 from curae_lifecycle import ConnectionId, Environment, FactSnapshot, SessionId, Snapshot
@@ -33,6 +36,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
     ApiKeyId,
     AppId,
     Coordinate,
@@ -124,25 +128,30 @@ class DjangoStore:
 
     def load(self, asked: Needs) -> Snapshot:
         """Everything that a call needs."""
-        chain = self._chain(asked.connection)
+        connection, successor, head = self._line(asked.connection)
         return Snapshot(
-            self._record(asked.record),
-            tuple([self._rate(key) for key in asked.buckets]),
-            self._rate(asked.limit) if asked.limit else None,
-            chain[0] if chain else None,
-            chain[1:],
-            self._binding(asked.binding),
+            record=self._record(asked.record),
+            buckets=tuple([self._rate(key) for key in asked.buckets]),
+            limit=self._rate(asked.limit) if asked.limit else None,
+            connection=connection,
+            successor=successor,
+            head=head,
+            binding=self._binding(asked.binding),
         )
 
     def load_fact(self, asked: FactNeeds) -> FactSnapshot:
         """Everything that a fact concerns."""
-        chain = self._chain(asked.connection)
+        connection, successor, head = self._line(asked.connection)
+        chain = self._chain(asked.chain)
         session = self._session(asked.session)
         return FactSnapshot(
-            chain[0] if chain else None,
-            chain[1:],
-            session,
-            self._binding(session.coordinate if session else asked.binding),
+            connection=chain[0] if chain else connection,
+            successor=successor,
+            head=head,
+            following=chain[1:],
+            session=session,
+            binding=self._binding(session.coordinate if session else asked.binding),
+            connections=self._connections(asked.connections),
         )
 
     def store(self, changes: Changes) -> None:
@@ -159,8 +168,9 @@ class DjangoStore:
         Outbox.objects.bulk_create([Outbox(**row) for row in outbox_rows(changes)])
 
     def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline has come; return how many."""
-        over = {"expires_at__lte": microseconds(now)}
+        """Drop the records and rate limits whose deadline is well over; return how many."""
+        # Not at the deadline itself: another worker's clock may be behind.
+        over = {"expires_at__lte": microseconds(now) - CLOCK_TOLERANCE}
         return sum(model.objects.filter(**over).delete()[0] for model in (Record, Rate))
 
     def open_page(self, url: str, subject: str) -> None:
@@ -174,13 +184,33 @@ class DjangoStore:
 
     # --- Loading -----------------------------------------------------------------------------
 
+    def _line(
+        self, connection_id: ConnectionId | None
+    ) -> tuple[
+        connections.Connection | None,
+        connections.Connection | None,
+        connections.Connection | None,
+    ]:
+        # The connection, its successor and the head of its chain, in one statement, so they are
+        # of one moment.
+        if connection_id is None:
+            return None, None, None
+        root = Connection.objects.filter(id=connection_id).values("root_id")
+        head = Connection.objects.filter(root_id=Subquery(root)).order_by("-position").values("id")
+        named = Q(id=connection_id) | Q(predecessor_id=connection_id) | Q(id=Subquery(head[:1]))
+        return line_from(_connections(named))
+
     def _chain(self, connection_id: ConnectionId | None) -> tuple[connections.Connection, ...]:
-        # The connection and whatever follows it, in one statement, so it is of one moment.
+        # The connection and whatever follows it, in one statement.
         if connection_id is None:
             return ()
-        root = Connection.objects.filter(id=connection_id).values("root_id")
-        rows = Connection.objects.filter(root_id__in=root).values_list("document", flat=True)
-        return chain_from(connection_id, [parse_value(connections.Connection, row) for row in rows])
+        named = Connection.objects.filter(
+            id=connection_id, root_id=OuterRef("root_id"), position__lte=OuterRef("position")
+        )
+        return _connections(Q(Exists(named)))
+
+    def _connections(self, coordinate: Coordinate | None) -> tuple[connections.Connection, ...]:
+        return () if coordinate is None else _connections(Q(**coordinate_key(coordinate)))
 
     def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
         if session_id is None:
@@ -197,7 +227,7 @@ class DjangoStore:
     def _record(self, key: idempotency.RecordKey | None) -> idempotency.Record | None:
         if key is None:
             return None
-        row = _document(Record.objects, api_key_id=key.api_key_id, key=key.key)
+        row = _document(Record.objects, **record_key(key))
         return None if row is None else parse_value(idempotency.Record, row)
 
     def _rate(self, key: RateKey) -> RateState | None:
@@ -208,24 +238,24 @@ class DjangoStore:
 
     def _write(self, write: Write) -> None:
         match write:
-            case ConnectionWrite(before, after, is_head):
-                identity = after.identity
-                links = {"predecessor_id": identity.predecessor_id, "root_id": identity.root_id}
-                _set(Connection.objects, {"id": after.id}, links, before, after)
-                # Asked after the update: it waited for whoever was writing a successor.
-                if is_head and Connection.objects.filter(predecessor_id=after.id).exists():
-                    raise Conflict
+            case ConnectionWrite(before, after):
+                columns = connection_columns(after)
+                _set(Connection.objects, {"id": after.id}, columns, before, after)
             case SessionWrite(before, after):
                 _set(ConnectSession.objects, {"id": after.id}, {}, before, after)
             case BindingWrite(before, after):
                 _set(Binding.objects, coordinate_key(after.coordinate), {}, before, after)
             case RecordWrite(key, before, after):
                 until = {"expires_at": microseconds(idempotency.record_expires_at(after))}
-                row = {"api_key_id": key.api_key_id, "key": key.key}
-                _set(Record.objects, row, until, before, after)
+                _set(Record.objects, record_key(key), until, before, after)
             case RateWrite(key, _, before, after):
                 until = {"expires_at": microseconds(write.expires_at)}
                 _set(Rate.objects, rate_key(key), until, before, after)
+
+
+def _connections(where: Q) -> tuple[connections.Connection, ...]:
+    rows = Connection.objects.filter(where).order_by("position").values_list("document", flat=True)
+    return tuple([parse_value(connections.Connection, row) for row in rows])
 
 
 def _document(rows: models.Manager[Row], **key: str) -> str | None:

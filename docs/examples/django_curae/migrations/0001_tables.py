@@ -58,11 +58,28 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.CharField(max_length=36, primary_key=True, serialize=False)),
                 ("predecessor_id", models.CharField(max_length=36, null=True, unique=True)),
-                ("root_id", models.CharField(db_index=True, max_length=36)),
+                ("root_id", models.CharField(max_length=36)),
+                ("position", models.IntegerField()),
+                ("environment", models.CharField(max_length=4)),
+                ("app_id", models.TextField()),
+                ("customer_account_id", models.CharField(max_length=36)),
+                ("app_user_id", models.TextField()),
                 ("document", models.TextField()),
             ],
             options={
                 "db_table": "connection",
+                "indexes": [
+                    models.Index(
+                        models.F("customer_account_id"),
+                        models.F("app_user_id"),
+                        name="connection_user",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("root_id"), models.F("position"), name="connection_chain"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -125,7 +142,7 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "api_key_id",
+                        "owner",
                         "key",
                         blank=True,
                         editable=False,
@@ -133,7 +150,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("api_key_id", models.TextField()),
+                ("owner", models.TextField()),
                 ("key", models.CharField(max_length=255)),
                 ("expires_at", models.BigIntegerField(db_index=True)),
                 ("document", models.TextField()),
