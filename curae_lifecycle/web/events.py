@@ -1,0 +1,137 @@
+"""Events as JSON, and the document that describes them.
+
+The law of this module: **an event says who, what and when, and shows its subject as the wire
+does**: nothing internal leaves with it. Its id follows from its kind, its subject and its instant,
+so whoever gets it twice knows it; snapshots that come out of order are merged.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curae_lifecycle import __version__
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import Environment, format_time
+from curae_lifecycle.service.changes import Event, EventKind
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.openapi import schemas
+from curae_lifecycle.web.openapi.schemas import Schema
+from curae_lifecycle.web.shapes import format_connection, format_session
+
+
+def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
+    """An event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
+
+    Args:
+        event: What happened.
+        settings: What the server chose; how ACTIVE is spelled is read from it.
+
+    Returns:
+        `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
+    """
+    coordinate = event.coordinate
+    return {
+        "id": event.id,
+        "kind": event.kind,
+        "at": format_time(event.at),
+        "coordinate": {
+            "environment": coordinate.environment,
+            "appId": coordinate.app_id,
+            "customerAccountId": coordinate.customer_account_id,
+            "appUserId": coordinate.app_user_id,
+        },
+        "subject": _format_subject(event, settings),
+    }
+
+
+def _format_subject(event: Event, settings: Settings) -> dict[str, Json]:
+    match event.subject:
+        case Connection() as connection:
+            return format_connection(connection, event.at, settings.active_spelling)
+        case CuraeConnectSession() as session:
+            return format_session(session)
+        case LimitedAccountAppBinding() as binding:
+            return {"lifecycleState": binding.state}
+
+
+def asyncapi() -> dict[str, Json]:
+    """The document that describes the events, as AsyncAPI 3.0.
+
+    Returns:
+        One channel, and a message for each kind of event, with its schema.
+    """
+    messages = {kind.value: _message(kind) for kind in EventKind}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "What happened to connections, sessions and accounts",
+            "description": _DESCRIPTION,
+            "version": __version__,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "events": {
+                "description": "Wherever the server delivers its events: a queue or a webhook.",
+                "messages": {
+                    name: {"$ref": f"#/components/messages/{name}"} for name in messages
+                },
+            }
+        },
+        "operations": {
+            "publish": {
+                "action": "send",
+                "channel": {"$ref": "#/channels/events"},
+                "summary": "Deliver an event, at least once and in any order.",
+            }
+        },
+        "components": {
+            "messages": messages,
+            "schemas": {**_SUBJECTS, "Coordinate": _COORDINATE},
+        },
+    }
+
+
+_DESCRIPTION: Final = (
+    "Each event is delivered at least once and in any order. Its `id` is the same for ever, so a "
+    "receiver drops what it has seen; a connection's snapshots are merged by rank."
+)
+_COORDINATE: Final[Schema] = schemas.object_of(
+    {
+        "environment": schemas.enum_of(Environment),
+        "appId": {"type": "string"},
+        "customerAccountId": schemas.UUID,
+        "appUserId": {"type": "string"},
+    }
+)
+_SUBJECTS: Final[Schema] = {
+    "Connection": schemas.SHARED["Connection"],
+    "CuraeConnectSession": schemas.SHARED["CuraeConnectSession"],
+    "Account": schemas.object_of({"lifecycleState": schemas.enum_of(AccountState)}),
+}
+_SUBJECT_OF: Final = {
+    "connection": "Connection",
+    "connect_session": "CuraeConnectSession",
+    "binding": "Account",
+}
+"""The schema of an event's subject, by what its kind begins with."""
+
+
+def _message(kind: EventKind) -> Schema:
+    subject = _SUBJECT_OF[kind.partition(".")[0]]
+    return {
+        "name": kind.value,
+        "summary": kind.summary,
+        "payload": schemas.object_of(
+            {
+                "id": schemas.UUID,
+                "kind": {"const": kind.value},
+                "at": {"type": "string", "format": "date-time", "pattern": "Z$"},
+                "coordinate": schemas.reference("schemas", "Coordinate"),
+                "subject": schemas.reference("schemas", subject),
+            }
+        ),
+    }
