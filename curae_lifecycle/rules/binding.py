@@ -117,12 +117,14 @@ class LimitedAccountAppBinding:
         user_id: The platform's user; never on the wire, and no repr shows it.
         state: LIMITED, ACTIVE or TOMBSTONED, never UNLINKED.
         generation: 1 for the first user of the coordinate, one more for each later one.
+        version: How often it was written: every write counts, also one that only relied on it.
     """
 
     coordinate: Coordinate
     user_id: UserId = attrs.field(repr=False)
     state: AccountState
     generation: int
+    version: int = 1
 
 
 BindingTransition = (
@@ -228,8 +230,8 @@ def _bind(
     if isinstance(outcome, Ignore):
         return Ignored(binding, row.rules)
     assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
-    generation = 0 if binding is None else binding.generation
+    generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
     bound = LimitedAccountAppBinding(
-        coordinate, user_id, outcome.to, generation if same else generation + 1
+        coordinate, user_id, outcome.to, generation if same else generation + 1, version + 1
     )
     return Done(bound, row.rules)

@@ -25,6 +25,7 @@ from curae_lifecycle.rules.connection import (
     Standing,
     Status,
     check_next_action,
+    recorded_at,
     standing_at,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
@@ -38,10 +39,9 @@ from curae_lifecycle.rules.triggers import (
     moved,
     problem_of,
     revoke,
-    revoke_at,
     successor_kind,
 )
-from curae_lifecycle.rules.values import ConnectionId, NextAction, check_occurrence
+from curae_lifecycle.rules.values import ConnectionId, NextAction
 
 
 class Reach(StrEnum):
@@ -161,8 +161,8 @@ def revoke_chain(
         following: Every later connection of its chain, nearest first.
         now: When it is recorded.
         actor: Who revoked; `REVOCATION_REACH` says how far that goes.
-        happened_at: When; it is the `revoked_at` of all that are reached, also of a later
-            connection that was made after it.
+        happened_at: When; it is the `revoked_at` of all that are reached, or the making of one
+            that was made later.
 
     Returns:
         One answer for the named connection, then one for each later one that is reached.
@@ -170,16 +170,16 @@ def revoke_chain(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_occurrence(happened_at, now)
-    named = revoke(connection, now, actor=actor, happened_at=happened)
+    reached = (connection, *following)
     if REVOCATION_REACH[actor].outcome.what is Reach.ONE:
-        return (named,)
-    return (named, *(revoke_at(each, now, actor, happened) for each in following))
+        reached = (connection,)
+    return tuple([revoke(each, now, actor=actor, happened_at=happened_at) for each in reached])
 
 
 def reconnect(
     connection: Connection,
     successor: Connection | None,
+    head: Connection | None,
     now: datetime,
     *,
     id: ConnectionId,  # noqa: A002 - the spec's word for it
@@ -190,42 +190,61 @@ def reconnect(
     Args:
         connection: The connection to recover; it is not touched.
         successor: The connection that recovers it already, where there is one.
+        head: The last connection of its chain, where that is another than the successor.
         now: The instant of the request.
         id: The id of a new connection, used only where one is minted.
         next_action: The fresh next action of whichever connection is answered.
 
     Returns:
         Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
-        or `CONNECTION_SUPERSEDED` naming the chain's next id.
+        or `CONNECTION_SUPERSEDED` naming the chain's next id and its head.
 
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
     check_next_action(next_action, now)
-    at = standing_at(connection, now)
-    asked = TRIGGERS[RECONNECT, at]
+    at = recorded_at(connection, now)
+    if successor is not None:
+        at = recorded_at(successor, at)
+    stands = standing_at(connection, at)
+    asked = TRIGGERS[RECONNECT, stands]
     if isinstance(asked.outcome, RefuseWith):
-        return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)
+        return Refused(problem_of(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
-    row = RECOVERY[at, successor_kind(successor, now)]
+    row = RECOVERY[stands, successor_kind(successor, at)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
-            old = connection.identity
-            identity = ConnectionIdentity(
-                id, old.coordinate, old.data_packages, now, old.id, old.root_id
-            )
-            made = Connection(identity, Status.PENDING, now, next_action.expires_at)
-            return Done(Minted(made), rules)
+            return Done(Minted(_successor(connection, at, id, next_action)), rules)
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
-            ends = next_action.expires_at
-            again = moved(successor, successor.status, now, handoff_deadline=ends)
-            return Done(Reissued(successor, again), rules)
+            return Done(Reissued(successor, _reissued(successor, at, next_action)), rules)
         case RefuseWith() as refuse:
-            return Refused(problem_of(refuse, connection, now, successor), rules)
+            return Refused(problem_of(refuse, connection, at, successor, head), rules)
         case _ as never:
             assert_never(never)
+
+
+def _successor(
+    recovered: Connection, at: datetime, connection_id: ConnectionId, next_action: NextAction
+) -> Connection:
+    old = recovered.identity
+    identity = ConnectionIdentity(
+        connection_id,
+        old.coordinate,
+        old.data_packages,
+        at,
+        old.id,
+        old.root_id,
+        old.position + 1,
+    )
+    return Connection(identity, Status.PENDING, at, next_action.expires_at)
+
+
+def _reissued(successor: Connection, at: datetime, next_action: NextAction) -> Connection:
+    # A page that was promised is not over earlier because a clock was behind.
+    ends = max(next_action.expires_at, successor.handoff_deadline or next_action.expires_at)
+    return moved(successor, successor.status, at, handoff_deadline=ends)
 
 
 def is_live(connection: Connection, now: datetime) -> bool:

@@ -55,6 +55,13 @@ class Deadline(StrEnum):
     NONE = "none"
 
 
+class Revocation(StrEnum):
+    """Whether a connection carries a `revokedAt`."""
+
+    ABSENT = "no revokedAt"
+    RECORDED = "revokedAt recorded"
+
+
 class Clock(StrEnum):
     """Where an instant lies to the deadline."""
 
@@ -72,33 +79,36 @@ class Actor(StrEnum):
 
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
+UNREVOKED, REVOCATION = Revocation
 BEFORE, REACHED = Clock
 
 # fmt: off
-DEADLINE: Final = Table[Status, Is[Deadline]](
+DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
-    "Which instant a stored status waits for: there its standing changes by itself.",
-    Axis.of("stored status", Status),
-    Row(Status.PENDING,         Is(Deadline.HANDOFF), "[O] The hosted page lives until its deadline and no longer."),
-    Row(Status.ACTIVE,          Is(Deadline.EXPIRY),  "[S] An authorization runs out at `expiresAt`."),
-    Row(Status.ACTION_REQUIRED, Is(Deadline.EXPIRY),  "[O] It also runs out while it waits for the patient."),
-    Row(Status.EXPIRED,         Is(Deadline.NONE),    "[S] Over already."),
-    Row(Status.REVOKED,         Is(Deadline.NONE),    "[S] For ever."),
+    "Which instant a stored connection waits for: there its standing changes by itself.",
+    (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
+    Row((ANY,                    REVOCATION), Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "recorded"),
+    Row((Status.PENDING,         UNREVOKED),  Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
+    Row((Status.ACTIVE,          UNREVOKED),  Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
+    Row((Status.ACTION_REQUIRED, UNREVOKED),  Is(Deadline.EXPIRY),  "[O] It also runs out while it waits.", "action-required"),
+    Row((Status.EXPIRED,         UNREVOKED),  Is(Deadline.NONE),    "[S] Over already.", "expired"),
+    Row((Status.REVOKED,         UNREVOKED),  Is(Deadline.NONE),    "[S] For ever.", "revoked"),
 )
 
-STANDING: Final = Table[tuple[Status, Clock], Is[Standing]](
+STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     "standing",
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
-    (Axis.of("stored status", Status), Axis.of("clock", Clock)),
-    Row((Status.PENDING,         BEFORE),  Is(PENDING),         "[O] The page can still be finished.", "pending"),
-    Row((Status.PENDING,         REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
-    Row((Status.ACTIVE,          BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
-    Row((Status.ACTIVE,          REACHED), Is(EXPIRED),         "[O] Over: no leeway, recorded or not.", "active-over"),
-    Row((Status.ACTION_REQUIRED, BEFORE),  Is(ACTION_REQUIRED), "[S] The patient must act.", "action-required"),
-    Row((Status.ACTION_REQUIRED, REACHED), Is(EXPIRED),         "[O] It ran out.", "action-required-over"),
-    Row((Status.EXPIRED,         ANY),     Is(EXPIRED),         "[S] A recorded expiry stands."),
-    Row((Status.REVOKED,         ANY),     Is(REVOKED),         "[S] Revocation is monotone."),
+    (Axis.of("stored status", Status), Axis.of("revocation", Revocation), Axis.of("clock", Clock)),
+    Row((ANY,                    REVOCATION, ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "contradiction"),
+    Row((Status.PENDING,         UNREVOKED,  BEFORE),  Is(PENDING),         "[O] The page can still be finished.", "pending"),
+    Row((Status.PENDING,         UNREVOKED,  REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
+    Row((Status.ACTIVE,          UNREVOKED,  BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
+    Row((Status.ACTIVE,          UNREVOKED,  REACHED), Is(EXPIRED),         "[O] Over: no leeway.", "active-over"),
+    Row((Status.ACTION_REQUIRED, UNREVOKED,  BEFORE),  Is(ACTION_REQUIRED), "[S] The patient must act.", "action-required"),
+    Row((Status.ACTION_REQUIRED, UNREVOKED,  REACHED), Is(EXPIRED),         "[O] It ran out.", "action-required-over"),
+    Row((Status.EXPIRED,         UNREVOKED,  ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
+    Row((Status.REVOKED,         UNREVOKED,  ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
 )
 
 # fmt: on
@@ -114,8 +124,9 @@ class ConnectionIdentity:
         data_packages: What may flow, sorted.
         created_at: When it was made.
         predecessor_id: The connection it recovers; unique among all connections, so a
-            database's unique index on it is all the concurrency control a chain needs.
+            database's unique index on it keeps a chain linear.
         root_id: The first connection of its chain; its own id where it is the first.
+        position: Its place in the chain, from 1: the head is the last one of its root.
     """
 
     id: ConnectionId
@@ -124,6 +135,7 @@ class ConnectionIdentity:
     created_at: datetime
     predecessor_id: ConnectionId | None
     root_id: ConnectionId
+    position: int = 1
 
 
 @attrs.frozen
@@ -140,6 +152,7 @@ class Connection:
         action_required_reason: Why the patient must act; it survives what comes after.
         revoked_at: When it was revoked; the first one stands for ever.
         revoked_by: Who revoked.
+        version: How often it was written: every write counts, also one that only relied on it.
     """
 
     identity: ConnectionIdentity
@@ -151,6 +164,7 @@ class Connection:
     action_required_reason: str | None = None
     revoked_at: datetime | None = None
     revoked_by: Actor | None = None
+    version: int = 1
 
     @property
     def id(self) -> ConnectionId:
@@ -160,10 +174,14 @@ class Connection:
 
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
-    deadline = DEADLINE[connection.status].outcome.what
+    deadline = DEADLINE[connection.status, _revocation(connection)].outcome.what
     if deadline is _HANDOFF:
         return connection.handoff_deadline
     return connection.expires_at if deadline is _EXPIRY else None
+
+
+def _revocation(connection: Connection) -> Revocation:
+    return UNREVOKED if connection.revoked_at is None else REVOCATION
 
 
 _HANDOFF: Final = Deadline.HANDOFF
@@ -184,13 +202,24 @@ def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
     # Every rule asks this first, so it does without a second call.
     status = connection.status
-    waits_for = DEADLINE[status].outcome.what
+    revocation = UNREVOKED if connection.revoked_at is None else REVOCATION
+    waits_for = DEADLINE[status, revocation].outcome.what
     if waits_for is _HANDOFF:
         deadline = connection.handoff_deadline
     else:
         deadline = connection.expires_at if waits_for is _EXPIRY else None
     clock = BEFORE if deadline is None or now < deadline else REACHED
-    return STANDING[status, clock].outcome.what
+    return STANDING[status, revocation, clock].outcome.what
+
+
+def recorded_at(connection: Connection, now: datetime) -> datetime:
+    """When something is recorded at `now`: never before what the connection has seen [O].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    check_instant("now", now)
+    return max(now, connection.updated_at)
 
 
 def create(

@@ -50,11 +50,24 @@ class ApiKey:
 
 
 @attrs.frozen
+class KeyOwner:
+    """An API key's id with its owner: whose records and buckets they are [P; the owner O].
+
+    A key that is registered again for another owner shares nothing with the old one.
+    """
+
+    api_key_id: ApiKeyId
+    environment: Environment
+    app_id: AppId
+    customer_account_id: CustomerAccountId
+
+
+@attrs.frozen
 class Caller:
     """Whom a key stands for.
 
     Attributes:
-        api_key_id: The server's id of the key: the scope of its idempotency keys and buckets.
+        api_key_id: The server's id of the key.
         app_id: The SDK app.
         customer_account_id: The customer account.
         environment: Live or test.
@@ -66,6 +79,11 @@ class Caller:
     customer_account_id: CustomerAccountId
     environment: Environment
     scopes: frozenset[str]
+
+    @property
+    def key_owner(self) -> KeyOwner:
+        """Whose the caller's idempotency records and buckets are."""
+        return KeyOwner(self.api_key_id, self.environment, self.app_id, self.customer_account_id)
 
     def coordinate(self, app_user_id: AppUserId) -> Coordinate:
         """The coordinate of one of the app's users."""

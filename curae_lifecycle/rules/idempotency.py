@@ -1,8 +1,8 @@
 """One key, one execution: the record of an idempotency key, and what a request with the key gets.
 
 The laws of this module: **at most one execution of a key takes effect**, and all who get an
-answer get the same one, byte for byte; **a record belongs to one API key** (there is no way to
-leave the scope out).
+answer get the same one, byte for byte; **a record belongs to one API key and
+its owner** (there is no way to leave the scope out).
 
 `RECORD_STANDING` says what a record is at an instant, `BEGIN` what a request with its key gets.
 A server that commits everything in one transaction stores `completed_record(attempt, response)`
@@ -21,6 +21,7 @@ from typing import Final, NewType
 
 import attrs
 
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import (
     Is,
@@ -32,7 +33,6 @@ from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     HOUR,
     MINUTE,
-    ApiKeyId,
     ceil_seconds,
     check_instant,
     elapsed,
@@ -164,11 +164,11 @@ class RecordKey:
     """A record's key: an idempotency key within the API key it came with [P].
 
     Attributes:
-        api_key_id: The server's id of the API key; there is no scope without one.
+        owner: The API key with its owner; there is no scope without one.
         key: The idempotency key.
     """
 
-    api_key_id: ApiKeyId
+    owner: KeyOwner
     key: IdempotencyKey
 
 

@@ -42,7 +42,7 @@ def merge(left: Connection, right: Connection) -> Connection:
     """Join two snapshots of one connection that may have arrived out of order [O].
 
     The higher rank wins; `revoked_at`, `authorized_at` and `expires_at` are the earliest known,
-    `updated_at` and the hand-off deadline the latest; ties are broken by value, never by the
+    `updated_at`, the version and the hand-off deadline the latest; ties are broken by value, never by the
     order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
 
     Raises:
@@ -61,6 +61,7 @@ def merge(left: Connection, right: Connection) -> Connection:
         _least(left.action_required_reason, right.action_required_reason),
         revocation.revoked_at,
         revocation.revoked_by,
+        max(left.version, right.version),
     )
 
 

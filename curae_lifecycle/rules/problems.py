@@ -122,7 +122,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.CONNECTION_ACCESS_DENIED,      final(FORBIDDEN, "connectionId", "dataPackage", "reason"), "[O] No access."),
     Row(C.NOT_FOUND,                     final(ABSENT), "[P] Another tenant's id answers alike [O]."),
     Row(C.CONNECTION_NOT_RECONNECTABLE,  final(CONFLICT, "connectionId", "reason"), "[O] Refused [S]; our code."),
-    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, "connectionId", "nextConnectionId"), "[O] Recovered once."),
+    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, "connectionId", "nextConnectionId", "headConnectionId"), "[O] Recovered once."),
     Row(C.CONNECTION_NOT_PENDING,        final(CONFLICT, "connectionId", "standing"), "[O] No end comes undone."),
     Row(C.HANDOFF_LAPSED,                final(CONFLICT, "connectionId", "deadline"), "[O] The page was over."),
     Row(C.SESSION_EXPIRED,               final(CONFLICT, "sessionId", "expiresAt"), "[O] The session was over."),
@@ -154,7 +154,7 @@ WORDING: Final[dict[ProblemCode, tuple[str, str]]] = {
     C.NOT_FOUND: ("Not found", "There is nothing here for this API key."),
     C.CONNECTION_NOT_RECONNECTABLE: ("Connection not reconnectable", "The connection needs no recovery: {reason}."),
     C.CONNECTION_SUPERSEDED: ("Connection superseded",
-        "The connection was recovered before; go on with {nextConnectionId}."),
+        "The connection was recovered before; go on with {headConnectionId}."),
     C.CONNECTION_NOT_PENDING: ("Connection not pending",
         "Only a pending connection can be authorized; this one is {standing}."),
     C.HANDOFF_LAPSED: ("Hand-off lapsed", "The hand-off was over at {deadline}; reconnect starts a new one."),
@@ -179,7 +179,7 @@ WORDING: Final[dict[ProblemCode, tuple[str, str]]] = {
 """For people, and free to change [P]: a short title, and a sentence in which `{key}` stands for a detail."""
 # fmt: on
 
-DEFAULT_TYPE_BASE: Final = "https://example.com/problems/"
+DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
 """The base URI of `type` where a server names none [P: a base and the code in kebab case]."""
 
 

@@ -26,7 +26,6 @@ from curae_lifecycle.rules.binding import (
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -263,9 +262,8 @@ def complete_handoff(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_occurrence(happened_at, now)
-    if happened < session.created_at:
-        raise ArgumentError("happened_at", "no earlier than the session's creation")
+    # What is said to have happened before the session was made happened at its making [O].
+    happened = max(check_occurrence(happened_at, now), session.created_at)
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():

@@ -29,6 +29,7 @@ from curae_lifecycle.rules.connection import (
     Connection,
     Standing,
     Status,
+    recorded_at,
     standing_at,
 )
 from curae_lifecycle.rules.errors import ArgumentError
@@ -128,7 +129,7 @@ TRIGGERS: Final = Table[tuple[Trigger, Standing], TriggerVerdict](
     Row((AUTHORIZE,      ACTION_REQUIRED), NOT_PENDING,        "[O] Only a reconnect recovers."),
     Row((AUTHORIZE,      EXPIRED),         NOT_PENDING,        "[O] Only a reconnect recovers."),
     Row((AUTHORIZE,      REVOKED),         NOT_PENDING,        "[O] However late it arrives, a revocation stands."),
-    Row((REQUIRE_ACTION, PENDING),         TO_ACTION_REQUIRED, "[O] The portal asks something of the patient first."),
+    Row((REQUIRE_ACTION, PENDING),         IGNORE,             "[O] The page is open and the patient is there."),
     Row((REQUIRE_ACTION, LAPSED),          IGNORE,             "[O] No hand-off is left that an action could help."),
     Row((REQUIRE_ACTION, ACTIVE),          TO_ACTION_REQUIRED, "[O] A failed refresh is this at most, never revoked."),
     Row((REQUIRE_ACTION, ACTION_REQUIRED), IGNORE,             "[O] The first reason stands."),
@@ -194,6 +195,7 @@ def authorize(
     expires_at: datetime | None = None,
     happened_at: datetime | None = None,
     successor: Connection | None = None,
+    head: Connection | None = None,
 ) -> Transition:
     """Record that the patient authorized [O].
 
@@ -203,6 +205,7 @@ def authorize(
         expires_at: When the authorization ends; `None` for no end.
         happened_at: When the patient authorized; `now` where absent.
         successor: The connection that recovered this one, where there is one.
+        head: The last connection of the chain, where that is another than the successor.
 
     Returns:
         Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
@@ -211,37 +214,30 @@ def authorize(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_authorization(now, happened_at, expires_at)
-    if happened < connection.identity.created_at:
-        raise _not_born()
-    chain = AUTHORIZATION[successor_kind(successor, now)]
+    at = recorded_at(connection, now)
+    happened = _occurrence(connection, at, happened_at)
+    check_end(expires_at, happened)
+    chain = AUTHORIZATION[successor_kind(successor, at)]
     if isinstance(chain.outcome, RefuseWith):
-        return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)
+        return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)
     row = TRIGGERS[AUTHORIZE, standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
         to = row.outcome.to
-        after = moved(connection, to, now, authorized_at=happened, expires_at=expires_at)
+        after = moved(connection, to, at, authorized_at=happened, expires_at=expires_at)
         return Done(after, row.rules)
     return _unmoved(row.outcome, row.rules, connection, happened)
 
 
-def check_authorization(
-    now: datetime, happened_at: datetime | None, expires_at: datetime | None
-) -> datetime:
-    """The instant of an authorization, after checking what no connection is needed for.
+def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
+    """Raise where an authorization ends before it begins, or at once.
 
     Raises:
-        ArgumentError: An instant that is not UTC, a fact from the future, or an end that is
-            not after the authorization.
+        ArgumentError: An end that is no UTC instant, or not after the authorization.
     """
-    if happened_at is None:
-        check_instant("now", now)
-    happened = now if happened_at is None else check_occurrence(happened_at, now)
     if expires_at is not None:
         check_instant("expires_at", expires_at)
-        if expires_at <= happened:
+        if expires_at <= authorized_at:
             raise ArgumentError("expires_at", "after the authorization")
-    return happened
 
 
 def require_action(
@@ -255,12 +251,11 @@ def require_action(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_occurrence(happened_at, now)
-    if happened < connection.identity.created_at:
-        raise _not_born()
+    at = recorded_at(connection, now)
+    happened = _occurrence(connection, at, happened_at)
     row = TRIGGERS[REQUIRE_ACTION, standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
-        return Done(moved(connection, row.outcome.to, now, reason=reason), row.rules)
+        return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
     return _unmoved(row.outcome, row.rules, connection, happened)
 
 
@@ -276,9 +271,8 @@ def expire(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_occurrence(happened_at, now)
-    if happened < connection.identity.created_at:
-        raise _not_born()
+    at = recorded_at(connection, now)
+    happened = _occurrence(connection, at, happened_at)
     row = TRIGGERS[EXPIRE, standing_at(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
@@ -287,7 +281,7 @@ def expire(
         outcome = record.outcome
         rules = (row.rule, record.rule)
     if isinstance(outcome, MoveTo):
-        return Done(moved(connection, outcome.to, now), rules)
+        return Done(moved(connection, outcome.to, at), rules)
     return _unmoved(outcome, rules, connection, happened)
 
 
@@ -303,20 +297,13 @@ def revoke(
     Raises:
         ArgumentError: An instant out of order or not UTC.
     """
-    happened = check_occurrence(happened_at, now)
-    if happened < connection.identity.created_at:
-        raise _not_born()
-    return revoke_at(connection, now, actor, happened)
-
-
-def revoke_at(
-    connection: Connection, now: datetime, actor: Actor, happened: datetime
-) -> Done[Connection] | Ignored[Connection]:
-    """The same, for instants that were checked before."""
-    row = TRIGGERS[REVOKE, standing_at(connection, now)]
+    at = recorded_at(connection, now)
+    row = TRIGGERS[REVOKE, standing_at(connection, at)]
+    revoked_at = _occurrence(connection, at, happened_at)
     if isinstance(row.outcome, MoveTo):
         to = row.outcome.to
-        return Done(moved(connection, to, now, revoked_at=happened, revoked_by=actor), row.rules)
+        after = moved(connection, to, at, revoked_at=revoked_at, revoked_by=actor)
+        return Done(after, row.rules)
     assert isinstance(row.outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, row.rules)
 
@@ -333,7 +320,7 @@ def moved(
     revoked_at: datetime | None = None,
     revoked_by: Actor | None = None,
 ) -> Connection:
-    """The connection in another status, or the same; a member that is not named stays as it was.
+    """The connection one write later; a member that is not named stays as it was.
 
     An authorization names both of its own members: one without an end has none.
     """
@@ -347,34 +334,41 @@ def moved(
         connection.action_required_reason if reason is None else reason,
         revoked_at or connection.revoked_at,
         revoked_by or connection.revoked_by,
+        connection.version + 1,
     )
 
 
-def _not_born() -> ArgumentError:
-    return ArgumentError("happened_at", "no earlier than the connection's creation")
+def _occurrence(connection: Connection, now: datetime, happened_at: datetime | None) -> datetime:
+    # What is said to have happened before the connection was made happened at its making [O].
+    return max(check_occurrence(happened_at, now), connection.identity.created_at)
 
 
 def _unmoved(
     outcome: TriggerVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
 ) -> Ignored[Connection] | Refused:
     if isinstance(outcome, RefuseWith):
-        return Refused(problem_of(outcome, connection, happened, None), rules)
+        return Refused(problem_of(outcome, connection, happened), rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, rules)
 
 
 def problem_of(
-    refuse: RefuseWith, connection: Connection, at: datetime, successor: Connection | None
+    refuse: RefuseWith,
+    connection: Connection,
+    at: datetime,
+    successor: Connection | None = None,
+    head: Connection | None = None,
 ) -> Problem:
     """The problem that a refusal of the connection's or the chain's tables answers."""
-    value: DetailValue
+    values: tuple[DetailValue, ...]
     match refuse.code:
         case ProblemCode.CONNECTION_SUPERSEDED:
-            value = None if successor is None else successor.id
+            assert successor is not None  # noqa: S101 - only a successor supersedes
+            values = (successor.id, (head or successor).id)
         case ProblemCode.CONNECTION_NOT_PENDING:
-            value = standing_at(connection, at)
+            values = (standing_at(connection, at),)
         case ProblemCode.HANDOFF_LAPSED:
-            value = connection.handoff_deadline
+            values = (connection.handoff_deadline,)
         case _:
-            value = refuse.reason
-    return Problem(refuse.code, (connection.id, value))
+            values = (refuse.reason,)
+    return Problem(refuse.code, (connection.id, *values))

@@ -33,6 +33,9 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 
+CLOCK_TOLERANCE: Final = 5 * MINUTE
+"""How far clocks may disagree, in microseconds, before it is a caller's mistake [O]."""
+
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK: Final = timedelta(microseconds=1)
@@ -115,18 +118,23 @@ def check_instant(argument: str, value: object) -> None:
 
 
 def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
-    """The instant a fact happened: `now` unless said otherwise, never after `now` [O].
+    """The instant a fact happened: `now` unless said otherwise, and never later than that [O].
+
+    Clocks disagree: what is said to have happened a little after `now` is taken as of `now`.
 
     Raises:
-        ArgumentError: Either is no UTC instant, or `happened_at` is after `now`.
+        ArgumentError: Either is no UTC instant, or `happened_at` is more than five minutes after
+            `now`.
     """
     check_instant("now", now)
     if happened_at is None:
         return now
     check_instant("happened_at", happened_at)
-    if happened_at > now:
-        raise ArgumentError("happened_at", "no later than now")
-    return happened_at
+    if happened_at <= now:
+        return happened_at
+    if happened_at > later(now, CLOCK_TOLERANCE):
+        raise ArgumentError("happened_at", "no more than five minutes after now")
+    return now
 
 
 def format_time(instant: datetime) -> str:
