@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import DEADLINE, Connection, Deadline
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.triggers import (
@@ -61,6 +61,7 @@ class Notice:
     ends_at: datetime
 
 
+_SECOND: Final = timedelta(seconds=1)
 DEFAULT_LEADS: Final = (timedelta(days=30), timedelta(days=7))
 """How long before its end a patient is warned of it, unless the server says otherwise [O]."""
 
@@ -105,17 +106,44 @@ def notices(
         The warnings that are due, the earliest first.
 
     Raises:
-        ArgumentError: `now` is no UTC instant, or a lead is not above zero.
+        ArgumentError: `now` is no UTC instant, or a lead is no whole second, or below one.
     """
     check_instant("now", now)
-    if any(lead <= timedelta() for lead in leads):
-        raise ArgumentError("leads", "spans of time above zero")
+    if any(lead < _SECOND or lead % _SECOND for lead in leads):
+        raise ArgumentError("leads", "whole seconds, at least one")
     since, ends_at = connection.authorized_at, connection.expires_at
-    waits_for = DEADLINE[connection.status].outcome.what
-    if waits_for is not Deadline.EXPIRY or since is None or ends_at is None or now >= ends_at:
+    if since is None or ends_at is None or next_deadline(connection) is not ends_at:
         return ()
     return tuple(
-        Notice(f"{connection.id}.ends-in.{lead // timedelta(seconds=1)}", ends_at - lead, ends_at)
+        Notice(f"{connection.id}.ends-in.{lead // _SECOND}", ends_at - lead, ends_at)
         for lead in sorted(set(leads), reverse=True)
-        if since <= ends_at - lead <= now
+        if since <= ends_at - lead <= now < ends_at
     )
+
+
+def _prospect(
+    trigger: Trigger,
+    connection: Connection,
+    now: datetime,
+    successor: Connection | None,
+    head: Connection | None,
+) -> Prospect:
+    stands = standing(connection, now)
+    rows: list[Row[object]] = []
+    if trigger is AUTHORIZE:
+        rows.append(AUTHORIZATION[successor_kind(successor, now)])
+    if not rows or isinstance(rows[-1].outcome, Proceed):
+        rows[:] = [TRIGGERS[trigger, stands]]
+    if isinstance(rows[-1].outcome, RecordExpiry):
+        rows.append(EXPIRY_RECORD[connection.status])
+    if isinstance(rows[-1].outcome, Recover):
+        rows.append(RECOVERY[stands, successor_kind(successor, now)])
+    rules = tuple(row.rule for row in rows)
+    match rows[-1].outcome:
+        case RefuseWith() as refuse:
+            problem = problem_of(refuse, connection, now, successor, head)
+            return Prospect(trigger, Expected.REFUSED, Refused(problem, rules), rules)
+        case Ignore():
+            return Prospect(trigger, Expected.IGNORED, None, rules)
+        case _:
+            return Prospect(trigger, Expected.DONE, None, rules)

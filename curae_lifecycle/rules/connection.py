@@ -58,8 +58,8 @@ class Deadline(StrEnum):
 class Revocation(StrEnum):
     """Whether a connection carries a `revokedAt`."""
 
-    ABSENT = "no revokedAt"
-    RECORDED = "revokedAt recorded"
+    NEVER = "no revokedAt"
+    ONCE = "a revokedAt"
 
 
 class Clock(StrEnum):
@@ -79,7 +79,7 @@ class Actor(StrEnum):
 
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
-UNREVOKED, REVOCATION = Revocation
+NEVER, ONCE = Revocation
 BEFORE, REACHED = Clock
 
 # fmt: off
@@ -87,12 +87,12 @@ DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    REVOCATION), Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "recorded"),
-    Row((Status.PENDING,         UNREVOKED),  Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
-    Row((Status.ACTIVE,          UNREVOKED),  Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
-    Row((Status.ACTION_REQUIRED, UNREVOKED),  Is(Deadline.EXPIRY),  "[O] It also runs out while it waits.", "action-required"),
-    Row((Status.EXPIRED,         UNREVOKED),  Is(Deadline.NONE),    "[S] Over already.", "expired"),
-    Row((Status.REVOKED,         UNREVOKED),  Is(Deadline.NONE),    "[S] For ever.", "revoked"),
+    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "once"),
+    Row((Status.PENDING,         NEVER), Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
+    Row((Status.ACTIVE,          NEVER), Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
+    Row((Status.ACTION_REQUIRED, NEVER), Is(Deadline.EXPIRY),  "[O] It also runs out while it waits.", "action-required"),
+    Row((Status.EXPIRED,         NEVER), Is(Deadline.NONE),    "[S] Over already.", "expired"),
+    Row((Status.REVOKED,         NEVER), Is(Deadline.NONE),    "[S] For ever.", "revoked"),
 )
 
 STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
@@ -100,15 +100,15 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation), Axis.of("clock", Clock)),
-    Row((ANY,                    REVOCATION, ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "contradiction"),
-    Row((Status.PENDING,         UNREVOKED,  BEFORE),  Is(PENDING),         "[O] The page can still be finished.", "pending"),
-    Row((Status.PENDING,         UNREVOKED,  REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
-    Row((Status.ACTIVE,          UNREVOKED,  BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
-    Row((Status.ACTIVE,          UNREVOKED,  REACHED), Is(EXPIRED),         "[O] Over: no leeway.", "active-over"),
-    Row((Status.ACTION_REQUIRED, UNREVOKED,  BEFORE),  Is(ACTION_REQUIRED), "[S] The patient must act.", "action-required"),
-    Row((Status.ACTION_REQUIRED, UNREVOKED,  REACHED), Is(EXPIRED),         "[O] It ran out.", "action-required-over"),
-    Row((Status.EXPIRED,         UNREVOKED,  ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
-    Row((Status.REVOKED,         UNREVOKED,  ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
+    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "contradiction"),
+    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page can still be finished.", "pending"),
+    Row((Status.PENDING,         NEVER, REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
+    Row((Status.ACTIVE,          NEVER, BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
+    Row((Status.ACTIVE,          NEVER, REACHED), Is(EXPIRED),         "[O] Over: no leeway.", "active-over"),
+    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Is(ACTION_REQUIRED), "[S] The patient must act.", "action-required"),
+    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Is(EXPIRED),         "[O] It ran out.", "action-required-over"),
+    Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
+    Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
 )
 
 # fmt: on
@@ -181,7 +181,7 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 
 def _revocation(connection: Connection) -> Revocation:
-    return UNREVOKED if connection.revoked_at is None else REVOCATION
+    return NEVER if connection.revoked_at is None else ONCE
 
 
 _HANDOFF: Final = Deadline.HANDOFF
@@ -202,7 +202,7 @@ def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
     # Every rule asks this first, so it does without a second call.
     status = connection.status
-    revocation = UNREVOKED if connection.revoked_at is None else REVOCATION
+    revocation = NEVER if connection.revoked_at is None else ONCE
     waits_for = DEADLINE[status, revocation].outcome.what
     if waits_for is _HANDOFF:
         deadline = connection.handoff_deadline

@@ -107,6 +107,8 @@ def retryable(kind: ProblemKind, *details: str) -> ProblemType:
 C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
+ONE_HOP: Final = ("connectionId", "nextConnectionId", "headConnectionId")
+
 # fmt: off
 CATALOGUE: Final = Table[ProblemCode, ProblemType](
     "problems",
@@ -122,7 +124,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.CONNECTION_ACCESS_DENIED,      final(FORBIDDEN, "connectionId", "dataPackage", "reason"), "[O] No access."),
     Row(C.NOT_FOUND,                     final(ABSENT), "[P] Another tenant's id answers alike [O]."),
     Row(C.CONNECTION_NOT_RECONNECTABLE,  final(CONFLICT, "connectionId", "reason"), "[O] Refused [S]; our code."),
-    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, "connectionId", "nextConnectionId", "headConnectionId"), "[O] Recovered once."),
+    Row(C.CONNECTION_SUPERSEDED,         final(CONFLICT, *ONE_HOP), "[O] Recovered once; the head is one hop away."),
     Row(C.CONNECTION_NOT_PENDING,        final(CONFLICT, "connectionId", "standing"), "[O] No end comes undone."),
     Row(C.HANDOFF_LAPSED,                final(CONFLICT, "connectionId", "deadline"), "[O] The page was over."),
     Row(C.SESSION_EXPIRED,               final(CONFLICT, "sessionId", "expiresAt"), "[O] The session was over."),
