@@ -12,11 +12,21 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.chain import RECOVERY
+from curae_lifecycle.rules.connection import Connection, next_deadline, standing
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.outcomes import Ignore, Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.rules.triggers import (
+    AUTHORIZATION,
+    AUTHORIZE,
+    EXPIRY_RECORD,
+    TRIGGERS,
+    RecordExpiry,
+    Recover,
     Trigger,
+    problem_of,
+    successor_kind,
 )
 from curae_lifecycle.rules.values import check_instant
 

@@ -87,10 +87,10 @@ DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "once"),
+    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "revoked-at"),
     Row((Status.PENDING,         NEVER), Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
     Row((Status.ACTIVE,          NEVER), Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
-    Row((Status.ACTION_REQUIRED, NEVER), Is(Deadline.EXPIRY),  "[O] It also runs out while it waits.", "action-required"),
+    Row((Status.ACTION_REQUIRED, NEVER), Is(Deadline.EXPIRY),  "[O] It runs out while it waits.", "action-required"),
     Row((Status.EXPIRED,         NEVER), Is(Deadline.NONE),    "[S] Over already.", "expired"),
     Row((Status.REVOKED,         NEVER), Is(Deadline.NONE),    "[S] For ever.", "revoked"),
 )
@@ -100,8 +100,8 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation), Axis.of("clock", Clock)),
-    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "contradiction"),
-    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page can still be finished.", "pending"),
+    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "revoked-at"),
+    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page can yet be finished.", "pending"),
     Row((Status.PENDING,         NEVER, REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
     Row((Status.ACTIVE,          NEVER, BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
     Row((Status.ACTIVE,          NEVER, REACHED), Is(EXPIRED),         "[O] Over: no leeway.", "active-over"),
