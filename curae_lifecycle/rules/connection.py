@@ -87,7 +87,7 @@ DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands beside it.", "revoked-at"),
+    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands with it.", "revoked-at"),
     Row((Status.PENDING,         NEVER), Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
     Row((Status.ACTIVE,          NEVER), Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
     Row((Status.ACTION_REQUIRED, NEVER), Is(Deadline.EXPIRY),  "[O] It runs out while it waits.", "action-required"),
