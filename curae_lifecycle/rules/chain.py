@@ -179,21 +179,21 @@ def revoke_chain(
 def reconnect(
     connection: Connection,
     successor: Connection | None,
-    head: Connection | None,
     now: datetime,
     *,
     id: ConnectionId,  # noqa: A002 - the spec's word for it
     next_action: NextAction,
+    head: Connection | None = None,
 ) -> Recovery:
     """Start a recovery: a new connection, or the pending successor again [S; chains O].
 
     Args:
         connection: The connection to recover; it is not touched.
         successor: The connection that recovers it already, where there is one.
-        head: The last connection of its chain, where that is another than the successor.
         now: The instant of the request.
         id: The id of a new connection, used only where one is minted.
         next_action: The fresh next action of whichever connection is answered.
+        head: The last connection of its chain, where that is another than the successor.
 
     Returns:
         Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
@@ -218,7 +218,9 @@ def reconnect(
             return Done(Minted(_successor(connection, at, id, next_action)), rules)
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
-            return Done(Reissued(successor, _reissued(successor, at, next_action)), rules)
+            ends = next_action.expires_at
+            again = moved(successor, successor.status, at, handoff_deadline=ends)
+            return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return Refused(problem_of(refuse, connection, at, successor, head), rules)
         case _ as never:
@@ -239,12 +241,6 @@ def _successor(
         old.position + 1,
     )
     return Connection(identity, Status.PENDING, at, next_action.expires_at)
-
-
-def _reissued(successor: Connection, at: datetime, next_action: NextAction) -> Connection:
-    # A page that was promised is not over earlier because a clock was behind.
-    ends = max(next_action.expires_at, successor.handoff_deadline or next_action.expires_at)
-    return moved(successor, successor.status, at, handoff_deadline=ends)
 
 
 def is_live(connection: Connection, now: datetime) -> bool:

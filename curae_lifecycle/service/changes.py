@@ -7,16 +7,19 @@ what happened to what and when**, so an outbox can tell a repetition from a seco
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
+from uuid import UUID, uuid5
 
 import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, is_live
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.chain import is_live
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import Record, RecordKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
@@ -26,9 +29,9 @@ from curae_lifecycle.rules.triggers import ENDING, Ending
 
 @attrs.frozen
 class BucketKey:
-    """Whose bucket: one per API key and policy [S]."""
+    """Whose bucket: one per API key, its owner and policy [S; the owner O]."""
 
-    api_key_id: values.ApiKeyId
+    owner: KeyOwner
     policy: str
 
 
@@ -47,20 +50,13 @@ RateKey = BucketKey | LimitKey
 class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
-    Two constraints are all a database needs: the id, and the predecessor's id, each unique.
-
-    Attributes:
-        before: What was loaded.
-        after: What is to be stored; `before` itself where it was only relied on.
-        is_head: Whether the connection must still have no successor. A late authorization and
-            a reconnect read the same connection and write different ones: if both were stored,
-            a chain could have two ACTIVE connections. A patient's revocation must find every
-            later connection [O].
+    Two constraints are all a database needs: the id, and the predecessor's id, each unique. Where
+    a decision only relied on a connection, `after` is the same with one write more: a late
+    authorization, the mint of a successor and the revocation of a chain so meet on one row [O].
     """
 
     before: Connection | None
     after: Connection
-    is_head: bool = False
 
 
 @attrs.frozen
@@ -73,7 +69,7 @@ class SessionWrite:
 
 @attrs.frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate."""
+    """Insert or update a binding, unique by its coordinate, or count that it was relied on."""
 
     before: LimitedAccountAppBinding | None
     after: LimitedAccountAppBinding
@@ -133,13 +129,13 @@ class NextActionReplaced:
 
 @attrs.frozen
 class SuccessorsLive:
-    """Access goes on: later connections of the revoked one's chain are alive [O].
+    """Access goes on: the head of the revoked connection's chain is alive [O].
 
     An app that revokes an old id may believe that all access ended.
     """
 
     connection_id: values.ConnectionId
-    successor_ids: tuple[values.ConnectionId, ...]
+    head_id: values.ConnectionId
 
 
 @attrs.frozen
@@ -170,18 +166,43 @@ class EventKind(StrEnum):
     BINDING_TOMBSTONED = "binding.tombstoned"
 
 
+Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
+"""What an event is about."""
+
+_EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
+"""The name space of the ids of events."""
+
+
 @attrs.frozen
 class Event:
     """Something that happened, for an outbox.
 
-    Kind, subject and instant name it for ever. Its subject is a connection, a session, or `None`
-    where it is the coordinate's binding; its instant is when it was recorded.
+    Attributes:
+        kind: What happened.
+        subject: To what, as it is now.
+        at: When it was recorded.
     """
 
     kind: EventKind
-    coordinate: values.Coordinate
-    subject_id: values.ConnectionId | values.SessionId | None
+    subject: Subject
     at: datetime
+
+    @property
+    def id(self) -> str:
+        """Its name for ever: the same kind, subject and instant make the same UUID [P, O]."""
+        subject = self.subject_id or attrs.astuple(self.coordinate)
+        return str(uuid5(_EVENTS, json.dumps([self.kind, subject, values.format_time(self.at)])))
+
+    @property
+    def subject_id(self) -> values.ConnectionId | values.SessionId | None:
+        """The connection's or the session's id; `None` for the binding of the coordinate."""
+        return None if isinstance(self.subject, LimitedAccountAppBinding) else self.subject.id
+
+    @property
+    def coordinate(self) -> values.Coordinate:
+        """To whom it belongs."""
+        subject = self.subject
+        return (subject.identity if isinstance(subject, Connection) else subject).coordinate
 
 
 @attrs.frozen
@@ -192,13 +213,34 @@ class Changes:
     effects: tuple[Effect, ...] = ()
     events: tuple[Event, ...] = ()
 
+    def __add__(self, others: Changes) -> Changes:
+        return Changes(
+            self.writes + others.writes,
+            self.effects + others.effects,
+            self.events + others.events,
+        )
+
 
 NO_CHANGES: Final = Changes()
 
 
-def created_changes(made: Connection) -> Changes:
-    """The changes of a new connection."""
-    return _written(EventKind.CONNECTION_CREATED, None, made)
+_Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
+
+
+def relied_on(value: _Versioned) -> _Versioned:
+    """The value one write later, where a decision changes nothing of it and only relied on it.
+
+    Whoever read it before finds another version, and decides again.
+    """
+    return attrs.evolve(value, version=value.version + 1)
+
+
+def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
+    """The changes of a new connection, which a tombstone of its coordinate must not miss."""
+    created = _written(EventKind.CONNECTION_CREATED, None, made)
+    if binding is None:
+        return created
+    return Changes((BindingWrite(binding, relied_on(binding)),)) + created
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
@@ -207,8 +249,8 @@ def connection_changes(kind: EventKind, before: Connection, after: Connection) -
 
 
 def authorization_changes(before: Connection, after: Connection) -> Changes:
-    """The changes of a connection that was authorized, which only the head of a chain can be."""
-    return _written(EventKind.CONNECTION_AUTHORIZED, before, after, is_head=True)
+    """The changes of a connection that was authorized."""
+    return _written(EventKind.CONNECTION_AUTHORIZED, before, after)
 
 
 def reissue_changes(before: Connection, after: Connection) -> Changes:
@@ -218,62 +260,52 @@ def reissue_changes(before: Connection, after: Connection) -> Changes:
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
-    relied_on = ConnectionWrite(recovered, recovered, is_head=True)
-    writes = (relied_on, ConnectionWrite(None, successor))
-    return Changes(writes, (), (_event(EventKind.CONNECTION_CREATED, successor),))
+    held = ConnectionWrite(recovered, relied_on(recovered))
+    return Changes((held,)) + _written(EventKind.CONNECTION_CREATED, None, successor)
 
 
 def revocation_changes(
-    connection: Connection,
-    following: tuple[Connection, ...],
+    reached: tuple[Connection, ...],
     answers: tuple[Done[Connection] | Ignored[Connection], ...],
-    now: datetime,
-    actor: Actor,
+    heads: tuple[Connection, ...] = (),
 ) -> Changes:
-    """The changes of a revocation that reached one connection or a whole chain.
+    """The changes of a revocation.
 
     Args:
-        connection: The connection that was named.
-        following: Every later connection of its chain, nearest first.
-        answers: What `revoke_chain` answered: one each for as many as it reached.
-        now: When it is recorded.
-        actor: Who revoked.
+        reached: The connections that it reached.
+        answers: What the rule answered, one for each of them.
+        heads: Those of them that no connection made meanwhile may follow: it would outlive a
+            revocation that ends everything.
     """
-    reached = (connection, *following)
     moved = [
-        (before, answer.value)
-        for before, answer in zip(reached, answers, strict=False)
+        connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
+        for before, answer in zip(reached, answers, strict=True)
         if isinstance(answer, Done)
     ]
-    if not moved:
+    unmoved = {answer.value.id for answer in answers if isinstance(answer, Ignored)}
+    held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
+    return sum(moved, NO_CHANGES) + Changes(tuple(held))
+
+
+def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
+    """What the server learns where a connection was revoked alone and its chain goes on [O]."""
+    if head is None or head.id == connection.id or not is_live(head, now):
         return NO_CHANGES
-    whole, last = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN, reached[-1]
-    writes = [ConnectionWrite(old, new, is_head=whole and old is last) for old, new in moved]
-    if whole and moved[-1][0] is not last:
-        # A connection that was minted since would outlive the revocation of its whole chain.
-        writes.append(ConnectionWrite(last, last, is_head=True))
-    alive = tuple(each.id for each in reached[len(answers) :] if is_live(each, now))
-    return Changes(
-        tuple(writes),
-        (
-            *(_ending(before, after) for before, after in moved),
-            *([SuccessorsLive(connection.id, alive)] if alive else []),
-        ),
-        tuple(_event(EventKind.CONNECTION_REVOKED, after) for _, after in moved),
-    )
+    return Changes(effects=(SuccessorsLive(connection.id, head.id),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
     """The changes of a session that was minted, and of the user that it provisioned."""
     session, after = made.session, made.binding
-    coordinate, at = session.coordinate, session.created_at
-    initiated = Event(EventKind.SESSION_INITIATED, coordinate, session.id, at)
+    at = session.created_at
+    initiated = Event(EventKind.SESSION_INITIATED, session, at)
+    changes = Changes((SessionWrite(None, session),), (), (initiated,))
     if after is None or after is before:
-        return Changes((SessionWrite(None, session),), (), (initiated,))
-    return Changes(
-        (SessionWrite(None, session), BindingWrite(before, after)),
-        (UserProvisioned(after.user_id, coordinate),),
-        (initiated, Event(EventKind.BINDING_PROVISIONED, coordinate, None, at)),
+        return changes
+    return changes + Changes(
+        (BindingWrite(before, after),),
+        (UserProvisioned(after.user_id, session.coordinate),),
+        (Event(EventKind.BINDING_PROVISIONED, after, at),),
     )
 
 
@@ -284,15 +316,12 @@ def landing_changes(
     now: datetime,
 ) -> Changes:
     """The changes of a hand-off that landed: the session, and the binding where it moved."""
-    coordinate = session.coordinate
-    landed = Event(EventKind.SESSION_LANDED, coordinate, session.id, now)
+    at = max(now, session.created_at)
+    landed = Event(EventKind.SESSION_LANDED, landing.session, at)
+    changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
-        return Changes((SessionWrite(session, landing.session),), (), (landed,))
-    return Changes(
-        (SessionWrite(session, landing.session), BindingWrite(binding, landing.binding)),
-        (),
-        (landed, Event(EventKind.BINDING_SIGNED_UP, coordinate, None, now)),
-    )
+        return changes
+    return changes + binding_changes(EventKind.BINDING_SIGNED_UP, binding, landing.binding, at)
 
 
 def binding_changes(
@@ -301,8 +330,8 @@ def binding_changes(
     after: LimitedAccountAppBinding,
     now: datetime,
 ) -> Changes:
-    """The changes of a binding that graduated or was tombstoned."""
-    return Changes((BindingWrite(before, after),), (), (Event(kind, after.coordinate, None, now),))
+    """The changes of a binding that moved."""
+    return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
 
 
 def _written(
@@ -310,14 +339,9 @@ def _written(
     before: Connection | None,
     after: Connection,
     effects: tuple[Effect, ...] = (),
-    *,
-    is_head: bool = False,
 ) -> Changes:
-    return Changes((ConnectionWrite(before, after, is_head),), effects, (_event(kind, after),))
-
-
-def _event(kind: EventKind, after: Connection) -> Event:
-    return Event(kind, after.identity.coordinate, after.id, after.updated_at)
+    event = Event(kind, after, after.updated_at)
+    return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def _ending(before: Connection, after: Connection) -> Effect:

@@ -37,7 +37,7 @@ from curae_lifecycle.service.operations.operation import (
     refusal,
 )
 from curae_lifecycle.service.response import status_of_stored
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_chain
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_line
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 
 
@@ -56,11 +56,11 @@ def needs(call: Call) -> Needs:
 
 
 def _record_key(call: Call) -> RecordKey | None:
-    return None if call.key is None else RecordKey(call.caller.api_key_id, call.key)
+    return None if call.key is None else RecordKey(call.caller.key_owner, call.key)
 
 
 def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
-    owner = call.caller.api_key_id
+    owner = call.caller.key_owner
     return tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets])
 
 
@@ -192,7 +192,7 @@ def _ownership(request: _Request) -> Decision | None:
         return None
     if connection is None or not request.caller.owns(connection):
         return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
-    check_chain(asked, connection, request.snapshot.following)
+    check_line(asked, connection, request.snapshot.successor, request.snapshot.head)
     return None
 
 

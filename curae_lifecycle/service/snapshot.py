@@ -27,7 +27,7 @@ class Needs:
         record: The idempotency record.
         buckets: The states of the platform's buckets, in this order.
         limit: The state of the app user's limit.
-        connection: The connection, and every later one of its chain.
+        connection: The connection, its successor, and the head of its chain, all of one moment.
         binding: The binding of the coordinate.
     """
 
@@ -54,7 +54,8 @@ class Snapshot:
     """What was loaded for `Needs`; `None` and `()` for what is not there.
 
     Attributes:
-        following: Every later connection of the chain, nearest first.
+        successor: The connection that recovered the one asked for, where there is one.
+        head: The last connection of its chain, where there is a successor; it may be that one.
         landed: Where the connection's hand-off has landed and that is not recorded yet.
     """
 
@@ -62,14 +63,10 @@ class Snapshot:
     buckets: tuple[RateState | None, ...] = ()
     limit: RateState | None = None
     connection: Connection | None = None
-    following: tuple[Connection, ...] = ()
+    successor: Connection | None = None
+    head: Connection | None = None
     binding: LimitedAccountAppBinding | None = None
     landed: LandedHandoff | None = None
-
-    @property
-    def successor(self) -> Connection | None:
-        """The connection that recovered the one asked for, where there is one."""
-        return self.following[0] if self.following else None
 
 
 @attrs.frozen
@@ -94,6 +91,30 @@ class NewIds:
         values.check_uuid("connection_id", self.connection_id)
         values.check_uuid("session_id", self.session_id)
         values.parse_opaque("user_id", self.user_id)
+
+
+def check_line(
+    asked: values.ConnectionId,
+    connection: Connection,
+    successor: Connection | None,
+    head: Connection | None,
+) -> None:
+    """Raise unless this is the connection that was asked for, its successor and its head."""
+    identity = connection.identity
+    if identity.id != asked:
+        raise ArgumentError("snapshot.connection", "the connection that was asked for")
+    if successor is None:
+        if head is not None and head.id != asked:
+            raise ArgumentError("snapshot.successor", "given where the chain goes on")
+        return
+    if successor.identity.predecessor_id != asked:
+        raise ArgumentError("snapshot.successor", "what recovered the connection")
+    if (
+        head is None
+        or head.identity.root_id != identity.root_id
+        or head.identity.position < successor.identity.position
+    ):
+        raise ArgumentError("snapshot.head", "the last connection of the chain")
 
 
 def check_chain(

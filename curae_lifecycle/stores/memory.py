@@ -2,7 +2,7 @@
 
 The laws of this module: **a write is stored only where what it replaces is what was read**,
 all writes of a decision or none; **nothing live is ever evicted**: a full store refuses what
-is new, and `purge` drops a value at its own deadline, never before.
+is new, and `purge` drops a value five minutes after its own deadline, never before.
 
 It shows what any store has to do: load by key, compare, set. Tests and small servers use it as
 it is.
@@ -27,7 +27,13 @@ from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    later,
+)
 from curae_lifecycle.service.call import Decision, refused
 from curae_lifecycle.service.changes import (
     BindingWrite,
@@ -98,7 +104,9 @@ class MemoryStore:
         self._lock = RLock()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
-        self._successors: dict[ConnectionId, ConnectionId] = {}
+        self._successors: dict[ConnectionId, Connection] = {}
+        self._heads: dict[ConnectionId, Connection] = {}
+        self._of_user: dict[Coordinate, dict[ConnectionId, Connection]] = {}
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
@@ -192,13 +200,14 @@ class MemoryStore:
     def load(self, asked: Needs) -> Snapshot:
         """Everything that a call needs, read at one moment."""
         with self._lock:
-            connection = self._connections.get(asked.connection) if asked.connection else None
+            connection, successor, head = self._line(asked.connection)
             return Snapshot(
                 self._records.get(asked.record) if asked.record else None,
                 tuple([self._rate(key) for key in asked.buckets]),
                 self._rate(asked.limit) if asked.limit else None,
                 connection,
-                self._following(connection),
+                successor,
+                head,
                 self._bindings.get(asked.binding) if asked.binding else None,
             )
 
@@ -206,14 +215,18 @@ class MemoryStore:
         """Everything that a fact concerns, read at one moment."""
         asked = fact_needs(fact)
         with self._lock:
-            connection = self._connections.get(asked.connection) if asked.connection else None
+            connection, successor, head = self._line(asked.connection or asked.chain)
             session = self._sessions.get(asked.session) if asked.session else None
             coordinate = session.coordinate if session else asked.binding
+            user = self._of_user.get(asked.connections, {}) if asked.connections else {}
             return FactSnapshot(
                 connection,
-                self._following(connection),
+                successor,
+                head,
+                self._following(connection) if asked.chain else (),
                 session,
                 self._bindings.get(coordinate) if coordinate else None,
+                tuple(user.values()),
             )
 
     def store(self, writes: tuple[Write, ...]) -> bool:
@@ -234,7 +247,9 @@ class MemoryStore:
             return True
 
     def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline has come; return how many."""
+        """Drop the records and rate limits whose deadline is well over; return how many."""
+        # Not at the deadline itself: another worker's clock may be behind.
+        now = later(now, -CLOCK_TOLERANCE)
         dropped = 0
         with self._lock:
             while self._deadlines and self._deadlines[0][0] <= now:
@@ -255,11 +270,18 @@ class MemoryStore:
         row = self._rates.get(key)
         return None if row is None else row.state
 
+    def _line(
+        self, connection_id: ConnectionId | None
+    ) -> tuple[Connection | None, Connection | None, Connection | None]:
+        connection = self._connections.get(connection_id) if connection_id else None
+        successor = self._successors.get(connection.id) if connection else None
+        head = self._heads[connection.identity.root_id] if connection and successor else None
+        return connection, successor, head
+
     def _following(self, connection: Connection | None) -> tuple[Connection, ...]:
         following: list[Connection] = []
         while connection is not None:
-            successor = self._successors.get(connection.id)
-            connection = None if successor is None else self._connections[successor]
+            connection = self._successors.get(connection.id)
             if connection is not None:
                 following.append(connection)
         return tuple(following)
@@ -281,9 +303,8 @@ class MemoryStore:
                 predecessor = after.identity.predecessor_id
                 taken = predecessor is not None and predecessor in self._successors
                 return not taken and after.id not in self._connections
-            case ConnectionWrite(before, after, is_head):
-                went_on = is_head and after.id in self._successors
-                return not went_on and self._connections.get(after.id) == before
+            case ConnectionWrite(before, after):
+                return self._connections.get(after.id) == before
             case SessionWrite(before, after):
                 return self._sessions.get(after.id) == before
             case BindingWrite(before, after):
@@ -308,9 +329,14 @@ class MemoryStore:
     def _set(self, write: Write) -> None:
         match write:
             case ConnectionWrite(_, after):
-                self._connections[after.id] = after
-                if after.identity.predecessor_id is not None:
-                    self._successors[after.identity.predecessor_id] = after.id
+                identity = after.identity
+                self._connections[identity.id] = after
+                self._of_user.setdefault(identity.coordinate, {})[identity.id] = after
+                if identity.predecessor_id is not None:
+                    self._successors[identity.predecessor_id] = after
+                head = self._heads.get(identity.root_id)
+                if head is None or head.identity.position <= identity.position:
+                    self._heads[identity.root_id] = after
             case SessionWrite(_, after):
                 self._sessions[after.id] = after
             case BindingWrite(_, after):

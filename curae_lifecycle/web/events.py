@@ -18,7 +18,7 @@ from curae_lifecycle.service.changes import Event, EventKind
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import schemas
-from curae_lifecycle.web.openapi.schemas import Schema
+from curae_lifecycle.web.openapi.schemas import Schema, reference
 from curae_lifecycle.web.shapes import format_connection, format_session
 
 
@@ -63,7 +63,7 @@ def asyncapi() -> dict[str, Json]:
     Returns:
         One channel, and a message for each kind of event, with its schema.
     """
-    messages = {kind.value: _message(kind) for kind in EventKind}
+    messages: Schema = {kind.value: _message(kind) for kind in EventKind}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -76,9 +76,7 @@ def asyncapi() -> dict[str, Json]:
         "channels": {
             "events": {
                 "description": "Wherever the server delivers its events: a queue or a webhook.",
-                "messages": {
-                    name: {"$ref": f"#/components/messages/{name}"} for name in messages
-                },
+                "messages": {name: reference("messages", name) for name in messages},
             }
         },
         "operations": {
@@ -119,19 +117,34 @@ _SUBJECT_OF: Final = {
 }
 """The schema of an event's subject, by what its kind begins with."""
 
+_SUMMARIES: Final = {
+    EventKind.CONNECTION_CREATED: "A connection was made; its patient has not authorized yet.",
+    EventKind.CONNECTION_AUTHORIZED: "The patient authorized: the connection is active.",
+    EventKind.CONNECTION_ACTION_REQUIRED: "The patient must act before data flows again.",
+    EventKind.CONNECTION_EXPIRED: "The authorization is over.",
+    EventKind.CONNECTION_REVOKED: "The connection was revoked, for ever.",
+    EventKind.CONNECTION_REISSUED: "A pending connection has a new hosted page.",
+    EventKind.SESSION_INITIATED: "A connect session was started.",
+    EventKind.SESSION_LANDED: "The hosted page gave the user over to the app.",
+    EventKind.BINDING_PROVISIONED: "A LIMITED user was provisioned.",
+    EventKind.BINDING_SIGNED_UP: "A user signed up and is bound.",
+    EventKind.BINDING_GRADUATED: "The LIMITED user became ACTIVE.",
+    EventKind.BINDING_TOMBSTONED: "The bound user is gone.",
+}
+
 
 def _message(kind: EventKind) -> Schema:
     subject = _SUBJECT_OF[kind.partition(".")[0]]
     return {
         "name": kind.value,
-        "summary": kind.summary,
+        "summary": _SUMMARIES[kind],
         "payload": schemas.object_of(
             {
                 "id": schemas.UUID,
                 "kind": {"const": kind.value},
                 "at": {"type": "string", "format": "date-time", "pattern": "Z$"},
-                "coordinate": schemas.reference("schemas", "Coordinate"),
-                "subject": schemas.reference("schemas", subject),
+                "coordinate": reference("schemas", "Coordinate"),
+                "subject": reference("schemas", subject),
             }
         ),
     }

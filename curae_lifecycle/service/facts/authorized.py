@@ -6,8 +6,8 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.triggers import authorize, check_authorization
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.triggers import authorize, check_end
+from curae_lifecycle.rules.values import ConnectionId, check_occurrence
 from curae_lifecycle.service.changes import authorization_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
@@ -26,7 +26,7 @@ class Authorized(fact.ConnectionFact):
 
     def check(self, now: datetime) -> None:
         """Also its end must be after it."""
-        check_authorization(now, self.happened_at, self.expires_at)
+        check_end(self.expires_at, check_occurrence(self.happened_at, now))
 
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """ACTIVE, where it is the head of its chain and happened in time."""
@@ -36,6 +36,7 @@ class Authorized(fact.ConnectionFact):
             now,
             expires_at=self.expires_at,
             happened_at=self.happened_at,
-            successor=snapshot.following[0] if snapshot.following else None,
+            successor=snapshot.successor,
+            head=snapshot.head,
         )
         return fact.recorded(answer, lambda after: authorization_changes(connection, after))

@@ -31,7 +31,7 @@ from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, ch
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.members import Given, Member
-from curae_lifecycle.service.snapshot import check_chain
+from curae_lifecycle.service.snapshot import check_chain, check_line
 
 Moved = TypeVar("Moved")
 
@@ -41,24 +41,38 @@ class FactNeeds:
     """What the server loads for a fact.
 
     Attributes:
-        connection: The connection, and every later one of its chain.
+        connection: The connection, its successor, and the head of its chain, all of one moment.
+        chain: The connection, and every later one of its chain, all of one moment.
         session: The session, and the binding of its coordinate.
         binding: The binding of the coordinate.
+        connections: Every connection of the coordinate.
     """
 
     connection: ConnectionId | None = None
+    chain: ConnectionId | None = None
     session: SessionId | None = None
     binding: Coordinate | None = None
+    connections: Coordinate | None = None
 
 
 @attrs.frozen
 class FactSnapshot:
-    """What was loaded; `None` and `()` for what is not there."""
+    """What was loaded for `FactNeeds`; `None` and `()` for what is not there.
+
+    Attributes:
+        connection: The connection that was asked for, by `connection` or by `chain`.
+        successor: The connection that recovered it, where `connection` was asked for.
+        head: The last connection of its chain, where there is a successor; it may be that one.
+        following: Every later connection, nearest first, where `chain` was asked for.
+    """
 
     connection: Connection | None = None
+    successor: Connection | None = None
+    head: Connection | None = None
     following: tuple[Connection, ...] = ()
     session: CuraeConnectSession | None = None
     binding: LimitedAccountAppBinding | None = None
+    connections: tuple[Connection, ...] = ()
 
 
 FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
@@ -104,7 +118,7 @@ class ConnectionFact(Fact):
     connection_id: ConnectionId
 
     def needs(self) -> FactNeeds:
-        """The connection, and every later one of its chain."""
+        """The connection, its successor and its head."""
         return FactNeeds(connection=self.connection_id)
 
 
@@ -134,7 +148,11 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
     if asked.connection is not None:
         if snapshot.connection is None:
             return refuse_at(Gate.OWNERSHIP)
-        check_chain(asked.connection, snapshot.connection, snapshot.following)
+        check_line(asked.connection, snapshot.connection, snapshot.successor, snapshot.head)
+    if asked.chain is not None:
+        if snapshot.connection is None:
+            return refuse_at(Gate.OWNERSHIP)
+        check_chain(asked.chain, snapshot.connection, snapshot.following)
     if asked.session is not None:
         if snapshot.session is None:
             return refuse_at(Gate.OWNERSHIP)
@@ -143,6 +161,8 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
         coordinate = snapshot.session.coordinate
     if coordinate is not None:
         check_coordinate(snapshot.binding, coordinate)
+    if any(each.identity.coordinate != asked.connections for each in snapshot.connections):
+        raise ArgumentError("snapshot.connections", "the connections of the coordinate")
     return fact.judge(snapshot, now)
 
 

@@ -6,12 +6,12 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.chain import revoke_chain
+from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, revoke_chain
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import revocation_changes
+from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
 
@@ -32,12 +32,23 @@ class Revoked(fact.ConnectionFact):
     kind = "connection.revoke"
     members = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
 
+    def needs(self) -> fact.FactNeeds:
+        """The connection, and as much of its chain as the actor's revocation reaches."""
+        if REVOCATION_REACH[self.actor].outcome.what is Reach.CHAIN:
+            return fact.FactNeeds(chain=self.connection_id)
+        return fact.FactNeeds(connection=self.connection_id)
+
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
-        connection, following = fact.the_connection(snapshot), snapshot.following
+        connection = fact.the_connection(snapshot)
         answers = revoke_chain(
-            connection, following, now, actor=self.actor, happened_at=self.happened_at
+            connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
         )
         rules = tuple(rule for answer in answers for rule in answer.rules)
-        changes = revocation_changes(connection, following, answers, now, self.actor)
-        return Done(changes, rules) if changes.writes else Ignored(changes, rules)
+        if not any(isinstance(answer, Done) for answer in answers):
+            return Ignored(NO_CHANGES, rules)
+        if self.needs().chain is None:
+            changes = revocation_changes((connection,), answers)
+            return Done(changes + left_alive(connection, snapshot.head, now), rules)
+        reached = (connection, *snapshot.following)
+        return Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)

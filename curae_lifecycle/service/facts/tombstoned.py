@@ -7,15 +7,18 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import tombstone
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.changes import EventKind, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
 
 @attrs.frozen
 class Tombstoned(fact.Fact):
-    """The bound user is gone, whoever it is."""
+    """The bound user is gone, whoever it is, and leaves no access behind [O]."""
 
     coordinate: Coordinate
     happened_at: datetime | None = None
@@ -30,10 +33,22 @@ class Tombstoned(fact.Fact):
         return cls(given.coordinate(), given[HAPPENED_AT])
 
     def needs(self) -> fact.FactNeeds:
-        """The binding of the coordinate."""
-        return fact.FactNeeds(binding=self.coordinate)
+        """The binding of the coordinate, and every connection of it."""
+        return fact.FactNeeds(binding=self.coordinate, connections=self.coordinate)
 
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
-        """TOMBSTONED, where somebody was bound."""
-        answer = tombstone(snapshot.binding, self.coordinate)
-        return fact.moved_binding(EventKind.BINDING_TOMBSTONED, snapshot.binding, answer, now)
+        """TOMBSTONED, where somebody was bound, and every connection of the coordinate over."""
+        before, connections = snapshot.binding, snapshot.connections
+        gone = tombstone(before, self.coordinate)
+        answer = fact.moved_binding(EventKind.BINDING_TOMBSTONED, before, gone, now)
+        if not isinstance(answer, Done):
+            return answer
+        revoked = tuple(
+            revoke(each, now, actor=Actor.PLATFORM, happened_at=self.happened_at)
+            for each in connections
+        )
+        followed = {each.identity.predecessor_id for each in connections}
+        heads = tuple(each for each in connections if each.id not in followed)
+        rules = tuple(rule for each in revoked for rule in each.rules)
+        changes = revocation_changes(connections, revoked, heads)
+        return Done(answer.value + changes, answer.rules + rules)

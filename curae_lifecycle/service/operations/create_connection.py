@@ -21,7 +21,7 @@ class ConnectionCreated(operation.Reply):
 
 
 @attrs.frozen
-class CreateConnection(operation.Operation):
+class CreateConnection(operation.UserOperation):
     """`{appUserId, dataPackages}` to a PENDING connection and a next action [P]."""
 
     app_user_id: AppUserId
@@ -45,11 +45,10 @@ class CreateConnection(operation.Operation):
         new_ids = asked.new_ids
         made = create(
             id=new_ids.connection_id,
-            coordinate=asked.caller.coordinate(self.app_user_id),
+            coordinate=asked.coordinate,
             data_packages=self.data_packages,
             now=asked.now,
             next_action=new_ids.next_action,
         )
-        return operation.Ruling(
-            ConnectionCreated(made, new_ids.next_action), (), created_changes(made)
-        )
+        changes = created_changes(made, asked.snapshot.binding)
+        return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

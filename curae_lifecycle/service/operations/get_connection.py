@@ -7,7 +7,7 @@ import attrs
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import authorize
-from curae_lifecycle.rules.values import ConnectionId, check_instant
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import authorization_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -44,14 +44,13 @@ class GetConnection(operation.ConnectionOperation):
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))
-        check_instant("landed.happened_at", landed.happened_at)
-        # A clock ahead of ours may have seen it land: it is recorded no earlier than it happened.
         healed = authorize(
             connection,
-            max(asked.now, landed.happened_at),
+            asked.now,
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
             successor=asked.snapshot.successor,
+            head=asked.snapshot.head,
         )
         if not isinstance(healed, Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)

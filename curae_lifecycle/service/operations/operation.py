@@ -201,7 +201,7 @@ class Operation(ABC):
         return cls(*members)
 
     def connection(self) -> ConnectionId | None:
-        """The connection that it needs loaded, with every later one of its chain."""
+        """The connection that it needs loaded, with its successor and the head of its chain."""
         return None
 
     def coordinate(self, caller: Caller) -> Coordinate | None:

@@ -53,6 +53,7 @@ class Reconnect(operation.ConnectionOperation):
             asked.now,
             id=new_ids.connection_id,
             next_action=new_ids.next_action,
+            head=asked.snapshot.head,
         )
         if isinstance(answer, Refused):
             return operation.refusal(answer)

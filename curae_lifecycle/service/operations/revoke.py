@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.rules.chain import revoke_chain
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import revocation_changes
+from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
@@ -44,11 +44,11 @@ class Revoke(operation.ConnectionOperation):
 
     def decide(self, asked: operation.Asked) -> operation.Ruling:
         """REVOKED, or the same as before where it was revoked already."""
-        connection, following = asked.connection, asked.snapshot.following
-        # A clock behind the one that created the connection revokes it all the same.
-        now = max(asked.now, connection.identity.created_at)
-        answers = revoke_chain(connection, following, now, actor=Actor.APP)
-        named = answers[0]
-        reply = ConnectionRevoked(named.value, isinstance(named, Done))
-        changes = revocation_changes(connection, following, answers, now, Actor.APP)
-        return operation.Ruling(reply, named.rules, changes)
+        connection = asked.connection
+        answer = revoke(connection, asked.now, actor=Actor.APP)
+        changes = NO_CHANGES
+        if isinstance(answer, Done):
+            changes = revocation_changes((connection,), (answer,))
+            changes += left_alive(connection, asked.snapshot.head, asked.now)
+        reply = ConnectionRevoked(answer.value, isinstance(answer, Done))
+        return operation.Ruling(reply, answer.rules, changes)

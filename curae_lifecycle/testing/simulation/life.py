@@ -211,7 +211,7 @@ class Simulation:
                 partial(self._send, Errand(wish, client, user, request, key, calls_out)),
             )
         if self._dice.strikes(Mishap.ANSWER_ERASED):
-            self._operate(RecordKey(client.caller.api_key_id, IdempotencyKey(key)), user)
+            self._operate(RecordKey(client.caller.key_owner, IdempotencyKey(key)), user)
 
     def _operate(self, record: RecordKey, user: User) -> None:
         # Operators do not look what a record is before they act on it.

@@ -140,7 +140,8 @@ def apply_fact(
         ArgumentError: An instant out of order or not UTC.
     """
     following = () if successor is None else (successor,)
-    answer = record_fact(fact, FactSnapshot(connection, following), now)
+    snapshot = FactSnapshot(connection, successor, successor, following)
+    answer = record_fact(fact, snapshot, now)
     match answer:
         case Done(changes, rules):
             return Done(_stored(changes).get(connection.id, connection), rules)
@@ -236,6 +237,7 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
         now,
         id=ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain))),
         next_action=values.next_action_at(now),
+        head=chain[-1],
     )
     if isinstance(answer, Refused):
         return
@@ -246,7 +248,9 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
 
 
 def _happen(chain: list[Connection], at: int, deed: Deed, now: datetime) -> None:
-    snapshot = FactSnapshot(chain[at], tuple(chain[at + 1 :]))
+    following = tuple(chain[at + 1 :])
+    successor, head = (following[0], following[-1]) if following else (None, None)
+    snapshot = FactSnapshot(chain[at], successor, head, following)
     answer = record_fact(deed.fact(chain[at], now), snapshot, now)
     if isinstance(answer, Done):
         after = _stored(answer.value)

@@ -43,7 +43,7 @@ def fingerprints() -> st.SearchStrategy[Fingerprint]:
 
 def record_keys() -> st.SearchStrategy[RecordKey]:
     """Idempotency keys within API keys."""
-    return st.builds(RecordKey, values.api_key_ids(), values.idempotency_keys())
+    return st.builds(RecordKey, values.key_owners(), values.idempotency_keys())
 
 
 def responses() -> st.SearchStrategy[Response]:

@@ -12,7 +12,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import values as rules
-from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.credentials import ApiKey, KeyOwner
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,6 +75,11 @@ def app_ids() -> st.SearchStrategy[rules.AppId]:
 def api_key_ids() -> st.SearchStrategy[rules.ApiKeyId]:
     """A server's ids of API keys."""
     return st.sampled_from(("key-1", "key-2", "key-3")).map(rules.ApiKeyId)
+
+
+def key_owners() -> st.SearchStrategy[KeyOwner]:
+    """API keys with their owners."""
+    return st.builds(KeyOwner, api_key_ids(), environments(), app_ids(), customer_account_ids())
 
 
 def api_keys() -> st.SearchStrategy[ApiKey]:
