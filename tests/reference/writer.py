@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
+from unicodedata import normalize
 from uuid import UUID
 
 Chosen = TypeVar("Chosen")
@@ -136,6 +137,12 @@ class Writer:
 
     def user(self) -> str:
         return self.one(USERS[:3]) if self.chance(0.8) else self.one([*USERS, *TWINS])
+
+    def twin(self, text: str) -> str:
+        """Another text that looks the same, or nearly."""
+        wide = text.translate({letter: letter + 0xFEE0 for letter in range(ord("a"), ord("z") + 1)})
+        twins = [text.swapcase(), normalize("NFD", text), normalize("NFKD", text), wide]
+        return self.one([*twins, *(text + end for end in "\u200b\u0301.")])
 
     def key(self) -> str:
         return self.one(MAIN_KEYS)
