@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from curae_lifecycle.web.json import Json
-from tests.comparison import OneToOne, differences, run
+from tests import comparison
+from tests.comparison import OneToOne, differences, main, run
 
 HERE: Final = Path(__file__).parent
 SEEDS: Final = range(60)
@@ -118,6 +119,13 @@ AT_LEAST: Final = {
         ({"replayed": 0}, {"replayed": False}, ["replayed"]),
         ({"rules": [1], "error": "a"}, {"rules": [], "error": "b"}, []),
         ({"body": '{"title":1}'}, {"body": '{"title":2}'}, []),
+        ({"body": '{"type":1}'}, {"body": '{"type":2}'}, ["body.type"]),
+        ({"body": '{"details":1}'}, {"body": '{"details":2}'}, []),
+        (
+            {"body": '{"code":"CONNECTION_SUPERSEDED","details":1}'},
+            {"body": '{"code":"CONNECTION_SUPERSEDED","details":2}'},
+            ["body.details"],
+        ),
         ({"body": '{"a":{"title":1}}'}, {"body": '{"a":{"title":2}}'}, ["body.a.title"]),
         ({"body": '{"a":[1,2]}'}, {"body": '{"a":[1,3]}'}, ["body.a.1"]),
         ({"body": "{}"}, {"body": None}, ["body"]),
@@ -143,3 +151,23 @@ def test_the_comparison_matches_one_to_one(path: str) -> None:
     assert not differ(answers(1, 2, 1), answers(7, 8, 7))
     assert differ(answers(1, 2, 1), answers(7, 8, 8))
     assert differ(answers(1, 2), answers(7, 7))
+
+
+def test_logs_are_compared_by_hand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared = [comparison.Run(None, Counter()), comparison.Run("seed 4, line 1", Counter())]
+    asked: list[tuple[int, int]] = []
+
+    def answered(seed: int, length: int) -> comparison.Run:
+        asked.append((seed, length))
+        return compared[seed % 2]
+
+    monkeypatch.setattr(comparison, "run", answered)
+    assert main(1, 50, 2) == 0
+    assert main(2, 60, 2) == 1
+    assert asked == [(2, 50), (2, 60), (3, 60)]
+    assert capsys.readouterr().out == (
+        "1 logs of 50 lines, 0 with a difference\n"
+        "seed 4, line 1\n\n2 logs of 60 lines, 1 with a difference\n"
+    )
