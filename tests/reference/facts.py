@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from tests.reference.values import (
+    SKEW,
     Broken,
     Members,
     format_time,
@@ -51,7 +52,7 @@ class Session(TypedDict):
     """One run of the entry flow."""
 
     path: str
-    coordinate: tuple[str, str, str, str]
+    coordinate: Coordinate
     created_at: datetime
     expires_at: datetime
     landed_user: str | None
@@ -59,6 +60,8 @@ class Session(TypedDict):
 
 def standing(connection: Connection, now: datetime) -> str:
     status = connection["status"]
+    if connection["revoked_at"] is not None:
+        return "REVOKED"
     if status == "PENDING":
         return "PENDING" if now < connection["deadline"] else "LAPSED"
     if status in ["ACTIVE", "ACTION_REQUIRED"]:
@@ -85,6 +88,20 @@ def format_connection(connection: Connection, now: datetime) -> dict[str, object
     }
 
 
+def coordinate_of(connection: Connection) -> Coordinate:
+    return (
+        connection["environment"],
+        connection["app"],
+        connection["account"],
+        connection["user"],
+    )
+
+
+def touch(connection: Connection, now: datetime) -> None:
+    """Records that the connection was written; this instant never goes back."""
+    connection["updated_at"] = max(now, connection["updated_at"])
+
+
 class Platform:
     """What facts move: connections, sessions, bindings."""
 
@@ -98,6 +115,14 @@ class Platform:
             if other["previous"] == connection["id"]:
                 return other
         return None
+
+    def _head(self, connection: Connection) -> Connection:
+        """The last one of its chain."""
+        while True:
+            successor = self._successor(connection)
+            if successor is None:
+                return connection
+            connection = successor
 
     def _fact(self, now: datetime, value: object) -> tuple[str, str | None]:
         kind = dict(value.pairs).get("type") if isinstance(value, Members) else None
@@ -123,8 +148,9 @@ class Platform:
             raise Broken("an unknown fact")
         # Reading: an optional member that is null is broken, as a null is in a body.
         happened = require_time(given["happenedAt"]) if "happenedAt" in given else now
-        if happened > now:
-            raise Broken("it happened after it was recorded")
+        if happened - now > SKEW:
+            raise Broken("it happened too long after it was recorded")
+        happened = min(happened, now)
         user = require_text(given["userId"]) if "userId" in given else None
 
         if kind == "handoff.complete":
@@ -141,17 +167,8 @@ class Platform:
             )
             if kind == "binding.graduate":
                 return self._graduate(coordinate, user)
-            # Reading: a tombstone may name a user, as the log's line kind shows it, but none
-            # of its table's cells asks for one.
-            state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
-            if state in ["UNLINKED", "TOMBSTONED"]:
-                return "ignored", None
-            self.bindings[coordinate] = ("TOMBSTONED", bound)
-            return "done", None
+            return self._tombstone(coordinate, now, happened)
 
-        expires = require_time(given["expiresAt"]) if "expiresAt" in given else None
-        if expires is not None and expires <= happened:
-            raise Broken("the access ends before it begins")
         reason = require_text(given["reason"]) if "reason" in given else ""
         actor = given.get("actor", "APP")
         if not isinstance(actor, str) or actor not in ACTORS:
@@ -159,10 +176,15 @@ class Platform:
         if not isinstance(given["connectionId"], str):
             raise Broken("an id is a string")
         connection = self.connections.get(parse_uuid(given["connectionId"]) or "")
+        if connection is not None:
+            happened = max(happened, connection["created_at"])
+        # Reading: an end that is not after the authorization breaks the line whatever the
+        # connection is, also one that nobody knows.
+        expires = require_time(given["expiresAt"]) if "expiresAt" in given else None
+        if expires is not None and expires <= happened:
+            raise Broken("the access ends before it begins")
         if connection is None:
             return "refused", "NOT_FOUND"
-        if happened < connection["created_at"]:
-            raise Broken("it happened before the connection was created")
         if kind == "connection.authorize":
             return self._authorize(connection, now, happened, expires)
         if kind == "connection.require_action":
@@ -170,8 +192,7 @@ class Platform:
         if kind == "connection.expire":
             return self._expire(connection, now)
         # Reading: a patient's or the platform's revoke is done if it ended anything, also
-        # where the id it names had been revoked before. Every connection that it ends has the
-        # fact's own instant as `revokedAt`, even one that was created after that instant.
+        # where the id it names had been revoked before.
         changed = self._revoke(connection, now, happened)
         while actor in ["PATIENT", "PLATFORM"]:
             successor = self._successor(connection)
@@ -200,17 +221,17 @@ class Platform:
         connection["status"] = "ACTIVE"
         connection["authorized_at"] = happened
         connection["expires_at"] = expires
-        connection["updated_at"] = now
+        touch(connection, now)
         return "done", None
 
     def _require_action(
         self, connection: Connection, now: datetime, happened: datetime, reason: str
     ) -> tuple[str, str | None]:
-        if standing(connection, happened) not in ["PENDING", "ACTIVE"]:
+        if standing(connection, happened) != "ACTIVE":
             return "ignored", None
         connection["status"] = "ACTION_REQUIRED"
         connection["reason"] = reason
-        connection["updated_at"] = now
+        touch(connection, now)
         return "done", None
 
     def _expire(self, connection: Connection, now: datetime) -> tuple[str, str | None]:
@@ -219,16 +240,19 @@ class Platform:
         if connection["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
             return "ignored", None
         connection["status"] = "EXPIRED"
-        connection["updated_at"] = now
+        touch(connection, now)
         return "done", None
 
     def _revoke(self, connection: Connection, now: datetime, happened: datetime) -> bool:
         """Whether this is the revoke that counts."""
-        if connection["status"] == "REVOKED":
+        if connection["revoked_at"] is not None:
             return False
+        # Reading: where one fact ends many connections, "before it was made" is asked of each
+        # of them by itself. A late revocation may be before `authorizedAt`: what never goes
+        # back is what was recorded, and `revokedAt` was not.
         connection["status"] = "REVOKED"
-        connection["revoked_at"] = happened
-        connection["updated_at"] = now
+        connection["revoked_at"] = max(happened, connection["created_at"])
+        touch(connection, now)
         return True
 
     def _complete(
@@ -239,9 +263,7 @@ class Platform:
         session = self.sessions.get(parse_uuid(session_id) or "")
         if session is None:
             return "refused", "NOT_FOUND"
-        # Reading: what holds for a connection's creation holds for a session's.
-        if happened < session["created_at"]:
-            raise Broken("it happened before the session was created")
+        happened = max(happened, session["created_at"])
         if session["path"] != "NEW_ACTIVE_SIGNUP_HANDOFF":
             return "refused", "HANDOFF_NOT_REQUIRED"
         if session["landed_user"] is not None:
@@ -270,6 +292,22 @@ class Platform:
         if state == "ACTIVE":
             return "ignored", None
         self.bindings[coordinate] = ("ACTIVE", bound)
+        return "done", None
+
+    def _tombstone(
+        self, coordinate: Coordinate, now: datetime, happened: datetime
+    ) -> tuple[str, str | None]:
+        # Reading: a tombstone may name a user, as the log's line kind shows it, but none of its
+        # table's cells asks for one.
+        state, bound = self.bindings.get(coordinate, ("UNLINKED", ""))
+        if state in ["UNLINKED", "TOMBSTONED"]:
+            return "ignored", None
+        self.bindings[coordinate] = ("TOMBSTONED", bound)
+        # Reading: every one that is there when the tombstone is recorded, also one that was
+        # made after the tombstone happened.
+        for connection in self.connections.values():
+            if coordinate_of(connection) == coordinate:
+                self._revoke(connection, now, happened)
         return "done", None
 
     def _ask(self, now: datetime, value: object) -> dict[str, object]:

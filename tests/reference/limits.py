@@ -10,6 +10,9 @@ from typing import TypedDict
 from tests.reference.requests import ProblemReply, limited
 from tests.reference.values import MINUTE, Broken, members, require_text, seconds_up
 
+Holder = tuple[str, str, str, str]
+"""An API key with its owner: the key, environment, app and account."""
+
 
 class Bucket(TypedDict):
     """One of the platform's token buckets, as configured."""
@@ -26,7 +29,7 @@ class Limits:
     def __init__(self) -> None:
         super().__init__()
         self.buckets: list[Bucket] = []
-        self.tokens: dict[tuple[str, str], tuple[Fraction, datetime]] = {}
+        self.tokens: dict[tuple[str, Holder], tuple[Fraction, datetime]] = {}
         self.charged: dict[tuple[str, str, str, str], list[datetime]] = {}
 
     def _set_buckets(self, value: object) -> dict[str, object]:
@@ -52,23 +55,24 @@ class Limits:
                     "seconds": numbers[2],
                 }
             )
+        # Reading: all of them are full from here on, also one whose name and numbers stayed.
         self.buckets = buckets
         self.tokens = {}
         return {"outcome": "done"}
 
-    def _tokens(self, bucket: Bucket, api_key: str, now: datetime) -> Fraction:
+    def _tokens(self, bucket: Bucket, holder: Holder, now: datetime) -> Fraction:
         capacity = Fraction(bucket["capacity"])
-        if (bucket["name"], api_key) not in self.tokens:
+        if (bucket["name"], holder) not in self.tokens:
             return capacity
-        tokens, since = self.tokens[(bucket["name"], api_key)]
+        tokens, since = self.tokens[(bucket["name"], holder)]
         passed = Fraction((now - since) // timedelta.resolution, 10**6)
         return min(capacity, tokens + passed * bucket["refill"] / bucket["seconds"])
 
-    def _ask_buckets(self, api_key: str, now: datetime) -> None:
+    def _ask_buckets(self, holder: Holder, now: datetime) -> None:
         longest = Fraction(0)
         refusal: ProblemReply | None = None
         for bucket in self.buckets:
-            missing = 1 - self._tokens(bucket, api_key, now)
+            missing = 1 - self._tokens(bucket, holder, now)
             wait = missing * bucket["seconds"] / bucket["refill"]
             if wait > longest:
                 longest = wait
@@ -77,10 +81,10 @@ class Limits:
         if refusal is not None:
             raise refusal
 
-    def _charge_buckets(self, api_key: str, now: datetime) -> None:
+    def _charge_buckets(self, holder: Holder, now: datetime) -> None:
         for bucket in self.buckets:
-            tokens = self._tokens(bucket, api_key, now) - 1
-            self.tokens[(bucket["name"], api_key)] = (tokens, now)
+            tokens = self._tokens(bucket, holder, now) - 1
+            self.tokens[(bucket["name"], holder)] = (tokens, now)
 
     def _charge_user(
         self, operation: str, environment: str, account: str, user: str, now: datetime

@@ -11,8 +11,9 @@ nothing at all has happened, or moves the clock to its `at` and gives an answer.
 in a `ProblemReply`; what is charged and what is kept then is spelled out in `Model._request`.
 
 Where two readings were possible, a comment that begins with "Reading:" says which one
-was taken and why. Free here, and not to be compared: `rules`, `title`, `detail`, `type`,
-the text of an error, an entity tag's text, and ids and urls that no record gave.
+was taken and why. Free here, and not to be compared: `rules`, `title`, `detail`, the `details`
+of all problems but CONNECTION_SUPERSEDED, the text of an error, an entity tag's text, and ids
+and urls that no record gave.
 """
 
 # A model that is read from top to bottom has long functions and plain arguments:
@@ -25,8 +26,9 @@ import re
 from datetime import datetime
 from typing import TypedDict
 
-from tests.reference.facts import Connection, Coordinate, Platform, format_connection, standing
-from tests.reference.limits import Limits
+from tests.reference.facts import Connection, Coordinate, format_connection, standing, touch
+from tests.reference.limits import Holder, Limits
+from tests.reference.recorded import Recorded
 from tests.reference.requests import (
     Answer,
     ProblemReply,
@@ -39,17 +41,14 @@ from tests.reference.requests import (
     success,
 )
 from tests.reference.values import (
-    HANDOFF_LIFE,
     RETENTION,
     Broken,
     Members,
     format_time,
     header_values,
-    is_text,
     later,
     members,
     parse_json,
-    parse_time,
     parse_uuid,
     read_headers,
     require_environment,
@@ -82,7 +81,7 @@ class StoredResponse(TypedDict):
     answer: Answer
 
 
-class Model(Limits, Platform):
+class Model(Limits, Recorded):
     """Everything that a log of traffic runs through."""
 
     def __init__(self, environment: str | None = None) -> None:
@@ -90,9 +89,8 @@ class Model(Limits, Platform):
         self.environment = environment
         self.clock: datetime | None = None
         self.keys: dict[str, Key] = {}
-        self.kept: dict[tuple[str, str], StoredResponse] = {}
+        self.kept: dict[tuple[Holder, str], StoredResponse] = {}
         self.named: dict[str, tuple[dict[str, str], object]] = {}
-        self.numbered = 0
 
     def line(self, raw: bytes, number: int) -> dict[str, object]:
         """Answer one line of the log; `number` counts from one."""
@@ -177,8 +175,9 @@ class Model(Limits, Platform):
         scopes = given["scopes"]
         if not isinstance(scopes, list):
             raise Broken("scopes are a list")
-        # Reading: what was kept, charged or filled for this API key stays; only what the key
-        # may do is replaced. A key's prefix says nothing about its environment.
+        # Reading: what was kept and charged for this API key stays with the owner whom it had
+        # then, and is there again if it is registered for that owner again. What the key may
+        # do is replaced. A key's prefix says nothing about its environment.
         self.keys[api_key] = {
             "api_key": api_key,
             "app": require_text(given["appId"]),
@@ -259,15 +258,16 @@ class Model(Limits, Platform):
             idempotency_key = read_idempotency_key(headers)
 
         # The platform's buckets: asked here, charged below.
-        self._ask_buckets(key["api_key"], now)
+        holder = (key["api_key"], key["environment"], key["app"], key["account"])
+        self._ask_buckets(holder, now)
 
         # Idempotency: a replay and a reused key charge the buckets and nothing else.
-        place = (key["api_key"], idempotency_key)
+        place = (holder, idempotency_key)
         fingerprint = (operation, values)
         if idempotency_key != "" and place in self.kept:
             kept = self.kept[place]
             if now < later(kept["first_used"], RETENTION):
-                self._charge_buckets(key["api_key"], now)
+                self._charge_buckets(holder, now)
                 if kept["fingerprint"] != fingerprint:
                     raise ProblemReply("IDEMPOTENCY_KEY_REUSED")
                 return kept["answer"], True
@@ -276,7 +276,7 @@ class Model(Limits, Platform):
         if operation in ["initiate", "graduation"]:
             user = str(values["appUserId"])
             self._charge_user(operation, key["environment"], key["account"], user, now)
-        self._charge_buckets(key["api_key"], now)
+        self._charge_buckets(holder, now)
 
         # Ownership and the rule: whatever they say is kept.
         try:
@@ -324,7 +324,7 @@ class Model(Limits, Platform):
             if operation == "reconnect":
                 return self._reconnect(now, key, connection, recorded)
             if operation == "revoke":
-                revoked_now = self._revoke(connection, now, now)
+                revoked_now = self._revoke(connection, now, max(now, connection["updated_at"]))
                 return success(
                     200,
                     {"connection": format_connection(connection, now), "revokedNow": revoked_now},
@@ -398,7 +398,12 @@ class Model(Limits, Platform):
             raise ProblemReply("CONNECTION_NOT_RECONNECTABLE", {"reason": "ALREADY_ACTIVE"})
         successor = self._successor(connection)
         if successor is not None and standing(successor, now) != "PENDING":
-            raise ProblemReply("CONNECTION_SUPERSEDED", {"nextConnectionId": successor["id"]})
+            details: dict[str, object] = {
+                "connectionId": connection["id"],
+                "nextConnectionId": successor["id"],
+                "headConnectionId": self._head(successor)["id"],
+            }
+            raise ProblemReply("CONNECTION_SUPERSEDED", details)
         action, deadline = self._next_action(now, recorded)
         if successor is None:
             successor = self._mint(
@@ -411,8 +416,10 @@ class Model(Limits, Platform):
                 recorded,
             )
         else:
+            # Reading: the deadline is the newest next action's end, also where that is earlier
+            # than the one before. It is no instant that was recorded.
             successor["deadline"] = deadline
-            successor["updated_at"] = now
+            touch(successor, now)
         # Reading: a reissue is 201 too: its next action is newly minted.
         return success(
             201,
@@ -458,41 +465,3 @@ class Model(Limits, Platform):
             "landedAt": format_time(landed),
         }
         return success(201, {"session": session, "nextAction": action})
-
-    # What a recorded response gives -------------------------------------------------------
-
-    def _recorded(self, recorded: object, first: str, second: str) -> object:
-        """A member of a member of the recorded body, which may also be its exact text."""
-        found = dict(recorded.pairs).get("body") if isinstance(recorded, Members) else None
-        if isinstance(found, str):
-            try:
-                found = parse_json(found)
-            except (ValueError, RecursionError):
-                return None
-        for name in [first, second]:
-            found = dict(found.pairs).get(name) if isinstance(found, Members) else None
-        return found
-
-    def _fresh_id(self, recorded: object, kind: str) -> str:
-        # Reading: connections and sessions share one space of ids; what is no UUID, or is in
-        # use, is passed over.
-        used = [*self.connections, *self.sessions]
-        adopted = parse_uuid(self._recorded(recorded, kind, "id"))
-        if adopted is not None and adopted not in used:
-            return adopted
-        while True:
-            self.numbered += 1
-            numbered = f"00000000-0000-4000-8000-{self.numbered:012}"
-            if numbered not in used:
-                return numbered
-
-    def _next_action(self, now: datetime, recorded: object) -> tuple[dict[str, object], datetime]:
-        url = self._recorded(recorded, "nextAction", "url")
-        if not is_text(url):
-            self.numbered += 1
-            url = f"https://connect.example/{self.numbered}"
-        end = parse_time(self._recorded(recorded, "nextAction", "expiresAt"))
-        # Reading: an end that is not after the request's own time is not adopted.
-        if end is None or end <= now:
-            end = later(now, HANDOFF_LIFE)
-        return {"type": "open_webview", "url": url, "expiresAt": format_time(end)}, end

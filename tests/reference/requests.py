@@ -21,6 +21,7 @@ from tests.reference.values import (
 )
 
 API = "/api/sdk/v1/"
+TYPES = "https://curaeai.com/problems/"
 STATUS = {
     "BAD_REQUEST": 400,
     "IDEMPOTENCY_KEY_REQUIRED": 400,
@@ -62,7 +63,7 @@ class ProblemReply(Exception):  # noqa: N818
 
 def problem(refusal: ProblemReply) -> Answer:
     body = {
-        "type": "https://problems.example/" + refusal.code.lower().replace("_", "-"),
+        "type": TYPES + refusal.code.lower().replace("_", "-"),
         "title": refusal.code.replace("_", " ").capitalize(),
         "status": STATUS[refusal.code],
         "detail": refusal.code,

@@ -54,7 +54,7 @@ class Stories(WrongTraffic):
         """A bucket that is emptied, and the first instant at which it holds a token again."""
         capacity, refill, seconds = (self.random.randrange(1, n) for n in (5, 8, 4))
         bucket = {"name": "small", "capacity": capacity, "refill": refill, "seconds": seconds}
-        buckets: list[object] = [bucket, {**bucket, "name": self.one(["twin", "same", "third"])}]
+        buckets: list[object] = [bucket, {**bucket, "name": self.one(["twin", "Small", "third"])}]
         self.write(buckets=self.one([[bucket], buckets, [{**bucket, "capacity": 9}, *buckets[1:]]]))
         charged: list[Callable[[], object]] = [self.get, self.account_state, self.initiate]
         charged += [self.again, self.bad_id]

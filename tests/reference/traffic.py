@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.reference.stories import Stories
+from tests.reference.sagas import Sagas
 from tests.reference.writer import KEYS
 
 
-class Generator(Stories):
+class Generator(Sagas):
     """All of it, weighed."""
 
     def run(self) -> list[bytes]:
@@ -42,7 +42,7 @@ class Generator(Stories):
             (16, self.any_fact),
             (12, self.again),
             (4, self.bad_body),
-            (2, self.bad_key),
+            (4, self.bad_key),
             (1, self.good_key),
             (1, self.bad_authorization),
             (1, self.bad_path),
@@ -59,8 +59,14 @@ class Generator(Stories):
             (2, self.chain_story),
             (1, self.retention_story),
             (2, self.expiry_story),
-            (2, self.sign_up_story),
+            (3, self.sign_up_story),
             (1, self.limited_story),
+            (2, self.tombstone_story),
+            (1, self.long_chain_story),
+            (1, self.owner_story),
+            (1, self.policy_story),
+            (2, self.skew_story),
+            (1, self.decades_story),
         ]
         weights = [weight for weight, _ in actions]
         while len(self.written) < self.wanted:

@@ -13,6 +13,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HANDOFF_LIFE = timedelta(minutes=30)
 RETENTION = timedelta(hours=24)
+SKEW = timedelta(minutes=5)
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 ENVIRONMENTS = ["live", "test"]
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

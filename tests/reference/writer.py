@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
+from unicodedata import normalize
 from uuid import UUID
 
 Chosen = TypeVar("Chosen")
@@ -15,7 +16,9 @@ TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HALF_HOUR = timedelta(minutes=30)
+SKEW = timedelta(minutes=5)
 DAY = timedelta(days=1)
+YEAR = timedelta(days=365)
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_900, tzinfo=UTC)
 
@@ -35,12 +38,19 @@ KEYS: dict[str, tuple[str, str, str, list[str]]] = {
     "cae_live_k4": ("app-1", ACCOUNT_2, "live", ["connection:write"]),
     "cae_test_k5": ("app-1", ACCOUNT_1, "test", ["connection:write"]),
     "cae_live_k6": ("app-1", ACCOUNT_1, "live", []),
+    "cae_live_K1": ("App-1", ACCOUNT_1, "live", ["connection:write"]),
+    "cae_live_k1_": ("app-1\u200b", ACCOUNT_1, "live", ["connection:write"]),
 }
 NO_SCOPE = "cae_live_k6"
 MAIN_KEYS = ["cae_live_k1"] * 6 + list(KEYS)
 USERS = ["user-1", "user-2", "user-3", "user-4", "Ünal Öz", "用户", "a\u2028b", "😀", "x" * 256]
+# What differs from a user in case, normalization, width or an invisible end is another user.
+TWINS = ["User-1", "user-1\u200b", "user-1\u0301", "user-1\u00ad", "\uff55ser-1", "user-1."]
+TWINS += ["U\u0308nal O\u0308z", "\u00fcnal \u00d6z", "\u7528\u6237\ufe00"]
 PLATFORM_USERS = ["u-1", "u-2", "u-3"]
+PLATFORM_TWINS = ["U-1", "u-1\u200b", "u-1."]
 PACKAGES = ["clinical_summary", "labs", "a", "vitals_2", "z9"]
+NO_PACKAGES = ["unknown_one", "Labs", "labs_", "labs\n", "l\uff41bs"]
 FACTS = ["authorize", "require_action", "expire", "revoke"]
 ACTORS = ["APP", "PATIENT", "PLATFORM", "UPSTREAM"]
 
@@ -126,7 +136,13 @@ class Writer:
         return str(UUID(int=self.random.getrandbits(128)))
 
     def user(self) -> str:
-        return self.one(USERS[:3]) if self.chance(0.8) else self.one(USERS)
+        return self.one(USERS[:3]) if self.chance(0.8) else self.one([*USERS, *TWINS])
+
+    def twin(self, text: str) -> str:
+        """Another text that looks the same, or nearly."""
+        wide = text.translate({letter: letter + 0xFEE0 for letter in range(ord("a"), ord("z") + 1)})
+        twins = [text.swapcase(), normalize("NFD", text), normalize("NFKD", text), wide]
+        return self.one([*twins, *(text + end for end in "\u200b\u0301.")])
 
     def key(self) -> str:
         return self.one(MAIN_KEYS)

@@ -14,6 +14,7 @@ from tests.reference.writer import (
     INITIATE,
     KEYS,
     MINUTE,
+    SKEW,
     TICK,
     Pairs,
     Raw,
@@ -196,7 +197,7 @@ class WrongTraffic(Traffic):
         complete: dict[str, object] = {"type": "handoff.complete", "sessionId": self.uuid()}
         unknown = self.one([self.uuid(), self.one(BAD_IDS)])
         ends = {"expiresAt": format_time(self.now)}
-        future = {"happenedAt": format_time(self.after(TICK))}
+        future = {"happenedAt": format_time(self.after(SKEW + TICK))}
         yesterday = {"happenedAt": format_time(self.before(DAY))}
         facts: list[object] = [
             {},
