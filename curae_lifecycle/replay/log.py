@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from hashlib import sha256
 from itertools import count
 from typing import Final, assert_never
 
@@ -372,10 +371,8 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     environment = parse_environment(members.get("environment", Environment.LIVE))
     app_id = parse_app_id(members["appId"])
     account = CustomerAccountId(parse_uuid("customerAccountId", members["customerAccountId"]))
-    # A key that comes back with another owner is another key: nothing of the old one is its.
-    owner = f"{api_key.digest()}\n{environment}\n{account}\n{app_id}"
     caller = Caller(
-        ApiKeyId(sha256(owner.encode()).hexdigest()),
+        ApiKeyId(api_key.digest()),
         app_id,
         account,
         environment,

@@ -16,8 +16,11 @@ from curae_lifecycle.rules.connection import (
     ACTIVE,
     EXPIRED,
     LAPSED,
+    NEVER,
+    ONCE,
     PENDING,
     REVOKED,
+    Revocation,
     Standing,
     Status,
 )
@@ -54,6 +57,14 @@ class ReadAs:
         return f"{self.status}, its hand-off over" if self.lapsed else str(self.status)
 
 
+SHOWN, NONE = Trace
+TO_PENDING: Final = ReadAs(Status.PENDING)
+TO_LAPSED: Final = ReadAs(Status.PENDING, lapsed=True)
+TO_ACTIVE: Final = ReadAs(Status.ACTIVE)
+TO_ACTION: Final = ReadAs(Status.ACTION_REQUIRED)
+TO_EXPIRED: Final = ReadAs(Status.EXPIRED)
+TO_REVOKED: Final = ReadAs(Status.REVOKED)
+
 # fmt: off
 WIRE_STATUS: Final = Table[Standing, Is[WireStatus]](
     "wire-status",
@@ -67,16 +78,17 @@ WIRE_STATUS: Final = Table[Standing, Is[WireStatus]](
     Row(REVOKED,         Is(WireStatus.REVOKED),         "[S] For ever."),
 )
 
-STORED_STATUS: Final = Table[tuple[WireStatus, Trace], ReadAs](
+STORED_STATUS: Final = Table[tuple[WireStatus, Revocation, Trace], ReadAs](
     "stored-status",
     "What each status of the wire is read as.",
-    (Axis.of("wire status", WireStatus), Axis.of("snapshot", Trace)),
-    Row((WireStatus.PENDING,         ANY),         ReadAs(Status.PENDING),         "[S] As it is spelled."),
-    Row((WireStatus.ACTIVE,          ANY),         ReadAs(Status.ACTIVE),          "[S] As it is spelled."),
-    Row((WireStatus.AUTHORIZED,      ANY),         ReadAs(Status.ACTIVE),          "[P] Two pages spell ACTIVE so."),
-    Row((WireStatus.ACTION_REQUIRED, ANY),         ReadAs(Status.ACTION_REQUIRED), "[S] As it is spelled."),
-    Row((WireStatus.EXPIRED,         Trace.SHOWN), ReadAs(Status.EXPIRED),         "[S] As it is spelled.", "expired"),
-    Row((WireStatus.EXPIRED,         Trace.NONE),  ReadAs(Status.PENDING, True),   "[O] It lapsed.", "lapsed"),
-    Row((WireStatus.REVOKED,         ANY),         ReadAs(Status.REVOKED),         "[S] As it is spelled."),
+    (Axis.of("wire status", WireStatus), Axis.of("revocation", Revocation), Axis.of("snapshot", Trace)),
+    Row((ANY,                        ONCE,  ANY),   TO_REVOKED, "[O] Contradictions fail closed.", "revoked-at"),
+    Row((WireStatus.PENDING,         NEVER, ANY),   TO_PENDING, "[S] As it is spelled.", "pending"),
+    Row((WireStatus.ACTIVE,          NEVER, ANY),   TO_ACTIVE,  "[S] As it is spelled.", "active"),
+    Row((WireStatus.AUTHORIZED,      NEVER, ANY),   TO_ACTIVE,  "[P] Two pages spell ACTIVE so.", "authorized"),
+    Row((WireStatus.ACTION_REQUIRED, NEVER, ANY),   TO_ACTION,  "[S] As it is spelled.", "action-required"),
+    Row((WireStatus.EXPIRED,         NEVER, SHOWN), TO_EXPIRED, "[S] As it is spelled.", "expired"),
+    Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", "lapsed"),
+    Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", "revoked"),
 )
 # fmt: on

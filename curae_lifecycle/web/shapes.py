@@ -11,7 +11,13 @@ from datetime import datetime
 from functools import cache
 from typing import Final, TypeVar
 
-from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, standing
+from curae_lifecycle.rules.connection import (
+    NEVER,
+    ONCE,
+    Connection,
+    ConnectionIdentity,
+    standing,
+)
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -198,12 +204,19 @@ def _or_null(parse: Callable[[object], Wanted]) -> Callable[[object], Wanted | N
     return lambda value: None if value is None else parse(value)
 
 
+def _parse_time(name: str, value: object) -> datetime:
+    # A snapshot of somebody else's may spell UTC as an offset.
+    if isinstance(value, str) and value.endswith("+00:00"):
+        value = f"{value[:-6]}Z"
+    return parse_time(name, value)
+
+
 def _time(name: str) -> Member[datetime]:
-    return Member(name, lambda value: parse_time(name, value))
+    return Member(name, lambda value: _parse_time(name, value))
 
 
 def _time_or_null(name: str) -> Member[datetime | None]:
-    return Member(name, _or_null(lambda value: parse_time(name, value)))
+    return Member(name, _or_null(lambda value: _parse_time(name, value)), optional=True)
 
 
 def _parse_status(value: object) -> WireStatus:
@@ -217,7 +230,7 @@ _STATUS: Final = Member("status", _parse_status)
 _AUTHORIZED_AT: Final = _time_or_null("authorizedAt")
 _EXPIRES_AT: Final = _time_or_null("expiresAt")
 _REVOKED_AT: Final = _time_or_null("revokedAt")
-_ACTION_REASON: Final = Member("actionRequiredReason", _or_null(parse_reason))
+_ACTION_REASON: Final = Member("actionRequiredReason", _or_null(parse_reason), optional=True)
 _CREATED_AT: Final = _time("createdAt")
 _UPDATED_AT: Final = _time("updatedAt")
 _CONNECTION: Final = (
@@ -233,6 +246,7 @@ _CONNECTION: Final = (
     _CREATED_AT,
     _UPDATED_AT,
 )
+_CONNECTION_NAMES: Final = {member.name for member in _CONNECTION}
 
 
 def parse_connection(
@@ -242,24 +256,32 @@ def parse_connection(
     app_id: AppId,
     predecessor_id: ConnectionId | None = None,
     root_id: ConnectionId | None = None,
+    position: int = 1,
 ) -> Connection:
     """A snapshot of a connection that came over the wire, for instance to be merged [O].
 
+    It is read tolerantly: unknown members are ignored, an absent time or reason is null, and
+    `+00:00` is `Z`. One that shows a `revokedAt` is of a revoked connection, whatever else it says.
+
     Args:
-        document: The connection as JSON, every member present.
+        document: The connection as JSON.
         environment: Kept beside the wire.
         app_id: Kept beside the wire.
         predecessor_id: Kept beside the wire.
         root_id: Kept beside the wire; the connection's own id where absent.
+        position: Kept beside the wire.
 
     Raises:
         MalformedError: What is wrong, and with which member. An unknown status is malformed:
             it never grants anything.
     """
+    if isinstance(document, dict) and not isinstance(document, RepeatedObject):
+        document = {name: document[name] for name in _CONNECTION_NAMES & document.keys()}
     given = Given(parse_members(document, _CONNECTION))
     authorized_at, reason = given[_AUTHORIZED_AT], given[_ACTION_REASON]
     trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
-    read = STORED_STATUS[given[_STATUS], trace].outcome
+    revoked_at = given[_REVOKED_AT]
+    read = STORED_STATUS[given[_STATUS], NEVER if revoked_at is None else ONCE, trace].outcome
     connection_id, updated_at = given[_ID], given[_UPDATED_AT]
     account, user = given[CUSTOMER_ACCOUNT_ID], given[APP_USER_ID]
     identity = ConnectionIdentity(
@@ -269,6 +291,7 @@ def parse_connection(
         given[_CREATED_AT],
         predecessor_id,
         connection_id if root_id is None else root_id,
+        position,
     )
     return Connection(
         identity,
@@ -279,5 +302,5 @@ def parse_connection(
         authorized_at,
         given[_EXPIRES_AT],
         reason,
-        given[_REVOKED_AT],
+        revoked_at,
     )

@@ -71,12 +71,12 @@ def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
             "version": __version__,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "security": [{"apiKey": []}],
+        "security": [{"platformApiKey": []}],
         "tags": [{"name": tag, "description": text} for tag, text in _TAGS.items()],
         "paths": paths,
         "components": {
             "securitySchemes": {
-                "apiKey": {
+                "platformApiKey": {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API key belongs to one app, one customer account and one "

@@ -234,6 +234,7 @@ DETAILS: Final[dict[str, tuple[Schema, DetailValue]]] = {
     "environment": (enum_of(Environment), Environment.TEST),
     "connectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
     "nextConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
+    "headConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d04"),
     "dataPackage": ({"type": "string"}, "clinical_summary"),
     "reason": ({"type": "string"}, "STILL_PENDING"),
     "standing": (enum_of(Standing), Standing.REVOKED),
