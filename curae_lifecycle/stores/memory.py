@@ -248,14 +248,12 @@ class MemoryStore:
 
     def purge(self, now: datetime) -> int:
         """Drop the records and rate limits whose deadline is well over; return how many."""
-        # Not at the deadline itself: another worker's clock may be behind.
-        now = later(now, -CLOCK_TOLERANCE)
         dropped = 0
         with self._lock:
-            while self._deadlines and self._deadlines[0][0] <= now:
+            while self._deadlines and _is_over(self._deadlines[0][0], now):
                 _, _, key = heapq.heappop(self._deadlines)
                 deadline = self._deadline(key)
-                if deadline > now:
+                if not _is_over(deadline, now):
                     # It moved on since it was noted down.
                     self._remember(deadline, key)
                     continue
@@ -358,3 +356,8 @@ class MemoryStore:
 
     def _remember(self, deadline: datetime, key: RecordKey | RateKey) -> None:
         heapq.heappush(self._deadlines, (deadline, next(self._order), key))
+
+
+def _is_over(deadline: datetime, now: datetime) -> bool:
+    # Not at the deadline itself: another worker's clock may be behind.
+    return later(deadline, CLOCK_TOLERANCE) <= now
