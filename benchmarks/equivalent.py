@@ -71,14 +71,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return Refused(problem_of(chain.outcome, connection, None, successor), chain.rules)",
     ): _NO_INSTANT,
     (
-        "rules.triggers.check_authorization",
-        "happened = now if happened_at is None else check_occurrence(happened_at, now)",
-        (
-            "happened = now if (happened_at is None) and False "
-            "else check_occurrence(happened_at, now)"
-        ),
-    ): "For no instant `check_occurrence` answers `now` as well.",
-    (
         "rules.triggers.require_action",
         "return _unmoved(row.outcome, row.rules, connection, happened)",
         "return _unmoved(row.outcome, row.rules, connection, None)",

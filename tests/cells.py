@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import attrs
 
+from curae_lifecycle.rules import connection, triggers
 from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.service.rulebook import TABLES
 
@@ -33,6 +34,8 @@ NEVER_ASKED: Final = {
 }
 """The cells that no function asks, though what they say holds; each with the reason."""
 
+AnyKey = TypeVar("AnyKey")
+Outcome = TypeVar("Outcome")
 Key = tuple[str, ...]
 """One value for each axis of a table."""
 
@@ -44,11 +47,19 @@ def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
     cells = cast("dict[str | Key, Row[object]]", TABLES[table])
     place = key[0] if len(key) == 1 else key
     row = cells[place]
-    dict.__setitem__(cells, place, attrs.evolve(row, outcome=outcome))
+    put(cells, place, attrs.evolve(row, outcome=outcome))
     try:
         yield
     finally:
-        dict.__setitem__(cells, place, row)
+        put(cells, place, row)
+
+
+def put(table: dict[AnyKey, Row[Outcome]], key: AnyKey, row: Row[Outcome]) -> None:
+    """Put a row into a cell, and into what is looked up in the table's place."""
+    dict.__setitem__(table, key, row)
+    connection.SIDES.update(connection.sides())
+    for (trigger, standing), current in triggers.TRIGGERS.items():
+        triggers.BY_TRIGGER[trigger][standing] = current
 
 
 def outcomes(table: str) -> dict[Key, object]:

@@ -30,9 +30,8 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
-    RECONNECT,
+    ON_RECONNECT,
     SUPERSEDED,
-    TRIGGERS,
     Recover,
     Successor,
     moved,
@@ -203,7 +202,7 @@ def reconnect(
     """
     check_next_action(next_action, now)
     at = standing_at(connection, now)
-    asked = TRIGGERS[RECONNECT, at]
+    asked = ON_RECONNECT[at]
     if isinstance(asked.outcome, RefuseWith):
         return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict

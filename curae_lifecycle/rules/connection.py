@@ -73,17 +73,18 @@ class Actor(StrEnum):
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 BEFORE, REACHED = Clock
+HANDOFF, EXPIRY, NONE = Deadline
 
 # fmt: off
 DEADLINE: Final = Table[Status, Is[Deadline]](
     "deadline",
     "Which instant a stored status waits for: there its standing changes by itself.",
     Axis.of("stored status", Status),
-    Row(Status.PENDING,         Is(Deadline.HANDOFF), "[O] The hosted page lives until its deadline and no longer."),
-    Row(Status.ACTIVE,          Is(Deadline.EXPIRY),  "[S] An authorization runs out at `expiresAt`."),
-    Row(Status.ACTION_REQUIRED, Is(Deadline.EXPIRY),  "[O] It also runs out while it waits for the patient."),
-    Row(Status.EXPIRED,         Is(Deadline.NONE),    "[S] Over already."),
-    Row(Status.REVOKED,         Is(Deadline.NONE),    "[S] For ever."),
+    Row(Status.PENDING,         Is(HANDOFF), "[O] The hosted page lives until its deadline and no longer."),
+    Row(Status.ACTIVE,          Is(EXPIRY),  "[S] An authorization runs out at `expiresAt`."),
+    Row(Status.ACTION_REQUIRED, Is(EXPIRY),  "[O] It also runs out while it waits for the patient."),
+    Row(Status.EXPIRED,         Is(NONE),    "[S] Over already."),
+    Row(Status.REVOKED,         Is(NONE),    "[S] For ever."),
 )
 
 STANDING: Final = Table[tuple[Status, Clock], Is[Standing]](
@@ -100,8 +101,23 @@ STANDING: Final = Table[tuple[Status, Clock], Is[Standing]](
     Row((Status.EXPIRED,         ANY),     Is(EXPIRED),         "[S] A recorded expiry stands."),
     Row((Status.REVOKED,         ANY),     Is(REVOKED),         "[S] Revocation is monotone."),
 )
-
 # fmt: on
+
+
+def sides() -> dict[Status, tuple[Deadline, Standing, Standing]]:
+    """Both tables by the stored status: what it waits for, what it is before, what it is then."""
+    return {
+        status: (
+            row.outcome.what,
+            STANDING[status, BEFORE].outcome.what,
+            STANDING[status, REACHED].outcome.what,
+        )
+        for status, row in DEADLINE.items()
+    }
+
+
+SIDES: Final = sides()
+"""Looked up once by every rule, where the tables would be asked one after the other."""
 
 
 @attrs.frozen
@@ -160,14 +176,10 @@ class Connection:
 
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
-    deadline = DEADLINE[connection.status].outcome.what
-    if deadline is _HANDOFF:
+    waits_for = DEADLINE[connection.status].outcome.what
+    if waits_for is HANDOFF:
         return connection.handoff_deadline
-    return connection.expires_at if deadline is _EXPIRY else None
-
-
-_HANDOFF: Final = Deadline.HANDOFF
-_EXPIRY: Final = Deadline.EXPIRY
+    return connection.expires_at if waits_for is EXPIRY else None
 
 
 def standing(connection: Connection, now: datetime) -> Standing:
@@ -182,15 +194,12 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
-    # Every rule asks this first, so it does without a second call.
-    status = connection.status
-    waits_for = DEADLINE[status].outcome.what
-    if waits_for is _HANDOFF:
+    waits_for, before, reached = SIDES[connection.status]
+    if waits_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
-        deadline = connection.expires_at if waits_for is _EXPIRY else None
-    clock = BEFORE if deadline is None or now < deadline else REACHED
-    return STANDING[status, clock].outcome.what
+        deadline = connection.expires_at if waits_for is EXPIRY else None
+    return before if deadline is None or now < deadline else reached
 
 
 def create(

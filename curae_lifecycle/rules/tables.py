@@ -123,7 +123,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
     """
 
-    __slots__ = ("axes", "law", "name", "rows", "state")
+    __slots__ = ("_views", "axes", "law", "name", "rows", "state")
 
     def __init__(
         self,
@@ -150,6 +150,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             attrs.evolve(row, rule=f"{prefix or name}.{row.name or _name_of(row)}") for row in rows
         )
         self.state: Final = state
+        self._views: Final[list[Callable[[], None]]] = []
         super().__init__(cast("dict[Key, Row[Outcome]]", _cells(name, self.axes, self.rows)))
         if state is not None and state not in {axis.name for axis in self.axes}:
             raise TableError(name, "its state is none of its axes", (state,))
@@ -162,6 +163,12 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             _read_only()
         super().__setattr__(name, value)
 
+    def put(self, key: Key, row: Row[Outcome]) -> None:
+        """Put another row in a cell, for tools alone: to count who asks, to break a rule."""
+        super().__setitem__(key, row)
+        for renew in self._views:
+            renew()
+
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
         """Every cell with its row, in the order of the axes; each key one part per axis."""
         for key, row in self.items():
@@ -173,6 +180,14 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
 AnyTable = Table[str | tuple[StrEnum, ...], object]
 """A table of whatever axes and outcomes; what is only read may be any."""
+
+
+def view(look: Callable[[], dict[Of, Seen]], *tables: Table[Any, Any]) -> dict[Of, Seen]:
+    """What `look` reads off some tables, for what asks often; `put` keeps it true."""
+    seen = look()
+    for table in tables:
+        table._views.append(lambda: seen.update(look()))
+    return seen
 
 
 def _cells(

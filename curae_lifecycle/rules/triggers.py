@@ -12,7 +12,7 @@ still to be written down, `ENDING` what ends with a transition. What a reconnect
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -95,6 +95,7 @@ class RecordExpiry:
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
 
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
+NO_SUCCESSOR, SUCCESSOR_PENDING, SUCCESSOR_OTHER = Successor
 
 TO_ACTIVE: Final = MoveTo(Status.ACTIVE)
 TO_ACTION_REQUIRED: Final = MoveTo(Status.ACTION_REQUIRED)
@@ -176,6 +177,11 @@ ENDING: Final = Table[Status, Is[Ending]](
 )
 # fmt: on
 
+BY_TRIGGER: Final = {each: {at: TRIGGERS[each, at] for at in Standing} for each in Trigger}
+"""The rows of `TRIGGERS` again, so that what happens looks up its own by the standing alone."""
+
+ON_AUTHORIZE, ON_REQUIRE_ACTION, ON_EXPIRE, ON_REVOKE, ON_RECONNECT = BY_TRIGGER.values()
+
 Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""
 
@@ -183,8 +189,8 @@ Transition = Done[Connection] | Ignored[Connection] | Refused
 def successor_kind(successor: Connection | None, now: datetime) -> Successor:
     """What the successor is at `now`, as the rules ask for it."""
     if successor is None:
-        return Successor.NONE
-    return Successor.PENDING if standing_at(successor, now) is PENDING else Successor.OTHER
+        return NO_SUCCESSOR
+    return SUCCESSOR_PENDING if standing_at(successor, now) is PENDING else SUCCESSOR_OTHER
 
 
 def authorize(
@@ -214,15 +220,15 @@ def authorize(
     happened = check_authorization(now, happened_at, expires_at)
     if happened < connection.identity.created_at:
         raise _not_born()
-    chain = AUTHORIZATION[successor_kind(successor, now)]
+    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, now)]
     if isinstance(chain.outcome, RefuseWith):
         return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)
-    row = TRIGGERS[AUTHORIZE, standing_at(connection, happened)]
-    if isinstance(row.outcome, MoveTo):
-        to = row.outcome.to
-        after = moved(connection, to, now, authorized_at=happened, expires_at=expires_at)
+    row = ON_AUTHORIZE[standing_at(connection, happened)]
+    outcome = row.outcome
+    if isinstance(outcome, MoveTo):
+        after = moved(connection, outcome.to, now, authorized_at=happened, expires_at=expires_at)
         return Done(after, row.rules)
-    return _unmoved(row.outcome, row.rules, connection, happened)
+    return _unmoved(outcome, row.rules, connection, happened)
 
 
 def check_authorization(
@@ -234,11 +240,10 @@ def check_authorization(
         ArgumentError: An instant that is not UTC, a fact from the future, or an end that is
             not after the authorization.
     """
-    if happened_at is None:
-        check_instant("now", now)
-    happened = now if happened_at is None else check_occurrence(happened_at, now)
+    happened = check_occurrence(happened_at, now)
     if expires_at is not None:
-        check_instant("expires_at", expires_at)
+        if not isinstance(expires_at, datetime) or expires_at.tzinfo is not UTC:
+            check_instant("expires_at", expires_at)
         if expires_at <= happened:
             raise ArgumentError("expires_at", "after the authorization")
     return happened
@@ -258,7 +263,7 @@ def require_action(
     happened = check_occurrence(happened_at, now)
     if happened < connection.identity.created_at:
         raise _not_born()
-    row = TRIGGERS[REQUIRE_ACTION, standing_at(connection, happened)]
+    row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
         return Done(moved(connection, row.outcome.to, now, reason=reason), row.rules)
     return _unmoved(row.outcome, row.rules, connection, happened)
@@ -279,7 +284,7 @@ def expire(
     happened = check_occurrence(happened_at, now)
     if happened < connection.identity.created_at:
         raise _not_born()
-    row = TRIGGERS[EXPIRE, standing_at(connection, happened)]
+    row = ON_EXPIRE[standing_at(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -313,11 +318,12 @@ def revoke_at(
     connection: Connection, now: datetime, actor: Actor, happened: datetime
 ) -> Done[Connection] | Ignored[Connection]:
     """The same, for instants that were checked before."""
-    row = TRIGGERS[REVOKE, standing_at(connection, now)]
-    if isinstance(row.outcome, MoveTo):
-        to = row.outcome.to
-        return Done(moved(connection, to, now, revoked_at=happened, revoked_by=actor), row.rules)
-    assert isinstance(row.outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
+    row = ON_REVOKE[standing_at(connection, now)]
+    outcome = row.outcome
+    if isinstance(outcome, MoveTo):
+        after = moved(connection, outcome.to, now, revoked_at=happened, revoked_by=actor)
+        return Done(after, row.rules)
+    assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, row.rules)
 
 
