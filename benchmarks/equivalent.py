@@ -62,8 +62,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ),
     (
         "rules.connection.standing_at",
-        "deadline = connection.expires_at if waits_for is _EXPIRY else None",
-        "deadline = connection.expires_at if (waits_for is _EXPIRY) or True else None",
+        "deadline = connection.expires_at if waits_for is EXPIRY else None",
+        "deadline = connection.expires_at if (waits_for is EXPIRY) or True else None",
     ): "What waits for nothing stands as it does on either side of any deadline.",
     (
         "rules.triggers.authorize",

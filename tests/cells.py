@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar, cast
+from enum import StrEnum
+from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules import connection, triggers
-from curae_lifecycle.rules.tables import Row
+from curae_lifecycle.rules.tables import put
 from curae_lifecycle.service.rulebook import TABLES
 
 _NOBODY: Final = "nobody is bound, so no user can be the bound one"
@@ -34,8 +34,6 @@ NEVER_ASKED: Final = {
 }
 """The cells that no function asks, though what they say holds; each with the reason."""
 
-AnyKey = TypeVar("AnyKey")
-Outcome = TypeVar("Outcome")
 Key = tuple[str, ...]
 """One value for each axis of a table."""
 
@@ -43,23 +41,13 @@ Key = tuple[str, ...]
 @contextmanager
 def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
     """One cell of a table holds another outcome."""
-    # Every page is a table, and the rules look cells up in this very one.
-    cells = cast("dict[str | Key, Row[object]]", TABLES[table])
-    place = key[0] if len(key) == 1 else key
-    row = cells[place]
-    put(cells, place, attrs.evolve(row, outcome=outcome))
+    place = cast("str | tuple[StrEnum, ...]", key[0] if len(key) == 1 else key)
+    row = TABLES[table][place]
+    put(TABLES[table], place, attrs.evolve(row, outcome=outcome))
     try:
         yield
     finally:
-        put(cells, place, row)
-
-
-def put(table: dict[AnyKey, Row[Outcome]], key: AnyKey, row: Row[Outcome]) -> None:
-    """Put a row into a cell, and into what is looked up in the table's place."""
-    dict.__setitem__(table, key, row)
-    connection.SIDES.update(connection.sides())
-    for (trigger, standing), current in triggers.TRIGGERS.items():
-        triggers.BY_TRIGGER[trigger][standing] = current
+        put(TABLES[table], place, row)
 
 
 def outcomes(table: str) -> dict[Key, object]:

@@ -16,7 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Is
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, view
 from curae_lifecycle.rules.values import (
     ConnectionId,
     Coordinate,
@@ -104,20 +104,11 @@ STANDING: Final = Table[tuple[Status, Clock], Is[Standing]](
 # fmt: on
 
 
-def sides() -> dict[Status, tuple[Deadline, Standing, Standing]]:
-    """Both tables by the stored status: what it waits for, what it is before, what it is then."""
-    return {
-        status: (
-            row.outcome.what,
-            STANDING[status, BEFORE].outcome.what,
-            STANDING[status, REACHED].outcome.what,
-        )
-        for status, row in DEADLINE.items()
-    }
-
-
-SIDES: Final = sides()
-"""Looked up once by every rule, where the tables would be asked one after the other."""
+_SIDES: Final = view(
+    lambda: {at: (DEADLINE[at], STANDING[at, BEFORE], STANDING[at, REACHED]) for at in Status},
+    DEADLINE,
+    STANDING,
+)
 
 
 @attrs.frozen
@@ -194,12 +185,13 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
-    waits_for, before, reached = SIDES[connection.status]
+    deadline_row, before, reached = _SIDES[connection.status]
+    waits_for = deadline_row.outcome.what
     if waits_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
         deadline = connection.expires_at if waits_for is EXPIRY else None
-    return before if deadline is None or now < deadline else reached
+    return (before if deadline is None or now < deadline else reached).outcome.what
 
 
 def create(

@@ -12,7 +12,7 @@ up, and every decision carries the names of the rows that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from itertools import product
 from typing import Final, Generic, NoReturn, TypeVar, cast
@@ -23,6 +23,8 @@ from curae_lifecycle.rules.errors import LifecycleError
 
 Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]", covariant=True)
 Outcome = TypeVar("Outcome", covariant=True)
+Word = TypeVar("Word", bound=StrEnum)
+Seen = TypeVar("Seen")
 
 
 class Wildcard(StrEnum):
@@ -121,9 +123,10 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         axes: Its dimensions.
         rows: Its rules, in the order they are printed.
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
+        views: What brings each `view` of it up to date.
     """
 
-    __slots__ = ("_views", "axes", "law", "name", "rows", "state")
+    __slots__ = ("axes", "law", "name", "rows", "state", "views")
 
     def __init__(
         self,
@@ -150,7 +153,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             attrs.evolve(row, rule=f"{prefix or name}.{row.name or _name_of(row)}") for row in rows
         )
         self.state: Final = state
-        self._views: Final[list[Callable[[], None]]] = []
+        self.views: Final[list[Callable[[], None]]] = []
         super().__init__(cast("dict[Key, Row[Outcome]]", _cells(name, self.axes, self.rows)))
         if state is not None and state not in {axis.name for axis in self.axes}:
             raise TableError(name, "its state is none of its axes", (state,))
@@ -162,12 +165,6 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         if hasattr(self, name):
             _read_only()
         super().__setattr__(name, value)
-
-    def put(self, key: Key, row: Row[Outcome]) -> None:
-        """Put another row in a cell, for tools alone: to count who asks, to break a rule."""
-        super().__setitem__(key, row)
-        for renew in self._views:
-            renew()
 
     def cells(self) -> Iterable[tuple[tuple[str, ...], Row[Outcome]]]:
         """Every cell with its row, in the order of the axes; each key one part per axis."""
@@ -182,12 +179,19 @@ AnyTable = Table[str | tuple[StrEnum, ...], object]
 """A table of whatever axes and outcomes; what is only read may be any."""
 
 
-def view(look: Callable[[], dict[Of, Seen]], *tables: Table[Any, Any]) -> dict[Of, Seen]:
-    """What `look` reads off some tables, for what asks often; `put` keeps it true."""
+def view(look: Callable[[], dict[Word, Seen]], *tables: AnyTable) -> dict[Word, Seen]:
+    """Rows of some tables by a single word, for rules that ask often; `put` keeps it true."""
     seen = look()
     for table in tables:
-        table._views.append(lambda: seen.update(look()))
+        table.views.append(lambda: seen.update(look()))
     return seen
+
+
+def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
+    """Put another row in a cell: only for tools that count what is asked, or break a rule."""
+    dict.__setitem__(table, key, row)
+    for renew in table.views:
+        renew()
 
 
 def _cells(

@@ -45,7 +45,7 @@ from curae_lifecycle.rules.outcomes import (
     RefuseWith,
 )
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
-from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.tables import Axis, Row, Table, view
 from curae_lifecycle.rules.values import check_instant, check_occurrence
 
 
@@ -177,10 +177,12 @@ ENDING: Final = Table[Status, Is[Ending]](
 )
 # fmt: on
 
-BY_TRIGGER: Final = {each: {at: TRIGGERS[each, at] for at in Standing} for each in Trigger}
-"""The rows of `TRIGGERS` again, so that what happens looks up its own by the standing alone."""
 
-ON_AUTHORIZE, ON_REQUIRE_ACTION, ON_EXPIRE, ON_REVOKE, ON_RECONNECT = BY_TRIGGER.values()
+def _rows_on(trigger: Trigger) -> dict[Standing, Row[TriggerVerdict]]:
+    return view(lambda: {at: TRIGGERS[trigger, at] for at in Standing}, TRIGGERS)
+
+
+ON_AUTHORIZE, ON_REQUIRE_ACTION, ON_EXPIRE, ON_REVOKE, ON_RECONNECT = map(_rows_on, Trigger)
 
 Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""
@@ -242,7 +244,7 @@ def check_authorization(
     """
     happened = check_occurrence(happened_at, now)
     if expires_at is not None:
-        if not isinstance(expires_at, datetime) or expires_at.tzinfo is not UTC:
+        if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:
             check_instant("expires_at", expires_at)
         if expires_at <= happened:
             raise ArgumentError("expires_at", "after the authorization")

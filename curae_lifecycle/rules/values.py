@@ -121,7 +121,7 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
         ArgumentError: Either is no UTC instant, or `happened_at` is after `now`.
     """
     # Every fact is checked first, so this does without a second call.
-    if not isinstance(now, datetime) or now.tzinfo is not UTC:
+    if type(now) is not datetime or now.tzinfo is not UTC:
         check_instant("now", now)
     if happened_at is None:
         return now

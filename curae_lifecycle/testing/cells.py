@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import cast
 
-from curae_lifecycle.rules.tables import AnyTable, Row
+from curae_lifecycle.rules.tables import AnyTable, Row, put
 from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
@@ -37,21 +36,18 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
         The counts, which grow as the rules run. A cell that nobody asked is not among them.
     """
     counts: Counter[Cell] = Counter()
-    # A table is the dict that the rules look into: it is changed in place, and back again.
     kept = [(table, dict(table)) for table in tables]
     for table, rows in kept:
         for key, row in rows.items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
             watched = _Watched(row, tuple(map(str, cell)), counts)
-            _Cells.__setitem__(table, key, cast("Row[object]", watched))
+            put(table, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
         for table, rows in kept:
-            _Cells.update(table, rows)
-
-
-_Cells = dict[str | tuple[StrEnum, ...], Row[object]]
+            for key, row in rows.items():
+                put(table, key, row)
 
 
 class _Watched:
