@@ -9,8 +9,8 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.tables import put
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import put
 
 _NOBODY: Final = "nobody is bound, so no user can be the bound one"
 _ITSELF: Final = "a tombstone names no user: it is always the bound one's"

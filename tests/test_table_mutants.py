@@ -39,11 +39,12 @@ from curae_lifecycle.rules import (
     wire_status,
 )
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.tables import Row, Table, put
+from curae_lifecycle.rules.tables import Row, Table
 from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import put
 from tests.oracles import accounts, connections, records, requests
 from tests.oracles.by_hand import BY_HAND
 from tests.oracles.oracle import UNREACHABLE, Answer, Oracle

@@ -180,18 +180,14 @@ AnyTable = Table[str | tuple[StrEnum, ...], object]
 
 
 def view(look: Callable[[], dict[Word, Seen]], *tables: AnyTable) -> dict[Word, Seen]:
-    """Rows of some tables by a single word, for rules that ask often; `put` keeps it true."""
+    """Rows of some tables by a single word, for rules that ask often.
+
+    Whoever puts another row into a table, to test the rules, then calls each of its `views`.
+    """
     seen = look()
     for table in tables:
         table.views.append(lambda: seen.update(look()))
     return seen
-
-
-def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Put another row in a cell: only for tools that count what is asked, or break a rule."""
-    dict.__setitem__(table, key, row)
-    for renew in table.views:
-        renew()
 
 
 def _cells(

@@ -182,7 +182,11 @@ def _rows_on(trigger: Trigger) -> dict[Standing, Row[TriggerVerdict]]:
     return view(lambda: {at: TRIGGERS[trigger, at] for at in Standing}, TRIGGERS)
 
 
-ON_AUTHORIZE, ON_REQUIRE_ACTION, ON_EXPIRE, ON_REVOKE, ON_RECONNECT = map(_rows_on, Trigger)
+ON_AUTHORIZE: Final = _rows_on(AUTHORIZE)
+ON_REQUIRE_ACTION: Final = _rows_on(REQUIRE_ACTION)
+ON_EXPIRE: Final = _rows_on(EXPIRE)
+ON_REVOKE: Final = _rows_on(REVOKE)
+ON_RECONNECT: Final = _rows_on(RECONNECT)
 
 Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""

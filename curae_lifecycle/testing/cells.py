@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import cast
 
-from curae_lifecycle.rules.tables import AnyTable, Row, put
+from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 Cell = tuple[str, ...]
@@ -48,6 +49,14 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
         for table, rows in kept:
             for key, row in rows.items():
                 put(table, key, row)
+
+
+def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
+    """Put another row into a cell of a table, and into what is looked up in its place."""
+    # A table is the dict that the rules look into; only its own methods refuse to change it.
+    dict.__setitem__(table, key, row)
+    for renew in table.views:
+        renew()
 
 
 class _Watched:
