@@ -11,29 +11,15 @@ from datetime import datetime
 from functools import cache
 from typing import Final, TypeVar
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import (
-    AppId,
-    ConnectionId,
-    Coordinate,
-    Environment,
-    NextAction,
-    format_time,
-    parse_reason,
-    parse_time,
-)
+from curae_lifecycle.rules.values import NextAction, format_time, parse_time
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
-from curae_lifecycle.service.members import (
-    APP_USER_ID,
-    CUSTOMER_ACCOUNT_ID,
-    DATA_PACKAGES,
-    Given,
-    Member,
-    parse_connection_id,
-)
+from curae_lifecycle.service import members
+from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
@@ -158,7 +144,7 @@ def camel(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def parse_members(document: Json, members: tuple[Member[object], ...]) -> dict[str, object]:
+def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
     """The values of an object's members by their names, read strictly.
 
     Raises:
@@ -166,19 +152,19 @@ def parse_members(document: Json, members: tuple[Member[object], ...]) -> dict[s
     """
     if not isinstance(document, dict):
         raise MalformedError(None, Fault.NOT_AN_OBJECT)
-    known = {member.name for member in members}
+    known = {member.name for member in expected}
     if isinstance(document, RepeatedObject):
         name = document.repeated()
         raise MalformedError(name if name in known else None, Fault.REPEATED)
     if not document.keys() <= known:
         raise MalformedError(None, Fault.UNKNOWN)
-    values: dict[str, object] = {}
-    for member in members:
+    parsed: dict[str, object] = {}
+    for member in expected:
         if member.name in document:
-            values[member.name] = parse_member(member, document[member.name])
+            parsed[member.name] = parse_member(member, document[member.name])
         elif not member.optional:
             raise MalformedError(member.name, Fault.MISSING)
-    return values
+    return parsed
 
 
 def parse_member(member: Member[object], value: object) -> object:
@@ -198,12 +184,8 @@ def _or_null(parse: Callable[[object], Wanted]) -> Callable[[object], Wanted | N
     return lambda value: None if value is None else parse(value)
 
 
-def _time(name: str) -> Member[datetime]:
-    return Member(name, lambda value: parse_time(name, value))
-
-
-def _time_or_null(name: str) -> Member[datetime | None]:
-    return Member(name, _or_null(lambda value: parse_time(name, value)))
+def _time(name: str) -> Callable[[object], datetime]:
+    return lambda value: parse_time(name, value)
 
 
 def _parse_status(value: object) -> WireStatus:
@@ -212,36 +194,28 @@ def _parse_status(value: object) -> WireStatus:
     raise ArgumentError("status", f"one of {', '.join(WireStatus)}")
 
 
-_ID: Final = Member("id", parse_connection_id)
+_ID: Final = Member("id", members.parse_connection_id)
+_ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
+_USER: Final = members.APP_USER_ID
 _STATUS: Final = Member("status", _parse_status)
-_AUTHORIZED_AT: Final = _time_or_null("authorizedAt")
-_EXPIRES_AT: Final = _time_or_null("expiresAt")
-_REVOKED_AT: Final = _time_or_null("revokedAt")
-_ACTION_REASON: Final = Member("actionRequiredReason", _or_null(parse_reason))
-_CREATED_AT: Final = _time("createdAt")
-_UPDATED_AT: Final = _time("updatedAt")
-_CONNECTION: Final = (
-    _ID,
-    CUSTOMER_ACCOUNT_ID,
-    APP_USER_ID,
-    _STATUS,
-    DATA_PACKAGES,
-    _AUTHORIZED_AT,
-    _EXPIRES_AT,
-    _REVOKED_AT,
-    _ACTION_REASON,
-    _CREATED_AT,
-    _UPDATED_AT,
-)
+_PACKAGES: Final = members.DATA_PACKAGES
+_AUTHORIZED: Final = Member("authorizedAt", _or_null(_time("authorizedAt")))
+_EXPIRES: Final = Member("expiresAt", _or_null(_time("expiresAt")))
+_REVOKED: Final = Member("revokedAt", _or_null(_time("revokedAt")))
+_REASON: Final = Member("actionRequiredReason", _or_null(values.parse_reason))
+_CREATED: Final = Member("createdAt", _time("createdAt"))
+_UPDATED: Final = Member("updatedAt", _time("updatedAt"))
+_WHAT_IT_IS: Final = (_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES)
+_WHAT_HAPPENED: Final = (_AUTHORIZED, _EXPIRES, _REVOKED, _REASON, _CREATED, _UPDATED)
 
 
 def parse_connection(
     document: Json,
     *,
-    environment: Environment,
-    app_id: AppId,
-    predecessor_id: ConnectionId | None = None,
-    root_id: ConnectionId | None = None,
+    environment: values.Environment,
+    app_id: values.AppId,
+    predecessor_id: values.ConnectionId | None = None,
+    root_id: values.ConnectionId | None = None,
 ) -> Connection:
     """A snapshot of a connection that came over the wire, for instance to be merged [O].
 
@@ -256,28 +230,23 @@ def parse_connection(
         MalformedError: What is wrong, and with which member. An unknown status is malformed:
             it never grants anything.
     """
-    given = Given(parse_members(document, _CONNECTION))
-    authorized_at, reason = given[_AUTHORIZED_AT], given[_ACTION_REASON]
+    given = Given(parse_members(document, (*_WHAT_IT_IS, *_WHAT_HAPPENED)))
+    authorized_at, reason, updated_at = given[_AUTHORIZED], given[_REASON], given[_UPDATED]
     trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
     read = STORED_STATUS[given[_STATUS], trace].outcome
-    connection_id, updated_at = given[_ID], given[_UPDATED_AT]
-    account, user = given[CUSTOMER_ACCOUNT_ID], given[APP_USER_ID]
-    identity = ConnectionIdentity(
-        connection_id,
-        Coordinate(environment, app_id, account, user),
-        given[DATA_PACKAGES],
-        given[_CREATED_AT],
-        predecessor_id,
-        connection_id if root_id is None else root_id,
-    )
+    coordinate = values.Coordinate(environment, app_id, given[_ACCOUNT], given[_USER])
+    root = given[_ID] if root_id is None else root_id
+    # The wire does not say the deadline; over it was when the snapshot was taken.
+    deadline = updated_at if read.lapsed else None
     return Connection(
-        identity,
+        ConnectionIdentity(
+            given[_ID], coordinate, given[_PACKAGES], given[_CREATED], predecessor_id, root
+        ),
         read.status,
         updated_at,
-        # The wire does not say the deadline; over it was when the snapshot was taken.
-        updated_at if read.lapsed else None,
+        deadline,
         authorized_at,
-        given[_EXPIRES_AT],
+        given[_EXPIRES],
         reason,
-        given[_REVOKED_AT],
+        given[_REVOKED],
     )
