@@ -156,8 +156,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The last gate answers, so the line is never reached.",
     (
         "service.operations.revoke.Revoke.decide",
-        "answers = revoke_chain(connection, following, now, actor=Actor.APP)",
-        "answers = revoke_chain(connection, None, now, actor=Actor.APP)",
+        "answers = chain.revoke_chain(connection, following, now, actor=Actor.APP)",
+        "answers = chain.revoke_chain(connection, None, now, actor=Actor.APP)",
     ): "`revocation-reach.app` is that connection, so the later ones are not looked at.",
     (
         "service.facts.graduated.Graduated.judge",

@@ -230,14 +230,9 @@ def revocation_changes(
     now: datetime,
     actor: Actor,
 ) -> Changes:
-    """The changes of a revocation that reached one connection or a whole chain.
+    """The changes of a revocation of one connection, or with it of every later one of its chain.
 
-    Args:
-        connection: The connection that was named.
-        following: Every later connection of its chain, nearest first.
-        answers: What `revoke_chain` answered: one each for as many as it reached.
-        now: When it is recorded.
-        actor: Who revoked.
+    What `revoke_chain` answered is one answer each, for as many of them as it reached.
     """
     reached = (connection, *following)
     moved = [

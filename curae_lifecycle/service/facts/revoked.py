@@ -6,11 +6,9 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.chain import revoke_chain
+from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
@@ -25,7 +23,7 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 class Revoked(fact.ConnectionFact):
     """Somebody revoked outside the API."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
     actor: Actor = attrs.field(validator=_is_actor)
     happened_at: datetime | None = None
 
@@ -35,9 +33,9 @@ class Revoked(fact.ConnectionFact):
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
         connection, following = fact.the_connection(snapshot), snapshot.following
-        answers = revoke_chain(
+        answers = chain.revoke_chain(
             connection, following, now, actor=self.actor, happened_at=self.happened_at
         )
         rules = tuple(rule for answer in answers for rule in answer.rules)
         changes = revocation_changes(connection, following, answers, now, self.actor)
-        return Done(changes, rules) if changes.writes else Ignored(changes, rules)
+        return outcomes.Done(changes, rules) if changes.writes else outcomes.Ignored(changes, rules)

@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import tombstone
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.changes import EventKind, binding_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
@@ -35,5 +35,6 @@ class Tombstoned(fact.Fact):
 
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """TOMBSTONED, where somebody was bound."""
-        answer = tombstone(snapshot.binding, self.coordinate)
-        return fact.moved_binding(EventKind.BINDING_TOMBSTONED, snapshot.binding, answer, now)
+        binding, kind = snapshot.binding, EventKind.BINDING_TOMBSTONED
+        answer = tombstone(binding, self.coordinate)
+        return fact.recorded(answer, lambda after: binding_changes(kind, binding, after, now))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.triggers import authorize
-from curae_lifecycle.rules.values import ConnectionId, check_instant
 from curae_lifecycle.service.changes import authorization_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -24,7 +22,7 @@ class ConnectionShown(operation.Reply):
 class GetConnection(operation.ConnectionOperation):
     """One connection, without a next action [P]."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
     reply = ConnectionShown
     rule = operation.OperationRule(
@@ -44,16 +42,16 @@ class GetConnection(operation.ConnectionOperation):
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))
-        check_instant("landed.happened_at", landed.happened_at)
+        values.check_instant("landed.happened_at", landed.happened_at)
         # A clock ahead of ours may have seen it land: it is recorded no earlier than it happened.
-        healed = authorize(
+        healed = triggers.authorize(
             connection,
             max(asked.now, landed.happened_at),
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
             successor=asked.snapshot.successor,
         )
-        if not isinstance(healed, Done):
+        if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)
         changes = authorization_changes(connection, healed.value)
         return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.rules.chain import revoke_chain
+from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -26,7 +23,7 @@ class ConnectionRevoked(operation.Reply):
 class Revoke(operation.ConnectionOperation):
     """Revoke a connection [S]."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
     reply = ConnectionRevoked
     rule = operation.OperationRule(
@@ -35,7 +32,7 @@ class Revoke(operation.ConnectionOperation):
         summary="Revoke a connection, for ever",
         method="POST",
         path=f"{operation.BASE_PATH}/connections/{{connectionId}}:revoke",
-        scope=CONNECTION_WRITE,
+        scope=credentials.CONNECTION_WRITE,
         key=operation.KeyUse.NEEDED,
         status=200,
         ids=(CONNECTION_ID,),
@@ -47,8 +44,8 @@ class Revoke(operation.ConnectionOperation):
         connection, following = asked.connection, asked.snapshot.following
         # A clock behind the one that created the connection revokes it all the same.
         now = max(asked.now, connection.identity.created_at)
-        answers = revoke_chain(connection, following, now, actor=Actor.APP)
+        answers = chain.revoke_chain(connection, following, now, actor=Actor.APP)
         named = answers[0]
-        reply = ConnectionRevoked(named.value, isinstance(named, Done))
+        reply = ConnectionRevoked(named.value, isinstance(named, outcomes.Done))
         changes = revocation_changes(connection, following, answers, now, Actor.APP)
         return operation.Ruling(reply, named.rules, changes)
