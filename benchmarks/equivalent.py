@@ -62,22 +62,14 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ),
     (
         "rules.connection.standing_at",
-        "deadline = connection.expires_at if waits_for is _EXPIRY else None",
-        "deadline = connection.expires_at if (waits_for is _EXPIRY) or True else None",
+        "deadline = connection.expires_at if waits_for is EXPIRY else None",
+        "deadline = connection.expires_at if (waits_for is EXPIRY) or True else None",
     ): "What waits for nothing stands as it does on either side of any deadline.",
     (
         "rules.triggers.authorize",
         "return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)",
         "return Refused(problem_of(chain.outcome, connection, None, successor), chain.rules)",
     ): _NO_INSTANT,
-    (
-        "rules.triggers.check_authorization",
-        "happened = now if happened_at is None else check_occurrence(happened_at, now)",
-        (
-            "happened = now if (happened_at is None) and False "
-            "else check_occurrence(happened_at, now)"
-        ),
-    ): "For no instant `check_occurrence` answers `now` as well.",
     (
         "rules.triggers.require_action",
         "return _unmoved(row.outcome, row.rules, connection, happened)",
@@ -164,8 +156,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The last gate answers, so the line is never reached.",
     (
         "service.operations.revoke.Revoke.decide",
-        "answers = revoke_chain(connection, following, now, actor=Actor.APP)",
-        "answers = revoke_chain(connection, None, now, actor=Actor.APP)",
+        "answers = chain.revoke_chain(connection, following, now, actor=Actor.APP)",
+        "answers = chain.revoke_chain(connection, None, now, actor=Actor.APP)",
     ): "`revocation-reach.app` is that connection, so the later ones are not looked at.",
     (
         "service.facts.graduated.Graduated.judge",

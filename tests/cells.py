@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import put
 
 _NOBODY: Final = "nobody is bound, so no user can be the bound one"
 _ITSELF: Final = "a tombstone names no user: it is always the bound one's"
@@ -40,15 +41,13 @@ Key = tuple[str, ...]
 @contextmanager
 def outcome_of(table: str, key: Key, outcome: object) -> Iterator[None]:
     """One cell of a table holds another outcome."""
-    # Every page is a table, and the rules look cells up in this very one.
-    cells = cast("dict[str | Key, Row[object]]", TABLES[table])
-    place = key[0] if len(key) == 1 else key
-    row = cells[place]
-    dict.__setitem__(cells, place, attrs.evolve(row, outcome=outcome))
+    place = cast("str | tuple[StrEnum, ...]", key[0] if len(key) == 1 else key)
+    row = TABLES[table][place]
+    put(TABLES[table], place, attrs.evolve(row, outcome=outcome))
     try:
         yield
     finally:
-        dict.__setitem__(cells, place, row)
+        put(TABLES[table], place, row)
 
 
 def outcomes(table: str) -> dict[Key, object]:

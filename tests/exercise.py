@@ -16,7 +16,7 @@ from curae_lifecycle.rules import (
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.tables import Axis
+from curae_lifecycle.rules.tables import Axis, view
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
@@ -114,6 +114,7 @@ def what_makes_tables() -> None:
     """What a module calls once, when it is imported."""
     Axis.of("status", Status)
     problems.final(problems.CONFLICT, "reason")
+    view(lambda: {Status.ACTIVE: START})
     problems.retryable(problems.LIMITED)
     operation_table(OPERATIONS)
     assert status.kept(409).kept

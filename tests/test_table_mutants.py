@@ -44,6 +44,7 @@ from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.testing.cells import put
 from tests.oracles import accounts, connections, records, requests
 from tests.oracles.by_hand import BY_HAND
 from tests.oracles.oracle import UNREACHABLE, Answer, Oracle
@@ -86,8 +87,8 @@ def subject(table: Table[AnyKey, Outcome], oracle: Oracle) -> Subject:
         return Mutant(
             tuple(map(str, words)),
             f"{table.name}: {' × '.join(words)}: {outcome}",
-            lambda: dict.__setitem__(table, key, changed),
-            lambda: dict.__setitem__(table, key, row),
+            lambda: put(table, key, changed),
+            lambda: put(table, key, row),
         )
 
     return Subject(

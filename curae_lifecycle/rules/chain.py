@@ -31,9 +31,8 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
-    RECONNECT,
+    ON_RECONNECT,
     SUPERSEDED,
-    TRIGGERS,
     Recover,
     Successor,
     moved,
@@ -207,7 +206,7 @@ def reconnect(
     if successor is not None:
         at = recorded_at(successor, at)
     stands = standing_at(connection, at)
-    asked = TRIGGERS[RECONNECT, stands]
+    asked = ON_RECONNECT[stands]
     if isinstance(asked.outcome, RefuseWith):
         return Refused(problem_of(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict

@@ -16,7 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Is
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, view
 from curae_lifecycle.rules.values import (
     ConnectionId,
     Coordinate,
@@ -81,18 +81,19 @@ class Actor(StrEnum):
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 NEVER, ONCE = Revocation
 BEFORE, REACHED = Clock
+HANDOFF, EXPIRY, NONE = Deadline
 
 # fmt: off
 DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    ONCE),  Is(Deadline.NONE),    "[O] For ever, whatever stands with it.", "revoked-at"),
-    Row((Status.PENDING,         NEVER), Is(Deadline.HANDOFF), "[O] The page lives no longer.", "pending"),
-    Row((Status.ACTIVE,          NEVER), Is(Deadline.EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
-    Row((Status.ACTION_REQUIRED, NEVER), Is(Deadline.EXPIRY),  "[O] It runs out while it waits.", "action-required"),
-    Row((Status.EXPIRED,         NEVER), Is(Deadline.NONE),    "[S] Over already.", "expired"),
-    Row((Status.REVOKED,         NEVER), Is(Deadline.NONE),    "[S] For ever.", "revoked"),
+    Row((ANY,                    ONCE),  Is(NONE),    "[O] For ever, whatever stands with it.", "revoked-at"),
+    Row((Status.PENDING,         NEVER), Is(HANDOFF), "[O] The page lives no longer.", "pending"),
+    Row((Status.ACTIVE,          NEVER), Is(EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
+    Row((Status.ACTION_REQUIRED, NEVER), Is(EXPIRY),  "[O] It runs out while it waits.", "action-required"),
+    Row((Status.EXPIRED,         NEVER), Is(NONE),    "[S] Over already.", "expired"),
+    Row((Status.REVOKED,         NEVER), Is(NONE),    "[S] For ever.", "revoked"),
 )
 
 STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
@@ -110,8 +111,27 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
     Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
 )
-
 # fmt: on
+
+
+def _sides(revocation: Revocation) -> dict[Status, tuple[Row[Is[Deadline]], _Stands, _Stands]]:
+    return view(
+        lambda: {
+            at: (
+                DEADLINE[at, revocation],
+                STANDING[at, revocation, BEFORE],
+                STANDING[at, revocation, REACHED],
+            )
+            for at in Status
+        },
+        DEADLINE,
+        STANDING,
+    )
+
+
+_Stands = Row[Is[Standing]]
+_SIDES: Final = _sides(NEVER)
+_SIDES_ONCE_REVOKED: Final = _sides(ONCE)
 
 
 @attrs.frozen
@@ -174,18 +194,14 @@ class Connection:
 
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
-    deadline = DEADLINE[connection.status, _revocation(connection)].outcome.what
-    if deadline is _HANDOFF:
+    waits_for = DEADLINE[connection.status, _revocation(connection)].outcome.what
+    if waits_for is HANDOFF:
         return connection.handoff_deadline
-    return connection.expires_at if deadline is _EXPIRY else None
+    return connection.expires_at if waits_for is EXPIRY else None
 
 
 def _revocation(connection: Connection) -> Revocation:
     return NEVER if connection.revoked_at is None else ONCE
-
-
-_HANDOFF: Final = Deadline.HANDOFF
-_EXPIRY: Final = Deadline.EXPIRY
 
 
 def standing(connection: Connection, now: datetime) -> Standing:
@@ -200,16 +216,14 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
-    # Every rule asks this first, so it does without a second call.
-    status = connection.status
-    revocation = NEVER if connection.revoked_at is None else ONCE
-    waits_for = DEADLINE[status, revocation].outcome.what
-    if waits_for is _HANDOFF:
+    sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
+    deadline_row, before, reached = sides[connection.status]
+    waits_for = deadline_row.outcome.what
+    if waits_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
-        deadline = connection.expires_at if waits_for is _EXPIRY else None
-    clock = BEFORE if deadline is None or now < deadline else REACHED
-    return STANDING[status, revocation, clock].outcome.what
+        deadline = connection.expires_at if waits_for is EXPIRY else None
+    return (before if deadline is None or now < deadline else reached).outcome.what
 
 
 def recorded_at(connection: Connection, now: datetime) -> datetime:

@@ -46,7 +46,7 @@ from curae_lifecycle.rules.outcomes import (
     RefuseWith,
 )
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
-from curae_lifecycle.rules.tables import Axis, Row, Table
+from curae_lifecycle.rules.tables import Axis, Row, Table, view
 from curae_lifecycle.rules.values import check_instant, check_occurrence
 
 
@@ -96,6 +96,7 @@ class RecordExpiry:
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
 
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
+NO_SUCCESSOR, SUCCESSOR_PENDING, SUCCESSOR_OTHER = Successor
 
 TO_ACTIVE: Final = MoveTo(Status.ACTIVE)
 TO_ACTION_REQUIRED: Final = MoveTo(Status.ACTION_REQUIRED)
@@ -177,6 +178,17 @@ ENDING: Final = Table[Status, Is[Ending]](
 )
 # fmt: on
 
+
+def _rows_on(trigger: Trigger) -> dict[Standing, Row[TriggerVerdict]]:
+    return view(lambda: {at: TRIGGERS[trigger, at] for at in Standing}, TRIGGERS)
+
+
+ON_AUTHORIZE: Final = _rows_on(AUTHORIZE)
+ON_REQUIRE_ACTION: Final = _rows_on(REQUIRE_ACTION)
+ON_EXPIRE: Final = _rows_on(EXPIRE)
+ON_REVOKE: Final = _rows_on(REVOKE)
+ON_RECONNECT: Final = _rows_on(RECONNECT)
+
 Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""
 
@@ -184,8 +196,8 @@ Transition = Done[Connection] | Ignored[Connection] | Refused
 def successor_kind(successor: Connection | None, now: datetime) -> Successor:
     """What the successor is at `now`, as the rules ask for it."""
     if successor is None:
-        return Successor.NONE
-    return Successor.PENDING if standing_at(successor, now) is PENDING else Successor.OTHER
+        return NO_SUCCESSOR
+    return SUCCESSOR_PENDING if standing_at(successor, now) is PENDING else SUCCESSOR_OTHER
 
 
 def authorize(
@@ -217,15 +229,15 @@ def authorize(
     at = recorded_at(connection, now)
     happened = _occurrence(connection, at, happened_at)
     check_end(expires_at, happened)
-    chain = AUTHORIZATION[successor_kind(successor, at)]
+    chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
     if isinstance(chain.outcome, RefuseWith):
         return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)
-    row = TRIGGERS[AUTHORIZE, standing_at(connection, happened)]
-    if isinstance(row.outcome, MoveTo):
-        to = row.outcome.to
-        after = moved(connection, to, at, authorized_at=happened, expires_at=expires_at)
+    row = ON_AUTHORIZE[standing_at(connection, happened)]
+    outcome = row.outcome
+    if isinstance(outcome, MoveTo):
+        after = moved(connection, outcome.to, at, authorized_at=happened, expires_at=expires_at)
         return Done(after, row.rules)
-    return _unmoved(row.outcome, row.rules, connection, happened)
+    return _unmoved(outcome, row.rules, connection, happened)
 
 
 def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
@@ -253,7 +265,7 @@ def require_action(
     """
     at = recorded_at(connection, now)
     happened = _occurrence(connection, at, happened_at)
-    row = TRIGGERS[REQUIRE_ACTION, standing_at(connection, happened)]
+    row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
         return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
     return _unmoved(row.outcome, row.rules, connection, happened)
@@ -273,7 +285,7 @@ def expire(
     """
     at = recorded_at(connection, now)
     happened = _occurrence(connection, at, happened_at)
-    row = TRIGGERS[EXPIRE, standing_at(connection, happened)]
+    row = ON_EXPIRE[standing_at(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -298,13 +310,13 @@ def revoke(
         ArgumentError: An instant out of order or not UTC.
     """
     at = recorded_at(connection, now)
-    row = TRIGGERS[REVOKE, standing_at(connection, at)]
     revoked_at = _occurrence(connection, at, happened_at)
-    if isinstance(row.outcome, MoveTo):
-        to = row.outcome.to
-        after = moved(connection, to, at, revoked_at=revoked_at, revoked_by=actor)
+    row = ON_REVOKE[standing_at(connection, at)]
+    outcome = row.outcome
+    if isinstance(outcome, MoveTo):
+        after = moved(connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor)
         return Done(after, row.rules)
-    assert isinstance(row.outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
+    assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return Ignored(connection, row.rules)
 
 

@@ -16,7 +16,7 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import Coordinate, Environment, UserId
 
 Value = TypeVar("Value", covariant=True)
 Wanted = TypeVar("Wanted")
@@ -89,7 +89,7 @@ def _one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
     return parse
 
 
-parse_environment: Final = _one_of("environment", values.Environment)
+parse_environment: Final = _one_of("environment", Environment)
 parse_actor: Final = _one_of("actor", Actor)
 
 
@@ -110,11 +110,14 @@ def parse_connection_id(value: object) -> values.ConnectionId:
     return values.ConnectionId(values.parse_uuid("connectionId", value))
 
 
-def _any_id(name: str, value: object) -> str:
-    # No UUID is an unknown id [O], so it goes on to be refused.
-    if isinstance(value, str):
-        return value.lower()
-    raise ArgumentError(name, "a string")
+def _known(name: str, kind: Callable[[str], Wanted]) -> Member[Wanted]:
+    def parse(value: object) -> Wanted:
+        # No UUID is an unknown id [O], so it goes on to be refused.
+        if isinstance(value, str):
+            return kind(value.lower())
+        raise ArgumentError(name, "a string")
+
+    return Member(name, parse)
 
 
 def _optional_time(name: str) -> Member[datetime | None]:
@@ -127,22 +130,16 @@ PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=
 CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
 """A connection's id in a request; anything but a UUID is malformed."""
 
-KNOWN_CONNECTION: Final = Member(
-    "connectionId", lambda value: values.ConnectionId(_any_id("connectionId", value))
-)
+KNOWN_CONNECTION: Final = _known("connectionId", values.ConnectionId)
 """A connection's id in a fact; anything but a UUID is unknown."""
 
-KNOWN_SESSION: Final = Member(
-    "sessionId", lambda value: values.SessionId(_any_id("sessionId", value))
-)
+KNOWN_SESSION: Final = _known("sessionId", values.SessionId)
 REASON: Final = Member("reason", values.parse_reason)
 ACTOR: Final = Member("actor", parse_actor)
 USER_ID: Final = Member("userId", values.parse_user_id)
-NAMED_USER: Final[Member[values.UserId | None]] = Member(
-    "userId", values.parse_user_id, optional=True
-)
+NAMED_USER: Final[Member[UserId | None]] = Member("userId", values.parse_user_id, optional=True)
 ENVIRONMENT: Final = Member(
-    "environment", parse_environment, optional=True, absent=values.Environment.LIVE
+    "environment", parse_environment, optional=True, absent=Environment.LIVE
 )
 APP_ID: Final = Member("appId", values.parse_app_id)
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)

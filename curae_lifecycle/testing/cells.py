@@ -37,18 +37,26 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
         The counts, which grow as the rules run. A cell that nobody asked is not among them.
     """
     counts: Counter[Cell] = Counter()
-    # A table is the dict that the rules look into: it is changed in place, and back again.
     kept = [(table, dict(table)) for table in tables]
     for table, rows in kept:
         for key, row in rows.items():
             cell = (table.name, *((key,) if isinstance(key, str) else key))
             watched = _Watched(row, tuple(map(str, cell)), counts)
-            _Cells.__setitem__(table, key, cast("Row[object]", watched))
+            put(table, key, cast("Row[object]", watched))
     try:
         yield counts
     finally:
         for table, rows in kept:
-            _Cells.update(table, rows)
+            for key, row in rows.items():
+                put(table, key, row)
+
+
+def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
+    """Put another row into a cell of a table, and into what is looked up in its place."""
+    # A table is the dict that the rules look into; only its own methods refuse to change it.
+    _Cells.__setitem__(table, key, row)
+    for renew in table.views:
+        renew()
 
 
 _Cells = dict[str | tuple[StrEnum, ...], Row[object]]

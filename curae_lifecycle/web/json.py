@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from math import isinf
-from typing import Final, NoReturn
+from math import isfinite
+from typing import Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
@@ -111,19 +111,15 @@ def _members(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return members if len(members) == len(pairs) else RepeatedObject(pairs)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
 def _finite(text: str) -> float:
     value = float(text)
-    if isinf(value):
+    if not isfinite(value):
         raise ValueError(text)
     return value
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite
+    object_pairs_hook=_members, parse_constant=_finite, parse_float=_finite
 )
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Final, TypeVar
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import (
     NEVER,
     ONCE,
@@ -21,25 +22,10 @@ from curae_lifecycle.rules.connection import (
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import (
-    AppId,
-    ConnectionId,
-    Coordinate,
-    Environment,
-    NextAction,
-    format_time,
-    parse_reason,
-    parse_time,
-)
+from curae_lifecycle.rules.values import NextAction, format_time, parse_time
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
-from curae_lifecycle.service.members import (
-    APP_USER_ID,
-    CUSTOMER_ACCOUNT_ID,
-    DATA_PACKAGES,
-    Given,
-    Member,
-    parse_connection_id,
-)
+from curae_lifecycle.service import members
+from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
@@ -164,7 +150,7 @@ def camel(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def parse_members(document: Json, members: tuple[Member[object], ...]) -> dict[str, object]:
+def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
     """The values of an object's members by their names, read strictly.
 
     Raises:
@@ -172,19 +158,19 @@ def parse_members(document: Json, members: tuple[Member[object], ...]) -> dict[s
     """
     if not isinstance(document, dict):
         raise MalformedError(None, Fault.NOT_AN_OBJECT)
-    known = {member.name for member in members}
+    known = {member.name for member in expected}
     if isinstance(document, RepeatedObject):
         name = document.repeated()
         raise MalformedError(name if name in known else None, Fault.REPEATED)
     if not document.keys() <= known:
         raise MalformedError(None, Fault.UNKNOWN)
-    values: dict[str, object] = {}
-    for member in members:
+    parsed: dict[str, object] = {}
+    for member in expected:
         if member.name in document:
-            values[member.name] = parse_member(member, document[member.name])
+            parsed[member.name] = parse_member(member, document[member.name])
         elif not member.optional:
             raise MalformedError(member.name, Fault.MISSING)
-    return values
+    return parsed
 
 
 def parse_member(member: Member[object], value: object) -> object:
@@ -204,19 +190,18 @@ def _or_null(parse: Callable[[object], Wanted]) -> Callable[[object], Wanted | N
     return lambda value: None if value is None else parse(value)
 
 
-def _parse_time(name: str, value: object) -> datetime:
-    # A snapshot of somebody else's may spell UTC as an offset.
-    if isinstance(value, str) and value.endswith("+00:00"):
-        value = f"{value[:-6]}Z"
-    return parse_time(name, value)
+def _time(name: str) -> Callable[[object], datetime]:
+    def parse(value: object) -> datetime:
+        # A snapshot of somebody else's may spell UTC as an offset.
+        if isinstance(value, str) and value.endswith("+00:00"):
+            value = f"{value[:-6]}Z"
+        return parse_time(name, value)
 
-
-def _time(name: str) -> Member[datetime]:
-    return Member(name, lambda value: _parse_time(name, value))
+    return parse
 
 
 def _time_or_null(name: str) -> Member[datetime | None]:
-    return Member(name, _or_null(lambda value: _parse_time(name, value)), optional=True)
+    return Member(name, _or_null(_time(name)), optional=True)
 
 
 def _parse_status(value: object) -> WireStatus:
@@ -225,37 +210,29 @@ def _parse_status(value: object) -> WireStatus:
     raise ArgumentError("status", f"one of {', '.join(WireStatus)}")
 
 
-_ID: Final = Member("id", parse_connection_id)
+_ID: Final = Member("id", members.parse_connection_id)
+_ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
+_USER: Final = members.APP_USER_ID
 _STATUS: Final = Member("status", _parse_status)
-_AUTHORIZED_AT: Final = _time_or_null("authorizedAt")
-_EXPIRES_AT: Final = _time_or_null("expiresAt")
-_REVOKED_AT: Final = _time_or_null("revokedAt")
-_ACTION_REASON: Final = Member("actionRequiredReason", _or_null(parse_reason), optional=True)
-_CREATED_AT: Final = _time("createdAt")
-_UPDATED_AT: Final = _time("updatedAt")
-_CONNECTION: Final = (
-    _ID,
-    CUSTOMER_ACCOUNT_ID,
-    APP_USER_ID,
-    _STATUS,
-    DATA_PACKAGES,
-    _AUTHORIZED_AT,
-    _EXPIRES_AT,
-    _REVOKED_AT,
-    _ACTION_REASON,
-    _CREATED_AT,
-    _UPDATED_AT,
-)
-_CONNECTION_NAMES: Final = {member.name for member in _CONNECTION}
+_PACKAGES: Final = members.DATA_PACKAGES
+_AUTHORIZED: Final = _time_or_null("authorizedAt")
+_EXPIRES: Final = _time_or_null("expiresAt")
+_REVOKED: Final = _time_or_null("revokedAt")
+_REASON: Final = Member("actionRequiredReason", _or_null(values.parse_reason), optional=True)
+_CREATED: Final = Member("createdAt", _time("createdAt"))
+_UPDATED: Final = Member("updatedAt", _time("updatedAt"))
+_WHAT_IT_IS: Final = (_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES)
+_WHAT_HAPPENED: Final = (_AUTHORIZED, _EXPIRES, _REVOKED, _REASON, _CREATED, _UPDATED)
+_CONNECTION: Final = {member.name: member for member in (*_WHAT_IT_IS, *_WHAT_HAPPENED)}
 
 
 def parse_connection(
     document: Json,
     *,
-    environment: Environment,
-    app_id: AppId,
-    predecessor_id: ConnectionId | None = None,
-    root_id: ConnectionId | None = None,
+    environment: values.Environment,
+    app_id: values.AppId,
+    predecessor_id: values.ConnectionId | None = None,
+    root_id: values.ConnectionId | None = None,
     position: int = 1,
 ) -> Connection:
     """A snapshot of a connection that came over the wire, for instance to be merged [O].
@@ -276,31 +253,26 @@ def parse_connection(
             it never grants anything.
     """
     if isinstance(document, dict) and not isinstance(document, RepeatedObject):
-        document = {name: document[name] for name in _CONNECTION_NAMES & document.keys()}
-    given = Given(parse_members(document, _CONNECTION))
-    authorized_at, reason = given[_AUTHORIZED_AT], given[_ACTION_REASON]
+        document = {name: value for name, value in document.items() if name in _CONNECTION}
+    given = Given(parse_members(document, tuple(_CONNECTION.values())))
+    authorized_at, reason, updated_at = given[_AUTHORIZED], given[_REASON], given[_UPDATED]
     trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
-    revoked_at = given[_REVOKED_AT]
-    read = STORED_STATUS[given[_STATUS], NEVER if revoked_at is None else ONCE, trace].outcome
-    connection_id, updated_at = given[_ID], given[_UPDATED_AT]
-    account, user = given[CUSTOMER_ACCOUNT_ID], given[APP_USER_ID]
+    revocation = NEVER if given[_REVOKED] is None else ONCE
+    read = STORED_STATUS[given[_STATUS], revocation, trace].outcome
+    coordinate = values.Coordinate(environment, app_id, given[_ACCOUNT], given[_USER])
+    root = given[_ID] if root_id is None else root_id
+    # The wire does not say the deadline; over it was when the snapshot was taken.
+    deadline = updated_at if read.lapsed else None
     identity = ConnectionIdentity(
-        connection_id,
-        Coordinate(environment, app_id, account, user),
-        given[DATA_PACKAGES],
-        given[_CREATED_AT],
-        predecessor_id,
-        connection_id if root_id is None else root_id,
-        position,
+        given[_ID], coordinate, given[_PACKAGES], given[_CREATED], predecessor_id, root, position
     )
     return Connection(
         identity,
         read.status,
         updated_at,
-        # The wire does not say the deadline; over it was when the snapshot was taken.
-        updated_at if read.lapsed else None,
+        deadline,
         authorized_at,
-        given[_EXPIRES_AT],
+        given[_EXPIRES],
         reason,
-        revoked_at,
+        given[_REVOKED],
     )

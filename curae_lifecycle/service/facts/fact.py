@@ -13,15 +13,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
-from typing import ClassVar, Self, TypeVar, Unpack, cast
+from typing import ClassVar, Self, TypeVar
 
 import attrs
 
-from curae_lifecycle.rules.binding import (
-    BindingTransition,
-    LimitedAccountAppBinding,
-    check_coordinate,
-)
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -95,8 +91,7 @@ class Fact(ABC):
     def read(cls, given: Given) -> Self:
         """The fact of what was sent: its fields are its members, in their order."""
         # A test reads every fact: its members fit its constructor.
-        make = cast("Callable[[Unpack[tuple[object, ...]]], Self]", cls)
-        return make(*[given[member] for member in cls.members])
+        return cls(*[given[member] for member in cls.members])
 
     @abstractmethod
     def needs(self) -> FactNeeds:
@@ -188,13 +183,3 @@ def recorded(
 def moved_connection(kind: changes.EventKind, before: Connection, answer: Transition) -> FactAnswer:
     """The answer of a fact that moved its connection, or did not."""
     return recorded(answer, lambda after: changes.connection_changes(kind, before, after))
-
-
-def moved_binding(
-    kind: changes.EventKind,
-    before: LimitedAccountAppBinding | None,
-    answer: BindingTransition,
-    now: datetime,
-) -> FactAnswer:
-    """The answer of a fact that moved its binding, or did not."""
-    return recorded(answer, lambda after: changes.binding_changes(kind, before, after, now))

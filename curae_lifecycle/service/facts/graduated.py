@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import graduate
 from curae_lifecycle.rules.values import Coordinate, UserId
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.changes import EventKind, binding_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
@@ -40,4 +40,6 @@ class Graduated(fact.Fact):
         bound = UserId("") if binding is None else binding.user_id
         user_id = bound if self.user_id is None else self.user_id
         answer = graduate(binding, self.coordinate, user_id)
-        return fact.moved_binding(EventKind.BINDING_GRADUATED, binding, answer, now)
+        return fact.recorded(
+            answer, lambda after: binding_changes(EventKind.BINDING_GRADUATED, binding, after, now)
+        )

@@ -6,11 +6,9 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, revoke_chain
+from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
@@ -25,7 +23,7 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 class Revoked(fact.ConnectionFact):
     """Somebody revoked outside the API."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
     actor: Actor = attrs.field(validator=_is_actor)
     happened_at: datetime | None = None
 
@@ -34,21 +32,21 @@ class Revoked(fact.ConnectionFact):
 
     def needs(self) -> fact.FactNeeds:
         """The connection, and as much of its chain as the actor's revocation reaches."""
-        if REVOCATION_REACH[self.actor].outcome.what is Reach.CHAIN:
+        if chain.REVOCATION_REACH[self.actor].outcome.what is chain.Reach.CHAIN:
             return fact.FactNeeds(chain=self.connection_id)
         return fact.FactNeeds(connection=self.connection_id)
 
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
         connection = fact.the_connection(snapshot)
-        answers = revoke_chain(
+        answers = chain.revoke_chain(
             connection, snapshot.following, now, actor=self.actor, happened_at=self.happened_at
         )
         rules = tuple(rule for answer in answers for rule in answer.rules)
-        if not any(isinstance(answer, Done) for answer in answers):
-            return Ignored(NO_CHANGES, rules)
+        if not any(isinstance(answer, outcomes.Done) for answer in answers):
+            return outcomes.Ignored(NO_CHANGES, rules)
         if self.needs().chain is None:
             changes = revocation_changes((connection,), answers)
-            return Done(changes + left_alive(connection, snapshot.head, now), rules)
+            return outcomes.Done(changes + left_alive(connection, snapshot.head, now), rules)
         reached = (connection, *snapshot.following)
-        return Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)
+        return outcomes.Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)

@@ -11,7 +11,7 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import EventKind, revocation_changes
+from curae_lifecycle.service.changes import EventKind, binding_changes, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
@@ -38,9 +38,10 @@ class Tombstoned(fact.Fact):
 
     def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
         """TOMBSTONED, where somebody was bound, and every connection of the coordinate over."""
-        before, connections = snapshot.binding, snapshot.connections
-        gone = tombstone(before, self.coordinate)
-        answer = fact.moved_binding(EventKind.BINDING_TOMBSTONED, before, gone, now)
+        binding, connections = snapshot.binding, snapshot.connections
+        kind = EventKind.BINDING_TOMBSTONED
+        gone = tombstone(binding, self.coordinate)
+        answer = fact.recorded(gone, lambda after: binding_changes(kind, binding, after, now))
         if not isinstance(answer, Done):
             return answer
         revoked = tuple(
@@ -50,5 +51,5 @@ class Tombstoned(fact.Fact):
         followed = {each.identity.predecessor_id for each in connections}
         heads = tuple(each for each in connections if each.id not in followed)
         rules = tuple(rule for each in revoked for rule in each.rules)
-        changes = revocation_changes(connections, revoked, heads)
-        return Done(answer.value + changes, answer.rules + rules)
+        changes = answer.value + revocation_changes(connections, revoked, heads)
+        return Done(changes, answer.rules + rules)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.triggers import authorize
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import authorization_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -24,7 +22,7 @@ class ConnectionShown(operation.Reply):
 class GetConnection(operation.ConnectionOperation):
     """One connection, without a next action [P]."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
     reply = ConnectionShown
     rule = operation.OperationRule(
@@ -44,7 +42,7 @@ class GetConnection(operation.ConnectionOperation):
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
             return operation.Ruling(ConnectionShown(connection))
-        healed = authorize(
+        healed = triggers.authorize(
             connection,
             asked.now,
             expires_at=landed.expires_at,
@@ -52,7 +50,7 @@ class GetConnection(operation.ConnectionOperation):
             successor=asked.snapshot.successor,
             head=asked.snapshot.head,
         )
-        if not isinstance(healed, Done):
+        if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)
         changes = authorization_changes(connection, healed.value)
         return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
+from curae_lifecycle.rules import credentials, ratelimit, values
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
-from curae_lifecycle.rules.values import AppUserId, NextAction
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
 from curae_lifecycle.service.operations import operation
@@ -18,14 +16,14 @@ class SessionInitiated(operation.Reply):
     """Answers an initiate: `{session, nextAction}`."""
 
     session: CuraeConnectSession
-    next_action: NextAction
+    next_action: values.NextAction
 
 
 @attrs.frozen
 class Initiate(operation.UserOperation):
     """Mint a connect session [S]."""
 
-    app_user_id: AppUserId
+    app_user_id: values.AppUserId
     prefer_signup: bool = False
 
     reply = SessionInitiated
@@ -35,9 +33,9 @@ class Initiate(operation.UserOperation):
         summary="Start a connect session",
         method="POST",
         path=f"{operation.BASE_PATH}/curae-connect/initiate",
-        scope=CONNECTION_WRITE,
+        scope=credentials.CONNECTION_WRITE,
         key=operation.KeyUse.NEEDED,
-        limit=INITIATE_LIMIT,
+        limit=ratelimit.INITIATE_LIMIT,
         status=201,
         body=(APP_USER_ID, PREFER_SIGNUP),
     )

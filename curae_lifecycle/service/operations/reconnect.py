@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.rules.chain import Minted, reconnect
+from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.changes import recovery_changes, reissue_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -19,15 +16,15 @@ class ConnectionReconnected(operation.Reply):
     """Answers a reconnect: `{connection, previousConnectionId, nextAction}`."""
 
     connection: Connection
-    previous_connection_id: ConnectionId
-    next_action: NextAction
+    previous_connection_id: values.ConnectionId
+    next_action: values.NextAction
 
 
 @attrs.frozen
 class Reconnect(operation.ConnectionOperation):
     """Recover a connection [S]."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
     reply = ConnectionReconnected
     rule = operation.OperationRule(
@@ -36,7 +33,7 @@ class Reconnect(operation.ConnectionOperation):
         summary="Recover a connection that has lapsed, ended or needs action",
         method="POST",
         path=f"{operation.BASE_PATH}/connections/{{connectionId}}:reconnect",
-        scope=CONNECTION_WRITE,
+        scope=credentials.CONNECTION_WRITE,
         key=operation.KeyUse.NEEDED,
         status=201,
         ids=(CONNECTION_ID,),
@@ -47,7 +44,7 @@ class Reconnect(operation.ConnectionOperation):
     def decide(self, asked: operation.Asked) -> operation.Ruling:
         """A successor: minted, or the pending one again with a fresh next action."""
         connection, new_ids = asked.connection, asked.new_ids
-        answer = reconnect(
+        answer = chain.reconnect(
             connection,
             asked.snapshot.successor,
             asked.now,
@@ -55,11 +52,11 @@ class Reconnect(operation.ConnectionOperation):
             next_action=new_ids.next_action,
             head=asked.snapshot.head,
         )
-        if isinstance(answer, Refused):
+        if isinstance(answer, outcomes.Refused):
             return operation.refusal(answer)
         recovery = answer.value
         successor = recovery.connection
-        if isinstance(recovery, Minted):
+        if isinstance(recovery, chain.Minted):
             changes = recovery_changes(connection, successor)
         else:
             changes = reissue_changes(recovery.before, successor)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.triggers import revoke
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -26,7 +23,7 @@ class ConnectionRevoked(operation.Reply):
 class Revoke(operation.ConnectionOperation):
     """Revoke a connection [S]."""
 
-    connection_id: ConnectionId
+    connection_id: values.ConnectionId
 
     reply = ConnectionRevoked
     rule = operation.OperationRule(
@@ -35,7 +32,7 @@ class Revoke(operation.ConnectionOperation):
         summary="Revoke a connection, for ever",
         method="POST",
         path=f"{operation.BASE_PATH}/connections/{{connectionId}}:revoke",
-        scope=CONNECTION_WRITE,
+        scope=credentials.CONNECTION_WRITE,
         key=operation.KeyUse.NEEDED,
         status=200,
         ids=(CONNECTION_ID,),
@@ -45,10 +42,10 @@ class Revoke(operation.ConnectionOperation):
     def decide(self, asked: operation.Asked) -> operation.Ruling:
         """REVOKED, or the same as before where it was revoked already."""
         connection = asked.connection
-        answer = revoke(connection, asked.now, actor=Actor.APP)
+        answer = triggers.revoke(connection, asked.now, actor=Actor.APP)
         changes = NO_CHANGES
-        if isinstance(answer, Done):
+        if isinstance(answer, outcomes.Done):
             changes = revocation_changes((connection,), (answer,))
             changes += left_alive(connection, asked.snapshot.head, asked.now)
-        reply = ConnectionRevoked(answer.value, isinstance(answer, Done))
+        reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
         return operation.Ruling(reply, answer.rules, changes)

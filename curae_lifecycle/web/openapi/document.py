@@ -16,29 +16,17 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import KEY_MAX
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, Member
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation, Reply
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 from curae_lifecycle.web.json import Json, parse_json
+from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
 from curae_lifecycle.web.openapi.problems import problem_codes
-from curae_lifecycle.web.openapi.schemas import (
-    HEADERS,
-    KEY_PATTERN,
-    MEMBERS,
-    SHARED,
-    Schema,
-    body_name,
-    body_schema,
-    example_problem,
-    member_schema,
-    problem_schema,
-    reference,
-    reply_schema,
-)
-from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.openapi.schemas import Schema, reference
+from curae_lifecycle.web.shapes import camel, format_problem
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
@@ -56,11 +44,11 @@ def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
         path = paths.setdefault(kind.rule.path, {})
         assert isinstance(path, dict)  # noqa: S101 - this loop made it
         path[kind.rule.method.lower()] = _operation(kind, settings)
-    schemas: Schema = {
-        **{body_name(kind): body_schema(kind) for kind in settings.operations},
-        **SHARED,
-        **{kind.reply.__name__: reply_schema(kind.reply) for kind in settings.operations},
-        **{code.value: problem_schema(code, settings.type_base) for code in ProblemCode},
+    described: Schema = {
+        **{schemas.body_name(kind): schemas.body_schema(kind) for kind in settings.operations},
+        **schemas.SHARED,
+        **{kind.reply.__name__: schemas.reply_schema(kind.reply) for kind in settings.operations},
+        **{code.value: schemas.problem_schema(code, settings.type_base) for code in ProblemCode},
     }
     return {
         "openapi": "3.1.1",
@@ -83,8 +71,8 @@ def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
                     "environment. It is opaque.",
                 }
             },
-            "schemas": schemas,
-            "headers": HEADERS,
+            "schemas": described,
+            "headers": schemas.HEADERS,
         },
     }
 
@@ -103,17 +91,12 @@ _TAGS: Final = {
 
 
 def _operation(kind: type[Operation], settings: Settings) -> Schema:
-    rule = kind.rule
-    responses: dict[str, Json] = {str(rule.status): _success(kind, settings)}
+    rule, codes = kind.rule, problem_codes(kind)
+    responses: Schema = {str(rule.status): _success(kind, settings)}
     if rule.tags:
-        responses[str(NOT_MODIFIED)] = {
-            "description": "The client knows this state already.",
-            "headers": {
-                "Cache-Control": reference("headers", "Cache-Control"),
-                "ETag": reference("headers", "ETag"),
-            },
-        }
-    codes = problem_codes(kind)
+        headers = _headers(["Cache-Control", "ETag"])
+        known = "The client knows this state already."
+        responses[str(NOT_MODIFIED)] = {"description": known, "headers": headers}
     for status in sorted({status_of(Problem(code)) for code in codes}):
         of_status = [code for code in codes if status_of(Problem(code)) == status]
         responses[str(status)] = _problems(of_status, settings)
@@ -128,88 +111,71 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
     if rule.scope is not None:
         described["x-scope"] = rule.scope
     if rule.body is not None:
-        example = {each.name: MEMBERS[each][1] for each in rule.body if each in MEMBERS}
-        described["requestBody"] = {
-            "required": bool(rule.body),
-            "content": {
-                "application/json": {
-                    "schema": reference("schemas", body_name(kind)),
-                    "example": example,
-                }
-            },
-        }
+        known_members = [each for each in rule.body if each in schemas.MEMBERS]
+        example: Schema = {each.name: schemas.MEMBERS[each][1] for each in known_members}
+        content = _content(reference("schemas", schemas.body_name(kind)), {"example": example})
+        described["requestBody"] = {"required": bool(rule.body), "content": content}
     return described
 
 
 def _camel_case(name: str) -> str:
-    first, *others = name.split("-")
-    return first + "".join(word.capitalize() for word in others)
+    return camel(name.replace("-", "_"))
+
+
+def _headers(names: list[str]) -> Schema:
+    return {name: reference("headers", name) for name in names}
+
+
+def _content(schema: Schema, shown: Schema, media_type: str = "application/json") -> Schema:
+    return {media_type: {"schema": schema, **shown}}
 
 
 def _parameters(kind: type[Operation]) -> list[Json]:
     rule = kind.rule
-    parameters: list[Json] = [
-        {
-            "name": member.name,
-            "in": "path",
-            "required": True,
-            "description": "In any case; answers spell it in lower case.",
-            "schema": member_schema(member),
-            "example": MEMBERS[member][1],
-        }
-        for member in rule.ids
+    parameters = [
+        _parameter("path", member.name, _PATH_ID, *schemas.MEMBERS[member]) for member in rule.ids
     ]
     if rule.key is KeyUse.NEEDED:
-        parameters.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": True,
-                "description": f"1 to {KEY_MAX} visible ASCII characters, bare or as a quoted "
-                "string; within the API key, for 24 hours from its first use.",
-                "schema": {"type": "string", "pattern": KEY_PATTERN},
-                "example": "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10",
-            }
-        )
-    parameters.extend(map(_query_parameter, rule.query))
+        schema: Schema = {"type": "string", "pattern": schemas.KEY_PATTERN}
+        example = "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10"
+        parameters.append(_parameter("header", "Idempotency-Key", _KEY, schema, example))
+    parameters += [
+        _parameter("query", member.name, {"required": True}, *schemas.MEMBERS[member])
+        for member in rule.query
+    ]
     if rule.tags:
+        example = etag(AccountState.LIMITED)
         parameters.append(
-            {
-                "name": "If-None-Match",
-                "in": "header",
-                "description": "Entity tags of answers that the client holds, or `*`.",
-                "schema": {"type": "string"},
-                "example": etag(AccountState.LIMITED),
-            }
+            _parameter("header", "If-None-Match", _TAGS_HELD, {"type": "string"}, example)
         )
-    return parameters
+    return list[Json](parameters)
 
 
-def _query_parameter(member: Member[str]) -> Schema:
-    return {
-        "name": member.name,
-        "in": "query",
-        "required": True,
-        "schema": member_schema(member),
-        "example": MEMBERS[member][1],
-    }
+def _parameter(place: str, name: str, said: Schema, schema: Schema, example: Json) -> Schema:
+    return {"name": name, "in": place} | said | {"schema": schema, "example": example}
+
+
+_PATH_ID: Final[Schema] = {
+    "required": True,
+    "description": "In any case; answers spell it in lower case.",
+}
+_KEY: Final[Schema] = {
+    "required": True,
+    "description": f"1 to {KEY_MAX} visible ASCII characters, bare or as a quoted string; within "
+    "the API key, for 24 hours from its first use.",
+}
+_TAGS_HELD: Final[Schema] = {"description": "Entity tags of answers that the client holds, or `*`."}
 
 
 def _success(kind: type[Operation], settings: Settings) -> Schema:
     answers = successes(kind, settings)
     sent = {header for answer in answers.values() for header, _ in answer.headers}
-    headers = [header for header in HEADERS if header.lower() in sent]
+    headers = [header for header in schemas.HEADERS if header.lower() in sent]
+    examples: Schema = {title: {"value": parse_json(it.body)} for title, it in answers.items()}
     described: Schema = {
         "description": f"{kind.rule.summary}: done.",
-        "headers": {header: reference("headers", header) for header in headers},
-        "content": {
-            "application/json": {
-                "schema": reference("schemas", kind.reply.__name__),
-                "examples": {
-                    title: {"value": parse_json(answer.body)} for title, answer in answers.items()
-                },
-            }
-        },
+        "headers": _headers(headers),
+        "content": _content(reference("schemas", kind.reply.__name__), {"examples": examples}),
     }
     links = _links(kind.reply, settings)
     if links:
@@ -237,26 +203,21 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
     headers = [
         header for header, of_codes in _PROBLEM_HEADERS.items() if not of_codes.isdisjoint(codes)
     ]
-    references: list[Json] = [reference("schemas", code) for code in codes]
-    schema: Schema = {
-        "oneOf": references,
-        "discriminator": {
-            "propertyName": "code",
-            "mapping": {code: f"#/components/schemas/{code}" for code in codes},
-        },
+    schema = reference("schemas", codes[0])
+    if len(codes) > 1:
+        mapping: Schema = {code: f"#/components/schemas/{code}" for code in codes}
+        schema = {
+            "oneOf": [reference("schemas", code) for code in codes],
+            "discriminator": {"propertyName": "code", "mapping": mapping},
+        }
+    examples: Schema = {
+        code: {"value": format_problem(schemas.example_problem(code), settings.type_base)}
+        for code in codes
     }
     return {
         "description": "; ".join(Problem(code).title for code in codes),
-        "headers": {header: reference("headers", header) for header in headers},
-        "content": {
-            "application/problem+json": {
-                "schema": schema if len(codes) > 1 else references[0],
-                "examples": {
-                    code: {"value": format_problem(example_problem(code), settings.type_base)}
-                    for code in codes
-                },
-            }
-        },
+        "headers": _headers(headers),
+        "content": _content(schema, {"examples": examples}, "application/problem+json"),
     }
 
 

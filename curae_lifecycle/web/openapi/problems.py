@@ -9,16 +9,13 @@ from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.service.gates import ORDER, Ask, Gate
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.web.read import BY_KEY
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
     """Every problem code that an operation can be answered with, in the catalogue's order.
 
-    The codes are read from the gates that the operation passes, and from the tables that these
-    ask.
-
-    Args:
-        kind: The operation's class.
+    They are read from the gates that it passes, and from the tables that these ask.
     """
     rule = kind.rule
     codes: set[ProblemCode] = set()
@@ -40,12 +37,7 @@ def _passes(gate: Gate, rule: OperationRule) -> bool:
     return gate is not Gate.ROUTE
 
 
-_BY_KEY: Final = {
-    Gate.KEY_ALLOWED: KeyUse.NOT_ALLOWED,
-    Gate.KEY_GIVEN: KeyUse.NEEDED,
-    Gate.KEY_READABLE: KeyUse.NEEDED,
-    Gate.IDEMPOTENCY: KeyUse.NEEDED,
-}
+_BY_KEY: Final = {**BY_KEY, Gate.IDEMPOTENCY: KeyUse.NEEDED}
 
 
 def _asked(ask: Ask, rule: OperationRule) -> set[ProblemCode]:

@@ -11,28 +11,13 @@ from datetime import datetime
 from enum import EnumType
 from typing import Final, get_type_hints
 
+from curae_lifecycle.rules import problems, values
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection, Standing
 from curae_lifecycle.rules.idempotency import KEY_MAX
-from curae_lifecycle.rules.problems import (
-    CATALOGUE,
-    DetailValue,
-    Fault,
-    Problem,
-    ProblemCode,
-    type_uri,
-)
+from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.rules.values import (
-    APP_USER_ID_MAX,
-    DATA_PACKAGE_MAX,
-    DATA_PACKAGES_MAX,
-    ConnectionId,
-    Environment,
-    NextAction,
-    SessionId,
-)
 from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.members import (
     APP_USER_ID,
@@ -61,6 +46,7 @@ UUID: Final[Schema] = {
     "format": "uuid",
     "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 }
+_TEXT: Final[Schema] = {"type": "string"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time", "pattern": "Z$"}
 _TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"}
 
@@ -69,7 +55,7 @@ _WHITE: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _APP_USER_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
-    "maxLength": APP_USER_ID_MAX,
+    "maxLength": values.APP_USER_ID_MAX,
     "pattern": f"^[^{_CONTROL}{_WHITE}](?:[^{_CONTROL}]*[^{_CONTROL}{_WHITE}])?$",
     "description": "The app's own id of its user: opaque, compared exactly; no white space at "
     "either end, no control characters.",
@@ -89,16 +75,16 @@ def object_of(members: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Sc
     }
 
 
-def enum_of(values: Iterable[str]) -> Schema:
+def enum_of(words: Iterable[str]) -> Schema:
     """A string that is one of these."""
-    return {"type": "string", "enum": [str(value) for value in values]}
+    return {"type": "string", "enum": [str(word) for word in words]}
 
 
 _PACKAGES: Final[Schema] = {
     "type": "array",
     "minItems": 1,
-    "maxItems": DATA_PACKAGES_MAX,
-    "items": {"type": "string", "pattern": f"^[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX - 1}}}$"},
+    "maxItems": values.DATA_PACKAGES_MAX,
+    "items": {"type": "string", "pattern": f"^[a-z][a-z0-9_]{{0,{values.DATA_PACKAGE_MAX - 1}}}$"},
     "description": "A set: neither order nor repetition matters; answers have it sorted.",
 }
 MEMBERS: Final[dict[Member[object], tuple[Schema, Json]]] = {
@@ -177,27 +163,23 @@ def body_schema(kind: type[Operation]) -> Schema:
 def reply_schema(reply: type[Reply]) -> Schema:
     """The schema of an answer: one member for each field of the reply."""
     hints = get_type_hints(reply)
-    members: dict[str, Json] = {}
-    for name in reply.__match_args__:
-        member = camel(name)
-        members[member] = _of_type(hints[name]) | _DESCRIBED.get(member, {})
-    return object_of(members)
+    shapes = {name: _of_type(hints[name]) | _SAID.get(name, {}) for name in reply.__match_args__}
+    return object_of({camel(name): shape for name, shape in shapes.items()})
 
 
-_DESCRIBED: Final[dict[str, Schema]] = {
-    "revokedNow": {"description": "Whether it was this request that revoked."},
-}
+_REVOKED_NOW: Final[Schema] = {"description": "Whether it was this request that revoked."}
+_SAID: Final = {"revoked_now": _REVOKED_NOW}
 
 
 _TYPES: Final[Mapping[object, Schema]] = {
     Connection: reference("schemas", "Connection"),
     CuraeConnectSession: reference("schemas", "CuraeConnectSession"),
-    NextAction: reference("schemas", "NextAction"),
-    ConnectionId: UUID,
-    SessionId: UUID,
+    values.NextAction: reference("schemas", "NextAction"),
+    values.ConnectionId: UUID,
+    values.SessionId: UUID,
     bool: {"type": "boolean"},
     int: {"type": "integer"},
-    str: {"type": "string"},
+    str: _TEXT,
     datetime: _TIME,
     datetime | None: _TIME_OR_NULL,
 }
@@ -205,8 +187,8 @@ _TYPES: Final[Mapping[object, Schema]] = {
 
 def _of_type(kind: object) -> Schema:
     if isinstance(kind, EnumType):
-        values: list[object] = list(kind)
-        return enum_of(map(str, values))
+        words: list[object] = list(kind)
+        return enum_of(map(str, words))
     return _TYPES.get(kind, {})
 
 
@@ -214,10 +196,10 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     """The schema of a problem: the members of RFC 9457 and ours."""
     kind = CATALOGUE[code].outcome
     members: dict[str, Json] = {
-        "type": {"const": type_uri(code, type_base)},
-        "title": {"type": "string"},
+        "type": {"const": problems.type_uri(code, type_base)},
+        "title": _TEXT,
         "status": {"const": PROBLEM_STATUS[kind.kind].outcome.status},
-        "detail": {"type": "string"},
+        "detail": _TEXT,
         "code": {"const": code},
         "details": object_of({name: DETAILS[name][0] for name in kind.details}),
         "retryable": {"const": kind.retryable},
@@ -227,16 +209,16 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     return object_of(members, optional=("instance",)) | {"description": Problem(code).title}
 
 
-DETAILS: Final[dict[str, tuple[Schema, DetailValue]]] = {
+DETAILS: Final[dict[str, tuple[Schema, problems.DetailValue]]] = {
     "member": ({"type": ["string", "null"]}, "dataPackages"),
-    "fault": (enum_of(Fault), Fault.MISSING),
-    "scope": ({"type": "string"}, "connection:write"),
-    "environment": (enum_of(Environment), Environment.TEST),
+    "fault": (enum_of(problems.Fault), problems.Fault.MISSING),
+    "scope": (_TEXT, "connection:write"),
+    "environment": (enum_of(values.Environment), values.Environment.TEST),
     "connectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
     "nextConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
     "headConnectionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d04"),
-    "dataPackage": ({"type": "string"}, "clinical_summary"),
-    "reason": ({"type": "string"}, "STILL_PENDING"),
+    "dataPackage": (_TEXT, "clinical_summary"),
+    "reason": (_TEXT, "STILL_PENDING"),
     "standing": (enum_of(Standing), Standing.REVOKED),
     "deadline": (_TIME, "2026-01-05T09:30:00Z"),
     "sessionId": (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
@@ -245,7 +227,7 @@ DETAILS: Final[dict[str, tuple[Schema, DetailValue]]] = {
     "lifecycleState": (enum_of(AccountState), AccountState.UNLINKED),
     "retryAfter": ({"type": "integer", "minimum": 1, "description": "Whole seconds."}, 12),
     "differs": (enum_of(("operation", "values")), "values"),
-    "policy": ({"type": "string"}, INITIATE_LIMIT.name),
+    "policy": (_TEXT, INITIATE_LIMIT.name),
 }
 """Each key of a problem's `details`, with an example."""
 
@@ -255,32 +237,32 @@ def example_problem(code: ProblemCode) -> Problem:
     return Problem(code, tuple(DETAILS[name][1] for name in CATALOGUE[code].outcome.details))
 
 
+def _header(description: str, schema: Schema, example: Json) -> Schema:
+    return {"description": description, "schema": schema, "example": example}
+
+
 _LIMITED: Final = Limited((), INITIATE_LIMIT, 12_000_000)
 HEADERS: Final[Schema] = {
     "Cache-Control": {
         "description": "`no-store` where the body holds the URL of a hosted page or a limit "
         "refused; `private, no-cache` for an account's state.",
-        "schema": {"type": "string"},
+        "schema": _TEXT,
     },
-    "ETag": {
-        "description": "The same for every account in this state.",
-        "schema": {"type": "string"},
-        "example": etag(AccountState.LIMITED),
-    },
-    "Retry-After": {
-        "description": "Whole seconds after which the same request may fare better.",
-        "schema": {"type": "integer", "minimum": 1},
-        "example": 12,
-    },
-    "RateLimit": {
-        "description": "The limit that refused: what is left, and for how many seconds.",
-        "schema": {"type": "string"},
-        "example": limit_header(_LIMITED),
-    },
-    "RateLimit-Policy": {
-        "description": "The limit that refused: how many requests in how many seconds.",
-        "schema": {"type": "string"},
-        "example": policy_header(INITIATE_LIMIT),
-    },
+    "ETag": _header("The same for every account in this state.", _TEXT, etag(AccountState.LIMITED)),
+    "Retry-After": _header(
+        "Whole seconds after which the same request may fare better.",
+        {"type": "integer", "minimum": 1},
+        12,
+    ),
+    "RateLimit": _header(
+        "The limit that refused: what is left, and for how many seconds.",
+        _TEXT,
+        limit_header(_LIMITED),
+    ),
+    "RateLimit-Policy": _header(
+        "The limit that refused: how many requests in how many seconds.",
+        _TEXT,
+        policy_header(INITIATE_LIMIT),
+    ),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
