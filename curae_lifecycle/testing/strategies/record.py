@@ -189,15 +189,8 @@ class RecordPast:
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
-@attrs.frozen
-class _Move:
-    """An act, when it happens, and by which attempt: so many before the newest."""
-
-    offset: timedelta
-    act: RecordAct
-    lost_lease: LostLease
-    back: int
-
+_Move = tuple[timedelta, RecordAct, LostLease, int]
+"""When, what, what a lost lease means, and by which attempt: so many before the newest."""
 
 _OFFSETS: Final = (
     *(timedelta(0), values.TICK, _LEASE - values.TICK, _LEASE, 2 * _LEASE),
@@ -207,8 +200,7 @@ _OFFSETS: Final = (
 
 def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
     """One idempotency key with its past: at most `most` acts, by live workers and lost ones."""
-    move = st.builds(
-        _Move,
+    move = st.tuples(
         st.sampled_from(_OFFSETS),
         st.sampled_from(RecordAct),
         st.sampled_from((LostLease.EXECUTE, LostLease.UNKNOWN)),
@@ -226,43 +218,35 @@ def _play(
     record: Record | None = None
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
-    for move in sorted(moves, key=lambda move: move.offset):
-        now = values.START + move.offset
+    for offset, act, lost_lease, back in sorted(moves, key=lambda move: move[0]):
+        now = values.START + offset
         attempt: Attempt | None = None
         answer: RecordAnswer
-        if move.act in _BEGINNINGS:
-            answer = idempotency.begin(record, key, prints[move.act is RecordAct.BEGIN_OTHER], now)
-            if isinstance(answer, Attempt):
-                attempts.append(answer)
-                record = idempotency.in_flight_record(answer, lost_lease=move.lost_lease)
-        elif move.act in _BY_THE_SERVER:
-            answer = _keep_up(record, move.act, response, now)
-        elif attempts:
-            attempt = attempts[max(0, len(attempts) - 1 - move.back)]
-            answer = _go_on(record, move.act, attempt, response, now)
-        else:
-            # Nobody has begun yet.
-            continue
+        match act:
+            case RecordAct.BEGIN | RecordAct.BEGIN_OTHER:
+                print_ = prints[act is RecordAct.BEGIN_OTHER]
+                answer = idempotency.begin(record, key, print_, now)
+                if isinstance(answer, Attempt):
+                    attempts.append(answer)
+                    record = idempotency.in_flight_record(answer, lost_lease=lost_lease)
+            case RecordAct.RESOLVE | RecordAct.RESOLVE_NOTHING:
+                said = response if act is RecordAct.RESOLVE else None
+                answer = acts.resolve(record, now, response=said)
+            case RecordAct.FORGET:
+                answer = acts.forget(record, now)
+            case RecordAct.COMPLETE | RecordAct.RELEASE | RecordAct.RENEW:
+                if not attempts:
+                    # Nobody has begun yet.
+                    continue
+                attempt = attempts[max(0, len(attempts) - 1 - back)]
+                answer = _go_on(record, act, attempt, response, now)
         match answer:
             case Done(value=Record() as after):
                 record = after
             case _:
                 pass
-        steps.append(RecordStep(now, move.act, attempt, answer, record))
+        steps.append(RecordStep(now, act, attempt, answer, record))
     return RecordPast(key, prints[0], prints[1], tuple(steps))
-
-
-_BEGINNINGS: Final = frozenset({RecordAct.BEGIN, RecordAct.BEGIN_OTHER})
-_BY_THE_SERVER: Final = frozenset({RecordAct.RESOLVE, RecordAct.RESOLVE_NOTHING, RecordAct.FORGET})
-
-
-def _keep_up(
-    record: Record | None, act: RecordAct, response: Response, now: datetime
-) -> Done[Record] | Ignored[Record | None]:
-    if act is RecordAct.FORGET:
-        return acts.forget(record, now)
-    said = response if act is RecordAct.RESOLVE else None
-    return acts.resolve(record, now, response=said)
 
 
 def _go_on(
