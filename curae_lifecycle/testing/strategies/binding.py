@@ -34,6 +34,7 @@ from curae_lifecycle.rules.session import (
 from curae_lifecycle.rules.values import Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.sure import done
+from curae_lifecycle.testing.strategies.values import START
 
 _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 
@@ -187,7 +188,7 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
     steps: list[CoordinateStep] = []
     ordered = sorted(moves, key=lambda move: move[0])
     for number, (offset, act, back, stranger) in enumerate(ordered, 1):
-        now = values.START + offset
+        now = START + offset
         # Whoever is bound (a newcomer where nobody is), or another one, always the same.
         known = values.user_of(100) if binding is None else binding.user_id
         user = values.user_of(99) if stranger else known

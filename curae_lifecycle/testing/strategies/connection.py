@@ -25,6 +25,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
+from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 
 @attrs.frozen
@@ -52,9 +53,9 @@ class Deed:
         return made(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
 
 
-_DELAYS: Final = (timedelta(0), values.TICK, timedelta(minutes=1), values.LIFETIME)
+_DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), LIFETIME)
 _SAID: Final[Mapping[str, tuple[object, ...]]] = {
-    "expires_at": (None, 2 * values.LIFETIME, values.LIFETIME, values.TICK),
+    "expires_at": (None, 2 * LIFETIME, LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
 }
@@ -182,8 +183,8 @@ def _create(
         id=connection_id,
         coordinate=coordinate,
         data_packages=packages,
-        now=values.START,
-        next_action=values.next_action_at(values.START),
+        now=START,
+        next_action=values.next_action_at(START),
     )
 
 
@@ -191,7 +192,7 @@ def _play(created: Connection, moves: list[tuple[timedelta, Deed]]) -> History:
     connection = created
     steps: list[Step] = []
     for offset, deed in sorted(moves, key=lambda move: move[0]):
-        now = values.START + offset
+        now = START + offset
         fact = deed.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
@@ -204,7 +205,7 @@ def _play_chain(
 ) -> tuple[Connection, ...]:
     chain = [created]
     for offset, deed, back in sorted(moves, key=lambda move: move[0]):
-        at, now = max(0, len(chain) - 1 - back), values.START + offset
+        at, now = max(0, len(chain) - 1 - back), START + offset
         if deed is None:
             _recover(chain, at, now)
         else:

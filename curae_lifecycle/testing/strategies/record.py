@@ -31,6 +31,7 @@ from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.request import operations
 from curae_lifecycle.testing.strategies.sure import done, sure
+from curae_lifecycle.testing.strategies.values import START, TICK
 
 _DAY: Final = timedelta(hours=24)
 _LEASE: Final = timedelta(minutes=1)
@@ -83,7 +84,7 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
-    within = draw(st.sampled_from((timedelta(0), values.TICK, _LEASE - values.TICK)))
+    within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
     now = attempt.at + within
     match standing:
         case RecordStanding.IN_FLIGHT:
@@ -114,10 +115,10 @@ def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStr
 def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     record: Record | None = None
     for earlier in range(released):
-        now = values.START + timedelta(seconds=earlier)
+        now = START + timedelta(seconds=earlier)
         attempt = _begun(record, key, print_, now)
         record = done(Record, acts.release(idempotency.in_flight_record(attempt), attempt, now))
-    return _begun(record, key, print_, values.START + timedelta(seconds=released))
+    return _begun(record, key, print_, START + timedelta(seconds=released))
 
 
 def _begun(record: Record | None, key: RecordKey, print_: Fingerprint, now: datetime) -> Attempt:
@@ -193,8 +194,8 @@ _Move = tuple[timedelta, RecordAct, LostLease, int]
 """When, what, what a lost lease means, and by which attempt: so many before the newest."""
 
 _OFFSETS: Final = (
-    *(timedelta(0), values.TICK, _LEASE - values.TICK, _LEASE, 2 * _LEASE),
-    *(_DAY - values.TICK, _DAY, _DAY + _LEASE),
+    *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
+    *(_DAY - TICK, _DAY, _DAY + _LEASE),
 )
 
 
@@ -219,7 +220,7 @@ def _play(
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
     for offset, act, lost_lease, back in sorted(moves, key=lambda move: move[0]):
-        now = values.START + offset
+        now = START + offset
         attempt: Attempt | None = None
         answer: RecordAnswer
         match act:
