@@ -13,15 +13,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules import values
+from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, triggers, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach, is_live
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.idempotency import Record, RecordKey
-from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
-from curae_lifecycle.rules.triggers import ENDING, Ending
 
 
 @attrs.frozen
@@ -86,9 +81,9 @@ class RecordWrite:
     What was loaded may be past its retention.
     """
 
-    key: RecordKey
-    before: Record | None
-    after: Record
+    key: idempotency.RecordKey
+    before: idempotency.Record | None
+    after: idempotency.Record
 
 
 @attrs.frozen
@@ -96,14 +91,14 @@ class RateWrite:
     """Insert or update the state of the rate limit that was charged, unique by its key."""
 
     key: RateKey
-    policy: Policy
-    before: RateState | None
-    after: RateState
+    policy: ratelimit.Policy
+    before: ratelimit.RateState | None
+    after: ratelimit.RateState
 
     @property
     def expires_at(self) -> datetime:
         """When the state may be dropped, never before."""
-        return state_expires_at(self.policy, self.after) or values.LAST_INSTANT
+        return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
@@ -226,7 +221,7 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
 def revocation_changes(
     connection: Connection,
     following: tuple[Connection, ...],
-    answers: tuple[Done[Connection] | Ignored[Connection], ...],
+    answers: tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...],
     now: datetime,
     actor: Actor,
 ) -> Changes:
@@ -238,16 +233,16 @@ def revocation_changes(
     moved = [
         (before, answer.value)
         for before, answer in zip(reached, answers, strict=False)
-        if isinstance(answer, Done)
+        if isinstance(answer, outcomes.Done)
     ]
     if not moved:
         return NO_CHANGES
-    whole, last = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN, reached[-1]
+    whole, last = chain.REVOCATION_REACH[actor].outcome.what is chain.Reach.CHAIN, reached[-1]
     writes = [ConnectionWrite(old, new, is_head=whole and old is last) for old, new in moved]
     if whole and moved[-1][0] is not last:
         # A connection that was minted since would outlive the revocation of its whole chain.
         writes.append(ConnectionWrite(last, last, is_head=True))
-    alive = tuple(each.id for each in reached[len(answers) :] if is_live(each, now))
+    alive = tuple(each.id for each in reached[len(answers) :] if chain.is_live(each, now))
     return Changes(
         tuple(writes),
         (
@@ -316,6 +311,6 @@ def _event(kind: EventKind, after: Connection) -> Event:
 
 
 def _ending(before: Connection, after: Connection) -> Effect:
-    if ENDING[before.status].outcome.what is Ending.HANDOFF:
+    if triggers.ENDING[before.status].outcome.what is triggers.Ending.HANDOFF:
         return HandoffCancelled(after.id)
     return AccessEnded(after.id, after.revoked_at or after.updated_at)
