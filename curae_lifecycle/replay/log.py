@@ -16,31 +16,17 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import count
-from typing import Final, assert_never
+from typing import Final
 
 import attrs
 
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
-from curae_lifecycle.rules.access import Denied, Granted
+from curae_lifecycle.rules import values
+from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import (
-    MINUTE,
-    ApiKeyId,
-    ConnectionId,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-    format_time,
-    later,
-    parse_app_id,
-    parse_time,
-    parse_uuid,
-)
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.members import Given, parse_environment
@@ -50,13 +36,13 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject, parse_json
+from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject, has_repeats, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
 
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""
 
-NEXT_ACTION_LIFETIME: Final = 30 * MINUTE
+NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 """How long a next action lives where no recorded response says otherwise [O]."""
 
 
@@ -91,7 +77,7 @@ class LineAnswer:
 def replay(
     lines: Iterable[bytes],
     *,
-    environment: Environment | None = None,
+    environment: values.Environment | None = None,
     check: bool = False,
     operations: tuple[type[Operation], ...] = OPERATIONS,
     facts: tuple[type[Fact], ...] = FACTS,
@@ -169,7 +155,7 @@ class _Log:
         kind = kinds[0]
         if kind != "request" and ("as" in line or "response" in line):
             raise BrokenLineError("the line: as and response go with a request")
-        now = parse_time("at", line["at"])
+        now = values.parse_time("at", line["at"])
         if self._clock is not None and now < self._clock:
             raise BrokenLineError("at: must not run backwards")
         body = line[kind]
@@ -205,7 +191,7 @@ class _Log:
             self._named[name] = _Named(response)
             self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
         divergences: tuple[Divergence, ...] = ()
-        if self._comparison is not None and recorded is not None:
+        if self._comparison is not None:
             divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
         printed: dict[str, Json] = {
             "line": number,
@@ -218,47 +204,46 @@ class _Log:
         }
         return LineAnswer(printed, divergences=divergences)
 
-    def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
+    def _fresh(self, recorded: Recorded, now: datetime) -> NewIds:
         number = next(self._numbers)
-        ends = None if recorded is None else recorded.next_action_end()
+        ends = recorded.next_action_end()
         if ends is None or ends <= now:
-            ends = later(now, NEXT_ACTION_LIFETIME)
-        url = None if recorded is None else recorded.url()
+            ends = values.later(now, NEXT_ACTION_LIFETIME)
+        url = recorded.url()
         return NewIds(
-            ConnectionId(self._fresh_id(recorded, "connection")),
-            SessionId(self._fresh_id(recorded, "session")),
-            UserId(f"limited-user-{number}"),
-            NextAction(f"https://connect.example/{number}" if url is None else url, ends),
+            values.ConnectionId(self._fresh_id(recorded, "connection")),
+            values.SessionId(self._fresh_id(recorded, "session")),
+            values.UserId(f"limited-user-{number}"),
+            values.NextAction(f"https://connect.example/{number}" if url is None else url, ends),
         )
 
-    def _fresh_id(self, recorded: Recorded | None, member: str) -> str:
-        adopted = None if recorded is None else recorded.id(member)
+    def _fresh_id(self, recorded: Recorded, member: str) -> str:
+        adopted = recorded.id(member)
         while adopted is None or self._in_use(adopted):
             adopted = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
         return adopted
 
     def _in_use(self, text: str) -> bool:
         return (
-            self._world.connection(ConnectionId(text)) is not None
-            or self._world.session(SessionId(text)) is not None
+            self._world.connection(values.ConnectionId(text)) is not None
+            or self._world.session(values.SessionId(text)) is not None
         )
 
     def _ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
         ask = _object("ask", body, {"type", "connectionId", "dataPackage"})
         if ask["type"] != "access":
             raise BrokenLineError("ask.type: must be access")
-        connection_id = ConnectionId(parse_uuid("ask.connectionId", ask["connectionId"]))
+        connection_id = values.ConnectionId(
+            values.parse_uuid("ask.connectionId", ask["connectionId"])
+        )
         answer = self._world.ask(connection_id, _text("ask.dataPackage", ask["dataPackage"]), now)
-        match answer:
-            case None:
-                raise BrokenLineError("ask.connectionId: must be a known connection")
-            case Granted(valid_until):
-                until = None if valid_until is None else format_time(valid_until)
-                return {"line": number, "granted": True, "reason": None, "validUntil": until}
-            case Denied(reason):
-                return {"line": number, "granted": False, "reason": reason, "validUntil": None}
-            case _ as never:
-                assert_never(never)
+        if answer is None:
+            raise BrokenLineError("ask.connectionId: must be a known connection")
+        if isinstance(answer, Denied):
+            return {"line": number, "granted": False, "reason": answer.reason, "validUntil": None}
+        ends = answer.valid_until
+        until = None if ends is None else values.format_time(ends)
+        return {"line": number, "granted": True, "reason": None, "validUntil": until}
 
     def _with_names(self, value: Json) -> Json:
         # map, not comprehensions, keeps a level of nesting to one level of recursion.
@@ -270,8 +255,8 @@ class _Log:
         if isinstance(value, list):
             return list(map(self._with_names, value))
         if isinstance(value, RepeatedObject):
-            names, values = zip(*value.pairs, strict=True)
-            return RepeatedObject(list(zip(names, map(self._with_names, values), strict=True)))
+            names, held = zip(*value.pairs, strict=True)
+            return RepeatedObject(list(zip(names, map(self._with_names, held), strict=True)))
         if isinstance(value, dict):
             return dict(zip(value, map(self._with_names, value.values()), strict=True))
         return value
@@ -343,21 +328,14 @@ def _headers(value: Json) -> Iterator[tuple[str, str]]:
             yield name, _text("request.headers", each)
 
 
-def _recorded(value: Json) -> Recorded | None:
+def _recorded(value: Json) -> Recorded:
     if value is None:
-        return None
+        return Recorded.of({})
     if not isinstance(value, dict):
         raise BrokenLineError("response: must be an object")
-    _check_members(value)
-    return Recorded.of(value)
-
-
-def _check_members(value: Json) -> None:
-    if isinstance(value, RepeatedObject):
+    if has_repeats(value):
         raise BrokenLineError("response: has a member twice")
-    if isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_members(each)
+    return Recorded.of(value)
 
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
@@ -368,11 +346,13 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
     api_key = ApiKey(_text("register.apiKey", members["apiKey"]))
-    environment = parse_environment(members.get("environment", Environment.LIVE))
-    app_id = parse_app_id(members["appId"])
-    account = CustomerAccountId(parse_uuid("customerAccountId", members["customerAccountId"]))
+    environment = parse_environment(members.get("environment", values.Environment.LIVE))
+    app_id = values.parse_app_id(members["appId"])
+    account = values.CustomerAccountId(
+        values.parse_uuid("customerAccountId", members["customerAccountId"])
+    )
     caller = Caller(
-        ApiKeyId(api_key.digest()),
+        values.ApiKeyId(api_key.digest()),
         app_id,
         account,
         environment,
@@ -420,16 +400,6 @@ def _fact(value: Json, facts: tuple[type[Fact], ...]) -> Fact:
 
 
 def _fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
-    code: str | None = None
-    outcome: str
-    match answer:
-        case Done():
-            outcome = "done"
-        case Ignored():
-            outcome = "ignored"
-        case Refused(problem):
-            outcome = "refused"
-            code = problem.code
-        case _ as never:
-            assert_never(never)
+    code = answer.problem.code if isinstance(answer, Refused) else None
+    outcome = type(answer).__name__.lower()
     return {"line": number, "outcome": outcome, "code": code, "rules": list(answer.rules)}

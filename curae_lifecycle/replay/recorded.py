@@ -6,8 +6,9 @@ one** over a whole log: two ids are one only where they always were.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -15,6 +16,8 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
+
+_Value = TypeVar("_Value")
 
 _FIXED: Final = frozenset({"status", "retryable"})
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
@@ -62,28 +65,24 @@ class Recorded:
 
     def id(self, member: str) -> str | None:
         """The id of the body's connection or session, where one can be read."""
-        try:
-            return parse_uuid("id", self._inner(member, "id"))
-        except ArgumentError:
-            return None
+        return self._read(parse_uuid, member, "id")
 
     def url(self) -> str | None:
         """The next action's URL, where one can be read."""
-        try:
-            return parse_opaque("url", self._inner("nextAction", "url"))
-        except ArgumentError:
-            return None
+        return self._read(parse_opaque, "nextAction", "url")
 
     def next_action_end(self) -> datetime | None:
         """When the next action ends, where that can be read."""
+        return self._read(parse_time, "nextAction", "expiresAt")
+
+    def _read(
+        self, parse: Callable[[str, object], _Value], outer: str, inner: str
+    ) -> _Value | None:
+        holder = self.body.get(outer) if isinstance(self.body, dict) else None
         try:
-            return parse_time("expiresAt", self._inner("nextAction", "expiresAt"))
+            return parse(inner, holder.get(inner) if isinstance(holder, dict) else None)
         except ArgumentError:
             return None
-
-    def _inner(self, outer: str, inner: str) -> Json:
-        holder = self.body.get(outer) if isinstance(self.body, dict) else None
-        return holder.get(inner) if isinstance(holder, dict) else None
 
 
 class Comparison:

@@ -6,10 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, Record
-from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.ratelimit import Limited
+from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
@@ -18,18 +15,11 @@ from curae_lifecycle.service.status import status_of
 
 @attrs.frozen
 class Call:
-    """A request that was read and may be decided.
+    """A request that was read and may be decided; it has a key where its operation needs one."""
 
-    Attributes:
-        caller: Whom its API key stands for.
-        operation: What it asks.
-        key: Its idempotency key, where the operation needs one.
-        settings: What the server chose.
-    """
-
-    caller: Caller
+    caller: credentials.Caller
     operation: Operation
-    key: IdempotencyKey | None = None
+    key: idempotency.IdempotencyKey | None = None
     settings: Settings = DEFAULT_SETTINGS
 
 
@@ -53,8 +43,8 @@ class Decision:
     at: datetime
     changes: Changes
     rules: tuple[str, ...]
-    attempt: Attempt | None = None
-    record: Record | None = None
+    attempt: idempotency.Attempt | None = None
+    record: idempotency.Record | None = None
     settings: Settings = DEFAULT_SETTINGS
 
     @property
@@ -64,12 +54,12 @@ class Decision:
 
 
 def refused(
-    answer: Refused,
+    answer: outcomes.Refused,
     now: datetime,
     settings: Settings,
     *,
     changes: Changes = NO_CHANGES,
-    limited: Limited | None = None,
+    limited: ratelimit.Limited | None = None,
 ) -> Decision:
     """The decision on a request that a gate refused, with what is charged all the same."""
     reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)

@@ -15,16 +15,11 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from curae_lifecycle.rules import values
+from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, triggers, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import KeyOwner
-from curae_lifecycle.rules.idempotency import Record, RecordKey
-from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.ratelimit import Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
-from curae_lifecycle.rules.triggers import ENDING, Ending
 
 
 @attrs.frozen
@@ -82,9 +77,9 @@ class RecordWrite:
     What was loaded may be past its retention.
     """
 
-    key: RecordKey
-    before: Record | None
-    after: Record
+    key: idempotency.RecordKey
+    before: idempotency.Record | None
+    after: idempotency.Record
 
 
 @attrs.frozen
@@ -92,14 +87,14 @@ class RateWrite:
     """Insert or update the state of the rate limit that was charged, unique by its key."""
 
     key: RateKey
-    policy: Policy
-    before: RateState | None
-    after: RateState
+    policy: ratelimit.Policy
+    before: ratelimit.RateState | None
+    after: ratelimit.RateState
 
     @property
     def expires_at(self) -> datetime:
         """When the state may be dropped, never before."""
-        return state_expires_at(self.policy, self.after) or values.LAST_INSTANT
+        return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
@@ -266,7 +261,7 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
 
 def revocation_changes(
     reached: tuple[Connection, ...],
-    answers: tuple[Done[Connection] | Ignored[Connection], ...],
+    answers: tuple[outcomes.Done[Connection] | outcomes.Ignored[Connection], ...],
     heads: tuple[Connection, ...] = (),
 ) -> Changes:
     """The changes of a revocation.
@@ -280,16 +275,16 @@ def revocation_changes(
     moved = [
         connection_changes(EventKind.CONNECTION_REVOKED, before, answer.value)
         for before, answer in zip(reached, answers, strict=True)
-        if isinstance(answer, Done)
+        if isinstance(answer, outcomes.Done)
     ]
-    unmoved = {answer.value.id for answer in answers if isinstance(answer, Ignored)}
+    unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
     held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
     return sum(moved, NO_CHANGES) + Changes(tuple(held))
 
 
 def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
     """What the server learns where a connection was revoked alone and its chain goes on [O]."""
-    if head is None or head.id == connection.id or not is_live(head, now):
+    if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
     return Changes(effects=(SuccessorsLive(connection.id, head.id),))
 
@@ -345,6 +340,6 @@ def _written(
 
 
 def _ending(before: Connection, after: Connection) -> Effect:
-    if ENDING[before.status].outcome.what is Ending.HANDOFF:
+    if triggers.ENDING[before.status].outcome.what is triggers.Ending.HANDOFF:
         return HandoffCancelled(after.id)
     return AccessEnded(after.id, after.revoked_at or after.updated_at)

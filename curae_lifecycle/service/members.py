@@ -25,13 +25,9 @@ Word = TypeVar("Word", bound=StrEnum)
 
 @attrs.frozen
 class Member(Generic[Value]):
-    """One member of a request or a fact.
+    """One member of a request or a fact: its name on the wire, and what parses it.
 
-    Attributes:
-        name: Its name on the wire.
-        parse: Makes its value of a JSON value.
-        optional: Whether it may be absent.
-        absent: What it is where it is absent.
+    An optional one is `absent` where it was not sent.
     """
 
     name: str
@@ -58,9 +54,7 @@ NO_TAGS: Final = EntityTags()
 class Given:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 
-    Attributes:
-        values: Each member's value, by its name; a user's id can be among them.
-        tags: The entity tags that the client holds.
+    The values go by the members' names; a user's id can be among them, so no repr shows them.
     """
 
     values: dict[str, object] = attrs.field(repr=False)

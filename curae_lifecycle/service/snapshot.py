@@ -10,12 +10,10 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules import values
+from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Record, RecordKey
-from curae_lifecycle.rules.ratelimit import RateState
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
@@ -24,14 +22,12 @@ class Needs:
     """What the server loads for a call, all of it by key.
 
     Attributes:
-        record: The idempotency record.
         buckets: The states of the platform's buckets, in this order.
-        limit: The state of the app user's limit.
         connection: The connection, its successor, and the head of its chain, all of one moment.
         binding: The binding of the coordinate.
     """
 
-    record: RecordKey | None
+    record: idempotency.RecordKey | None
     buckets: tuple[BucketKey, ...]
     limit: LimitKey | None
     connection: values.ConnectionId | None
@@ -59,9 +55,9 @@ class Snapshot:
         landed: Where the connection's hand-off has landed and that is not recorded yet.
     """
 
-    record: Record | None = None
-    buckets: tuple[RateState | None, ...] = ()
-    limit: RateState | None = None
+    record: idempotency.Record | None = None
+    buckets: tuple[ratelimit.RateState | None, ...] = ()
+    limit: ratelimit.RateState | None = None
     connection: Connection | None = None
     successor: Connection | None = None
     head: Connection | None = None

@@ -9,27 +9,22 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Collection
 from datetime import datetime
-from enum import StrEnum
-from functools import cache
-from typing import Final, TypeVar, cast, get_args
+from functools import cache, partial
+from operator import is_
+from typing import TypeVar, cast, get_args
 
-from cattrs import (
-    AttributeValidationNote,
-    BaseValidationError,
-    ClassValidationError,
-    Converter,
-)
+from cattrs import AttributeValidationNote, BaseValidationError, ClassValidationError, Converter
 
-from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import LostLease, Record, RecordState, StoredResponse
+from curae_lifecycle.rules.idempotency import Record, StoredResponse
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
-from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.rules.values import Environment, format_time, parse_time
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import format_time, parse_time
 from curae_lifecycle.service.response import Response, ResponseReference
-from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
+from curae_lifecycle.web.json import Json, MalformedError, has_repeats
 
 Storable = (
     Connection | CuraeConnectSession | LimitedAccountAppBinding | Record | LogState | BucketState
@@ -52,7 +47,7 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         MalformedError: Anything else, including what a later release may have added; it names
             the member at fault by its path, such as `identity.coordinate.app_id`.
     """
-    if not isinstance(document, dict) or _has_repeats(document):
+    if not isinstance(document, dict) or has_repeats(document):
         raise MalformedError(None, Fault.INVALID)
     try:
         return _store_converter().structure(document, kind)
@@ -74,24 +69,6 @@ def _member_at_fault(error: BaseException) -> str | None:
     return here if deeper is None else f"{here}.{deeper}"
 
 
-def _has_repeats(value: Json) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value, RepeatedObject) or any(map(_has_repeats, value.values()))
-    return isinstance(value, list) and any(map(_has_repeats, value))
-
-
-_STORED_ENUMS: Final[tuple[type[StrEnum], ...]] = (
-    Environment,
-    Status,
-    Actor,
-    EntryPath,
-    Handoff,
-    AccountState,
-    RecordState,
-    LostLease,
-)
-
-
 @cache
 def _store_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
@@ -100,36 +77,27 @@ def _store_converter() -> Converter:
     converter.register_unstructure_hook(bytes, lambda value: b64encode(value).decode())
     converter.register_structure_hook(bytes, lambda value, _: b64decode(value, validate=True))
     # cattrs would turn 5 into "5" and "abc" into three packages; a store that does so hides
-    # its mistakes. The hook for str would also catch every StrEnum, so each has its own.
-    converter.register_structure_hook(str, lambda value, _: _exactly(str, value))
+    # its mistakes. A hook for a class also catches those below it: that for str every StrEnum.
     converter.register_structure_hook(int, lambda value, _: _exactly(int, value))
-    for kind in _STORED_ENUMS:
-        converter.register_structure_hook(kind, lambda value, kind: kind(value))
-    # For the base class alone: a hook for a class would also catch those below it.
+    converter.register_structure_hook(
+        str, lambda value, kind: _exactly(str, value) if kind is str else kind(value)
+    )
+    base = partial(is_, StoredResponse)
     converter.register_structure_hook_func(
-        _is_stored_response, lambda value, _: _structure_response(converter, value)
+        base, lambda value, _: converter.structure(value, _response_kind(value))
     )
     converter.register_unstructure_hook_func(
-        _is_stored_response, lambda value: converter.unstructure(value, type(value))
+        base, lambda value: converter.unstructure(value, type(value))
     )
     converter.register_structure_hook_func(
-        _is_tuple,
+        lambda kind: getattr(kind, "__origin__", None) is tuple,
         lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
     )
     return converter
 
 
-def _is_stored_response(kind: object) -> bool:
-    return kind is StoredResponse
-
-
-def _structure_response(converter: Converter, value: object) -> StoredResponse:
-    kind = ResponseReference if isinstance(value, dict) and "reference" in value else Response
-    return converter.structure(value, kind)
-
-
-def _is_tuple(kind: object) -> bool:
-    return getattr(kind, "__origin__", None) is tuple
+def _response_kind(value: object) -> type[Response | ResponseReference]:
+    return ResponseReference if isinstance(value, dict) and "reference" in value else Response
 
 
 def _structure_tuple(

@@ -34,25 +34,10 @@ from curae_lifecycle.rules.values import (
     SessionId,
     later,
 )
+from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision, refused
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    BucketKey,
-    ConnectionWrite,
-    RateKey,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    Write,
-)
 from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactSnapshot,
-    fact_needs,
-    record_fact,
-)
+from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
@@ -110,8 +95,8 @@ class MemoryStore:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
-        self._rates: dict[RateKey, _RateRow] = {}
-        self._deadlines: list[tuple[datetime, int, RecordKey | RateKey]] = []
+        self._rates: dict[changes.RateKey, _RateRow] = {}
+        self._deadlines: list[tuple[datetime, int, RecordKey | changes.RateKey]] = []
         self._order = count()
 
     @property
@@ -128,10 +113,10 @@ class MemoryStore:
         """Replace the platform's buckets; the new ones are full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
-            for key in [key for key in self._rates if isinstance(key, BucketKey)]:
+            for key in [key for key in self._rates if isinstance(key, changes.BucketKey)]:
                 del self._rates[key]
             self._deadlines = [
-                entry for entry in self._deadlines if not isinstance(entry[2], BucketKey)
+                entry for entry in self._deadlines if not isinstance(entry[2], changes.BucketKey)
             ]
             heapq.heapify(self._deadlines)
 
@@ -178,7 +163,7 @@ class MemoryStore:
             except StoreFullError:
                 return respond(refused(refuse_at(Gate.ROOM), now, self._settings))
 
-    def record(self, fact: Fact, now: datetime) -> FactAnswer:
+    def record(self, fact: facts.Fact, now: datetime) -> facts.FactAnswer:
         """Record a fact and store what follows.
 
         Raises:
@@ -186,7 +171,7 @@ class MemoryStore:
             StoreFullError: A new binding found no room.
         """
         while True:
-            answer = record_fact(fact, self.load_fact(fact), now)
+            answer = facts.record_fact(fact, self.load_fact(fact), now)
             if not isinstance(answer, Done) or self.store(answer.value.writes):
                 return answer
 
@@ -211,15 +196,15 @@ class MemoryStore:
                 self._bindings.get(asked.binding) if asked.binding else None,
             )
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
+    def load_fact(self, fact: facts.Fact) -> facts.FactSnapshot:
         """Everything that a fact concerns, read at one moment."""
-        asked = fact_needs(fact)
+        asked = facts.fact_needs(fact)
         with self._lock:
             connection, successor, head = self._line(asked.connection or asked.chain)
             session = self._sessions.get(asked.session) if asked.session else None
             coordinate = session.coordinate if session else asked.binding
             user = self._of_user.get(asked.connections, {}) if asked.connections else {}
-            return FactSnapshot(
+            return facts.FactSnapshot(
                 connection,
                 successor,
                 head,
@@ -229,7 +214,7 @@ class MemoryStore:
                 tuple(user.values()),
             )
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
+    def store(self, writes: tuple[changes.Write, ...]) -> bool:
         """Compare and set, all or nothing.
 
         Returns:
@@ -264,7 +249,7 @@ class MemoryStore:
                 dropped += 1
         return dropped
 
-    def _rate(self, key: RateKey) -> RateState | None:
+    def _rate(self, key: changes.RateKey) -> RateState | None:
         row = self._rates.get(key)
         return None if row is None else row.state
 
@@ -284,49 +269,49 @@ class MemoryStore:
                 following.append(connection)
         return tuple(following)
 
-    def _check_fresh(self, writes: tuple[Write, ...]) -> None:
+    def _check_fresh(self, writes: tuple[changes.Write, ...]) -> None:
         # Deciding again cannot help where an id that should be fresh belongs to another value.
         for write in writes:
             match write:
-                case ConnectionWrite(None, after) if after.id in self._connections:
+                case changes.ConnectionWrite(None, after) if after.id in self._connections:
                     raise ArgumentError("new_ids.connection_id", "an id that is not in use")
-                case SessionWrite(None, after) if after.id in self._sessions:
+                case changes.SessionWrite(None, after) if after.id in self._sessions:
                     raise ArgumentError("new_ids.session_id", "an id that is not in use")
                 case _:
                     pass
 
-    def _is_current(self, write: Write) -> bool:
+    def _is_current(self, write: changes.Write) -> bool:
         match write:
-            case ConnectionWrite(None, after):
+            case changes.ConnectionWrite(None, after):
                 predecessor = after.identity.predecessor_id
                 taken = predecessor is not None and predecessor in self._successors
                 return not taken and after.id not in self._connections
-            case ConnectionWrite(before, after):
+            case changes.ConnectionWrite(before, after):
                 return self._connections.get(after.id) == before
-            case SessionWrite(before, after):
+            case changes.SessionWrite(before, after):
                 return self._sessions.get(after.id) == before
-            case BindingWrite(before, after):
+            case changes.BindingWrite(before, after):
                 return self._bindings.get(after.coordinate) == before
-            case RecordWrite(key, before):
+            case changes.RecordWrite(key, before):
                 return self._records.get(key) == before
-            case RateWrite(key, _, before):
+            case changes.RateWrite(key, _, before):
                 return self._rate(key) == before
 
-    def _check_room(self, writes: tuple[Write, ...]) -> None:
+    def _check_room(self, writes: tuple[changes.Write, ...]) -> None:
         for kind, held in (
-            (ConnectionWrite, self._connections),
-            (SessionWrite, self._sessions),
-            (BindingWrite, self._bindings),
-            (RecordWrite, self._records),
-            (RateWrite, self._rates),
+            (changes.ConnectionWrite, self._connections),
+            (changes.SessionWrite, self._sessions),
+            (changes.BindingWrite, self._bindings),
+            (changes.RecordWrite, self._records),
+            (changes.RateWrite, self._rates),
         ):
             new = sum(type(write) is kind and write.before is None for write in writes)
             if new and len(held) + new > self._capacity:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity)
 
-    def _set(self, write: Write) -> None:
+    def _set(self, write: changes.Write) -> None:
         match write:
-            case ConnectionWrite(_, after):
+            case changes.ConnectionWrite(_, after):
                 identity = after.identity
                 self._connections[identity.id] = after
                 self._of_user.setdefault(identity.coordinate, {})[identity.id] = after
@@ -335,26 +320,26 @@ class MemoryStore:
                 head = self._heads.get(identity.root_id)
                 if head is None or head.identity.position <= identity.position:
                     self._heads[identity.root_id] = after
-            case SessionWrite(_, after):
+            case changes.SessionWrite(_, after):
                 self._sessions[after.id] = after
-            case BindingWrite(_, after):
+            case changes.BindingWrite(_, after):
                 self._bindings[after.coordinate] = after
-            case RecordWrite(key, before, after):
+            case changes.RecordWrite(key, before, after):
                 self._records[key] = after
                 if before is None:
                     self._remember(record_expires_at(after), key)
-            case RateWrite(key, _, before, after):
+            case changes.RateWrite(key, _, before, after):
                 expires_at = write.expires_at
                 self._rates[key] = _RateRow(after, expires_at)
                 if before is None:
                     self._remember(expires_at, key)
 
-    def _deadline(self, key: RecordKey | RateKey) -> datetime:
+    def _deadline(self, key: RecordKey | changes.RateKey) -> datetime:
         if isinstance(key, RecordKey):
             return record_expires_at(self._records[key])
         return self._rates[key].expires_at
 
-    def _remember(self, deadline: datetime, key: RecordKey | RateKey) -> None:
+    def _remember(self, deadline: datetime, key: RecordKey | changes.RateKey) -> None:
         heapq.heappush(self._deadlines, (deadline, next(self._order), key))
 
 

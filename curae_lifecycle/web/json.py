@@ -49,6 +49,13 @@ class RepeatedObject(dict[str, Json]):
         raise AssertionError("an object without a repeated name")  # pragma: no cover - see class
 
 
+def has_repeats(value: Json) -> bool:
+    """Whether a name stands twice in an object, anywhere in the value."""
+    if isinstance(value, dict):
+        return isinstance(value, RepeatedObject) or any(map(has_repeats, value.values()))
+    return isinstance(value, list) and any(map(has_repeats, value))
+
+
 class MalformedError(LifecycleError, ValueError):
     """A text or value from outside that cannot be read.
 

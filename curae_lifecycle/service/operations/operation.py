@@ -15,13 +15,8 @@ from typing import ClassVar, Final, Self, cast
 
 import attrs
 
+from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import StoredResponse
-from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.problems import Problem
-from curae_lifecycle.rules.ratelimit import ExactLog, Limited
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
@@ -77,7 +72,7 @@ class OperationRule:
     scope: str | None
     key: KeyUse
     status: int
-    limit: ExactLog | None = None
+    limit: ratelimit.ExactLog | None = None
     ids: tuple[Member[ConnectionId], ...] = ()
     query: tuple[Member[str], ...] = ()
     body: tuple[Member[object], ...] | None = None
@@ -114,8 +109,8 @@ class Reply:
 class ProblemReply(Reply):
     """Answers with a problem; where a rate limit refused, its headers are sent."""
 
-    problem: Problem
-    limited: Limited | None = None
+    problem: problems.Problem
+    limited: ratelimit.Limited | None = None
 
 
 @attrs.frozen
@@ -134,7 +129,7 @@ class NotModified(Reply):
 class Replayed(Reply):
     """Answers what was answered before, byte for byte."""
 
-    response: StoredResponse
+    response: idempotency.StoredResponse
 
 
 @attrs.frozen
@@ -146,7 +141,7 @@ class Ruling:
     changes: Changes = NO_CHANGES
 
 
-def refusal(refused: Refused) -> Ruling:
+def refusal(refused: outcomes.Refused) -> Ruling:
     """A refusal as a ruling."""
     return Ruling(ProblemReply(refused.problem), refused.rules)
 
@@ -155,7 +150,7 @@ class Asked:
     """All that an operation decides from; it only reads them."""
 
     __slots__ = ()
-    caller: Caller
+    caller: credentials.Caller
     snapshot: Snapshot
     now: datetime
     given_coordinate: Coordinate | None
@@ -178,7 +173,7 @@ class Asked:
     def new_ids(self) -> NewIds:
         """Ids and a next action; raises `ArgumentError` where none were given."""
         if self.given_ids is None:
-            raise ArgumentError("new_ids", "given for a mutation")
+            raise errors.ArgumentError("new_ids", "given for a mutation")
         return self.given_ids
 
 
@@ -204,7 +199,7 @@ class Operation(ABC):
         """The connection that it needs loaded, with its successor and the head of its chain."""
         return None
 
-    def coordinate(self, caller: Caller) -> Coordinate | None:
+    def coordinate(self, caller: credentials.Caller) -> Coordinate | None:
         """The coordinate whose binding it needs loaded, and whose limit it charges."""
         del caller
         return None
@@ -242,6 +237,6 @@ class UserOperation(Operation):
     __slots__ = ()
     app_user_id: AppUserId
 
-    def coordinate(self, caller: Caller) -> Coordinate:
+    def coordinate(self, caller: credentials.Caller) -> Coordinate:
         """The coordinate of the app's user."""
         return caller.coordinate(self.app_user_id)

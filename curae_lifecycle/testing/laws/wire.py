@@ -13,32 +13,17 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws.law import LawBrokenError
 from curae_lifecycle.web.shapes import camel
 
-_CONNECTION: Final = frozenset(
-    [
-        "id",
-        "customerAccountId",
-        "appUserId",
-        "status",
-        "dataPackages",
-        "authorizedAt",
-        "expiresAt",
-        "revokedAt",
-        "actionRequiredReason",
-        "createdAt",
-        "updatedAt",
-    ]
-)
 _SESSION: Final = frozenset(
-    [
-        "id",
-        "customerAccountId",
-        "appUserId",
-        "path",
-        "handoff",
-        "createdAt",
-        "expiresAt",
-        "landedAt",
-    ]
+    {
+        *("id", "customerAccountId", "appUserId", "path", "handoff"),
+        *("createdAt", "expiresAt", "landedAt"),
+    }
+)
+_CONNECTION: Final = frozenset(
+    {
+        *("id", "customerAccountId", "appUserId", "status", "dataPackages", "actionRequiredReason"),
+        *("authorizedAt", "expiresAt", "revokedAt", "createdAt", "updatedAt"),
+    }
 )
 _NEXT_ACTION: Final = frozenset({"type", "url", "expiresAt"})
 _PROBLEM: Final = frozenset(["type", "title", "status", "detail", "code", "details", "retryable"])

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Final, TypeVarTuple
 
 import attrs
 
@@ -40,6 +40,8 @@ from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
+Args = TypeVarTuple("Args")
+
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 """When every world begins: a Monday."""
 
@@ -53,12 +55,8 @@ _TRIES: Final = 5
 _KNOWN_IDS: Final = 5
 _TOO_MANY: Final = 429
 _UNTOLD: Final = (
-    "request.buckets",
-    "idempotency.released.",
-    "idempotency.in-flight.",
-    "idempotency.lease-over.",
-    "idempotency.unknown.",
-    "idempotency.forgotten.",
+    *("request.buckets", "idempotency.released.", "idempotency.in-flight."),
+    *("idempotency.lease-over.", "idempotency.unknown.", "idempotency.forgotten."),
 )
 """Rules that refuse and change nothing, for a reason that is not in the log of one app user."""
 
@@ -89,7 +87,11 @@ class Errand:
 
 
 class Simulation:
-    """One world; its arguments are those of `simulate`."""
+    """One world; its arguments are those of `simulate`.
+
+    Attributes:
+        summary: What happened until now.
+    """
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class Simulation:
         self._watch = Watch(self._mix.settings.operations) if watched else None
         self._server = Server(self._store, self._mix.settings, self._watch)
         self._journal = Journal()
-        self._summary = Summary(seed, clients)
+        self.summary = Summary(seed, clients)
         self._hours = hours
         self._now = START
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
@@ -122,15 +124,10 @@ class Simulation:
         )
         self._pages = Pages(self._dice, self._numbers)
 
-    @property
-    def summary(self) -> Summary:
-        """What happened until now."""
-        return self._summary
-
     def run(self) -> Iterator[int]:
         """Live; yields the number of each hour that is over, and ends at a violation."""
         for client in self._people.clients:
-            self._after(self._dice.around(60), partial(self._arrival, client))
+            self._after(self._dice.around(60), self._arrival, client)
         self._after(1800, self._upkeep)
         try:
             for hour in range(1, self._hours + 1):
@@ -138,41 +135,39 @@ class Simulation:
                 while self._agenda[0][0] < end:
                     self._now, _, step = heapq.heappop(self._agenda)
                     step()
-                self._summary.hours = hour
+                self.summary.hours = hour
                 yield hour
         except LawBrokenError as broken:
             log = tuple(self._journal.lines(self._suspect))
-            self._summary.violation = Violation(
+            self.summary.violation = Violation(
                 str(broken), broken.law, self._now, log, self._mix.settings.environment
             )
-        self._summary.conflicts = self._server.conflicts
-        self._summary.facts = self._server.facts
-        self._summary.mishaps = Counter({str(k): n for k, n in self._dice.thrown.items()})
+        self.summary.conflicts = self._server.conflicts
+        self.summary.facts = self._server.facts
+        self.summary.mishaps = Counter({str(k): n for k, n in self._dice.thrown.items()})
 
     # --- When things happen ------------------------------------------------------------------
 
-    def _after(self, seconds: float, step: Callable[[], None]) -> None:
-        self._at(self._now + timedelta(seconds=seconds), step)
+    def _after(self, seconds: float, step: Callable[[*Args], None], *args: *Args) -> None:
+        self._at(self._now + timedelta(seconds=seconds), step, *args)
 
-    def _at(self, instant: datetime, step: Callable[[], None]) -> None:
-        heapq.heappush(self._agenda, (instant, next(self._order), step))
+    def _at(self, instant: datetime, step: Callable[[*Args], None], *args: *Args) -> None:
+        planned: Callable[[], None] = partial(step, *args)
+        heapq.heappush(self._agenda, (instant, next(self._order), planned))
 
     def _arrival(self, client: Client) -> None:
         # Busy by day, quiet by night.
         daylight = 0.25 + 0.75 * (6 <= self._now.hour < 22)  # noqa: PLR2004 - hours of a day
-        self._after(
-            self._dice.around(3600 / (self._mix.requests_per_hour * daylight)),
-            partial(self._arrival, client),
-        )
+        busy = self._mix.requests_per_hour * daylight
+        self._after(self._dice.around(3600 / busy), self._arrival, client)
         user = self._people.anyone(client, self._now)
         if self._dice.strikes(Mishap.OUT_OF_TURN):
             coordinate = client.caller.coordinate(user.name)
             self._plan(user, self._pages.out_of_turn(coordinate, user.of(client)))
-        wishes = [*_WISHES]
         if self._chance.randrange(100) < _ASKS:
             self._ask(client, user)
             return
-        wish = self._chance.choices(wishes, weights=[*_WISHES.values()])[0]
+        wish = self._chance.choices([*_WISHES], weights=[*_WISHES.values()])[0]
         self._want(wish, client, user)
         if self._dice.strikes(Mishap.DOUBLE_CLICK):
             self._want(wish, client, user)
@@ -184,12 +179,12 @@ class Simulation:
     def _upkeep(self) -> None:
         self._after(3600, self._upkeep)
         # No worker's clock and no transaction is as far behind.
-        self._summary.purged += self._server.purge(self._now - _SLACK)
+        self.summary.purged += self._server.purge(self._now - _SLACK)
 
     # --- What clients ask --------------------------------------------------------------------
 
     def _want(self, wish: str, client: Client, user: User) -> None:
-        key = None if wish in {"get", "account-state", "graduation"} else self._key()
+        key = None if wish in {"get", "account-state", "graduation"} else f"k-{next(self._numbers)}"
         request = self._people.request(wish, client, user, key, self._now)
         if request is None:
             return
@@ -202,14 +197,12 @@ class Simulation:
         if self._dice.strikes(Mishap.KEY_REUSED):
             another = self._chance.choice((wish, "initiate"))
             other = self._people.request(another, client, user, key, self._now)
-            again = Errand(wish, client, user, other or request, key, calls_out)
+            again = attrs.evolve(errand, request=other or request, tries=0)
             for mean in (2, 120):
-                self._after(self._dice.around(mean), partial(self._send, again))
+                self._after(self._dice.around(mean), self._send, again)
         if self._dice.strikes(Mishap.KEY_OLD):
-            self._at(
-                self._now + _DAY + _HOUR * self._chance.uniform(-1, 1),
-                partial(self._send, Errand(wish, client, user, request, key, calls_out)),
-            )
+            a_day_on = self._now + _DAY + _HOUR * self._chance.uniform(-1, 1)
+            self._at(a_day_on, self._send, attrs.evolve(errand, tries=0))
         if self._dice.strikes(Mishap.ANSWER_ERASED):
             self._operate(RecordKey(client.caller.key_owner, IdempotencyKey(key)), user)
 
@@ -217,10 +210,7 @@ class Simulation:
         # Operators do not look what a record is before they act on it.
         for _ in range(2):
             act = self._chance.choice((self._erase, self._settle))
-            self._after(self._dice.around(60), partial(act, record, user))
-
-    def _key(self) -> str:
-        return f"k-{next(self._numbers)}"
+            self._after(self._dice.around(60), act, record, user)
 
     def _ask(self, client: Client, user: User) -> None:
         connection_id = self._people.some_id(client, user, self._now)
@@ -229,7 +219,7 @@ class Simulation:
         self._suspect = user.app_user
         package = self._chance.choice((*PACKAGES, "genomics"))
         answer = self._server.ask(client.caller, connection_id, package, self._now)
-        self._summary.access[answer] += 1
+        self.summary.access[answer] += 1
 
     # --- The network -------------------------------------------------------------------------
 
@@ -240,13 +230,13 @@ class Simulation:
             self._retry(errand)
             return
         late = self._dice.around(600) if strikes(Mishap.DELAYED) else 0
-        self._after(late + self._dice.around(0.05), partial(self._arrive, errand))
+        self._after(late + self._dice.around(0.05), self._arrive, errand)
         if strikes(Mishap.DUPLICATED):
-            self._after(self._dice.around(0.3), partial(self._arrive, errand))
+            self._after(self._dice.around(0.3), self._arrive, errand)
 
     def _retry(self, errand: Errand) -> None:
         if errand.tries < _TRIES:
-            self._after(self._dice.around(4.0**errand.tries), partial(self._send, errand))
+            self._after(self._dice.around(4.0**errand.tries), self._send, errand)
 
     # --- The workers -------------------------------------------------------------------------
 
@@ -257,8 +247,8 @@ class Simulation:
         return self._now + self._skew[worker]
 
     def _arrive(self, errand: Errand) -> None:
-        self._summary.requests += 1
-        self._summary.asked[errand.wish] += 1
+        self.summary.requests += 1
+        self.summary.asked[errand.wish] += 1
         self._load(errand)
 
     def _load(self, errand: Errand) -> None:
@@ -269,10 +259,10 @@ class Simulation:
             self._committed(errand, work, now)
             return
         if errand.calls_out:
-            self._after(self._dice.around(0.02), partial(self._call_out, errand, work))
+            self._after(self._dice.around(0.02), self._call_out, errand, work)
             return
         slow = self._dice.around(40) if self._dice.strikes(Mishap.SLOW_WORKER) else 0
-        self._after(slow + self._dice.around(0.03), partial(self._commit, errand, work))
+        self._after(slow + self._dice.around(0.03), self._commit, errand, work)
 
     def _commit(self, errand: Errand, work: Transaction) -> None:
         if self._dice.strikes(Mishap.CRASH_BEFORE_STORE):
@@ -295,16 +285,16 @@ class Simulation:
             self._load(errand)
         elif self._dice.strikes(Mishap.CALL_DIED):
             self._retry(errand)
-            settle = partial(self._settle, work.attempt.key, errand.user)
-            self._after(60 + self._dice.around(120), settle)
+            dead_for = 60 + self._dice.around(120)
+            self._after(dead_for, self._settle, work.attempt.key, errand.user)
         else:
             if self._dice.strikes(Mishap.ANSWER_ERASED):
                 self._operate(work.attempt.key, errand.user)
             if self._dice.likely(0.4):
-                self._after(self._dice.around(60), partial(self._renew, work, work.attempt))
+                self._after(self._dice.around(60), self._renew, work, work.attempt)
             # One in twenty is away for longer than the key is kept.
             away = self._dice.around(40) if self._dice.likely(0.95) else 26 * 3600
-            self._after(away, partial(self._come_back, errand, work, work.attempt))
+            self._after(away, self._come_back, errand, work, work.attempt)
             if self._dice.likely(0.3):
                 # The client does not wait for so long.
                 self._retry(errand)
@@ -343,7 +333,7 @@ class Simulation:
         code = ""
         if b'"code":"' in response.body:
             code = " " + response.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
-        summary = self._summary
+        summary = self.summary
         summary.answers[f"{response.status}{code}"] += 1
         summary.replays += answer.replayed
         self._note(errand, answer, now)
@@ -388,7 +378,7 @@ class Simulation:
     def _show_page(self, user: User, connection_id: values.ConnectionId) -> None:
         seconds = self._pages.seconds_on_page()
         if seconds is not None:
-            self._after(seconds, partial(self._land, user, connection_id))
+            self._after(seconds, self._land, user, connection_id)
 
     def _land(self, user: User, connection_id: values.ConnectionId) -> None:
         fact = self._pages.authorization(connection_id, self._now)
@@ -400,17 +390,17 @@ class Simulation:
 
     def _plan(self, user: User, *planned: Planned) -> None:
         for seconds, fact in planned:
-            self._after(seconds, partial(self._record, user, fact))
+            self._after(seconds, self._record, user, fact)
 
     def _record(self, user: User, fact: Fact) -> None:
         if self._dice.strikes(Mishap.RECORDED_LATE):
             # It happened now and is written down later.
             fact = happened(fact, fact.happened_at or self._now)
-            self._after(self._dice.around(900), partial(self._load_fact, user, fact))
+            self._after(self._dice.around(900), self._load_fact, user, fact)
         else:
             self._load_fact(user, fact)
         if self._dice.strikes(Mishap.RECORDED_TWICE):
-            self._after(self._dice.around(30), partial(self._load_fact, user, fact))
+            self._after(self._dice.around(30), self._load_fact, user, fact)
 
     def _load_fact(self, user: User, fact: Fact) -> None:
         work = self._server.load_fact(fact, self._clock())
@@ -418,7 +408,7 @@ class Simulation:
         if crossed:
             self._cross(user)
         slow = self._dice.around(40) if crossed or self._dice.strikes(Mishap.SLOW_WORKER) else 0
-        self._after(slow + self._dice.around(0.03), partial(self._commit_fact, user, work))
+        self._after(slow + self._dice.around(0.03), self._commit_fact, user, work)
 
     def _cross(self, user: User) -> None:
         account = user.app_user.customer_account_id

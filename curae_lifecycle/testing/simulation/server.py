@@ -126,7 +126,8 @@ class Server:
         call = _documented(lambda: read(request, caller, now, self._settings))
         if isinstance(call, Decision):
             answer = respond(call)
-            self._answered(answer, now, caller, None, None)
+            if self._watch is not None:
+                self._watch.answered(answer, now, caller=caller)
             return answer
         asked = needs(call)
         return Transaction(now, call, asked, self._load(call, asked), self._steps())
@@ -256,21 +257,12 @@ class Server:
         if writes and not self._store.store(writes):
             self.conflicts += 1
             return None
-        self._answered(answer, work.now, work.call.caller, work.asked, work.read_at)
+        if self._watch is not None:
+            caller, read_at = work.call.caller, work.read_at
+            self._watch.answered(answer, work.now, caller=caller, needs=work.asked, read_at=read_at)
         if answer.response.status == _NOT_FOUND:
             self._not_found = answer.response
         return answer
-
-    def _answered(
-        self,
-        answer: Answer,
-        now: datetime,
-        caller: Caller | None,
-        asked: Needs | None,
-        read_at: int | None,
-    ) -> None:
-        if self._watch is not None:
-            self._watch.answered(answer, now, caller=caller, needs=asked, read_at=read_at)
 
     def _record(self, key: RecordKey) -> Record | None:
         return self._store.load(Needs(key, (), None, None, None)).record

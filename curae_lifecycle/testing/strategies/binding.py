@@ -34,6 +34,7 @@ from curae_lifecycle.rules.session import (
 from curae_lifecycle.rules.values import Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.sure import done
+from curae_lifecycle.testing.strategies.values import START
 
 _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED)
 
@@ -170,21 +171,14 @@ class CoordinatePast:
         return tuple(step.binding for step in self.steps if step.binding is not None)
 
 
-@attrs.frozen
-class _Move:
-    """An act, when it happens, of which session (so many before the newest), by whom."""
-
-    offset: timedelta
-    act: CoordinateAct
-    back: int
-    stranger: bool
+_Move = tuple[timedelta, CoordinateAct, int, bool]
+"""When, what, of which session (so many before the newest), and whether by a stranger."""
 
 
 def coordinate_pasts(*, most: int = 6) -> st.SearchStrategy[CoordinatePast]:
     """A coordinate with at most `most` acts: sessions minted and landed, users grown and gone."""
-    move = st.builds(
-        _Move, values.offsets(), st.sampled_from(CoordinateAct), st.integers(0, 2), st.booleans()
-    )
+    acts = st.sampled_from(CoordinateAct)
+    move = st.tuples(values.offsets(), acts, st.integers(0, 2), st.booleans())
     return st.builds(_play, values.coordinates(), st.lists(move, max_size=most))
 
 
@@ -192,19 +186,20 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
     binding: LimitedAccountAppBinding | None = None
     sessions: list[CuraeConnectSession] = []
     steps: list[CoordinateStep] = []
-    for number, move in enumerate(sorted(moves, key=lambda move: move.offset), 1):
-        now = values.START + move.offset
+    ordered = sorted(moves, key=lambda move: move[0])
+    for number, (offset, act, back, stranger) in enumerate(ordered, 1):
+        now = START + offset
         # Whoever is bound (a newcomer where nobody is), or another one, always the same.
         known = values.user_of(100) if binding is None else binding.user_id
-        user = values.user_of(99) if move.stranger else known
+        user = values.user_of(99) if stranger else known
         answer: CoordinateAnswer
-        match move.act:
+        match act:
             case CoordinateAct.INITIATE | CoordinateAct.INITIATE_SIGN_UP:
                 minted = initiate(
                     binding,
                     whose,
                     now,
-                    prefer_signup=move.act is CoordinateAct.INITIATE_SIGN_UP,
+                    prefer_signup=act is CoordinateAct.INITIATE_SIGN_UP,
                     id=SessionId(values.uuid_of(number)),
                     user_id=values.user_of(number),
                     next_action=values.next_action_at(now),
@@ -214,7 +209,7 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
             case CoordinateAct.LAND:
                 if not sessions:
                     continue
-                at = max(0, len(sessions) - 1 - move.back)
+                at = max(0, len(sessions) - 1 - back)
                 landed = complete_handoff(sessions[at], binding, user, now)
                 answer = landed
                 if isinstance(landed, Done):
@@ -225,5 +220,5 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                 answer = tombstone(binding, whose)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
-        steps.append(CoordinateStep(now, move.act, answer, binding))
+        steps.append(CoordinateStep(now, act, answer, binding))
     return CoordinatePast(whose, tuple(steps), tuple(sessions))

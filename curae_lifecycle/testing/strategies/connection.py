@@ -25,6 +25,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
+from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 
 @attrs.frozen
@@ -52,9 +53,9 @@ class Deed:
         return made(self.kind, {"connection_id": connection.id, "happened_at": at, **said})
 
 
-_DELAYS: Final = (timedelta(0), values.TICK, timedelta(minutes=1), values.LIFETIME)
+_DELAYS: Final = (timedelta(0), TICK, timedelta(minutes=1), LIFETIME)
 _SAID: Final[Mapping[str, tuple[object, ...]]] = {
-    "expires_at": (None, 2 * values.LIFETIME, values.LIFETIME, values.TICK),
+    "expires_at": (None, 2 * LIFETIME, LIFETIME, TICK),
     "reason": values.REASONS,
     "actor": tuple(Actor),
 }
@@ -73,28 +74,6 @@ def _deeds(delay: timedelta) -> Iterator[Deed]:
 FACT_DEEDS: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
 # Often enough that most chains have more than one connection.
 _RECOVERIES: Final = (None,) * (len(FACT_DEEDS) // 3)
-
-
-@attrs.frozen
-class _Move:
-    """A deed or, for `None`, a reconnect; when, and how many connections before the newest."""
-
-    offset: timedelta
-    deed: Deed | None
-    back: int = 0
-
-
-def _moves() -> st.SearchStrategy[_Move]:
-    return st.builds(_Move, values.offsets(), st.sampled_from(FACT_DEEDS), st.just(0))
-
-
-def _chain_moves() -> st.SearchStrategy[_Move]:
-    deeds = (*_RECOVERIES, *FACT_DEEDS)
-    return st.builds(_Move, values.offsets(), st.sampled_from(deeds), st.integers(0, 3))
-
-
-def _in_order(moves: list[_Move]) -> list[_Move]:
-    return sorted(moves, key=lambda move: move.offset)
 
 
 @attrs.frozen
@@ -179,12 +158,16 @@ def histories(created: Connection | None = None, *, most: int = 5) -> st.SearchS
         most: How many facts at most.
     """
     first = new_connections() if created is None else st.just(created)
-    return st.builds(_play, first, st.lists(_moves(), max_size=most))
+    move = st.tuples(values.offsets(), st.sampled_from(FACT_DEEDS))
+    return st.builds(_play, first, st.lists(move, max_size=most))
 
 
 def chains(*, most: int = 8) -> st.SearchStrategy[tuple[Connection, ...]]:
     """A connection with its successors, oldest first, after at most `most` facts and recoveries."""
-    return st.builds(_play_chain, new_connections(), st.lists(_chain_moves(), max_size=most))
+    # When, what (a reconnect, for `None`), and how many connections before the newest.
+    deeds = st.sampled_from((*_RECOVERIES, *FACT_DEEDS))
+    move = st.tuples(values.offsets(), deeds, st.integers(0, 3))
+    return st.builds(_play_chain, new_connections(), st.lists(move, max_size=most))
 
 
 def connections() -> st.SearchStrategy[Connection]:
@@ -201,32 +184,33 @@ def _create(
         id=connection_id,
         coordinate=coordinate,
         data_packages=packages,
-        now=values.START,
-        next_action=values.next_action_at(values.START),
+        now=START,
+        next_action=values.next_action_at(START),
     )
 
 
-def _play(created: Connection, moves: list[_Move]) -> History:
+def _play(created: Connection, moves: list[tuple[timedelta, Deed]]) -> History:
     connection = created
     steps: list[Step] = []
-    for move in _in_order(moves):
-        assert move.deed is not None  # noqa: S101 - no history holds a reconnect
-        now = values.START + move.offset
-        fact = move.deed.fact(connection, now)
+    for offset, deed in sorted(moves, key=lambda move: move[0]):
+        now = START + offset
+        fact = deed.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
         steps.append(Step(now, fact, answer, connection))
     return History(created, tuple(steps))
 
 
-def _play_chain(created: Connection, moves: list[_Move]) -> tuple[Connection, ...]:
+def _play_chain(
+    created: Connection, moves: list[tuple[timedelta, Deed | None, int]]
+) -> tuple[Connection, ...]:
     chain = [created]
-    for move in _in_order(moves):
-        at, now = max(0, len(chain) - 1 - move.back), values.START + move.offset
-        if move.deed is None:
+    for offset, deed, back in sorted(moves, key=lambda move: move[0]):
+        at, now = max(0, len(chain) - 1 - back), START + offset
+        if deed is None:
             _recover(chain, at, now)
         else:
-            _happen(chain, at, move.deed, now)
+            _happen(chain, at, deed, now)
     return tuple(chain)
 
 

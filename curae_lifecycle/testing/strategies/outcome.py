@@ -35,10 +35,11 @@ from curae_lifecycle.testing.strategies.connection import (
 )
 from curae_lifecycle.testing.strategies.record import attempts, records_with
 from curae_lifecycle.testing.strategies.sure import done, sure
+from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 Answered = TypeVar("Answered", Done[Connection], Ignored[Connection], Refused)
 
-_LATER: Final = values.START + timedelta(hours=4)
+_LATER: Final = START + timedelta(hours=4)
 """After everything that any past holds."""
 
 
@@ -62,9 +63,7 @@ def ignored_transitions() -> st.SearchStrategy[Ignored[Connection]]:
 def refused_transitions() -> st.SearchStrategy[Refused]:
     """What was refused: the last such fact of a connection's past, or one after its deadline."""
     return histories().map(
-        lambda history: _last(
-            Refused, history, authorize(history.created, values.START + values.LIFETIME)
-        )
+        lambda history: _last(Refused, history, authorize(history.created, START + LIFETIME))
     )
 
 
@@ -74,7 +73,7 @@ def _last(kind: type[Answered], history: History, sure_one: Transition) -> Answe
 
 
 def _revoked(
-    connection: Connection, now: datetime = values.START
+    connection: Connection, now: datetime = START
 ) -> Done[Connection] | Ignored[Connection]:
     return revoke(connection, now, actor=Actor.APP)
 
@@ -86,30 +85,26 @@ def recoveries() -> st.SearchStrategy[Minted | Reissued]:
 
 def minted() -> st.SearchStrategy[Minted]:
     """Successors just minted."""
-    return connections().map(lambda connection: _minted(_revoked(connection, _LATER).value))
+    return connections().map(_minted)
 
 
 def reissued() -> st.SearchStrategy[Reissued]:
     """Successors whose next action was replaced."""
-    return connections().map(lambda connection: _reissued(_revoked(connection, _LATER).value))
+    return connections().map(_reissued)
 
 
-def _minted(ended: Connection) -> Minted:
-    return done(Minted, _recover(ended, None))
+def _minted(connection: Connection) -> Minted:
+    return done(Minted, _recover(connection, None))
 
 
-def _reissued(ended: Connection) -> Reissued:
-    return done(Reissued, _recover(ended, _minted(ended).connection))
+def _reissued(connection: Connection) -> Reissued:
+    return done(Reissued, _recover(connection, _minted(connection).connection))
 
 
-def _recover(ended: Connection, successor: Connection | None) -> Recovery:
-    return reconnect(
-        ended,
-        successor,
-        _LATER,
-        id=ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)),
-        next_action=values.next_action_at(_LATER),
-    )
+def _recover(connection: Connection, successor: Connection | None) -> Recovery:
+    ended = _revoked(connection, _LATER).value
+    new_id, action = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)), values.next_action_at(_LATER)
+    return reconnect(ended, successor, _LATER, id=new_id, next_action=action)
 
 
 def initiations() -> st.SearchStrategy[Initiated]:
@@ -120,7 +115,7 @@ def initiations() -> st.SearchStrategy[Initiated]:
 
 def landings() -> st.SearchStrategy[Landing]:
     """Hand-offs that landed, with the binding beside them."""
-    waits = st.sampled_from((timedelta(0), values.LIFETIME - values.TICK))
+    waits = st.sampled_from((timedelta(0), LIFETIME - TICK))
     return st.builds(_landed, values.coordinates(), values.session_ids(), waits)
 
 
@@ -133,34 +128,28 @@ def _initiated(
     return initiate(
         binding,
         whose if binding is None else binding.coordinate,
-        values.START,
+        START,
         prefer_signup=prefers,
         id=session_id,
         user_id=values.user_of(99),
-        next_action=values.next_action_at(values.START),
+        next_action=values.next_action_at(START),
     ).value
 
 
 def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landing:
     waiting = _initiated(whose, None, True, session_id)
-    return done(
-        Landing, complete_handoff(waiting.session, None, values.user_of(1), values.START + wait)
-    )
+    return done(Landing, complete_handoff(waiting.session, None, values.user_of(1), START + wait))
 
 
 def grants() -> st.SearchStrategy[Granted]:
     """Access that is granted, some of it without an end."""
-    ends = st.sampled_from((None, values.START + values.LIFETIME))
-    return st.builds(authorize, new_connections(), st.just(values.START), expires_at=ends).map(
-        _granted
-    )
+    ends = st.sampled_from((None, START + LIFETIME))
+    return st.builds(authorize, new_connections(), st.just(START), expires_at=ends).map(_granted)
 
 
 def _granted(answer: Transition) -> Granted:
     connection = done(Connection, answer)
-    return sure(
-        Granted, decide_access(connection, connection.identity.data_packages[0], values.START)
-    )
+    return sure(Granted, decide_access(connection, connection.identity.data_packages[0], START))
 
 
 def denials() -> st.SearchStrategy[Denied]:

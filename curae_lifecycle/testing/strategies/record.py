@@ -31,6 +31,7 @@ from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.request import operations
 from curae_lifecycle.testing.strategies.sure import done, sure
+from curae_lifecycle.testing.strategies.values import START, TICK
 
 _DAY: Final = timedelta(hours=24)
 _LEASE: Final = timedelta(minutes=1)
@@ -83,7 +84,7 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
-    within = draw(st.sampled_from((timedelta(0), values.TICK, _LEASE - values.TICK)))
+    within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
     now = attempt.at + within
     match standing:
         case RecordStanding.IN_FLIGHT:
@@ -114,10 +115,10 @@ def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStr
 def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     record: Record | None = None
     for earlier in range(released):
-        now = values.START + timedelta(seconds=earlier)
+        now = START + timedelta(seconds=earlier)
         attempt = _begun(record, key, print_, now)
         record = done(Record, acts.release(idempotency.in_flight_record(attempt), attempt, now))
-    return _begun(record, key, print_, values.START + timedelta(seconds=released))
+    return _begun(record, key, print_, START + timedelta(seconds=released))
 
 
 def _begun(record: Record | None, key: RecordKey, print_: Fingerprint, now: datetime) -> Attempt:
@@ -189,26 +190,18 @@ class RecordPast:
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
-@attrs.frozen
-class _Move:
-    """An act, when it happens, and by which attempt: so many before the newest."""
-
-    offset: timedelta
-    act: RecordAct
-    lost_lease: LostLease
-    back: int
-
+_Move = tuple[timedelta, RecordAct, LostLease, int]
+"""When, what, what a lost lease means, and by which attempt: so many before the newest."""
 
 _OFFSETS: Final = (
-    *(timedelta(0), values.TICK, _LEASE - values.TICK, _LEASE, 2 * _LEASE),
-    *(_DAY - values.TICK, _DAY, _DAY + _LEASE),
+    *(timedelta(0), TICK, _LEASE - TICK, _LEASE, 2 * _LEASE),
+    *(_DAY - TICK, _DAY, _DAY + _LEASE),
 )
 
 
 def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
     """One idempotency key with its past: at most `most` acts, by live workers and lost ones."""
-    move = st.builds(
-        _Move,
+    move = st.tuples(
         st.sampled_from(_OFFSETS),
         st.sampled_from(RecordAct),
         st.sampled_from((LostLease.EXECUTE, LostLease.UNKNOWN)),
@@ -226,43 +219,35 @@ def _play(
     record: Record | None = None
     attempts: list[Attempt] = []
     steps: list[RecordStep] = []
-    for move in sorted(moves, key=lambda move: move.offset):
-        now = values.START + move.offset
+    for offset, act, lost_lease, back in sorted(moves, key=lambda move: move[0]):
+        now = START + offset
         attempt: Attempt | None = None
         answer: RecordAnswer
-        if move.act in _BEGINNINGS:
-            answer = idempotency.begin(record, key, prints[move.act is RecordAct.BEGIN_OTHER], now)
-            if isinstance(answer, Attempt):
-                attempts.append(answer)
-                record = idempotency.in_flight_record(answer, lost_lease=move.lost_lease)
-        elif move.act in _BY_THE_SERVER:
-            answer = _keep_up(record, move.act, response, now)
-        elif attempts:
-            attempt = attempts[max(0, len(attempts) - 1 - move.back)]
-            answer = _go_on(record, move.act, attempt, response, now)
-        else:
-            # Nobody has begun yet.
-            continue
+        match act:
+            case RecordAct.BEGIN | RecordAct.BEGIN_OTHER:
+                print_ = prints[act is RecordAct.BEGIN_OTHER]
+                answer = idempotency.begin(record, key, print_, now)
+                if isinstance(answer, Attempt):
+                    attempts.append(answer)
+                    record = idempotency.in_flight_record(answer, lost_lease=lost_lease)
+            case RecordAct.RESOLVE | RecordAct.RESOLVE_NOTHING:
+                said = response if act is RecordAct.RESOLVE else None
+                answer = acts.resolve(record, now, response=said)
+            case RecordAct.FORGET:
+                answer = acts.forget(record, now)
+            case RecordAct.COMPLETE | RecordAct.RELEASE | RecordAct.RENEW:
+                if not attempts:
+                    # Nobody has begun yet.
+                    continue
+                attempt = attempts[max(0, len(attempts) - 1 - back)]
+                answer = _go_on(record, act, attempt, response, now)
         match answer:
             case Done(value=Record() as after):
                 record = after
             case _:
                 pass
-        steps.append(RecordStep(now, move.act, attempt, answer, record))
+        steps.append(RecordStep(now, act, attempt, answer, record))
     return RecordPast(key, prints[0], prints[1], tuple(steps))
-
-
-_BEGINNINGS: Final = frozenset({RecordAct.BEGIN, RecordAct.BEGIN_OTHER})
-_BY_THE_SERVER: Final = frozenset({RecordAct.RESOLVE, RecordAct.RESOLVE_NOTHING, RecordAct.FORGET})
-
-
-def _keep_up(
-    record: Record | None, act: RecordAct, response: Response, now: datetime
-) -> Done[Record] | Ignored[Record | None]:
-    if act is RecordAct.FORGET:
-        return acts.forget(record, now)
-    said = response if act is RecordAct.RESOLVE else None
-    return acts.resolve(record, now, response=said)
 
 
 def _go_on(

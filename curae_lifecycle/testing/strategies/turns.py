@@ -59,6 +59,7 @@ from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.connection import FACT_DEEDS, Deed
 from curae_lifecycle.testing.strategies.request import call_of, print_request
+from curae_lifecycle.testing.strategies.values import LIFETIME, START
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
@@ -230,7 +231,7 @@ def exchanges() -> st.SearchStrategy[Exchange]:
     """A request with a past behind it, and everything that was made of it."""
     last = st.builds(
         Turn,
-        st.sampled_from((timedelta(0), values.LIFETIME)),
+        st.sampled_from((timedelta(0), LIFETIME)),
         st.sampled_from(_REQUESTS),
         st.integers(0, 2),
         st.integers(0, 2),
@@ -348,5 +349,5 @@ def play(buckets: tuple[Bucket, ...], turns: list[Turn], last: tuple[Turn, ...] 
     ordered = sorted(turns, key=lambda turn: turn.offset)
     end = ordered[-1].offset if ordered else timedelta(0)
     ending = (attrs.evolve(turn, offset=end + turn.offset) for turn in last)
-    happened = [play.turn(turn, values.START + turn.offset) for turn in (*ordered, *ending)]
+    happened = [play.turn(turn, START + turn.offset) for turn in (*ordered, *ending)]
     return Traffic(buckets, tuple(each for each in happened if each is not None))

@@ -127,7 +127,8 @@ def _headers(names: list[str]) -> Schema:
 
 
 def _content(schema: Schema, shown: Schema, media_type: str = "application/json") -> Schema:
-    return {media_type: {"schema": schema, **shown}}
+    described: Json = {"schema": schema, **shown}
+    return {media_type: described}
 
 
 def _parameters(kind: type[Operation]) -> list[Json]:
@@ -152,7 +153,7 @@ def _parameters(kind: type[Operation]) -> list[Json]:
 
 
 def _parameter(place: str, name: str, said: Schema, schema: Schema, example: Json) -> Schema:
-    return {"name": name, "in": place} | said | {"schema": schema, "example": example}
+    return {"name": name, "in": place, **said, "schema": schema, "example": example}
 
 
 _PATH_ID: Final[Schema] = {
@@ -203,13 +204,12 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
     headers = [
         header for header, of_codes in _PROBLEM_HEADERS.items() if not of_codes.isdisjoint(codes)
     ]
-    schema = reference("schemas", codes[0])
+    schema: Schema = reference("schemas", codes[0])
     if len(codes) > 1:
         mapping: Schema = {code: f"#/components/schemas/{code}" for code in codes}
-        schema = {
-            "oneOf": [reference("schemas", code) for code in codes],
-            "discriminator": {"propertyName": "code", "mapping": mapping},
-        }
+        one_of: list[Json] = [reference("schemas", code) for code in codes]
+        discriminator: Json = {"propertyName": "code", "mapping": mapping}
+        schema = {"oneOf": one_of, "discriminator": discriminator}
     examples: Schema = {
         code: {"value": format_problem(schemas.example_problem(code), settings.type_base)}
         for code in codes
