@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -19,10 +20,11 @@ from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.values import AppUser, Coordinate
-from curae_lifecycle.service.changes import BucketKey, Changes, Effect, Event, RateKey
+from curae_lifecycle.service.changes import BucketKey, Changes, RateKey
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.web.events import format_event
 from curae_lifecycle.web.json import format_json, parse_json
 
 Stored = TypeVar("Stored", bound=Storable)
@@ -138,15 +140,17 @@ def rate_key(key: RateKey) -> dict[str, str]:
 
 
 def _owner(owner: KeyOwner | AppUser) -> str:
-    # As JSON, so that no two owners have one text.
-    return json.dumps([type(owner).__name__, *attrs.astuple(owner)])
+    # As JSON, so that no two owners have one text; the two kinds differ in how much they hold.
+    return json.dumps(attrs.astuple(owner))
 
 
 def outbox_rows(changes: Changes) -> list[dict[str, str]]:
     """What a worker does and publishes once the transaction is over, in order."""
-    effects = [_outbox_row(type(effect).__name__, effect) for effect in changes.effects]
-    return effects + [_outbox_row(happened.kind, happened) for happened in changes.events]
+    effects = [
+        _outbox_row(type(effect).__name__, attrs.asdict(effect)) for effect in changes.effects
+    ]
+    return effects + [_outbox_row(each.kind, format_event(each)) for each in changes.events]
 
 
-def _outbox_row(kind: str, value: Effect | Event) -> dict[str, str]:
-    return {"kind": str(kind), "document": json.dumps(attrs.asdict(value), default=str)}
+def _outbox_row(kind: str, document: Mapping[str, object]) -> dict[str, str]:
+    return {"kind": str(kind), "document": json.dumps(document, default=str)}

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
 import sqlalchemy as sa
 from sql_store import SqlStore
 
-from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import ConnectionWrite, Write
+from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.web.json import format_json
 
 
 class TrustingStore(SqlStore):
-    """Compares nothing: it writes over whatever is there, and asks for no successor."""
+    """Compares nothing: it writes over whatever is there."""
 
     def _set(  # type: ignore[explicit-any] # a default of SQLAlchemy's `Table`
         self,
@@ -32,17 +32,19 @@ class TrustingStore(SqlStore):
         mine = [table.c[name] == value for name, value in key.items()]
         self._connection.execute(sa.update(table).where(*mine).values(**values))
 
-    def _has_successor(self, connection_id: ConnectionId) -> bool:
-        del connection_id
-        return False
-
 
 class LazyStore(SqlStore):
-    """Compares, but leaves out a write that changes nothing: what was relied on is not held."""
+    """Compares, but leaves out a write that only counts: what was relied on is not held."""
 
     def _write(self, write: Write) -> None:
-        if not isinstance(write, ConnectionWrite) or write.before is not write.after:
-            super()._write(write)
+        if isinstance(write, ConnectionWrite | BindingWrite) and _only_counts(write):
+            return
+        super()._write(write)
+
+
+def _only_counts(write: ConnectionWrite | BindingWrite) -> bool:
+    before, after = write.before, write.after
+    return before is not None and attrs.evolve(before, version=after.version) == after
 
 
 class SteppingStore(SqlStore):

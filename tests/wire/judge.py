@@ -55,7 +55,7 @@ def take_stock(engine: sa.Engine) -> Stock:
             _read(connection, Connection, CONNECTIONS.c.document),
             _read(connection, CuraeConnectSession, SESSIONS.c.document),
             _read(connection, LimitedAccountAppBinding, BINDINGS.c.document),
-            {(each.key.api_key_id, each.key.key): each for each in records},
+            {(each.key.owner.api_key_id, each.key.key): each for each in records},
             {
                 owner: load(LogState, parse_json(document))
                 for owner, document in connection.execute(rates)
@@ -74,7 +74,7 @@ def _read(
 def _events(connection: sa.Connection) -> Iterator[tuple[str, str | None]]:
     for kind, document in connection.execute(sa.select(OUTBOX.c.kind, OUTBOX.c.document)):
         if "." in kind:
-            yield kind, json.loads(document)["subject_id"]
+            yield kind, json.loads(document)["subject"].get("id")
 
 
 def judge(

@@ -14,6 +14,7 @@ from sql_store import METADATA, SqlStore, is_passing
 from sqlalchemy.exc import DBAPIError
 from store import Conflict
 
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
@@ -31,6 +32,8 @@ from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, fact_needs, record_fact
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -118,10 +121,12 @@ class Race:
     Attributes:
         before: Makes what both read, and returns the two.
         after: What follows where both were stored.
+        ended: Whether every connection must be REVOKED in the end.
     """
 
     before: Callable[[sa.Engine], tuple[Work, Work]]
     after: Callable[[sa.Engine], None] = lambda _: None
+    ended: bool = False
 
 
 def late_authorization(engine: sa.Engine) -> tuple[Work, Work]:
@@ -141,6 +146,38 @@ def authorize_the_successor(engine: sa.Engine) -> None:
         successor = connection.execute(query).scalar_one_or_none()
     if successor is not None:
         run(engine, happens(Authorized(ConnectionId(successor)), at(41)))
+
+
+def revoked_and_recovered(engine: sa.Engine) -> tuple[Work, Work]:
+    # The patient revoked the second one; the first is revoked with its chain, while the second,
+    # the head, is recovered once more.
+    first = connect(engine)
+    second = ConnectionId(
+        str(run(engine, asks(Reconnect(first), "recovery", at(40))).events[0].subject_id)
+    )
+    run(engine, happens(Revoked(second, Actor.APP), at(41)))
+    whole = happens(Revoked(first, Actor.PATIENT), at(42))
+    return asks(Reconnect(second), "again", at(42)), whole
+
+
+def created_and_tombstoned(engine: sa.Engine) -> tuple[Work, Work]:
+    run(engine, asks(Initiate(USER), "user", START))
+    create = CreateConnection(USER, (DataPackage("labs"),))
+    return asks(create, "made", at(1)), happens(Tombstoned(CALLER.coordinate(USER)), at(1))
+
+
+def recovered_and_tombstoned(engine: sa.Engine) -> tuple[Work, Work]:
+    run(engine, asks(Initiate(USER), "user", START))
+    id_ = connect(engine)
+    run(engine, happens(Revoked(id_, Actor.PATIENT), at(1)))
+    gone = happens(Tombstoned(CALLER.coordinate(USER)), at(2))
+    return asks(Reconnect(id_), "recovery", at(2)), gone
+
+
+def tombstoned_and_authorized(engine: sa.Engine) -> tuple[Work, Work]:
+    run(engine, asks(Initiate(USER), "user", START))
+    gone = happens(Tombstoned(CALLER.coordinate(USER)), at(2))
+    return gone, happens(Authorized(connect(engine)), at(2))
 
 
 def two_reconnects(engine: sa.Engine) -> tuple[Work, Work]:
@@ -170,6 +207,12 @@ def tenth_and_eleventh(engine: sa.Engine) -> tuple[Work, Work]:
 RACES = {
     "a late authorization, then a reconnect": Race(late_authorization, authorize_the_successor),
     "a reconnect, then a late authorization": Race(reconnect_then_late, authorize_the_successor),
+    "a recovery of the head, then the whole chain's revocation": Race(
+        revoked_and_recovered, ended=True
+    ),
+    "a create, then a tombstone": Race(created_and_tombstoned, ended=True),
+    "a reconnect, then a tombstone": Race(recovered_and_tombstoned, ended=True),
+    "a tombstone, then an authorization": Race(tombstoned_and_authorized, ended=True),
     "two reconnects": Race(two_reconnects),
     "one key, twice": Race(one_key_twice),
     "one old key, twice": Race(an_old_key_twice),

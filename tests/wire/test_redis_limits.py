@@ -101,7 +101,7 @@ def caller() -> curae.Caller:
 
 def keys_of(who: curae.Caller) -> tuple[changes.BucketKey, changes.LimitKey]:
     user = values.AppUser(who.environment, who.customer_account_id, values.AppUserId("ada"))
-    return changes.BucketKey(who.api_key_id, "platform"), changes.LimitKey(user, "initiate")
+    return changes.BucketKey(who.key_owner, "platform"), changes.LimitKey(user, "initiate")
 
 
 def limits(connection: sa.Connection, client: redis.Redis, who: curae.Caller) -> RedisLimits:
