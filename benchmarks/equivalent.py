@@ -102,25 +102,14 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The text is only compared where the third members are equal: both None, so one text.",
     (
         "rules.ratelimit._charge_log",
-        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
-        (
-            "return LogState(tuple(sorted(admitted)) "
-            "if (instants and now < instants[-1]) or True else admitted)"
-        ),
-    ): _SORTED,
-    (
-        "rules.ratelimit._charge_log",
-        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
-        (
-            "return LogState(tuple(sorted(admitted)) "
-            "if instants and now <= instants[-1] else admitted)"
-        ),
+        "if state and _unpack_from(state, -_SIZE)[0] > at:",
+        "if state and _unpack_from(state, -_SIZE)[0] >= at:",
     ): _SORTED,
     (
         "rules.ratelimit.available",
-        "return max(0, policy.capacity * per_unit - owed) // per_unit",
-        "return max(1, policy.capacity * per_unit - owed) // per_unit",
-    ): "One is less than a unit, which is at least 10^6, so both give no unit.",
+        "return max(0, policy.capacity * period - missing) // period",
+        "return max(1, policy.capacity * period - missing) // period",
+    ): "One is less than a period, which is at least 10^6, so both give no token.",
     (
         "rules.values.format_time",
         """return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z\"""",
