@@ -67,8 +67,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "What waits for nothing stands as it does on either side of any deadline.",
     (
         "rules.triggers.authorize",
-        "return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)",
-        "return Refused(problem_of(chain.outcome, connection, None, successor), chain.rules)",
+        "return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",
+        "return Refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
         "rules.triggers.require_action",
@@ -82,18 +82,13 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): _NEVER_REFUSED,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
-        "return Refused(problem_of(asked.outcome, connection, None, successor), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, at), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, None), asked.rules)",
     ): _NO_INSTANT,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
-        "return Refused(problem_of(asked.outcome, connection, now, None), asked.rules)",
-    ): "The row refuses with CONNECTION_NOT_RECONNECTABLE, whose values name no successor.",
-    (
-        "rules.chain.reconnect",
-        "return Refused(problem_of(refuse, connection, now, successor), rules)",
-        "return Refused(problem_of(refuse, connection, None, successor), rules)",
+        "return Refused(problem_of(refuse, connection, at, successor, head), rules)",
+        "return Refused(problem_of(refuse, connection, None, successor, head), rules)",
     ): _NO_INSTANT,
     (
         "rules.merge._revocation",
