@@ -12,6 +12,7 @@ question, `stored` where only the writes are at hand. `check_store` judges a who
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,11 +42,8 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
-from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.web.respond import Answer
-
-__all__ = ["Watch", "check_store"]
 
 _RETENTION: Final = timedelta(hours=24)
 _WINDOW: Final = timedelta(seconds=60)
@@ -82,7 +80,7 @@ class _Admissions:
 
 
 class Watch:
-    """Sees every commit and every answer, and raises where a law does not hold.
+    """Sees every commit and every answer; raises `LawBrokenError` where a law does not hold.
 
     Feed it from one thread, or one step at a time.
 
@@ -120,9 +118,6 @@ class Watch:
             now: The instant it was decided for.
             read_at: `steps` when the values were loaded, `None` for now. An entry path was right
                 if the account had its state at any time since.
-
-        Raises:
-            LawBrokenError: Something was stored that may not be.
         """
         if not writes:
             return
@@ -156,9 +151,6 @@ class Watch:
             needs: What was loaded for it; `None` where it was refused before that.
             read_at: As `stored` has it; an exact wait is judged only where nothing moved
                 since, and an answer may be replayed that was erased since.
-
-        Raises:
-            LawBrokenError: Something was answered or stored that may not be.
         """
         response, changes = answer.response, answer.changes
         if answer.replayed:
@@ -183,11 +175,7 @@ class Watch:
             self._check_revoked_at(seen)
 
     def recorded(self, answer: FactAnswer, now: datetime) -> None:
-        """A fact that was recorded, with what was committed for it (also law 11).
-
-        Raises:
-            LawBrokenError: Something was stored that may not be.
-        """
+        """A fact that was recorded, with what was committed for it (also law 11)."""
         match answer:
             case Done(changes):
                 self.stored(changes.writes, now)
@@ -199,11 +187,7 @@ class Watch:
     def asked(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision
     ) -> None:
-        """A question for access (law 5).
-
-        Raises:
-            LawBrokenError: Access is granted where it may not be, or for longer.
-        """
+        """A question for access (law 5)."""
         held = self._connections.get(connection_id)
         if held is None:
             raise LawBrokenError(5, "decided for an unknown id", f"connection {connection_id}")
@@ -419,6 +403,57 @@ class Watch:
         said = _header(response, "retry-after")
         if said != str(wait):
             raise LawBrokenError(10, f"to wait {said} s instead of {wait}", where)
+
+
+def check_store(
+    connections: Iterable[Connection],
+    sessions: Iterable[CuraeConnectSession],
+    bindings: Iterable[LimitedAccountAppBinding],
+    now: datetime,
+) -> None:
+    """Judge all that a store holds, at rest (laws 1, 6, 7, 8 and 12).
+
+    Args:
+        connections: Every connection.
+        sessions: Every connect session.
+        bindings: Every binding.
+        now: The instant to look at, no earlier than anything that is stored.
+
+    Raises:
+        LawBrokenError: An id twice, a chain that is no line, two bindings of one coordinate, or
+            a hand-off that landed without its binding.
+    """
+    chains: dict[ConnectionId, list[Connection]] = defaultdict(list)
+    held: dict[ConnectionId, Connection] = {}
+    for each in connections:
+        if each.id in held:
+            raise LawBrokenError(1, "it is stored twice", f"connection {each.id}")
+        held[each.id] = each
+        chains[each.identity.root_id].append(each)
+    laws.check_one_pending_successor((), stored=held.values())
+    for chain in chains.values():
+        laws.check_chain(chain, now)
+    bound: dict[Coordinate, LimitedAccountAppBinding] = {}
+    for binding in bindings:
+        coordinate = binding.coordinate
+        if coordinate in bound:
+            raise LawBrokenError(8, "two bindings", f"app user {coordinate.app_user_id}")
+        bound[coordinate] = binding
+    for session in sessions:
+        _check_landing(session, bound.get(session.coordinate))
+
+
+def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBinding | None) -> None:
+    if session.handoff != "LANDED":
+        return
+    where = f"session {session.id}"
+    if binding is None:
+        raise LawBrokenError(12, "half of a landing: it landed and nobody is bound", where)
+    same = binding.user_id == session.user_id
+    if same and binding.state == "LIMITED":
+        raise LawBrokenError(12, "half of a landing: the user is LIMITED still", where)
+    if not same and binding.generation == 1:
+        raise LawBrokenError(12, "half of a landing: the only user is another one", where)
 
 
 def _header(response: Response, name: str) -> str:

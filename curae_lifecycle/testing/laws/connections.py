@@ -151,11 +151,7 @@ def check_standing_is_monotone(
     *,
     standing: Callable[[Connection, datetime], Standing] = rules.standing,
 ) -> None:
-    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at.
-
-    Raises:
-        LawBrokenError: Between two instants the standing became one that time does not bring.
-    """
+    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at."""
     before: str | None = None
     for now in sorted(instants):
         after = str(standing(connection, now))
@@ -173,11 +169,7 @@ def check_access(
     *,
     decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
 ) -> None:
-    """Law 5: a grant is for an ACTIVE connection, its package, its time.
-
-    Raises:
-        LawBrokenError: Access is granted where it may not be, or for longer.
-    """
+    """Law 5: a grant is for an ACTIVE connection, its package, its time."""
     decision = decide(connection, package, now)
     if not isinstance(decision, Granted):
         return

@@ -56,29 +56,26 @@ def bindings(
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = done(LimitedAccountAppBinding, tombstone(binding, whose))
+        binding = _bound(tombstone(binding, whose))
     grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
     if binding is None and grown and draw(st.booleans()):
         # A sign-up on the hosted page, with no LIMITED user before it.
-        binding = done(LimitedAccountAppBinding, complete_sign_up(None, whose, values.user_of(1)))
+        binding = _bound(complete_sign_up(None, whose, values.user_of(1)))
     else:
         binding = _live(binding, whose, generation, grown=grown)
-    return (
-        done(LimitedAccountAppBinding, tombstone(binding, whose))
-        if last is AccountState.TOMBSTONED
-        else binding
-    )
+    return _bound(tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
 
 
 def _live(
     binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
 ) -> LimitedAccountAppBinding:
-    limited = done(LimitedAccountAppBinding, provision(binding, whose, values.user_of(number)))
-    return (
-        done(LimitedAccountAppBinding, graduate(limited, whose, limited.user_id))
-        if grown
-        else limited
-    )
+    limited = _bound(provision(binding, whose, values.user_of(number)))
+    return _bound(graduate(limited, whose, limited.user_id)) if grown else limited
+
+
+def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
+    # Every move above is one that the binding's table allows.
+    return done(LimitedAccountAppBinding, answer)
 
 
 @st.composite
