@@ -26,11 +26,7 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
     """Law 1: a stored status only ever rises on one id.
 
-    Args:
-        snapshots: What was stored, in the order of its storing; several ids may be mixed.
-
-    Raises:
-        LawBrokenError: A snapshot ranks below an earlier one of its id.
+    `snapshots` are what was stored, in the order of its storing; several ids may be mixed.
     """
     latest: dict[str, str] = {}
     for position, snapshot in enumerate(snapshots):

@@ -43,13 +43,7 @@ _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBST
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Bindings in every state and of the first generations.
-
-    Args:
-        draw: Given by Hypothesis.
-        coordinate: Whose; any where absent.
-        state: LIMITED, ACTIVE or TOMBSTONED; any where absent.
-    """
+    """Bindings of the first generations: of any coordinate and in any state, or in those given."""
     whose = draw(values.coordinates()) if coordinate is None else coordinate
     last = draw(st.sampled_from(_LINKED)) if state is None else state
     generation = draw(st.integers(1, 4))
@@ -80,12 +74,7 @@ def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
 
 @st.composite
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
-    """Connect sessions on each path; one of Path B has landed or not.
-
-    Args:
-        draw: Given by Hypothesis.
-        path: The path; any where absent.
-    """
+    """Connect sessions on each path, or on the one given; one of Path B has landed or not."""
     whose = draw(values.coordinates())
     wanted = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None

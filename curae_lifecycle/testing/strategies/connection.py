@@ -109,11 +109,7 @@ def apply_fact(
 ) -> Transition:
     """What one connection answers to a fact about it, whatever becomes of others.
 
-    Args:
-        connection: The connection that the fact names.
-        fact: What happened.
-        now: When it is recorded.
-        successor: The connection that recovered this one, where there is one.
+    `successor` is the connection that recovered this one, where there is one.
 
     Raises:
         ArgumentError: An instant out of order or not UTC.
@@ -141,22 +137,12 @@ def new_connections() -> st.SearchStrategy[Connection]:
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Facts that may be recorded of a connection at `now`, some of them late.
-
-    Args:
-        connection: Of which; created no later than `now`.
-        now: When they are recorded.
-    """
+    """Facts that may be recorded at `now`, some late, of a connection created no later."""
     return st.sampled_from(FACT_DEEDS).map(lambda deed: deed.fact(connection, now))
 
 
 def histories(created: Connection | None = None, *, most: int = 5) -> st.SearchStrategy[History]:
-    """One connection with its past: created, then at most `most` facts in order.
-
-    Args:
-        created: The connection as it was created at `START`; any where absent.
-        most: How many facts at most.
-    """
+    """One connection, created at `START` (any where absent), then at most `most` facts of it."""
     first = new_connections() if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_DEEDS))
     return st.builds(_play, first, st.lists(move, max_size=most))

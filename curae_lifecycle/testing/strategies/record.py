@@ -71,12 +71,7 @@ def attempts() -> st.SearchStrategy[Attempt]:
 
 @st.composite
 def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """A record, and an instant at which it has the given standing.
-
-    Args:
-        draw: Given by Hypothesis.
-        standing: Which; ABSENT is a record whose retention is over.
-    """
+    """A record, and an instant at which it has the standing; ABSENT is one no longer retained."""
     attempt = draw(attempts())
     lost = draw(st.sampled_from(LostLease))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
