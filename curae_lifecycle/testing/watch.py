@@ -20,7 +20,7 @@ import attrs
 
 from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import RecordKey, StoredResponse
 from curae_lifecycle.rules.outcomes import Done, Ignored
@@ -220,14 +220,12 @@ class Watch:
             self._see_new(after, latest)
         else:
             laws.check_rank_never_falls((held, after))
+            where = f"connection {after.id}"
             if held.identity != after.identity:
-                raise LawBrokenError(6, "its identity changed", f"connection {after.id}")
+                raise LawBrokenError(6, "its identity changed", where)
             if held.status == "REVOKED" and held.revoked_at != after.revoked_at:
-                raise LawBrokenError(
-                    2,
-                    f"revokedAt moved from {held.revoked_at} to {after.revoked_at}",
-                    f"connection {after.id}",
-                )
+                moved = f"from {held.revoked_at} to {after.revoked_at}"
+                raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
         self._see_active(after, latest)
         turn = next_deadline(after)
@@ -254,12 +252,7 @@ class Watch:
             if held.status == "PENDING" and (deadline is None or latest < deadline):
                 laws.check_one_pending_successor([(older, rival), (older, after.id)])
             raise LawBrokenError(6, f"{rival} and {after.id} have one predecessor", where)
-        kin = predecessor.identity
-        if (kin.coordinate, kin.data_packages, kin.root_id) != (
-            identity.coordinate,
-            identity.data_packages,
-            identity.root_id,
-        ):
+        if _kin(predecessor.identity) != _kin(identity):
             raise LawBrokenError(6, "another coordinate, packages or root", where)
         self._successors[older] = after.id
 
@@ -279,9 +272,8 @@ class Watch:
         active.add(after.id)
         living = [each for each in sorted(active) if self._is_live(each, latest)]
         if len(living) > 1:
-            raise LawBrokenError(
-                6, f"{' and '.join(living)} are ACTIVE", f"chain {after.identity.root_id}"
-            )
+            where = f"chain {after.identity.root_id}"
+            raise LawBrokenError(6, f"{' and '.join(living)} are ACTIVE", where)
 
     def _is_live(self, connection_id: ConnectionId, latest: datetime) -> bool:
         end = self._connections[connection_id].expires_at
@@ -367,11 +359,8 @@ class Watch:
         held = self._connections[ConnectionId(seen.connection_id)]
         stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:
-            raise LawBrokenError(
-                2,
-                f"answered {seen.revoked_at}, stored {stored}",
-                f"connection {seen.connection_id}",
-            )
+            where = f"connection {seen.connection_id}"
+            raise LawBrokenError(2, f"answered {seen.revoked_at}, stored {stored}", where)
 
     def _see_not_found(
         self, response: Response, caller: Caller | None, needs: Needs | None
@@ -456,6 +445,10 @@ def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBindi
         raise LawBrokenError(12, "half of a landing: the only user is another one", where)
 
 
+def _kin(identity: ConnectionIdentity) -> tuple[object, ...]:
+    return identity.coordinate, identity.data_packages, identity.root_id
+
+
 def _header(response: Response, name: str) -> str:
     return next(value for key, value in response.headers if key == name)
 
@@ -480,6 +473,5 @@ def _check_owner(changes: Changes, caller: Caller) -> None:
         else:
             continue
         if coordinate != caller.coordinate(coordinate.app_user_id):
-            raise LawBrokenError(
-                15, "another tenant's value was touched", f"app user {coordinate.app_user_id}"
-            )
+            where = f"app user {coordinate.app_user_id}"
+            raise LawBrokenError(15, "another tenant's value was touched", where)

@@ -33,9 +33,8 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
         status = str(snapshot.status)
         before = latest.get(snapshot.id, status)
         if _RANKED.index(status) < _RANKED.index(before):
-            raise LawBrokenError(
-                1, f"{before} became {status}", f"connection {snapshot.id}, snapshot {position}"
-            )
+            where = f"connection {snapshot.id}, snapshot {position}"
+            raise LawBrokenError(1, f"{before} became {status}", where)
         latest[snapshot.id] = status
 
 
@@ -69,16 +68,12 @@ class RevocationSeen:
         document = parsed(13, response.body)
         check_wire_members(document)
         if frozenset(document) != _REVOKED_MEMBERS:
-            raise LawBrokenError(
-                13, "the body is not that of a revocation", f"members {listed(document)}"
-            )
+            where = f"members {listed(document)}"
+            raise LawBrokenError(13, "the body is not that of a revocation", where)
         connection = as_object(13, document["connection"], "connection")
-        at = connection["revokedAt"]
-        return cls(
-            str(connection["id"]),
-            document["revokedNow"] is True,
-            at if isinstance(at, str) else None,
-        )
+        revoked_at = connection["revokedAt"]
+        at = revoked_at if isinstance(revoked_at, str) else None
+        return cls(str(connection["id"]), document["revokedNow"] is True, at)
 
 
 def check_revocation(answers: Iterable[RevocationSeen], *, revoked: Iterable[str] = ()) -> None:
@@ -152,9 +147,8 @@ def check_standing_is_monotone(
     for now in sorted(instants):
         after = str(standing(connection, now))
         if before is not None and before != after and (before, after) not in _MAY_BECOME:
-            raise LawBrokenError(
-                4, f"{before} became {after}", f"connection {connection.id} at {now.isoformat()}"
-            )
+            where = f"connection {connection.id} at {now.isoformat()}"
+            raise LawBrokenError(4, f"{before} became {after}", where)
         before = after
 
 
@@ -180,9 +174,8 @@ def check_access(
     if until is not None and until <= now:
         raise LawBrokenError(5, f"granted until {until.isoformat()}, which is over", where)
     if end is not None and (until is None or until > end):
-        raise LawBrokenError(
-            5, f"granted until {until}, beyond the end at {end.isoformat()}", where
-        )
+        beyond = f"beyond the end at {end.isoformat()}"
+        raise LawBrokenError(5, f"granted until {until}, {beyond}", where)
 
 
 def check_chain(connections: Sequence[Connection], now: datetime) -> None:
@@ -218,11 +211,8 @@ def _line(connections: Sequence[Connection]) -> list[Connection]:
     for each in connections:
         older = each.identity.predecessor_id
         if older in by_predecessor:
-            raise LawBrokenError(
-                6,
-                f"{by_predecessor[older].id} and {each.id} have one predecessor",
-                f"predecessor {older}",
-            )
+            rivals = f"{by_predecessor[older].id} and {each.id}"
+            raise LawBrokenError(6, f"{rivals} have one predecessor", f"predecessor {older}")
         by_predecessor[older] = each
     line: list[Connection] = []
     following = by_predecessor.pop(None, None)

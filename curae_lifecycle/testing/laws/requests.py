@@ -127,11 +127,9 @@ def check_rate_limit(admitted: Iterable[datetime], *, limit: int = 10, seconds: 
     window = timedelta(seconds=seconds)
     for first, last in zip(instants, instants[limit:], strict=False):
         if last - first < window:
-            raise LawBrokenError(
-                10,
-                f"{limit + 1} admitted within {last - first}, at most {limit} in {seconds} s",
-                f"from {first.isoformat()} to {last.isoformat()}",
-            )
+            where = f"from {first.isoformat()} to {last.isoformat()}"
+            seen = f"{limit + 1} admitted within {last - first}"
+            raise LawBrokenError(10, f"{seen}, at most {limit} in {seconds} s", where)
 
 
 def check_retry_after(

@@ -13,15 +13,8 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.binding import (
-    AccountState,
-    BindingTransition,
-    LimitedAccountAppBinding,
-    complete_sign_up,
-    graduate,
-    provision,
-    tombstone,
-)
+from curae_lifecycle.rules import binding as rules
+from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import (
     CuraeConnectSession,
@@ -50,21 +43,21 @@ def bindings(
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = _bound(tombstone(binding, whose))
+        binding = _bound(rules.tombstone(binding, whose))
     grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
     if binding is None and grown and draw(st.booleans()):
         # A sign-up on the hosted page, with no LIMITED user before it.
-        binding = _bound(complete_sign_up(None, whose, values.user_of(1)))
+        binding = _bound(rules.complete_sign_up(None, whose, values.user_of(1)))
     else:
         binding = _live(binding, whose, generation, grown=grown)
-    return _bound(tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
+    return _bound(rules.tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
 
 
 def _live(
     binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
 ) -> LimitedAccountAppBinding:
-    limited = _bound(provision(binding, whose, values.user_of(number)))
-    return _bound(graduate(limited, whose, limited.user_id)) if grown else limited
+    limited = _bound(rules.provision(binding, whose, values.user_of(number)))
+    return _bound(rules.graduate(limited, whose, limited.user_id)) if grown else limited
 
 
 def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
@@ -201,9 +194,9 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                 if isinstance(landed, Done):
                     sessions[at], binding = landed.value.session, landed.value.binding
             case CoordinateAct.GRADUATE:
-                answer = graduate(binding, whose, user)
+                answer = rules.graduate(binding, whose, user)
             case CoordinateAct.TOMBSTONE:
-                answer = tombstone(binding, whose)
+                answer = rules.tombstone(binding, whose)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now, act, answer, binding))

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
@@ -30,12 +30,9 @@ from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 @attrs.frozen
 class Deed:
-    """A fact that is to happen, whenever and to whichever connection, recorded late or not.
+    """A fact that is to happen, whenever and to whichever connection, recorded so much later.
 
-    Attributes:
-        kind: Which fact.
-        delay: How long after it happened it is recorded.
-        said: What else it says, by field; a span of time counts from when it happened.
+    `said` is what else it says, by field; a span of time counts from when it happened.
     """
 
     kind: type[Fact]
@@ -133,7 +130,14 @@ def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
 
 def new_connections() -> st.SearchStrategy[Connection]:
     """Connections just created, at `START`, PENDING for half an hour."""
-    return st.builds(_create, values.connection_ids(), values.coordinates(), values.data_packages())
+    return st.builds(
+        create,
+        id=values.connection_ids(),
+        coordinate=values.coordinates(),
+        data_packages=values.data_packages(),
+        now=st.just(START),
+        next_action=st.just(values.next_action_at(START)),
+    )
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
@@ -163,18 +167,6 @@ def connections() -> st.SearchStrategy[Connection]:
     )
 
 
-def _create(
-    connection_id: ConnectionId, coordinate: Coordinate, packages: tuple[DataPackage, ...]
-) -> Connection:
-    return create(
-        id=connection_id,
-        coordinate=coordinate,
-        data_packages=packages,
-        now=START,
-        next_action=values.next_action_at(START),
-    )
-
-
 def _play(created: Connection, moves: list[tuple[timedelta, Deed]]) -> History:
     connection = created
     steps: list[Step] = []
@@ -201,14 +193,10 @@ def _play_chain(
 
 
 def _recover(chain: list[Connection], at: int, now: datetime) -> None:
-    answer = reconnect(
-        chain[at],
-        chain[at + 1] if at + 1 < len(chain) else None,
-        now,
-        id=ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain))),
-        next_action=values.next_action_at(now),
-        head=chain[-1],
-    )
+    successor = chain[at + 1] if at + 1 < len(chain) else None
+    new_id = ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain)))
+    action = values.next_action_at(now)
+    answer = reconnect(chain[at], successor, now, id=new_id, next_action=action, head=chain[-1])
     if isinstance(answer, Refused):
         return
     if isinstance(answer.value, Minted):
