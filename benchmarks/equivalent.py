@@ -67,8 +67,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "What waits for nothing stands as it does on either side of any deadline.",
     (
         "rules.triggers.authorize",
-        "return Refused(problem_of(chain.outcome, connection, now, successor), chain.rules)",
-        "return Refused(problem_of(chain.outcome, connection, None, successor), chain.rules)",
+        "return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",
+        "return Refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
         "rules.triggers.require_action",
@@ -82,18 +82,13 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): _NEVER_REFUSED,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
-        "return Refused(problem_of(asked.outcome, connection, None, successor), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, at), asked.rules)",
+        "return Refused(problem_of(asked.outcome, connection, None), asked.rules)",
     ): _NO_INSTANT,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(asked.outcome, connection, now, successor), asked.rules)",
-        "return Refused(problem_of(asked.outcome, connection, now, None), asked.rules)",
-    ): "The row refuses with CONNECTION_NOT_RECONNECTABLE, whose values name no successor.",
-    (
-        "rules.chain.reconnect",
-        "return Refused(problem_of(refuse, connection, now, successor), rules)",
-        "return Refused(problem_of(refuse, connection, None, successor), rules)",
+        "return Refused(problem_of(refuse, connection, at, successor, head), rules)",
+        "return Refused(problem_of(refuse, connection, None, successor, head), rules)",
     ): _NO_INSTANT,
     (
         "rules.merge._revocation",
@@ -102,25 +97,14 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The text is only compared where the third members are equal: both None, so one text.",
     (
         "rules.ratelimit._charge_log",
-        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
-        (
-            "return LogState(tuple(sorted(admitted)) "
-            "if (instants and now < instants[-1]) or True else admitted)"
-        ),
-    ): _SORTED,
-    (
-        "rules.ratelimit._charge_log",
-        "return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
-        (
-            "return LogState(tuple(sorted(admitted)) "
-            "if instants and now <= instants[-1] else admitted)"
-        ),
+        "if state and _unpack_from(state, -_SIZE)[0] > at:",
+        "if state and _unpack_from(state, -_SIZE)[0] >= at:",
     ): _SORTED,
     (
         "rules.ratelimit.available",
-        "return max(0, policy.capacity * per_unit - owed) // per_unit",
-        "return max(1, policy.capacity * per_unit - owed) // per_unit",
-    ): "One is less than a unit, which is at least 10^6, so both give no unit.",
+        "return max(0, policy.capacity * period - missing) // period",
+        "return max(1, policy.capacity * period - missing) // period",
+    ): "One is less than a period, which is at least 10^6, so both give no token.",
     (
         "rules.values.format_time",
         """return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z\"""",

@@ -217,7 +217,7 @@ def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot, datetime]:
     snapshot = Snapshot(
         connection=draw(st.none() | connections()),
         following=draw(st.sampled_from([(), (successor(),), (successor(at(60)),)])),
-        limit=draw(st.sampled_from([None, LogState((now,) * 9), LogState((now,) * 10)])),
+        limit=draw(st.sampled_from([None, LogState.of((now,) * 9), LogState.of((now,) * 10)])),
         binding=draw(bindings),
         landed=draw(st.none() | landed),
     )

@@ -122,7 +122,7 @@ def ask(operation: str, failing: frozenset[str]) -> Answer:
     snapshot = Snapshot(
         other_record() if "idempotency" in failing else None,
         spent_bucket().states if "buckets" in failing else (None,),
-        LogState((START,) * 10) if "limit" in failing else None,
+        LogState.of((START,) * 10) if "limit" in failing else None,
         connection,
         binding=LIMITED if operation == "graduation" and "rule" not in failing else None,
     )

@@ -23,7 +23,6 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
 from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Bucket,
-    BucketState,
     Charge,
     ExactLog,
     LogState,
@@ -113,7 +112,7 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("now", lambda: ratelimit.admit((), NAIVE)),
     ("cost", lambda: ratelimit.admit((), NOW, cost=0)),
     ("now", lambda: ratelimit.admit_one(LOG, LogState(), NAIVE)),
-    ("state of 'log'", lambda: ratelimit.admit_one(LOG, BucketState(), NOW)),
+    ("state of 'log'", lambda: ratelimit.admit_one(LOG, ratelimit.FULL_BUCKET, NOW)),
     ("state of 'platform'", lambda: ratelimit.admit_one(BUCKET, LogState(), NOW)),
     ("name", lambda: ExactLog("", 1, 1)),
     ("limit", lambda: ExactLog("log", 0, 1)),

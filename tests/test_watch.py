@@ -13,7 +13,7 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, BucketState, LogState
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
 from curae_lifecycle.rules.session import Handoff
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -289,13 +289,13 @@ def test_a_replay_kept_by_reference_is_not_compared() -> None:
 def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateWrite:
     key = needs(call_of(request("initiate"))).limit
     assert key is not None
-    return RateWrite(attrs.evolve(key, policy=policy), INITIATE_LIMIT, None, LogState(instants))
+    return RateWrite(attrs.evolve(key, policy=policy), INITIATE_LIMIT, None, LogState.of(instants))
 
 
 def test_law_10_an_eleventh_admission() -> None:
     watch = Watch()
     watch.stored(
-        (RateWrite(BucketKey(ApiKeyId("k"), "b"), Bucket("b", 1, 1, 1), None, BucketState()),),
+        (RateWrite(BucketKey(ApiKeyId("k"), "b"), Bucket("b", 1, 1, 1), None, FULL_BUCKET),),
         START,
     )
     for number in range(10):

@@ -47,14 +47,9 @@ NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 
 
 class BrokenLineError(LifecycleError, ValueError):
-    """A line that cannot be read.
-
-    Attributes:
-        why: What is wrong with it.
-    """
+    """A line that cannot be read, and why; keys and bodies are never repeated."""
 
     def __init__(self, why: str) -> None:
-        """Say what is wrong; keys and bodies are never repeated."""
         super().__init__(why)
         self.why = why
 

@@ -89,7 +89,6 @@ class Comparison:
     """Compares recorded responses of one log with what the rules say."""
 
     def __init__(self) -> None:
-        """Start with no ids matched."""
         self._decided: dict[str, str] = {}
         self._recorded: dict[str, str] = {}
 

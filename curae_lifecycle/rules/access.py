@@ -13,18 +13,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import (
-    ACTION_REQUIRED,
-    ACTIVE,
-    EXPIRED,
-    LAPSED,
-    PENDING,
-    REVOKED,
-    Connection,
-    Standing,
-    next_deadline,
-    standing,
-)
+from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing_at
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
@@ -66,6 +55,7 @@ class Deny:
         return f"deny {self.reason}"
 
 
+PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 GRANTED, NOT_GRANTED = PackageGrant
 GRANT: Final = Grant()
 Why = DenialReason
@@ -88,12 +78,11 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
 
 @attrs.frozen
 class Granted:
-    """Access, at this instant.
+    """Access, at this instant, by the rule that is named.
 
     Attributes:
         valid_until: When to ask again at the latest (exclusive); `None` where only an event
             can end it. A revocation ends it at once, so a cached grant needs a way to die.
-        rule: The name of the rule that decided.
     """
 
     valid_until: datetime | None
@@ -102,12 +91,9 @@ class Granted:
 
 @attrs.frozen
 class Denied:
-    """No access, at this instant.
+    """No access, at this instant, by the rule that is named.
 
-    Attributes:
-        reason: Why.
-        problem: `CONNECTION_ACCESS_DENIED`, ready to be answered.
-        rule: The name of the rule that decided.
+    Its problem, `CONNECTION_ACCESS_DENIED`, is ready to be answered.
     """
 
     reason: DenialReason
@@ -119,19 +105,12 @@ AccessDecision = Granted | Denied
 
 
 def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:
-    """Whether `package` may be read over `connection` at `now` [S].
-
-    Raises:
-        ArgumentError: `now` is no UTC instant.
-    """
+    """Whether `package` may be read over `connection` at `now`, a UTC instant [S]."""
     check_instant("now", now)
     held = package in connection.identity.data_packages
-    row = ACCESS[standing(connection, now), GRANTED if held else NOT_GRANTED]
+    row = ACCESS[standing_at(connection, now), GRANTED if held else NOT_GRANTED]
     if isinstance(row.outcome, Grant):
         return Granted(next_deadline(connection), row.rule)
     reason = row.outcome.reason
-    return Denied(
-        reason,
-        Problem(ProblemCode.CONNECTION_ACCESS_DENIED, (connection.id, package, reason)),
-        row.rule,
-    )
+    values = (connection.id, package, reason)
+    return Denied(reason, Problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)

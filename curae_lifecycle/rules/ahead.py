@@ -92,9 +92,6 @@ def allowed(
 
     Returns:
         One for each `Trigger`, in their order. A get is always answered.
-
-    Raises:
-        ArgumentError: `now` is no UTC instant.
     """
     return tuple([_prospect(each, connection, now, successor, head) for each in Trigger])
 

@@ -3,6 +3,8 @@
 The law of this module: **an attempt that lost its lease can do nothing** to the record.
 
 `ATTEMPT` says what a running attempt may still do, `UPKEEP` what the server may do without one.
+What no correct program passes raises `ArgumentError`: a `now` that is not UTC, a lease below 1, a
+response that must not be kept.
 """
 
 from __future__ import annotations
@@ -14,16 +16,10 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.idempotency import (
-    ABSENT,
-    COMPLETED,
     DEFAULT_LEASE,
-    FORGOTTEN,
-    IN_FLIGHT,
-    LEASE_OVER,
-    RELEASED,
-    UNKNOWN,
     Attempt,
     Record,
+    RecordKey,
     RecordStanding,
     RecordState,
     StoredResponse,
@@ -69,6 +65,7 @@ class Lose:
 RENEW, COMPLETE, RELEASE = Act
 ANSWERED, NOTHING, FORGET = ServerAct
 MINE, OTHERS = Holder
+ABSENT, RELEASED, IN_FLIGHT, LEASE_OVER, UNKNOWN, COMPLETED, FORGOTTEN = RecordStanding
 
 TO_IN_FLIGHT: Final = MoveTo(RecordState.IN_FLIGHT)
 TO_COMPLETED: Final = MoveTo(RecordState.COMPLETED)
@@ -92,9 +89,7 @@ ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] |
     Row((ANY,      COMPLETED,  ANY),    LOST,         "[O] The answer stands; a late attempt overwrites nothing."),
     Row((ANY,      FORGOTTEN,  ANY),    LOST,         "[O] What was erased on purpose stays erased."),
 )
-# fmt: on
 
-# fmt: off
 UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ignore](
     "record-upkeep",
     "What the server may do with a record without holding it.",
@@ -126,12 +121,7 @@ UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ig
 
 @attrs.frozen
 class LeaseLost:
-    """The attempt may no longer touch the record: roll back what it did.
-
-    Attributes:
-        record: The record as it was passed in.
-        rules: The names of the rules that decided.
-    """
+    """The attempt may no longer touch the record, which is as it was: roll back what it did."""
 
     record: Record | None
     rules: tuple[str, ...]
@@ -140,31 +130,19 @@ class LeaseLost:
 def renew(
     record: Record | None, attempt: Attempt, now: datetime, *, lease: int = DEFAULT_LEASE
 ) -> Done[Record] | LeaseLost:
-    """Prolong the lease of a running attempt [O].
-
-    Raises:
-        ArgumentError: `now` is no UTC instant, or a lease below 1.
-    """
+    """Prolong the lease of a running attempt [O]."""
     return _act(RENEW, record, attempt, now, lease, None)
 
 
 def complete(
     record: Record | None, attempt: Attempt, response: StoredResponse, now: datetime
 ) -> Done[Record] | LeaseLost:
-    """End a running attempt with the answer that retries will get [S].
-
-    Raises:
-        ArgumentError: `now` is no UTC instant, or a response that must not be kept.
-    """
+    """End a running attempt with the answer that retries will get [S]."""
     return _act(COMPLETE, record, attempt, now, None, response.to_keep())
 
 
 def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
-    """End a running attempt that left no effect, so that a retry may run [O].
-
-    Raises:
-        ArgumentError: `now` is no UTC instant.
-    """
+    """End a running attempt that left no effect, so that a retry may run [O]."""
     return _act(RELEASE, record, attempt, now, None, None)
 
 
@@ -173,13 +151,7 @@ def resolve(
 ) -> Done[Record] | Ignored[Record | None]:
     """Say what became of an attempt whose worker died [O].
 
-    Args:
-        record: The record as stored.
-        now: The instant.
-        response: What the attempt answered; `None` where it is known that nothing happened.
-
-    Raises:
-        ArgumentError: `now` is no UTC instant, or a response that must not be kept.
+    The response is what it answered, `None` where it is known that nothing happened.
     """
     if response is None:
         return _upkeep(NOTHING, record, now, None)
@@ -187,11 +159,7 @@ def resolve(
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
-    """Erase the answer on purpose; the key stays used and never executes again [O].
-
-    Raises:
-        ArgumentError: `now` is no UTC instant.
-    """
+    """Erase the answer on purpose; the key stays used and never executes again [O]."""
     return _upkeep(FORGET, record, now, None)
 
 
@@ -204,19 +172,18 @@ def _act(
     response: StoredResponse | None,
 ) -> Done[Record] | LeaseLost:
     check_instant("now", now)
-    # The token alone could come again after retention; with the first use it cannot.
-    current = record is not None and (record.key, record.token, record.first_used_at) == (
-        attempt.key,
-        attempt.token,
-        attempt.first_used_at,
-    )
-    holder = MINE if current else OTHERS
+    holder = OTHERS if record is None or _claim(record) != _claim(attempt) else MINE
     row = ATTEMPT[act, record_standing(record, now), holder]
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
     now = max(now, record.seen_at)
     until = None if lease is None else lease_until_of(now, lease)
     return Done(_moved(record, row.outcome.to, now, until, response), row.rules)
+
+
+def _claim(of: Record | Attempt) -> tuple[RecordKey, int, datetime]:
+    # The token alone could come again after retention; with the first use it cannot.
+    return of.key, of.token, of.first_used_at
 
 
 def _upkeep(
@@ -237,14 +204,6 @@ def _moved(
     lease_until: datetime | None,
     response: StoredResponse | None,
 ) -> Record:
-    return Record(
-        record.key,
-        record.fingerprint,
-        state,
-        record.token,
-        record.first_used_at,
-        now,
-        lease_until,
-        record.lost_lease,
-        response,
-    )
+    key, fingerprint, first = record.key, record.fingerprint, record.first_used_at
+    lost = record.lost_lease
+    return Record(key, fingerprint, state, record.token, first, now, lease_until, lost, response)

@@ -54,8 +54,6 @@ class User(StrEnum):
     OTHER = "other user, or none bound"
 
 
-BindingVerdict = MoveTo[AccountState] | Ignore | RefuseWith
-
 PROVISION, COMPLETE_SIGN_UP, GRADUATE, TOMBSTONE = BindingTrigger
 UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 
@@ -67,7 +65,9 @@ CONFLICT: Final = RefuseWith(ProblemCode.BINDING_CONFLICT)
 NOT_LIMITED: Final = RefuseWith(ProblemCode.BINDING_NOT_LIMITED)
 
 # fmt: off
-BINDING: Final = Table[tuple[BindingTrigger, AccountState, User], BindingVerdict](
+BINDING: Final = Table[
+    tuple[BindingTrigger, AccountState, User], MoveTo[AccountState] | Ignore | RefuseWith
+](
     "binding",
     "What each trigger does to a binding, by the account's state and the user it names.",
     (Axis.of("trigger", BindingTrigger), Axis.of("account", AccountState), Axis.of("user", User)),
@@ -92,10 +92,7 @@ BINDING: Final = Table[tuple[BindingTrigger, AccountState, User], BindingVerdict
     Row((TOMBSTONE,        TOMBSTONED, ANY),        IGNORE,        "[O] It was tombstoned before."),
     state="account",
 )
-# fmt: on
 
-
-# fmt: off
 GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",
     "Whether a graduation hand-off may start.",
@@ -139,11 +136,7 @@ def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
 
 
 def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coordinate) -> None:
-    """Raise where a binding is of another coordinate than the one that is asked about.
-
-    Raises:
-        ArgumentError: It is.
-    """
+    """Raise where a binding is of another coordinate than the one that is asked about."""
     if binding is not None and binding.coordinate != coordinate:
         raise ArgumentError("binding", "the binding of the coordinate")
 
@@ -199,9 +192,7 @@ def tombstone(
     return _bind(TOMBSTONE, binding, coordinate, None if binding is None else binding.user_id)
 
 
-def start_graduation(
-    binding: LimitedAccountAppBinding | None,
-) -> Done[AccountState] | Refused:
+def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
     """Whether a graduation hand-off may start; the binding itself moves when it is over [P].
 
     Returns:

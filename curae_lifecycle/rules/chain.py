@@ -1,7 +1,8 @@
 """Chains of connections: what recovers one, and how far a revocation goes.
 
 The law of this module: **recovery makes a new connection and never touches the old one**, so a
-chain is linear, and a retry never makes a second successor.
+chain is linear, and a retry never makes a second successor. An instant that is out of order or not
+UTC raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,6 @@ from typing import Final, assert_never
 import attrs
 
 from curae_lifecycle.rules.connection import (
-    ACTION_REQUIRED,
-    ACTIVE,
-    EXPIRED,
-    LAPSED,
-    PENDING,
-    REVOKED,
     Actor,
     Connection,
     ConnectionIdentity,
@@ -72,6 +67,8 @@ class Reissue:
     def __str__(self) -> str:
         return "reissue the successor"
 
+
+PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 
 MINT: Final = Mint()
 REISSUE: Final = Reissue()
@@ -132,9 +129,7 @@ class Minted:
 class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
 
-    Attributes:
-        before: The successor as it was; the URL it was given then is dead.
-        connection: The successor now.
+    The URL that the successor was given `before` is dead.
     """
 
     before: Connection
@@ -165,9 +160,6 @@ def revoke_chain(
 
     Returns:
         One answer for the named connection, then one for each later one that is reached.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
     reached = (connection, *following)
     if REVOCATION_REACH[actor].outcome.what is Reach.ONE:
@@ -197,9 +189,6 @@ def reconnect(
     Returns:
         Done: `Minted` or `Reissued`. Refused: `CONNECTION_NOT_RECONNECTABLE` with its reason,
         or `CONNECTION_SUPERSEDED` naming the chain's next id and its head.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
     check_next_action(next_action, now)
     at = recorded_at(connection, now)
@@ -230,14 +219,9 @@ def _successor(
     recovered: Connection, at: datetime, connection_id: ConnectionId, next_action: NextAction
 ) -> Connection:
     old = recovered.identity
+    coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
     identity = ConnectionIdentity(
-        connection_id,
-        old.coordinate,
-        old.data_packages,
-        at,
-        old.id,
-        old.root_id,
-        old.position + 1,
+        connection_id, coordinate, packages, at, old.id, old.root_id, position
     )
     return Connection(identity, Status.PENDING, at, next_action.expires_at)
 

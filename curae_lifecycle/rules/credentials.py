@@ -92,11 +92,7 @@ class Caller:
     def owns(self, connection: Connection) -> bool:
         """Whether the connection is of this caller's app, account and environment."""
         coordinate = connection.identity.coordinate
-        return (
-            coordinate.app_id == self.app_id
-            and coordinate.customer_account_id == self.customer_account_id
-            and coordinate.environment is self.environment
-        )
+        return coordinate == self.coordinate(coordinate.app_user_id)
 
 
 class Served(StrEnum):
@@ -136,10 +132,7 @@ def check_permission(
 ) -> Refused | None:
     """Why the caller may not run an operation here; `None` where it may.
 
-    Args:
-        caller: Whom the key stands for.
-        scope: The scope that the operation needs; `None` for a read.
-        served: The one environment that the server serves; `None` where it serves both.
+    A read needs no scope, and a server that serves both environments names none.
     """
     environment = SERVED if served in {None, caller.environment} else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

@@ -9,11 +9,14 @@ A server that commits everything in one transaction stores `completed_record(att
 with its other writes and needs no state in flight. One that calls out in between stores
 `in_flight_record(attempt, ...)` first, and goes on with what `attempt` holds. Instants are
 clamped to the latest one that the record has seen, so a clock that steps back prolongs nothing.
+What no correct program passes raises `ArgumentError`: a `now` that is not UTC, a lease below 1, a
+response that must not be kept, another key's record.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from datetime import datetime
 from enum import StrEnum
@@ -23,11 +26,7 @@ import attrs
 
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import (
-    Is,
-    Refused,
-    RefuseWith,
-)
+from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
@@ -42,6 +41,8 @@ from curae_lifecycle.rules.values import (
 IdempotencyKey = NewType("IdempotencyKey", str)
 
 KEY_MAX: Final = 255
+_KEY: Final = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
+
 RETENTION: Final = 24 * HOUR
 """How long a record is kept, in microseconds from the first use of its key [P]."""
 
@@ -133,12 +134,8 @@ RECORD_STANDING: Final = Table[tuple[RecordState, Lease, LostLease], Is[RecordSt
     Row((RecordState.COMPLETED, ANY,     ANY),               Is(COMPLETED),  "[S] There is an answer to replay."),
     Row((RecordState.FORGOTTEN, ANY,     ANY),               Is(FORGOTTEN),  "[O] The answer was erased on purpose."),
 )
-# fmt: on
 
-BeginVerdict = Execute | Repeat | RefuseWith
-
-# fmt: off
-BEGIN: Final = Table[tuple[RecordStanding, Match], BeginVerdict](
+BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith](
     "idempotency",
     "What a request with an idempotency key gets, by the key's record.",
     (Axis.of("record", RecordStanding), Axis.of("request", Match)),
@@ -176,9 +173,7 @@ class RecordKey:
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
 
-    Attributes:
-        operation: The operation's name.
-        values: A digest of its path ids and validated body values.
+    Its values are a digest of the path ids and the validated body values.
     """
 
     operation: str
@@ -206,11 +201,7 @@ class StoredResponse(ABC):
 
     @abstractmethod
     def to_keep(self) -> StoredResponse:
-        """The response as a record may keep it.
-
-        Raises:
-            ArgumentError: One that no record may keep.
-        """
+        """The response as a record may keep it; raises `ArgumentError` where none may."""
 
 
 @attrs.frozen
@@ -218,7 +209,7 @@ class Record:
     """An idempotency record as it is stored.
 
     Attributes:
-        key: Whose key it is; unique.
+        key: Unique.
         fingerprint: Of the request that used the key first.
         state: The stored state; rules ask for the standing.
         token: Given to the latest attempt; only grows, also over retention, never reset.
@@ -242,15 +233,12 @@ class Record:
 
 @attrs.frozen
 class Attempt:
-    """The right to execute: what `begin` gives, and what fences later acts.
+    """The right to execute a request: what `begin` gives, and what fences later acts.
 
     Attributes:
-        key: The record's key.
-        fingerprint: The request's fingerprint.
         token: Larger than every earlier attempt's.
         first_used_at: When the record's retention began.
         at: When the attempt began, clamped to what the record has seen.
-        rules: The names of the rules that decided.
     """
 
     key: RecordKey
@@ -263,30 +251,15 @@ class Attempt:
 
 @attrs.frozen
 class KnownResponse:
-    """The answer is known: give it again, byte for byte, and say beside it that it is one.
-
-    Attributes:
-        response: What was kept.
-        rules: The names of the rules that decided.
-    """
+    """The answer is known: give it again, byte for byte, and say beside it that it is one."""
 
     response: StoredResponse
     rules: tuple[str, ...]
 
 
 def parse_key(value: object) -> IdempotencyKey:
-    """An idempotency key, without the quotes it may come in [O].
-
-    Raises:
-        ArgumentError: Not 1 to 255 visible ASCII characters.
-    """
-    if (
-        isinstance(value, str)
-        and 0 < len(value) <= KEY_MAX
-        and value.isascii()
-        and value.isprintable()
-        and " " not in value
-    ):
+    """An idempotency key, without the quotes it may come in [O]."""
+    if isinstance(value, str) and _KEY.fullmatch(value):
         return IdempotencyKey(value)
     raise ArgumentError("idempotencyKey", "1 to 255 visible ASCII characters")
 
@@ -298,8 +271,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
     now = max(now, record.seen_at)
     if elapsed(record.first_used_at, now) >= RETENTION:
         return ABSENT
-    running = record.lease_until is not None and now < record.lease_until
-    lease = RUNNING if running else OVER
+    lease = RUNNING if record.lease_until and now < record.lease_until else OVER
     return RECORD_STANDING[record.state, lease, record.lost_lease].outcome.what
 
 
@@ -313,19 +285,10 @@ def begin(
 ) -> Attempt | KnownResponse | Refused:
     """What a request with an idempotency key gets [S, P; details O].
 
-    Args:
-        record: The key's record as stored, where there is one.
-        key: The idempotency key within its API key.
-        fingerprint: The request's.
-        now: The instant of the request.
-
     Returns:
         Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse:
         give it again. Refused: `IDEMPOTENCY_KEY_REUSED`, `_IN_FLIGHT`, `_OUTCOME_UNKNOWN` or
         `_FORGOTTEN`.
-
-    Raises:
-        ArgumentError: `now` is no UTC instant, or the record is another key's.
     """
     check_instant("now", now)
     if record is None:
@@ -334,8 +297,7 @@ def begin(
         raise ArgumentError("record", "the record of the key")
     now = max(now, record.seen_at)
     at = record_standing(record, now)
-    same = record.fingerprint == fingerprint
-    row = BEGIN[at, SAME if same else DIFFERENT]
+    row = BEGIN[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:
         case Execute():
             first = now if at is ABSENT else record.first_used_at
@@ -359,49 +321,32 @@ def in_flight_record(
         attempt: What `begin` gave.
         lease: Microseconds until it must renew or end.
         lost_lease: What it means if it does neither.
-
-    Raises:
-        ArgumentError: A lease below 1.
     """
-    return Record(
-        attempt.key,
-        attempt.fingerprint,
-        RecordState.IN_FLIGHT,
-        attempt.token,
-        attempt.first_used_at,
-        attempt.at,
-        lease_until_of(attempt.at, lease),
-        lost_lease,
-        None,
-    )
+    until = lease_until_of(attempt.at, lease)
+    return _record(attempt, RecordState.IN_FLIGHT, until, lost_lease, None)
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """The record of an attempt that commits its effects and its answer in one transaction.
+    """The record of an attempt that commits its effects and its answer in one transaction."""
+    kept = response.to_keep()
+    return _record(attempt, RecordState.COMPLETED, None, LostLease.EXECUTE, kept)
 
-    Raises:
-        ArgumentError: A response that must not be kept.
-    """
-    response = response.to_keep()
+
+def _record(
+    attempt: Attempt,
+    state: RecordState,
+    lease_until: datetime | None,
+    lost_lease: LostLease,
+    response: StoredResponse | None,
+) -> Record:
+    key, fingerprint, first = attempt.key, attempt.fingerprint, attempt.first_used_at
     return Record(
-        attempt.key,
-        attempt.fingerprint,
-        RecordState.COMPLETED,
-        attempt.token,
-        attempt.first_used_at,
-        attempt.at,
-        None,
-        LostLease.EXECUTE,
-        response,
+        key, fingerprint, state, attempt.token, first, attempt.at, lease_until, lost_lease, response
     )
 
 
 def lease_until_of(now: datetime, lease: int) -> datetime:
-    """When a lease that is granted at `now` ends.
-
-    Raises:
-        ArgumentError: A lease below 1 microsecond.
-    """
+    """When a lease that is granted at `now` ends."""
     if lease < 1:
         raise ArgumentError("lease", "at least 1 microsecond")
     return later(now, lease)

@@ -6,6 +6,7 @@ absorbs**, so webhooks and replicas may come in any order and more than once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -35,7 +36,7 @@ class MergeError(LifecycleError, ValueError):
 RANK: Final = {status: rank for rank, status in enumerate(Status)}
 """The order of `Status`: a stored status only ever rises."""
 
-_Least = TypeVar("_Least", str, datetime)
+_Member = TypeVar("_Member", str, datetime)
 
 
 def merge(left: Connection, right: Connection) -> Connection:
@@ -55,10 +56,10 @@ def merge(left: Connection, right: Connection) -> Connection:
         left.identity,
         max(left.status, right.status, key=RANK.__getitem__),
         max(left.updated_at, right.updated_at),
-        _most(left.handoff_deadline, right.handoff_deadline),
-        _least(left.authorized_at, right.authorized_at),
-        _least(left.expires_at, right.expires_at),
-        _least(left.action_required_reason, right.action_required_reason),
+        _known(max, left.handoff_deadline, right.handoff_deadline),
+        _known(min, left.authorized_at, right.authorized_at),
+        _known(min, left.expires_at, right.expires_at),
+        _known(min, left.action_required_reason, right.action_required_reason),
         revocation.revoked_at,
         revocation.revoked_by,
         max(left.version, right.version),
@@ -71,13 +72,9 @@ def _revocation(connection: Connection) -> tuple[bool, datetime, bool, str]:
     return (at is None, at or LAST_INSTANT, by is None, by or "")
 
 
-def _least(left: _Least | None, right: _Least | None) -> _Least | None:
+def _known(
+    of: Callable[[_Member, _Member], _Member], left: _Member | None, right: _Member | None
+) -> _Member | None:
     if left is None or right is None:
         return right if left is None else left
-    return min(left, right)
-
-
-def _most(left: datetime | None, right: datetime | None) -> datetime | None:
-    if left is None or right is None:
-        return right if left is None else left
-    return max(left, right)
+    return of(left, right)

@@ -3,7 +3,7 @@
 The law of this module: **done, ignored and refused are different types**. Done carries a new
 value, ignored the very same object it was given, refused a problem and no value. A caller who
 forgets one fails type checking; an exception means a programmer's mistake and nothing else.
-Each answer carries the names of the rules that made it.
+Each answer carries the names of the rules that made it, in order.
 """
 
 from __future__ import annotations
@@ -21,12 +21,7 @@ To = TypeVar("To", bound=StrEnum, covariant=True)
 
 @attrs.frozen
 class Done(Generic[Value]):
-    """The rule applied: something is new.
-
-    Attributes:
-        value: What it is now.
-        rules: The names of the rules that decided, in order.
-    """
+    """The rule applied: its value is new."""
 
     value: Value
     rules: tuple[str, ...]
@@ -34,12 +29,7 @@ class Done(Generic[Value]):
 
 @attrs.frozen
 class Ignored(Generic[Value]):
-    """The rule applied and there was nothing to change.
-
-    Attributes:
-        value: The very same object that was passed in.
-        rules: The names of the rules that decided, in order.
-    """
+    """The rule applied and there was nothing to change: its value is the one passed in."""
 
     value: Value
     rules: tuple[str, ...]
@@ -47,12 +37,7 @@ class Ignored(Generic[Value]):
 
 @attrs.frozen
 class Refused:
-    """The rule forbids it: nothing changed.
-
-    Attributes:
-        problem: Why, as a value of the catalogue.
-        rules: The names of the rules that decided, in order.
-    """
+    """The rule forbids it: nothing changed, and a problem of the catalogue says why."""
 
     problem: Problem
     rules: tuple[str, ...]

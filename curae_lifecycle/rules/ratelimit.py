@@ -3,19 +3,29 @@
 The laws of this module: **in any half-open window at most the limit is admitted**, whatever
 the order in which instants arrive; **`retry_after` is exact** (at that instant it is admitted,
 one microsecond earlier it is not); **several rules are all or nothing**, and a refusal hands
-back the very same states. Integers throughout.
+back the very same states; **what a state says holds whatever the numbers of its rule become**.
+Integers throughout.
 
-Two kinds of rule. An `ExactLog` keeps the instants of the last admissions, at most as many as
-its limit. It drops one only where that one is a full window old and its place is needed, so a
-clock that jumps ahead and back finds every instant that still counts. A `Bucket` (GCRA) is one
-integer: the theoretical arrival time, in microseconds times the refill, so that nothing is
-ever rounded. Both only grow, so time that runs backwards admits nothing extra.
+Two kinds of rule. An `ExactLog` keeps the instants of the last admissions, newest last. It drops
+one only where the one in the way is a full window old and a place is needed, so a clock that
+jumps ahead and back finds every instant that still counts. Of a log that is longer than the limit
+the newest count: servers with different limits side by side each hold their own, exactly.
+
+A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant on
+by what a token takes to come back, as a whole number of microseconds and a fraction whose parts
+are the refill's, so nothing is rounded. Where another refill wrote the fraction it is rounded up,
+by less than one part: by less than a millionth of a token, and never in the caller's favour.
+
+A log only gains admissions and a bucket's instant only moves on, so time that runs backwards
+admits nothing extra.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from struct import Struct
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -24,9 +34,7 @@ from curae_lifecycle.rules.values import (
     MINUTE,
     SECOND,
     check_instant,
-    elapsed,
     instant_at,
-    later,
     microseconds,
 )
 
@@ -114,24 +122,52 @@ class Bucket:
 Policy = ExactLog | Bucket
 
 
-@attrs.frozen
-class LogState:
-    """The instants of the last admissions, oldest first, at most the rule's limit."""
+class LogState(bytes):
+    """The instants of the last admissions, oldest first, packed to eight bytes each.
 
-    instants: tuple[datetime, ...] = ()
+    They are microseconds since 1970. A full log of ten takes 136 bytes of memory.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, instants: Iterable[datetime]) -> LogState:
+        """The state of a log after admissions at these instants, in any order."""
+        return cls(_packed(sorted(map(microseconds, instants))))
+
+    @property
+    def instants(self) -> tuple[datetime, ...]:
+        """When the admissions were, oldest first."""
+        return tuple(map(instant_at, _unpacked(self)))
+
+    def __repr__(self) -> str:
+        return f"LogState.of({self.instants})"
 
 
-@attrs.frozen
-class BucketState:
-    """The theoretical arrival time, in microseconds since 1970 times the rule's refill."""
+class BucketState(NamedTuple):
+    """When a bucket is full again: exact, and the same whatever numbers its rule has by then.
 
-    arrival: int | None = None
+    Attributes:
+        full_at: Whole microseconds since 1970.
+        part: How many parts of a microsecond after that.
+        parts: Into how many parts a microsecond is divided: the refill of the last charge.
+    """
+
+    full_at: int
+    part: int = 0
+    parts: int = 1
 
 
 RateState = LogState | BucketState
 
 FRESH_LOG: Final = LogState()
-FULL_BUCKET: Final = BucketState()
+FULL_BUCKET: Final = BucketState(microseconds(datetime.min.replace(tzinfo=UTC)))
+"""Full for as long as there are instants."""
+
+_INSTANT: Final = Struct(">q")
+_SIZE: Final = _INSTANT.size
+_pack: Final = _INSTANT.pack
+_unpack_from: Final = _INSTANT.unpack_from
 
 
 @attrs.frozen
@@ -189,37 +225,40 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         CostError: A cost that one of the rules could never admit.
     """
     check_instant("now", now)
-    if cost < 1:
-        raise ArgumentError("cost", "at least 1")
+    if cost != 1:
+        _check_cost(charges, cost)
+    at = microseconds(now)
     states: list[RateState] = []
     refusing: Policy | None = None
     longest = 0
     for charge in charges:
         policy = charge.policy
-        if cost > policy.limit:
-            raise CostError(policy.name, cost, policy.limit)
-        charged = _charge(policy, charge.state, now, cost)
+        if isinstance(policy, ExactLog):
+            charged: RateState | int = _charge_log(policy, charge.state, at, cost)
+        else:
+            charged = _charge_bucket(policy, charge.state, at, cost)
         if not isinstance(charged, int):
             states.append(charged)
         elif charged > longest:
             refusing, longest = policy, charged
     if refusing is None:
         return Admitted(tuple(states))
-    return Limited(tuple(charge.state for charge in charges), refusing, longest)
+    return Limited(tuple([charge.state for charge in charges]), refusing, longest)
 
 
-def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | Limited:
+def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
     """Charge one rule by one: `admit` for the common case, without the tuples.
 
     Returns:
-        The state after the charge, or why there is none.
+        The state after the charge, or for how many microseconds to wait, exact.
 
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
     check_instant("now", now)
-    charged = _charge(policy, state, now, 1)
-    return Limited((state,), policy, charged) if isinstance(charged, int) else charged
+    if isinstance(policy, ExactLog):
+        return _charge_log(policy, state, microseconds(now), 1)
+    return _charge_bucket(policy, state, microseconds(now), 1)
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
@@ -228,61 +267,82 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     Returns:
         The instant; `None` for a state that was never charged.
     """
-    if isinstance(state, LogState):
-        return later(state.instants[-1], policy.seconds * SECOND) if state.instants else None
-    if state.arrival is None or isinstance(policy, ExactLog):
+    if state in (FRESH_LOG, FULL_BUCKET):
         return None
-    return instant_at(-(-state.arrival // policy.refill))
+    if isinstance(state, BucketState):
+        return instant_at(state.full_at + (state.part > 0))
+    return instant_at(_unpacked(state)[-1] + policy.seconds * SECOND)
 
 
 def available(policy: Policy, state: RateState, now: datetime) -> int:
     """How much the rule would admit at once, at `now`, without charging it."""
+    at, period = microseconds(now), policy.seconds * SECOND
     if isinstance(policy, ExactLog):
-        instants = state.instants if isinstance(state, LogState) else ()
-        window = policy.seconds * SECOND
-        return policy.limit - sum(elapsed(instant, now) < window for instant in instants)
-    arrival = state.arrival if isinstance(state, BucketState) else None
-    per_unit = policy.seconds * SECOND
-    owed = 0 if arrival is None else max(0, arrival - microseconds(now) * policy.refill)
-    return max(0, policy.capacity * per_unit - owed) // per_unit
+        instants = _unpacked(state) if isinstance(state, LogState) else []
+        return max(0, policy.limit - sum(at - instant < period for instant in instants))
+    missing = _missing(policy, state, at) if isinstance(state, BucketState) else 0
+    return max(0, policy.capacity * period - missing) // period
 
 
-def _charge(policy: Policy, state: RateState, now: datetime, cost: int) -> RateState | int:
-    # The new state, or the microseconds to wait.
-    if isinstance(policy, ExactLog):
-        if not isinstance(state, LogState):
-            raise ArgumentError(f"state of {policy.name!r}", "a LogState")
-        return _charge_log(policy, state, now, cost)
-    if not isinstance(state, BucketState):
-        raise ArgumentError(f"state of {policy.name!r}", "a BucketState")
-    return _charge_bucket(policy, state, now, cost)
+def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:
+    if cost < 1:
+        raise ArgumentError("cost", "at least 1")
+    for charge in charges:
+        if cost > charge.policy.limit:
+            raise CostError(charge.policy.name, cost, charge.policy.limit)
 
 
-def _charge_log(policy: ExactLog, state: LogState, now: datetime, cost: int) -> LogState | int:
-    instants = state.instants
-    window = policy.seconds * SECOND
-    surplus = len(instants) + cost - policy.limit
+def _charge_log(policy: ExactLog, state: RateState, at: int, cost: int) -> LogState | int:
+    # The new state, or the microseconds to wait; so does `_charge_bucket`.
+    if not isinstance(state, LogState):
+        raise ArgumentError(f"state of {policy.name!r}", "a LogState")
+    added = cost * _SIZE
+    surplus = len(state) + added - policy.limit * _SIZE
     if surplus > 0:
         # The youngest of those that must make room decides for all of them.
-        wait = window - elapsed(instants[surplus - 1], now)
+        decides: int = _unpack_from(state, surplus - _SIZE)[0]
+        wait = decides + policy.seconds * SECOND - at
         if wait > 0:
             return wait
-        instants = instants[surplus:]
-    admitted = instants + (now,) * cost
-    return LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)
+        # A log that a larger limit left stays as long: a server that has it still counts them.
+        after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost
+    else:
+        after = state + _pack(at) * cost
+    if state and _unpack_from(state, -_SIZE)[0] > at:
+        # The clock stepped back.
+        after = _packed(sorted(_unpacked(after)))
+    return LogState(after)
 
 
-def _charge_bucket(
-    policy: Bucket, state: BucketState, now: datetime, cost: int
-) -> BucketState | int:
-    per_unit = policy.seconds * SECOND
-    scaled_now = microseconds(now) * policy.refill
-    arrival = scaled_now if state.arrival is None else max(state.arrival, scaled_now)
-    arrival += cost * per_unit
-    excess = arrival - scaled_now - policy.capacity * per_unit
+def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> BucketState | int:
+    if not isinstance(state, BucketState):
+        raise ArgumentError(f"state of {policy.name!r}", "a BucketState")
+    token, refill = policy.seconds * SECOND, policy.refill
+    missing = _missing(policy, state, at) + cost * token
+    excess = missing - policy.capacity * token
     if excess > 0:
-        return -(-excess // policy.refill)
-    return BucketState(arrival)
+        return -(-excess // refill)
+    return BucketState(at + missing // refill, missing % refill, refill)
+
+
+def _missing(policy: Bucket, state: BucketState, at: int) -> int:
+    # The time until it is full, in parts of a microsecond: as many as the refill, so that a token
+    # takes as many parts as the period has microseconds.
+    full_at, part, parts = state
+    if full_at < at:
+        return 0
+    if parts != policy.refill:
+        # Rounded up: what another refill left comes back a little later, never earlier.
+        part = -(-part * policy.refill // parts)
+    return (full_at - at) * policy.refill + part
+
+
+def _packed(instants: Iterable[int]) -> bytes:
+    return b"".join(map(_pack, instants))
+
+
+def _unpacked(state: bytes) -> list[int]:
+    return [instant for (instant,) in _INSTANT.iter_unpack(state)]
 
 
 def _check_policy(name: str, **sizes: int) -> None:

@@ -2,7 +2,8 @@
 
 The laws of this module: **the path is a function of the account's state and the app's
 preference alone** (`PATHS`), and **a hand-off lands once**, together with its binding or not
-at all (`COMPLETION`, then the binding's own table).
+at all (`COMPLETION`, then the binding's own table). An instant that is out of order or not UTC
+raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import (
-    ACTIVE,
-    LIMITED,
-    TOMBSTONED,
-    UNLINKED,
     AccountState,
     LimitedAccountAppBinding,
     account_state,
@@ -38,13 +35,7 @@ from curae_lifecycle.rules.outcomes import (
 )
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import (
-    Coordinate,
-    NextAction,
-    SessionId,
-    UserId,
-    check_occurrence,
-)
+from curae_lifecycle.rules.values import Coordinate, NextAction, SessionId, UserId, check_occurrence
 
 
 class EntryPath(StrEnum):
@@ -100,6 +91,7 @@ class Enter:
         return f"{self.path}, hand-off {self.handoff}, {self.user}"
 
 
+UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 PREFERRED, NOT_PREFERRED = Preference
 WAITING, OVER, LANDED_SAME, LANDED_OTHER = Completion
 A, B, C = EntryPath
@@ -144,11 +136,7 @@ class CuraeConnectSession:
     """A connect session as it is stored.
 
     Attributes:
-        id: Its id.
         coordinate: Whose it is.
-        path: The path it takes.
-        handoff: Where its hand-off stands.
-        created_at: When it was minted.
         expires_at: When its next action ends (exclusive).
         landed_at: When its hand-off landed; `None` while awaited and on Path C.
         user_id: The platform's user, once known; never on the wire, and no repr shows it.
@@ -166,12 +154,7 @@ class CuraeConnectSession:
 
 @attrs.frozen
 class Initiated:
-    """A minted session and the binding beside it.
-
-    Attributes:
-        session: The new session.
-        binding: The binding now; where it is not the one passed in, both are to be stored.
-    """
+    """A minted session and the binding now; where that is not the one passed in, store both."""
 
     session: CuraeConnectSession
     binding: LimitedAccountAppBinding | None
@@ -179,12 +162,7 @@ class Initiated:
 
 @attrs.frozen
 class Landing:
-    """A hand-off that landed; both values are stored together or not at all [O].
-
-    Attributes:
-        session: The landed session.
-        binding: The binding now.
-    """
+    """A hand-off that landed; both values are stored together or not at all [O]."""
 
     session: CuraeConnectSession
     binding: LimitedAccountAppBinding | None
@@ -210,9 +188,6 @@ def initiate(
         id: The session's id.
         user_id: A new user's id, used only where a LIMITED user is provisioned.
         next_action: What the app must show.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC, or `user_id` was tombstoned.
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
@@ -255,12 +230,8 @@ def complete_handoff(
         happened_at: When the user was given over; `now` where absent.
 
     Returns:
-        Done: landed, with the session and the binding to store together. Ignored: it landed
-        for this user before. Refused: `HANDOFF_NOT_REQUIRED`, `SESSION_EXPIRED`,
-        `BINDING_CHANGED` or `BINDING_CONFLICT`.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
+        Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,
+        `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
     """
     # What is said to have happened before the session was made happened at its making [O].
     happened = max(check_occurrence(happened_at, now), session.created_at)
@@ -290,8 +261,7 @@ def complete_handoff(
 
 def _completion(session: CuraeConnectSession, user_id: UserId, happened: datetime) -> Completion:
     if session.handoff is Handoff.LANDED:
-        same = session.user_id == user_id
-        return LANDED_SAME if same else LANDED_OTHER
+        return LANDED_SAME if session.user_id == user_id else LANDED_OTHER
     return WAITING if happened < session.expires_at else OVER
 
 

@@ -7,7 +7,7 @@ Facts (authorize, require_action, expire) are judged at the instant they happene
 (revoke, reconnect) at `now`. `AUTHORIZATION` is asked before `TRIGGERS`: a connection with a
 successor is never authorized. `EXPIRY_RECORD` says whether an expiry that the clock brought is
 still to be written down, `ENDING` what ends with a transition. What a reconnect makes is in
-`chain`.
+`chain`. An instant that is out of order or not UTC raises `ArgumentError`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import (
-    ACTION_REQUIRED,
-    ACTIVE,
-    EXPIRED,
-    LAPSED,
-    PENDING,
-    REVOKED,
     Actor,
     Connection,
     Standing,
@@ -95,6 +89,7 @@ class RecordExpiry:
 
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
 
+PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
 NO_SUCCESSOR, SUCCESSOR_PENDING, SUCCESSOR_OTHER = Successor
 
@@ -222,12 +217,8 @@ def authorize(
     Returns:
         Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
         `HANDOFF_LAPSED` or `CONNECTION_NOT_PENDING`.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
-    at = recorded_at(connection, now)
-    happened = _occurrence(connection, at, happened_at)
+    at, happened = _instants(connection, now, happened_at)
     check_end(expires_at, happened)
     chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
     if isinstance(chain.outcome, RefuseWith):
@@ -241,11 +232,7 @@ def authorize(
 
 
 def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
-    """Raise where an authorization ends before it begins, or at once.
-
-    Raises:
-        ArgumentError: An end that is no UTC instant, or not after the authorization.
-    """
+    """Raise where an authorization ends before it begins, or at once."""
     if expires_at is not None:
         check_instant("expires_at", expires_at)
         if expires_at <= authorized_at:
@@ -259,12 +246,8 @@ def require_action(
 
     Returns:
         Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
-    at = recorded_at(connection, now)
-    happened = _occurrence(connection, at, happened_at)
+    at, happened = _instants(connection, now, happened_at)
     row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
         return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
@@ -279,12 +262,8 @@ def expire(
     Returns:
         Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
         authorized, or a status of the same or a higher rank is stored.
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
-    at = recorded_at(connection, now)
-    happened = _occurrence(connection, at, happened_at)
+    at, happened = _instants(connection, now, happened_at)
     row = ON_EXPIRE[standing_at(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
@@ -305,12 +284,8 @@ def revoke(
     Returns:
         Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
         `revokedAt` stands and `revokedNow` is false [P].
-
-    Raises:
-        ArgumentError: An instant out of order or not UTC.
     """
-    at = recorded_at(connection, now)
-    revoked_at = _occurrence(connection, at, happened_at)
+    at, revoked_at = _instants(connection, now, happened_at)
     row = ON_REVOKE[standing_at(connection, at)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
@@ -350,9 +325,16 @@ def moved(
     )
 
 
-def _occurrence(connection: Connection, now: datetime, happened_at: datetime | None) -> datetime:
-    # What is said to have happened before the connection was made happened at its making [O].
-    return max(check_occurrence(happened_at, now), connection.identity.created_at)
+def _instants(
+    connection: Connection, now: datetime, happened_at: datetime | None
+) -> tuple[datetime, datetime]:
+    # When it is recorded, and when it happened: at the earliest when the connection was made [O].
+    at = recorded_at(connection, now)
+    happened = at if happened_at is None else check_occurrence(happened_at, at)
+    made = connection.identity.created_at
+    if happened < made:
+        return at, made
+    return at, happened
 
 
 def _unmoved(

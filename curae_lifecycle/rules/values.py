@@ -3,7 +3,7 @@
 The laws of this module: **an instant is an aware UTC datetime that came in as an argument**,
 intervals are half-open, arithmetic on time is integer arithmetic in microseconds and saturates
 at the last instant a datetime can hold; **text is checked once, where it enters**, and what it
-may be is said by the error that refuses it.
+may be is said by the `ArgumentError` that refuses it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ APP_USER_ID_MAX: Final = 256
 DATA_PACKAGES_MAX: Final = 64
 DATA_PACKAGE_MAX: Final = 64
 
-_UNSAFE_TEXT: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OWN_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -54,7 +54,7 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1
 # Faster than `isoformat`, which asks the time zone.
 _TO_SECONDS: Final = "%04d-%02d-%02dT%02d:%02d:%02dZ"
 _TO_TICKS: Final = "%04d-%02d-%02dT%02d:%02d:%02d.%06d"
-_PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*")
+_PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX - 1}}}")
 
 
 class Environment(StrEnum):
@@ -102,12 +102,9 @@ class NextAction:
 
 
 def check_instant(argument: str, value: object) -> None:
-    """Raise unless `value` is a datetime whose tzinfo is `datetime.UTC` itself.
+    """Raise `ArgumentError` unless `value` is a datetime whose tzinfo is `datetime.UTC` itself.
 
     One tzinfo everywhere makes comparisons of instants cheap and their text one text.
-
-    Raises:
-        ArgumentError: A naive datetime, another time zone, or no datetime at all.
     """
     if not isinstance(value, datetime) or value.tzinfo is not UTC:
         raise ArgumentError(
@@ -126,9 +123,7 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
         ArgumentError: Either is no UTC instant, or `happened_at` is more than five minutes after
             `now`.
     """
-    # Every fact is checked first, so this does without a second call.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
+    check_instant("now", now)
     if happened_at is None:
         return now
     check_instant("happened_at", happened_at)
@@ -147,11 +142,7 @@ def format_time(instant: datetime) -> str:
 
 
 def parse_time(argument: str, value: object) -> datetime:
-    """An RFC 3339 time ending in `Z`, with at most six fraction digits.
-
-    Raises:
-        ArgumentError: Anything else.
-    """
+    """An RFC 3339 time ending in `Z`, with at most six fraction digits."""
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
             return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
@@ -188,28 +179,11 @@ def ceil_seconds(span: int) -> int:
     return max(1, -(-span // SECOND))
 
 
-def is_safe_text(value: object, most: int) -> TypeGuard[str]:
-    """Whether `value` is text of 1 to `most` code points that is safe to store and to show.
-
-    No white space at either end, no control characters [P], no surrogates [O].
-    """
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= most
-        and value == value.strip()
-        and _UNSAFE_TEXT.search(value) is None
-    )
-
-
 def parse_app_user_id(value: object) -> AppUserId:
-    """An app's own id of its user: opaque, compared exactly.
-
-    Raises:
-        ArgumentError: Not 1 to 256 code points, white space at an end, a control character or
-            a surrogate.
-    """
-    if is_safe_text(value, APP_USER_ID_MAX):
-        return AppUserId(value)
+    """An app's own id of its user: opaque, compared exactly, safe to store and to show [P, O]."""
+    text = value if isinstance(value, str) else ""
+    if 0 < len(text) <= APP_USER_ID_MAX and text == text.strip() and not _UNSAFE.search(text):
+        return AppUserId(text)
     raise ArgumentError(
         "appUserId",
         f"1 to {APP_USER_ID_MAX} code points with no white space at either end, no control "
@@ -218,71 +192,42 @@ def parse_app_user_id(value: object) -> AppUserId:
 
 
 def parse_reason(value: object) -> str:
-    """Why a patient must act: a token or text of the server's, shown on the wire.
-
-    Raises:
-        ArgumentError: Empty, or a surrogate in it.
-    """
+    """Why a patient must act: a token or text of the server's, shown on the wire."""
     return parse_opaque("reason", value)
 
 
 def parse_user_id(value: object) -> UserId:
-    """The platform's own id of a user: opaque, never on the wire.
-
-    Raises:
-        ArgumentError: Empty, or a surrogate in it.
-    """
+    """The platform's own id of a user: opaque, never on the wire."""
     return UserId(parse_opaque("userId", value))
 
 
 def parse_app_id(value: object) -> AppId:
-    """The id of an SDK app: opaque.
-
-    Raises:
-        ArgumentError: Empty, or a surrogate in it.
-    """
+    """The id of an SDK app: opaque."""
     return AppId(parse_opaque("appId", value))
 
 
 def parse_opaque(argument: str, value: object) -> str:
-    """Text that is somebody else's and only has to be kept and shown again.
-
-    Raises:
-        ArgumentError: Empty, or a surrogate in it.
-    """
+    """Text that is somebody else's and only has to be kept and shown again: not empty."""
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
     raise ArgumentError(argument, "text that is not empty and holds no surrogates")
 
 
 def parse_uuid(argument: str, value: object) -> str:
-    """A UUID with hyphens, in any case; lower case comes back.
-
-    Raises:
-        ArgumentError: Anything else.
-    """
+    """A UUID with hyphens, in any case; lower case comes back."""
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value.lower()
     raise ArgumentError(argument, "a UUID with hyphens")
 
 
 def check_uuid(argument: str, value: object) -> None:
-    """Raise unless `value` is the text of a UUID as we spell it: with hyphens, in lower case.
-
-    Raises:
-        ArgumentError: A `UUID` object, another spelling, or no UUID at all.
-    """
+    """Raise unless `value` is the text of a UUID as we spell it; a `UUID` object is none."""
     if not (isinstance(value, str) and _OWN_UUID.fullmatch(value)):
         raise ArgumentError(argument, "the text of a UUID with hyphens, in lower case")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
-    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O].
-
-    Raises:
-        ArgumentError: Not a list, empty, more than 64 different tokens, or a token that is not
-            `[a-z][a-z0-9_]*` of at most 64 characters.
-    """
+    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O]."""
     if isinstance(value, _COLLECTIONS):
         tokens = cast("Collection[object]", value)
         if all(map(_is_package, tokens)):
@@ -298,8 +243,4 @@ _COLLECTIONS: Final = (list, tuple, set, frozenset)
 
 
 def _is_package(value: object) -> TypeGuard[str]:
-    return (
-        isinstance(value, str)
-        and len(value) <= DATA_PACKAGE_MAX
-        and _PACKAGE.fullmatch(value) is not None
-    )
+    return isinstance(value, str) and _PACKAGE.fullmatch(value) is not None

@@ -11,19 +11,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.connection import (
-    ACTION_REQUIRED,
-    ACTIVE,
-    EXPIRED,
-    LAPSED,
-    NEVER,
-    ONCE,
-    PENDING,
-    REVOKED,
-    Revocation,
-    Standing,
-    Status,
-)
+from curae_lifecycle.rules.connection import Revocation, Standing, Status
 from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
@@ -58,12 +46,15 @@ class ReadAs:
 
 
 SHOWN, NONE = Trace
+NEVER, ONCE = Revocation
 TO_PENDING: Final = ReadAs(Status.PENDING)
 TO_LAPSED: Final = ReadAs(Status.PENDING, lapsed=True)
 TO_ACTIVE: Final = ReadAs(Status.ACTIVE)
 TO_ACTION: Final = ReadAs(Status.ACTION_REQUIRED)
 TO_EXPIRED: Final = ReadAs(Status.EXPIRED)
 TO_REVOKED: Final = ReadAs(Status.REVOKED)
+
+PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 
 # fmt: off
 WIRE_STATUS: Final = Table[Standing, Is[WireStatus]](

@@ -180,8 +180,8 @@ def _limit(request: _Request) -> Decision | None:
     before = request.snapshot.limit
     log = ratelimit.FRESH_LOG if before is None else before
     after = ratelimit.admit_one(limit, log, request.now)
-    if isinstance(after, ratelimit.Limited):
-        return request.limited(Gate.LIMIT, after)
+    if isinstance(after, int):
+        return request.limited(Gate.LIMIT, ratelimit.Limited((log,), limit, after))
     request.charges += (RateWrite(key, limit, before, after),)
     return None
 

@@ -13,7 +13,9 @@ from functools import cache, partial
 from operator import is_
 from typing import TypeVar, cast, get_args
 
+import attrs
 from cattrs import AttributeValidationNote, BaseValidationError, ClassValidationError, Converter
+from cattrs.cols import namedtuple_dict_structure_factory
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
@@ -22,7 +24,7 @@ from curae_lifecycle.rules.idempotency import Record, StoredResponse
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import format_time, parse_time
+from curae_lifecycle.rules.values import format_time, instant_at, microseconds, parse_time
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.web.json import Json, MalformedError, has_repeats
 
@@ -93,11 +95,42 @@ def _store_converter() -> Converter:
         lambda kind: getattr(kind, "__origin__", None) is tuple,
         lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
     )
+    # The hooks of members come first: a named tuple's looks its members' up when it is made.
+    converter.register_unstructure_hook(
+        LogState, lambda state: {"instants": [*map(microseconds, state.instants)]}
+    )
+    converter.register_structure_hook(LogState, lambda value, _: _structure_log(converter, value))
+    converter.register_unstructure_hook(BucketState, BucketState._asdict)
+    structure = namedtuple_dict_structure_factory(BucketState, converter, "from_converter", True)
+    converter.register_structure_hook(
+        BucketState, lambda value, kind: _checked_bucket(structure(value, kind))
+    )
     return converter
 
 
 def _response_kind(value: object) -> type[Response | ResponseReference]:
     return ResponseReference if isinstance(value, dict) and "reference" in value else Response
+
+
+@attrs.frozen
+class _StoredLog:
+    """A log as JSON: microseconds since 1970, oldest first."""
+
+    instants: tuple[int, ...]
+
+
+def _structure_log(converter: Converter, value: object) -> LogState:
+    instants = converter.structure(value, _StoredLog).instants
+    state = LogState.of(map(instant_at, instants))
+    if tuple(map(microseconds, state.instants)) != instants:
+        raise ArgumentError("instants", "instants in order")
+    return state
+
+
+def _checked_bucket(state: BucketState) -> BucketState:
+    if 0 <= state.part < state.parts:
+        return state
+    raise ArgumentError("part", "less than a whole")
 
 
 def _structure_tuple(

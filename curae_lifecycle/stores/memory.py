@@ -57,7 +57,6 @@ class StoreFullError(LifecycleError, RuntimeError):
     """
 
     def __init__(self, kind: str, capacity: int) -> None:
-        """Name the kind and the bound."""
         super().__init__(kind, capacity)
         self.kind = kind
         self.capacity = capacity
@@ -83,7 +82,6 @@ class MemoryStore:
     def __init__(
         self, settings: Settings = DEFAULT_SETTINGS, *, capacity: int = DEFAULT_CAPACITY
     ) -> None:
-        """Start empty."""
         self._settings = settings
         self._capacity = capacity
         self._lock = RLock()

@@ -12,6 +12,7 @@ question, `stored` where only the writes are at hand. `check_store` judges a who
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,7 +20,7 @@ import attrs
 
 from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import RecordKey, StoredResponse
 from curae_lifecycle.rules.outcomes import Done, Ignored
@@ -41,11 +42,8 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
-from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.web.respond import Answer
-
-__all__ = ["Watch", "check_store"]
 
 _RETENTION: Final = timedelta(hours=24)
 _WINDOW: Final = timedelta(seconds=60)
@@ -82,7 +80,7 @@ class _Admissions:
 
 
 class Watch:
-    """Sees every commit and every answer, and raises where a law does not hold.
+    """Sees every commit and every answer; raises `LawBrokenError` where a law does not hold.
 
     Feed it from one thread, or one step at a time.
 
@@ -120,9 +118,6 @@ class Watch:
             now: The instant it was decided for.
             read_at: `steps` when the values were loaded, `None` for now. An entry path was right
                 if the account had its state at any time since.
-
-        Raises:
-            LawBrokenError: Something was stored that may not be.
         """
         if not writes:
             return
@@ -156,9 +151,6 @@ class Watch:
             needs: What was loaded for it; `None` where it was refused before that.
             read_at: As `stored` has it; an exact wait is judged only where nothing moved
                 since, and an answer may be replayed that was erased since.
-
-        Raises:
-            LawBrokenError: Something was answered or stored that may not be.
         """
         response, changes = answer.response, answer.changes
         if answer.replayed:
@@ -183,11 +175,7 @@ class Watch:
             self._check_revoked_at(seen)
 
     def recorded(self, answer: FactAnswer, now: datetime) -> None:
-        """A fact that was recorded, with what was committed for it (also law 11).
-
-        Raises:
-            LawBrokenError: Something was stored that may not be.
-        """
+        """A fact that was recorded, with what was committed for it (also law 11)."""
         match answer:
             case Done(changes):
                 self.stored(changes.writes, now)
@@ -199,11 +187,7 @@ class Watch:
     def asked(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision
     ) -> None:
-        """A question for access (law 5).
-
-        Raises:
-            LawBrokenError: Access is granted where it may not be, or for longer.
-        """
+        """A question for access (law 5)."""
         held = self._connections.get(connection_id)
         if held is None:
             raise LawBrokenError(5, "decided for an unknown id", f"connection {connection_id}")
@@ -236,14 +220,12 @@ class Watch:
             self._see_new(after, latest)
         else:
             laws.check_rank_never_falls((held, after))
+            where = f"connection {after.id}"
             if held.identity != after.identity:
-                raise LawBrokenError(6, "its identity changed", f"connection {after.id}")
+                raise LawBrokenError(6, "its identity changed", where)
             if held.status == "REVOKED" and held.revoked_at != after.revoked_at:
-                raise LawBrokenError(
-                    2,
-                    f"revokedAt moved from {held.revoked_at} to {after.revoked_at}",
-                    f"connection {after.id}",
-                )
+                moved = f"from {held.revoked_at} to {after.revoked_at}"
+                raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
         self._see_active(after, latest)
         turn = next_deadline(after)
@@ -270,12 +252,7 @@ class Watch:
             if held.status == "PENDING" and (deadline is None or latest < deadline):
                 laws.check_one_pending_successor([(older, rival), (older, after.id)])
             raise LawBrokenError(6, f"{rival} and {after.id} have one predecessor", where)
-        kin = predecessor.identity
-        if (kin.coordinate, kin.data_packages, kin.root_id) != (
-            identity.coordinate,
-            identity.data_packages,
-            identity.root_id,
-        ):
+        if _kin(predecessor.identity) != _kin(identity):
             raise LawBrokenError(6, "another coordinate, packages or root", where)
         self._successors[older] = after.id
 
@@ -295,9 +272,8 @@ class Watch:
         active.add(after.id)
         living = [each for each in sorted(active) if self._is_live(each, latest)]
         if len(living) > 1:
-            raise LawBrokenError(
-                6, f"{' and '.join(living)} are ACTIVE", f"chain {after.identity.root_id}"
-            )
+            where = f"chain {after.identity.root_id}"
+            raise LawBrokenError(6, f"{' and '.join(living)} are ACTIVE", where)
 
     def _is_live(self, connection_id: ConnectionId, latest: datetime) -> bool:
         end = self._connections[connection_id].expires_at
@@ -383,11 +359,8 @@ class Watch:
         held = self._connections[ConnectionId(seen.connection_id)]
         stored = None if held.revoked_at is None else format_time(held.revoked_at)
         if seen.revoked_at != stored:
-            raise LawBrokenError(
-                2,
-                f"answered {seen.revoked_at}, stored {stored}",
-                f"connection {seen.connection_id}",
-            )
+            where = f"connection {seen.connection_id}"
+            raise LawBrokenError(2, f"answered {seen.revoked_at}, stored {stored}", where)
 
     def _see_not_found(
         self, response: Response, caller: Caller | None, needs: Needs | None
@@ -421,6 +394,61 @@ class Watch:
             raise LawBrokenError(10, f"to wait {said} s instead of {wait}", where)
 
 
+def check_store(
+    connections: Iterable[Connection],
+    sessions: Iterable[CuraeConnectSession],
+    bindings: Iterable[LimitedAccountAppBinding],
+    now: datetime,
+) -> None:
+    """Judge all that a store holds, at rest (laws 1, 6, 7, 8 and 12).
+
+    Args:
+        connections: Every connection.
+        sessions: Every connect session.
+        bindings: Every binding.
+        now: The instant to look at, no earlier than anything that is stored.
+
+    Raises:
+        LawBrokenError: An id twice, a chain that is no line, two bindings of one coordinate, or
+            a hand-off that landed without its binding.
+    """
+    chains: dict[ConnectionId, list[Connection]] = defaultdict(list)
+    held: dict[ConnectionId, Connection] = {}
+    for each in connections:
+        if each.id in held:
+            raise LawBrokenError(1, "it is stored twice", f"connection {each.id}")
+        held[each.id] = each
+        chains[each.identity.root_id].append(each)
+    laws.check_one_pending_successor((), stored=held.values())
+    for chain in chains.values():
+        laws.check_chain(chain, now)
+    bound: dict[Coordinate, LimitedAccountAppBinding] = {}
+    for binding in bindings:
+        coordinate = binding.coordinate
+        if coordinate in bound:
+            raise LawBrokenError(8, "two bindings", f"app user {coordinate.app_user_id}")
+        bound[coordinate] = binding
+    for session in sessions:
+        _check_landing(session, bound.get(session.coordinate))
+
+
+def _check_landing(session: CuraeConnectSession, binding: LimitedAccountAppBinding | None) -> None:
+    if session.handoff != "LANDED":
+        return
+    where = f"session {session.id}"
+    if binding is None:
+        raise LawBrokenError(12, "half of a landing: it landed and nobody is bound", where)
+    same = binding.user_id == session.user_id
+    if same and binding.state == "LIMITED":
+        raise LawBrokenError(12, "half of a landing: the user is LIMITED still", where)
+    if not same and binding.generation == 1:
+        raise LawBrokenError(12, "half of a landing: the only user is another one", where)
+
+
+def _kin(identity: ConnectionIdentity) -> tuple[object, ...]:
+    return identity.coordinate, identity.data_packages, identity.root_id
+
+
 def _header(response: Response, name: str) -> str:
     return next(value for key, value in response.headers if key == name)
 
@@ -445,6 +473,5 @@ def _check_owner(changes: Changes, caller: Caller) -> None:
         else:
             continue
         if coordinate != caller.coordinate(coordinate.app_user_id):
-            raise LawBrokenError(
-                15, "another tenant's value was touched", f"app user {coordinate.app_user_id}"
-            )
+            where = f"app user {coordinate.app_user_id}"
+            raise LawBrokenError(15, "another tenant's value was touched", where)

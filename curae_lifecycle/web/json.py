@@ -35,7 +35,6 @@ class RepeatedObject(dict[str, Json]):
     """
 
     def __init__(self, pairs: list[tuple[str, Json]]) -> None:
-        """Keep the pairs beside the dict that they make."""
         super().__init__(pairs)
         self.pairs = pairs
 
@@ -57,7 +56,7 @@ def has_repeats(value: Json) -> bool:
 
 
 class MalformedError(LifecycleError, ValueError):
-    """A text or value from outside that cannot be read.
+    """A text or value from outside that cannot be read; what stood there is never repeated.
 
     Attributes:
         member: The member at fault; `None` where it is the whole, or a name we do not know.
@@ -65,7 +64,6 @@ class MalformedError(LifecycleError, ValueError):
     """
 
     def __init__(self, member: str | None, fault: Fault) -> None:
-        """Name the member and the fault; what stood there is never repeated."""
         super().__init__(member, fault)
         self.member = member
         self.fault = fault

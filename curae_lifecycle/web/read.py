@@ -26,21 +26,12 @@ from curae_lifecycle.service.members import NO_TAGS, Given, Member
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
-from curae_lifecycle.web.request import (
-    ParsedBody,
-    Request,
-    entity_tags,
-    header,
-    idempotency_key,
-)
+from curae_lifecycle.web.request import ParsedBody, Request, entity_tags, header, idempotency_key
 from curae_lifecycle.web.shapes import parse_member, parse_members
 
 
 def read(
-    request: Request,
-    caller: Caller | None,
-    now: datetime,
-    settings: Settings = DEFAULT_SETTINGS,
+    request: Request, caller: Caller | None, now: datetime, settings: Settings = DEFAULT_SETTINGS
 ) -> Call | Decision:
     """Read a request as far as nothing stored is needed [O].
 

@@ -18,12 +18,7 @@ from curae_lifecycle.rules.ratelimit import MOST, Limited, Policy
 from curae_lifecycle.rules.values import NextAction, ceil_seconds
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes, RecordWrite
-from curae_lifecycle.service.operations.operation import (
-    NotModified,
-    ProblemReply,
-    Replayed,
-    Reply,
-)
+from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.shapes import format_problem, format_reply

@@ -8,6 +8,7 @@ from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
     Admitted,
     Bucket,
     BucketState,
@@ -108,7 +109,7 @@ def probe_wait(ask: Admit) -> None:
 def probe_all_or_nothing(ask: Admit) -> None:
     """A refusal hands back the states that it was given."""
     narrow = ExactLog("narrow", 1, 60)
-    states: tuple[RateState, ...] = (fresh_state(LOG), LogState((START,)))
+    states: tuple[RateState, ...] = (fresh_state(LOG), LogState.of((START,)))
     answer = ask((Charge(LOG, states[0]), Charge(narrow, states[1])), START, 1)
     check_nothing_changed(states, answer.states)
 
@@ -124,9 +125,9 @@ def _any_cost(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
     for charge in charges:
         state = charge.state
         if isinstance(state, LogState):
-            states.append(LogState(state.instants[: len(state.instants) + cost]))
-        elif state.arrival is not None:
-            states.append(BucketState(state.arrival + cost * 60 * SECOND))
+            states.append(LogState.of(state.instants[: len(state.instants) + cost]))
+        else:
+            states.append(BucketState(state.full_at + cost * 6 * SECOND))
     return Admitted(tuple(states))
 
 
@@ -135,7 +136,7 @@ def _impossible_cost_locks(charges: Charges, now: datetime, cost: int) -> Admitt
         return admit(charges, now, cost=cost)
     except CostError:
         full = tuple(
-            LogState((now,) * 10)
+            LogState.of((now,) * 10)
             if isinstance(charge.policy, ExactLog)
             else admit((charge,), now, cost=5).states[0]
             for charge in charges
@@ -152,19 +153,18 @@ def _impossible_cost_passes(charges: Charges, now: datetime, cost: int) -> Admit
 
 
 def _refill_runs_backwards(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
-    # Tokens and the last reading: a reading in the past moves the last one back with it.
+    # The last reading and what it left: a reading in the past moves the last one back with it.
     charge = charges[0]
     state = charge.state
     if not isinstance(state, BucketState) or not isinstance(charge.policy, Bucket):
         return admit(charges, now, cost=cost)
     per_token = charge.policy.seconds * SECOND // charge.policy.refill
-    encoded = state.arrival or 0
-    tokens, last = encoded % 100, encoded // 100
+    last, tokens, _ = state
     at = int(now.timestamp()) * SECOND
-    tokens = 10 if not encoded else min(10, tokens + max(0, at - last) // per_token)
+    tokens = 10 if state == FULL_BUCKET else min(10, tokens + max(0, at - last) // per_token)
     if tokens < cost:
-        return Limited((BucketState(at * 100 + tokens),), charge.policy, per_token)
-    return Admitted((BucketState(at * 100 + tokens - cost),))
+        return Limited((BucketState(at, tokens),), charge.policy, per_token)
+    return Admitted((BucketState(at, tokens - cost),))
 
 
 def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | Limited:
@@ -173,7 +173,7 @@ def _jump_prunes(charges: Charges, now: datetime, cost: int) -> Admitted | Limit
         state = charge.state
         if isinstance(state, LogState):
             window = timedelta(seconds=60)
-            state = LogState(tuple(at for at in state.instants if now - at < window))
+            state = LogState.of(at for at in state.instants if now - at < window)
         pruned.append(Charge(charge.policy, state))
     return admit(tuple(pruned), now, cost=cost)
 

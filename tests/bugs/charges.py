@@ -63,8 +63,8 @@ class _Charging(Refusing):
         stored = self.memory._rate(key)
         before = fresh_state(INITIATE_LIMIT) if stored is None else stored
         after = admit_one(INITIATE_LIMIT, before, now)
-        if isinstance(after, Limited):
-            return after
+        if isinstance(after, int):
+            return Limited((before,), INITIATE_LIMIT, after)
         return RateWrite(key, INITIATE_LIMIT, stored, after)
 
 

@@ -20,7 +20,7 @@ from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.connection import Connection, Standing
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, LostLease
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.ratelimit import FRESH_LOG, ExactLog, Limited, LogState
+from curae_lifecycle.rules.ratelimit import ExactLog, LogState
 from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.service.response import Response
 from tests.explore.clients import START
@@ -184,12 +184,9 @@ def _record_ends() -> Iterator[End]:
 
 def _window_end() -> End:
     policy = ExactLog("initiate", 2, 60)
-    state = ratelimit.admit_one(policy, FRESH_LOG, START)
-    assert isinstance(state, LogState)
-    full = ratelimit.admit_one(policy, state, START)
-    assert isinstance(full, LogState)
+    full = LogState.of((START, START))
 
     def admitted(now: datetime) -> bool:
-        return not isinstance(ratelimit.admit_one(policy, full, now), Limited)
+        return not isinstance(ratelimit.admit_one(policy, full, now), int)
 
     return End("a window of the limit", START + MINUTE, admitted)

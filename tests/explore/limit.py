@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules import ratelimit
-from curae_lifecycle.rules.ratelimit import FRESH_LOG, ExactLog, Limited, LogState
+from curae_lifecycle.rules.ratelimit import FRESH_LOG, ExactLog, LogState
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.testing.laws import LawBrokenError, check_rate_limit, check_retry_after
 from tests.explore.clients import START
@@ -93,12 +93,12 @@ class SmallLimit:
         policy = ExactLog("initiate", self.limit, 60)
         now = INSTANTS[state.place]
         answer = ratelimit.admit_one(policy, state.log, now)
-        if isinstance(answer, Limited):
+        if isinstance(answer, int):
 
             def admits(instant: datetime) -> bool:
-                return not isinstance(ratelimit.admit_one(policy, state.log, instant), Limited)
+                return not isinstance(ratelimit.admit_one(policy, state.log, instant), int)
 
-            check_retry_after(admits, now, timedelta(microseconds=answer.retry_after))
+            check_retry_after(admits, now, timedelta(microseconds=answer))
             return LimitState(state.place, state.log, state.admitted)
         assert isinstance(answer, LogState)
         admitted = tuple(sorted((*state.admitted, now)))

@@ -157,7 +157,7 @@ SHIFTED: Final = tuple(
         ("_completion", session),
         ("record_standing", idempotency, attempt),
         ("elapsed", idempotency),
-        ("elapsed", ratelimit),
+        ("admit_one", ratelimit),
     )
     for by in (TICK, -TICK)
 )

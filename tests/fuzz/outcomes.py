@@ -11,7 +11,6 @@ import attrs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record, StoredResponse
-from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.response import Response, ResponseReference
 
@@ -39,7 +38,12 @@ def members_of(kind: type, within: str = "") -> Iterator[str]:
 
 def stored(kind: type) -> set[str]:
     """Every fault of a stored value."""
-    faults_of_members = {f"{path} INVALID" for path in members_of(kind)}
+    return stored_members(*members_of(kind))
+
+
+def stored_members(*paths: str) -> set[str]:
+    """Every fault of a stored document with these members."""
+    faults_of_members = {f"{path} INVALID" for path in paths}
     return {"value", "document NOT_JSON", "document INVALID", *faults_of_members}
 
 
@@ -59,8 +63,8 @@ OUTCOMES: Final[dict[str, set[str]]] = {
     "stored-session": stored(CuraeConnectSession),
     "stored-binding": stored(LimitedAccountAppBinding),
     "stored-record": stored(Record),
-    "stored-log": stored(LogState),
-    "stored-bucket": stored(BucketState),
+    "stored-log": stored_members("instants"),
+    "stored-bucket": stored_members("full_at", "part", "parts"),
     "time": {"value", "not time"},
     "uuid": {"value", "not id"},
     "app-user-id": {"value", "not appUserId"},

@@ -56,7 +56,7 @@ def permissions() -> list[Answer]:
 
 # --- The order of the gates --------------------------------------------------------------------
 
-FULL: Final = LogState((START,) * 10)
+FULL: Final = LogState.of((START,) * 10)
 DRAINED: Final = Settings(buckets=(Bucket("platform", 1, 1, 60),))
 EMPTY: Final = BucketState(10**18)
 KEYED: Final = (("Idempotency-Key", "k-1"),)

@@ -139,7 +139,11 @@ class LimitsMachine(CountedMachine):
             return "mistake", "", 0
         if len(self.policies) == 1 and cost == 1:
             one = rules.admit_one(self.policies[0], self.states[0], now)
-            same = one if isinstance(one, Limited) else Admitted((one,))
+            same = (
+                Limited((self.states[0],), self.policies[0], one)
+                if isinstance(one, int)
+                else Admitted((one,))
+            )
             agree("one rule asked by itself", answer, same)
         if isinstance(answer, Limited):
             handed_back = zip(answer.states, self.states, strict=True)

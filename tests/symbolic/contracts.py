@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from curae_lifecycle.rules.connection import Standing, standing
 from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
     Bucket,
     BucketState,
     ExactLog,
-    Limited,
     LogState,
     admit_one,
     state_expires_at,
@@ -75,33 +75,37 @@ def a_log_s_wait_is_exact(held: int, after: int) -> None:
     """At the wait's end it is admitted, one tick earlier it is not."""
     assert 0 <= held <= after < 60 * SECOND
     policy = ExactLog("initiate", 1, 60)
-    state, now = LogState((later(START, held),)), later(START, after)
-    refused = admit_one(policy, state, now)
-    assert isinstance(refused, Limited)
-    assert isinstance(admit_one(policy, state, later(now, refused.retry_after)), LogState)
-    assert isinstance(admit_one(policy, state, later(now, refused.retry_after - 1)), Limited)
+    state, now = LogState.of((later(START, held),)), later(START, after)
+    wait = admit_one(policy, state, now)
+    assert isinstance(wait, int)
+    assert isinstance(admit_one(policy, state, later(now, wait)), LogState)
+    assert isinstance(admit_one(policy, state, later(now, wait - 1)), int)
+
+
+def half_a_tick_apart(owed: int) -> BucketState:
+    """A bucket that lacks so many half microseconds at `START`."""
+    return BucketState(microseconds(START) + owed // 2, owed % 2, 2)
 
 
 def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
-    """At the wait's end it is admitted, one tick earlier it is not, and nothing is charged."""
+    """At the wait's end it is admitted, one tick earlier it is not, also between two microseconds."""
     assert 0 <= owed <= 3 * SECOND
     assert 0 <= after < SECOND
     policy = Bucket("platform", 3, 2, 1)
-    state, now = BucketState(microseconds(START) * 2 + owed), later(START, after)
-    answer = admit_one(policy, state, now)
-    if isinstance(answer, Limited):
-        assert answer.states[0] is state
-        assert not isinstance(admit_one(policy, state, later(now, answer.retry_after)), Limited)
-        assert isinstance(admit_one(policy, state, later(now, answer.retry_after - 1)), Limited)
+    state, now = half_a_tick_apart(owed), later(START, after)
+    wait = admit_one(policy, state, now)
+    if isinstance(wait, int):
+        assert isinstance(admit_one(policy, state, later(now, wait)), BucketState)
+        assert isinstance(admit_one(policy, state, later(now, wait - 1)), int)
 
 
 def a_full_bucket_may_be_dropped(owed: int) -> None:
     """When its state expires, a bucket answers as one that was never charged."""
     assert 1 <= owed <= 3 * SECOND
     policy = Bucket("platform", 3, 2, 1)
-    state = BucketState(microseconds(START) * 2 + owed)
+    state = half_a_tick_apart(owed)
     end = state_expires_at(policy, state)
     assert end is not None
-    assert admit_one(policy, state, end) == admit_one(policy, BucketState(), end)
+    assert admit_one(policy, state, end) == admit_one(policy, FULL_BUCKET, end)
     tick = timedelta(microseconds=1)
-    assert admit_one(policy, state, end - tick) != admit_one(policy, BucketState(), end - tick)
+    assert admit_one(policy, state, end - tick) != admit_one(policy, FULL_BUCKET, end - tick)

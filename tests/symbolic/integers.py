@@ -74,9 +74,10 @@ class Number:
         return Number(-self.term)
 
     def __floordiv__(self, other: Number | int) -> Number:
-        # Division of integers is Python's own only for a divisor above zero.
-        _RUN.get().require(_term(other) > 0)
-        return Number(self.term / _term(other))
+        return Number(_RUN.get().divided(self.term, _term(other))[0])
+
+    def __mod__(self, other: Number | int) -> Number:
+        return Number(_RUN.get().divided(self.term, _term(other))[1])
 
     def __lt__(self, other: Number | int) -> Condition:
         return Condition(self.term < _term(other))
@@ -163,6 +164,17 @@ class _Run:
         self.solver = z3.Solver()
         self.solver.set("timeout", TIMEOUT)
         self.questions = 0
+        self.parts: dict[tuple[z3.ArithRef, z3.ArithRef], tuple[z3.ArithRef, z3.ArithRef]] = {}
+
+    def divided(self, term: z3.ArithRef, divisor: z3.ArithRef) -> tuple[z3.ArithRef, z3.ArithRef]:
+        # Quotient and rest by what they are: with a divisor that stands for many, the solver
+        # knows more of a product than of a division. Python's own only for one above zero.
+        self.require(divisor > 0)
+        if (term, divisor) not in self.parts:
+            quotient, rest = z3.FreshInt("quotient"), z3.FreshInt("rest")
+            self.assume(z3.And(term == quotient * divisor + rest, rest >= 0, rest < divisor))
+            self.parts[term, divisor] = quotient, rest
+        return self.parts[term, divisor]
 
     def assume(self, formula: z3.BoolRef) -> None:
         self.solver.add(formula)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final, cast
+from unittest.mock import patch
 
 import attrs
 
@@ -13,7 +14,6 @@ from curae_lifecycle.rules.ratelimit import MOST, Bucket, BucketState, ExactLog,
 from tests.symbolic.claims import (
     Claim,
     Mistake,
-    as_datetime,
     as_int,
     as_number,
     since_epoch,
@@ -28,12 +28,52 @@ def _log(limit: int, seconds: Number) -> ExactLog:
     return cast("ExactLog", _Sizes(seconds, limit))
 
 
-def _charge_log(policy: ExactLog, held: list[Instant], now: Instant) -> list[Instant] | Number:
-    state = LogState(tuple(map(as_datetime, held)))
-    charged = ratelimit._charge_log(policy, state, as_datetime(now), 1)
-    if isinstance(charged, LogState):
-        return cast("list[Instant]", list(charged.instants))
-    return as_number(charged)
+class _Log:
+    """A log of numbers that stand for all instants; eight bytes each, as of a `LogState`."""
+
+    def __init__(self, instants: Iterable[Number] = ()) -> None:
+        self.instants = list(instants)
+
+    def __iter__(self) -> Iterator[Number]:
+        return iter(self.instants)
+
+    def __len__(self) -> int:
+        return 8 * len(self.instants)
+
+    def __getitem__(self, part: slice[int, None, None]) -> _Log:
+        return _Log(self.instants[part.start // 8 :])
+
+    def __add__(self, other: _Log) -> _Log:
+        return _Log([*self.instants, *other.instants])
+
+    def __mul__(self, times: int) -> _Log:
+        return _Log(self.instants * times)
+
+    def unpack_from(self, offset: int) -> tuple[Number]:
+        """The number at an offset in bytes."""
+        return (self.instants[offset // 8],)
+
+
+_UNPACKED: Final = {
+    "LogState": _Log,
+    "_pack": lambda at: _Log([at]),
+    "_unpack_from": _Log.unpack_from,
+    "_packed": _Log,
+    "_unpacked": iter,
+}
+"""What stands for the bytes of a log, which hold no numbers that stand for many."""
+
+
+def _charge_log(
+    policy: ExactLog, held: list[Instant], now: Instant, cost: int = 1
+) -> list[Instant] | Number:
+    state = cast("LogState", cast("object", _Log(map(since_epoch, held))))
+    # Its own globals: a mutant has others than the module.
+    with patch.dict(ratelimit._charge_log.__globals__, _UNPACKED):
+        charged: object = ratelimit._charge_log(policy, state, as_int(since_epoch(now)), cost)
+    if isinstance(charged, _Log):
+        return [Instant(each.term) for each in charged]
+    return as_number(cast("int", charged))
 
 
 def _sorted_log(length: int) -> list[Instant]:
@@ -46,7 +86,7 @@ def _sorted_log(length: int) -> list[Instant]:
 def log_step(limit: int) -> Callable[[], None]:
     def check() -> None:
         seconds = number("seconds", 1, MOST)
-        for length in (0, limit - 1, limit):
+        for length in (0, limit - 1, limit, limit + 2):
             _log_step(limit, seconds, length)
 
     return check
@@ -57,18 +97,21 @@ def _log_step(limit: int, seconds: Number, length: int) -> None:
     window = seconds * values.SECOND
     after = _charge_log(_log(limit, seconds), held, now)
     if isinstance(after, Number):
-        require(length == limit, "refused only where the log is full")
-        require(span(held[0], now) < window, "refused only within the window of the oldest")
+        require(length >= limit, "refused only where the log is full")
+        aged = span(held[length - limit], now)
+        require(aged < window, "refused only within the window of the oldest that counts")
         require(after >= 1, "a wait is at least a microsecond")
-        require(span(held[0], now) + after == window, "at the wait's end it is a window old")
+        require(aged + after == window, "at the wait's end it is a window old")
         return
     require(
-        len(after) == min(length + 1, limit), "an admission is kept, and no more than the limit"
+        len(after) == max(length, min(length + 1, limit)),
+        "an admission is kept, and a full log stays as long",
     )
     for earlier, later in pairwise(after):
         require(span(earlier, later) >= 0, "the log is in order")
-    if length == limit:
-        require(span(held[0], now) >= window, "what is dropped is a full window old")
+    if length >= limit:
+        aged = span(held[length - limit], now)
+        require(aged >= window, "what no longer counts is a full window old")
 
 
 def log_window(limit: int, calls: int) -> Callable[[], None]:
@@ -127,7 +170,7 @@ class _Sizes:
 
 @attrs.frozen
 class _AnyBucket:
-    """A bucket of any sizes, a cost that it could admit, and one token in the bucket's integers."""
+    """A bucket of any sizes, a cost that it could admit, and one token in its parts."""
 
     policy: Bucket
     capacity: Number
@@ -135,20 +178,34 @@ class _AnyBucket:
     cost: Number
     per_unit: Number
 
-    def charge(self, arrival: Number | None, now: Instant) -> tuple[bool, Number]:
-        """Whether it admits; the arrival then, or how long to wait."""
-        state = BucketState(None if arrival is None else as_int(arrival))
-        cost = as_int(self.cost)
-        charged = ratelimit._charge_bucket(self.policy, state, as_datetime(now), cost)
+    def charge(self, full: _Full, now: Instant) -> tuple[bool, _Full | Number]:
+        """Whether it admits; when it is full again then, or how long to wait."""
+        state = BucketState(as_int(full.at), as_int(full.part), as_int(full.parts))
+        at, cost = as_int(since_epoch(now)), as_int(self.cost)
+        charged = ratelimit._charge_bucket(self.policy, state, at, cost)
         if isinstance(charged, BucketState):
-            assert charged.arrival is not None
-            return True, as_number(charged.arrival)
+            return True, _Full(*map(as_number, charged))
         return False, as_number(charged)
 
-    def owed(self, arrival: Number, now: Instant) -> Number:
-        """What is missing from a full bucket: the token bucket's reading of the integer."""
-        owed = arrival - since_epoch(now) * self.refill
+    def owed(self, full: _Full, now: Instant) -> Number:
+        """What is missing from a full bucket, in parts of a microsecond."""
+        owed = (full.at - since_epoch(now)) * self.refill + full.part
         return owed if owed > 0 else owed - owed
+
+
+@attrs.frozen
+class _Full:
+    """When a bucket is full again, as a `BucketState` says it."""
+
+    at: Number
+    part: Number
+    parts: Number
+
+
+def _full(parts: Number) -> _Full:
+    part = number("part", 0)
+    assume(part < parts)
+    return _Full(number("full_at"), part, parts)
 
 
 def _bucket() -> _AnyBucket:
@@ -162,14 +219,16 @@ def _bucket() -> _AnyBucket:
 
 
 def bucket_is_tokens() -> None:
-    bucket, arrival, now, then = _bucket(), number("arrival"), instant("now"), instant("then")
-    owed, full = bucket.owed(arrival, now), bucket.capacity * bucket.per_unit
+    bucket, now, then = _bucket(), instant("now"), instant("then")
+    before = _full(bucket.refill)
+    owed, full = bucket.owed(before, now), bucket.capacity * bucket.per_unit
     assume(owed <= full)
     tokens, price = full - owed, bucket.cost * bucket.per_unit
-    admitted, result = bucket.charge(arrival, now)
-    if not admitted:
+    admitted, result = bucket.charge(before, now)
+    if not isinstance(result, _Full):
         require(tokens < price, "refused though the tokens are there")
         return
+    require(admitted, "a state where it refuses")
     require(tokens >= price, "admitted though the tokens are not there")
     assume(span(now, then) >= 0)
     refilled = tokens - price + span(now, then) * bucket.refill
@@ -179,25 +238,50 @@ def bucket_is_tokens() -> None:
 
 
 def bucket_bound() -> None:
-    # By induction over admissions: each moves the arrival on by what it costs, from no earlier
-    # than its own instant, and never past a full bucket; so all between two instants fit into
-    # the capacity and what came back in between.
-    bucket, arrival, now = _bucket(), number("arrival"), instant("now")
-    admitted, result = bucket.charge(arrival, now)
-    if admitted:
+    # By induction over admissions: each moves the instant on by what it costs, from no earlier
+    # than its own, and never past a full bucket; so all between two instants fit into the
+    # capacity and what came back in between.
+    bucket, now = _bucket(), instant("now")
+    before = _full(bucket.refill)
+    _, result = bucket.charge(before, now)
+    if isinstance(result, _Full):
         price, scaled = bucket.cost * bucket.per_unit, since_epoch(now) * bucket.refill
-        require(result >= arrival + price, "an admission moves the arrival by less than it costs")
-        require(result >= scaled + price, "tokens were saved up past the capacity")
-        require(result <= scaled + bucket.capacity * bucket.per_unit, "past a full bucket")
+        held = before.at * bucket.refill + before.part
+        after = result.at * bucket.refill + result.part
+        require(result.parts == bucket.refill, "parts of another size")
+        require(result.part >= 0, "a part below nothing")
+        require(result.part < result.parts, "a part that is a whole")
+        require(after >= held + price, "an admission moves the instant by less than it costs")
+        require(after >= scaled + price, "tokens were saved up past the capacity")
+        require(after <= scaled + bucket.capacity * bucket.per_unit, "past a full bucket")
+
+
+def bucket_of_others() -> None:
+    # Another refill wrote the fraction. Everything is counted in parts of parts, exactly.
+    bucket, now = _bucket(), instant("now")
+    before = _full(number("parts", 1, MOST))
+    parts, scaled = before.parts, since_epoch(now)
+    held = ((before.at - scaled) * parts + before.part) * bucket.refill
+    missing = held if held > 0 else held - held
+    price, full = (tokens * bucket.per_unit * parts for tokens in (bucket.cost, bucket.capacity))
+    _, result = bucket.charge(before, now)
+    if isinstance(result, _Full):
+        after = ((result.at - scaled) * bucket.refill + result.part) * parts
+        require(missing + price <= full, "admitted though the tokens are not there")
+        require(after >= missing + price, "moved by less than it costs")
+        require(after < missing + price + parts, "rounded up by a part or more")
+    else:
+        require(missing + price + parts > full, "refused for more than a part")
 
 
 def bucket_wait() -> None:
-    bucket, arrival, now, then = _bucket(), number("arrival"), instant("now"), instant("then")
-    admitted, wait = bucket.charge(arrival, now)
+    bucket, now, then = _bucket(), instant("now"), instant("then")
+    before = _full(bucket.refill)
+    _, wait = bucket.charge(before, now)
     waited = span(now, then)
     assume(waited >= 0)
-    again, _ = bucket.charge(arrival, then)
-    if admitted:
+    again, _ = bucket.charge(before, then)
+    if isinstance(wait, _Full):
         require(again, "admitted, and later no more")
         return
     require(wait >= 1, "a wait of less than a microsecond")
@@ -208,24 +292,30 @@ def bucket_wait() -> None:
 
 
 def bucket_clock() -> None:
-    bucket, arrival = _bucket(), number("arrival")
+    bucket = _bucket()
     now, earlier = instant("now"), instant("earlier")
-    admitted, charged = bucket.charge(arrival, now)
-    if admitted:
+    _, charged = bucket.charge(_full(bucket.refill), now)
+    if isinstance(charged, _Full):
         assume(span(earlier, now) >= 0)
-        back, there = bucket.charge(charged, earlier)
-        here, forth = bucket.charge(charged, now)
-        if back:
-            require(here, "admitted only by a clock that stepped back")
-            require(there == forth, "a clock that stepped back pays less")
+        _, there = bucket.charge(charged, earlier)
+        _, forth = bucket.charge(charged, now)
+        if isinstance(there, _Full):
+            require(isinstance(forth, _Full), "admitted only by a clock that stepped back")
+            assert isinstance(forth, _Full)
+            one, other = (full.at * bucket.refill + full.part for full in (there, forth))
+            require(one == other, "a clock that stepped back pays less")
 
 
 def bucket_starts_full() -> None:
     bucket, now = _bucket(), instant("now")
     assume(bucket.cost == bucket.capacity)
-    admitted, arrival = bucket.charge(None, now)
-    require(admitted, "not full at the start")
-    again, _ = attrs.evolve(bucket, cost=number("one", 1, 1)).charge(arrival, now)
+    fresh = ratelimit.FULL_BUCKET
+    _, after = bucket.charge(
+        _Full(*(number(name, value, value) for name, value in fresh._asdict().items())), now
+    )
+    require(isinstance(after, _Full), "not full at the start")
+    assert isinstance(after, _Full)
+    again, _ = attrs.evolve(bucket, cost=number("one", 1, 1)).charge(after, now)
     require(not again, "fuller than its capacity")
 
 
@@ -234,24 +324,28 @@ def bucket_starts_full() -> None:
 _WAIT: Final = Mistake(ratelimit, "_charge_log", "if wait > 0", "if wait >= 0")
 _EARLY: Final = Mistake(ratelimit, "_charge_log", "if wait > 0", "if wait > 1")
 _LATE: Final = Mistake(ratelimit, "_charge_log", "return wait", "return wait + 1")
-_ROOM: Final = Mistake(ratelimit, "_charge_log", "+ cost - policy.limit", "- policy.limit")
+_ROOM: Final = Mistake(ratelimit, "_charge_log", "+ added - policy.limit", "- policy.limit")
+_SHORTER: Final = Mistake(
+    ratelimit, "_charge_log", "if surplus < added else state[added:]", "if surplus else state"
+)
 _ORDER: Final = Mistake(
     ratelimit,
     "_charge_log",
-    "LogState(tuple(sorted(admitted)) if instants and now < instants[-1] else admitted)",
-    "LogState(admitted)",
+    "after = _packed(sorted(_unpacked(after)))",
+    "pass",
 )
 _EXCESS: Final = Mistake(ratelimit, "_charge_bucket", "if excess > 0", "if excess >= 0")
-_EXTRA: Final = Mistake(ratelimit, "_charge_bucket", "if excess > 0", "if excess > per_unit")
-_DOWN: Final = Mistake(
-    ratelimit, "_charge_bucket", "-(-excess // policy.refill)", "excess // policy.refill"
+_EXTRA: Final = Mistake(ratelimit, "_charge_bucket", "if excess > 0", "if excess > token")
+_DOWN: Final = Mistake(ratelimit, "_charge_bucket", "-(-excess // refill)", "excess // refill")
+_MORE: Final = Mistake(ratelimit, "_charge_bucket", "-(-excess // refill)", "excess // refill + 1")
+_FORGOTTEN: Final = Mistake(ratelimit, "_charge_bucket", "_missing(policy, state, at) + ", "")
+_GIVEN: Final = Mistake(
+    ratelimit, "_missing", "-(-part * policy.refill // parts)", "part * policy.refill // parts"
 )
-_MORE: Final = Mistake(
-    ratelimit, "_charge_bucket", "-(-excess // policy.refill)", "excess // policy.refill + 1"
+_TAKEN: Final = Mistake(
+    ratelimit, "_missing", "-(-part * policy.refill // parts)", "part * policy.refill // parts + 1"
 )
-_FORGOTTEN: Final = Mistake(
-    ratelimit, "_charge_bucket", "max(state.arrival, scaled_now)", "scaled_now"
-)
+_MISREAD: Final = Mistake(ratelimit, "_missing", "if parts != policy.refill", "if False")
 
 
 def claims() -> Iterator[Claim]:
@@ -260,7 +354,7 @@ def claims() -> Iterator[Claim]:
         yield Claim(
             f"exact log of {limit}, any window: a step keeps order and size, drops only the old",
             log_step(limit),
-            (_EARLY, _WAIT, _ROOM) if limit == 1 else (_EARLY, _WAIT, _ROOM, _ORDER),
+            (_EARLY, _WAIT, _ROOM, _SHORTER, *([_ORDER] if limit > 1 else [])),
         )
         yield Claim(
             f"exact log of {limit}, any window: retry_after is exact",
@@ -284,6 +378,11 @@ def claims() -> Iterator[Claim]:
         (_EXTRA, _FORGOTTEN),
     )
     yield Claim(
+        "any bucket, any cost, after any other refill: rounded up, by less than a part",
+        bucket_of_others,
+        (_GIVEN, _TAKEN, _MISREAD, _FORGOTTEN),
+    )
+    yield Claim(
         "any bucket, any cost: retry_after is exact, and what is admitted stays admitted",
         bucket_wait,
         (_DOWN, _MORE),
@@ -291,4 +390,4 @@ def claims() -> Iterator[Claim]:
     yield Claim(
         "any bucket, any cost: a clock that steps back gains nothing", bucket_clock, (_FORGOTTEN,)
     )
-    yield Claim("any bucket: full at the start", bucket_starts_full, (_EXCESS, _EXTRA))
+    yield Claim("any bucket: full at the start", bucket_starts_full, (_EXCESS,))

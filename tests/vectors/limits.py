@@ -17,7 +17,6 @@ from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Admitted,
     Bucket,
-    BucketState,
     Charge,
     CostError,
     ExactLog,
@@ -27,9 +26,10 @@ from curae_lifecycle.rules.ratelimit import (
     RateState,
     admit,
     available,
+    fresh_state,
     state_expires_at,
 )
-from curae_lifecycle.rules.values import SECOND, ceil_seconds, format_time, later, microseconds
+from curae_lifecycle.rules.values import SECOND, ceil_seconds, format_time, later
 from curae_lifecycle.web.respond import limit_header, policy_header
 from tests.vectors.cases import (
     BOUNDARY,
@@ -43,15 +43,15 @@ from tests.vectors.cases import (
 )
 
 _WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
-_FULL: Final = LogState(tuple(later(START, second * SECOND) for second in range(10)))
-_BURST: Final = LogState((START,) * 10)
+_FULL: Final = LogState.of(later(START, second * SECOND) for second in range(10))
+_BURST: Final = LogState.of((START,) * 10)
 _BUCKETS: Final = (Bucket("platform", 3, 1, 1), Bucket("odd", 7, 3, 10), Bucket("one", 1, 1, 60))
 
 
 def logs() -> Iterator[Case]:
     """The app user's limit: ten in any half-open minute."""
     for used in range(11):
-        state = LogState(_FULL.instants[:used])
+        state = LogState.of(_FULL.instants[:used])
         yield _admit(f"exact-log/used/{used}", ((INITIATE_LIMIT, state),), later(START, 9 * SECOND))
     for name, state in (("spread", _FULL), ("burst", _BURST)):
         for word, ticks in BOUNDARY.items():
@@ -62,7 +62,7 @@ def logs() -> Iterator[Case]:
             at = later(START, _WINDOW + SECOND * max(0, cost - 1) + ticks)
             name = f"exact-log/cost/{cost}/{word}"
             yield _admit(name, ((INITIATE_LIMIT, _FULL),), at, cost=cost)
-    nine = LogState(_FULL.instants[1:])
+    nine = LogState.of(_FULL.instants[1:])
     for back in (1, 5 * SECOND, _WINDOW):
         at = later(_FULL.instants[5], -back)
         comment = "The clock stepped back: nothing extra is admitted, and the log stays sorted."
@@ -73,7 +73,7 @@ def logs() -> Iterator[Case]:
     second = ExactLog("second", 1, 1)
     for word, ticks in BOUNDARY.items():
         at = later(START, SECOND + ticks)
-        yield _admit(f"exact-log/one-a-second/{word}", ((second, LogState((START,))),), at)
+        yield _admit(f"exact-log/one-a-second/{word}", ((second, LogState.of((START,))),), at)
 
 
 def buckets() -> Iterator[Case]:
@@ -107,12 +107,7 @@ def buckets() -> Iterator[Case]:
 def several() -> Iterator[Case]:
     """Several rules: all or nothing, the longest wait is named."""
     quick, odd, slow = _BUCKETS
-    empty = {
-        bucket: BucketState(
-            microseconds(START) * bucket.refill + bucket.capacity * bucket.seconds * SECOND
-        )
-        for bucket in _BUCKETS
-    }
+    empty = {bucket: _charged(bucket, bucket.capacity) for bucket in _BUCKETS}
     twin = Bucket("twin", 3, 1, 1)
     every: dict[str, tuple[tuple[Policy, RateState], ...]] = {
         "none": (),
@@ -127,9 +122,14 @@ def several() -> Iterator[Case]:
     for name, charges in every.items():
         yield _admit(f"several-limits/{name}", charges, START)
     quoted = Bucket('a "b" \\ c', 1, 1, 1)
-    spent: RateState = BucketState(microseconds(START) + SECOND)
+    spent = _charged(quoted, 1)
     comment = "The policy's name is a quoted string of a structured field."
     yield _admit("several-limits/quoted-name", ((quoted, spent),), START, comment=comment)
+
+
+def _charged(policy: Policy, cost: int) -> RateState:
+    answer = admit((Charge(policy, fresh_state(policy)),), START, cost=cost)
+    return answer.states[0]
 
 
 def _admit(
@@ -183,11 +183,8 @@ def _answer(result: Admitted | Limited) -> Members:
     }
 
 
-def _state(state: RateState) -> Members:
-    if isinstance(state, BucketState) and state.arrival is not None:
-        # Beyond what a double holds, so some languages would read another number.
-        return {"arrival": str(state.arrival)}
-    return stored(state) or {}
+def _state(state: RateState) -> Members | None:
+    return None if state == FULL_BUCKET else stored(state)
 
 
 def _policy(policy: Policy) -> Members:

@@ -132,7 +132,7 @@ def gates() -> Iterator[Case]:
         cell_id(name, (Gate.BUCKETS,)), initiate, Snapshot(buckets=(spent,)), settings=_BUCKETED
     )
     yield _request(cell_id(name, (Gate.IDEMPOTENCY,)), other, Snapshot(record=kept))
-    full = LogState((NOW,) * 10)
+    full = LogState.of((NOW,) * 10)
     yield _request(cell_id(name, (Gate.LIMIT,)), initiate, Snapshot(limit=full))
     yield _request(cell_id(name, (Gate.OWNERSHIP,)), Request("POST", revoke, (_KEY,)))
     pending = Snapshot(connection=make(Status.PENDING))
@@ -315,10 +315,8 @@ def _request(
         ],
         "stored": {
             "record": stored(loaded.record),
-            "buckets": [
-                str(each.arrival) for each in loaded.buckets if isinstance(each, BucketState)
-            ],
-            "limit": stored(cast("LogState | None", loaded.limit)),
+            "buckets": [stored(each) for each in loaded.buckets],
+            "limit": stored(loaded.limit),
             "connection": stored(loaded.connection),
             "binding": stored(loaded.binding),
             "landed": None

@@ -275,7 +275,8 @@ def test_what_was_charged_outlives_a_crash_of_redis(engine: sa.Engine) -> None:
             server.start()
         bucket, limit = keys_of(who)
         assert (
-            client.get(name(who, limit)) == format_value(ratelimit.LogState((NOW,) * 10)).encode()
+            client.get(name(who, limit))
+            == format_value(ratelimit.LogState.of((NOW,) * 10)).encode()
         )
         assert client.get(name(who, bucket)) is not None
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import product
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.members import Member
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.testing.conformance.asking import (
+    Kind,
+    about,
+    ask,
+    body_of,
+    granted,
+    takes,
+    those,
+    value_of,
+)
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     BASE,
@@ -15,21 +32,23 @@ from curae_lifecycle.testing.conformance.client import (
     OK,
     App,
     as_document,
-    expect,
-    expect_problem,
     id_of,
     member,
     require,
     same,
     success,
 )
-from curae_lifecycle.testing.conformance.gates import OPERATIONS
+from curae_lifecycle.testing.conformance.gates import refused
 from curae_lifecycle.testing.conformance.steps import Steps, send
-from curae_lifecycle.testing.laws import check_documented
+from curae_lifecycle.web.request import Request
+
+CHECKS: Final = Checks()
+
+_BODY: Final = ("request.body", "problem.bad-request")
 
 _LONGEST_TOKEN: Final = "a" * 64
 
-BAD_USERS: Final = (
+BAD_USERS: Final[tuple[object, ...]] = (
     "",
     " u",
     "u ",
@@ -43,92 +62,110 @@ BAD_USERS: Final = (
     ["u"],
 )
 
-BAD_BODIES: Final[dict[str, tuple[bytes, ...]]] = {
-    "no JSON": (
-        b"",
-        b" ",
-        b"{",
-        b"nonsense",
-        b"{'appUserId': 'u', 'dataPackages': ['labs']}",
-        b'{"appUserId": "u", "dataPackages": ["labs"],}',
-        b'{"appUserId": "u", "dataPackages": ["labs"]} {}',
-        b'{"appUserId": "\xff", "dataPackages": ["labs"]}',
-        b'{"appUserId": "u", "dataPackages": [NaN]}',
-        b"[" * 5000,
-    ),
-    "no object": (b"[]", b'"text"', b"7", b"null", b"true"),
-    "a member missing": (b"{}", b'{"appUserId": "u"}', b'{"dataPackages": ["labs"]}'),
-    "a member unknown": (
-        b'{"appUserId": "u", "dataPackages": ["labs"], "preferSignup": true}',
-        b'{"appUserId": "u", "dataPackages": ["labs"], "extra": null}',
-        b'{"appUserId": "u", "dataPackages": ["labs"], "appuserid": "u"}',
-        b'{"app_user_id": "u", "data_packages": ["labs"]}',
-    ),
-    "a member repeated": (
-        b'{"appUserId": "u", "appUserId": "u", "dataPackages": ["labs"]}',
-        b'{"appUserId": "u", "dataPackages": ["labs"], "dataPackages": ["labs"]}',
-    ),
-    "a member null": (
-        b'{"appUserId": null, "dataPackages": ["labs"]}',
-        b'{"appUserId": "u", "dataPackages": null}',
-        b'{"appUserId": "u", "dataPackages": [null]}',
-    ),
-    "an app user that may not be": tuple(
-        json.dumps({"appUserId": user, "dataPackages": ["labs"]}).encode() for user in BAD_USERS
-    ),
-    "packages that may not be": tuple(
-        json.dumps({"appUserId": "u", "dataPackages": packages}).encode()
-        for packages in (
-            [],
-            "labs",
-            {"labs": 1},
-            [7],
-            [""],
-            ["Labs"],
-            ["1abs"],
-            ["lab-s"],
-            ["labs "],
-            [_LONGEST_TOKEN + "a"],
-            [f"p{number}" for number in range(65)],
-        )
-    ),
+BAD_PACKAGES: Final[tuple[object, ...]] = (
+    [],
+    "labs",
+    {"labs": 1},
+    [7],
+    [""],
+    ["Labs"],
+    ["1abs"],
+    ["lab-s"],
+    ["labs "],
+    [_LONGEST_TOKEN + "a"],
+    [f"p{number}" for number in range(65)],
+)
+
+BAD_VALUES: Final[Mapping[str, tuple[object, ...]]] = {
+    "appUserId": BAD_USERS,
+    "dataPackages": BAD_PACKAGES,
+    "preferSignup": ("true", 1, "", [], {}),
 }
-"""Bodies that no create may take, by what is wrong."""
+"""What a member may not be; another one may not be what its own parser refuses of all these."""
 
-BAD_INITIATES: Final = (
-    b"",
-    b"[]",
-    b"{}",
-    b'{"appUserId": ""}',
-    b'{"appUserId": null}',
-    b'{"appUserId": "u", "appUserId": "u"}',
-    b'{"appUserId": "u", "prefersignup": true}',
-    b'{"appUserId": "u", "prefer_signup": true}',
-    b'{"appUserId": "u", "preferSignUp": true}',
-    b'{"appUserId": "u", "preferSignup": null}',
-    b'{"appUserId": "u", "preferSignup": "true"}',
-    b'{"appUserId": "u", "preferSignup": 1}',
-    b'{"appUserId": "u", "preferSignup": true, "preferSignup": true}',
-)
+Values = Mapping[str, object]
+Bodies = Iterator[str | bytes]
 
-BAD_GRADUATIONS: Final = (
-    b"",
-    b"[]",
-    b"{}",
-    b'{"appUserId": ""}',
-    b'{"appUserId": null}',
-    b'{"appUserId": "u", "preferSignup": true}',
-    b'{"appUserId": "u", "appUserId": "u"}',
-)
 
-BAD_EMPTY_BODIES: Final = (
-    b"[]",
-    b"null",
-    b'"x"',
-    b'{"reason": "x"}',
-    b'{"dataPackages": ["labs"]}',
-    b"{",
-)
+def _no_json(kind: Kind, values: Values) -> Bodies:
+    good = body_of(kind, values)
+    text = json.dumps(good)
+    yield from ("{", "nonsense", "{'a': 'b'}", text[:-1] + ",}", text + " {}", "[" * 5000)
+    yield from ("", " ")[: 2 * len(good)]
+    for name in good:
+        yield json.dumps(good | {name: "?"}).replace('"?"', "NaN")
+        yield json.dumps(good | {name: ["?"]}).replace('"?"', "NaN")
+        yield json.dumps(good | {name: "?"}).encode().replace(b"?", b"\xff")
+
+
+def _no_object(_kind: Kind, _values: Values) -> Bodies:
+    yield from ("[]", '"text"', "7", "null", "true")
+
+
+def _missing(kind: Kind, values: Values) -> Bodies:
+    good = body_of(kind, values)
+    for left_out in good:
+        yield "{}"
+        yield json.dumps({name: good[name] for name in good if name != left_out})
+
+
+def _unknown(kind: Kind, values: Values) -> Bodies:
+    # Members that it does not have, and its own ones in other spellings.
+    own = [each.name for each in kind.rule.body or ()]
+    spelled = [re.sub("([A-Z])", r"_\1", name).lower() for name in own]
+    spelled += [name.lower() for name in own] + [name.replace("up", "Up") for name in own]
+    for name in dict.fromkeys(("extra", "reason", *BAD_VALUES, *spelled)):
+        if name not in own:
+            yield json.dumps(body_of(kind, values) | {name: True})
+            yield json.dumps(body_of(kind, values) | {name: None})
+
+
+def _repeated(kind: Kind, values: Values) -> Bodies:
+    good = body_of(kind, values)
+    for each in kind.rule.body or ():
+        whole = json.dumps(good | {each.name: _good(each, values)})
+        yield json.dumps({each.name: _good(each, values)})[:-1] + ", " + whole[1:]
+
+
+def _null(kind: Kind, values: Values) -> Bodies:
+    for each in kind.rule.body or ():
+        yield json.dumps(body_of(kind, values) | {each.name: None})
+        yield json.dumps(body_of(kind, values) | {each.name: [None]})
+
+
+def _user(kind: Kind, values: Values) -> Bodies:
+    return _bad_members(kind, values, lambda each: each.name == "appUserId")
+
+
+def _other_members(kind: Kind, values: Values) -> Bodies:
+    return _bad_members(kind, values, lambda each: each.name != "appUserId")
+
+
+def _bad_members(kind: Kind, values: Values, which: Callable[[Member[object]], bool]) -> Bodies:
+    for each in filter(which, kind.rule.body or ()):
+        anything = [value for bad in BAD_VALUES.values() for value in bad]
+        unfit = [value for value in anything if not takes(each, value)]
+        for value in BAD_VALUES.get(each.name, unfit):
+            yield json.dumps(body_of(kind, values) | {each.name: value})
+
+
+def _good(each: Member[object], values: Values) -> object:
+    return value_of(each, values) if each.name != "preferSignup" else True
+
+
+# fmt: off
+BAD_BODIES: Final[Mapping[str, tuple[str, Callable[[Kind, Values], Bodies]]]] = {
+    "no JSON":                    ("no-json",         _no_json),
+    "no object":                  ("no-object",       _no_object),
+    "a member missing":           ("member-missing",  _missing),
+    "a member unknown":           ("member-unknown",  _unknown),
+    "a member repeated":          ("member-repeated", _repeated),
+    "a member null":              ("member-null",     _null),
+    "an app user that may not be": ("app-user",       _user),
+    "packages that may not be":   ("packages",        _other_members),
+}
+# fmt: on
+"""Bodies that an operation may not take, by what is wrong, with the name of the check."""
 
 BAD_IDS: Final = (
     "nonsense",
@@ -141,67 +178,51 @@ BAD_IDS: Final = (
 )
 
 
-def _bad(answer: Response, where: str) -> None:
-    details = expect_problem(answer, 400, "BAD_REQUEST", where)
-    check_documented(answer)
-    require(
-        details.get("fault") in list(Fault),
-        f"the fault {details.get('fault')!r} is not listed",
-        where,
-    )
+def _bad(request: Request, where: str) -> Steps[None]:
+    fault = (yield from refused(request, 400, "BAD_REQUEST", where)).get("fault")
+    require(fault in list(Fault), f"the fault {fault!r} is not listed", where)
 
 
-def _bad_creates(what: str, app: App) -> Steps[None]:
-    for body in BAD_BODIES[what]:
-        answer = yield from send(app.request("POST", "/connections", body, key=app.new_key()))
-        _bad(answer, f"create with the body {_short(body)}: {what}")
+def _bad_bodies(what: str, app: App) -> Steps[None]:
+    connection_id = id_of((yield from app.created()))
+    for kind in those(app, lambda rule: rule.body is not None):
+        yield from _all_bad(app, kind, connection_id, what)
+
+
+def _all_bad(app: App, kind: Kind, connection_id: str, *whats: str) -> Steps[None]:
+    values = about(connection_id, "u")
+    for what in whats:
+        for body in BAD_BODIES[what][1](kind, values):
+            raw = body if isinstance(body, bytes) else body.encode()
+            where = f"{kind.rule.name} with the body {_short(raw)}: {what}"
+            yield from _bad(ask(app, kind, values, body=raw), where)
 
 
 def _short(body: bytes) -> str:
     return f"{body[:80]!r}" + (f" and {len(body) - 80} bytes more" if len(body) > 80 else "")  # noqa: PLR2004 - a line's length
 
 
-def _bad_others(path: str, bodies: tuple[bytes, ...], app: App) -> Steps[None]:
-    for body in bodies:
-        key = None if path.endswith("graduation-handoff") else app.new_key()
-        answer = yield from send(app.request("POST", path, body, key=key))
-        _bad(answer, f"POST {BASE}{path} with the body {_short(body)}")
-    state = yield from send(app.account_state("u"))
-    where = "after bodies that cannot be read"
-    same(member(expect(state, OK, where), "lifecycleState", where), "UNLINKED", "the state", where)
-
-
-CHECKS: Final = Checks()
-
-_BODY: Final = ("request.body", "problem.bad-request")
+def _bad_for(kind: Kind, app: App) -> Steps[None]:
+    yield from _all_bad(app, kind, app.names.uuid(), *BAD_BODIES)
+    same((yield from app.state("u")), "UNLINKED", "the state", "after bodies that cannot be read")
 
 
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
 def _bad_empty_bodies(app: App) -> Steps[None]:
     """A reconnect or a revoke takes no members."""
     connection_id = id_of((yield from app.created()))
-    for action in ("revoke", "reconnect"):
-        path = f"/connections/{connection_id}:{action}"
-        for body in BAD_EMPTY_BODIES:
-            answer = yield from send(app.request("POST", path, body, key=app.new_key()))
-            _bad(answer, f"{action} with the body {_short(body)}")
-    yield from app.shows(
-        connection_id, "PENDING", "the connection's status", "nothing was executed"
-    )
+    for kind in those(app, lambda rule: rule.body == ()):
+        yield from _all_bad(app, kind, connection_id, *BAD_BODIES)
+    what = "the connection's status"
+    yield from app.shows(connection_id, "PENDING", what, "nothing was executed")
 
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(app: App) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
-    for body in (b"", b"{}", b" { } "):
-        connection_id = id_of((yield from app.created()))
-        for action, status in (("revoke", OK), ("reconnect", CREATED)):
-            path = f"/connections/{connection_id}:{action}"
-            yield from success(
-                app.request("POST", path, body, key=app.new_key()),
-                status,
-                f"{action} with the body {body!r}",
-            )
+    for body, kind in product((b"", b"{}", b" { } "), those(app, lambda rule: rule.body == ())):
+        request = yield from granted(app, kind, body)
+        yield from success(request, kind.rule.status, f"{kind.rule.name} with the body {body!r}")
 
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
@@ -216,9 +237,9 @@ def _good_creates(app: App) -> Steps[None]:
         ("u", ["b", "a", "c", "a"], ["a", "b", "c"]),
         ("a b", ["a_1"], ["a_1"]),
     ):
-        answer = yield from send(app.create(user, packages))
         where = f"create for a user of {len(user)} code points with {len(packages)} packages"
-        made = as_document(member(expect(answer, CREATED, where), "connection", where), where)
+        answer = yield from success(app.create(user, packages), CREATED, where)
+        made = as_document(member(answer, "connection", where), where)
         same(made.get("appUserId"), user, "appUserId", where)
         same(made.get("dataPackages"), kept, "dataPackages", where)
 
@@ -226,33 +247,31 @@ def _good_creates(app: App) -> Steps[None]:
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(app: App) -> Steps[None]:
     """An id that is no UUID is a bad request."""
-    for bad in BAD_IDS:
-        for name in ("get", "reconnect", "revoke"):
-            answer = yield from send(OPERATIONS[name](app, bad))
-            _bad(answer, f"{name} with the id {bad}")
+    for bad, kind in product(BAD_IDS, those(app, lambda rule: rule.ids)):
+        yield from _bad(ask(app, kind, about(bad)), f"{kind.rule.name} with the id {bad}")
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
 def _ids_in_any_case(app: App) -> Steps[None]:
     """An id is read in any case and answered in lower case."""
     made = yield from app.created()
-    answer = yield from send(app.get(id_of(made).upper()))
+    connection_id = id_of(made)
     where = "get with the id in upper case"
-    same(member(expect(answer, OK, where), "connection", where), made, "the connection", where)
-    require(
-        id_of(made) == id_of(made).lower(), "the id is not in lower case", "create a connection"
-    )
+    answer = yield from success(app.get(connection_id.upper()), OK, where)
+    same(member(answer, "connection", where), made, "the connection", where)
+    where = "create a connection"
+    require(connection_id == connection_id.lower(), "the id is not in lower case", where)
 
 
 BAD_QUERIES: Final = (
     "",
     "?",
-    "?appUserId=",
-    "?appuserid=u",
-    "?appUserId=u&appUserId=u",
-    "?appUserId=%20u",
-    "?appUserId=%00",
-    "?appUserId=%FF",
+    "?{name}=",
+    "?{lower}=u",
+    "?{name}=u&{name}=u",
+    "?{name}=%20u",
+    "?{name}=%00",
+    "?{name}=%FF",
 )
 
 GOOD_QUERIES: Final = (
@@ -267,54 +286,43 @@ GOOD_QUERIES: Final = (
 @CHECKS.add("request.body.query", laws=(16,), rules=_BODY)
 def _bad_queries(app: App) -> Steps[None]:
     """A query names exactly one app user, percent-encoded, with + for a space."""
-    path = "/curae-connect/account-state"
-    for query in BAD_QUERIES:
-        answer = yield from send(app.request("GET", path + query))
-        _bad(answer, f"GET {BASE}{path}{query}")
+    for kind, query in product(those(app, lambda rule: rule.query), BAD_QUERIES):
+        name = kind.rule.query[0].name
+        target = kind.rule.path + query.format(name=name, lower=name.lower())
+        request = attrs.evolve(ask(app, kind, about(app.names.uuid())), target=target)
+        yield from _bad(request, f"{kind.rule.method} {target}")
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:
-        answer = yield from send(app.request("GET", path + query))
-        where = f"GET {BASE}{path}{query}"
-        same(member(expect(answer, OK, where), "lifecycleState", where), "LIMITED", "it", where)
-
-
-_SLUGS: Final = {
-    "no JSON": "no-json",
-    "no object": "no-object",
-    "a member missing": "member-missing",
-    "a member unknown": "member-unknown",
-    "a member repeated": "member-repeated",
-    "a member null": "member-null",
-    "an app user that may not be": "app-user",
-    "packages that may not be": "packages",
-}
+        path = f"/curae-connect/account-state{query}"
+        answer = yield from success(app.request("GET", path), OK, f"GET {BASE}{path}")
+        same(answer.get("lifecycleState"), "LIMITED", "lifecycleState", f"GET {BASE}{path}")
 
 
 CHECKS.extend(
     Check(
-        f"request.body.{_SLUGS[what]}",
-        f"A create whose body is or has {what} is refused.",
-        partial(_bad_creates, what),
+        f"request.body.{slug}",
+        f"A request whose body is or has {what} is refused.",
+        partial(_bad_bodies, what),
         laws=(16,),
         rules=_BODY,
     )
-    for what in BAD_BODIES
+    for what, (slug, _) in BAD_BODIES.items()
 )
-CHECKS.append(
-    Check(
-        "request.body.initiate",
-        "An initiate whose body cannot be read is refused and provisions nobody.",
-        partial(_bad_others, "/curae-connect/initiate", BAD_INITIATES),
-        laws=(16,),
-        rules=_BODY,
-    )
-)
-CHECKS.append(
-    Check(
-        "request.body.graduation",
-        "A graduation hand-off whose body cannot be read is refused.",
-        partial(_bad_others, "/curae-connect/graduation-handoff", BAD_GRADUATIONS),
-        laws=(16,),
-        rules=_BODY,
-    )
+CHECKS.extend(
+    [
+        Check(
+            "request.body.initiate",
+            "An initiate whose body cannot be read is refused and provisions nobody.",
+            partial(_bad_for, Initiate),
+            laws=(16,),
+            rules=_BODY,
+        ),
+        Check(
+            "request.body.graduation",
+            "A graduation hand-off whose body cannot be read is refused.",
+            partial(_bad_for, StartGraduation),
+            laws=(16,),
+            rules=_BODY,
+        ),
+    ]
 )

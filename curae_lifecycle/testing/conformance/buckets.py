@@ -89,7 +89,7 @@ def _what_buckets_charge(app: App) -> Steps[None]:
     yield from send(replayed)
     for name, request, costs in (
         ("a replay", replayed, True),
-        ("a 404", app.get(app.kit.names.uuid()), True),
+        ("a 404", app.get(app.names.uuid()), True),
         ("a 409", app.graduate("user"), True),
         ("a 422", app.create("user", key=key), True),
         ("a 304", app.account_state("user", ("If-None-Match", "*")), True),
@@ -174,7 +174,7 @@ def _bucket_order(app: App) -> Steps[None]:
     for name, each in (
         ("a replay", request),
         ("an initiate at the app user's limit", app.initiate("user")),
-        ("an unknown id", app.get(app.kit.names.uuid())),
+        ("an unknown id", app.get(app.names.uuid())),
     ):
         answer = yield from send(each)
         limited(answer, SMALL.name, SMALL.window, SMALL.capacity, f"{name} {where}")

@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from itertools import product
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.operations.operation import BASE_PATH
+from curae_lifecycle.testing.conformance.asking import about, ask, those
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import (
-    BASE,
     CREATED,
     OK,
     App,
-    expect,
+    Document,
     expect_problem,
     headers,
     id_of,
     lasting,
     member,
     new_app,
-    refusal,
     same,
     success,
 )
 from curae_lifecycle.testing.conformance.connections import bring
-from curae_lifecycle.testing.conformance.steps import Kit, NotSeenError, Steps, send
+from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
 from curae_lifecycle.web.request import Request
 
-Build = Callable[[App, str], Request]
-"""Makes a request of an app for a connection's id."""
-
-MUTATIONS: Final[dict[str, Build]] = {
-    "create": lambda app, _: app.create("user"),
-    "reconnect": lambda app, connection_id: app.reconnect(connection_id),
-    "revoke": lambda app, connection_id: app.revoke(connection_id),
-    "initiate": lambda app, _: app.initiate("user"),
-    "graduation": lambda app, _: app.graduate("user"),
-}
-
-READS: Final[dict[str, Build]] = {
-    "get": lambda app, connection_id: app.get(connection_id),
-    "account-state": lambda app, _: app.account_state("user"),
-}
-
-OPERATIONS: Final = {**MUTATIONS, **READS}
-
-KEYED: Final = ("create", "reconnect", "revoke", "initiate")
+CHECKS: Final = Checks()
 
 
 def without(request: Request, *names: str) -> Request:
@@ -64,13 +46,12 @@ def having(request: Request, *extra: tuple[str, str]) -> Request:
     return attrs.evolve(request, headers=(*request.headers, *extra))
 
 
-def refused(answer: Response, status: int, code: str, where: str) -> None:
-    """Raise unless an answer is a problem, whole and documented."""
-    expect_problem(answer, status, code, where)
+def refused(request: Request, status: int, code: str, where: str) -> Steps[Document]:
+    """Send a request that must be refused with a problem, whole and documented; its details."""
+    answer = yield from send(request)
+    details = expect_problem(answer, status, code, where)
     check_documented(answer)
-
-
-CHECKS: Final = Checks()
+    return details
 
 
 @CHECKS.add(
@@ -79,21 +60,22 @@ CHECKS: Final = Checks()
 )
 def _stranger(app: App) -> Steps[None]:
     """Nobody without exactly one known key gets further, and learns nothing."""
-    unknown = f"Bearer cae_{app.kit.environment}_{app.kit.names.word('unknown')}"
+    unknown = f"Bearer cae_{app.kit.environment}_{app.names.word('unknown')}"
     real = f"Bearer {app.api_key}"
-    for name, build in OPERATIONS.items():
-        request = without(build(app, app.kit.names.uuid()), "authorization")
+    for kind in app.kit.operations:
+        request = without(ask(app, kind, about(app.names.uuid())), "authorization")
         for how, given in (
             ("no key", ()),
-            ("an unknown key", (("Authorization", unknown),)),
-            ("no scheme", (("Authorization", app.api_key),)),
-            ("another scheme", (("Authorization", f"Basic {app.api_key}"),)),
-            ("a key with more after it", (("Authorization", f"{real}-more"),)),
-            ("two keys", (("Authorization", real), ("Authorization", real))),
+            ("an unknown key", (unknown,)),
+            ("no scheme", (app.api_key,)),
+            ("another scheme", (f"Basic {app.api_key}",)),
+            ("a key with more after it", (f"{real}-more",)),
+            ("two keys", (real, real)),
         ):
-            answer = yield from send(having(request, *given))
-            where = f"{name} with {how}"
-            refused(answer, 401, "UNAUTHENTICATED", where)
+            answer = yield from send(having(request, *[("Authorization", each) for each in given]))
+            where = f"{kind.rule.name} with {how}"
+            expect_problem(answer, 401, "UNAUTHENTICATED", where)
+            check_documented(answer)
             same(headers(answer, "www-authenticate"), ["Bearer"], "WWW-Authenticate", where)
 
 
@@ -113,25 +95,25 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
 def _unknown_routes(app: App) -> Steps[None]:
     """An unknown path or method is not found."""
     connection_id = id_of((yield from app.created()))
-    for method, path in (
-        ("GET", "/nothing"),
-        ("GET", "/connections"),
-        ("PUT", "/connections"),
-        ("POST", f"/connections/{connection_id}"),
-        ("DELETE", f"/connections/{connection_id}"),
-        ("PATCH", f"/connections/{connection_id}"),
-        ("GET", f"/connections/{connection_id}:revoke"),
-        ("POST", f"/connections/{connection_id}:delete"),
-        ("POST", f"/connections/{connection_id}:Revoke"),
-        ("GET", "/curae-connect/initiate"),
-        ("POST", "/curae-connect/account-state"),
-        ("GET", "/curae-connect/graduation-handoff"),
-    ):
-        answer = yield from send(app.request(method, path, key=app.new_key()))
-        refused(answer, 404, "NOT_FOUND", f"{method} {BASE}{path}")
-    yield from app.shows(
-        connection_id, "PENDING", "the connection's status", "after unknown routes"
-    )
+    served = {(kind.rule.method, kind.rule.path) for kind in app.kit.operations}
+    paths = {path: None for _, path in sorted(served)}
+    unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
+    unknown += [each for each in product(_METHODS, paths) if each not in served]
+    unknown += [(method, _capitals(path)) for method, path in sorted(served)]
+    for method, path in unknown:
+        target = re.sub(r"{\w+}", connection_id, path.removeprefix(BASE_PATH))
+        where = f"{method} {BASE_PATH}{target}"
+        yield from refused(app.request(method, target, key=app.new_key()), 404, "NOT_FOUND", where)
+    what = "the connection's status"
+    yield from app.shows(connection_id, "PENDING", what, "after unknown routes")
+
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def _capitals(path: str) -> str:
+    # The last word of a path, after its last id, with a capital letter.
+    return re.sub(r"[a-z]+(?=[^a-z]*$|/{\w+}$)", lambda word: word[0].capitalize(), path, count=1)
 
 
 @CHECKS.add(
@@ -148,16 +130,13 @@ def _scope_missing(app: App) -> Steps[None]:
     connection_id = id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     other = yield from app.second_key(frozenset({"connection:read", "connection"}))
-    for name, build in MUTATIONS.items():
-        for who in (reader, other):
-            where = f"{name} with a key that lacks the scope"
-            details = yield from refusal(
-                build(who, connection_id), 403, "SCOPE_INSUFFICIENT", where
-            )
-            same(dict(details), {"scope": "connection:write"}, "details", where)
-    yield from app.shows(
-        connection_id, "PENDING", "the connection's status", "nothing was executed"
-    )
+    for kind, who in product(those(app, lambda rule: rule.scope), (reader, other)):
+        where = f"{kind.rule.name} with a key that lacks the scope"
+        request = ask(who, kind, about(connection_id))
+        details = yield from refused(request, 403, "SCOPE_INSUFFICIENT", where)
+        same(dict(details), {"scope": kind.rule.scope}, "details", where)
+    what = "the connection's status"
+    yield from app.shows(connection_id, "PENDING", what, "nothing was executed")
 
 
 @CHECKS.add("permission.granted", rules=("permission.granted",))
@@ -165,8 +144,9 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
     """A read needs a valid key and no scope."""
     connection_id = id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
-    for name, build in READS.items():
-        yield from success(build(reader, connection_id), OK, f"{name} without any scope")
+    for kind in those(app, lambda rule: rule.scope is None):
+        where = f"{kind.rule.name} without any scope"
+        yield from success(ask(reader, kind, about(connection_id)), kind.rule.status, where)
 
 
 @CHECKS.add(
@@ -177,15 +157,13 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
 def _wrong_environment(app: App) -> Steps[None]:
     """A key of the environment that is not served is refused, whatever its scopes."""
     other = Environment.TEST if app.kit.environment is Environment.LIVE else Environment.LIVE
-    app = yield from new_app(app.kit, environment=other)
-    reader = yield from app.second_key(frozenset())
-    for who in (app, reader):
-        for name, build in OPERATIONS.items():
-            where = f"{name} with a key of the environment {other}"
-            details = yield from refusal(
-                build(who, app.kit.names.uuid()), 403, "WRONG_ENVIRONMENT", where
-            )
-            same(dict(details), {"environment": str(other)}, "details", where)
+    foreign = yield from new_app(app.kit, environment=other)
+    reader = yield from foreign.second_key(frozenset())
+    for who, kind in product((foreign, reader), app.kit.operations):
+        where = f"{kind.rule.name} with a key of the environment {other}"
+        request = ask(who, kind, about(app.names.uuid()))
+        details = yield from refused(request, 403, "WRONG_ENVIRONMENT", where)
+        same(dict(details), {"environment": str(other)}, "details", where)
 
 
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
@@ -193,11 +171,10 @@ def _others_ids(app: App) -> Steps[None]:
     """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
     pending = id_of((yield from app.created()))
     revoked = yield from bring(app, Standing.REVOKED)
-    account, app_id = app.wanted.customer_account_id, app.wanted.app_id
-    sibling = yield from new_app(app.kit, account=account)
-    cousin = yield from new_app(app.kit, app_id=app_id)
-    strangers = [(sibling, "another app"), (cousin, "another customer account")]
-    yield from _strangers(app.kit, app, strangers, (pending, revoked))
+    sibling = yield from new_app(app.kit, account=app.wanted.customer_account_id)
+    cousin = yield from new_app(app.kit, app_id=app.wanted.app_id)
+    yield from _strange(app, sibling, "another app", pending, revoked)
+    yield from _strange(app, cousin, "another customer account", pending, revoked)
     where = "reconnect a connection after strangers tried to"
     made = yield from success(app.reconnect(revoked), CREATED, where)
     created = member(made, "connection.createdAt", where)
@@ -212,28 +189,18 @@ def _other_environments_ids(app: App) -> Steps[None]:
     pending = id_of((yield from app.created()))
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
     test = yield from new_app(app.kit, account=account, app_id=app_id, environment=Environment.TEST)
-    yield from _strangers(app.kit, app, [(test, "the other environment")], (pending,))
+    yield from _strange(app, test, "the other environment", pending)
     yield from send(app.initiate("user"))
-    answer = yield from send(test.account_state("user"))
     where = "the same user in the other environment"
-    same(member(expect(answer, OK, where), "lifecycleState", where), "UNLINKED", "it", where)
+    same((yield from test.state("user")), "UNLINKED", "it", where)
 
 
-def _strangers(
-    kit: Kit, app: App, strangers: list[tuple[App, str]], ids: tuple[str, ...]
-) -> Steps[None]:
-    for stranger, who in strangers:
-        for name in ("get", "reconnect", "revoke"):
-            for foreign in ids:
-                theirs = yield from send(OPERATIONS[name](stranger, foreign))
-                nobodys = yield from send(OPERATIONS[name](stranger, kit.names.uuid()))
-                check_indistinguishable(
-                    attrs.evolve(theirs, headers=_steady(theirs, kit)),
-                    attrs.evolve(nobodys, headers=_steady(nobodys, kit)),
-                )
-                expect_problem(theirs, 404, "NOT_FOUND", f"{name} by {who}")
-    yield from app.shows(ids[0], "PENDING", "its status", "after strangers tried to revoke it")
-
-
-def _steady(answer: Response, kit: Kit) -> tuple[tuple[str, str], ...]:
-    return lasting(answer, kit.varying).headers
+def _strange(app: App, stranger: App, who: str, pending: str, *others: str) -> Steps[None]:
+    for kind, foreign in product(those(app, lambda rule: rule.ids), (pending, *others)):
+        theirs = yield from send(ask(stranger, kind, about(foreign)))
+        nobodys = yield from send(ask(stranger, kind, about(app.names.uuid())))
+        expect_problem(theirs, 404, "NOT_FOUND", f"{kind.rule.name} by {who}")
+        varying = app.kit.varying
+        check_indistinguishable(lasting(theirs, varying), lasting(nobodys, varying))
+    where = "after strangers tried to revoke it"
+    yield from app.shows(pending, "PENDING", "its status", where)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.asking import Kind, granted, keyed, short_name
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
@@ -24,28 +24,11 @@ from curae_lifecycle.testing.conformance.client import (
     same,
     success,
 )
-from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT, bring
-from curae_lifecycle.testing.conformance.steps import Kit, Steps, later, send
+from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
+from curae_lifecycle.testing.conformance.steps import Kit, Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
-from curae_lifecycle.web.request import Request
 
 REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
-
-SUCCESS: Final = {"create": CREATED, "reconnect": CREATED, "revoke": OK, "initiate": CREATED}
-"""The mutations that need a key, and their status of success."""
-
-
-def keyed(app: App, operation: str, key: str) -> Steps[Request]:
-    """A mutation that will succeed, with this key; what it acts on is new."""
-    match operation:
-        case "create":
-            return app.create(app.names.word("user"), key=key)
-        case "initiate":
-            return app.initiate(app.names.word("user"), key=key)
-        case "revoke":
-            return app.revoke(id_of((yield from app.created())), key=key)
-        case _:
-            return app.reconnect((yield from bring(app, Standing.REVOKED)), key=key)
 
 
 def replays(kit: Kit, first: Response, again: Response) -> None:
@@ -61,10 +44,10 @@ def reused(answer: Response, where: str, differs: str) -> None:
     same(dict(details), {"differs": differs}, "details", where)
 
 
-def _replayed(operation: str, app: App) -> Steps[None]:
-    request = yield from keyed(app, operation, app.new_key())
+def _replayed(kind: Kind, app: App) -> Steps[None]:
+    request = yield from granted(app, kind)
     first = yield from send(request)
-    expect(first, SUCCESS[operation], operation)
+    expect(first, kind.rule.status, kind.rule.name)
     for _ in range(2):
         yield from later(app.kit, MOMENT)
         replays(app.kit, first, (yield from send(request)))
@@ -267,16 +250,6 @@ BY_VALUE: Final = (
 
 CHECKS.extend(
     Check(
-        f"idempotency.replay.{operation}",
-        f"A {operation} sent again with its key gets the first answer, byte for byte.",
-        partial(_replayed, operation),
-        laws=(9, 12),
-        rules=SAME,
-    )
-    for operation in SUCCESS
-)
-CHECKS.extend(
-    Check(
         f"idempotency.same-request.{name}",
         f"Two requests that differ in {what} are the same.",
         partial(_replayed_by_value, first, again, path),
@@ -285,3 +258,18 @@ CHECKS.extend(
     )
     for name, what, first, again, path in BY_VALUE
 )
+
+
+def checks(operations: Operations) -> list[Check]:
+    """One check for each operation that needs a key."""
+    return [
+        Check(
+            f"idempotency.replay.{short_name(kind)}",
+            f"A {short_name(kind)} sent again with its key gets the first answer, byte for byte.",
+            partial(_replayed, kind),
+            laws=(9, 12),
+            rules=SAME,
+        )
+        for kind in operations
+        if keyed(kind.rule)
+    ]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.asking import Kind, granted, keyed, short_name
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
     CREATED,
@@ -23,16 +24,8 @@ from curae_lifecycle.testing.conformance.client import (
     success,
 )
 from curae_lifecycle.testing.conformance.connections import MINUTE
-from curae_lifecycle.testing.conformance.idempotency import (
-    OTHER,
-    REUSED,
-    SAME,
-    SUCCESS,
-    keyed,
-    replays,
-    reused,
-)
-from curae_lifecycle.testing.conformance.steps import MANY, Steps, send, together, wait
+from curae_lifecycle.testing.conformance.idempotency import OTHER, REUSED, SAME, replays, reused
+from curae_lifecycle.testing.conformance.steps import MANY, Operations, Steps, send, together, wait
 from curae_lifecycle.testing.laws import check_one_execution
 
 RETENTION: Final = timedelta(hours=24)
@@ -196,13 +189,14 @@ def _replay_is_free(app: App) -> Steps[None]:
     replays(app.kit, first, (yield from send(request)))
 
 
-def _one_of_many(operation: str, app: App) -> Steps[None]:
-    request = yield from keyed(app, operation, app.new_key())
+def _one_of_many(kind: Kind, app: App) -> Steps[None]:
+    request = yield from granted(app, kind)
     answers = yield from together((request,) * MANY)
-    where = f"{operation}, {MANY} times at once with one key"
-    done = [lasting(each, app.kit.varying) for each in answers if each.status == SUCCESS[operation]]
+    where = f"{kind.rule.name}, {MANY} times at once with one key"
+    status = kind.rule.status
+    done = [lasting(each, app.kit.varying) for each in answers if each.status == status]
     for each in answers:
-        if each.status != SUCCESS[operation]:
+        if each.status != status:
             expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
     require(len(done) > 0, "none was executed", where)
     check_one_execution(done, 1)
@@ -234,12 +228,15 @@ def _one_body_of_many(app: App) -> Steps[None]:
     require(len(done) == 1, f"{len(done)} were executed", where)
 
 
-CHECKS.extend(
-    Check(
-        f"idempotency.at-once.{operation}",
-        f"A {operation} sent many times at once with one key takes effect once.",
-        partial(_one_of_many, operation),
-        laws=(12,),
-    )
-    for operation in SUCCESS
-)
+def checks(operations: Operations) -> list[Check]:
+    """One check for each operation that needs a key."""
+    return [
+        Check(
+            f"idempotency.at-once.{short_name(kind)}",
+            f"A {short_name(kind)} sent many times at once with one key takes effect once.",
+            partial(_one_of_many, kind),
+            laws=(12,),
+        )
+        for kind in operations
+        if keyed(kind.rule)
+    ]

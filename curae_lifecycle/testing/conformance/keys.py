@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from curae_lifecycle.service.operations.operation import KeyUse
+from curae_lifecycle.testing.conformance.asking import about, ask, keyed, those
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import CREATED, OK, App, id_of, success
-from curae_lifecycle.testing.conformance.gates import (
-    KEYED,
-    OPERATIONS,
-    READS,
-    having,
-    refused,
-    without,
-)
+from curae_lifecycle.testing.conformance.client import CREATED, App, id_of, success
+from curae_lifecycle.testing.conformance.gates import having, refused, without
 from curae_lifecycle.testing.conformance.steps import Steps, send
 
 CHECKS: Final = Checks()
@@ -23,10 +18,10 @@ CHECKS: Final = Checks()
 def _key_missing(app: App) -> Steps[None]:
     """Every mutation but graduation needs a key."""
     connection_id = id_of((yield from app.created()))
-    for name in KEYED:
-        request = without(OPERATIONS[name](app, connection_id), "idempotency-key")
-        answer = yield from send(request)
-        refused(answer, 400, "IDEMPOTENCY_KEY_REQUIRED", f"{name} without a key")
+    for kind in those(app, keyed):
+        request = without(ask(app, kind, about(connection_id)), "idempotency-key")
+        where = f"{kind.rule.name} without a key"
+        yield from refused(request, 400, "IDEMPOTENCY_KEY_REQUIRED", where)
     yield from app.shows(
         connection_id, "PENDING", "the connection's status", "nothing was executed"
     )
@@ -51,16 +46,15 @@ BAD_KEYS: Final = {
 def _key_invalid(app: App) -> Steps[None]:
     """A key that two parties could read differently is refused."""
     connection_id = id_of((yield from app.created()))
-    for name in KEYED:
-        plain = without(OPERATIONS[name](app, connection_id), "idempotency-key")
-        for how, values in BAD_KEYS.items():
-            given = [("Idempotency-Key", value) for value in values]
-            answer = yield from send(having(plain, *given))
-            refused(answer, 400, "IDEMPOTENCY_KEY_INVALID", f"{name} with {how}")
-        spelled = having(plain, ("Idempotency-Key", "k-1"), ("idempotency-key", "k-1"))
-        answer = yield from send(spelled)
-        where = f"{name} with the header in two spellings"
-        refused(answer, 400, "IDEMPOTENCY_KEY_INVALID", where)
+    headers = {
+        how: [("Idempotency-Key", value) for value in values] for how, values in BAD_KEYS.items()
+    }
+    spelled = {"two spellings": [("Idempotency-Key", "k-1"), ("idempotency-key", "k-1")]}
+    for kind in those(app, keyed):
+        plain = without(ask(app, kind, about(connection_id)), "idempotency-key")
+        for how, given in (headers | spelled).items():
+            where = f"{kind.rule.name} with {how}"
+            yield from refused(having(plain, *given), 400, "IDEMPOTENCY_KEY_INVALID", where)
     yield from app.shows(
         connection_id, "PENDING", "the connection's status", "nothing was executed"
     )
@@ -71,31 +65,29 @@ def _key_valid(app: App) -> Steps[None]:
     """A key of 1 to 255 visible ASCII characters is taken."""
     longest = (app.new_key() + "x" * 255)[:255]
     for key in (longest, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~", "0", f'"{app.new_key()}"'):
-        yield from success(
-            app.create("user", key=key), CREATED, f"create with a key of {len(key)} characters"
-        )
+        where = f"create with a key of {len(key)} characters"
+        yield from success(app.create("user", key=key), CREATED, where)
 
 
 @CHECKS.add("request.key-not-allowed", rules=("request.key-not-allowed", "problem.key-not-allowed"))
 def _key_not_allowed(app: App) -> Steps[None]:
     """A graduation hand-off rejects a key."""
+    connection_id = id_of((yield from app.created()))
     yield from send(app.initiate("user"))
-    for values in ((app.new_key(),), ("",), ("a", "b")):
-        given = [("Idempotency-Key", value) for value in values]
-        answer = yield from send(app.graduate("user", *given))
-        where = f"start a graduation hand-off with {len(values)} keys"
-        refused(answer, 400, "IDEMPOTENCY_KEY_NOT_ALLOWED", where)
-    yield from success(app.graduate("user"), CREATED, "the same without a key")
+    for kind in those(app, lambda rule: rule.key is KeyUse.NOT_ALLOWED):
+        plain = ask(app, kind, about(connection_id))
+        for values in ((app.new_key(),), ("",), ("a", "b")):
+            given = having(plain, *[("Idempotency-Key", value) for value in values])
+            where = f"{kind.rule.name} with {len(values)} keys"
+            yield from refused(given, 400, "IDEMPOTENCY_KEY_NOT_ALLOWED", where)
+        yield from success(plain, kind.rule.status, "the same without a key")
 
 
 @CHECKS.add("request.key-unused", rules=("operation.get-connection", "operation.account-state"))
 def _key_unused(app: App) -> Steps[None]:
     """A read does not look at a key."""
     connection_id = id_of((yield from app.created()))
-    for name, build in READS.items():
+    for kind in those(app, lambda rule: rule.key is KeyUse.UNUSED):
         for value in ("", "k-1", '"k'):
-            yield from success(
-                having(build(app, connection_id), ("Idempotency-Key", value)),
-                OK,
-                f"{name} with the key {value!r}",
-            )
+            request = ask(app, kind, about(connection_id), ("Idempotency-Key", value))
+            yield from success(request, kind.rule.status, f"{kind.rule.name}, the key {value!r}")

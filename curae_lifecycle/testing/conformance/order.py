@@ -2,52 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from itertools import combinations
+from typing import Final, TypedDict
 
 import attrs
 
-from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse
+from curae_lifecycle.testing.conformance.asking import Kind, about, ask, body_of, keyed
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, id_of, new_app, refusal
-from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.gates import without
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import Request
 
-Fails = tuple[str, int, str]
-"""A gate's name and what it answers."""
+CHECKS: Final = Checks()
 
-STRANGER: Final[Fails] = ("credentials", 401, "UNAUTHENTICATED")
+# fmt: off
+GATES: Final = {
+    "credentials":     (401, "UNAUTHENTICATED",             "request.credentials"),
+    "route":           (404, "NOT_FOUND",                   "request.route"),
+    "scope":           (403, "SCOPE_INSUFFICIENT",          "request.permission"),
+    "body":            (400, "BAD_REQUEST",                 "request.body"),
+    "key-missing":     (400, "IDEMPOTENCY_KEY_REQUIRED",    "request.key-required"),
+    "key-invalid":     (400, "IDEMPOTENCY_KEY_INVALID",     "request.key-invalid"),
+    "key-not-allowed": (400, "IDEMPOTENCY_KEY_NOT_ALLOWED", "request.key-not-allowed"),
+    "idempotency":     (422, "IDEMPOTENCY_KEY_REUSED",      "request.idempotency"),
+    "ownership":       (404, "NOT_FOUND",                   "request.ownership"),
+}
+# fmt: on
+"""What a request is answered that fails at a gate, and the gate's rule."""
 
-ROUTE: Final[Fails] = ("route", 404, "NOT_FOUND")
 
-SCOPE: Final[Fails] = ("scope", 403, "SCOPE_INSUFFICIENT")
+@attrs.frozen
+class _Asked:
+    # All that a request can fail by; a missing key is the empty text.
+    app: App
+    connection_id: str
+    user: str = "user"
+    extra: bool = False
+    key: str | None = None
+    method: str = ""
+    path: str = ""
 
-BODY: Final[Fails] = ("body", 400, "BAD_REQUEST")
+    def request(self, kind: Kind) -> Request:
+        values = about(self.connection_id, self.user)
+        body = body_of(kind, values) | {"extra": 1} if self.extra else None
+        made = ask(self.app, kind, values, body=body, key=self.key or None)
+        made = without(made, "idempotency-key") if self.key == "" else made
+        made = attrs.evolve(made, method=self.method or made.method)
+        return attrs.evolve(made, target=self.path or made.target)
 
-NO_KEY: Final[Fails] = ("key", 400, "IDEMPOTENCY_KEY_REQUIRED")
 
-BAD_KEY: Final[Fails] = ("key", 400, "IDEMPOTENCY_KEY_INVALID")
+class _Change(TypedDict, total=False):
+    app: App
+    connection_id: str
+    user: str
+    extra: bool
+    key: str
+    method: str
+    path: str
 
-NOT_ALLOWED: Final[Fails] = ("key not allowed", 400, "IDEMPOTENCY_KEY_NOT_ALLOWED")
 
-REUSED: Final[Fails] = ("idempotency", 422, "IDEMPOTENCY_KEY_REUSED")
-
-LIMITED: Final[Fails] = ("limit", 429, "RATE_LIMITED")
-
-OWNERSHIP: Final[Fails] = ("ownership", 404, "NOT_FOUND")
+Fault = tuple[str, _Change]
+"""Where a request fails, and what of it makes it fail there."""
 
 
 @attrs.frozen
 class _Scene:
     # Everything that a request may fail on.
-    app: App
+    right: _Asked
     reader: App
     used_key: str
-    pending: str
     of_another: str
-    user_at_limit: str
+
+    def faults(self, kind: Kind) -> Iterator[Fault]:
+        """Every way in which a request for an operation can fail, in the order of the gates."""
+        rule = kind.rule
+        yield "credentials", {"app": attrs.evolve(self.right.app, api_key="cae_live_nobody")}
+        yield "route", {"path": f"{BASE_PATH}/nothing"}
+        yield "route", {"method": "PUT"}
+        if rule.scope is not None:
+            yield "scope", {"app": self.reader}
+        if rule.body is not None:
+            yield "body", {"extra": True}
+        if rule.ids:
+            yield "body", {"connection_id": "nonsense"}
+        if rule.query:
+            yield "body", {"user": ""}
+        if keyed(rule):
+            yield "key-missing", {"key": ""}
+            yield "key-invalid", {"key": "k k"}
+        if rule.key is KeyUse.NOT_ALLOWED:
+            yield "key-not-allowed", {"key": "k"}
+        if keyed(rule):
+            yield "idempotency", {"key": self.used_key}
+        if rule.limit is not None:
+            yield "limit", {"user": "busy"}
+        if rule.ids:
+            yield "ownership", {"connection_id": self.of_another}
+        # A reconnect is refused anyway, as the connection is pending.
+        yield "rule", {}
 
 
 def _scene(app: App) -> Steps[_Scene]:
@@ -56,97 +112,42 @@ def _scene(app: App) -> Steps[_Scene]:
     key = app.new_key()
     yield from send(app.create("somebody", key=key))
     pending = id_of((yield from app.created()))
-    of_another = yield from bring(stranger, Standing.REVOKED)
-    yield from app.filled("busy")
-    for _ in range(10):
-        yield from send(app.graduate("busy"))
-    return _Scene(app, reader, key, pending, of_another, "busy")
+    of_another = id_of((yield from stranger.created()))
+    for kind in app.kit.operations:
+        limit = kind.rule.limit
+        for _ in range(0 if limit is None else limit.limit):
+            yield from send(ask(app, kind, about(pending, "busy")))
+    right = _Asked(app, pending)
+    return _Scene(right, reader, key, of_another)
 
 
-BAD: Final = b'{"extra": 1}'
-
-
-def _pairs(scene: _Scene) -> tuple[tuple[str, Fails, Request], ...]:
-    # What else the request fails on, the gate that answers, and the request.
-    app, reader, used = scene.app, scene.reader, scene.used_key
-    busy, pending, foreign = scene.user_at_limit, scene.pending, scene.of_another
-    initiate_path, connect = "/curae-connect/initiate", "/connections"
-    graduation = "/curae-connect/graduation-handoff"
-    nobody = attrs.evolve(app, api_key="cae_live_nobody")
-    return (
-        ("route", STRANGER, nobody.request("GET", "/nothing")),
-        ("body", STRANGER, nobody.request("POST", connect, BAD, key=app.new_key())),
-        ("id", STRANGER, nobody.get("nonsense")),
-        ("key", STRANGER, without(nobody.create("user"), "idempotency-key")),
-        ("ownership", STRANGER, nobody.get(pending)),
-        ("scope", ROUTE, reader.request("POST", "/nothing")),
-        ("body", ROUTE, app.request("PUT", connect, BAD, key=app.new_key())),
-        ("key", ROUTE, app.request("POST", "/nothing", key="")),
-        ("body", SCOPE, reader.request("POST", connect, BAD, key=app.new_key())),
-        ("id", SCOPE, reader.revoke("nonsense")),
-        ("key", SCOPE, without(reader.create("user"), "idempotency-key")),
-        ("a key that is not allowed", SCOPE, reader.graduate(busy, ("Idempotency-Key", "k"))),
-        ("limit", SCOPE, reader.initiate(busy)),
-        ("ownership", SCOPE, reader.revoke(foreign)),
-        ("rule", SCOPE, reader.reconnect(pending)),
-        ("key", BODY, app.request("POST", connect, BAD)),
-        ("an invalid key", BODY, app.request("POST", connect, BAD, key="")),
-        ("a key that is not allowed", BODY, app.request("POST", graduation, BAD, key="k")),
-        ("id, key", BODY, app.request("POST", "/connections/nonsense:revoke")),
-        ("body, id", BODY, app.request("POST", f"/connections/{pending}:revoke", BAD)),
-        ("a used key", BODY, app.request("POST", initiate_path, BAD, key=used)),
-        ("limit", BODY, app.request("POST", initiate_path, {"appUserId": busy, "x": 1}, key="k")),
-        ("limit", NO_KEY, without(app.initiate(busy), "idempotency-key")),
-        ("ownership", NO_KEY, without(app.revoke(foreign), "idempotency-key")),
-        ("rule", NO_KEY, without(app.reconnect(pending), "idempotency-key")),
-        ("limit", BAD_KEY, app.initiate(busy, key="k k")),
-        ("ownership", BAD_KEY, app.revoke(foreign, key="k k")),
-        ("limit", NOT_ALLOWED, app.graduate(busy, ("Idempotency-Key", "k"))),
-        ("limit", REUSED, app.initiate(busy, key=used)),
-        ("ownership", REUSED, app.revoke(foreign, key=used)),
-        ("rule", REUSED, app.reconnect(pending, key=used)),
-        ("rule", OWNERSHIP, app.reconnect(foreign)),
-    )
-
-
-def _order(answering: Fails, app: App) -> Steps[None]:
+def _order(gate: str, app: App) -> Steps[None]:
     scene = yield from _scene(app)
-    gate, status, code = answering
-    for other, first, request in _pairs(scene):
-        if first == answering:
-            yield from refusal(request, status, code, f"fails at {gate} and at {other}")
-
-
-CHECKS: Final = Checks()
+    status, code, _ = GATES[gate]
+    for kind in app.kit.operations:
+        for (first, what), (later, more) in combinations(scene.faults(kind), 2):
+            if first == gate and not what.keys() & more.keys():
+                asked = attrs.evolve(attrs.evolve(scene.right, **what), **more)
+                where = f"{kind.rule.name} that fails at {first} and at {later}"
+                yield from refusal(asked.request(kind), status, code, where)
 
 
 @CHECKS.add("order.limit", rules=("request.limit", "request.rule"))
 def _limit_before_rule(app: App) -> Steps[None]:
     """The app user's limit is asked before the rule itself, which refuses at a cost."""
     for _ in range(10):
-        yield from refusal(
-            app.graduate("user"), 409, "BINDING_NOT_LIMITED", "graduate an unlinked account"
-        )
+        where = "graduate an unlinked account"
+        yield from refusal(app.graduate("user"), 409, "BINDING_NOT_LIMITED", where)
     where = "graduate an unlinked account the 11th time: fails at the limit and at the rule"
     yield from refusal(app.graduate("user"), 429, "RATE_LIMITED", where)
 
 
 CHECKS.extend(
     Check(
-        f"order.{slug}",
-        f"A request that fails at {answering[0]} and at a later gate is answered by the first.",
-        partial(_order, answering),
+        f"order.{gate}",
+        f"A request that fails at {gate} and at a later gate is answered by the first.",
+        partial(_order, gate),
         rules=(rule,),
     )
-    for slug, answering, rule in (
-        ("credentials", STRANGER, "request.credentials"),
-        ("route", ROUTE, "request.route"),
-        ("scope", SCOPE, "request.permission"),
-        ("body", BODY, "request.body"),
-        ("key-missing", NO_KEY, "request.key-required"),
-        ("key-invalid", BAD_KEY, "request.key-invalid"),
-        ("key-not-allowed", NOT_ALLOWED, "request.key-not-allowed"),
-        ("idempotency", REUSED, "request.idempotency"),
-        ("ownership", OWNERSHIP, "request.ownership"),
-    )
+    for gate, (_, _, rule) in GATES.items()
 )

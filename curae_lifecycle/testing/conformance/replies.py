@@ -14,39 +14,27 @@ from enum import EnumType
 from functools import partial
 from types import NoneType, UnionType
 from typing import Final, cast, get_args, get_origin, get_type_hints
-from urllib.parse import quote, urlencode
 
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, CustomerAccountId, NextAction, SessionId
-from curae_lifecycle.service.members import Member
-from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation
+from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance.asking import granted
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import (
-    PACKAGES,
     App,
     as_document,
     as_instant,
     expect,
     headers,
-    id_of,
-    member,
     require,
     same,
 )
-from curae_lifecycle.testing.conformance.steps import (
-    NotConformingError,
-    NotSeenError,
-    Operations,
-    Steps,
-    send,
-)
+from curae_lifecycle.testing.conformance.steps import NotConformingError, Operations, Steps, send
 from curae_lifecycle.testing.laws import check_wire_members
-from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.shapes import camel
 
 _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
@@ -77,57 +65,6 @@ _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
     NextAction: {"type": _OPEN_WEBVIEW, "url": str, "expiresAt": datetime},
 }
 """What the members of a part are, where more can be said than that they are there."""
-
-
-# --- What is sent ---------------------------------------------------------------------------
-
-
-def succeeds(app: App, kind: type[Operation]) -> Steps[Response]:
-    """The answer to a request that an operation grants.
-
-    It is about a LIMITED user and a pending connection of theirs, or a revoked one where the
-    operation refuses a pending one.
-    """
-    user = kind.rule.name
-    session = yield from app.initiated(user)
-    values: dict[str, object] = {
-        "appUserId": user,
-        "dataPackages": [*PACKAGES],
-        "sessionId": member(session, "session.id", "initiate a session"),
-    }
-    values["connectionId"] = id_of((yield from app.created(user)))
-    answer = yield from send(_request(app, kind, values))
-    if answer.status == _CONFLICT:
-        yield from app.revoked(str(values["connectionId"]))
-        answer = yield from send(_request(app, kind, values))
-    return answer
-
-
-def _request(app: App, kind: type[Operation], values: Mapping[str, object]) -> Request:
-    rule = kind.rule
-    path = rule.path.removeprefix(BASE_PATH)
-    for each in rule.ids:
-        path = path.replace(f"{{{each.name}}}", quote(str(_value(each, values))))
-    if rule.query:
-        path += "?" + urlencode({each.name: str(_value(each, values)) for each in rule.query})
-    needed = [each for each in rule.body or () if not each.optional]
-    body = {each.name: _value(each, values) for each in needed} if rule.body else None
-    key = app.new_key() if rule.key is KeyUse.NEEDED else None
-    return app.request(rule.method, path, body, key=key)
-
-
-def _value(wanted: Member[object], values: Mapping[str, object]) -> object:
-    if wanted.name in values:
-        return values[wanted.name]
-    # A member of an operation of the server's own: whatever its parser takes.
-    plain = ("word", True, 1, ["word"], values["connectionId"], "2026-01-05T09:00:00Z")
-    for value in plain:
-        try:
-            wanted.parse(value)
-        except ArgumentError:
-            continue
-        return value
-    raise NotSeenError(f"the kit knows no value of the member {wanted.name}")
 
 
 # --- What comes back ------------------------------------------------------------------------
@@ -210,7 +147,7 @@ CHECKS: Final = Checks()
 
 
 def _success(kind: type[Operation], app: App) -> Steps[None]:
-    answer = yield from succeeds(app, kind)
+    answer = yield from send((yield from granted(app, kind)))
     check_reply(kind, answer, kind.rule.name)
 
 
@@ -218,14 +155,14 @@ def _success(kind: type[Operation], app: App) -> Steps[None]:
 def _nothing_internal(app: App) -> Steps[None]:
     """Neither the API key nor the app's own id is in an answer."""
     for kind in app.kit.operations:
-        answer = yield from succeeds(app, kind)
+        answer = yield from send((yield from granted(app, kind)))
         shown = "\n".join(value for _, value in answer.headers).encode() + answer.body
         require(app.api_key.encode() not in shown, "the API key is in it", kind.rule.name)
         require(
             app.wanted.app_id.encode() not in answer.body, "the app's id is in it", kind.rule.name
         )
     nobody = attrs.evolve(app, api_key=app.api_key + "-more")
-    answer = yield from send(nobody.get(app.kit.names.uuid()))
+    answer = yield from send(nobody.get(app.names.uuid()))
     require(
         app.api_key.encode() not in answer.body, "the unknown API key is in it", "an answer 401"
     )

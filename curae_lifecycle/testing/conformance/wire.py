@@ -79,7 +79,7 @@ def _every_problem(app: App) -> Steps[None]:
         (app.revoke(connection_id, key="k k"), "IDEMPOTENCY_KEY_INVALID"),
         (app.graduate("user", ("Idempotency-Key", "k")), "IDEMPOTENCY_KEY_NOT_ALLOWED"),
         (nobody.get(connection_id), "UNAUTHENTICATED"),
-        (app.get(app.kit.names.uuid()), "NOT_FOUND"),
+        (app.get(app.names.uuid()), "NOT_FOUND"),
         (app.reconnect(connection_id), "CONNECTION_NOT_RECONNECTABLE"),
         (app.graduate("user"), "BINDING_NOT_LIMITED"),
         (app.create("another", key=key), "IDEMPOTENCY_KEY_REUSED"),
@@ -117,7 +117,7 @@ def _check_problem(answer: Response, problem: Document, code: str) -> None:
 @CHECKS.add("law-13.no-user-id", laws=(13,), hooks=("complete_handoff",))
 def _no_user_id(app: App) -> Steps[None]:
     """No user id of the platform is in an answer."""
-    user_id = app.kit.names.word("platform-user")
+    user_id = app.names.word("platform-user")
     session = sessions.session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from use("complete_handoff", session, user_id)
     for request in (

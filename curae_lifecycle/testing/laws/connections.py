@@ -26,20 +26,15 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
     """Law 1: a stored status only ever rises on one id.
 
-    Args:
-        snapshots: What was stored, in the order of its storing; several ids may be mixed.
-
-    Raises:
-        LawBrokenError: A snapshot ranks below an earlier one of its id.
+    `snapshots` are what was stored, in the order of its storing; several ids may be mixed.
     """
     latest: dict[str, str] = {}
     for position, snapshot in enumerate(snapshots):
         status = str(snapshot.status)
         before = latest.get(snapshot.id, status)
         if _RANKED.index(status) < _RANKED.index(before):
-            raise LawBrokenError(
-                1, f"{before} became {status}", f"connection {snapshot.id}, snapshot {position}"
-            )
+            where = f"connection {snapshot.id}, snapshot {position}"
+            raise LawBrokenError(1, f"{before} became {status}", where)
         latest[snapshot.id] = status
 
 
@@ -73,16 +68,12 @@ class RevocationSeen:
         document = parsed(13, response.body)
         check_wire_members(document)
         if frozenset(document) != _REVOKED_MEMBERS:
-            raise LawBrokenError(
-                13, "the body is not that of a revocation", f"members {listed(document)}"
-            )
+            where = f"members {listed(document)}"
+            raise LawBrokenError(13, "the body is not that of a revocation", where)
         connection = as_object(13, document["connection"], "connection")
-        at = connection["revokedAt"]
-        return cls(
-            str(connection["id"]),
-            document["revokedNow"] is True,
-            at if isinstance(at, str) else None,
-        )
+        revoked_at = connection["revokedAt"]
+        at = revoked_at if isinstance(revoked_at, str) else None
+        return cls(str(connection["id"]), document["revokedNow"] is True, at)
 
 
 def check_revocation(answers: Iterable[RevocationSeen], *, revoked: Iterable[str] = ()) -> None:
@@ -151,18 +142,13 @@ def check_standing_is_monotone(
     *,
     standing: Callable[[Connection, datetime], Standing] = rules.standing,
 ) -> None:
-    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at.
-
-    Raises:
-        LawBrokenError: Between two instants the standing became one that time does not bring.
-    """
+    """Law 4: time alone only ever moves a standing on, at whichever instants it is looked at."""
     before: str | None = None
     for now in sorted(instants):
         after = str(standing(connection, now))
         if before is not None and before != after and (before, after) not in _MAY_BECOME:
-            raise LawBrokenError(
-                4, f"{before} became {after}", f"connection {connection.id} at {now.isoformat()}"
-            )
+            where = f"connection {connection.id} at {now.isoformat()}"
+            raise LawBrokenError(4, f"{before} became {after}", where)
         before = after
 
 
@@ -173,11 +159,7 @@ def check_access(
     *,
     decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
 ) -> None:
-    """Law 5: a grant is for an ACTIVE connection, its package, its time.
-
-    Raises:
-        LawBrokenError: Access is granted where it may not be, or for longer.
-    """
+    """Law 5: a grant is for an ACTIVE connection, its package, its time."""
     decision = decide(connection, package, now)
     if not isinstance(decision, Granted):
         return
@@ -192,9 +174,8 @@ def check_access(
     if until is not None and until <= now:
         raise LawBrokenError(5, f"granted until {until.isoformat()}, which is over", where)
     if end is not None and (until is None or until > end):
-        raise LawBrokenError(
-            5, f"granted until {until}, beyond the end at {end.isoformat()}", where
-        )
+        beyond = f"beyond the end at {end.isoformat()}"
+        raise LawBrokenError(5, f"granted until {until}, {beyond}", where)
 
 
 def check_chain(connections: Sequence[Connection], now: datetime) -> None:
@@ -230,11 +211,8 @@ def _line(connections: Sequence[Connection]) -> list[Connection]:
     for each in connections:
         older = each.identity.predecessor_id
         if older in by_predecessor:
-            raise LawBrokenError(
-                6,
-                f"{by_predecessor[older].id} and {each.id} have one predecessor",
-                f"predecessor {older}",
-            )
+            rivals = f"{by_predecessor[older].id} and {each.id}"
+            raise LawBrokenError(6, f"{rivals} have one predecessor", f"predecessor {older}")
         by_predecessor[older] = each
     line: list[Connection] = []
     following = by_predecessor.pop(None, None)

@@ -40,12 +40,7 @@ def _path(state: AccountState, prefer_signup: bool) -> EntryPath:  # noqa: FBT00
 def check_paths(path: Callable[[AccountState, bool], EntryPath] = _path) -> None:
     """Law 8: every account state and preference has its one path.
 
-    Args:
-        path: Tells the path of a state and of whether a sign-up is preferred; each pair is
-            asked twice.
-
-    Raises:
-        LawBrokenError: Another path than the rules', or two answers to one question.
+    `path` tells the path of a state and of whether a sign-up is preferred; it is asked twice.
     """
     for state, prefers, expected in _PATHS:
         where = f"account {state}, preferSignup {str(prefers).lower()}"
@@ -124,25 +119,17 @@ def _check_silent(law: int, changes: Changes) -> None:
 
 
 def check_rate_limit(admitted: Iterable[datetime], *, limit: int = 10, seconds: int = 60) -> None:
-    """Law 10: no window of that length holds more than the limit.
+    """Law 10: no half-open window of `seconds` holds more than `limit` calls.
 
-    Args:
-        admitted: When one app user's calls were admitted, in any order.
-        limit: How many a window may hold.
-        seconds: The length of the half-open window.
-
-    Raises:
-        LawBrokenError: A window holds one more.
+    `admitted` is when one app user's calls were admitted, in any order.
     """
     instants = sorted(admitted)
     window = timedelta(seconds=seconds)
     for first, last in zip(instants, instants[limit:], strict=False):
         if last - first < window:
-            raise LawBrokenError(
-                10,
-                f"{limit + 1} admitted within {last - first}, at most {limit} in {seconds} s",
-                f"from {first.isoformat()} to {last.isoformat()}",
-            )
+            where = f"from {first.isoformat()} to {last.isoformat()}"
+            seen = f"{limit + 1} admitted within {last - first}"
+            raise LawBrokenError(10, f"{seen}, at most {limit} in {seconds} s", where)
 
 
 def check_retry_after(

@@ -170,11 +170,7 @@ def check_documented(response: Response, *, operations: Operations = OPERATIONS)
 
 
 def parsed(law: int, body: bytes | str) -> Mapping[str, object]:
-    """The object that a body holds; a body without a byte holds none.
-
-    Raises:
-        LawBrokenError: It is no JSON object; `law` says which law that breaks.
-    """
+    """The object that a body holds, empty for an empty body; anything else breaks `law`."""
     if not body:
         return {}
     try:
@@ -185,11 +181,7 @@ def parsed(law: int, body: bytes | str) -> Mapping[str, object]:
 
 
 def as_object(law: int, value: object, where: str) -> Mapping[str, object]:
-    """A value that must be an object.
-
-    Raises:
-        LawBrokenError: It is none; `law` says which law that breaks.
-    """
+    """A value that must be an object; anything else breaks `law`."""
     if isinstance(value, dict):
         return cast("dict[str, object]", value)
     raise LawBrokenError(law, "it is no object", where)

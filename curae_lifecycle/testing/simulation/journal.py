@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
-import attrs
-
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import AppUser, format_time
 from curae_lifecycle.service.facts.fact import Fact
@@ -22,13 +20,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 Line = dict[str, Json]
-
-
-@attrs.frozen
-class _Entry:
-    at: datetime
-    what: Request | Fact
-    response: Response | None
+_Entry = tuple[datetime, Request | Fact, Response | None]
 
 
 class Journal:
@@ -48,7 +40,7 @@ class Journal:
         self, user: AppUser, at: datetime, what: Request | Fact, response: Response | None = None
     ) -> None:
         """A request with its answer, or a fact, that was committed for an app user."""
-        self._entries[user].append(_Entry(at, what, response))
+        self._entries[user].append((at, what, response))
 
     def drop(self, user: AppUser) -> None:
         """Forget an app user who is gone."""
@@ -59,18 +51,17 @@ class Journal:
         yield from map(_text, self._setup)
         entries = [] if user is None else self._entries.get(user, [])
         clock = None
-        for entry in entries:
+        for at, what, response in entries:
             # Workers' clocks disagree; a log's time never runs backwards.
-            clock = entry.at if clock is None else max(clock, entry.at)
-            yield _text({"at": format_time(clock), **_printed(entry)})
+            clock = at if clock is None else max(clock, at)
+            yield _text({"at": format_time(clock), **_printed(what, response)})
 
 
 def _text(line: Line) -> str:
     return json.dumps(line, ensure_ascii=True, separators=(",", ":"))
 
 
-def _printed(entry: _Entry) -> Line:
-    what = entry.what
+def _printed(what: Request | Fact, response: Response | None) -> Line:
     if not isinstance(what, Request):
         return {"fact": format_fact(what)}
     names = dict.fromkeys(name for name, _ in what.headers)
@@ -80,8 +71,5 @@ def _printed(entry: _Entry) -> Line:
     request: Line = {"method": what.method, "path": what.target, "headers": headers}
     if isinstance(what.body, bytes) and what.body:
         request["body"] = what.body.decode()
-    line: Line = {"request": request}
-    response = entry.response
-    if response is not None:
-        line["response"] = format_response(response)
-    return line
+    answered: Line = {} if response is None else {"response": format_response(response)}
+    return {"request": request, **answered}

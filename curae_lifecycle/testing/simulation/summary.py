@@ -13,12 +13,10 @@ from curae_lifecycle.rules.values import Environment
 
 @attrs.frozen
 class Violation:
-    """A law that did not hold.
+    """A law that did not hold at an instant of the world.
 
     Attributes:
         account: The law, what was seen and where, in words.
-        law: Its number.
-        at: The instant in the world.
         log: What led there: JSON lines for `replay`, what was committed for the app user.
         environment: The one that the server serves, which `replay` has to know; `None` for both.
     """

@@ -13,15 +13,8 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.binding import (
-    AccountState,
-    BindingTransition,
-    LimitedAccountAppBinding,
-    complete_sign_up,
-    graduate,
-    provision,
-    tombstone,
-)
+from curae_lifecycle.rules import binding as rules
+from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import (
     CuraeConnectSession,
@@ -43,52 +36,38 @@ _LINKED: Final = (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBST
 def bindings(
     draw: st.DrawFn, coordinate: Coordinate | None = None, state: AccountState | None = None
 ) -> LimitedAccountAppBinding:
-    """Bindings in every state and of the first generations.
-
-    Args:
-        draw: Given by Hypothesis.
-        coordinate: Whose; any where absent.
-        state: LIMITED, ACTIVE or TOMBSTONED; any where absent.
-    """
+    """Bindings of the first generations: of any coordinate and in any state, or in those given."""
     whose = draw(values.coordinates()) if coordinate is None else coordinate
     last = draw(st.sampled_from(_LINKED)) if state is None else state
     generation = draw(st.integers(1, 4))
     binding: LimitedAccountAppBinding | None = None
     for number in range(1, generation):
         binding = _live(binding, whose, number, grown=draw(st.booleans()))
-        binding = done(LimitedAccountAppBinding, tombstone(binding, whose))
+        binding = _bound(rules.tombstone(binding, whose))
     grown = last is AccountState.ACTIVE or (last is AccountState.TOMBSTONED and draw(st.booleans()))
     if binding is None and grown and draw(st.booleans()):
         # A sign-up on the hosted page, with no LIMITED user before it.
-        binding = done(LimitedAccountAppBinding, complete_sign_up(None, whose, values.user_of(1)))
+        binding = _bound(rules.complete_sign_up(None, whose, values.user_of(1)))
     else:
         binding = _live(binding, whose, generation, grown=grown)
-    return (
-        done(LimitedAccountAppBinding, tombstone(binding, whose))
-        if last is AccountState.TOMBSTONED
-        else binding
-    )
+    return _bound(rules.tombstone(binding, whose)) if last is AccountState.TOMBSTONED else binding
 
 
 def _live(
     binding: LimitedAccountAppBinding | None, whose: Coordinate, number: int, *, grown: bool
 ) -> LimitedAccountAppBinding:
-    limited = done(LimitedAccountAppBinding, provision(binding, whose, values.user_of(number)))
-    return (
-        done(LimitedAccountAppBinding, graduate(limited, whose, limited.user_id))
-        if grown
-        else limited
-    )
+    limited = _bound(rules.provision(binding, whose, values.user_of(number)))
+    return _bound(rules.graduate(limited, whose, limited.user_id)) if grown else limited
+
+
+def _bound(answer: BindingTransition) -> LimitedAccountAppBinding:
+    # Every move above is one that the binding's table allows.
+    return done(LimitedAccountAppBinding, answer)
 
 
 @st.composite
 def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSession:
-    """Connect sessions on each path; one of Path B has landed or not.
-
-    Args:
-        draw: Given by Hypothesis.
-        path: The path; any where absent.
-    """
+    """Connect sessions on each path, or on the one given; one of Path B has landed or not."""
     whose = draw(values.coordinates())
     wanted = draw(st.sampled_from(EntryPath)) if path is None else path
     binding: LimitedAccountAppBinding | None = None
@@ -215,9 +194,9 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                 if isinstance(landed, Done):
                     sessions[at], binding = landed.value.session, landed.value.binding
             case CoordinateAct.GRADUATE:
-                answer = graduate(binding, whose, user)
+                answer = rules.graduate(binding, whose, user)
             case CoordinateAct.TOMBSTONE:
-                answer = tombstone(binding, whose)
+                answer = rules.tombstone(binding, whose)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
         steps.append(CoordinateStep(now, act, answer, binding))

@@ -19,7 +19,7 @@ from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
@@ -30,12 +30,9 @@ from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 @attrs.frozen
 class Deed:
-    """A fact that is to happen, whenever and to whichever connection, recorded late or not.
+    """A fact that is to happen, whenever and to whichever connection, recorded so much later.
 
-    Attributes:
-        kind: Which fact.
-        delay: How long after it happened it is recorded.
-        said: What else it says, by field; a span of time counts from when it happened.
+    `said` is what else it says, by field; a span of time counts from when it happened.
     """
 
     kind: type[Fact]
@@ -109,11 +106,7 @@ def apply_fact(
 ) -> Transition:
     """What one connection answers to a fact about it, whatever becomes of others.
 
-    Args:
-        connection: The connection that the fact names.
-        fact: What happened.
-        now: When it is recorded.
-        successor: The connection that recovered this one, where there is one.
+    `successor` is the connection that recovered this one, where there is one.
 
     Raises:
         ArgumentError: An instant out of order or not UTC.
@@ -137,26 +130,23 @@ def _stored(changes: Changes) -> dict[ConnectionId, Connection]:
 
 def new_connections() -> st.SearchStrategy[Connection]:
     """Connections just created, at `START`, PENDING for half an hour."""
-    return st.builds(_create, values.connection_ids(), values.coordinates(), values.data_packages())
+    return st.builds(
+        create,
+        id=values.connection_ids(),
+        coordinate=values.coordinates(),
+        data_packages=values.data_packages(),
+        now=st.just(START),
+        next_action=st.just(values.next_action_at(START)),
+    )
 
 
 def facts_about(connection: Connection, now: datetime) -> st.SearchStrategy[Fact]:
-    """Facts that may be recorded of a connection at `now`, some of them late.
-
-    Args:
-        connection: Of which; created no later than `now`.
-        now: When they are recorded.
-    """
+    """Facts that may be recorded at `now`, some late, of a connection created no later."""
     return st.sampled_from(FACT_DEEDS).map(lambda deed: deed.fact(connection, now))
 
 
 def histories(created: Connection | None = None, *, most: int = 5) -> st.SearchStrategy[History]:
-    """One connection with its past: created, then at most `most` facts in order.
-
-    Args:
-        created: The connection as it was created at `START`; any where absent.
-        most: How many facts at most.
-    """
+    """One connection, created at `START` (any where absent), then at most `most` facts of it."""
     first = new_connections() if created is None else st.just(created)
     move = st.tuples(values.offsets(), st.sampled_from(FACT_DEEDS))
     return st.builds(_play, first, st.lists(move, max_size=most))
@@ -174,18 +164,6 @@ def connections() -> st.SearchStrategy[Connection]:
     """Connections with a plausible past, some of them a chain's newest."""
     return st.one_of(
         histories().map(lambda history: history.connection), chains().map(lambda chain: chain[-1])
-    )
-
-
-def _create(
-    connection_id: ConnectionId, coordinate: Coordinate, packages: tuple[DataPackage, ...]
-) -> Connection:
-    return create(
-        id=connection_id,
-        coordinate=coordinate,
-        data_packages=packages,
-        now=START,
-        next_action=values.next_action_at(START),
     )
 
 
@@ -215,14 +193,10 @@ def _play_chain(
 
 
 def _recover(chain: list[Connection], at: int, now: datetime) -> None:
-    answer = reconnect(
-        chain[at],
-        chain[at + 1] if at + 1 < len(chain) else None,
-        now,
-        id=ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain))),
-        next_action=values.next_action_at(now),
-        head=chain[-1],
-    )
+    successor = chain[at + 1] if at + 1 < len(chain) else None
+    new_id = ConnectionId(values.uuid_of(int(chain[0].id[-12:], 16) + len(chain)))
+    action = values.next_action_at(now)
+    answer = reconnect(chain[at], successor, now, id=new_id, next_action=action, head=chain[-1])
     if isinstance(answer, Refused):
         return
     if isinstance(answer.value, Minted):

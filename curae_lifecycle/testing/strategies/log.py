@@ -17,9 +17,9 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
-from curae_lifecycle.testing.strategies import turns
+from curae_lifecycle.testing.strategies import turns, values
 from curae_lifecycle.testing.strategies.request import as_bytes
-from curae_lifecycle.testing.strategies.values import START, uuid_of
+from curae_lifecycle.testing.strategies.values import START
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import camel
 
@@ -148,54 +148,40 @@ def _named(line: bytes, names: dict[str, str]) -> bytes:
 
 # --- Broken lines ---------------------------------------------------------------------------
 
-# The line, `<at>` being the same time as in the line before it; how it is broken; its error.
+_TOKENS: Final = {
+    "<unknown>": '{"type":"access","connectionId":"<id>","dataPackage":"labs"}',
+    "<malformed>": '{"type":"binding.tombstone","customerAccountId":"<id>","appId":"a","appUserId":" u"}',
+    "<id>": values.uuid_of(9999),
+}
+"""What stands in the lines below; `<at>` is the same time as in the line before."""
+
+# fmt: off
+# What the `error` begins with; how the line is broken; the line.
 _BREAKAGES: Final = (
-    ("", "blank", "the document: NOT_JSON"),
-    ("{", "no JSON", "the document: NOT_JSON"),
-    ("[]", "no object", "the line: must be an object"),
-    ('{"buckets":[]}', "no time", "the line: must have the members at"),
-    ("{<at>}", "no kind", "the line: must be exactly one of"),
-    ('{<at>,"buckets":[],"ask":{}}', "two kinds at once", "the line: must be exactly one of"),
-    ('{<at>,<at>,"buckets":[]}', "a member twice", "the line: has a member twice"),
-    (
-        '{"at":"2025-12-31T23:59:59Z","buckets":[]}',
-        "a time that runs backwards",
-        "at: must not run backwards",
-    ),
-    (
-        '{"at":"2026-01-01T00:00:00","buckets":[]}',
-        "a time that is not UTC",
-        "at: must be an RFC 3339 time",
-    ),
-    (
-        '{<at>,"ask":{"type":"access","connectionId":"'
-        + uuid_of(9999)
-        + '","dataPackage":"labs"}}',
-        "an unknown id in a question",
-        "ask.connectionId: must be a known connection",
-    ),
-    ('{<at>,"fact":{"type":"heal"}}', "an unknown kind of fact", "fact.type: must be one of"),
-    (
-        '{<at>,"fact":{"type":"binding.tombstone","customerAccountId":"'
-        + uuid_of(1)
-        + '","appId":"app-1","appUserId":" user-1"}}',
-        "a malformed app user",
-        "appUserId: must be",
-    ),
-    (
-        '{<at>,"as":"a","buckets":[]}',
-        "a name that goes with no request",
-        "the line: as and response go with a request",
-    ),
+    ("the document: NOT_JSON",             "blank",                       ""),
+    ("the document: NOT_JSON",             "no JSON",                     "{"),
+    ("the line: must be an object",        "no object",                   "[]"),
+    ("the line: must have the members at", "no time",                     '{"buckets":[]}'),
+    ("the line: must be exactly one of",   "no kind",                     "{<at>}"),
+    ("the line: must be exactly one of",   "two kinds at once",           '{<at>,"buckets":[],"ask":{}}'),
+    ("the line: has a member twice",       "a member twice",              '{<at>,<at>,"buckets":[]}'),
+    ("at: must not run backwards",         "a time that runs backwards",  '{"at":"2025-12-31T23:59:59Z","buckets":[]}'),
+    ("at: must be an RFC 3339 time",       "a time that is not UTC",      '{"at":"2026-01-01T00:00:00","buckets":[]}'),
+    ("ask.connectionId: must be a known",  "an unknown id in a question", '{<at>,"ask":<unknown>}'),
+    ("fact.type: must be one of",          "an unknown kind of fact",     '{<at>,"fact":{"type":"heal"}}'),
+    ("appUserId: must be",                 "a malformed app user",        '{<at>,"fact":<malformed>}'),
+    ("the line: as and response go",       "a name without a request",    '{<at>,"as":"a","buckets":[]}'),
 )
+# fmt: on
 
 
 def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
-    line, how, error = breakage
+    error, how, line = breakage
     # After a line that set the store up, so that there is a clock to run backwards.
     at = min(len(log.lines), 1 + place)
     before = parse_json(log.lines[at - 1])
     assert isinstance(before, dict)  # noqa: S101 - every line of a log is an object
-    broken = line.replace("<at>", f'"at":"{before["at"]}"').encode()
-    lines = (*log.lines[:at], broken, *log.lines[at:])
+    for token, text in (("<at>", f'"at":"{before["at"]}"'), *_TOKENS.items()):
+        line = line.replace(token, text)
+    lines = (*log.lines[:at], line.encode(), *log.lines[at:])
     return BrokenLog(lines, at + 1, how, error)

@@ -16,15 +16,7 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    Fingerprint,
-    KnownResponse,
-    LostLease,
-    Record,
-    RecordKey,
-    RecordStanding,
-)
+from curae_lifecycle.rules.idempotency import Attempt, Record, RecordKey, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.response import Response, ResponseReference
@@ -37,7 +29,7 @@ _DAY: Final = timedelta(hours=24)
 _LEASE: Final = timedelta(minutes=1)
 
 
-def fingerprints() -> st.SearchStrategy[Fingerprint]:
+def fingerprints() -> st.SearchStrategy[idempotency.Fingerprint]:
     """Fingerprints of operations."""
     return operations().map(fingerprint)
 
@@ -71,17 +63,12 @@ def attempts() -> st.SearchStrategy[Attempt]:
 
 @st.composite
 def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, datetime]:
-    """A record, and an instant at which it has the given standing.
-
-    Args:
-        draw: Given by Hypothesis.
-        standing: Which; ABSENT is a record whose retention is over.
-    """
+    """A record, and an instant at which it has the standing; ABSENT is one no longer retained."""
     attempt = draw(attempts())
-    lost = draw(st.sampled_from(LostLease))
+    lost = draw(st.sampled_from(idempotency.LostLease))
     if standing in {RecordStanding.UNKNOWN, RecordStanding.LEASE_OVER}:
         unknown = standing is RecordStanding.UNKNOWN
-        lost = LostLease.UNKNOWN if unknown else LostLease.EXECUTE
+        lost = idempotency.LostLease.UNKNOWN if unknown else idempotency.LostLease.EXECUTE
     running = idempotency.in_flight_record(attempt, lost_lease=lost)
     # Within the lease, its last microsecond included.
     within = draw(st.sampled_from((timedelta(0), TICK, _LEASE - TICK)))
@@ -112,7 +99,7 @@ def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStr
     )
 
 
-def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
+def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> Attempt:
     record: Record | None = None
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
@@ -121,7 +108,9 @@ def _attempt(key: RecordKey, print_: Fingerprint, released: int) -> Attempt:
     return _begun(record, key, print_, START + timedelta(seconds=released))
 
 
-def _begun(record: Record | None, key: RecordKey, print_: Fingerprint, now: datetime) -> Attempt:
+def _begun(
+    record: Record | None, key: RecordKey, print_: idempotency.Fingerprint, now: datetime
+) -> Attempt:
     return sure(Attempt, idempotency.begin(record, key, print_, now))
 
 
@@ -143,7 +132,7 @@ class RecordAct(StrEnum):
 
 RecordAnswer = (
     Attempt
-    | KnownResponse
+    | idempotency.KnownResponse
     | Refused
     | Done[Record]
     | LeaseLost
@@ -175,8 +164,8 @@ class RecordPast:
     """
 
     key: RecordKey
-    fingerprint: Fingerprint
-    other: Fingerprint
+    fingerprint: idempotency.Fingerprint
+    other: idempotency.Fingerprint
     steps: tuple[RecordStep, ...]
 
     @property
@@ -190,7 +179,7 @@ class RecordPast:
         return tuple(step.record for step in self.steps if step.record is not None)
 
 
-_Move = tuple[timedelta, RecordAct, LostLease, int]
+_Move = tuple[timedelta, RecordAct, idempotency.LostLease, int]
 """When, what, what a lost lease means, and by which attempt: so many before the newest."""
 
 _OFFSETS: Final = (
@@ -201,20 +190,20 @@ _OFFSETS: Final = (
 
 def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
     """One idempotency key with its past: at most `most` acts, by live workers and lost ones."""
-    move = st.tuples(
-        st.sampled_from(_OFFSETS),
-        st.sampled_from(RecordAct),
-        st.sampled_from((LostLease.EXECUTE, LostLease.UNKNOWN)),
-        st.integers(0, 1),
-    )
-    first = Fingerprint.of("initiate", "user-1", "false")
-    second = Fingerprint.of("initiate", "user-2", "false")
+    offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
+    leases = st.sampled_from((idempotency.LostLease.EXECUTE, idempotency.LostLease.UNKNOWN))
+    move = st.tuples(offsets, acts, leases, st.integers(0, 1))
+    first = idempotency.Fingerprint.of("initiate", "user-1", "false")
+    second = idempotency.Fingerprint.of("initiate", "user-2", "false")
     prints = st.permutations((first, second)).map(tuple)
     return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=most))
 
 
 def _play(
-    key: RecordKey, prints: tuple[Fingerprint, ...], response: Response, moves: list[_Move]
+    key: RecordKey,
+    prints: tuple[idempotency.Fingerprint, ...],
+    response: Response,
+    moves: list[_Move],
 ) -> RecordPast:
     record: Record | None = None
     attempts: list[Attempt] = []

@@ -139,12 +139,7 @@ def parsed_bodies() -> st.SearchStrategy[ParsedBody]:
 
 
 def print_request(call: Call, authorization: str) -> Request:
-    """The request that reads as `call`: what an app sends.
-
-    Args:
-        call: What it asks.
-        authorization: The value of its `Authorization` header.
-    """
+    """The request that reads as `call`: what an app sends with that `Authorization` header."""
     operation, rule = call.operation, call.operation.rule
     sent = _sent(operation)
     headers = [("Authorization", authorization)]

@@ -36,9 +36,5 @@ def axes() -> st.SearchStrategy[Axis]:
 
 
 def verdicts(kind: type[Verdict]) -> st.SearchStrategy[Verdict]:
-    """Verdicts of one kind, as they stand in the tables.
-
-    Args:
-        kind: One of `VERDICTS`.
-    """
+    """Verdicts of one kind (one of `VERDICTS`), as they stand in the tables."""
     return st.sampled_from([row.outcome for row in _ROWS if isinstance(row.outcome, kind)])

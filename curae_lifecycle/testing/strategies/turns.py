@@ -219,11 +219,7 @@ def some_turns(most: int) -> st.SearchStrategy[list[Turn]]:
 
 
 def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
-    """What happened in one store: requests of three callers, facts, questions for access.
-
-    Args:
-        most: How many of them at most.
-    """
+    """At most `most` requests of three callers, facts and questions for access in one store."""
     return st.builds(play, _some_buckets(), some_turns(most))
 
 

@@ -96,11 +96,7 @@ ENDINGS: Final[dict[type, tuple[turns.Turn, ...]]] = {
 
 
 def in_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
-    """A value of a kind as it came up in a run of traffic.
-
-    Args:
-        kind: One of `ENDINGS`: a reply, a write, an effect, an event, a key.
-    """
+    """A value as it came up in a run of traffic, of one of the kinds of `ENDINGS`."""
     return _ending(ENDINGS[kind]).map(lambda run: _last(run.happenings, kind))
 
 

@@ -14,30 +14,30 @@ from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import KEY_MAX
+from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.gates import ORDER, Ask, Gate
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID
+from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.account_state import etag
-from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse, Operation, Reply
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule, Reply
+from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 from curae_lifecycle.web.json import Json, parse_json
 from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
-from curae_lifecycle.web.openapi.problems import problem_codes
 from curae_lifecycle.web.openapi.schemas import Schema, reference
+from curae_lifecycle.web.read import BY_KEY
 from curae_lifecycle.web.shapes import camel, format_problem
 
 
 def openapi(settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
     """The document that describes the operations as a server with these settings has them.
 
-    Args:
-        settings: What the server chose; `type_base` shows in every problem's `type`.
-
-    Returns:
-        An OpenAPI 3.1 document: every status of every operation, every problem code with its
-        members, every header, and an example of each.
+    An OpenAPI 3.1 document: every status of every operation, every problem code with its
+    members, every header, and an example of each; `type_base` shows in every problem's `type`.
     """
     paths: dict[str, Json] = {}
     for kind in settings.operations:
@@ -104,7 +104,7 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
         "operationId": _camel_case(rule.name),
         "summary": rule.summary,
         "description": rule.why,
-        "tags": [rule.path.removeprefix(f"{BASE_PATH}/").partition("/")[0]],
+        "tags": [rule.path.removeprefix(f"{operation.BASE_PATH}/").partition("/")[0]],
         "parameters": _parameters(kind),
         "responses": responses,
     }
@@ -229,3 +229,42 @@ _PROBLEM_HEADERS: Final = {
     "RateLimit-Policy": _LIMITS,
     "WWW-Authenticate": frozenset({ProblemCode.UNAUTHENTICATED}),
 }
+
+
+def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:
+    """Every problem code that an operation can be answered with, in the catalogue's order.
+
+    They are read from the gates that it passes, and from the tables that these ask.
+    """
+    rule = kind.rule
+    codes: set[ProblemCode] = set()
+    for gate, row in ORDER.items():
+        if _passes(gate, rule):
+            verdict = row.outcome
+            codes |= _asked(verdict, rule) if isinstance(verdict, Ask) else {verdict.code}
+    if rule.scope is None:
+        codes.discard(ProblemCode.SCOPE_INSUFFICIENT)
+    return tuple(code for code in ProblemCode if code in codes)
+
+
+def _passes(gate: Gate, rule: OperationRule) -> bool:
+    if gate in _BY_KEY:
+        return rule.key is _BY_KEY[gate]
+    if gate is Gate.OWNERSHIP:
+        return bool(rule.ids)
+    # A request of this operation has found its path.
+    return gate is not Gate.ROUTE
+
+
+_BY_KEY: Final = {**BY_KEY, Gate.IDEMPOTENCY: KeyUse.NEEDED}
+
+
+def _asked(ask: Ask, rule: OperationRule) -> set[ProblemCode]:
+    beginnings = (ask.table,) if ask.table else rule.asks
+    return {
+        row.outcome.code
+        for table in TABLES.values()
+        for row in table.rows
+        if isinstance(row.outcome, RefuseWith)
+        and any(row.rule.startswith(f"{each}.") for each in beginnings)
+    }

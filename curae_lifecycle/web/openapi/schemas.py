@@ -19,13 +19,8 @@ from curae_lifecycle.rules.problems import CATALOGUE, Problem, ProblemCode
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Limited
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.wire_status import WireStatus
-from curae_lifecycle.service.members import (
-    APP_USER_ID,
-    CONNECTION_ID,
-    DATA_PACKAGES,
-    PREFER_SIGNUP,
-    Member,
-)
+from curae_lifecycle.service import members
+from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.account_state import etag
 from curae_lifecycle.service.operations.operation import Operation, Reply
 from curae_lifecycle.service.status import PROBLEM_STATUS
@@ -65,12 +60,12 @@ KEY_PATTERN: Final = (
 )
 
 
-def object_of(members: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
+def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
     """An object with these members and no others."""
     return {
         "type": "object",
-        "properties": members,
-        "required": [name for name in members if name not in optional],
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
         "additionalProperties": False,
     }
 
@@ -87,18 +82,12 @@ _PACKAGES: Final[Schema] = {
     "items": {"type": "string", "pattern": f"^[a-z][a-z0-9_]{{0,{values.DATA_PACKAGE_MAX - 1}}}$"},
     "description": "A set: neither order nor repetition matters; answers have it sorted.",
 }
+_SIGN_UP: Final = "Whether a user without an account is to sign up."
 MEMBERS: Final[dict[Member[object], tuple[Schema, Json]]] = {
-    CONNECTION_ID: (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
-    APP_USER_ID: (_APP_USER_ID, "user-1"),
-    DATA_PACKAGES: (_PACKAGES, ["clinical_summary", "labs"]),
-    PREFER_SIGNUP: (
-        {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether a user without an account is to sign up.",
-        },
-        True,
-    ),
+    members.CONNECTION_ID: (UUID, "6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01"),
+    members.APP_USER_ID: (_APP_USER_ID, "user-1"),
+    members.DATA_PACKAGES: (_PACKAGES, ["clinical_summary", "labs"]),
+    members.PREFER_SIGNUP: ({"type": "boolean", "default": False, "description": _SIGN_UP}, True),
 }
 """The schema of each member of a request, and an example."""
 
@@ -155,9 +144,9 @@ def body_name(kind: type[Operation]) -> str:
 
 def body_schema(kind: type[Operation]) -> Schema:
     """The schema of an operation's body: its members, and nothing else."""
-    members = kind.rule.body or ()
-    optional = tuple(member.name for member in members if member.optional)
-    return object_of({each.name: member_schema(each) for each in members}, optional=optional)
+    body = kind.rule.body or ()
+    optional = tuple(member.name for member in body if member.optional)
+    return object_of({each.name: member_schema(each) for each in body}, optional=optional)
 
 
 def reply_schema(reply: type[Reply]) -> Schema:
@@ -169,8 +158,6 @@ def reply_schema(reply: type[Reply]) -> Schema:
 
 _REVOKED_NOW: Final[Schema] = {"description": "Whether it was this request that revoked."}
 _SAID: Final = {"revoked_now": _REVOKED_NOW}
-
-
 _TYPES: Final[Mapping[object, Schema]] = {
     Connection: reference("schemas", "Connection"),
     CuraeConnectSession: reference("schemas", "CuraeConnectSession"),
@@ -195,7 +182,7 @@ def _of_type(kind: object) -> Schema:
 def problem_schema(code: ProblemCode, type_base: str) -> Schema:
     """The schema of a problem: the members of RFC 9457 and ours."""
     kind = CATALOGUE[code].outcome
-    members: dict[str, Json] = {
+    properties: dict[str, Json] = {
         "type": {"const": problems.type_uri(code, type_base)},
         "title": _TEXT,
         "status": {"const": PROBLEM_STATUS[kind.kind].outcome.status},
@@ -205,8 +192,8 @@ def problem_schema(code: ProblemCode, type_base: str) -> Schema:
         "retryable": {"const": kind.retryable},
     }
     if code is not ProblemCode.NOT_FOUND:
-        members["instance"] = {"type": "string", "format": "uri-reference"}
-    return object_of(members, optional=("instance",)) | {"description": Problem(code).title}
+        properties["instance"] = {"type": "string", "format": "uri-reference"}
+    return object_of(properties, optional=("instance",)) | {"description": Problem(code).title}
 
 
 DETAILS: Final[dict[str, tuple[Schema, problems.DetailValue]]] = {
@@ -241,6 +228,9 @@ def _header(description: str, schema: Schema, example: Json) -> Schema:
     return {"description": description, "schema": schema, "example": example}
 
 
+_WAIT: Final = "Whole seconds after which the same request may fare better."
+_LEFT: Final = "The limit that refused: what is left, and for how many seconds."
+_POLICY: Final = "The limit that refused: how many requests in how many seconds."
 _LIMITED: Final = Limited((), INITIATE_LIMIT, 12_000_000)
 HEADERS: Final[Schema] = {
     "Cache-Control": {
@@ -249,20 +239,8 @@ HEADERS: Final[Schema] = {
         "schema": _TEXT,
     },
     "ETag": _header("The same for every account in this state.", _TEXT, etag(AccountState.LIMITED)),
-    "Retry-After": _header(
-        "Whole seconds after which the same request may fare better.",
-        {"type": "integer", "minimum": 1},
-        12,
-    ),
-    "RateLimit": _header(
-        "The limit that refused: what is left, and for how many seconds.",
-        _TEXT,
-        limit_header(_LIMITED),
-    ),
-    "RateLimit-Policy": _header(
-        "The limit that refused: how many requests in how many seconds.",
-        _TEXT,
-        policy_header(INITIATE_LIMIT),
-    ),
+    "Retry-After": _header(_WAIT, {"type": "integer", "minimum": 1}, 12),
+    "RateLimit": _header(_LEFT, _TEXT, limit_header(_LIMITED)),
+    "RateLimit-Policy": _header(_POLICY, _TEXT, policy_header(INITIATE_LIMIT)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
