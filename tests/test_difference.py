@@ -156,10 +156,11 @@ class Turn:
 
 @attrs.frozen
 class Stay:
-    words: str = attrs.field(default="stay", metadata={"shown": False})
+    why: str = "It is said beside the answer."
+    derived: str = attrs.field(default="", eq=False)
 
     def __str__(self) -> str:
-        return self.words
+        return "stay"
 
 
 Lamp = Row[Turn | Stay]
@@ -225,6 +226,20 @@ def test_each_kind_of_change_has_its_words(rows: tuple[Lamp, ...], what: str) ->
     assert (first.where, first.what) == ("red × any (2 cells)", what)
     assert first.details[0].removeprefix("was: ") != first.details[1].removeprefix("now: ")
     assert len(first.details) == 2
+
+
+def test_where_two_answers_have_the_same_words_what_tells_them_apart_follows() -> None:
+    (finding,) = said(OLD, release(attrs.evolve(GO, outcome=Turn(Light.GREEN, slowly=True)), STOP))
+    assert finding.details == (
+        'was: turn green {"slowly": false}, by lamp.red: [O] Any press will do.',
+        'now: turn green {"slowly": true}, by lamp.red: [O] Any press will do.',
+    )
+
+
+def test_what_follows_from_an_answer_and_its_reason_are_no_part_of_it() -> None:
+    plain = attrs.evolve(GO, outcome=Stay())
+    same = attrs.evolve(GO, outcome=Stay("It is said again.", "by something else"))
+    assert said(release(plain, STOP), release(same, STOP)) == []
 
 
 def test_the_same_answer_in_other_words_is_no_other_answer() -> None:

@@ -165,12 +165,16 @@ def _of_axis(axis: str, was: tuple[str, ...], now: tuple[str, ...]) -> Iterator[
 
 def _of_rules(change: CellsChange) -> tuple[str, ...]:
     old, new = change.before, change.after
-    # Words that do not tell two answers apart are followed by what does.
-    hidden = old and new and old.says == new.says and old.outcome != new.outcome
     told: list[str] = []
-    for when, rule in (("was", old), ("now", new)):
+    for when, rule, other in (("was", old, new), ("now", new, old)):
         if rule:
-            says = f"{rule.says} {json.dumps(rule.outcome)}" if hidden else rule.says
+            says = rule.says
+            if other and says == other.says and rule.outcome != other.outcome:
+                # Words that do not tell two answers apart are followed by what does.
+                apart = [
+                    name for name in rule.outcome if rule.outcome[name] != other.outcome.get(name)
+                ]
+                says += f" {json.dumps({name: rule.outcome[name] for name in apart})}"
             told.append(f"{when}: {says}, by {rule.name}: {rule.why}")
     return tuple(told)
 

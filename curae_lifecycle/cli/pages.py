@@ -124,6 +124,9 @@ def _outcome(outcome: object) -> dict[str, Json]:
     kind = type(outcome)
     plain: dict[str, Json] = {"kind": kind.__name__}
     for field in attrs.fields(kind) if attrs.has(kind) else ():
+        # What follows from the others tells nothing, and the reason stands in the cell itself.
+        if not field.eq or field.name == "why":
+            continue
         value: object = getattr(outcome, field.name)
         if value is None or isinstance(value, int):
             plain[field.name] = value
