@@ -19,10 +19,19 @@ from curae_lifecycle.cli.difference import (
     compare,
     findings,
     format_changes,
+    spread,
     summary,
 )
 from curae_lifecycle.cli.pages import to_document
-from curae_lifecycle.cli.release import Frame, Release, Rule, Sheet, UnreadableError, parse_release
+from curae_lifecycle.cli.release import (
+    Cell,
+    Frame,
+    Release,
+    Rule,
+    Sheet,
+    UnreadableError,
+    parse_release,
+)
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.json import Json
@@ -60,6 +69,8 @@ def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
         before = made.pop(table.name, None)
         assert table.before == (None if before is None else before.frame)
         cells = {} if before is None else dict(before.cells)
+        if table.before and table.after:
+            cells = spread(cells, table.before, table.after)
         for change in table.cells:
             for cell in change.cells:
                 assert cells.pop(cell, None) == change.before
@@ -68,7 +79,11 @@ def apply(changes: tuple[TableChange, ...], old: Release) -> Release:
         if table.after is None:
             assert not cells
         else:
-            made[table.name] = Sheet(table.after, cells)
+            coarse: dict[Cell, Rule] = {}
+            for cell, rule in cells.items():
+                own = frozenset((axis, value) for axis, value in cell if axis in table.after.axes)
+                assert coarse.setdefault(own, rule) == rule
+            made[table.name] = Sheet(table.after, coarse)
     return Release(old.version, made)
 
 
@@ -100,7 +115,13 @@ def test_what_is_said_covers_each_changed_cell_once(old: Release, new: Release) 
             each for each in findings(table) if not each.where.startswith(("axis", "what", "the"))
         ]
         for change, finding in zip(table.cells, said, strict=True):
-            axes = (table.after if change.after else table.before).axes
+            frames = [table.after, table.before] if change.after else [table.before, table.after]
+            own, other = (frame.axes for frame in frames)
+            named = {axis for cell in change.cells for axis, _ in cell}
+            axes = {
+                axis: own.get(axis) or other[axis]
+                for axis in (own if named == own.keys() else other)
+            }
             cells = [
                 frozenset(zip(axes, place, strict=True))
                 for pattern in finding.where.partition(" (")[0].split("; ")
@@ -270,17 +291,56 @@ def test_values_of_an_axis_that_come_go_and_move_are_said_and_so_are_their_cells
     ]
 
 
-def test_an_axis_that_comes_or_goes_makes_every_cell_another() -> None:
+def test_where_an_axis_comes_or_goes_each_cell_is_compared_with_what_decided_it() -> None:
     row = Lamp(ANY, Stay(), "[O] So.", "all")
     bare = Table[Light, Turn | Stay]("lamp", "What a press does.", TWO, row)
     one = parse_release(to_document([bare]))
     assert [(each.where, each.what) for each in said(OLD, one)] == [
         ("axis press", "is gone"),
-        ("red × any (2 cells)", "cell is gone"),
-        ("green × any (2 cells)", "cell is gone"),
+        ("red × any (2 cells)", "answer changed, rule renamed, reason reworded"),
+        ("green × any (2 cells)", "answer changed, rule renamed, reason reworded"),
+    ]
+    assert [(each.where, each.what) for each in said(one, OLD)] == [
+        ("axis press", "is new"),
+        ("red × any (2 cells)", "answer changed, rule renamed, reason reworded"),
+        ("green × any (2 cells)", "answer changed, rule renamed, reason reworded"),
+    ]
+
+
+def test_a_new_axis_changes_only_what_is_decided_otherwise() -> None:
+    old = Table[Light, Turn | Stay](
+        "lamp", "What a press does.", TWO, attrs.evolve(GO, key=Light.RED),
+        attrs.evolve(STOP, key=Light.GREEN),
+    )  # fmt: skip
+    new = release(
+        attrs.evolve(GO, key=(Light.RED, Press.SHORT), name="red"),
+        Lamp((Light.RED, Press.LONG), Stay(), "[O] Too long."),
+        STOP,
+    )
+    before = parse_release(to_document([old]))
+    was, now = "was: turn green, by lamp.red: [O]", "now: stay, by lamp.red.long: [O]"
+    assert said(before, new) == [
+        Finding("axis press", "is new", ("short, long",)),
+        Finding(
+            "red × long",
+            "answer changed, decided by another rule, reason reworded",
+            (f"{was} Any press will do.", f"{now} Too long."),
+        ),
+    ]
+
+
+def test_an_axis_in_another_s_place_makes_every_cell_another() -> None:
+    row = Lamp(ANY, Stay(), "[O] So.", "all")
+    light, press = (
+        parse_release(to_document([Table[str, Turn | Stay]("lamp", "Law.", axis, row)]))
+        for axis in (TWO, PRESS)
+    )
+    assert [(each.where, each.what) for each in said(light, press)] == [
+        ("axis light", "is gone"),
+        ("axis press", "is new"),
+        ("any (2 cells)", "cell is gone"),
         ("any (2 cells)", "new cell"),
     ]
-    assert said(one, OLD)[0] == Finding("axis press", "is new", ("short, long",))
 
 
 def test_a_table_that_comes_or_goes_is_one_line() -> None:

@@ -55,7 +55,7 @@ class TableChange:
         name: Its name.
         before: What it was apart from its cells; `None` where the table is new.
         after: What it is; `None` where it is gone.
-        cells: Its cells that changed.
+        cells: Its cells that changed; where an axis came or went, with their value on it.
     """
 
     name: str
@@ -76,6 +76,9 @@ def compare(old: Release, new: Release) -> tuple[TableChange, ...]:
 def _compare_tables(name: str, before: Sheet | None, after: Sheet | None) -> TableChange:
     was = {} if before is None else before.cells
     now = {} if after is None else after.cells
+    old_frame, new_frame = (sheet.frame if sheet else None for sheet in (before, after))
+    if old_frame and new_frame:
+        was, now = spread(was, old_frame, new_frame), spread(now, new_frame, old_frame)
     kept = {rule.name for rule in was.values()} & {rule.name for rule in now.values()}
     alike: dict[tuple[Rule | None, Rule | None], set[Cell]] = {}
     for cell in was | now:
@@ -86,8 +89,27 @@ def _compare_tables(name: str, before: Sheet | None, after: Sheet | None) -> Tab
         CellsChange(_kinds(old, new, kept), frozenset(cells), old, new)
         for (old, new), cells in alike.items()
     )
-    old_frame, new_frame = (sheet.frame if sheet else None for sheet in (before, after))
     return TableChange(name, old_frame, new_frame, changes)
+
+
+def spread(cells: dict[Cell, Rule], own: Frame, other: Frame) -> dict[Cell, Rule]:
+    """Cells over the axes that only the other frame has, where it has all of theirs.
+
+    So a table with an axis more is compared with what each of its cells was decided by before.
+
+    Args:
+        cells: The cells.
+        own: The frame they are of.
+        other: The frame that may have more axes.
+    """
+    if not own.axes.keys() < other.axes.keys():
+        return cells
+    more = {axis: values for axis, values in other.axes.items() if axis not in own.axes}
+    return {
+        cell | frozenset(zip(more, place, strict=True)): rule
+        for cell, rule in cells.items()
+        for place in product(*more.values())
+    }
 
 
 def _kinds(old: Rule | None, new: Rule | None, kept: set[str]) -> tuple[Kind, ...]:
@@ -180,7 +202,11 @@ def _of_rules(change: CellsChange) -> tuple[str, ...]:
 
 
 def _places(change: CellsChange, before: Frame, after: Frame) -> list[str]:
-    axes = (after if change.after else before).axes
+    own, other = (after.axes, before.axes) if change.after else (before.axes, after.axes)
+    named = {axis for cell in change.cells for axis, _ in cell}
+    axes = {
+        axis: own.get(axis, other.get(axis, ())) for axis in (own if named == {*own} else other)
+    }
     places: list[tuple[str | None, ...]] = [
         place
         for place in product(*axes.values())
