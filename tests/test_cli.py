@@ -135,7 +135,8 @@ def test_tables_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) ->
 def test_tables_speaks_json_and_mermaid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tables", "--format", "json"]) == 0
     tables = json.loads(capsys.readouterr().out)
-    assert [table["name"] for table in tables] == list(TABLES)
+    assert [table["name"] for table in tables["tables"]] == list(TABLES)
+    assert (tables["format"], tables["version"]) == (1, __version__)
     assert main(["tables", "access", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "access"
     assert main(["tables", "--format", "mermaid"]) == 0
@@ -155,6 +156,93 @@ def test_a_rule_of_an_answer_leads_to_its_line_of_code(
             assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", place), (row.rule, place)
     assert main(["tables", "connection.reconnect.active", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "connection"
+
+
+@pytest.fixture
+def older(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """All tables, as if revoking a pending connection had once done nothing."""
+    main(["tables", "--format", "json"])
+    document = json.loads(capsys.readouterr().out) | {"version": "0.0.1"}
+    for table in document["tables"]:
+        for cell in table["cells"]:
+            if cell["rule"] == "connection.revoke.pending":
+                cell |= {"outcome": {"kind": "Ignore"}, "says": "ignore"}
+    path = tmp_path / "older.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_what_changed_since_an_older_release_is_said(
+    older: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tables", "--diff", str(older)]) == 1
+    why = TABLES["connection"].rows[18].why
+    assert capsys.readouterr().out == (
+        f"from 0.0.1 to {__version__}: changed: 1 table; answer changed: 1 cell\n"
+        "\n"
+        "connection\n"
+        "  revoke × PENDING: answer changed\n"
+        f"    was: ignore, by connection.revoke.pending: {why}\n"
+        f"    now: REVOKED, by connection.revoke.pending: {why}\n"
+    )
+    assert main(["tables", "--diff", str(older), "--format", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert (document["from"], document["to"]) == ("0.0.1", __version__)
+    assert [table["name"] for table in document["changes"]] == ["connection"]
+
+
+def test_between_a_release_and_itself_there_is_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["tables", "--format", "json"])
+    same = tmp_path / "same.json"
+    same.write_text(capsys.readouterr().out)
+    assert main(["tables", "--diff", str(same)]) == 0
+    assert capsys.readouterr().out == f"from {__version__} to {__version__}: no difference\n"
+    assert main(["tables", "--diff", str(same), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == []
+
+
+def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
+    words = run("tables", "--diff", str(older)).stdout.decode().split()
+    program = (
+        "from curae_lifecycle.cli.main import main\n"
+        f"assert main(['tables', '--diff', {str(older)!r}]) == 1\n"
+    )
+    pretty = without_colour(on_a_terminal(program))
+    assert all(len(line.rstrip()) <= 80 for line in pretty.splitlines())
+    assert {word.strip(":─") for word in pretty.split()} == {
+        *(word.strip(":") for word in words), *("where", "change", "and", ""),
+    }  # fmt: skip
+    poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None\n{program}")
+    assert poor.split() == words
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "why"),
+    [
+        (b"\xff", [], "it is not JSON"),
+        (b"{}", [], "it is no document of tables"),
+        (b'{"format": 2}', [], "its format is 2, and this version reads 1"),
+        (None, [], "No such file"),
+        (b"{}", ["access"], "--diff compares all tables"),
+        (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
+        (b"{}", ["--write", "pages"], "not allowed with argument"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_a_mistake_on_the_command_line(
+    given: bytes | None,
+    more: list[str],
+    why: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "old.json"
+    if given is not None:
+        path.write_bytes(given)
+    with pytest.raises(SystemExit, match="2"):
+        main(["tables", "--diff", str(path), *more])
+    assert why in capsys.readouterr().err
 
 
 def test_an_unknown_table_is_named_with_those_that_there_are(
@@ -425,7 +513,7 @@ def test_a_problem_s_code_and_a_reason_lead_to_their_rules(
         assert re.fullmatch(r"curae_lifecycle/[\w/]+\.py:\d+", each.splitlines()[2])
     assert main(["tables", word, "--format", "json"]) == 0
     named = json.loads(capsys.readouterr().out)
-    tables = named if isinstance(named, list) else [named]
+    tables = named.get("tables", [named])
     assert {rule.partition(".")[0] for rule in rules} >= {
         table["name"].removesuffix("s") if table["name"] == "problems" else table["name"]
         for table in tables

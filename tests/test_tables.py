@@ -267,9 +267,12 @@ def test_a_table_that_moves_no_state_has_no_diagram() -> None:
 
 def test_json_has_an_object_per_cell() -> None:
     turn = {"kind": "Turn", "seconds": 5, "lamps": ["left", "right"], "note": None}
-    go = {"rule": "light.red", "outcome": turn | {"to": "green"}, "why": "[O] Any press will do."}
-    stop = {"rule": "light.green.long", "outcome": turn | {"to": "red"}, "why": "[O] A long one."}
-    stay = {"rule": "light.stay", "outcome": {"kind": "Stay"}, "why": "[O] Too short."}
+    green = {"outcome": turn | {"to": "green"}, "says": "turn green"}
+    red = {"outcome": turn | {"to": "red"}, "says": "turn red"}
+    go = {"rule": "light.red", **green, "why": "[O] Any press will do."}
+    stop = {"rule": "light.green.long", **red, "why": "[O] A long one."}
+    still = {"outcome": {"kind": "Stay"}, "says": "stay | as it was"}
+    stay = {"rule": "light.stay", **still, "why": "[O] Too short."}
     table = build(GO, STOP, STAY, state="light")
     assert json.loads(to_json(table)) == {
         "name": "light",
@@ -343,12 +346,14 @@ def test_a_table_s_json_is_indented_and_keeps_every_letter() -> None:
                     "far": False,
                     "cause": None,
                 },
+                "says": str(Move(Letter.X)),
                 "why": "Why: ä.",
             },
             {
                 "key": {"letter": "X", **key},
                 "rule": "small.x",
                 "outcome": {"kind": "str"},
+                "says": "stays",
                 "why": "Why | not.",
             },
         ],

@@ -2,6 +2,7 @@
 
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
+python -m curae_lifecycle tables --diff OLD.json
 python -m curae_lifecycle replay FILE [--check]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle openapi [--write FILE] [--check]
@@ -28,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0; 1 for a broken line, a divergence, a stale page or a law that did
-        not hold; 2 for a mistake on the command line.
+        The exit status: 0; 1 for a broken line, a divergence, a stale page, a difference or a
+        law that did not hold; 2 for a mistake on the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -76,8 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         "name", nargs="?", metavar="NAME", help="a table, a rule, a problem code or a reason"
     )
     pages.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
-    pages.add_argument(
+    instead = pages.add_mutually_exclusive_group()
+    instead.add_argument(
         "--write", type=Path, metavar="DIR", help="write every page into a directory instead"
+    )
+    instead.add_argument(
+        "--diff",
+        type=Path,
+        metavar="OLD.json",
+        help="say what changed since what --format json printed; the exit status is 1 if anything "
+        "did",
     )
     pages.add_argument(
         "--check", action="store_true", help="with --write: write nothing, fail on a stale page"

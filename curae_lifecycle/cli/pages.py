@@ -6,13 +6,18 @@ The law of this module: **the pages print the very objects that the functions lo
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 import attrs
 
+from curae_lifecycle import __version__
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.json import Json
+
+FORMAT: Final = 1
+"""The version of the format of a document of tables."""
 
 _INDEX_HEAD: Final = """\
 # Tables
@@ -77,8 +82,22 @@ def to_mermaid(table: AnyTable) -> str:
 
 def to_json(table: AnyTable) -> str:
     """A table as JSON: its axes, and one object per cell."""
+    return _text(_table(table))
+
+
+def to_document(tables: Iterable[AnyTable]) -> str:
+    """Tables as one JSON document, with the version of the package that they are of."""
+    texts = [_table(table) for table in tables]
+    return _text({"format": FORMAT, "version": __version__, "tables": texts})
+
+
+def _text(value: Mapping[str, object]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _table(table: AnyTable) -> dict[str, Json]:
     names = [axis.name for axis in table.axes]
-    document = {
+    return {
         "name": table.name,
         "law": table.law,
         "state": table.state,
@@ -88,12 +107,12 @@ def to_json(table: AnyTable) -> str:
                 "key": dict(zip(names, key, strict=True)),
                 "rule": row.rule,
                 "outcome": _outcome(row.outcome),
+                "says": str(row.outcome),
                 "why": row.why,
             }
             for key, row in table.cells()
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _markdown(lines: list[list[str]]) -> str:
@@ -105,6 +124,9 @@ def _outcome(outcome: object) -> dict[str, Json]:
     kind = type(outcome)
     plain: dict[str, Json] = {"kind": kind.__name__}
     for field in attrs.fields(kind) if attrs.has(kind) else ():
+        # What follows from the others tells nothing, and the reason stands in the cell itself.
+        if not field.eq or field.name == "why":
+            continue
         value: object = getattr(outcome, field.name)
         if value is None or isinstance(value, int):
             plain[field.name] = value

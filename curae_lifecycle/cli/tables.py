@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from curae_lifecycle.cli.difference import compare, findings, format_changes, summary
 from curae_lifecycle.cli.files import write
-from curae_lifecycle.cli.pages import pages, to_json, to_markdown, to_mermaid
-from curae_lifecycle.cli.terminal import show_table
+from curae_lifecycle.cli.pages import pages, to_document, to_json, to_markdown, to_mermaid
+from curae_lifecycle.cli.release import UnreadableError, parse_release
+from curae_lifecycle.cli.terminal import say, show_columns, show_table
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
@@ -19,6 +21,8 @@ PACKAGE: Final = Path(__file__).parent.parent
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Print every table, the one that is named, or every rule that a word leads to."""
+    if options.diff is not None:
+        return _diff(parser, options)
     if options.write is not None:
         return write(options.write, pages(), "*.md", check=options.check)
     name: str | None = options.name
@@ -42,8 +46,7 @@ def _show(
 ) -> int:
     match options.format:
         case "json":
-            texts = [to_json(table) for table in chosen]
-            print(texts[0] if len(texts) == 1 else f"[{','.join(texts)}]", end="")
+            print(to_json(chosen[0]) if len(chosen) == 1 else to_document(chosen), end="")
         case "mermaid":
             texts = [to_mermaid(table) for table in chosen if table.state is not None]
             if not texts:
@@ -54,6 +57,35 @@ def _show(
                 if not show_table(table):
                     print(("\n" if number else "") + to_markdown(table), end="")
     return 0
+
+
+def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    file: Path = options.diff
+    if options.name is not None or options.format == "mermaid":
+        parser.error("--diff compares all tables, in words or with --format json")
+    try:
+        old = parse_release(file.read_bytes())
+    except OSError as error:
+        parser.error(f"cannot read {file}: {error.strerror}")
+    except UnreadableError as error:
+        parser.error(f"cannot read {file}: {error.why}")
+    new = parse_release(to_document(TABLES.values()))
+    changes = compare(old, new)
+    if options.format == "json":
+        print(format_changes(old, new, changes), end="")
+        return 1 if changes else 0
+    say(f"from {old.version} to {new.version}: {summary(changes)}", "title")
+    for table in changes:
+        found = list(findings(table))
+        lines = [[each.where, each.what, "\n".join(each.details)] for each in found]
+        layout = (["where", "change", "was and now"], lines)
+        if not show_columns(table.name, "", layout, wide="was and now"):
+            say(f"\n{table.name}", "title")
+            for each in found:
+                say(f"  {each.where}: {each.what}", "rule")
+                for detail in each.details:
+                    say(f"    {detail}", "answered")
+    return 1 if changes else 0
 
 
 def _found(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:

@@ -53,16 +53,12 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def show_table(table: AnyTable) -> bool:
-    """Print a table in columns where Rich is installed and a terminal reads; say whether it was."""
-    console = _console(stderr=False)
-    if console is None:
-        return False
-    from rich import box  # noqa: PLC0415 - an optional extra
-    from rich.table import Table  # noqa: PLC0415 - an optional extra
-
+    """Print a table of rules as `show_columns` does."""
     axes = [axis.name for axis in table.axes]
     rows = [(list(map(str, row.parts)), str(row.outcome), row.why, row.rule) for row in table.rows]
-    layouts = (
+    return show_columns(
+        table.name,
+        table.law,
         ([*axes, "outcome", "why", "rule"], [[*key, *rest] for key, *rest in rows]),
         # The names of the rules follow from the keys, so they go first where there is no room.
         ([*axes, "outcome", "why"], [[*key, *rest[:2]] for key, *rest in rows]),
@@ -70,13 +66,35 @@ def show_table(table: AnyTable) -> bool:
             [" × ".join(axes), "outcome", "why"],
             [[" × ".join(key), *rest[:2]] for key, *rest in rows],
         ),
+        wide="why",
     )
+
+
+Layout = tuple[list[str], list[list[str]]]
+"""The names of columns, and the lines below them."""
+
+
+def show_columns(title: str, caption: str, *layouts: Layout, wide: str) -> bool:
+    """Print lines in columns where Rich is installed and a terminal reads; say whether it was.
+
+    Args:
+        title: What stands above.
+        caption: What stands below.
+        layouts: The lines in columns; of several the first that fits, or else the last.
+        wide: The column that takes the room that is left.
+    """
+    console = _console(stderr=False)
+    if console is None:
+        return False
+    from rich import box  # noqa: PLC0415 - an optional extra
+    from rich.table import Table  # noqa: PLC0415 - an optional extra
+
     fitting = (layout for layout in layouts if _width(*layout) <= console.width)
     names, lines = next(fitting, layouts[-1])
-    shown = Table(title=table.name, caption=table.law, title_justify="left", box=box.SIMPLE)
+    shown = Table(title=title, caption=caption, title_justify="left", box=box.SIMPLE)
     left = console.width - _width(names, lines)
     for name, width in zip(names, _widths(names, lines), strict=True):
-        shown.add_column(name, width=width + max(left, 0) if name == "why" else width)
+        shown.add_column(name, width=width + max(left, 0) if name == wide else width)
     for line in lines:
         shown.add_row(*line)
     console.print(shown, markup=False)

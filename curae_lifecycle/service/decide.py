@@ -60,8 +60,11 @@ def _record_key(call: Call) -> RecordKey | None:
 
 
 def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
+    buckets = call.settings.buckets
+    if not buckets:
+        return ()
     owner = call.caller.key_owner
-    return tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets])
+    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
 
 
 def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
