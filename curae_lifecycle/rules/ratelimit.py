@@ -34,6 +34,7 @@ from curae_lifecycle.rules.values import (
     MINUTE,
     SECOND,
     check_instant,
+    elapsed,
     instant_at,
     microseconds,
 )
@@ -207,6 +208,21 @@ class Limited:
     retry_after: int
 
 
+@attrs.frozen
+class LimitLeft:
+    """What a caller may still ask of a rule.
+
+    Attributes:
+        policy: The rule.
+        remaining: How many calls it would admit at once.
+        reset_seconds: In how many whole seconds, rounded up, it is as if it was never charged.
+    """
+
+    policy: Policy
+    remaining: int
+    reset_seconds: int
+
+
 def fresh_state(policy: Policy) -> RateState:
     """The state of a rule that was never charged, or whose state expired."""
     return FRESH_LOG if isinstance(policy, ExactLog) else FULL_BUCKET
@@ -282,6 +298,13 @@ def available(policy: Policy, state: RateState, now: datetime) -> int:
         return max(0, policy.limit - sum(at - instant < period for instant in instants))
     missing = _missing(policy, state, at) if isinstance(state, BucketState) else 0
     return max(0, policy.capacity * period - missing) // period
+
+
+def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
+    """What is left of the rule at `now` [O]."""
+    over = state_expires_at(policy, state)
+    reset = 0 if over is None else max(0, -(-elapsed(now, over) // SECOND))
+    return LimitLeft(policy, available(policy, state, now), reset)
 
 
 def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:

@@ -7,6 +7,7 @@ holds nothing but the members of its reply.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -14,10 +15,10 @@ import attrs
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.ratelimit import MOST, Limited, Policy
+from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy
 from curae_lifecycle.rules.values import NextAction, ceil_seconds
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import Changes, RecordWrite
+from curae_lifecycle.service.changes import Changes, RecordWrite, limits_left
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.web.json import format_json
@@ -33,12 +34,19 @@ class Answer:
         changes: Writes (the idempotency record among them), effects, events.
         rules: The names of the rules that decided, in order; the last one had the last word.
         replayed: Whether the response was sent before; the response itself does not say so.
+        at: The instant it was decided for.
     """
 
     response: Response
     changes: Changes
     rules: tuple[str, ...]
     replayed: bool
+    at: datetime
+
+    @property
+    def limits_left(self) -> tuple[LimitLeft, ...]:
+        """What is left of each limit that was charged; nothing of it is in the response."""
+        return limits_left(self.changes, self.at)
 
 
 def respond(
@@ -60,14 +68,14 @@ def respond(
     reply = decision.reply
     if isinstance(reply, Replayed):
         response = _stored(reply, fetch)
-        return Answer(response, decision.changes, decision.rules, replayed=True)
+        return Answer(response, decision.changes, decision.rules, replayed=True, at=decision.at)
     response = _response(decision, reply, instance)
     changes = decision.changes
     attempt = decision.attempt
     if attempt is not None:
         write = RecordWrite(attempt.key, decision.record, completed_record(attempt, response))
         changes = Changes((*changes.writes, write), changes.effects, changes.events)
-    return Answer(response, changes, decision.rules, replayed=False)
+    return Answer(response, changes, decision.rules, replayed=False, at=decision.at)
 
 
 def policy_header(policy: Policy) -> str:
@@ -77,9 +85,23 @@ def policy_header(policy: Policy) -> str:
 
 def limit_header(limited: Limited) -> str:
     """The `RateLimit` field of a refusal: nothing left for as long as it must wait."""
-    # A clock that stepped back can make the wait longer than the field can carry.
-    wait = min(ceil_seconds(limited.retry_after), MOST)
-    return f"{_quoted(limited.policy.name)};r=0;t={wait}"
+    return _limit_item(limited.policy, 0, ceil_seconds(limited.retry_after))
+
+
+def limit_headers(limits: tuple[LimitLeft, ...]) -> Headers:
+    """Both fields of what is left, for a server that adds them to the response of an answer."""
+    if not limits:
+        return ()
+    left = [_limit_item(each.policy, each.remaining, each.reset_seconds) for each in limits]
+    return (
+        ("ratelimit-policy", ", ".join([policy_header(each.policy) for each in limits])),
+        ("ratelimit", ", ".join(left)),
+    )
+
+
+def _limit_item(policy: Policy, remaining: int, seconds: int) -> str:
+    # A clock that stepped back can make the time longer than the field can carry.
+    return f"{_quoted(policy.name)};r={remaining};t={min(seconds, MOST)}"
 
 
 def _quoted(text: str) -> str:

@@ -43,6 +43,7 @@ from curae_lifecycle.testing.strategies.limit import buckets as buckets
 from curae_lifecycle.testing.strategies.limit import charges as charges
 from curae_lifecycle.testing.strategies.limit import exact_logs as exact_logs
 from curae_lifecycle.testing.strategies.limit import limitations as limitations
+from curae_lifecycle.testing.strategies.limit import limits_left as limits_left
 from curae_lifecycle.testing.strategies.limit import log_states as log_states
 from curae_lifecycle.testing.strategies.limit import policies as policies
 from curae_lifecycle.testing.strategies.log import BrokenLog as BrokenLog

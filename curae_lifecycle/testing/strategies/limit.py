@@ -17,10 +17,12 @@ from curae_lifecycle.rules.ratelimit import (
     Charge,
     ExactLog,
     Limited,
+    LimitLeft,
     LogState,
     Policy,
     admit,
     fresh_state,
+    limit_left,
 )
 from curae_lifecycle.testing.strategies.values import (
     START,
@@ -80,6 +82,11 @@ def admissions() -> st.SearchStrategy[Admitted]:
 def limitations() -> st.SearchStrategy[Limited]:
     """What a rule answers that refuses, however often it had to be asked."""
     return charges().map(_limited)
+
+
+def limits_left() -> st.SearchStrategy[LimitLeft]:
+    """What is left of a rule, soon after a run of requests."""
+    return charges().map(lambda charge: limit_left(charge.policy, charge.state, START))
 
 
 def _admitted(charge: Charge) -> Admitted:

@@ -47,7 +47,8 @@ _PLAIN: Final = (
     outcome.problems,
 )
 _WITH_A_PAST: Final = (
-    *(limit.admissions, limit.bucket_states, limit.charges, limit.limitations, limit.log_states),
+    *(limit.admissions, limit.bucket_states, limit.charges, limit.limitations, limit.limits_left),
+    limit.log_states,
     *(connection.connections, connection.histories, binding.coordinate_pasts),
     *(record.attempts, record.records, record.record_pasts),
     *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
