@@ -1,7 +1,8 @@
 """The library's own values as JSON, for servers that keep them so.
 
-The law of this module: **what `dump` wrote, `load` reads, and nothing else**. It is the one place
-that needs cattrs, which structures what was read and knows every class by its annotations.
+The law of this module: **what `dump` wrote, `load` reads, and nothing else**; what an earlier
+release wrote goes through the upgrades of `formats` first. It is the one place that needs cattrs,
+which structures what was read and knows every class by its annotations.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time, instant_at, microseconds, parse_time
 from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.stores.formats import FORMAT, newest_form, upgraded
 from curae_lifecycle.web.json import Json, MalformedError, has_repeats
 
 Storable = (
@@ -38,21 +40,23 @@ _Stored = TypeVar("_Stored", bound=Storable)
 
 def dump(value: Storable) -> dict[str, Json]:
     """A value as JSON for a server's own store: everything, internals too, never the wire."""
-    dumped: dict[str, Json] = _store_converter().unstructure(value)
-    return dumped
+    members: dict[str, Json] = _store_converter().unstructure(value)
+    return {FORMAT: newest_form(type(value).__name__), **members}
 
 
 def load(kind: type[_Stored], document: Json) -> _Stored:
-    """A value that `dump` printed.
+    """A value that `dump` printed, of this release or an earlier one.
 
     Raises:
-        MalformedError: Anything else, including what a later release may have added; it names
-            the member at fault by its path, such as `identity.coordinate.app_id`.
+        MalformedError: Anything else; it names the member at fault by its path, such as
+            `identity.coordinate.app_id`.
+        NewerFormatError: A newer release stored it.
     """
     if not isinstance(document, dict) or has_repeats(document):
         raise MalformedError(None, Fault.INVALID)
+    members = upgraded(kind.__name__, document)
     try:
-        return _store_converter().structure(document, kind)
+        return _store_converter().structure(members, kind)
     except (BaseValidationError, ArgumentError) as error:
         # Without its cause, whose text can repeat what was stored.
         raise MalformedError(_member_at_fault(error), Fault.INVALID) from None

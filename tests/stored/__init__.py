@@ -1,0 +1,141 @@
+"""Every form that a stored value ever had, as documents that a store may still hold.
+
+`<kind>.<form>.json` holds values of one kind in one form, and is never changed once a release wrote
+that form: `python -m tests.stored` writes the files of the newest forms, and refuses to write one
+that is there and says something else.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from curae_lifecycle.rules import attempt, binding, connection, credentials, idempotency, values
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, LogState, admit_one, fresh_state
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.stores.codec import Storable
+from tests.strategies import COORDINATE, START, at, uuid
+
+FOLDER: Final = Path(__file__).parent
+_SECOND: Final = timedelta(seconds=1)
+
+
+def _connections() -> list[Storable]:
+    identity = connection.ConnectionIdentity(
+        values.ConnectionId(uuid(1)),
+        COORDINATE,
+        (values.DataPackage("clinical_summary"), values.DataPackage("labs")),
+        START,
+        None,
+        values.ConnectionId(uuid(1)),
+    )
+    later = connection.ConnectionIdentity(
+        values.ConnectionId(uuid(9)),
+        COORDINATE,
+        (values.DataPackage("labs"),),
+        at(1),
+        values.ConnectionId(uuid(8)),
+        values.ConnectionId(uuid(1)),
+        300,
+    )
+    bare = [connection.Connection(identity, status, START) for status in connection.Status]
+    full = [
+        connection.Connection(
+            later,
+            connection.Status.REVOKED,
+            at(9),
+            at(3),
+            at(2),
+            at(8),
+            "portal_login",
+            at(7),
+            actor,
+            12,
+        )
+        for actor in connection.Actor
+    ]
+    return [*bare, *full]
+
+
+def _sessions() -> list[Storable]:
+    return [
+        CuraeConnectSession(
+            values.SessionId(uuid(number)),
+            COORDINATE,
+            path,
+            handoff,
+            START,
+            at(30),
+            START if handoff is Handoff.LANDED else None,
+            values.UserId("u-1") if path is EntryPath.EXISTING_ACTIVE_HANDOFF else None,
+        )
+        for number, (path, handoff) in enumerate(
+            (path, handoff) for path in EntryPath for handoff in Handoff
+        )
+    ]
+
+
+def _bindings() -> list[Storable]:
+    states = [state for state in binding.AccountState if state is not binding.UNLINKED]
+    return [
+        binding.LimitedAccountAppBinding(
+            COORDINATE, values.UserId("u-1"), state, number, number + 4
+        )
+        for number, state in enumerate(states, 1)
+    ]
+
+
+def _records() -> list[Storable]:
+    owner = credentials.KeyOwner(
+        values.ApiKeyId("key-1"),
+        values.Environment.LIVE,
+        values.AppId("app-1"),
+        COORDINATE.customer_account_id,
+    )
+    key = idempotency.RecordKey(owner, idempotency.parse_key("k-1"))
+    begun = idempotency.begin(None, key, idempotency.Fingerprint.of("revoke", uuid(1)), START)
+    assert isinstance(begun, idempotency.Attempt)
+    answers = (
+        Response(200, (("content-type", "application/json"),), '{"é": 1}'.encode()),
+        ResponseReference(201, "vault/1"),
+    )
+    running = idempotency.in_flight_record(begun, lost_lease=idempotency.LostLease.UNKNOWN)
+    released = attempt.release(running, begun, at(0.5))
+    kept = [idempotency.completed_record(begun, answer) for answer in answers]
+    forgotten = attempt.forget(kept[0], at(2))
+    assert isinstance(released, Done)
+    assert isinstance(forgotten, Done)
+    return [running, released.value, *kept, forgotten.value]
+
+
+def _logs() -> list[Storable]:
+    states: list[Storable] = [LogState.of(())]
+    state = fresh_state(INITIATE_LIMIT)
+    for number in range(10):
+        charged = admit_one(INITIATE_LIMIT, state, START + number * _SECOND)
+        assert isinstance(charged, LogState)
+        state = charged
+        states.append(charged)
+    return states
+
+
+def _buckets() -> list[Storable]:
+    states: list[Storable] = []
+    for policy in (Bucket("platform", 100, 50, 1), Bucket("slow", 7, 3, 10)):
+        charged = admit_one(policy, fresh_state(policy), START)
+        states.append(charged)  # type: ignore[arg-type] # a full bucket refuses nothing
+    return states
+
+
+VALUES: Final[dict[str, list[Storable]]] = {
+    "Connection": _connections(),
+    "CuraeConnectSession": _sessions(),
+    "LimitedAccountAppBinding": _bindings(),
+    "Record": _records(),
+    "LogState": _logs(),
+    "BucketState": _buckets(),
+}
+"""Values of every kind, in every state that it can be stored in."""
