@@ -174,10 +174,11 @@ def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> No
 # --- The how-to -----------------------------------------------------------------------------
 
 
-def test_the_blocks_of_the_how_to_are_one_program_that_runs() -> None:
-    page = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "count"), [("howto.md", 14), ("upgrades.md", 2)])
+def test_the_blocks_of_a_page_are_one_program_that_runs(name: str, count: int) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 14
+    assert len(blocks) == count
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(block, namespace)  # noqa: S102 - the page's own code

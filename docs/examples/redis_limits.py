@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 import attrs
 import redis.asyncio
-from store import Conflict, Store, format_value, parse_rate, rate_key
+from store import Conflict, Store, Texts, format_value, rate_key
 
 from curae_lifecycle import ApiKey, Caller, FactSnapshot, Snapshot
 from curae_lifecycle.rules.ratelimit import RateState
@@ -78,6 +78,7 @@ class RedisLimits:
         self._store = store
         self._execute = execute
         self._account: CustomerAccountId | None = None
+        self._texts = Texts()
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """As the other store does."""
@@ -131,7 +132,7 @@ class RedisLimits:
         held = self._execute("MGET", *[self._name(key) for key in keys])
         assert isinstance(held, list)  # noqa: S101 - Redis says so
         return [
-            None if text is None else parse_rate(key, _text(text))
+            None if text is None else self._texts.parse_rate(key, _text(text))
             for key, text in zip(keys, held, strict=True)
         ]
 
@@ -139,7 +140,7 @@ class RedisLimits:
         names = [self._name(charge.key) for charge in charges]
         values: list[str | int] = []
         for charge in charges:
-            before = "" if charge.before is None else format_value(charge.before)
+            before = "" if charge.before is None else self._texts.of(charge.before)
             values += [before, format_value(charge.after), drop_at(charge)]
         return self._execute("EVAL", COMPARE_AND_SET, len(names), *names, *values) == 1
 

@@ -28,14 +28,13 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from store import (
     Conflict,
+    Texts,
     connection_columns,
     coordinate_key,
     digest,
     format_value,
     line_from,
     outbox_rows,
-    parse_rate,
-    parse_value,
     rate_key,
     record_key,
 )
@@ -215,6 +214,7 @@ class SqlStore:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self._texts = Texts()
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Let an API key stand for a caller; registering again replaces."""
@@ -357,29 +357,29 @@ class SqlStore:
     def _found(self, where: sa.ColumnElement[bool]) -> tuple[Connection, ...]:
         documents = sa.select(CONNECTIONS.c.document).where(where).order_by(CONNECTIONS.c.position)
         rows = self._connection.execute(documents).scalars()
-        return tuple([parse_value(Connection, row) for row in rows])
+        return tuple([self._texts.parse(Connection, row) for row in rows])
 
     def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
         if session_id is None:
             return None
         row = self._document(SESSIONS, id=session_id)
-        return None if row is None else parse_value(CuraeConnectSession, row)
+        return None if row is None else self._texts.parse(CuraeConnectSession, row)
 
     def _binding(self, coordinate: Coordinate | None) -> LimitedAccountAppBinding | None:
         if coordinate is None:
             return None
         row = self._document(BINDINGS, **coordinate_key(coordinate))
-        return None if row is None else parse_value(LimitedAccountAppBinding, row)
+        return None if row is None else self._texts.parse(LimitedAccountAppBinding, row)
 
     def _record(self, key: RecordKey | None) -> Record | None:
         if key is None:
             return None
         row = self._document(RECORDS, **record_key(key))
-        return None if row is None else parse_value(Record, row)
+        return None if row is None else self._texts.parse(Record, row)
 
     def _rate(self, key: RateKey) -> RateState | None:
         row = self._document(RATES, **rate_key(key))
-        return None if row is None else parse_rate(key, row)
+        return None if row is None else self._texts.parse_rate(key, row)
 
     def _document(self, table: sa.Table, **key: str) -> str | None:
         found = self._connection.execute(sa.select(table.c.document).where(*_is(table, key)))
@@ -414,7 +414,7 @@ class SqlStore:
         if before is None:
             self._connection.execute(sa.insert(table).values(**key, **values))
             return
-        unchanged = (*_is(table, key), table.c.document == format_value(before))
+        unchanged = (*_is(table, key), table.c.document == self._texts.of(before))
         update = sa.update(table).where(*unchanged).values(**values)
         if self._connection.execute(update).rowcount != 1:
             raise Conflict

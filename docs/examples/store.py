@@ -75,20 +75,36 @@ class Store(Protocol):
 
 
 def format_value(value: Storable) -> str:
-    """The text that a value is kept as, and compared by: the same value, the same text."""
+    """The text that a value is kept as: the same value, the same text."""
     return format_json(dump(value)).decode()
 
 
-def parse_value(kind: type[Stored], text: str) -> Stored:
-    """The value of a text that `format_value` wrote."""
-    return load(kind, parse_json(text))
+class Texts:
+    """What was read in one transaction, value by value, as it is kept.
 
+    A write compares with the text itself: after an upgrade the same value may have another one.
+    """
 
-def parse_rate(key: RateKey, text: str) -> RateState:
-    """The state of a bucket or of an app user's log."""
-    if isinstance(key, BucketKey):
-        return parse_value(BucketState, text)
-    return parse_value(LogState, text)
+    def __init__(self) -> None:
+        # By identity: equal values of two rows may have been written by two releases.
+        self._read: dict[int, tuple[Storable, str]] = {}
+
+    def parse(self, kind: type[Stored], text: str) -> Stored:
+        """The value of a text that `format_value` wrote, in this release or an earlier one."""
+        value = load(kind, parse_json(text))
+        self._read[id(value)] = value, text
+        return value
+
+    def parse_rate(self, key: RateKey, text: str) -> RateState:
+        """The state of a bucket or of an app user's log."""
+        if isinstance(key, BucketKey):
+            return self.parse(BucketState, text)
+        return self.parse(LogState, text)
+
+    def of(self, value: Storable) -> str:
+        """The text that a value was read from, or would be kept as where it was not read here."""
+        _, text = self._read.get(id(value)) or (value, format_value(value))
+        return text
 
 
 def digest(secret: str) -> str:

@@ -17,14 +17,13 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 from store import (
     Conflict,
     Store,
+    Texts,
     connection_columns,
     coordinate_key,
     digest,
     format_value,
     line_from,
     outbox_rows,
-    parse_rate,
-    parse_value,
     rate_key,
     record_key,
 )
@@ -97,6 +96,9 @@ def is_passing(error: Exception) -> bool:
 
 class DjangoStore:
     """The view of the database of the transaction that is open in this thread."""
+
+    def __init__(self) -> None:
+        self._texts = Texts()
 
     def register(self, api_key: credentials.ApiKey, caller: credentials.Caller) -> None:
         """Let an API key stand for a caller; registering again replaces."""
@@ -198,7 +200,7 @@ class DjangoStore:
         root = Connection.objects.filter(id=connection_id).values("root_id")
         head = Connection.objects.filter(root_id=Subquery(root)).order_by("-position").values("id")
         named = Q(id=connection_id) | Q(predecessor_id=connection_id) | Q(id=Subquery(head[:1]))
-        return line_from(_connections(named))
+        return line_from(self._found(named))
 
     def _chain(self, connection_id: ConnectionId | None) -> tuple[connections.Connection, ...]:
         # The connection and whatever follows it, in one statement.
@@ -207,32 +209,37 @@ class DjangoStore:
         named = Connection.objects.filter(
             id=connection_id, root_id=OuterRef("root_id"), position__lte=OuterRef("position")
         )
-        return _connections(Q(Exists(named)))
+        return self._found(Q(Exists(named)))
 
     def _connections(self, coordinate: Coordinate | None) -> tuple[connections.Connection, ...]:
-        return () if coordinate is None else _connections(Q(**coordinate_key(coordinate)))
+        return () if coordinate is None else self._found(Q(**coordinate_key(coordinate)))
+
+    def _found(self, where: Q) -> tuple[connections.Connection, ...]:
+        rows = Connection.objects.filter(where).order_by("position")
+        texts = rows.values_list("document", flat=True)
+        return tuple([self._texts.parse(connections.Connection, text) for text in texts])
 
     def _session(self, session_id: SessionId | None) -> CuraeConnectSession | None:
         if session_id is None:
             return None
         row = _document(ConnectSession.objects, id=session_id)
-        return None if row is None else parse_value(CuraeConnectSession, row)
+        return None if row is None else self._texts.parse(CuraeConnectSession, row)
 
     def _binding(self, coordinate: Coordinate | None) -> LimitedAccountAppBinding | None:
         if coordinate is None:
             return None
         row = _document(Binding.objects, **coordinate_key(coordinate))
-        return None if row is None else parse_value(LimitedAccountAppBinding, row)
+        return None if row is None else self._texts.parse(LimitedAccountAppBinding, row)
 
     def _record(self, key: idempotency.RecordKey | None) -> idempotency.Record | None:
         if key is None:
             return None
         row = _document(Record.objects, **record_key(key))
-        return None if row is None else parse_value(idempotency.Record, row)
+        return None if row is None else self._texts.parse(idempotency.Record, row)
 
     def _rate(self, key: RateKey) -> RateState | None:
         row = _document(Rate.objects, **rate_key(key))
-        return None if row is None else parse_rate(key, row)
+        return None if row is None else self._texts.parse_rate(key, row)
 
     # --- Storing -----------------------------------------------------------------------------
 
@@ -240,37 +247,32 @@ class DjangoStore:
         match write:
             case ConnectionWrite(before, after):
                 columns = connection_columns(after)
-                _set(Connection.objects, {"id": after.id}, columns, before, after)
+                self._set(Connection.objects, {"id": after.id}, columns, before, after)
             case SessionWrite(before, after):
-                _set(ConnectSession.objects, {"id": after.id}, {}, before, after)
+                self._set(ConnectSession.objects, {"id": after.id}, {}, before, after)
             case BindingWrite(before, after):
-                _set(Binding.objects, coordinate_key(after.coordinate), {}, before, after)
+                self._set(Binding.objects, coordinate_key(after.coordinate), {}, before, after)
             case RecordWrite(key, before, after):
                 until = {"expires_at": microseconds(idempotency.record_expires_at(after))}
-                _set(Record.objects, record_key(key), until, before, after)
+                self._set(Record.objects, record_key(key), until, before, after)
             case RateWrite(key, _, before, after):
                 until = {"expires_at": microseconds(write.expires_at)}
-                _set(Rate.objects, rate_key(key), until, before, after)
+                self._set(Rate.objects, rate_key(key), until, before, after)
 
-
-def _connections(where: Q) -> tuple[connections.Connection, ...]:
-    rows = Connection.objects.filter(where).order_by("position").values_list("document", flat=True)
-    return tuple([parse_value(connections.Connection, row) for row in rows])
+    def _set(
+        self,
+        rows: models.Manager[Row],
+        key: dict[str, str],
+        columns: Mapping[str, str | int | None],
+        before: Storable | None,
+        after: Storable,
+    ) -> None:
+        values = {**columns, "document": format_value(after)}
+        if before is None:
+            rows.create(**key, **values)
+        elif rows.filter(**key, document=self._texts.of(before)).update(**values) != 1:
+            raise Conflict
 
 
 def _document(rows: models.Manager[Row], **key: str) -> str | None:
     return rows.filter(**key).values_list("document", flat=True).first()
-
-
-def _set(
-    rows: models.Manager[Row],
-    key: dict[str, str],
-    columns: Mapping[str, str | int | None],
-    before: Storable | None,
-    after: Storable,
-) -> None:
-    values = {**columns, "document": format_value(after)}
-    if before is None:
-        rows.create(**key, **values)
-    elif rows.filter(**key, document=format_value(before)).update(**values) != 1:
-        raise Conflict
