@@ -126,7 +126,8 @@ Policy = ExactLog | Bucket
 class LogState(bytes):
     """The instants of the last admissions, oldest first, packed to eight bytes each.
 
-    They are microseconds since 1970. A full log of ten takes 136 bytes of memory.
+    They are microseconds since 1970, signed, the greatest byte first. A full log of ten takes
+    136 bytes of memory.
     """
 
     __slots__ = ()
