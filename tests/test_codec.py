@@ -152,7 +152,7 @@ def members_of(kind: type[Storable]) -> dict[str, bool]:
         return {"instants": True}
     if attrs.has(kind):
         return {field.name: field.default is attrs.NOTHING for field in attrs.fields(kind)}
-    return {name: name not in BucketState._field_defaults for name in BucketState._fields}
+    return dict.fromkeys(BucketState._fields, True)
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
