@@ -15,12 +15,12 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.triggers import ENDING, EXPIRY_RECORD, Trigger
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import EventKind, SuccessorsLive
+from curae_lifecycle.service.changes import EventKind
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests import specimens
 from tests.oracles.oracle import UNREACHABLE, Answer, answered, said
-from tests.specimens import NOW, STANDS, Key, stored, successor_of
+from tests.specimens import NEXT_ID, NOW, OLD_ID, STANDS, Key, stored, successor_of
 from tests.strategies import COORDINATE, TICK, at, pending
 
 CLOCKS = {
@@ -130,11 +130,10 @@ def reaches() -> list[Answer]:
 
 def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
-        following = (successor_of(pending(), later),)
-        answers = chain.revoke_chain(pending(), following, NOW, actor=Actor.APP)
-        made = changes.revocation_changes(pending(), following, answers, NOW, Actor.APP)
-        reported = [each for each in made.effects if isinstance(each, SuccessorsLive)]
-        return "live" if reported else "over", ()
+        head = successor_of(pending(), later)
+        made = changes.left_alive(pending(), head, NOW)
+        assert made.effects in {(), (changes.SuccessorsLive(OLD_ID, NEXT_ID),)}
+        return "live" if made.effects else "over", ()
 
     return [
         answered((at_now,), lived, later)
