@@ -196,28 +196,47 @@ each_twin = pytest.mark.parametrize(
 )
 
 
-@each_twin
-def test_a_twin_of_an_id_is_another_id_in_ownership(one: str, other: str) -> None:
-    for name in ("app_id", "customer_account_id"):
-        mine = attrs.evolve(CALLER, **{name: one})
-        theirs = attrs.evolve(CALLER, **{name: other})
-        made = pending()
-        coordinate = mine.coordinate(AppUserId("user-1"))
-        connection = attrs.evolve(made, identity=attrs.evolve(made.identity, coordinate=coordinate))
-        assert mine.owns(connection)
-        assert not theirs.owns(connection)
+def with_key(text: str) -> Caller:
+    return attrs.evolve(CALLER, api_key_id=ApiKeyId(text))
+
+
+def with_app(text: str) -> Caller:
+    return attrs.evolve(CALLER, app_id=AppId(text))
+
+
+def with_account(text: str) -> Caller:
+    return attrs.evolve(CALLER, customer_account_id=CustomerAccountId(text))
 
 
 @each_twin
-def test_a_twin_of_an_id_is_another_id_in_keys(one: str, other: str) -> None:
-    for name in ("api_key_id", "app_id", "customer_account_id"):
-        mine = attrs.evolve(CALLER, **{name: one})
-        theirs = attrs.evolve(CALLER, **{name: other})
-        assert mine.key_owner != theirs.key_owner
-        assert len({mine.key_owner, theirs.key_owner}) == 2
-        if name != "api_key_id":
-            user = AppUserId("user-1")
-            assert mine.coordinate(user) != theirs.coordinate(user)
+@pytest.mark.parametrize("caller", [with_app, with_account])
+def test_a_twin_of_an_app_or_account_owns_nothing_of_the_other_s(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    user = AppUserId("user-1")
+    made = pending()
+    mine = attrs.evolve(
+        made, identity=attrs.evolve(made.identity, coordinate=caller(one).coordinate(user))
+    )
+    assert caller(one).owns(mine)
+    assert not caller(other).owns(mine)
+    assert len({caller(text).coordinate(user) for text in (one, other)}) == 2
+
+
+@each_twin
+@pytest.mark.parametrize("caller", [with_key, with_app, with_account])
+def test_a_twin_of_a_key_app_or_account_is_another_owner(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    owners = {caller(text).key_owner for text in (one, other)}
+    assert len(owners) == 2
+    assert len({RecordKey(owner, IdempotencyKey("k-1")) for owner in owners}) == 2
+
+
+@each_twin
+def test_a_twin_of_an_app_user_or_of_an_idempotency_key_is_another_one(
+    one: str, other: str
+) -> None:
     users = {CALLER.coordinate(AppUserId(text)) for text in (one, other)}
     assert len(users) == len({each.app_user for each in users}) == 2
     assert len({RecordKey(CALLER.key_owner, IdempotencyKey(text)) for text in (one, other)}) == 2
