@@ -25,6 +25,17 @@ from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdenti
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
+    INITIATE_LIMIT,
+    Bucket,
+    Charge,
+    LogState,
+    RateState,
+    admit,
+    admit_one,
+    limit_left,
+)
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -122,6 +133,30 @@ def decisions() -> None:
         ("replay, with its response", lambda: respond(decide(call, known, NOW, NEW_IDS))),
     ):
         print(f"{name:41} {best(function, 20_000):6.2f} µs")
+
+
+def limits() -> None:
+    """An app user's log and two buckets, charged by one call."""
+    log, small, wide = INITIATE_LIMIT, Bucket("small", 100, 50, 1), Bucket("wide", 1000, 7, 3)
+    full = LogState.of(NOW + timedelta(seconds=number) for number in range(10))
+    empty = admit((Charge(small, FULL_BUCKET),), NOW, cost=100).states[0]
+    charges = (Charge(log, full), Charge(small, FULL_BUCKET), Charge(wide, FULL_BUCKET))
+    for name, function in (
+        ("exact log, full, admitted", lambda: admit_one(log, full, SOON)),
+        ("exact log, full, refused", lambda: admit_one(log, full, NOW)),
+        ("bucket, admitted", lambda: admit_one(small, empty, SOON)),
+        ("bucket, refused", lambda: admit_one(small, empty, NOW)),
+        ("log and two buckets, admitted", lambda: admit(charges, SOON)),
+        ("log and two buckets, refused", lambda: admit(charges, NOW)),
+        ("what is left of a log", lambda: limit_left(log, full, SOON)),
+    ):
+        print(f"{name:41} {best(function):6.2f} µs")
+    print(f"full log of ten, empty bucket             {_size(full)} and {_size(empty)} B")
+
+
+def _size(state: RateState) -> int:
+    # A bucket's state holds three integers of its own, a log's is one object.
+    return sys.getsizeof(state) + sum(map(sys.getsizeof, state if isinstance(state, tuple) else ()))
 
 
 def imports() -> None:
@@ -227,6 +262,7 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}")
     transitions()
     decisions()
+    limits()
     imports()
     replayed(lines)
 

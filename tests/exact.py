@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, RecordKey
 from curae_lifecycle.rules.ratelimit import (
     Bucket,
     BucketState,
 )
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     BucketKey,
@@ -19,15 +20,16 @@ from curae_lifecycle.service.changes import (
     Event,
     EventKind,
     RateWrite,
+    Subject,
 )
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.operation import Operation, Reply
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
 from tests.server import CALLER, call, new_ids, successor
-from tests.strategies import COORDINATE, START, apply_trigger, at, pending
+from tests.strategies import START, apply_trigger, at, pending
 
-KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-1"))
+KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 BUCKET: Final = Bucket("platform", 2, 1, 60)
 SETTINGS: Final = Settings(buckets=(BUCKET,))
 NOW: Final = at(10)
@@ -35,7 +37,7 @@ NEW: Final = new_ids(2, NOW)
 # Microseconds since 1970 at `NOW`, and one token later.
 ARRIVAL: Final = 1_767_226_200_000_000
 CHARGED: Final = RateWrite(
-    BucketKey(CALLER.api_key_id, "platform"),
+    BucketKey(CALLER.key_owner, "platform"),
     BUCKET,
     BucketState(ARRIVAL),
     BucketState(ARRIVAL + 60_000_000),
@@ -71,6 +73,13 @@ def attempt(operation: Operation) -> Attempt:
     return Attempt(KEY, fingerprint(operation), 1, NOW, NOW, ("idempotency.absent",))
 
 
-def event(kind: str, subject: str | None, now_at: int = 10) -> Event:
-    subject_id = None if subject is None else ConnectionId(subject)
-    return Event(EventKind(kind), COORDINATE, subject_id, at(now_at))
+Stored = TypeVar("Stored", Connection, LimitedAccountAppBinding)
+
+
+def counted(value: Stored) -> Stored:
+    """A value one write later."""
+    return attrs.evolve(value, version=value.version + 1)
+
+
+def event(kind: str, subject: Subject, now_at: int = 10) -> Event:
+    return Event(EventKind(kind), subject, at(now_at))

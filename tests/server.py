@@ -9,10 +9,12 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules import chain
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -189,6 +191,16 @@ def successor(now: datetime = START) -> Connection:
     return minted.connection
 
 
+def third(recovered: Connection, now: datetime) -> Connection:
+    """The connection, number 3, that recovers a revoked one."""
+    revoked = apply_trigger(recovered, "APP", now)
+    answer = chain.reconnect(
+        revoked, None, now, id=ConnectionId(uuid(3)), next_action=next_action(now)
+    )
+    assert isinstance(answer, Done)
+    return answer.value.connection
+
+
 bindings = st.sampled_from([None, "LIMITED", "ACTIVE", "TOMBSTONED"]).map(
     lambda state: None if state is None else attrs.evolve(LIMITED, state=AccountState[state])
 )
@@ -214,9 +226,12 @@ def decisions(draw: st.DrawFn) -> tuple[Call, Snapshot, datetime]:
     asked = draw(st.sampled_from([call(mutation), call(other, None)]))
     now = draw(instants.filter(lambda instant: instant >= at(30)))
     landed = st.builds(LandedHandoff, st.sampled_from([START, at(29), at(30)]), st.none())
+    recovered = draw(st.sampled_from([None, successor(), successor(at(60))]))
+    later = recovered if recovered is None else third(recovered, at(90))
     snapshot = Snapshot(
         connection=draw(st.none() | connections()),
-        following=draw(st.sampled_from([(), (successor(),), (successor(at(60)),)])),
+        successor=recovered,
+        head=draw(st.sampled_from([recovered, later])),
         limit=draw(st.sampled_from([None, LogState.of((now,) * 9), LogState.of((now,) * 10)])),
         binding=draw(bindings),
         landed=draw(st.none() | landed),

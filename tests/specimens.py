@@ -12,6 +12,7 @@ from curae_lifecycle.rules import chain, triggers
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     Fingerprint,
@@ -27,7 +28,7 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, initiate
 from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, SessionId, UserId
 from curae_lifecycle.service.response import Response
-from tests.strategies import COORDINATE, START, TICK, at, next_action, pending, uuid
+from tests.strategies import COORDINATE, LIFETIME, START, TICK, at, next_action, pending, uuid
 
 Key = tuple[str, ...]
 """A cell of a table, in the words of its page."""
@@ -57,11 +58,18 @@ ELSEWHERE: Final = NOW.astimezone(timezone(timedelta(hours=2)))
 OLD_ID, NEXT_ID, NEW_ID = (ConnectionId(uuid(number)) for number in (1, 2, 3))
 
 
-def stored(status: str, deadline: datetime | None = None, *, number: int = 1) -> Connection:
+def stored(
+    status: str,
+    deadline: datetime | None = None,
+    *,
+    number: int = 1,
+    revoked_at: datetime | None = None,
+) -> Connection:
     """A connection of a stored status; `deadline` is the one that counts for it.
 
     The other deadline says the opposite, so that a rule which asks the wrong one is found out.
-    All other members are set, so that a rule which changes one that it does not name is too.
+    All other members are set, so that a rule which changes one that it does not name is too; only
+    a `revoked_at`, which overrules all else, is where it is asked for.
     """
     other = None if deadline is not None and deadline <= NOW else START + TICK
     waits = status == "PENDING"
@@ -72,8 +80,9 @@ def stored(status: str, deadline: datetime | None = None, *, number: int = 1) ->
         expires_at=other if waits else deadline,
         authorized_at=at(5),
         action_required_reason="portal_login",
-        revoked_at=at(10),
+        revoked_at=revoked_at,
         revoked_by=Actor.PATIENT,
+        version=7,
     )
 
 
@@ -88,7 +97,14 @@ STANDS: Final = {
         stored("ACTIVE", NOW),
         stored("ACTION_REQUIRED", NOW),
     ],
-    "REVOKED": [stored("REVOKED"), stored("REVOKED", NOW), stored("REVOKED", NOW + TICK)],
+    "REVOKED": [
+        *(stored("REVOKED", deadline) for deadline in (None, NOW, NOW + TICK)),
+        *(
+            stored(status, deadline, revoked_at=at(10))
+            for status in Status
+            for deadline in (None, NOW, NOW + TICK)
+        ),
+    ],
 }
 """Every way in which a connection can have a standing at `NOW`."""
 
@@ -99,7 +115,11 @@ NOT_PENDING: Final = [each for each in EVERY_CONNECTION if each not in STANDS["P
 def successor_of(connection: Connection, like: Connection) -> Connection:
     """The connection that recovered another one, in the state of a third."""
     identity = attrs.evolve(
-        like.identity, id=NEXT_ID, created_at=at(15), predecessor_id=connection.id
+        like.identity,
+        id=NEXT_ID,
+        created_at=at(15),
+        predecessor_id=connection.id,
+        position=connection.identity.position + 1,
     )
     return attrs.evolve(like, identity=identity, updated_at=at(15))
 
@@ -139,10 +159,29 @@ def happen(
 
 
 def reconnect(
-    connection: Connection, successor: Connection | None = None, now: datetime = NOW
+    connection: Connection,
+    successor: Connection | None = None,
+    now: datetime = NOW,
+    *,
+    head: Connection | None = None,
 ) -> chain.Recovery:
     """What a reconnect makes, with an id and a next action that nothing else has."""
-    return chain.reconnect(connection, successor, now, id=NEW_ID, next_action=next_action(now))
+    return chain.reconnect(
+        connection, successor, now, id=NEW_ID, next_action=next_action(now), head=head
+    )
+
+
+def chain_of(length: int, now: datetime = START) -> list[Connection]:
+    """A chain as reconnects make it, each connection recovered when its hand-off had lapsed."""
+    made = [pending(now)]
+    for number in range(2, length + 1):
+        now += LIFETIME
+        answer = chain.reconnect(
+            made[-1], None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
+        )
+        assert isinstance(answer, Done)
+        made.append(answer.value.connection)
+    return made
 
 
 # --- Bindings and sessions ---------------------------------------------------------------------
@@ -152,10 +191,10 @@ NEW_USER: Final = UserId("u-new")
 
 
 def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | None:
-    """The third generation of a coordinate's binding; none where it is UNLINKED."""
+    """The third generation of a coordinate's binding, written five times; none where UNLINKED."""
     if state == "UNLINKED":
         return None
-    return LimitedAccountAppBinding(COORDINATE, user, AccountState(state), 3)
+    return LimitedAccountAppBinding(COORDINATE, user, AccountState(state), 3, version=5)
 
 
 def bind(
@@ -200,7 +239,13 @@ def waiting() -> CuraeConnectSession:
 
 # --- Idempotency records -----------------------------------------------------------------------
 
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+OWNER: Final = KeyOwner(
+    ApiKeyId("key-1"),
+    COORDINATE.environment,
+    COORDINATE.app_id,
+    COORDINATE.customer_account_id,
+)
+KEY: Final = RecordKey(OWNER, IdempotencyKey("k-1"))
 SAME: Final = Fingerprint.of("initiate", "user-1", "false")
 OTHERS: Final = {
     "values": Fingerprint.of("initiate", "user-2", "false"),

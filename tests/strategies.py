@@ -69,6 +69,7 @@ snapshots = st.builds(
     st.sampled_from([None, "portal_login", "consent_withdrawn"]),
     st.none() | few_instants,
     st.none() | actors,
+    st.sampled_from([1, 2, 300]),
 )
 """Any snapshots of one connection, also such as no rule makes."""
 

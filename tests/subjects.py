@@ -40,7 +40,7 @@ OF_A_CONNECTION: Final[dict[str, Fact]] = {
 OTHERS: Final[list[tuple[Fact, FactNeeds]]] = [
     (HandoffCompleted(SESSION, USER), FactNeeds(session=SESSION)),
     (Graduated(COORDINATE), FactNeeds(binding=COORDINATE)),
-    (Tombstoned(COORDINATE), FactNeeds(binding=COORDINATE)),
+    (Tombstoned(COORDINATE), FactNeeds(binding=COORDINATE, connections=COORDINATE)),
 ]
 """The other facts, and what each needs loaded."""
 
@@ -53,6 +53,11 @@ def recovered(connection: Connection, now: datetime, number: int) -> Connection:
     assert isinstance(answer, Done)
     assert isinstance(answer.value, Minted)
     return answer.value.connection
+
+
+def needing_action(connection: Connection, now: datetime) -> Connection:
+    """A connection that was authorized, and whose patient must act."""
+    return apply_trigger(apply_trigger(connection, "authorize", now), "require action", now)
 
 
 AUTHORIZED: Final = apply_trigger(pending(), "authorize", at(10))
@@ -80,9 +85,9 @@ WAITING: Final = CuraeConnectSession(
 LANDED: Final = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(1), user_id=USER)
 
 
-def bound(state: AccountState) -> LimitedAccountAppBinding:
+def bound(state: AccountState, version: int = 1) -> LimitedAccountAppBinding:
     """The binding of the coordinate to the user, in a state."""
-    return attrs.evolve(LIMITED, state=state)
+    return attrs.evolve(LIMITED, state=state, version=version)
 
 
 ACTIVE: Final = bound(AccountState.ACTIVE)

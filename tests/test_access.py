@@ -17,12 +17,19 @@ from curae_lifecycle.rules.access import (
     PackageGrant,
     decide_access,
 )
-from curae_lifecycle.rules.connection import Actor, Connection, Standing, standing
+from curae_lifecycle.rules.connection import (
+    Actor,
+    Connection,
+    Standing,
+    Status,
+    next_deadline,
+    standing,
+)
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.testing import laws
 from tests.specimens import EVERY_CONNECTION, NAIVE, NOW, STANDS, stored, transcribed
-from tests.strategies import TICK, at, connections, instants, pending
+from tests.strategies import TICK, at, connections, instants, pending, snapshots
 
 CELLS = transcribed("""
                 | package granted | package not granted
@@ -83,7 +90,33 @@ def test_a_now_that_is_not_utc_is_a_mistake() -> None:
             decide_access(connection, "labs", NAIVE)
 
 
-@given(connections(), packages, instants)
+@pytest.mark.parametrize("years", [1, 40, 400])
+def test_a_grant_is_valid_until_the_next_deadline_also_where_that_is_decades_away(
+    years: int,
+) -> None:
+    end = NOW.replace(year=NOW.year + years)
+    connection = stored("ACTIVE", end)
+    for now in (NOW, end - TICK):
+        answer = decide_access(connection, "labs", now)
+        assert isinstance(answer, Granted)
+        assert answer.valid_until == next_deadline(connection) == end
+    assert word(decide_access(connection, "labs", end)) == "EXPIRED"
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("revoked_at", [NOW - TICK, NOW, NOW + TICK, at(10**6)])
+def test_whatever_carries_a_revoked_at_gives_no_access(
+    status: Status, revoked_at: datetime
+) -> None:
+    for deadline in (None, NOW + TICK):
+        connection = stored(status, deadline, revoked_at=revoked_at)
+        for package in ("labs", "lab"):
+            answer = decide_access(connection, package, NOW)
+            assert word(answer) == "REVOKED"
+            assert answer.rule == "access.revoked"
+
+
+@given(connections() | snapshots, packages, instants)
 def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
     connection: Connection, package: str, now: datetime
 ) -> None:
@@ -92,7 +125,7 @@ def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
     answer = decide_access(connection, package, now)
     if isinstance(answer, Granted):
         end = answer.valid_until
-        assert end == connection.expires_at
+        assert end == connection.expires_at == next_deadline(connection)
         if end is not None:
             assert isinstance(decide_access(connection, package, end - TICK), Granted)
             assert word(decide_access(connection, package, end)) == "EXPIRED"
@@ -100,7 +133,7 @@ def test_law_05_access_implies_active_a_granted_package_and_before_valid_until(
         assert standing(connection, now) != "ACTIVE" or package not in {"clinical_summary", "labs"}
 
 
-@given(connections(), packages, instants, st.sampled_from(Actor))
+@given(connections() | snapshots, packages, instants, st.sampled_from(Actor))
 def test_access_ends_with_a_revocation_whoever_revokes(
     connection: Connection, package: str, now: datetime, actor: Actor
 ) -> None:

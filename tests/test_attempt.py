@@ -15,7 +15,7 @@ from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, RecordState, begin
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.rules.values import ApiKeyId, AppId
 from curae_lifecycle.service.response import Response, ResponseReference
 from tests import specimens
 from tests.specimens import ACTS, ANSWER, LEASE, RECORDS, Act, act, done, first_attempt, running
@@ -56,8 +56,15 @@ HOLDERS = {
     "the token of an earlier retention": lambda attempt: attrs.evolve(
         attempt, first_used_at=attempt.first_used_at - specimens.DAY
     ),
-    "another record's": lambda attempt: attrs.evolve(
-        attempt, key=attrs.evolve(attempt.key, api_key_id=ApiKeyId("key-2"))
+    "another key's": lambda attempt: attrs.evolve(
+        attempt,
+        key=attrs.evolve(
+            attempt.key, owner=attrs.evolve(attempt.key.owner, api_key_id=ApiKeyId("key-2"))
+        ),
+    ),
+    "the same key's, of an earlier owner": lambda attempt: attrs.evolve(
+        attempt,
+        key=attrs.evolve(attempt.key, owner=attrs.evolve(attempt.key.owner, app_id=AppId("app-2"))),
     ),
 }
 

@@ -88,7 +88,11 @@ def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: s
         # The bound user rises; a new one is the coordinate's next generation.
         generation = {"UNLINKED": 1}.get(state, 4) if new else 3
         assert answer.value == LimitedAccountAppBinding(
-            COORDINATE, user if new else BOUND, AccountState(to), generation
+            COORDINATE,
+            user if new else BOUND,
+            AccountState(to),
+            generation,
+            version=1 if binding is None else 6,
         )
     which = BOUND if trigger == "tombstone" else user
     same = rules.User.SAME if binding is not None and which == BOUND else rules.User.OTHER
@@ -134,6 +138,7 @@ def test_a_binding_only_rises_and_is_rebound_only_after_a_tombstone(
             continue
         after = answer.value
         assert after.coordinate is COORDINATE
+        assert after.version == (1 if binding is None else binding.version + 1)
         if binding is None:
             assert after.generation == 1
         elif after.user_id == binding.user_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from datetime import datetime, timedelta
 from itertools import chain as flattened
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -32,12 +33,53 @@ REVOKED         | mint         | reissue           | superseded
 """)
 
 
-def test_a_chain_keeps_the_id_of_its_first_connection() -> None:
+def test_a_chain_keeps_the_id_of_its_first_connection_and_counts_its_places() -> None:
     second = specimens.successor_of(stored("EXPIRED"), stored("EXPIRED"))
     answer = specimens.reconnect(second)
     assert isinstance(answer, Done)
     identity = answer.value.connection.identity
     assert (identity.predecessor_id, identity.root_id) == (NEXT_ID, OLD_ID)
+    assert (second.identity.position, identity.position) == (2, 3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 300])
+def test_places_count_up_however_long_the_chain_is(length: int) -> None:
+    made = specimens.chain_of(length)
+    assert [each.identity.position for each in made] == [*range(1, length + 1)]
+    assert {each.identity.root_id for each in made} == {OLD_ID}
+    assert [each.identity.predecessor_id for each in made] == [None, *(each.id for each in made)][
+        :-1
+    ]
+    assert {each.version for each in made} == {1}
+    laws.check_chain(tuple(made), made[-1].updated_at)
+
+
+@pytest.mark.parametrize("length", [2, 3, 300])
+def test_a_refusal_names_the_head_of_the_chain_from_any_older_place(length: int) -> None:
+    made = specimens.chain_of(length)
+    head = made[-1]
+    for now in (head.updated_at, head.updated_at + LIFETIME):
+        pending_head = standing(head, now) == "PENDING"
+        for place, (old, next_one) in enumerate(pairwise(made), start=1):
+            ids = {
+                "connectionId": old.id,
+                "nextConnectionId": next_one.id,
+                "headConnectionId": head.id,
+            }
+            answer = specimens.reconnect(old, next_one, now, head=head)
+            if pending_head and place == length - 1:
+                assert isinstance(answer, Done)
+                assert answer.value.connection.id == head.id
+            else:
+                assert isinstance(answer, Refused)
+                assert answer.problem.details == ids
+            late = authorize(old, now, successor=next_one, head=head)
+            assert isinstance(late, Refused)
+            assert late.problem.details == ids
+            # Where the successor is the head, it need not be given twice.
+            if next_one is head:
+                assert authorize(old, now, successor=next_one) == late
+                assert specimens.reconnect(old, next_one, now) == answer
 
 
 REACHES = {
@@ -63,21 +105,27 @@ def made(connection: Connection, successor: Connection | None) -> str:
     answer = specimens.reconnect(connection, successor)
     if isinstance(answer, Refused):
         assert answer.problem.code == "CONNECTION_SUPERSEDED"
-        ids = {"connectionId": OLD_ID, "nextConnectionId": NEXT_ID}
+        ids = {
+            "connectionId": OLD_ID,
+            "nextConnectionId": NEXT_ID,
+            "headConnectionId": NEXT_ID,
+        }
         assert answer.problem.details == ids
         return "superseded"
     match answer.value:
         case Minted(minted):
             assert successor is None
             identity = attrs.evolve(
-                connection.identity, id=NEW_ID, created_at=NOW, predecessor_id=OLD_ID
+                connection.identity, id=NEW_ID, created_at=NOW, predecessor_id=OLD_ID, position=2
             )
-            assert minted == Connection(identity, Status.PENDING, NOW, NOW + LIFETIME)
+            assert minted == Connection(identity, Status.PENDING, NOW, NOW + LIFETIME, version=1)
             return "mint"
         case Reissued(before, again):
             assert successor is not None
             assert before is successor
-            assert again == attrs.evolve(successor, updated_at=NOW, handoff_deadline=NOW + LIFETIME)
+            assert again == attrs.evolve(
+                successor, updated_at=NOW, handoff_deadline=NOW + LIFETIME, version=8
+            )
             return "reissue"
 
 
@@ -130,6 +178,88 @@ def test_a_reconnect_wants_utc(wrong: datetime) -> None:
         specimens.reconnect(stored("EXPIRED"), None, wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
         chain.reconnect(pending(), None, NOW, id=NEW_ID, next_action=next_action(wrong))
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        revoke_chain(pending(), (), wrong, actor=Actor.PATIENT)
+
+
+# --- Reissues ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lifetime", [0 * TICK, TICK, LIFETIME, LIFETIME * 100_000])
+def test_a_reissued_deadline_is_the_end_of_the_newest_next_action(lifetime: timedelta) -> None:
+    # Also where it ends before the one that it replaces: that page's URL is dead.
+    old = stored("EXPIRED")
+    waiting = specimens.successor_of(old, stored("PENDING", at(10_000)))
+    answer = chain.reconnect(old, waiting, NOW, id=NEW_ID, next_action=next_action(NOW, lifetime))
+    assert isinstance(answer, Done)
+    again = answer.value.connection
+    assert again == attrs.evolve(
+        waiting, updated_at=NOW, handoff_deadline=NOW + lifetime, version=waiting.version + 1
+    )
+    assert standing(again, NOW) == ("PENDING" if lifetime else "LAPSED")
+
+
+def test_hundreds_of_reissues_are_hundreds_of_versions() -> None:
+    old, successor = stored("EXPIRED"), None
+    for number in range(300):
+        answer = specimens.reconnect(old, successor, NOW + number * TICK)
+        assert isinstance(answer, Done)
+        successor = answer.value.connection
+        assert successor.version == number + 1
+        assert successor.updated_at == NOW + number * TICK
+        assert successor.handoff_deadline == successor.updated_at + LIFETIME
+        assert successor.identity.created_at == NOW
+
+
+# --- Clocks that disagree ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behind", [TICK, LIFETIME, timedelta(days=9000)])
+def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
+    behind: timedelta,
+) -> None:
+    seen = at(60)
+    action = next_action(seen)
+
+    def reconnect(old: Connection, after: Connection | None, now: datetime) -> chain.Recovery:
+        return chain.reconnect(old, after, now, id=NEW_ID, next_action=action)
+
+    for at_now, connections in STANDS.items():
+        for each in connections:
+            old = attrs.evolve(each, updated_at=seen)
+            for like in [None, *specimens.EVERY_CONNECTION]:
+                after = None if like is None else specimens.successor_of(old, like)
+                assert reconnect(old, after, seen - behind) == reconnect(old, after, seen), at_now
+                if after is not None:
+                    # What the successor has seen counts as well.
+                    young = attrs.evolve(after, updated_at=seen + 5 * TICK)
+                    late = reconnect(old, young, seen + 5 * TICK)
+                    assert reconnect(old, young, seen - behind) == late
+    minted = reconnect(attrs.evolve(stored("REVOKED"), updated_at=seen), None, seen - behind)
+    assert isinstance(minted, Done)
+    made = minted.value.connection
+    assert (made.identity.created_at, made.updated_at) == (seen, seen)
+    waiting = attrs.evolve(
+        specimens.successor_of(stored("REVOKED"), pending()), updated_at=seen, handoff_deadline=None
+    )
+    again = reconnect(stored("REVOKED"), waiting, seen - behind)
+    assert isinstance(again, Done)
+    assert again.value.connection.updated_at == seen
+    assert again.value.connection.handoff_deadline == action.expires_at
+
+
+# --- Contradictions ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", Status)
+def test_whatever_carries_a_revoked_at_is_no_pending_successor_and_is_not_alive(
+    status: str,
+) -> None:
+    after = specimens.successor_of(stored("EXPIRED"), stored(status, revoked_at=at(10)))
+    answer = specimens.reconnect(stored("EXPIRED"), after)
+    assert isinstance(answer, Refused)
+    assert answer.problem.code == "CONNECTION_SUPERSEDED"
+    assert not chain.is_live(after, NOW)
 
 
 # --- Revocation --------------------------------------------------------------------------------
@@ -150,15 +280,59 @@ def test_a_patient_or_the_platform_ends_the_chain_and_others_one_connection(
         assert answer == revoke(connection, NOW, actor=Actor[actor])
 
 
-def test_a_late_revocation_of_a_chain_has_one_instant_for_all() -> None:
+def test_a_late_revocation_of_a_chain_has_one_instant_but_for_what_was_made_later() -> None:
     young = attrs.evolve(
         stored("ACTIVE"), identity=attrs.evolve(pending(at(15)).identity, id=NEXT_ID)
     )
-    answers = revoke_chain(
-        stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=at(12)
-    )
-    assert [answer.value.revoked_at for answer in answers] == [at(12), at(12)]
-    assert [answer.value.updated_at for answer in answers] == [NOW, NOW]
+    for happened_at, expected in (
+        (START - TICK, [START, at(15)]),
+        (at(12), [at(12), at(15)]),
+        (at(15) - TICK, [at(15) - TICK, at(15)]),
+        (at(15), [at(15), at(15)]),
+        (at(15) + TICK, [at(15) + TICK, at(15) + TICK]),
+        (at(25), [NOW, NOW]),
+    ):
+        answers = revoke_chain(
+            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=happened_at
+        )
+        assert [answer.value.revoked_at for answer in answers] == expected
+        assert [answer.value.updated_at for answer in answers] == [NOW, NOW]
+        assert [answer.value.version for answer in answers] == [8, 8]
+    with pytest.raises(ArgumentError, match=r"^happened_at: "):
+        revoke_chain(
+            stored("EXPIRED"), (young,), NOW, actor=Actor.PATIENT, happened_at=at(25) + TICK
+        )
+
+
+@pytest.mark.parametrize("length", [2, 3, 300])
+@pytest.mark.parametrize("actor", [Actor.PATIENT, Actor.PLATFORM])
+def test_a_patient_s_revocation_reaches_over_every_link_that_lapsed(
+    length: int, actor: Actor
+) -> None:
+    *lapsed, head = specimens.chain_of(length)
+    now = head.updated_at + TICK
+    assert {standing(each, now) for each in lapsed} == {"LAPSED"}
+    for place, named in enumerate(lapsed):
+        if place not in {0, 1, length - 2}:
+            continue
+        answers = revoke_chain(named, (*lapsed[place + 1 :], head), now, actor=actor)
+        assert len(answers) == length - place
+        for before, answer in zip((*lapsed[place:], head), answers, strict=True):
+            assert answer.value == attrs.evolve(
+                before,
+                status=Status.REVOKED,
+                updated_at=now,
+                revoked_at=now,
+                revoked_by=actor,
+                version=2,
+            )
+
+
+def test_a_revocation_of_a_chain_under_a_clock_that_is_behind_is_recorded() -> None:
+    made = specimens.chain_of(3)
+    answers = revoke_chain(made[0], tuple(made[1:]), START - TICK, actor=Actor.PATIENT)
+    assert [answer.value.revoked_at for answer in answers] == [each.updated_at for each in made]
+    assert {type(answer) for answer in answers} == {Done}
 
 
 @pytest.mark.parametrize(("at_now", "life"), LIVES.items())
@@ -226,6 +400,9 @@ class Chain(stateful.RuleBasedStateMachine):
             after = self.successor(after)
         return tuple(chain)
 
+    def head(self, connection: Connection) -> Connection | None:
+        return (None, *self.following(connection))[-1]
+
     def pick(self, data: st.DataObject) -> Connection:
         self.now += data.draw(waits)
         return data.draw(st.sampled_from(list(self.store.values())))
@@ -245,6 +422,7 @@ class Chain(stateful.RuleBasedStateMachine):
             happened_at=happened_at,
             expires_at=None if lasts is None else happened_at + lasts,
             successor=self.successor(connection),
+            head=self.head(connection),
         )
         if isinstance(answer, Done):
             self.store[connection.id] = answer.value
@@ -268,14 +446,19 @@ class Chain(stateful.RuleBasedStateMachine):
         successor = self.successor(connection)
         waiting = successor is not None and standing(successor, self.now) == "PENDING"
         new_id = ConnectionId(uuid(len(self.store) + 1))
+        head = self.head(connection)
         answer = chain.reconnect(
-            connection, successor, self.now, id=new_id, next_action=next_action(self.now)
+            connection, successor, self.now, id=new_id, next_action=next_action(self.now), head=head
         )
         assert isinstance(answer, Done) or not waiting
+        if isinstance(answer, Refused) and answer.problem.code == "CONNECTION_SUPERSEDED":
+            assert head is not None
+            assert answer.problem.details["headConnectionId"] == head.id
         if isinstance(answer, Done):
             made = answer.value.connection
             assert isinstance(answer.value, Minted) == (successor is None) == (made.id == new_id)
             self.store[made.id] = made
+            assert made.identity.position == len(self.following(self.store[OLD_ID])) + 1
 
     @stateful.invariant()
     def is_one_line_with_one_living_end(self) -> None:

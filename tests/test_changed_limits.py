@@ -193,6 +193,13 @@ def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> 
     assert ratelimit.available(few, after, START + SECOND * 63) == 0
 
 
+def test_a_log_is_eight_bytes_for_each_instant_the_first_byte_the_greatest() -> None:
+    early = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    state = LogState.of((START, early))
+    assert bytes(state) == b"\xff" * 8 + micros(START).to_bytes(8, "big")
+    assert repr(state) == f"LogState.of({(early, START)})"
+
+
 def test_clocks_before_1970_are_in_order_too() -> None:
     early = datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
     rule = ExactLog("log", 2, 60)
@@ -318,6 +325,7 @@ def test_one_that_was_charged_before_it_grew_is_full_when_it_would_have_been() -
 
 def test_a_fraction_that_another_refill_left_is_rounded_up() -> None:
     third = charged(Bucket("bucket", 3, 3, 1), FULL_BUCKET, START, 1)
+    assert isinstance(third, BucketState)
     assert third == BucketState(micros(START) + 333_333, 1, 3)
     half = charged(Bucket("bucket", 4, 2, 1), third, START, 1)
     assert half == BucketState(micros(START) + 833_333, 1, 2)

@@ -19,7 +19,6 @@ from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.pages import pages, to_markdown
 from curae_lifecycle.cli.tables import place
-from curae_lifecycle.cli.terminal import progress
 from curae_lifecycle.cli.tour import steps
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.changes import RecordWrite, Write
@@ -411,10 +410,10 @@ def test_simulate_says_what_is_wrong_with_an_argument(
 @pytest.mark.parametrize("rich", ["", "import sys; sys.modules['rich.console'] = None; "])
 def test_progress_shows_on_a_terminal_and_hands_every_line_on(rich: str) -> None:
     shown = on_a_terminal(
-        f"{rich}from curae_lifecycle.cli.terminal import progress\n"
+        f"{rich}from curae_lifecycle.cli.terminal import steps\n"
         "lines = [b'x' * 9 + b'\\n'] * 500\n"
-        "assert list(progress(lines, 5000)) == lines\n"
-        "assert list(progress(lines, 0)) == lines\n"
+        "assert list(steps('replay', lines, 5000, len)) == lines\n"
+        "assert list(steps('replay', lines, 0, len)) == lines\n"
     )
     assert "replay" in shown
 
@@ -424,10 +423,10 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setattr(terminal, "_console", lambda **_: None)
-    assert len(list(progress([b"x" * 10] * 80, 800))) == 80
+    assert len(list(terminal.steps("replay", [b"x" * 10] * 80, 800, len))) == 80
     assert shown.getvalue().endswith(f"\rreplay [{'#' * 40}]\n")
     shown.truncate(0)
-    assert len(list(progress([b"x"] * 3, 0))) == 3
+    assert len(list(terminal.steps("replay", [b"x"] * 3, 0, len))) == 3
     assert shown.getvalue() == ""
 
 

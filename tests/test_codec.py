@@ -20,11 +20,11 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 from tests.malformed import any_instants, fault, fault_if_any, jsons
+from tests.server import CALLER
 from tests.strategies import (
     COORDINATE,
     START,
@@ -50,7 +50,7 @@ STORED: list[Storable] = [
     LANDED,
     LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.LIMITED, 1),
     idempotency.Record(
-        idempotency.RecordKey(ApiKeyId("key-1"), idempotency.IdempotencyKey("k-1")),
+        idempotency.RecordKey(CALLER.key_owner, idempotency.IdempotencyKey("k-1")),
         idempotency.Fingerprint.of("revoke", "x"),
         idempotency.RecordState.COMPLETED,
         1,
@@ -66,7 +66,7 @@ STORED: list[Storable] = [
 
 
 keys = st.builds(
-    idempotency.RecordKey, st.just(ApiKeyId("key-1")), st.just(idempotency.IdempotencyKey("k-1"))
+    idempotency.RecordKey, st.just(CALLER.key_owner), st.just(idempotency.IdempotencyKey("k-1"))
 )
 responses = st.builds(
     Response,
@@ -91,6 +91,7 @@ bindings = st.builds(
     st.just(COORDINATE),
     st.text().map(UserId),
     st.sampled_from(AccountState),
+    st.integers(1),
     st.integers(1),
 )
 sessions = st.builds(
@@ -151,7 +152,7 @@ def members_of(kind: type[Storable]) -> dict[str, bool]:
         return {"instants": True}
     if attrs.has(kind):
         return {field.name: field.default is attrs.NOTHING for field in attrs.fields(kind)}
-    return {name: name not in BucketState._field_defaults for name in BucketState._fields}
+    return dict.fromkeys(BucketState._fields, True)
 
 
 @pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)

@@ -12,53 +12,67 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules.connection import Connection, Standing, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import DataPackage
+from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
 from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
 from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, pending, snapshots
 
 STANDINGS = transcribed("""
-                | before the deadline, or none set | at or after the deadline
-PENDING         | PENDING                          | LAPSED
-ACTIVE          | ACTIVE                           | EXPIRED
-ACTION_REQUIRED | ACTION_REQUIRED                  | EXPIRED
-EXPIRED         | EXPIRED                          | EXPIRED
-REVOKED         | REVOKED                          | REVOKED
+                               | before the deadline, or none set | at or after the deadline
+PENDING × no revokedAt         | PENDING                          | LAPSED
+ACTIVE × no revokedAt          | ACTIVE                           | EXPIRED
+ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED                  | EXPIRED
+EXPIRED × no revokedAt         | EXPIRED                          | EXPIRED
+REVOKED × no revokedAt         | REVOKED                          | REVOKED
+PENDING × a revokedAt          | REVOKED                          | REVOKED
+ACTIVE × a revokedAt           | REVOKED                          | REVOKED
+ACTION_REQUIRED × a revokedAt  | REVOKED                          | REVOKED
+EXPIRED × a revokedAt          | REVOKED                          | REVOKED
+REVOKED × a revokedAt          | REVOKED                          | REVOKED
 """)
+REVOCATIONS = {"no revokedAt": (None,), "a revokedAt": (START, NOW - TICK, NOW, NOW + TICK)}
+"""Whatever instant it is, also one that is still to come: it was revoked."""
 
 
 @pytest.mark.parametrize(("cell", "expected"), STANDINGS.items())
 def test_each_status_stands_as_the_table_says_and_intervals_are_half_open(
-    cell: tuple[str, str], expected: str
+    cell: tuple[str, str, str], expected: str
 ) -> None:
-    status, clock = cell
+    status, revocation, clock = cell
     early, late = (None, NOW + TICK), (NOW, NOW - TICK)
     for deadline in early if clock.startswith("before") else late:
-        assert standing(stored(status, deadline), NOW) == expected
+        for revoked_at in REVOCATIONS[revocation]:
+            assert standing(stored(status, deadline, revoked_at=revoked_at), NOW) == expected
 
 
-DEADLINES = {
-    "PENDING": "the hand-off's deadline",
-    "ACTIVE": "expiresAt",
-    "ACTION_REQUIRED": "expiresAt",
-    "EXPIRED": "none",
-    "REVOKED": "none",
-}
+DEADLINES = transcribed("""
+                | no revokedAt            | a revokedAt
+PENDING         | the hand-off's deadline | none
+ACTIVE          | expiresAt               | none
+ACTION_REQUIRED | expiresAt               | none
+EXPIRED         | none                    | none
+REVOKED         | none                    | none
+""")
 
 
-@pytest.mark.parametrize(("status", "waits_for"), DEADLINES.items())
+@pytest.mark.parametrize(("cell", "waits_for"), DEADLINES.items())
 def test_the_next_deadline_is_the_one_that_the_status_waits_for(
-    status: str, waits_for: str
+    cell: tuple[str, str], waits_for: str
 ) -> None:
-    connection = attrs.evolve(stored(status), handoff_deadline=at(21), expires_at=at(22))
+    status, revocation = cell
     instants = {"the hand-off's deadline": at(21), "expiresAt": at(22), "none": None}
-    assert rules.next_deadline(connection) == instants[waits_for]
-    assert rules.next_deadline(stored(status)) is None
+    for revoked_at in REVOCATIONS[revocation]:
+        connection = stored(status, revoked_at=revoked_at)
+        assert rules.next_deadline(connection) is None
+        both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
+        assert rules.next_deadline(both) == instants[waits_for]
 
 
 def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> None:
-    assert list(Status.__members__) == list(DEADLINES)
+    assert list(Status.__members__) == [
+        status for status, revoked in DEADLINES if revoked == "no revokedAt"
+    ]
     assert list(Standing.__members__) == list(STANDS)
     for name, connections in STANDS.items():
         assert {standing(each, NOW) for each in connections} == {name}
@@ -83,6 +97,37 @@ def test_the_standing_changes_by_itself_at_the_next_deadline_and_at_no_other_ins
         assert standing(connection, now) == standing(connection, deadline) != first
 
 
+# --- Far away ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "ACTION_REQUIRED"])
+@pytest.mark.parametrize("years", [1, 40, 400])
+def test_an_end_that_is_decades_away_is_still_exact(status: str, years: int) -> None:
+    end = START.replace(year=START.year + years)
+    connection = stored(status, end)
+    assert rules.next_deadline(connection) == end
+    assert standing(connection, end - TICK) == status
+    assert standing(connection, end) == "EXPIRED"
+    assert standing(connection, LAST_INSTANT) == "EXPIRED"
+
+
+def test_what_has_no_end_stands_until_the_last_instant() -> None:
+    assert standing(stored("ACTIVE"), LAST_INSTANT) == "ACTIVE"
+    assert standing(stored("ACTIVE", LAST_INSTANT), LAST_INSTANT - TICK) == "ACTIVE"
+
+
+# --- Clocks ------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None:
+    connection = stored("ACTIVE")
+    assert connection.updated_at == START
+    assert rules.recorded_at(connection, NOW) == NOW
+    assert rules.recorded_at(connection, START) == START
+    assert rules.recorded_at(connection, START - TICK) == START
+    assert rules.recorded_at(connection, at(-(10**6))) == START
+
+
 # --- A new connection --------------------------------------------------------------------------
 
 
@@ -97,6 +142,7 @@ def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
         START,
         None,
         specimens.OLD_ID,
+        position=1,
     )
     assert attrs.asdict(made, recurse=False) | {"identity": None} == {
         "identity": None,
@@ -108,6 +154,7 @@ def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
         "action_required_reason": None,
         "revoked_at": None,
         "revoked_by": None,
+        "version": 1,
     }
 
 
@@ -128,5 +175,7 @@ def test_instants_are_utc(wrong: datetime) -> None:
         pending(wrong)
     with pytest.raises(ArgumentError, match=r"^now: "):
         standing(pending(), wrong)
+    with pytest.raises(ArgumentError, match=r"^now: "):
+        rules.recorded_at(pending(), wrong)
     with pytest.raises(ArgumentError, match=r"^next_action\.expires_at: "):
         rules.check_next_action(next_action(wrong), NOW)

@@ -16,9 +16,11 @@ from curae_lifecycle.rules.credentials import (
     CONNECTION_WRITE,
     ApiKey,
     Caller,
+    KeyOwner,
     check_permission,
 )
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -29,7 +31,7 @@ from curae_lifecycle.rules.values import (
     Environment,
 )
 from tests.specimens import transcribed
-from tests.strategies import COORDINATE, pending
+from tests.strategies import COORDINATE, pending, uuid
 
 
 def test_the_digest_is_sha_256_in_hex() -> None:
@@ -142,6 +144,102 @@ def test_a_caller_names_coordinates_within_its_own_app_account_and_environment()
     assert CALLER.coordinate(AppUserId("user-2")) == Coordinate(
         Environment.LIVE, COORDINATE.app_id, COORDINATE.customer_account_id, AppUserId("user-2")
     )
+
+
+def test_a_key_s_owner_is_its_id_with_its_environment_app_and_account() -> None:
+    assert CALLER.key_owner == KeyOwner(
+        api_key_id=ApiKeyId("key-1"),
+        environment=Environment.LIVE,
+        app_id=COORDINATE.app_id,
+        customer_account_id=COORDINATE.customer_account_id,
+    )
+    # What a key may do is no part of whose it is.
+    assert attrs.evolve(CALLER, scopes=frozenset()).key_owner == CALLER.key_owner
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        attrs.evolve(CALLER, api_key_id=ApiKeyId("key-2")),
+        attrs.evolve(CALLER, environment=Environment.TEST),
+        attrs.evolve(CALLER, app_id=AppId("app-2")),
+        attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(7))),
+    ],
+)
+def test_a_key_that_is_registered_again_for_another_owner_shares_nothing(other: Caller) -> None:
+    assert other.key_owner != CALLER.key_owner
+    assert len({other.key_owner, CALLER.key_owner}) == 2
+
+
+# --- Twins -------------------------------------------------------------------------------------
+
+TWINS: Final = [
+    ("app-1", "App-1"),
+    ("stra\u00dfe", "strasse"),
+    ("caf\u00e9", "cafe\u0301"),
+    ("\ufb01", "fi"),
+    ("\u212b", "\u00c5"),
+    ("\u0130", "i\u0307"),
+    ("\u0430", "a"),
+    ("1", "\u0661"),
+    ("app-1", "app-1x"),
+    ("app-1", "app-1\u200b"),
+    ("app-1", "app-1\ufe0f"),
+    ("app-1", "app-1\u0301"),
+    ("app-1", "app\u20111"),
+    ("app-1", "app-1 "),
+]
+"""Texts that look alike, fold to one another, or begin alike; opaque ids are compared exactly."""
+
+each_twin = pytest.mark.parametrize(
+    ("one", "other"), [*TWINS, *(pair[::-1] for pair in TWINS)], ids=ascii
+)
+
+
+def with_key(text: str) -> Caller:
+    return attrs.evolve(CALLER, api_key_id=ApiKeyId(text))
+
+
+def with_app(text: str) -> Caller:
+    return attrs.evolve(CALLER, app_id=AppId(text))
+
+
+def with_account(text: str) -> Caller:
+    return attrs.evolve(CALLER, customer_account_id=CustomerAccountId(text))
+
+
+@each_twin
+@pytest.mark.parametrize("caller", [with_app, with_account])
+def test_a_twin_of_an_app_or_account_owns_nothing_of_the_other_s(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    user = AppUserId("user-1")
+    made = pending()
+    mine = attrs.evolve(
+        made, identity=attrs.evolve(made.identity, coordinate=caller(one).coordinate(user))
+    )
+    assert caller(one).owns(mine)
+    assert not caller(other).owns(mine)
+    assert len({caller(text).coordinate(user) for text in (one, other)}) == 2
+
+
+@each_twin
+@pytest.mark.parametrize("caller", [with_key, with_app, with_account])
+def test_a_twin_of_a_key_app_or_account_is_another_owner(
+    caller: Callable[[str], Caller], one: str, other: str
+) -> None:
+    owners = {caller(text).key_owner for text in (one, other)}
+    assert len(owners) == 2
+    assert len({RecordKey(owner, IdempotencyKey("k-1")) for owner in owners}) == 2
+
+
+@each_twin
+def test_a_twin_of_an_app_user_or_of_an_idempotency_key_is_another_one(
+    one: str, other: str
+) -> None:
+    users = {CALLER.coordinate(AppUserId(text)) for text in (one, other)}
+    assert len(users) == len({each.app_user for each in users}) == 2
+    assert len({RecordKey(CALLER.key_owner, IdempotencyKey(text)) for text in (one, other)}) == 2
 
 
 @pytest.mark.parametrize(

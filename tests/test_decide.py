@@ -43,7 +43,7 @@ def test_what_each_operation_needs_loaded(operation: Operation) -> None:
     asked = attrs.evolve(call(operation, key), settings=LIMITED_BY_BUCKET)
     assert needs(asked) == Needs(
         RECORD if "record" in needed else None,
-        (BucketKey(server.CALLER.api_key_id, "platform"),),
+        (BucketKey(server.CALLER.key_owner, "platform"),),
         LimitKey(COORDINATE.app_user, limit) if limit else None,
         ID if "connection" in needed else None,
         COORDINATE if "binding" in needed else None,
@@ -51,7 +51,7 @@ def test_what_each_operation_needs_loaded(operation: Operation) -> None:
 
 
 NEEDED = {
-    "create-connection": {"record"},
+    "create-connection": {"record", "binding"},
     "get-connection": {"connection"},
     "reconnect": {"record", "connection"},
     "revoke": {"record", "connection"},
@@ -59,7 +59,7 @@ NEEDED = {
     "account-state": {"binding"},
     "graduation-handoff": {"binding"},
 }
-RECORD = idempotency.RecordKey(server.CALLER.api_key_id, idempotency.IdempotencyKey("k-1"))
+RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyKey("k-1"))
 
 
 # --- The key's record ----------------------------------------------------------------------
@@ -133,17 +133,23 @@ OF_A_USER = [each for each in EVERY if "binding" in NEEDED[each.rule.name]]
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
 def test_a_connection_that_was_not_asked_for_is_a_mistake(operation: Operation) -> None:
-    for following in ((), (server.successor(),)):
-        snapshot = Snapshot(connection=pending(number=2), following=following)
+    for recovered in (None, server.successor()):
+        snapshot = Snapshot(connection=pending(number=2), successor=recovered, head=recovered)
         with pytest.raises(ArgumentError, match=r"snapshot\.connection"):
             decide(call(operation), snapshot, at(40), new_ids(9, at(40)))
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
-def test_a_chain_with_a_link_of_another_is_a_mistake(operation: Operation) -> None:
-    for following in ((pending(number=3),), (server.successor(), pending(number=3))):
-        snapshot = Snapshot(connection=pending(), following=following)
-        with pytest.raises(ArgumentError, match=r"snapshot\.following"):
+def test_a_line_of_another_is_a_mistake(operation: Operation) -> None:
+    stranger, recovered = pending(number=3), server.successor()
+    for argument, successor, head in (
+        ("successor", stranger, stranger),
+        ("successor", None, recovered),
+        ("head", recovered, stranger),
+        ("head", recovered, None),
+    ):
+        snapshot = Snapshot(connection=pending(), successor=successor, head=head)
+        with pytest.raises(ArgumentError, match=rf"snapshot\.{argument}"):
             decide(call(operation), snapshot, at(40), new_ids(9, at(40)))
 
 
@@ -199,12 +205,13 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
             quiet = connection is snapshot.connection
         case reply:
             quiet = isinstance(reply, Replayed)
-    stored = (snapshot.connection, *snapshot.following, snapshot.limit, snapshot.binding)
+    line = (snapshot.connection, snapshot.successor, snapshot.head)
+    stored = (*line, snapshot.limit, snapshot.binding)
     for write in decision.changes.writes:
         known = (None, *stored)
         assert any(write.before is each for each in known), "a write says what was there before"
     if quiet:
-        kept = (snapshot.connection, *snapshot.following, snapshot.binding)
+        kept = (*line, snapshot.binding)
         laws.check_nothing_changed(kept, afterwards(kept, decision.changes), decision.changes)
         # A record is not even asked for here: `respond` writes it, once there is a response.
         assert set(written(decision.changes.writes)) <= {"initiate", "graduation"}

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 
 import curae_lifecycle
+from curae_lifecycle.cli.release import UnreadableError
 from curae_lifecycle.replay.log import BrokenLineError
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.merge import MergeError
@@ -46,6 +47,7 @@ ERRORS = [
     ServerRaisedError("it raised"),
     StoreFullError("Connection", 10),
     TableError("light", "no rule decides a cell", ("red", "green")),
+    UnreadableError("it is not JSON"),
 ]
 """One of each class at least; the walk below finds whatever is missing."""
 

@@ -76,6 +76,7 @@ from tests.exact import (
     REVOKED,
     asked,
     attempt,
+    counted,
     decided,
     event,
     served,
@@ -92,9 +93,7 @@ def test_a_create_is_answered_exactly() -> None:
     assert asked(operation, Snapshot()) == decided(
         ConnectionCreated(made, NEW.next_action),
         201,
-        Changes(
-            (CHARGED, ConnectionWrite(None, made)), (), (event("connection.created", uuid(2)),)
-        ),
+        Changes((CHARGED, ConnectionWrite(None, made)), (), (event("connection.created", made),)),
         ("idempotency.absent", "operation.create-connection"),
         attempt(operation),
     )
@@ -109,16 +108,20 @@ def test_a_get_is_answered_exactly() -> None:
 def test_a_get_that_heals_is_answered_exactly() -> None:
     landed = LandedHandoff(at(7), at(90))
     healed = attrs.evolve(
-        pending(), status=Status.ACTIVE, updated_at=NOW, authorized_at=at(7), expires_at=at(90)
+        counted(pending()),
+        status=Status.ACTIVE,
+        updated_at=NOW,
+        authorized_at=at(7),
+        expires_at=at(90),
     )
     snapshot = Snapshot(connection=pending(), landed=landed)
     assert asked(GetConnection(ID), snapshot, keyed=False) == decided(
         ConnectionShown(healed),
         200,
         Changes(
-            (CHARGED, ConnectionWrite(pending(), healed, is_head=True)),
+            (CHARGED, ConnectionWrite(pending(), healed)),
             (),
-            (event("connection.authorized", uuid(1)),),
+            (event("connection.authorized", healed),),
         ),
         ("operation.get-connection", "connection.authorize.pending"),
     )
@@ -127,7 +130,7 @@ def test_a_get_that_heals_is_answered_exactly() -> None:
 def test_a_reconnect_that_mints_is_answered_exactly() -> None:
     operation = Reconnect(ID)
     identity = attrs.evolve(
-        REVOKED.identity, id=ConnectionId(uuid(2)), created_at=NOW, predecessor_id=ID
+        REVOKED.identity, id=ConnectionId(uuid(2)), created_at=NOW, predecessor_id=ID, position=2
     )
     made = Connection(identity, Status.PENDING, NOW, at(40))
     assert asked(operation, Snapshot(connection=REVOKED)) == decided(
@@ -136,11 +139,11 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
         Changes(
             (
                 CHARGED,
-                ConnectionWrite(REVOKED, REVOKED, is_head=True),
+                ConnectionWrite(REVOKED, counted(REVOKED)),
                 ConnectionWrite(None, made),
             ),
             (),
-            (event("connection.created", uuid(2)),),
+            (event("connection.created", made),),
         ),
         (
             "idempotency.absent",
@@ -154,14 +157,14 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
 
 def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
     operation = Reconnect(ID)
-    again = attrs.evolve(NEXT, updated_at=NOW, handoff_deadline=at(40))
-    assert asked(operation, Snapshot(connection=REVOKED, following=(NEXT,))) == decided(
+    again = attrs.evolve(counted(NEXT), updated_at=NOW, handoff_deadline=at(40))
+    assert asked(operation, Snapshot(connection=REVOKED, successor=NEXT, head=NEXT)) == decided(
         ConnectionReconnected(again, ID, NEW.next_action),
         201,
         Changes(
             (CHARGED, ConnectionWrite(NEXT, again)),
             (NextActionReplaced(NEXT.id),),
-            (event("connection.reissued", NEXT.id),),
+            (event("connection.reissued", again),),
         ),
         (
             "idempotency.absent",
@@ -176,7 +179,7 @@ def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
 def test_a_revoke_is_answered_exactly() -> None:
     operation = Revoke(ID)
     ended = attrs.evolve(
-        ACTIVE, status=Status.REVOKED, updated_at=NOW, revoked_at=NOW, revoked_by=Actor.APP
+        counted(ACTIVE), status=Status.REVOKED, updated_at=NOW, revoked_at=NOW, revoked_by=Actor.APP
     )
     assert asked(operation, Snapshot(connection=ACTIVE)) == decided(
         ConnectionRevoked(ended, revoked_now=True),
@@ -184,7 +187,7 @@ def test_a_revoke_is_answered_exactly() -> None:
         Changes(
             (CHARGED, ConnectionWrite(ACTIVE, ended)),
             (AccessEnded(ID, NOW),),
-            (event("connection.revoked", uuid(1)),),
+            (event("connection.revoked", ended),),
         ),
         ("idempotency.absent", "operation.revoke", "connection.revoke.active"),
         attempt(operation),
@@ -214,7 +217,7 @@ def test_an_initiate_is_answered_exactly() -> None:
         Changes(
             (CHARGED, charge, SessionWrite(None, session), BindingWrite(None, bound)),
             (UserProvisioned(UserId("limited-2"), COORDINATE),),
-            (event("connect_session.initiated", uuid(1002)), event("binding.provisioned", None)),
+            (event("connect_session.initiated", session), event("binding.provisioned", bound)),
         ),
         (
             "idempotency.absent",
@@ -392,6 +395,6 @@ def test_the_refusal_of_a_superseded_connection_names_both_ids() -> None:
         REVOKED, later, NOW, id=ConnectionId(uuid(9)), next_action=NEW.next_action
     )
     assert answer == Refused(
-        Problem(ProblemCode.CONNECTION_SUPERSEDED, (ID, NEXT.id)),
+        Problem(ProblemCode.CONNECTION_SUPERSEDED, (ID, NEXT.id, NEXT.id)),
         ("connection.reconnect.revoked", "recovery.revoked.other"),
     )

@@ -40,6 +40,7 @@ from tests.exact import (
     NEXT,
     NOW,
     REVOKED,
+    counted,
     event,
 )
 from tests.server import ID, LIMITED
@@ -48,14 +49,18 @@ from tests.strategies import COORDINATE, START, at, pending, uuid
 
 def test_an_authorization_is_recorded_exactly() -> None:
     after = attrs.evolve(
-        pending(), status=Status.ACTIVE, updated_at=NOW, authorized_at=at(7), expires_at=at(90)
+        counted(pending()),
+        status=Status.ACTIVE,
+        updated_at=NOW,
+        authorized_at=at(7),
+        expires_at=at(90),
     )
     fact = Authorized(ID, expires_at=at(90), happened_at=at(7))
     assert record_fact(fact, FactSnapshot(connection=pending()), NOW) == Done(
         Changes(
-            (ConnectionWrite(pending(), after, is_head=True),),
+            (ConnectionWrite(pending(), after),),
             (),
-            (event("connection.authorized", uuid(1)),),
+            (event("connection.authorized", after),),
         ),
         ("connection.authorize.pending",),
     )
@@ -63,26 +68,26 @@ def test_an_authorization_is_recorded_exactly() -> None:
 
 def test_a_required_action_is_recorded_exactly() -> None:
     after = attrs.evolve(
-        ACTIVE, status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
+        counted(ACTIVE), status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
     )
     fact = ActionRequired(ID, "why", happened_at=at(7))
     assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, after),),
             (AccessEnded(ID, NOW),),
-            (event("connection.action_required", uuid(1)),),
+            (event("connection.action_required", after),),
         ),
         ("connection.require-action.active",),
     )
 
 
 def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
-    after = attrs.evolve(ACTIVE, status=Status.EXPIRED, updated_at=NOW)
+    after = attrs.evolve(counted(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
     assert record_fact(Expired(ID), FactSnapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, after),),
             (AccessEnded(ID, NOW),),
-            (event("connection.expired", uuid(1)),),
+            (event("connection.expired", after),),
         ),
         ("connection.expire.active",),
     )
@@ -93,7 +98,7 @@ def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
 
 def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
     after = attrs.evolve(
-        pending(),
+        counted(pending()),
         status=Status.REVOKED,
         updated_at=NOW,
         revoked_at=at(7),
@@ -104,7 +109,7 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
         Changes(
             (ConnectionWrite(pending(), after),),
             (HandoffCancelled(ID),),
-            (event("connection.revoked", uuid(1)),),
+            (event("connection.revoked", after),),
         ),
         ("connection.revoke.pending",),
     )
@@ -115,7 +120,7 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
 
 def ended(connection: Connection) -> Connection:
     return attrs.evolve(
-        connection,
+        counted(connection),
         status=Status.REVOKED,
         updated_at=NOW,
         revoked_at=NOW,
@@ -127,9 +132,9 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
     fact = Revoked(ID, Actor.PATIENT)
     assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
         Changes(
-            (ConnectionWrite(ACTIVE, ended(ACTIVE), is_head=True),),
+            (ConnectionWrite(ACTIVE, ended(ACTIVE)),),
             (AccessEnded(ID, NOW),),
-            (event("connection.revoked", uuid(1)),),
+            (event("connection.revoked", ended(ACTIVE)),),
         ),
         ("connection.revoke.active",),
     )
@@ -142,10 +147,10 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (
                 ConnectionWrite(ACTIVE, ended(ACTIVE)),
                 ConnectionWrite(NEXT, ended(NEXT)),
-                ConnectionWrite(head, ended(head), is_head=True),
+                ConnectionWrite(head, ended(head)),
             ),
             (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id), HandoffCancelled(head.id)),
-            tuple(event("connection.revoked", uuid(number)) for number in (1, 2, 3)),
+            tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT, head)),
         ),
         ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.pending"),
     )
@@ -155,10 +160,10 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
             (
                 ConnectionWrite(ACTIVE, ended(ACTIVE)),
                 ConnectionWrite(NEXT, ended(NEXT)),
-                ConnectionWrite(gone, gone, is_head=True),
+                ConnectionWrite(gone, counted(gone)),
             ),
             (AccessEnded(ID, NOW), HandoffCancelled(NEXT.id)),
-            tuple(event("connection.revoked", uuid(number)) for number in (1, 2)),
+            tuple(event("connection.revoked", ended(each)) for each in (ACTIVE, NEXT)),
         ),
         ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.revoked"),
     )
@@ -179,7 +184,7 @@ LANDED: Final = attrs.evolve(
 )
 BOUND: Final = LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.ACTIVE, 1)
 COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7))
-SESSION_LANDED: Final = event("connect_session.landed", uuid(1001))
+SESSION_LANDED: Final = event("connect_session.landed", LANDED)
 
 
 def test_a_hand_off_is_recorded_exactly() -> None:
@@ -187,7 +192,7 @@ def test_a_hand_off_is_recorded_exactly() -> None:
         Changes(
             (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
             (),
-            (SESSION_LANDED, event("binding.signed_up", None)),
+            (SESSION_LANDED, event("binding.signed_up", BOUND)),
         ),
         ("completion.waiting", "binding.complete-sign-up.unlinked"),
     )
@@ -201,18 +206,20 @@ def test_a_hand_off_is_recorded_exactly() -> None:
 
 
 def test_a_binding_s_facts_are_recorded_exactly() -> None:
-    active = attrs.evolve(LIMITED, state=AccountState.ACTIVE)
-    tombstoned = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED)
+    active = attrs.evolve(counted(LIMITED), state=AccountState.ACTIVE)
+    tombstoned = attrs.evolve(counted(LIMITED), state=AccountState.TOMBSTONED)
     bound, nobody = FactSnapshot(binding=LIMITED), FactSnapshot()
     assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
-        Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", None),)),
+        Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", active),)),
         ("binding.graduate.limited.same",),
     )
     assert record_fact(Graduated(COORDINATE), FactSnapshot(binding=active), NOW) == Ignored(
         Changes(), ("binding.graduate.active.same",)
     )
     assert record_fact(Tombstoned(COORDINATE), bound, NOW) == Done(
-        Changes((BindingWrite(LIMITED, tombstoned),), (), (event("binding.tombstoned", None),)),
+        Changes(
+            (BindingWrite(LIMITED, tombstoned),), (), (event("binding.tombstoned", tombstoned),)
+        ),
         ("binding.tombstone.limited",),
     )
     assert record_fact(Tombstoned(COORDINATE), nobody, NOW) == Ignored(

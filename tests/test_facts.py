@@ -17,7 +17,7 @@ from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.members import Given
 from tests import subjects
 from tests.server import ID, LIMITED
-from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
+from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending
 from tests.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WAITING
 
 
@@ -31,7 +31,7 @@ def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing
         (write,) = answer.value.writes
         assert isinstance(write, ConnectionWrite)
         assert write.before is connection
-        assert write.is_head is (fact == "authorize")
+        assert write.after.version == connection.version + 1
         assert write.after.updated_at == now
 
 
@@ -46,7 +46,7 @@ SPEC = {
         "refused CONNECTION_NOT_PENDING",
     ],
     "require_action": [
-        "done connection.action_required",
+        "ignored",
         "ignored",
         "done connection.action_required",
         "ignored",
@@ -82,7 +82,7 @@ def outcome(answer: FactAnswer) -> str:
 
 ENDINGS = [
     ("authorize", "PENDING", ()),
-    ("require_action", "PENDING", (changes.HandoffCancelled(ID),)),
+    ("require_action", "PENDING", ()),
     ("require_action", "ACTIVE", (changes.AccessEnded(ID, at(20)),)),
     ("expire", "ACTIVE", (changes.AccessEnded(ID, at(20)),)),
     ("revoke", "PENDING", (changes.HandoffCancelled(ID),)),
@@ -109,7 +109,11 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
         {"status": Status.ACTIVE, "authorized_at": at(29), "expires_at": at(90)},
     ),
     (curae.Revoked(ID, curae.Actor.UPSTREAM, at(5)), pending(), {"status": Status.REVOKED}),
-    (curae.ActionRequired(ID, REASON, at(5)), pending(), {"action_required_reason": REASON}),
+    (
+        curae.ActionRequired(ID, REASON, at(59)),
+        STANDINGS["ACTIVE"][0],
+        {"status": Status.ACTION_REQUIRED, "action_required_reason": REASON},
+    ),
     (
         curae.Expired(ID, at(59)),
         STANDINGS["ACTIVE"][0],
@@ -136,13 +140,19 @@ def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
 
 def test_whoever_was_recovered_cannot_be_authorized_late() -> None:
     lapsed = pending()
-    following = (subjects.recovered(lapsed, at(31), 2),)
-    answer = curae.record_fact(
-        curae.Authorized(ID, None, at(29)), curae.FactSnapshot(lapsed, following), at(40)
-    )
-    assert isinstance(answer, curae.Refused)
-    assert answer.problem.details == {"connectionId": ID, "nextConnectionId": uuid(2)}
-    assert outcome(answer) == "refused CONNECTION_SUPERSEDED"
+    second = subjects.recovered(lapsed, at(31), 2)
+    third = subjects.recovered(apply_trigger(second, "APP", at(32)), at(33), 3)
+    for head in (second, third):
+        answer = curae.record_fact(
+            curae.Authorized(ID, None, at(29)), curae.FactSnapshot(lapsed, second, head), at(40)
+        )
+        assert isinstance(answer, curae.Refused)
+        assert answer.problem.details == {
+            "connectionId": ID,
+            "nextConnectionId": second.id,
+            "headConnectionId": head.id,
+        }
+        assert outcome(answer) == "refused CONNECTION_SUPERSEDED"
 
 
 CHAIN = {
@@ -156,46 +166,71 @@ CHAIN = {
 
 @pytest.mark.parametrize("actor", CHAIN)
 def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) -> None:
-    first = apply_trigger(pending(), "require action", at(1))
-    second = apply_trigger(subjects.recovered(first, at(2), 2), "require action", at(3))
+    first = subjects.needing_action(pending(), at(1))
+    second = subjects.needing_action(subjects.recovered(first, at(2), 2), at(3))
     third = apply_trigger(subjects.recovered(second, at(4), 3), "authorize for ever", at(5))
-    answer = curae.record_fact(
-        curae.Revoked(ID, curae.Actor[actor], at(6)),
-        curae.FactSnapshot(first, (second, third)),
-        at(7),
-    )
+    fact = curae.Revoked(ID, curae.Actor[actor], at(6))
+    answer = curae.record_fact(fact, loaded(fact, first, second, third), at(7))
     assert isinstance(answer, curae.Done)
     reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
     assert [write.before for write in answer.value.writes] == reached
-    heads = [isinstance(write, ConnectionWrite) and write.is_head for write in answer.value.writes]
-    assert heads == ([False, False, True] if len(reached) == 3 else [False])
     assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
     ended = [changes.AccessEnded(each.id, at(6)) for each in reached]
-    alive = [] if len(reached) == 3 else [changes.SuccessorsLive(ID, (second.id, third.id))]
+    alive = [] if len(reached) == 3 else [changes.SuccessorsLive(ID, third.id)]
     assert list(answer.value.effects) == ended + alive
     assert len(answer.rules) == len(reached)
+
+
+def loaded(fact: Fact, *chain: Connection) -> curae.FactSnapshot:
+    """What a store loads for a fact of the first connection of a chain."""
+    if fact.needs().chain is not None:
+        return curae.FactSnapshot(chain[0], following=chain[1:])
+    successor, head = (chain[1], chain[-1]) if chain[1:] else (None, None)
+    return curae.FactSnapshot(chain[0], successor, head)
 
 
 def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     first = apply_trigger(pending(), "APP", START)
     second = subjects.recovered(first, at(1), 2)
-    answer = curae.record_fact(
-        curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(2)
-    )
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, first, second), at(2))
     assert isinstance(answer, curae.Done)
     assert [write.before for write in answer.value.writes] == [second]
     assert answer.value.effects == (changes.HandoffCancelled(second.id),)
 
 
 def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
-    first = apply_trigger(pending(), "require action", at(1))
+    first = subjects.needing_action(pending(), at(1))
     second = apply_trigger(subjects.recovered(first, at(2), 2), "APP", at(3))
-    answer = curae.record_fact(
-        curae.Revoked(ID, curae.Actor.PATIENT), curae.FactSnapshot(first, (second,)), at(4)
-    )
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, first, second), at(4))
     assert isinstance(answer, curae.Done)
-    moved, relied_on = answer.value.writes
-    assert (moved.before, relied_on) == (first, ConnectionWrite(second, second, is_head=True))
+    moved, held = answer.value.writes
+    assert (moved.before, held) == (first, ConnectionWrite(second, changes.relied_on(second)))
+
+
+def test_a_chain_of_hundreds_ends_with_its_patient_s_word() -> None:
+    chain = [apply_trigger(pending(), "APP", START)]
+    for number in range(2, 400):
+        made = subjects.recovered(chain[-1], at(number), number)
+        chain.append(apply_trigger(made, "APP", at(number)) if number < 399 else made)
+    fact = curae.Revoked(ID, curae.Actor.PATIENT)
+    answer = curae.record_fact(fact, loaded(fact, *chain), at(400))
+    assert isinstance(answer, curae.Done)
+    (write,) = answer.value.writes
+    assert write.before is chain[-1]
+    assert len(answer.rules) == 399
+
+
+def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -> None:
+    first = subjects.needing_action(pending(), at(1))
+    second = subjects.recovered(first, at(2), 2)
+    fact = curae.Revoked(ID, curae.Actor.UPSTREAM)
+    for now, alive in ((at(32) - TICK, True), (at(32), False)):
+        answer = curae.record_fact(fact, loaded(fact, first, second), now)
+        assert isinstance(answer, curae.Done)
+        named = changes.SuccessorsLive(ID, second.id)
+        assert (named in answer.value.effects) is alive, "its hosted page is over then"
 
 
 # --- Sessions and bindings -----------------------------------------------------------------
@@ -292,7 +327,7 @@ def test_a_fact_about_a_binding_answers_as_the_table_says(
         state = (
             AccountState.ACTIVE if isinstance(fact, curae.Graduated) else AccountState.TOMBSTONED
         )
-        assert answer.value.writes == (BindingWrite(binding, subjects.bound(state)),)
+        assert answer.value.writes == (BindingWrite(binding, subjects.bound(state, version=2)),)
 
 
 GIVEN: dict[str, object] = {

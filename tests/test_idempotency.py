@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import datetime, timedelta
+from typing import Final
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +16,14 @@ from curae_lifecycle.rules.attempt import complete, forget, release, renew, reso
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, LostLease, Record, begin
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.status import is_kept
 from tests import specimens
 from tests.explore import clients, engine
 from tests.explore.key import Held
 from tests.specimens import ANSWER, DAY, KEY, LEASE, RECORDS, SAME, done, first_attempt, running
-from tests.strategies import START, TICK
+from tests.strategies import START, TICK, uuid
 
 CELLS = specimens.transcribed("""
                           | same fingerprint            | other fingerprint
@@ -242,13 +244,25 @@ def test_a_key_has_1_to_255_characters(value: object, good: bool) -> None:  # no
             idempotency.parse_key(value)
 
 
-@pytest.mark.parametrize("field", ["api_key_id", "key"])
-def test_a_record_belongs_to_one_api_key_and_one_key(field: str) -> None:
-    foreign = idempotency.RecordKey(
-        ApiKeyId("key-2") if field == "api_key_id" else KEY.api_key_id,
-        idempotency.IdempotencyKey("k-2") if field == "key" else KEY.key,
-    )
+FOREIGN: Final = {
+    "the idempotency key": attrs.evolve(KEY, key=idempotency.IdempotencyKey("k-2")),
+    "the API key": attrs.evolve(KEY, owner=attrs.evolve(KEY.owner, api_key_id=ApiKeyId("key-2"))),
+    "its environment": attrs.evolve(
+        KEY, owner=attrs.evolve(KEY.owner, environment=Environment.TEST)
+    ),
+    "its app": attrs.evolve(KEY, owner=attrs.evolve(KEY.owner, app_id=AppId("app-2"))),
+    "its account": attrs.evolve(
+        KEY, owner=attrs.evolve(KEY.owner, customer_account_id=CustomerAccountId(uuid(7)))
+    ),
+}
+"""The record's key with one part changed."""
+
+
+@pytest.mark.parametrize("part", FOREIGN)
+def test_a_record_belongs_to_one_key_of_one_api_key_and_its_owner(part: str) -> None:
+    foreign = FOREIGN[part]
     assert foreign != KEY
+    assert len({KEY, foreign}) == 2
     with pytest.raises(ArgumentError, match="record"):
         begin(running(), foreign, SAME, START)
 

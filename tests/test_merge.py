@@ -28,13 +28,13 @@ IDENTITY = pending().identity
 
 def test_a_higher_rank_wins_with_the_earliest_facts_and_the_latest_deadline() -> None:
     left = Connection(
-        IDENTITY, Status.ACTION_REQUIRED, at(20), at(30), at(5), None, "b", None, None
+        IDENTITY, Status.ACTION_REQUIRED, at(20), at(30), at(5), None, "b", None, None, 300
     )
     right = Connection(
-        IDENTITY, Status.REVOKED, at(12), at(40), at(6), at(90), "a", at(12), Actor.APP
+        IDENTITY, Status.REVOKED, at(12), at(40), at(6), at(90), "a", at(12), Actor.APP, 4
     )
     assert merge(left, right) == Connection(
-        IDENTITY, Status.REVOKED, at(20), at(40), at(5), at(90), "a", at(12), Actor.APP
+        IDENTITY, Status.REVOKED, at(20), at(40), at(5), at(90), "a", at(12), Actor.APP, 300
     )
 
 
@@ -62,8 +62,20 @@ def test_the_first_revocation_is_kept_with_who_did_it() -> None:
 def test_a_snapshot_that_knows_less_takes_nothing_away(status: Status) -> None:
     """The wire has neither the deadline of the hand-off nor who revoked."""
     known = stored(status, NOW)
+    known = attrs.evolve(known, revoked_at=at(10) if status is Status.REVOKED else None)
     less = Connection(known.identity, status, START, revoked_at=known.revoked_at)
     assert merge(known, less) == merge(less, known) == known
+
+
+@each_status
+@pytest.mark.parametrize("other", Status)
+def test_a_revocation_that_a_lower_rank_carries_absorbs_all_others(
+    status: Status, other: Status
+) -> None:
+    contradiction = stored(status, revoked_at=at(3))
+    for merged in (merge(contradiction, stored(other)), merge(stored(other), contradiction)):
+        assert standing(merged, NOW) == "REVOKED"
+        assert merged.revoked_at == at(3)
 
 
 def test_a_lapse_does_not_beat_an_authorization_that_is_learnt_late() -> None:
@@ -80,6 +92,7 @@ OTHER_IDENTITIES = [
     attrs.evolve(IDENTITY, data_packages=(DataPackage("labs"),)),
     attrs.evolve(IDENTITY, predecessor_id=NEXT_ID),
     attrs.evolve(IDENTITY, root_id=NEXT_ID),
+    attrs.evolve(IDENTITY, position=2),
     attrs.evolve(IDENTITY, coordinate=attrs.evolve(COORDINATE, environment=Environment.TEST)),
 ]
 

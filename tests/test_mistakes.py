@@ -33,6 +33,9 @@ from curae_lifecycle.rules.session import (
 )
 from curae_lifecycle.rules.values import Coordinate, SessionId, UserId
 from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -67,7 +70,8 @@ GONE: Final = attrs.evolve(LIMITED, state=AccountState.TOMBSTONED)
 ORPHAN: Final = attrs.evolve(NEXT, identity=attrs.evolve(NEXT.identity, predecessor_id=None))
 OWN: Final = attempt(Revoke(ID))
 RUNNING: Final = records.in_flight_record(OWN)
-OTHER_KEY: Final = RecordKey(CALLER.api_key_id, IdempotencyKey("k-2"))
+OTHER_KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-2"))
+ENDED: Final = Revoked(ID, rules.Actor.PATIENT)
 LOG: Final = ExactLog("log", 1, 1)
 
 
@@ -99,11 +103,14 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("now", lambda: rules.standing(ACTIVE, NAIVE)),
     ("next_action.expires_at", lambda: rules.check_next_action(next_action(START), at(31))),
     ("expires_at", lambda: triggers.authorize(pending(), NOW, expires_at=NOW)),
-    ("happened_at", lambda: triggers.expire(ACTIVE, NOW, happened_at=START - TICK)),
+    ("happened_at", lambda: triggers.expire(ACTIVE, NOW, happened_at=at(15) + TICK)),
     ("user_id", lambda: provision(GONE, COORDINATE, LIMITED.user_id)),
     ("binding", lambda: complete_sign_up(STRANGE, COORDINATE, LIMITED.user_id)),
     ("binding", lambda: minted(STRANGE)),
-    ("happened_at", lambda: complete_handoff(LANDED, None, UserId("u"), START - TICK)),
+    (
+        "happened_at",
+        lambda: complete_handoff(LANDED, None, UserId("u"), NOW, happened_at=at(15) + TICK),
+    ),
     ("idempotencyKey", lambda: records.parse_key("")),
     ("record", lambda: records.begin(RUNNING, OTHER_KEY, OWN.fingerprint, NOW)),
     ("lease", lambda: records.in_flight_record(OWN, lease=0)),
@@ -123,11 +130,24 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("binding", lambda: asked(Initiate(USER), Snapshot(binding=STRANGE))),
     ("binding", lambda: asked(GetAccountState(USER), Snapshot(binding=STRANGE), keyed=False)),
     (
-        "landed.happened_at",
+        "happened_at",
         lambda: got(Snapshot(connection=ACTIVE, landed=LandedHandoff(NAIVE, None))),
     ),
     ("snapshot.connection", lambda: got(Snapshot(connection=NEXT))),
-    ("snapshot.following", lambda: got(Snapshot(connection=REVOKED, following=(ORPHAN,)))),
+    (
+        "snapshot.successor",
+        lambda: got(Snapshot(connection=REVOKED, successor=ORPHAN, head=ORPHAN)),
+    ),
+    ("snapshot.successor", lambda: got(Snapshot(connection=REVOKED, head=NEXT))),
+    ("snapshot.head", lambda: got(Snapshot(connection=REVOKED, successor=NEXT))),
+    (
+        "snapshot.following",
+        lambda: record_fact(ENDED, FactSnapshot(connection=REVOKED, following=(ORPHAN,)), NOW),
+    ),
+    (
+        "snapshot.connections",
+        lambda: record_fact(Tombstoned(ELSEWHERE), FactSnapshot(connections=(ACTIVE,)), NOW),
+    ),
     ("snapshot.buckets", lambda: decide(served(GetConnection(ID), keyed=False), Snapshot(), NOW)),
     ("operation", lambda: needs(call(Unlimited(ID)))),
     ("new_ids", lambda: decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), NOW)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import attrs
 import pytest
 
@@ -26,8 +28,8 @@ from curae_lifecycle.service.operations.registry import (
 )
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
-from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor
-from tests.strategies import COORDINATE, START, apply_trigger, at, next_action, pending, uuid
+from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor, third
+from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, next_action, pending, uuid
 
 
 def event_names(decision: Decision) -> list[str]:
@@ -43,8 +45,22 @@ def test_create_mints_a_pending_connection() -> None:
     assert decision.status == 201
 
 
-def decide_reconnect(connection: Connection, *following: Connection) -> Decision:
-    snapshot = Snapshot(connection=connection, following=following)
+def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
+    for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
+        binding = attrs.evolve(LIMITED, state=state)
+        snapshot = Snapshot(binding=binding)
+        decision = decide(call(CreateConnection(USER, PACKAGES)), snapshot, START, new_ids(2))
+        assert decision.changes.writes == (
+            changes.BindingWrite(binding, attrs.evolve(binding, version=2)),
+            ConnectionWrite(None, pending(number=2)),
+        )
+        assert event_names(decision) == ["connection.created"], "of the binding nothing happened"
+
+
+def decide_reconnect(
+    connection: Connection, recovered: Connection | None = None, head: Connection | None = None
+) -> Decision:
+    snapshot = Snapshot(connection=connection, successor=recovered, head=head or recovered)
     return decide(call(Reconnect(ID)), snapshot, at(31), new_ids(3, at(31)))
 
 
@@ -56,10 +72,14 @@ def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
     made = reply.connection
     assert (made.status, made.updated_at, made.handoff_deadline) == (Status.PENDING, at(31), at(61))
     assert made.identity == attrs.evolve(
-        revoked.identity, id=ConnectionId(uuid(3)), created_at=at(31), predecessor_id=ID
+        revoked.identity,
+        id=ConnectionId(uuid(3)),
+        created_at=at(31),
+        predecessor_id=ID,
+        position=2,
     )
     assert reply.previous_connection_id == ID
-    relied_on = ConnectionWrite(revoked, revoked, is_head=True)
+    relied_on = ConnectionWrite(revoked, changes.relied_on(revoked))
     assert decision.changes.writes == (relied_on, ConnectionWrite(None, made))
     assert (decision.changes.effects, event_names(decision)) == ((), ["connection.created"])
 
@@ -67,7 +87,7 @@ def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
 def test_reconnect_reissues_the_successor_that_still_waits() -> None:
     waiting = successor(at(10))
     decision = decide_reconnect(apply_trigger(pending(), "APP", START), waiting)
-    moved = attrs.evolve(waiting, updated_at=at(31), handoff_deadline=at(61))
+    moved = attrs.evolve(waiting, updated_at=at(31), handoff_deadline=at(61), version=2)
     reply = ConnectionReconnected(moved, ID, next_action(at(31)))
     assert decision.reply == reply
     assert decision.changes.writes == (ConnectionWrite(waiting, moved),)
@@ -76,37 +96,57 @@ def test_reconnect_reissues_the_successor_that_still_waits() -> None:
 
 
 def test_reconnect_refuses_where_the_chain_went_on() -> None:
-    decision = decide_reconnect(apply_trigger(pending(), "APP", START), successor())
-    assert isinstance(decision.reply, ProblemReply)
-    assert decision.reply.problem.details == {"connectionId": ID, "nextConnectionId": uuid(2)}
-    assert decision.changes.writes == ()
+    last = third(successor(), at(5))
+    for head in (successor(), last):
+        decision = decide_reconnect(apply_trigger(pending(), "APP", START), successor(), head)
+        assert isinstance(decision.reply, ProblemReply)
+        assert decision.reply.problem.details == {
+            "connectionId": ID,
+            "nextConnectionId": uuid(2),
+            "headConnectionId": head.id,
+        }
+        assert decision.changes.writes == ()
 
 
+LAST = third(successor(), at(20))
 REVOKED: list[tuple[list[str], str, tuple[changes.Effect, ...], bool]] = [
     (["authorize"], "none", (changes.AccessEnded(ID, at(40)),), True),
-    (["require action"], "none", (changes.AccessEnded(ID, at(40)),), True),
+    (["authorize", "require action"], "none", (changes.AccessEnded(ID, at(40)),), True),
     ([], "none", (changes.HandoffCancelled(ID),), True),
     (["PATIENT"], "none", (), False),
     (["PATIENT"], "live", (), False),
     (
         ["authorize"],
         "live",
-        (changes.AccessEnded(ID, at(40)), changes.SuccessorsLive(ID, (successor().id,))),
+        (changes.AccessEnded(ID, at(40)), changes.SuccessorsLive(ID, successor().id)),
         True,
     ),
+    (
+        ["authorize"],
+        "head lives",
+        (changes.AccessEnded(ID, at(40)), changes.SuccessorsLive(ID, LAST.id)),
+        True,
+    ),
+    (["PATIENT"], "head lives", (), False),
     (["authorize"], "dead", (changes.AccessEnded(ID, at(40)),), True),
 ]
 
 
 def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
-    following = {"none": (), "live": (successor(at(20)),), "dead": (successor(),)}
+    live, dead = successor(at(20)), successor()
+    lines = {
+        "none": (None, None),
+        "live": (live, live),
+        "dead": (dead, dead),
+        "head lives": (dead, LAST),
+    }
     for past, chain, effects, now_revoked in REVOKED:
         connection = pending()
         for trigger in past:
             connection = apply_trigger(connection, trigger, START)
         decision = decide(
             call(Revoke(ID)),
-            Snapshot(connection=connection, following=following[chain]),
+            Snapshot(connection=connection, successor=lines[chain][0], head=lines[chain][1]),
             at(40),
         )
         reply = decision.reply
@@ -139,15 +179,15 @@ def test_get_heals_a_pending_connection_whose_hand_off_has_landed(
     connection = pending()
     if stored == "active":
         connection = apply_trigger(connection, "authorize for ever", at(5))
-    following = (successor(at(35)),) if stored == "recovered" else ()
-    snapshot = Snapshot(connection=connection, following=following, landed=landed)
+    recovered = successor(at(35)) if stored == "recovered" else None
+    snapshot = Snapshot(connection=connection, successor=recovered, head=recovered, landed=landed)
     decision = decide(call(GetConnection(ID), None), snapshot, at(40))
     assert isinstance(decision.reply, ConnectionShown)
     shown = decision.reply.connection
     assert decision.rules == ("operation.get-connection", *rules)
     if heals:
         assert (shown.status, shown.authorized_at) == (Status.ACTIVE, at(29))
-        assert decision.changes.writes == (ConnectionWrite(connection, shown, is_head=True),)
+        assert decision.changes.writes == (ConnectionWrite(connection, shown),)
         assert event_names(decision) == ["connection.authorized"]
     else:
         assert shown is connection
@@ -161,17 +201,30 @@ def test_a_clock_behind_the_one_that_created_a_connection_revokes_it_all_the_sam
     assert decision.reply.connection.revoked_at == at(10)
 
 
-def test_a_hand_off_that_landed_by_a_clock_ahead_of_ours_heals_at_its_own_instant() -> None:
-    landed = LandedHandoff(at(21), None)
+def healed_at(happened_at: datetime, now: datetime) -> Connection:
+    """What a get shows of a pending connection whose hand-off landed then."""
+    landed = LandedHandoff(happened_at, None)
     decision = decide(
-        call(GetConnection(ID), None), Snapshot(connection=pending(), landed=landed), at(20)
+        call(GetConnection(ID), None), Snapshot(connection=pending(), landed=landed), now
     )
     assert isinstance(decision.reply, ConnectionShown)
-    healed = decision.reply.connection
-    assert (healed.authorized_at, healed.updated_at) == (at(21), at(21))
-    naive = LandedHandoff(at(21).replace(tzinfo=None), None)
-    with pytest.raises(ArgumentError):
-        decide(call(GetConnection(ID), None), Snapshot(connection=pending(), landed=naive), at(20))
+    return decision.reply.connection
+
+
+def test_a_hand_off_that_landed_by_a_clock_ahead_of_ours_heals_now() -> None:
+    for ahead in (TICK, timedelta(minutes=5)):
+        healed = healed_at(at(20) + ahead, at(20))
+        assert (healed.authorized_at, healed.updated_at) == (at(20), at(20))
+    healed = healed_at(START - TICK, START)
+    assert (healed.authorized_at, healed.updated_at) == (START, START)
+    for mistaken in (at(25) + TICK, at(21).replace(tzinfo=None)):
+        with pytest.raises(ArgumentError):
+            healed_at(mistaken, at(20))
+
+
+def test_a_get_by_a_clock_behind_the_one_that_wrote_heals_and_goes_back_nowhere() -> None:
+    healed = healed_at(at(-3), at(-5))
+    assert (healed.authorized_at, healed.updated_at) == (START, START)
 
 
 INITIATED = [
@@ -196,7 +249,7 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     *,
     prefer: bool,
 ) -> None:
-    binding = None if state is None else attrs.evolve(LIMITED, state=state)
+    binding = None if state is None else attrs.evolve(LIMITED, state=state, version=7)
     decision = decide(call(Initiate(USER, prefer)), Snapshot(binding=binding), START, new_ids(2))
     reply = decision.reply
     assert isinstance(reply, SessionInitiated)
@@ -209,7 +262,7 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     events = ["connect_session.initiated"]
     if generation is not None and user is not None:
         provisioned = LimitedAccountAppBinding(
-            COORDINATE, UserId(user), AccountState.LIMITED, generation
+            COORDINATE, UserId(user), AccountState.LIMITED, generation, 8 if binding else 1
         )
         writes = (*writes, changes.BindingWrite(binding, provisioned))
         effects = (changes.UserProvisioned(UserId(user), COORDINATE),)

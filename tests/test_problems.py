@@ -9,7 +9,6 @@ import pytest
 
 from curae_lifecycle.rules.problems import (
     CATALOGUE,
-    DEFAULT_TYPE_BASE,
     WORDING,
     DetailValue,
     Problem,
@@ -63,7 +62,12 @@ EXPECTED = {
     ),
     "NOT_FOUND": ("absent", False, "P", ()),
     "CONNECTION_NOT_RECONNECTABLE": ("conflict", False, "O", ("connectionId", "reason")),
-    "CONNECTION_SUPERSEDED": ("conflict", False, "O", ("connectionId", "nextConnectionId")),
+    "CONNECTION_SUPERSEDED": (
+        "conflict",
+        False,
+        "O",
+        ("connectionId", "nextConnectionId", "headConnectionId"),
+    ),
     "CONNECTION_NOT_PENDING": ("conflict", False, "O", ("connectionId", "standing")),
     "HANDOFF_LAPSED": ("conflict", False, "O", ("connectionId", "deadline")),
     "SESSION_EXPIRED": ("conflict", False, "O", ("sessionId", "expiresAt")),
@@ -153,7 +157,7 @@ def test_a_fact_that_looks_like_a_placeholder_stays_text(fact: str) -> None:
     ],
 )
 def test_the_type_is_a_base_and_the_code_in_kebab_case(code: ProblemCode, name: str) -> None:
-    assert type_uri(code) == DEFAULT_TYPE_BASE + name
+    assert type_uri(code) == f"https://curaeai.com/problems/{name}"
     assert type_uri(code, "https://problems.example/") == f"https://problems.example/{name}"
 
 

@@ -22,7 +22,8 @@ from curae_lifecycle.web.json import Json, parse_json
 from curae_lifecycle.web.request import ParsedBody
 from tests.malformed import any_text, leaves
 from tests.server import API_KEY, BASE, CALLER, KEYED, LIMITED, new_ids, request, world
-from tests.strategies import START, apply_trigger, pending, uuid
+from tests.strategies import START, pending, uuid
+from tests.subjects import needing_action
 
 # --- Paths and methods -----------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ def test_each_path_is_its_operation_with_its_status_of_success(
     assert isinstance(reading, Call)
     assert type(reading.operation).__name__ == NAMES[operation]
     assert reading.key == ("k-1" if operation in KEYED else None)
-    connection = apply_trigger(pending(), "require action", START)
+    connection = needing_action(pending(), START)
     snapshot = Snapshot(connection=connection, binding=LIMITED)
     assert respond(decide(reading, snapshot, START, new_ids(2))).response.status == status
 

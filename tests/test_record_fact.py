@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, cast
 
 import attrs
@@ -12,18 +12,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curae_lifecycle as curae
-from curae_lifecycle.rules.values import AppId
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+)
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.members import Given
 from curae_lifecycle.testing import laws
 from tests import subjects
 from tests.server import ID, LIMITED
-from tests.strategies import COORDINATE, START, TICK, at, connections, instants, pending, uuid
+from tests.strategies import (
+    COORDINATE,
+    START,
+    TICK,
+    apply_trigger,
+    at,
+    connections,
+    instants,
+    pending,
+    uuid,
+)
 from tests.subjects import SESSION, STANDINGS, USER, WAITING
 
 OF_A_CONNECTION = list(subjects.OF_A_CONNECTION.values())
-EVERY = [*((fact, FactNeeds(connection=ID)) for fact in OF_A_CONNECTION), *subjects.OTHERS]
+OF_A_CHAIN = [curae.Revoked(ID, actor) for actor in (curae.Actor.PATIENT, curae.Actor.PLATFORM)]
+EVERY = [
+    *((fact, FactNeeds(connection=ID)) for fact in OF_A_CONNECTION),
+    *((fact, FactNeeds(chain=ID)) for fact in OF_A_CHAIN),
+    (curae.Revoked(ID, curae.Actor.APP), FactNeeds(connection=ID)),
+    *subjects.OTHERS,
+]
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
@@ -51,19 +73,52 @@ def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -
         curae.FactSnapshot(pending(), session=WAITING, binding=LIMITED),
     ):
         with pytest.raises(curae.ArgumentError, match="happened_at"):
-            curae.record_fact(at_instant(fact, at(1) + TICK), snapshot, at(1))
+            curae.record_fact(at_instant(fact, at(6) + TICK), snapshot, at(1))
         with pytest.raises(curae.ArgumentError, match="happened_at"):
             curae.record_fact(at_instant(fact, START.replace(tzinfo=None)), snapshot, at(1))
         with pytest.raises(curae.ArgumentError, match="now"):
             curae.record_fact(fact, snapshot, START.replace(tzinfo=None))
 
 
-def test_a_fact_from_before_its_subject_is_a_mistake() -> None:
-    snapshot = curae.FactSnapshot(pending(), session=WAITING)
-    for fact, needed in EVERY:
-        if needed.binding is None:
-            with pytest.raises(curae.ArgumentError, match="happened_at"):
-                curae.record_fact(at_instant(fact, START - TICK), snapshot, at(1))
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_a_fact_from_a_clock_a_little_ahead_happened_when_it_is_recorded(fact: Fact) -> None:
+    for ahead in (TICK, timedelta(minutes=1), timedelta(minutes=5)):
+        assert recorded(at_instant(fact, at(1) + ahead), at(1)) == recorded(fact, at(1))
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_a_fact_from_before_its_subject_happened_at_its_making(fact: Fact) -> None:
+    for before in (TICK, timedelta(days=20_000)):
+        early = recorded(at_instant(fact, START - before), at(1))
+        assert early == recorded(at_instant(fact, START), at(1))
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
+def test_what_a_clock_behind_records_is_of_what_was_seen_last(fact: Fact) -> None:
+    seen = recorded(at_instant(fact, START), START)
+    for behind in (TICK, timedelta(minutes=5), timedelta(days=20_000)):
+        now = START - behind
+        late = recorded(at_instant(fact, now), now)
+        for event, same in zip(late.value.events, seen.value.events, strict=True):
+            assert event.subject == same.subject
+            assert event.at == (now if event.kind in OF_A_BINDING else START)
+
+
+OF_A_BINDING = ("binding.graduated", "binding.tombstoned")
+"""A binding holds no instant that could go back."""
+
+
+def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
+    """What a fact changes of what it can happen to, made at `START`."""
+    connection = pending()
+    if isinstance(fact, curae.ActionRequired | curae.Expired):
+        connection = apply_trigger(connection, "authorize for ever", START)
+    binding = None if isinstance(fact, curae.HandoffCompleted) else LIMITED
+    user = (pending(number=7),) if isinstance(fact, curae.Tombstoned) else ()
+    snapshot = curae.FactSnapshot(connection, session=WAITING, binding=binding, connections=user)
+    answer = curae.record_fact(fact, snapshot, now)
+    assert isinstance(answer, curae.Done)
+    return answer
 
 
 @pytest.mark.parametrize("standing", STANDINGS)
@@ -84,22 +139,32 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
 )
 def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> None:
     other = pending(number=2)
-    for following in ((), (subjects.recovered(other, at(31), 3),)):
+    later = subjects.recovered(other, at(31), 3)
+    for snapshot in (
+        curae.FactSnapshot(other),
+        curae.FactSnapshot(other, later, later, (later,)),
+    ):
         with pytest.raises(curae.ArgumentError, match="asked for") as raised:
-            curae.record_fact(fact, curae.FactSnapshot(other, following), at(40))
+            curae.record_fact(fact, snapshot, at(40))
         assert raised.value.argument == "snapshot.connection"
 
 
-@pytest.mark.parametrize(
-    "fact", [*OF_A_CONNECTION, *(curae.Revoked(ID, actor) for actor in curae.Actor)]
-)
+@pytest.mark.parametrize("fact", OF_A_CHAIN)
 def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
     ada = STANDINGS["REVOKED"][0]
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):
         with pytest.raises(curae.ArgumentError, match="later connections of the chain") as raised:
-            curae.record_fact(fact, curae.FactSnapshot(ada, following), at(40))
+            curae.record_fact(fact, curae.FactSnapshot(ada, following=following), at(40))
         assert raised.value.argument == "snapshot.following"
+
+
+@pytest.mark.parametrize("fact", [*OF_A_CONNECTION, curae.Revoked(ID, curae.Actor.APP)])
+def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
+    ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
+    with pytest.raises(curae.ArgumentError, match="what recovered the connection") as raised:
+        curae.record_fact(fact, curae.FactSnapshot(ada, stranger, stranger), at(40))
+    assert raised.value.argument == "snapshot.successor"
 
 
 def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
@@ -116,6 +181,26 @@ def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
         curae.record_fact(fact, curae.FactSnapshot(session=WAITING, binding=elsewhere), at(2))
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        attrs.evolve(COORDINATE, environment=Environment.TEST),
+        attrs.evolve(COORDINATE, app_id=AppId("app-2")),
+        attrs.evolve(COORDINATE, customer_account_id=CustomerAccountId(uuid(99))),
+        attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2")),
+    ],
+)
+def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) -> None:
+    own, other = pending(), pending(number=2)
+    other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
+    for loaded in ((other,), (own, other), (other, own)):
+        for binding in (None, LIMITED, subjects.TOMBSTONED):
+            snapshot = curae.FactSnapshot(binding=binding, connections=loaded)
+            with pytest.raises(curae.ArgumentError, match="of the coordinate") as raised:
+                curae.record_fact(curae.Tombstoned(COORDINATE), snapshot, at(2))
+            assert raised.value.argument == "snapshot.connections"
 
 
 @attrs.frozen
@@ -173,15 +258,17 @@ facts = st.sampled_from(
 @st.composite
 def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
     connection = draw(connections())
-    following = draw(
-        st.sampled_from([(), (subjects.recovered(STANDINGS["REVOKED"][0], at(31), 2),)])
-    )
+    successor = draw(st.none() | st.just(subjects.recovered(STANDINGS["REVOKED"][0], at(31), 2)))
     session = draw(st.sampled_from([WAITING, subjects.LANDED]))
+    other = pending(number=5)
     return curae.FactSnapshot(
         connection,
-        following,
+        successor,
+        successor,
+        () if successor is None else (successor,),
         session,
         draw(st.sampled_from([None, LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
+        draw(st.sampled_from([(), (connection,), (connection, other)])),
     )
 
 
@@ -192,6 +279,7 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
     stored = [
         snapshot.connection,
         *snapshot.following,
+        *snapshot.connections,
         snapshot.session,
         snapshot.binding,
     ]

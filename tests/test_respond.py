@@ -30,6 +30,7 @@ from curae_lifecycle.web.respond import Answer, respond
 from tests import server
 from tests.server import CALLER, ID, KEYED, call, document, new_ids, request, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, connections, instants, pending
+from tests.subjects import needing_action
 
 BUCKET = curae.Bucket("platform", 2, 1, 60)
 
@@ -83,7 +84,7 @@ HEADERS = {
 def test_the_headers_of_each_success(operation: str) -> None:
     reading = read(request(operation), CALLER, START)
     assert isinstance(reading, Call)
-    connection = apply_trigger(pending(), "require action", START)
+    connection = needing_action(pending(), START)
     answer = respond(
         decide(reading, Snapshot(connection=connection, binding=server.LIMITED), START, new_ids(2))
     )
@@ -129,7 +130,7 @@ def test_a_429_says_when_to_come_back_and_by_which_limit() -> None:
 def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
-    key = idempotency.RecordKey(CALLER.api_key_id, asked.key)
+    key = idempotency.RecordKey(CALLER.key_owner, asked.key)
     attempt = idempotency.begin(None, key, fingerprint(asked.operation), START)
     assert isinstance(attempt, idempotency.Attempt)
     snapshot = Snapshot(record=idempotency.in_flight_record(attempt, lease=1_500_000))

@@ -70,7 +70,11 @@ def test_a_session_takes_the_path_that_the_table_says(
     else:
         state, _, generation = after.partition(", generation ")
         assert minted.value.binding == LimitedAccountAppBinding(
-            COORDINATE, NEW_USER, AccountState(state), int(generation)
+            COORDINATE,
+            NEW_USER,
+            AccountState(state),
+            int(generation),
+            version=1 if binding is None else 6,
         )
 
 
@@ -233,9 +237,8 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
         assert answer.value.session == attrs.evolve(
             session, handoff=Handoff.LANDED, landed_at=now, user_id=user
         )
-        assert answer.value.binding == LimitedAccountAppBinding(
-            COORDINATE, user, AccountState.ACTIVE, 1 if binding is None else 3
-        )
+        bound = LimitedAccountAppBinding(COORDINATE, user, AccountState.ACTIVE, 1)
+        assert answer.value.binding == (bound if binding is None else binding)
     elif expected == "ignore":
         assert isinstance(answer, Ignored)
         assert answer.value.session is session
@@ -284,16 +287,45 @@ def test_a_hand_off_is_judged_at_the_instant_it_happened(
 
 
 @pytest.mark.parametrize(
+    ("now", "happened_at", "landed_at"),
+    [
+        # Said to be before the session was made: as of its making.
+        (at(10), START - TICK, START),
+        (at(10), START - specimens.DAY, START),
+        (at(10), START, START),
+        (at(10), START + TICK, START + TICK),
+        # Ahead of the recording clock by up to five minutes: as of the recording.
+        (at(10), at(10) + TICK, at(10)),
+        (at(10), at(15), at(10)),
+        # The recording clock is behind the making.
+        (START - TICK, None, START),
+        (at(-90), None, START),
+        (at(-90), at(-95), START),
+        (at(-90), START, START),
+        (at(-90), at(5), START),
+        # A page that ends at 30 was finished in time by the clock that recorded it.
+        (at(30) - TICK, at(34), at(30) - TICK),
+    ],
+)
+def test_clocks_that_disagree_lose_no_hand_off(
+    now: datetime, happened_at: datetime | None, landed_at: datetime
+) -> None:
+    answer = rules.complete_handoff(waiting(), None, NEW_USER, now, happened_at=happened_at)
+    assert isinstance(answer, Done)
+    assert answer.value.session.landed_at == landed_at
+
+
+@pytest.mark.parametrize(
     ("now", "happened_at", "argument"),
     [
-        (START - TICK, None, "happened_at"),
-        (START, START - TICK, "happened_at"),
-        (START, START + TICK, "happened_at"),
+        (at(10), at(15) + TICK, "happened_at"),
+        (at(-90), at(5) + TICK, "happened_at"),
         (START.replace(tzinfo=None), None, "now"),
+        (START.replace(tzinfo=None), START, "now"),
         (START, START.replace(tzinfo=None), "happened_at"),
     ],
 )
-def test_a_hand_off_happens_after_its_session_was_minted_and_before_it_is_recorded(
+def test_a_hand_off_far_ahead_or_without_a_time_zone_is_a_mistake(
     now: datetime, happened_at: datetime | None, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:

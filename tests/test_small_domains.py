@@ -32,7 +32,7 @@ DOMAINS: Final = (
     Domain(connections.accesses, 3, 6, 24),
     Domain(connections.happenings, 3, 4, 12),
     Domain(connections.reconnects, 1, 2, 4),
-    Domain(connections.revocations, 2, 3, 6),
+    Domain(connections.revocations, 2, 3, 4),
     Domain(merges.merge_revocations, 1, 1, 3),
     Domain(merges.merge_times, 1, 2, 3),
     Domain(limits.log_histories, 4, 6, 7),

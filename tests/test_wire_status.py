@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from curae_lifecycle.rules.connection import Status, standing
+from curae_lifecycle.rules.connection import Revocation, Status, standing
 from curae_lifecycle.rules.wire_status import STORED_STATUS, Trace, WireStatus
 from curae_lifecycle.web.json import Json, MalformedError
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.specimens import NOW, STANDS, stored, transcribed
-from tests.strategies import COORDINATE, TICK, pending
+from tests.strategies import COORDINATE, TICK, at, pending
 
 SPELLINGS = {
     "PENDING": "PENDING",
@@ -30,13 +30,19 @@ def test_each_standing_is_spelled_as_the_table_says(at_now: str, expected: str) 
 
 
 READINGS = transcribed("""
-                | authorizedAt or a reason | neither authorizedAt nor a reason
-PENDING         | PENDING                  | PENDING
-ACTIVE          | ACTIVE                   | ACTIVE
-AUTHORIZED      | ACTIVE                   | ACTIVE
-ACTION_REQUIRED | ACTION_REQUIRED          | ACTION_REQUIRED
-EXPIRED         | EXPIRED                  | PENDING, its hand-off over
-REVOKED         | REVOKED                  | REVOKED
+                               | authorizedAt or a reason | neither authorizedAt nor a reason
+PENDING × no revokedAt         | PENDING                  | PENDING
+ACTIVE × no revokedAt          | ACTIVE                   | ACTIVE
+AUTHORIZED × no revokedAt      | ACTIVE                   | ACTIVE
+ACTION_REQUIRED × no revokedAt | ACTION_REQUIRED          | ACTION_REQUIRED
+EXPIRED × no revokedAt         | EXPIRED                  | PENDING, its hand-off over
+REVOKED × no revokedAt         | REVOKED                  | REVOKED
+PENDING × a revokedAt          | REVOKED                  | REVOKED
+ACTIVE × a revokedAt           | REVOKED                  | REVOKED
+AUTHORIZED × a revokedAt       | REVOKED                  | REVOKED
+ACTION_REQUIRED × a revokedAt  | REVOKED                  | REVOKED
+EXPIRED × a revokedAt          | REVOKED                  | REVOKED
+REVOKED × a revokedAt          | REVOKED                  | REVOKED
 """)
 
 
@@ -52,19 +58,22 @@ MEMBERS = {
 
 @pytest.mark.parametrize(
     ("cell", "expected", "members"),
-    [(cell, word, each) for cell, word in READINGS.items() for each in MEMBERS[cell[1]]],
+    [(cell, word, each) for cell, word in READINGS.items() for each in MEMBERS[cell[2]]],
 )
 def test_each_spelling_is_read_as_the_table_says(
-    cell: tuple[str, str], expected: str, members: dict[str, str | None]
+    cell: tuple[str, str, str], expected: str, members: dict[str, str | None]
 ) -> None:
-    status, trace = cell
-    page = format_connection(stored("ACTIVE"), NOW) | members | {"status": status}
+    status, revocation, trace = cell
+    revoked_at = None if revocation == "no revokedAt" else at(10)
+    page = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
+    page |= {**members, "status": status}
     made = parse_connection(page, environment=COORDINATE.environment, app_id=COORDINATE.app_id)
     to, _, lapsed = expected.partition(", ")
     assert made.status == to
     # The wire has no deadline; one that is over by then is the latest that it can have been.
     assert made.handoff_deadline == (made.updated_at if lapsed else None)
-    row = STORED_STATUS[WireStatus(status), Trace(trace)]
+    assert made.revoked_at == revoked_at
+    row = STORED_STATUS[WireStatus(status), Revocation(revocation), Trace(trace)]
     assert str(row.outcome) == expected
 
 

@@ -136,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tour() -> int:
     for number, step in enumerate(tour_steps(), 1):
-        for line in lines(number, step):
-            say(line.text, line.role)
+        for text, role in lines(number, step):
+            say(text, role)
     say("Each rule is a row of a table: python -m curae_lifecycle tables RULE", "title")
     return 0
 

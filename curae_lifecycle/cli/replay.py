@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from curae_lifecycle.cli.terminal import progress
+from curae_lifecycle.cli.terminal import steps
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import Environment
 
@@ -27,7 +27,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
-        for line in replay(progress(log, total), environment=environment, check=options.check):
+        read = steps("replay", log, total, len)
+        for line in replay(read, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:
                 print(

@@ -112,16 +112,6 @@ def _width(names: list[str], lines: list[list[str]]) -> int:
     return sum(_widths(names, lines)) + 3 * len(names) + 1
 
 
-def progress(lines: Iterable[bytes], total: int) -> Iterator[bytes]:
-    """Hand lines of a log on; show how far they are, as `steps` does.
-
-    Args:
-        lines: The lines.
-        total: Their length in bytes; 0 where it is not known.
-    """
-    return steps("replay", lines, total, len)
-
-
 def steps(
     name: str, items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:

@@ -216,34 +216,20 @@ def steps() -> Iterator[Step]:
     )
 
 
-def lines(number: int, step: Step) -> Iterator[Line]:
-    """A step as lines of text, each with what it is."""
-    yield Line("title", f"{number}. {step.title}")
-    yield Line("time", f"   at {format_time(step.at)}")
+def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
+    """A step as lines of text, each with what it is, so that a terminal can tell it apart."""
+    yield f"{number}. {step.title}", "title"
+    yield f"   at {format_time(step.at)}", "time"
     for each in step.asked:
-        yield Line("asked", f"   > {each}")
+        yield f"   > {each}", "asked"
     role = "refused" if step.is_refused else "answered"
     for each in step.answered:
-        yield Line(role, f"   < {each}")
+        yield f"   < {each}", role
     for rule in step.rules:
         found = find_rule(rule)
         why = f": {found.row.why} (table {found.table.name})" if found else ""
-        yield Line("rule", f"   rule {rule}{why}")
-    yield Line("blank", "")
-
-
-@attrs.frozen
-class Line:
-    """One line of the tour.
-
-    Attributes:
-        role: What it is, so that a terminal can tell it apart: title, time, asked, answered,
-            refused, rule or blank.
-        text: What it says.
-    """
-
-    role: str
-    text: str
+        yield f"   rule {rule}{why}", "rule"
+    yield "", "blank"
 
 
 _HALF_HOUR: Final = timedelta(minutes=30)

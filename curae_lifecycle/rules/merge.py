@@ -43,8 +43,8 @@ def merge(left: Connection, right: Connection) -> Connection:
     """Join two snapshots of one connection that may have arrived out of order [O].
 
     The higher rank wins; `revoked_at`, `authorized_at` and `expires_at` are the earliest known,
-    `updated_at`, the version and the hand-off deadline the latest; ties are broken by value, never by the
-    order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
+    `updated_at`, the version and the hand-off deadline the latest; ties are broken by value,
+    never by the order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
 
     Raises:
         MergeError: The identities differ.

@@ -9,7 +9,9 @@ Integers throughout.
 Two kinds of rule. An `ExactLog` keeps the instants of the last admissions, newest last. It drops
 one only where the one in the way is a full window old and a place is needed, so a clock that
 jumps ahead and back finds every instant that still counts. Of a log that is longer than the limit
-the newest count: servers with different limits side by side each hold their own, exactly.
+the newest count: servers side by side that differ in the limit, or in the window, each hold their
+own, exactly. Where they differ in both, no window as long as the shortest holds more than the
+largest limit.
 
 A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves that instant on
 by what a token takes to come back, as a whole number of microseconds and a fraction whose parts
@@ -126,7 +128,8 @@ Policy = ExactLog | Bucket
 class LogState(bytes):
     """The instants of the last admissions, oldest first, packed to eight bytes each.
 
-    They are microseconds since 1970. A full log of ten takes 136 bytes of memory.
+    They are microseconds since 1970, signed, the greatest byte first. A full log of ten takes
+    136 bytes of memory.
     """
 
     __slots__ = ()

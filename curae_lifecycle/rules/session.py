@@ -35,7 +35,14 @@ from curae_lifecycle.rules.outcomes import (
 )
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import Coordinate, NextAction, SessionId, UserId, check_occurrence
+from curae_lifecycle.rules.values import (
+    Coordinate,
+    NextAction,
+    SessionId,
+    UserId,
+    check_instant,
+    check_occurrence,
+)
 
 
 class EntryPath(StrEnum):
@@ -233,8 +240,10 @@ def complete_handoff(
         Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,
         `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
     """
+    check_instant("now", now)
     # What is said to have happened before the session was made happened at its making [O].
-    happened = max(check_occurrence(happened_at, now), session.created_at)
+    made = session.created_at
+    happened = max(check_occurrence(happened_at, max(now, made)), made)
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():

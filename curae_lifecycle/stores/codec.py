@@ -16,7 +16,6 @@ from typing import TypeVar, cast, get_args
 
 import attrs
 from cattrs import AttributeValidationNote, BaseValidationError, ClassValidationError, Converter
-from cattrs.cols import namedtuple_dict_structure_factory
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
@@ -99,15 +98,13 @@ def _store_converter() -> Converter:
         lambda kind: getattr(kind, "__origin__", None) is tuple,
         lambda value, kind: _structure_tuple(converter, value, get_args(kind)),
     )
-    # The hooks of members come first: a named tuple's looks its members' up when it is made.
     converter.register_unstructure_hook(
         LogState, lambda state: {"instants": [*map(microseconds, state.instants)]}
     )
     converter.register_structure_hook(LogState, lambda value, _: _structure_log(converter, value))
     converter.register_unstructure_hook(BucketState, BucketState._asdict)
-    structure = namedtuple_dict_structure_factory(BucketState, converter, "from_converter", True)
     converter.register_structure_hook(
-        BucketState, lambda value, kind: _checked_bucket(structure(value, kind))
+        BucketState, lambda value, _: _structure_bucket(converter, value)
     )
     return converter
 
@@ -131,9 +128,19 @@ def _structure_log(converter: Converter, value: object) -> LogState:
     return state
 
 
-def _checked_bucket(state: BucketState) -> BucketState:
-    if 0 <= state.part < state.parts:
-        return state
+@attrs.frozen
+class _StoredBucket:
+    """A bucket as JSON: the members of its state."""
+
+    full_at: int
+    part: int
+    parts: int
+
+
+def _structure_bucket(converter: Converter, value: object) -> BucketState:
+    stored = converter.structure(value, _StoredBucket)
+    if 0 <= stored.part < stored.parts:
+        return BucketState(stored.full_at, stored.part, stored.parts)
     raise ArgumentError("part", "less than a whole")
 
 

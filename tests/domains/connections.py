@@ -20,59 +20,71 @@ from tests.domains.marks import IDENTITY, STATUSES, TICKS, Mark, instant, marks
 from tests.specimens import refusal
 from tests.strategies import START, uuid
 
+State = tuple[str, Mark, Mark, Mark]
+"""What is stored of a connection: its status, both deadlines, and when it was revoked."""
 
-def waits_for(status: str, deadline: Mark, end: Mark) -> Mark:
+
+def states(size: int) -> tuple[State, ...]:
+    return tuple(product(STATUSES, marks(size), marks(size), (None, 0)))
+
+
+def revocation(state: State) -> str:
+    return "no revokedAt" if state[3] is None else "a revokedAt"
+
+
+def waits_for(state: State) -> Mark:
     """The instant at which a connection changes by itself."""
-    which = test_connection.DEADLINES[status]
+    status, deadline, end, _ = state
+    which = test_connection.DEADLINES[status, revocation(state)]
     return {"the hand-off's deadline": deadline, "expiresAt": end, "none": None}[which]
 
 
-def stands(status: str, deadline: Mark, end: Mark, now: int) -> str:
+def stands(state: State, now: int) -> str:
     """What a connection is at an instant."""
-    over_at = waits_for(status, deadline, end)
+    over_at = waits_for(state)
     early = over_at is None or now < over_at
     clock = "before the deadline, or none set" if early else "at or after the deadline"
-    return test_connection.STANDINGS[status, clock]
+    return test_connection.STANDINGS[state[0], revocation(state), clock]
 
 
-def stored(status: str, deadline: Mark, end: Mark) -> Connection:
+def stored(state: State, seen: int = 0) -> Connection:
+    status, deadline, end, revoked = state
     return Connection(
         IDENTITY,
         Status(status),
-        START,
+        TICKS[seen],
         instant(deadline),
         START,
         instant(end),
         "portal_login",
-        START,
+        instant(revoked),
         Actor.APP,
+        3,
     )
 
 
 def standings(size: int) -> int:
     cases = 0
-    for status, deadline, end in product(STATUSES, marks(size), marks(size)):
-        connection = stored(status, deadline, end)
-        assert rules.next_deadline(connection) == instant(waits_for(status, deadline, end))
+    for state in states(size):
+        connection = stored(state)
+        assert rules.next_deadline(connection) == instant(waits_for(state))
         for now in range(size):
-            expected = stands(status, deadline, end, now)
-            assert rules.standing(connection, TICKS[now]) == expected
+            assert rules.standing(connection, TICKS[now]) == stands(state, now)
             cases += 1
     return cases
 
 
 def accesses(size: int) -> int:
     cases = 0
-    for status, deadline, end, now in product(STATUSES, marks(size), marks(size), range(size)):
-        connection = stored(status, deadline, end)
-        standing = stands(status, deadline, end, now)
+    for state, now in product(states(size), range(size)):
+        connection = stored(state)
         for package in ("clinical_summary", "labs", "lab"):
             answer = decide_access(connection, package, TICKS[now])
             held = "package not granted" if package == "lab" else "package granted"
-            expected = test_access.CELLS[standing, held]
+            expected = test_access.CELLS[stands(state, now), held]
             if expected == "grant":
                 assert isinstance(answer, Granted)
-                assert answer.valid_until == instant(end)
+                assert answer.valid_until == instant(state[2])
                 assert answer.rule == "access.active"
             else:
                 assert isinstance(answer, Denied)
@@ -101,9 +113,10 @@ def happen(
             return triggers.revoke(connection, at, actor=Actor.PATIENT, happened_at=when)
 
 
-def moved(trigger: str, connection: Connection, now: int, happened: int) -> Connection:
+def moved(trigger: str, before: Connection, now: int, happened: int) -> Connection:
     """The connection with the members that a transition names, and nothing else."""
     at, when = TICKS[now], TICKS[happened]
+    connection = attrs.evolve(before, version=before.version + 1)
     match trigger:
         case "authorize":
             return attrs.evolve(
@@ -133,13 +146,16 @@ def moved(trigger: str, connection: Connection, now: int, happened: int) -> Conn
 
 
 def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, past: Mark) -> None:
-    happened = now if past is None else past
+    # What was seen counts as now, and what is said to be later than that too.
+    seen = TICKS.index(connection.updated_at)
+    at = max(now, seen)
+    happened = at if past is None else min(past, at)
     answer = happen(trigger, connection, now, past)
     if verdict == "EXPIRED (records it) or ignore":
         verdict = test_triggers.EXPIRY_RECORDS[connection.status]
     if verdict in STATUSES:
         assert isinstance(answer, Done)
-        assert answer.value == moved(trigger, connection, now, happened)
+        assert answer.value == moved(trigger, connection, at, happened)
         assert answer.value.identity is connection.identity
     elif verdict == "ignore":
         assert isinstance(answer, Ignored)
@@ -157,13 +173,14 @@ def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, 
 
 def happenings(size: int) -> int:
     cases = 0
-    for status, deadline, end in product(STATUSES, marks(size), marks(size)):
-        connection = stored(status, deadline, end)
+    for state, seen in product(states(size), (0, size - 1)):
+        connection = stored(state, seen)
         for now, trigger in product(range(size), TRIGGERS):
-            for past in (None, *range(now + 1)):
+            at = max(now, seen)
+            for past in (None, *range(size + 1)):
                 # Facts are judged at the instant they happened, commands at `now`.
-                judged = now if past is None or trigger == "revoke" else past
-                verdict = test_triggers.CELLS[trigger, stands(status, deadline, end, judged)]
+                judged = at if past is None or trigger == "revoke" else min(past, at)
+                verdict = test_triggers.CELLS[trigger, stands(state, judged)]
                 check_trigger(connection, verdict, trigger, now, past)
                 cases += 1
     return cases
@@ -177,14 +194,18 @@ def reconnects(size: int) -> int:
     cases = 0
     action = NextAction("https://connect.example/2", TICKS[ACTION_ENDS])
     later_identity = attrs.evolve(
-        IDENTITY, id=ConnectionId(uuid(7)), predecessor_id=IDENTITY.id, root_id=IDENTITY.id
+        IDENTITY,
+        id=ConnectionId(uuid(7)),
+        predecessor_id=IDENTITY.id,
+        root_id=IDENTITY.id,
+        position=2,
     )
-    olds = [*product(STATUSES, marks(size), marks(size))]
-    for now, (status, deadline, end) in product(range(size), olds):
-        old = stored(status, deadline, end)
-        standing = stands(status, deadline, end, now)
+    olds = states(size)
+    for now, state in product(range(size), olds):
+        old = stored(state)
+        standing = stands(state, now)
         for other in (None, *olds):
-            later = None if other is None else attrs.evolve(stored(*other), identity=later_identity)
+            later = None if other is None else attrs.evolve(stored(other), identity=later_identity)
             answer = chains.reconnect(
                 old, later, TICKS[now], id=ConnectionId(uuid(9)), next_action=action
             )
@@ -197,7 +218,7 @@ def reconnects(size: int) -> int:
                 continue
             kind = "no successor"
             if other is not None:
-                waits = stands(*other, now) == "PENDING"
+                waits = stands(other, now) == "PENDING"
                 kind = "successor PENDING" if waits else "successor anything else"
             made_of = test_chain.RECOVERIES[standing, kind]
             if made_of == "mint":
@@ -207,6 +228,7 @@ def reconnects(size: int) -> int:
                         id=ConnectionId(uuid(9)),
                         created_at=TICKS[now],
                         predecessor_id=old.id,
+                        position=2,
                     ),
                     Status.PENDING,
                     TICKS[now],
@@ -217,7 +239,10 @@ def reconnects(size: int) -> int:
             elif made_of == "reissue":
                 assert later is not None
                 again = attrs.evolve(
-                    later, updated_at=TICKS[now], handoff_deadline=TICKS[ACTION_ENDS]
+                    later,
+                    updated_at=TICKS[now],
+                    handoff_deadline=TICKS[ACTION_ENDS],
+                    version=later.version + 1,
                 )
                 assert isinstance(answer, Done)
                 assert answer.value == chains.Reissued(later, again)
@@ -226,7 +251,7 @@ def reconnects(size: int) -> int:
                 assert made_of == "superseded"
                 assert later is not None
                 assert answer.problem.code == "CONNECTION_SUPERSEDED"
-                assert answer.problem.values == (old.id, later.id)
+                assert answer.problem.values == (old.id, later.id, later.id)
     return cases
 
 
@@ -234,8 +259,9 @@ def revocations(size: int) -> int:
     """Every chain of up to `size` connections, revoked at its head by everybody."""
     cases = 0
     for length in range(1, size + 1):
-        for statuses in product(STATUSES, repeat=length):
-            named, *following = [stored(status, 50, 50) for status in statuses]
+        links = product(STATUSES, (1, 50), (50,), (None, 2))
+        for states_of_links in product(links, repeat=length):
+            named, *following = [stored(state) for state in states_of_links]
             for actor, past in product(Actor, (None, 3)):
                 answers = chains.revoke_chain(
                     named, tuple(following), TICKS[5], actor=actor, happened_at=instant(past)
@@ -243,7 +269,7 @@ def revocations(size: int) -> int:
                 reach = 1 if test_chain.REACHES[actor] == "that connection" else length
                 assert len(answers) == reach
                 for before, answer in zip((named, *following), answers, strict=False):
-                    if before.status == "REVOKED":
+                    if before.status == "REVOKED" or before.revoked_at is not None:
                         assert isinstance(answer, Ignored)
                         assert answer.value is before
                     else:

@@ -18,7 +18,6 @@ from curae_lifecycle.rules.idempotency import (
     KnownResponse,
     LostLease,
     Record,
-    RecordKey,
     RecordState,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
@@ -26,10 +25,9 @@ from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.response import Response
 from tests import test_attempt, test_idempotency
 from tests.domains.marks import Mark
-from tests.specimens import rule_word
+from tests.specimens import KEY, rule_word
 from tests.strategies import START, TICK
 
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
 SAME: Final = Fingerprint("create-connection", "0")
 ELSE: Final = Fingerprint("create-connection", "1")
 KEPT: Final = Response(201, (("content-type", "application/json"),), b"{}")
@@ -101,7 +99,10 @@ OTHERS: Final = (
     attrs.evolve(HOLDER, token=2),
     attrs.evolve(HOLDER, token=4),
     attrs.evolve(HOLDER, first_used_at=START + TICK),
-    attrs.evolve(HOLDER, key=RecordKey(ApiKeyId("key-2"), IdempotencyKey("k-1"))),
+    attrs.evolve(HOLDER, key=attrs.evolve(KEY, key=IdempotencyKey("k-2"))),
+    attrs.evolve(
+        HOLDER, key=attrs.evolve(KEY, owner=attrs.evolve(KEY.owner, api_key_id=ApiKeyId("key-2")))
+    ),
 )
 
 
@@ -131,7 +132,7 @@ def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int
             else:
                 assert isinstance(answer, LeaseLost)
                 assert answer.record is record
-    return 15
+    return 3 * (1 + len(OTHERS))
 
 
 def check_upkeep(record: Record, standing: str, now: int, clamped: int) -> int:

@@ -27,7 +27,6 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from tests.explore.engine import Line
 
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
 SAME: Final = Fingerprint("create-connection", "same")
 OTHER: Final = Fingerprint("create-connection", "other")
 TICK: Final = timedelta(microseconds=1)
@@ -35,8 +34,9 @@ LEASE: Final = timedelta(microseconds=idempotency.DEFAULT_LEASE)
 DAY: Final = timedelta(microseconds=RETENTION)
 ACCOUNT: Final = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 CALLER: Final = Caller(
-    KEY.api_key_id, AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
 )
+KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 USER: Final = AppUserId("user-1")
 PACKAGES: Final = (DataPackage("labs"),)
 ERASED: Final = Response(409, (), b"forgotten")

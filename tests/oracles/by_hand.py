@@ -42,7 +42,7 @@ def refusing(table: dict[Key, str]) -> dict[Key, str]:
 
 
 BY_HAND: Final[dict[str, dict[Key, str]]] = {
-    "deadline": one(test_connection.DEADLINES),
+    "deadline": test_connection.DEADLINES,
     "standing": test_connection.STANDINGS,
     "connection": test_triggers.CELLS,
     "expiry-record": one(test_triggers.EXPIRY_RECORDS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import product
 
 import attrs
@@ -14,27 +15,32 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.triggers import ENDING, EXPIRY_RECORD, Trigger
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import EventKind, SuccessorsLive
+from curae_lifecycle.service.changes import EventKind
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests import specimens
 from tests.oracles.oracle import UNREACHABLE, Answer, answered, said
-from tests.specimens import NOW, STANDS, Key, stored, successor_of
+from tests.specimens import NEXT_ID, NOW, OLD_ID, STANDS, Key, stored, successor_of
 from tests.strategies import COORDINATE, TICK, at, pending
 
 CLOCKS = {
     "before the deadline, or none set": (None, NOW + TICK),
     "at or after the deadline": (NOW, NOW - TICK),
 }
+REVOCATIONS = {"no revokedAt": None, "a revokedAt": at(10)}
 
 
 def deadlines() -> list[Answer]:
-    def waits(status: Status) -> tuple[str, Key]:
-        both = attrs.evolve(stored(status), handoff_deadline=at(21), expires_at=at(22))
+    def waits(status: Status, revoked_at: datetime | None) -> tuple[str, Key]:
+        connection = stored(status, revoked_at=revoked_at)
+        both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         words = {at(21): "the hand-off's deadline", at(22): "expiresAt", None: "none"}
         return words[next_deadline(both)], ()
 
-    return [answered((status,), waits, status) for status in Status]
+    return [
+        answered((status, revocation), waits, status, revoked_at)
+        for status, (revocation, revoked_at) in product(Status, REVOCATIONS.items())
+    ]
 
 
 def standings() -> list[Answer]:
@@ -42,9 +48,13 @@ def standings() -> list[Answer]:
         return standing(connection, NOW), ()
 
     return [
-        answered((status, clock), stood, stored(status, deadline))
-        for status, (clock, both) in product(Status, CLOCKS.items())
-        if ("standing", status, clock) not in UNREACHABLE
+        answered(
+            (status, revocation, clock), stood, stored(status, deadline, revoked_at=revoked_at)
+        )
+        for status, (revocation, revoked_at), (clock, both) in product(
+            Status, REVOCATIONS.items(), CLOCKS.items()
+        )
+        if ("standing", status, revocation, clock) not in UNREACHABLE
         for deadline in both
     ]
 
@@ -120,11 +130,10 @@ def reaches() -> list[Answer]:
 
 def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
-        following = (successor_of(pending(), later),)
-        answers = chain.revoke_chain(pending(), following, NOW, actor=Actor.APP)
-        made = changes.revocation_changes(pending(), following, answers, NOW, Actor.APP)
-        reported = [each for each in made.effects if isinstance(each, SuccessorsLive)]
-        return "live" if reported else "over", ()
+        head = successor_of(pending(), later)
+        made = changes.left_alive(pending(), head, NOW)
+        assert made.effects in {(), (changes.SuccessorsLive(OLD_ID, NEXT_ID),)}
+        return "live" if made.effects else "over", ()
 
     return [
         answered((at_now,), lived, later)
@@ -187,8 +196,10 @@ WIRE = ("PENDING", "ACTIVE", "AUTHORIZED", "ACTION_REQUIRED", "EXPIRED", "REVOKE
 
 
 def stored_statuses() -> list[Answer]:
-    def read(status: str, authorized_at: str | None, reason: str | None) -> tuple[str, Key]:
-        page: dict[str, Json] = {**format_connection(stored("ACTIVE"), NOW)}
+    def read(
+        status: str, revoked_at: datetime | None, authorized_at: str | None, reason: str | None
+    ) -> tuple[str, Key]:
+        page: dict[str, Json] = format_connection(stored("ACTIVE", revoked_at=revoked_at), NOW)
         page |= {"status": status, "authorizedAt": authorized_at, "actionRequiredReason": reason}
         made = parse_connection(page, environment=Environment.LIVE, app_id=COORDINATE.app_id)
         deadline = made.handoff_deadline
@@ -196,7 +207,9 @@ def stored_statuses() -> list[Answer]:
         return made.status + ("" if deadline is None else ", its hand-off over"), ()
 
     return [
-        answered((status, trace), read, status, authorized_at, reason)
-        for status, (trace, members) in product(WIRE, SNAPSHOTS.items())
+        answered((status, revocation, trace), read, status, revoked_at, authorized_at, reason)
+        for status, (revocation, revoked_at), (trace, members) in product(
+            WIRE, REVOCATIONS.items(), SNAPSHOTS.items()
+        )
         for authorized_at, reason in members
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
+from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.web.json import MalformedError
@@ -50,10 +51,18 @@ def said(answer: Done[object] | Ignored[object] | Refused, to: str = "") -> str:
 
 NOBODY: Final = "Nobody is bound to an UNLINKED coordinate, so no user can be the bound one."
 TOMBSTONED: Final = "`tombstone` takes no user: it is the bound one that is gone."
-NO_DEADLINE: Final = "`deadline` gives an end to neither, so no instant is at or after it."
+NO_DEADLINE: Final = "`deadline` gives it no end, so no instant is at or after it."
+NEVER_ENDING: Final = (
+    ("EXPIRED", "no revokedAt"),
+    ("REVOKED", "no revokedAt"),
+    *((status, "a revokedAt") for status in Status),
+)
+"""What waits for no deadline: stored status and revocation."""
 UNREACHABLE: Final = {
-    ("standing", "EXPIRED", "at or after the deadline"): NO_DEADLINE,
-    ("standing", "REVOKED", "at or after the deadline"): NO_DEADLINE,
+    **{
+        ("standing", status, revocation, "at or after the deadline"): NO_DEADLINE
+        for status, revocation in NEVER_ENDING
+    },
     ("binding", "provision", "UNLINKED", "same user"): NOBODY,
     ("binding", "complete sign-up", "UNLINKED", "same user"): NOBODY,
     ("binding", "graduate", "UNLINKED", "same user"): NOBODY,

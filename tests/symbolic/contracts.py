@@ -82,17 +82,12 @@ def a_log_s_wait_is_exact(held: int, after: int) -> None:
     assert isinstance(admit_one(policy, state, later(now, wait - 1)), int)
 
 
-def half_a_tick_apart(owed: int) -> BucketState:
-    """A bucket that lacks so many half microseconds at `START`."""
-    return BucketState(microseconds(START) + owed // 2, owed % 2, 2)
-
-
 def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
     """At the wait's end it is admitted, one tick earlier it is not, also between two microseconds."""
     assert 0 <= owed <= 3 * SECOND
     assert 0 <= after < SECOND
     policy = Bucket("platform", 3, 2, 1)
-    state, now = half_a_tick_apart(owed), later(START, after)
+    state, now = BucketState(microseconds(START) + owed // 2, owed % 2, 2), later(START, after)
     wait = admit_one(policy, state, now)
     if isinstance(wait, int):
         assert isinstance(admit_one(policy, state, later(now, wait)), BucketState)
@@ -103,7 +98,7 @@ def a_full_bucket_may_be_dropped(owed: int) -> None:
     """When its state expires, a bucket answers as one that was never charged."""
     assert 1 <= owed <= 3 * SECOND
     policy = Bucket("platform", 3, 2, 1)
-    state = half_a_tick_apart(owed)
+    state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
     end = state_expires_at(policy, state)
     assert end is not None
     assert admit_one(policy, state, end) == admit_one(policy, FULL_BUCKET, end)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from curae_lifecycle.rules.connection import Standing, standing
 from curae_lifecycle.rules.ratelimit import (
     Bucket,
+    BucketState,
     ExactLog,
     LogState,
     admit_one,
 )
-from curae_lifecycle.rules.values import SECOND, ceil_seconds, later
+from curae_lifecycle.rules.values import SECOND, ceil_seconds, later, microseconds
 from tests.strategies import START, pending
-from tests.symbolic.contracts import DAY, half_a_tick_apart
+from tests.symbolic.contracts import DAY
 
 
 def whole_seconds_rounded_down(span: int) -> None:
@@ -41,6 +42,7 @@ def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
     """Wrong: half a microsecond must be waited for too."""
     assert 0 <= owed <= 3 * SECOND
     policy = Bucket("platform", 3, 2, 1)
-    wait = admit_one(policy, half_a_tick_apart(owed), START)
+    state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
+    wait = admit_one(policy, state, START)
     if isinstance(wait, int):
         assert wait == (owed - 2 * SECOND) // 2

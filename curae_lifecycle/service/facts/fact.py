@@ -156,9 +156,14 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
         coordinate = snapshot.session.coordinate
     if coordinate is not None:
         check_coordinate(snapshot.binding, coordinate)
-    if any(each.identity.coordinate != asked.connections for each in snapshot.connections):
-        raise ArgumentError("snapshot.connections", "the connections of the coordinate")
+    if asked.connections is not None:
+        _check_connections(asked.connections, snapshot.connections)
     return fact.judge(snapshot, now)
+
+
+def _check_connections(coordinate: Coordinate, connections: tuple[Connection, ...]) -> None:
+    if any(each.identity.coordinate != coordinate for each in connections):
+        raise ArgumentError("snapshot.connections", "the connections of the coordinate")
 
 
 def the_connection(snapshot: FactSnapshot) -> Connection:

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from curae_lifecycle.testing.conformance import sessions
+from curae_lifecycle.testing.conformance import client, sessions
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    NOT_MODIFIED,
-    OK,
-    App,
-    expect,
-    headers,
-    in_short,
-    member,
-    new_app,
-    require,
-    same,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.replies import entity_tag
 from curae_lifecycle.testing.conformance.steps import Steps, send
 
 
 def _tag(app: App, user: str) -> Steps[str]:
     answer = yield from send(app.account_state(user))
-    expect(answer, OK, "an account state")
+    client.expect(answer, client.OK, "an account state")
     return entity_tag(answer)
 
 
@@ -48,14 +36,18 @@ def _not_modified(app: App) -> Steps[None]:
         given = [("If-None-Match", value) for value in values]
         answer = yield from send(app.account_state("user", *given))
         where = f"an account state with If-None-Match {values}"
-        require(answer.status == NOT_MODIFIED, f"answered {in_short(answer)} instead of 304", where)
+        require(
+            answer.status == client.NOT_MODIFIED,
+            f"answered {client.in_short(answer)} instead of 304",
+            where,
+        )
         same(answer.body, b"", "the body", where)
-        same(headers(answer, "etag"), [tag], "ETag", where)
-        same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
+        same(client.headers(answer, "etag"), [tag], "ETag", where)
+        same(client.headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
     for value in ('"other"', tag.strip('"'), f'"{tag[1:-1]}x"', f"w/{tag}"):
         yield from success(
             app.account_state("user", ("If-None-Match", value)),
-            OK,
+            client.OK,
             f"an account state with If-None-Match {value}",
         )
 
@@ -67,7 +59,12 @@ def _moved(app: App) -> Steps[None]:
     yield from app.initiated("user")
     answer = yield from send(app.account_state("user", ("If-None-Match", before)))
     where = "an account state that has moved since the entity tag was given"
-    same(member(expect(answer, OK, where), "lifecycleState", where), "LIMITED", "it", where)
+    same(
+        client.member(client.expect(answer, client.OK, where), "lifecycleState", where),
+        "LIMITED",
+        "it",
+        where,
+    )
     after = yield from _tag(app, "user")
     require(after != before, "the entity tag has not moved", where)
 
@@ -75,7 +72,7 @@ def _moved(app: App) -> Steps[None]:
 @CHECKS.add("account-state.tag-of-the-state", rules=("operation.account-state",))
 def _tag_of_a_state(app: App) -> Steps[None]:
     """An entity tag depends on the state alone, not on the user or the app."""
-    other = yield from new_app(app.kit)
+    other = yield from client.new_app(app.kit)
     yield from app.initiated("one")
     yield from app.initiated("two")
     yield from other.initiated("three")

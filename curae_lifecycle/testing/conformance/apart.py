@@ -10,19 +10,9 @@ from datetime import timedelta
 from typing import Final
 
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    LIMIT,
-    PACKAGES,
-    App,
-    expect,
-    headers,
-    id_of,
-    new_app,
-    require,
-    same,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, ask, send, use, wait
 
 WHILE: Final = timedelta(seconds=5)
@@ -38,18 +28,18 @@ def _limits_of_environments(app: App) -> Steps[None]:
     if "environment" in app.kit.hooks:
         raise NotSeenError("the server serves one environment")
     wanted = app.wanted
-    test = yield from new_app(
+    test = yield from client.new_app(
         app.kit,
         account=wanted.customer_account_id,
         app_id=wanted.app_id,
         environment=Environment.TEST,
     )
-    yield from test.filled("user", LIMIT)
+    yield from test.filled("user", client.LIMIT)
     yield from app.initiated("user")
 
 
 def _readable(connection_id: str) -> Steps[bool]:
-    return (yield from ask("may_read", connection_id, PACKAGES[0]))
+    return (yield from ask("may_read", connection_id, client.PACKAGES[0]))
 
 
 @CHECKS.add(
@@ -60,7 +50,7 @@ def _readable(connection_id: str) -> Steps[bool]:
 )
 def _granted_before(app: App) -> Steps[None]:
     """A connection that was read before it was revoked is not read again."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, None)
     where = f"the connection {connection_id}"
     same((yield from _readable(connection_id)), True, "whether it may be read", where)
@@ -80,18 +70,18 @@ def _date_of_a_replay(app: App) -> Steps[None]:
     """A replay carries no Date of the first answer."""
     request = app.create("user")
     first = yield from send(request)
-    expect(first, CREATED, "create a connection")
-    dates = headers(first, "date")
+    client.expect(first, client.CREATED, "create a connection")
+    dates = client.headers(first, "date")
     if not dates:
         raise NotSeenError("the server sends no Date")
     plain = yield from send(app.account_state("user"))
     yield from wait(WHILE)
     moved = yield from send(app.account_state("user"))
-    if headers(plain, "date") == headers(moved, "date"):
+    if client.headers(plain, "date") == client.headers(moved, "date"):
         raise NotSeenError("the Date follows another clock than pass_time moves")
     again = yield from send(request)
     require(
-        headers(again, "date") != dates,
+        client.headers(again, "date") != dates,
         f"the Date is still {dates[0]!r}",
         f"a replay, {WHILE.seconds} s later",
     )

@@ -15,6 +15,7 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.asking import (
     Kind,
     about,
@@ -26,18 +27,7 @@ from curae_lifecycle.testing.conformance.asking import (
     value_of,
 )
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import (
-    BASE,
-    CREATED,
-    OK,
-    App,
-    as_document,
-    id_of,
-    member,
-    require,
-    same,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.gates import refused
 from curae_lifecycle.testing.conformance.steps import Steps, send
 from curae_lifecycle.web.request import Request
@@ -184,7 +174,7 @@ def _bad(request: Request, where: str) -> Steps[None]:
 
 
 def _bad_bodies(what: str, app: App) -> Steps[None]:
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     for kind in those(app, lambda rule: rule.body is not None):
         yield from _all_bad(app, kind, connection_id, what)
 
@@ -210,7 +200,7 @@ def _bad_for(kind: Kind, app: App) -> Steps[None]:
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
 def _bad_empty_bodies(app: App) -> Steps[None]:
     """A reconnect or a revoke takes no members."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     for kind in those(app, lambda rule: rule.body == ()):
         yield from _all_bad(app, kind, connection_id, *BAD_BODIES)
     what = "the connection's status"
@@ -238,8 +228,8 @@ def _good_creates(app: App) -> Steps[None]:
         ("a b", ["a_1"], ["a_1"]),
     ):
         where = f"create for a user of {len(user)} code points with {len(packages)} packages"
-        answer = yield from success(app.create(user, packages), CREATED, where)
-        made = as_document(member(answer, "connection", where), where)
+        answer = yield from success(app.create(user, packages), client.CREATED, where)
+        made = client.as_document(client.member(answer, "connection", where), where)
         same(made.get("appUserId"), user, "appUserId", where)
         same(made.get("dataPackages"), kept, "dataPackages", where)
 
@@ -255,10 +245,10 @@ def _bad_ids(app: App) -> Steps[None]:
 def _ids_in_any_case(app: App) -> Steps[None]:
     """An id is read in any case and answered in lower case."""
     made = yield from app.created()
-    connection_id = id_of(made)
+    connection_id = client.id_of(made)
     where = "get with the id in upper case"
-    answer = yield from success(app.get(connection_id.upper()), OK, where)
-    same(member(answer, "connection", where), made, "the connection", where)
+    answer = yield from success(app.get(connection_id.upper()), client.OK, where)
+    same(client.member(answer, "connection", where), made, "the connection", where)
     where = "create a connection"
     require(connection_id == connection_id.lower(), "the id is not in lower case", where)
 
@@ -294,8 +284,8 @@ def _bad_queries(app: App) -> Steps[None]:
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:
         path = f"/curae-connect/account-state{query}"
-        answer = yield from success(app.request("GET", path), OK, f"GET {BASE}{path}")
-        same(answer.get("lifecycleState"), "LIMITED", "lifecycleState", f"GET {BASE}{path}")
+        answer = yield from success(app.request("GET", path), client.OK, f"GET {client.BASE}{path}")
+        same(answer.get("lifecycleState"), "LIMITED", "lifecycleState", f"GET {client.BASE}{path}")
 
 
 CHECKS.extend(

@@ -8,17 +8,9 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    LIMIT,
-    OK,
-    App,
-    id_of,
-    in_short,
-    refusal,
-    require,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, refusal, require, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
@@ -30,7 +22,7 @@ SMALL: Final = Bucket("kit", 4, 1, 60)
 
 def _emptied(app: App) -> Steps[None]:
     for _ in range(SMALL.capacity):
-        yield from success(app.account_state("user"), OK, "a request with a full bucket")
+        yield from success(app.account_state("user"), client.OK, "a request with a full bucket")
 
 
 def _empty(app: App, where: str) -> Steps[int]:
@@ -57,7 +49,7 @@ def _bucket(app: App) -> Steps[None]:
         f"it is to wait {seconds} s",
         "one comes back every 60 s",
     )
-    yield from success(other.account_state("user"), OK, "another API key of the app")
+    yield from success(other.account_state("user"), client.OK, "another API key of the app")
 
 
 @CHECKS.add(
@@ -72,7 +64,7 @@ def _bucket_refills(app: App) -> Steps[None]:
         seconds = yield from _empty(app, "a request with an empty bucket")
     yield from wait(timedelta(seconds=seconds))
     where = "a request when the wait is over, with nothing but refusals in between"
-    yield from success(app.account_state("user"), OK, where)
+    yield from success(app.account_state("user"), client.OK, where)
     yield from _empty(app, "the request after that")
     yield from wait(2 * SMALL.window * MOMENT)
     yield from _emptied(app)
@@ -83,7 +75,7 @@ def _bucket_refills(app: App) -> Steps[None]:
 def _what_buckets_charge(app: App) -> Steps[None]:
     """Every request is charged that is not refused with 400, 401 or 403 or an unknown path."""
     reader = yield from app.second_key(frozenset())
-    pending = id_of((yield from app.created()))
+    pending = client.id_of((yield from app.created()))
     key = app.new_key()
     replayed = app.revoke(pending, key=key)
     yield from send(replayed)
@@ -102,35 +94,37 @@ def _what_buckets_charge(app: App) -> Steps[None]:
     for _ in range(2 * SMALL.capacity):
         yield from refusal(reader.create("user"), 403, "SCOPE_INSUFFICIENT", "a 403")
     where = "a read after many answers 403"
-    yield from success(reader.account_state("user"), OK, where)
+    yield from success(reader.account_state("user"), client.OK, where)
 
 
 def _charges(app: App, name: str, request: Request, *, costs: bool) -> Steps[None]:
     yield from use("replace_buckets", (SMALL,))
     for _ in range(SMALL.capacity):
         answer = yield from send(request)
-        require(in_short(answer) != "429 RATE_LIMITED", "it was charged more than once", name)
+        require(
+            client.in_short(answer) != "429 RATE_LIMITED", "it was charged more than once", name
+        )
     answer = yield from send(app.account_state("user"))
     if costs:
-        require(answer.status != OK, "it was not charged", name)
+        require(answer.status != client.OK, "it was not charged", name)
     else:
-        require(answer.status == OK, f"it was charged: then {in_short(answer)}", name)
+        require(answer.status == client.OK, f"it was charged: then {client.in_short(answer)}", name)
 
 
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(app: App) -> Steps[None]:
     """Where one limit refuses none is charged, and the one that refuses is named."""
-    wide = Bucket("wide", 2 * LIMIT, 1, 3600)
+    wide = Bucket("wide", 2 * client.LIMIT, 1, 3600)
     yield from use("replace_buckets", (wide,))
     yield from app.filled("user")
-    for number in range(LIMIT):
+    for number in range(client.LIMIT):
         yield from refused(app, "user", f"refusal number {number + 1} of the app user's limit")
-    for number in range(LIMIT):
+    for number in range(client.LIMIT):
         where = f"read number {number + 1}: refusals of the app user's limit charge no bucket"
-        yield from success(app.account_state("user"), OK, where)
+        yield from success(app.account_state("user"), client.OK, where)
     yield from use("replace_buckets", (SMALL, wide))
     yield from _emptied(app)
-    for _ in range(2 * LIMIT):
+    for _ in range(2 * client.LIMIT):
         yield from _empty(app, "a request with the first of two buckets empty")
     yield from use("replace_buckets", (wide, SMALL))
     yield from _emptied(app)
@@ -149,7 +143,7 @@ def _second_bucket_kept(app: App) -> Steps[None]:
     yield from use("replace_buckets", (tight, wide))
     for number in range(wide.capacity):
         where = f"read number {number + 1}, five seconds after the last"
-        yield from success(app.account_state("user"), OK, where)
+        yield from success(app.account_state("user"), client.OK, where)
         for _ in range(2 * wide.capacity):
             yield from send(app.account_state("user"))
         yield from wait(FEW)
@@ -163,7 +157,7 @@ def _bucket_order(app: App) -> Steps[None]:
     """Buckets are asked after the body and before the key's record and the app user's limit."""
     request = app.initiate("user", key=app.new_key())
     yield from send(request)
-    yield from app.filled("user", LIMIT - 1)
+    yield from app.filled("user", client.LIMIT - 1)
     yield from use("replace_buckets", (SMALL,))
     yield from _emptied(app)
     stranger = attrs.evolve(app, api_key="cae_live_nobody")

@@ -11,22 +11,10 @@ import attrs
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import BASE_PATH
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.asking import about, ask, those
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    OK,
-    App,
-    Document,
-    expect_problem,
-    headers,
-    id_of,
-    lasting,
-    member,
-    new_app,
-    same,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, Document, same, success
 from curae_lifecycle.testing.conformance.connections import bring
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send
 from curae_lifecycle.testing.laws import check_documented, check_indistinguishable
@@ -49,7 +37,7 @@ def having(request: Request, *extra: tuple[str, str]) -> Request:
 def refused(request: Request, status: int, code: str, where: str) -> Steps[Document]:
     """Send a request that must be refused with a problem, whole and documented; its details."""
     answer = yield from send(request)
-    details = expect_problem(answer, status, code, where)
+    details = client.expect_problem(answer, status, code, where)
     check_documented(answer)
     return details
 
@@ -74,9 +62,9 @@ def _stranger(app: App) -> Steps[None]:
         ):
             answer = yield from send(having(request, *[("Authorization", each) for each in given]))
             where = f"{kind.rule.name} with {how}"
-            expect_problem(answer, 401, "UNAUTHENTICATED", where)
+            client.expect_problem(answer, 401, "UNAUTHENTICATED", where)
             check_documented(answer)
-            same(headers(answer, "www-authenticate"), ["Bearer"], "WWW-Authenticate", where)
+            same(client.headers(answer, "www-authenticate"), ["Bearer"], "WWW-Authenticate", where)
 
 
 @CHECKS.add("request.credentials.scheme", rules=("request.credentials",))
@@ -86,7 +74,7 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
     for scheme in ("bearer", "BEARER"):
         yield from success(
             having(request, ("authorization", f"{scheme} {app.api_key}")),
-            OK,
+            client.OK,
             f"a key after {scheme}",
         )
 
@@ -94,7 +82,7 @@ def _scheme_in_any_case(app: App) -> Steps[None]:
 @CHECKS.add("request.route", rules=("request.route", "problem.not-found"))
 def _unknown_routes(app: App) -> Steps[None]:
     """An unknown path or method is not found."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     served = {(kind.rule.method, kind.rule.path) for kind in app.kit.operations}
     paths = {path: None for _, path in sorted(served)}
     unknown = [("GET", f"{BASE_PATH}/nothing"), ("POST", f"{BASE_PATH}/connections/{{id}}:delete")]
@@ -127,7 +115,7 @@ def _capitals(path: str) -> str:
 )
 def _scope_missing(app: App) -> Steps[None]:
     """A mutation needs connection:write."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     other = yield from app.second_key(frozenset({"connection:read", "connection"}))
     for kind, who in product(those(app, lambda rule: rule.scope), (reader, other)):
@@ -142,7 +130,7 @@ def _scope_missing(app: App) -> Steps[None]:
 @CHECKS.add("permission.granted", rules=("permission.granted",))
 def _reads_need_no_scope(app: App) -> Steps[None]:
     """A read needs a valid key and no scope."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     reader = yield from app.second_key(frozenset())
     for kind in those(app, lambda rule: rule.scope is None):
         where = f"{kind.rule.name} without any scope"
@@ -157,7 +145,7 @@ def _reads_need_no_scope(app: App) -> Steps[None]:
 def _wrong_environment(app: App) -> Steps[None]:
     """A key of the environment that is not served is refused, whatever its scopes."""
     other = Environment.TEST if app.kit.environment is Environment.LIVE else Environment.LIVE
-    foreign = yield from new_app(app.kit, environment=other)
+    foreign = yield from client.new_app(app.kit, environment=other)
     reader = yield from foreign.second_key(frozenset())
     for who, kind in product((foreign, reader), app.kit.operations):
         where = f"{kind.rule.name} with a key of the environment {other}"
@@ -169,16 +157,16 @@ def _wrong_environment(app: App) -> Steps[None]:
 @CHECKS.add("request.ownership", laws=(15,), rules=("request.ownership", "problem.not-found"))
 def _others_ids(app: App) -> Steps[None]:
     """Another tenant's id is answered byte for byte like an unknown one, and nothing happens."""
-    pending = id_of((yield from app.created()))
+    pending = client.id_of((yield from app.created()))
     revoked = yield from bring(app, Standing.REVOKED)
-    sibling = yield from new_app(app.kit, account=app.wanted.customer_account_id)
-    cousin = yield from new_app(app.kit, app_id=app.wanted.app_id)
+    sibling = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
+    cousin = yield from client.new_app(app.kit, app_id=app.wanted.app_id)
     yield from _strange(app, sibling, "another app", pending, revoked)
     yield from _strange(app, cousin, "another customer account", pending, revoked)
     where = "reconnect a connection after strangers tried to"
-    made = yield from success(app.reconnect(revoked), CREATED, where)
-    created = member(made, "connection.createdAt", where)
-    same(member(made, "connection.updatedAt", where), created, "updatedAt", where)
+    made = yield from success(app.reconnect(revoked), client.CREATED, where)
+    created = client.member(made, "connection.createdAt", where)
+    same(client.member(made, "connection.updatedAt", where), created, "updatedAt", where)
 
 
 @CHECKS.add("request.ownership.environment", laws=(15,), rules=("request.ownership",))
@@ -186,9 +174,11 @@ def _other_environments_ids(app: App) -> Steps[None]:
     """Test and live never meet."""
     if "environment" in app.kit.hooks:
         raise NotSeenError("the server serves one environment")
-    pending = id_of((yield from app.created()))
+    pending = client.id_of((yield from app.created()))
     account, app_id = app.wanted.customer_account_id, app.wanted.app_id
-    test = yield from new_app(app.kit, account=account, app_id=app_id, environment=Environment.TEST)
+    test = yield from client.new_app(
+        app.kit, account=account, app_id=app_id, environment=Environment.TEST
+    )
     yield from _strange(app, test, "the other environment", pending)
     yield from send(app.initiate("user"))
     where = "the same user in the other environment"
@@ -199,8 +189,8 @@ def _strange(app: App, stranger: App, who: str, pending: str, *others: str) -> S
     for kind, foreign in product(those(app, lambda rule: rule.ids), (pending, *others)):
         theirs = yield from send(ask(stranger, kind, about(foreign)))
         nobodys = yield from send(ask(stranger, kind, about(app.names.uuid())))
-        expect_problem(theirs, 404, "NOT_FOUND", f"{kind.rule.name} by {who}")
+        client.expect_problem(theirs, 404, "NOT_FOUND", f"{kind.rule.name} by {who}")
         varying = app.kit.varying
-        check_indistinguishable(lasting(theirs, varying), lasting(nobodys, varying))
+        check_indistinguishable(client.lasting(theirs, varying), client.lasting(nobodys, varying))
     where = "after strangers tried to revoke it"
     yield from app.shows(pending, "PENDING", "its status", where)

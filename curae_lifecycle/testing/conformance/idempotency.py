@@ -6,24 +6,10 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.asking import Kind, granted, keyed, short_name
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    OK,
-    PACKAGES,
-    App,
-    expect,
-    expect_problem,
-    id_of,
-    in_short,
-    lasting,
-    member,
-    new_app,
-    require,
-    same,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.steps import Kit, Operations, Steps, later, send
 from curae_lifecycle.testing.laws import check_replay
@@ -33,21 +19,21 @@ REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
 
 def replays(kit: Kit, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
-    what = f"answered {in_short(again)}, and not the first answer ({in_short(first)}) again"
+    what = f"answered {client.in_short(again)}, and not the first answer ({client.in_short(first)}) again"
     require(first.status == again.status, what, "a request sent again with its key")
-    check_replay(lasting(first, kit.varying), lasting(again, kit.varying))
+    check_replay(client.lasting(first, kit.varying), client.lasting(again, kit.varying))
 
 
 def reused(answer: Response, where: str, differs: str) -> None:
     """Raise unless a key is refused that another request used."""
-    details = expect_problem(answer, *REUSED, where)
+    details = client.expect_problem(answer, *REUSED, where)
     same(dict(details), {"differs": differs}, "details", where)
 
 
 def _replayed(kind: Kind, app: App) -> Steps[None]:
     request = yield from granted(app, kind)
     first = yield from send(request)
-    expect(first, kind.rule.status, kind.rule.name)
+    client.expect(first, kind.rule.status, kind.rule.name)
     for _ in range(2):
         yield from later(app.kit, MOMENT)
         replays(app.kit, first, (yield from send(request)))
@@ -67,13 +53,17 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
     made = app.create("user", key=app.new_key())
     created = yield from send(made)
     where = "create a connection"
-    connection_id = str(member(expect(created, CREATED, where), "connection.id", where))
+    connection_id = str(
+        client.member(client.expect(created, client.CREATED, where), "connection.id", where)
+    )
     revoking = app.revoke(connection_id, key=app.new_key())
     revoked = yield from send(revoking)
     recovering = app.reconnect(connection_id, key=app.new_key())
     recovered = yield from send(recovering)
     where = "reconnect it"
-    successor = str(member(expect(recovered, CREATED, where), "connection.id", where))
+    successor = str(
+        client.member(client.expect(recovered, client.CREATED, where), "connection.id", where)
+    )
     yield from app.revoked(successor)
     yield from later(app.kit, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
@@ -83,25 +73,25 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.absent", rules=("idempotency.absent",))
 def _executed(app: App) -> Steps[None]:
     """The same body with two keys is two requests."""
-    one = id_of((yield from app.created("user")))
-    two = id_of((yield from app.created("user")))
+    one = client.id_of((yield from app.created("user")))
+    two = client.id_of((yield from app.created("user")))
     require(one != two, "two keys got one connection", "the same body with two keys")
 
 
 def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
     original = yield from send(app.request("POST", path, first, key=key))
-    expect(original, CREATED, f"POST {path}")
+    client.expect(original, client.CREATED, f"POST {path}")
     replays(app.kit, original, (yield from send(app.request("POST", path, again, key=key))))
 
 
 @CHECKS.add("idempotency.same-request.id-in-upper-case", rules=SAME)
 def _id_in_upper_case(app: App) -> Steps[None]:
     """An id in upper case is the same id, also in a replay."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
     first = yield from send(app.revoke(connection_id, key=key))
-    expect(first, OK, "revoke a connection")
+    client.expect(first, client.OK, "revoke a connection")
     replays(app.kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
@@ -111,11 +101,11 @@ def _quoted_key(app: App) -> Steps[None]:
     key = app.new_key()
     bare = app.create("user", key=key)
     first = yield from send(bare)
-    expect(first, CREATED, "create a connection")
+    client.expect(first, client.CREATED, "create a connection")
     replays(app.kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
     odd = yield from send(app.create("user", key=f'"{escaped}\\"\\\\"'))
-    expect(odd, CREATED, "create a connection with an escaped key")
+    client.expect(odd, client.CREATED, "create a connection with an escaped key")
     replays(app.kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
@@ -123,11 +113,11 @@ def _quoted_key(app: App) -> Steps[None]:
 def _keys_differ_by_case(app: App) -> Steps[None]:
     """Keys that differ in case are two keys."""
     key = app.new_key()
-    one = yield from success(app.create("one", key=key), CREATED, "create a connection")
+    one = yield from success(app.create("one", key=key), client.CREATED, "create a connection")
     where = "create another with the key in upper case"
-    other = yield from success(app.create("two", key=key.upper()), CREATED, where)
+    other = yield from success(app.create("two", key=key.upper()), client.CREATED, where)
     require(
-        member(one, "connection.id", where) != member(other, "connection.id", where),
+        client.member(one, "connection.id", where) != client.member(other, "connection.id", where),
         "two keys got one connection",
         where,
     )
@@ -139,11 +129,11 @@ def _another_body(app: App) -> Steps[None]:
     key = app.new_key()
     request = app.create("user", key=key)
     first = yield from send(request)
-    expect(first, CREATED, "create a connection")
+    client.expect(first, client.CREATED, "create a connection")
     others = (
         ("another user", app.create("another", key=key)),
-        ("other packages", app.create("user", PACKAGES[:1], key=key)),
-        ("more packages", app.create("user", (*PACKAGES, "more"), key=key)),
+        ("other packages", app.create("user", client.PACKAGES[:1], key=key)),
+        ("more packages", app.create("user", (*client.PACKAGES, "more"), key=key)),
     )
     for name, other in others:
         reused((yield from send(other)), f"the key of a create again, with {name}", "values")
@@ -154,7 +144,7 @@ def _another_body(app: App) -> Steps[None]:
 def _another_preference(app: App) -> Steps[None]:
     """An initiate with the other preference is another request."""
     key = app.new_key()
-    yield from success(app.initiate("user", key=key), CREATED, "initiate a session")
+    yield from success(app.initiate("user", key=key), client.CREATED, "initiate a session")
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
     reused(other, "the key of an initiate again, with preferSignup", "values")
 
@@ -162,10 +152,10 @@ def _another_preference(app: App) -> Steps[None]:
 @CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
 def _another_path(app: App) -> Steps[None]:
     """A used key with another path or another id is refused and not executed."""
-    one = id_of((yield from app.created()))
-    two = id_of((yield from app.created()))
+    one = client.id_of((yield from app.created()))
+    two = client.id_of((yield from app.created()))
     key = app.new_key()
-    yield from success(app.revoke(one, key=key), OK, "revoke a connection")
+    yield from success(app.revoke(one, key=key), client.OK, "revoke a connection")
     reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
     other = yield from send(app.reconnect(one, key=key))
     reused(other, "the key of a revoke for a reconnect of the same id", "operation")
@@ -178,9 +168,9 @@ def _another_path(app: App) -> Steps[None]:
 def _never_tells_values(app: App) -> Steps[None]:
     """The refusal of a reused key names which part differed and never a value."""
     key, user = app.new_key(), app.names.word("secret")
-    yield from success(app.create(user, key=key), CREATED, "create a connection")
+    yield from success(app.create(user, key=key), client.CREATED, "create a connection")
     other = yield from send(app.create("another", key=key))
-    expect_problem(other, *REUSED, "the key with another body")
+    client.expect_problem(other, *REUSED, "the key with another body")
     for told in (user, key):
         where = "the key with another body"
         require(told.encode() not in other.body, "the refusal tells a value", where)
@@ -190,18 +180,19 @@ def _never_tells_values(app: App) -> Steps[None]:
 def _other_api_key(app: App) -> Steps[None]:
     """An idempotency key belongs to one API key: no other one meets it."""
     key = app.new_key()
-    made = yield from success(app.create("user", key=key), CREATED, "create a connection")
+    made = yield from success(app.create("user", key=key), client.CREATED, "create a connection")
     sibling = yield from app.second_key()
-    stranger = yield from new_app(app.kit)
+    stranger = yield from client.new_app(app.kit)
     for other, who in ((sibling, "another API key of the app"), (stranger, "another customer")):
         where = f"{who} uses the same idempotency key"
-        answer = yield from success(other.create("user", key=key), CREATED, where)
+        answer = yield from success(other.create("user", key=key), client.CREATED, where)
         require(
-            member(answer, "connection.id", where) != member(made, "connection.id", where),
+            client.member(answer, "connection.id", where)
+            != client.member(made, "connection.id", where),
             "it got the first one's answer",
             where,
         )
-        yield from success(other.create("another", key=app.new_key()), CREATED, where)
+        yield from success(other.create("another", key=app.new_key()), client.CREATED, where)
 
 
 _CREATE: Final = b'{"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}'

@@ -7,22 +7,10 @@ from functools import partial
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.asking import Kind, granted, keyed, short_name
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    LIMIT,
-    App,
-    expect,
-    expect_problem,
-    headers,
-    id_of,
-    lasting,
-    member,
-    refusal,
-    require,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, refusal, require, success
 from curae_lifecycle.testing.conformance.connections import MINUTE
 from curae_lifecycle.testing.conformance.idempotency import OTHER, REUSED, SAME, replays, reused
 from curae_lifecycle.testing.conformance.steps import MANY, Operations, Steps, send, together, wait
@@ -37,22 +25,24 @@ CHECKS: Final = Checks()
 @CHECKS.add("idempotency.kept.409", laws=(9,), rules=(*SAME, "problem-status.conflict"))
 def _refused_reconnect_is_kept(app: App) -> Steps[None]:
     """A refusal of the rule itself is kept: a new judgement needs a new key."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     request = app.reconnect(connection_id, key=app.new_key())
     first = yield from send(request)
-    expect_problem(first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection")
+    client.expect_problem(
+        first, 409, "CONNECTION_NOT_RECONNECTABLE", "reconnect a pending connection"
+    )
     yield from app.revoked(connection_id)
     replays(app.kit, first, (yield from send(request)))
-    yield from success(app.reconnect(connection_id), CREATED, "the same with a new key")
+    yield from success(app.reconnect(connection_id), client.CREATED, "the same with a new key")
 
 
 @CHECKS.add("idempotency.kept.404", laws=(9,), rules=(*SAME, "problem-status.absent"))
 def _not_found_is_kept(app: App) -> Steps[None]:
     """An answer 404 is kept."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     key, nobody = app.new_key(), app.names.uuid()
     first = yield from send(app.revoke(nobody, key=key))
-    expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
+    client.expect_problem(first, 404, "NOT_FOUND", "revoke an unknown id")
     replays(app.kit, first, (yield from send(app.revoke(nobody, key=key))))
     other = yield from send(app.revoke(connection_id, key=key))
     reused(other, "the key of an answer 404 for another id", "values")
@@ -70,7 +60,7 @@ def _bad_request_keeps_nothing(app: App) -> Steps[None]:
             "create with a body that cannot be read",
         )
         where = "the same key with a body that can be read"
-        yield from success(app.create("user", key=key), CREATED, where)
+        yield from success(app.create("user", key=key), client.CREATED, where)
 
 
 @CHECKS.add("idempotency.not-kept.429", rules=("problem-status.limited", "idempotency.absent"))
@@ -79,10 +69,10 @@ def _rate_limit_keeps_nothing(app: App) -> Steps[None]:
     yield from app.filled("user")
     key = app.new_key()
     yield from refusal(
-        app.initiate("user", key=key), 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}"
+        app.initiate("user", key=key), 429, "RATE_LIMITED", f"initiate number {client.LIMIT + 1}"
     )
     where = "the key of an answer 429 for another user"
-    yield from success(app.initiate("another", key=key), CREATED, where)
+    yield from success(app.initiate("another", key=key), client.CREATED, where)
 
 
 @CHECKS.add(
@@ -95,11 +85,11 @@ def _rate_limit_is_asked_again(app: App) -> Steps[None]:
     """A request that the app user's limit refused runs with the same key later."""
     yield from app.filled("user")
     request = app.initiate("user", key=app.new_key())
-    yield from refusal(request, 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
+    yield from refusal(request, 429, "RATE_LIMITED", f"initiate number {client.LIMIT + 1}")
     yield from wait(MINUTE)
     where = "the same request with the same key, a minute after its answer 429"
     first = yield from send(request)
-    expect(first, CREATED, where)
+    client.expect(first, client.CREATED, where)
     replays(app.kit, first, (yield from send(request)))
 
 
@@ -108,8 +98,8 @@ def _reuse_keeps_nothing(app: App) -> Steps[None]:
     """A refused reuse changes nothing about the key."""
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
-    expect(first, CREATED, "create a connection")
-    key = headers(Response(0, request.headers, b""), "idempotency-key")[0]
+    client.expect(first, client.CREATED, "create a connection")
+    key = client.headers(Response(0, request.headers, b""), "idempotency-key")[0]
     for _ in range(2):
         other = yield from send(app.create("another", key=key))
         reused(other, "the key with another body, twice", "values")
@@ -127,16 +117,16 @@ def _retention(app: App) -> Steps[None]:
     """An answer is kept for 24 hours from its first use, and no replay makes it longer."""
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
-    made = expect(first, CREATED, "create a connection")
+    made = client.expect(first, client.CREATED, "create a connection")
     yield from wait(RETENTION / 2)
     replays(app.kit, first, (yield from send(request)))
     yield from wait(RETENTION / 2 - MINUTE)
     replays(app.kit, first, (yield from send(request)))
     yield from wait(MINUTE)
     where = f"the same request {RETENTION} after its first use"
-    again = yield from success(request, CREATED, where)
+    again = yield from success(request, client.CREATED, where)
     require(
-        member(again, "connection.id", where) != member(made, "connection.id", where),
+        client.member(again, "connection.id", where) != client.member(made, "connection.id", where),
         "the answer was kept longer than that",
         where,
     )
@@ -151,13 +141,13 @@ def _retention(app: App) -> Steps[None]:
 def _retention_of_another(app: App) -> Steps[None]:
     """A key is bound to its request for 24 hours and free afterwards."""
     key = app.new_key()
-    yield from success(app.create("user", key=key), CREATED, "create a connection")
+    yield from success(app.create("user", key=key), client.CREATED, "create a connection")
     yield from wait(RETENTION - MINUTE)
     other = app.create("another", key=key)
     reused((yield from send(other)), "the key with another body within a day", "values")
     yield from wait(MINUTE)
     where = f"the key with another body {RETENTION} after its first use"
-    yield from success(other, CREATED, where)
+    yield from success(other, client.CREATED, where)
 
 
 @CHECKS.add("idempotency.cookies", laws=(9,))
@@ -166,10 +156,12 @@ def _no_cookie_again(app: App) -> Steps[None]:
     request = app.create("user", key=app.new_key())
     first = yield from send(request)
     again = yield from send(request)
-    connection_id = str(member(expect(first, CREATED, "create"), "connection.id", "create"))
+    connection_id = str(
+        client.member(client.expect(first, client.CREATED, "create"), "connection.id", "create")
+    )
     plain = yield from send(app.get(connection_id))
-    replayed = {*headers(first, "set-cookie")} & {*headers(again, "set-cookie")}
-    of_the_front = {*headers(plain, "set-cookie")}
+    replayed = {*client.headers(first, "set-cookie")} & {*client.headers(again, "set-cookie")}
+    of_the_front = {*client.headers(plain, "set-cookie")}
     where = "a create sent again"
     require(replayed <= of_the_front, "a Set-Cookie header was replayed", where)
 
@@ -179,13 +171,15 @@ def _replay_is_free(app: App) -> Steps[None]:
     """A replay costs the app user nothing, also at the limit."""
     request = app.initiate("user", key=app.new_key())
     first = yield from send(request)
-    expect(first, CREATED, "initiate a session")
-    for _ in range(LIMIT):
+    client.expect(first, client.CREATED, "initiate a session")
+    for _ in range(client.LIMIT):
         replays(app.kit, first, (yield from send(request)))
-    for number in range(2, LIMIT + 1):
-        where = f"initiate number {number}, after {LIMIT} replays of the first"
-        yield from success(app.initiate("user"), CREATED, where)
-    yield from refusal(app.initiate("user"), 429, "RATE_LIMITED", f"initiate number {LIMIT + 1}")
+    for number in range(2, client.LIMIT + 1):
+        where = f"initiate number {number}, after {client.LIMIT} replays of the first"
+        yield from success(app.initiate("user"), client.CREATED, where)
+    yield from refusal(
+        app.initiate("user"), 429, "RATE_LIMITED", f"initiate number {client.LIMIT + 1}"
+    )
     replays(app.kit, first, (yield from send(request)))
 
 
@@ -194,13 +188,13 @@ def _one_of_many(kind: Kind, app: App) -> Steps[None]:
     answers = yield from together((request,) * MANY)
     where = f"{kind.rule.name}, {MANY} times at once with one key"
     status = kind.rule.status
-    done = [lasting(each, app.kit.varying) for each in answers if each.status == status]
+    done = [client.lasting(each, app.kit.varying) for each in answers if each.status == status]
     for each in answers:
         if each.status != status:
-            expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
+            client.expect_problem(each, 409, "IDEMPOTENCY_KEY_IN_FLIGHT", where)
     require(len(done) > 0, "none was executed", where)
     check_one_execution(done, 1)
-    replays(app.kit, done[0], lasting((yield from send(request)), app.kit.varying))
+    replays(app.kit, done[0], client.lasting((yield from send(request)), app.kit.varying))
 
 
 @CHECKS.add("idempotency.at-once.charged-once", laws=(9, 12))
@@ -208,10 +202,10 @@ def _one_initiate_of_many(app: App) -> Steps[None]:
     """An initiate sent many times at once with one key is charged once."""
     request = app.initiate("user", key=app.new_key())
     yield from together((request,) * MANY)
-    yield from success(request, CREATED, "initiate a session")
-    for number in range(2, LIMIT + 1):
+    yield from success(request, client.CREATED, "initiate a session")
+    for number in range(2, client.LIMIT + 1):
         where = f"initiate number {number}, after {MANY} at once with one key"
-        yield from success(app.initiate("user"), CREATED, where)
+        yield from success(app.initiate("user"), client.CREATED, where)
 
 
 @CHECKS.add("idempotency.at-once.other-bodies", laws=(12,), rules=OTHER)
@@ -221,10 +215,10 @@ def _one_body_of_many(app: App) -> Steps[None]:
     requests = tuple([app.create(f"user-{number}", key=key) for number in range(MANY)])
     answers = yield from together(requests)
     where = f"{MANY} different bodies at once with one key"
-    done = [each for each in answers if each.status == CREATED]
+    done = [each for each in answers if each.status == client.CREATED]
     for each in answers:
-        if each.status != CREATED:
-            expect_problem(each, *REUSED, where)
+        if each.status != client.CREATED:
+            client.expect_problem(each, *REUSED, where)
     require(len(done) == 1, f"{len(done)} were executed", where)
 
 

@@ -7,22 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    LIMIT,
-    OK,
-    App,
-    expect,
-    expect_problem,
-    headers,
-    instant,
-    new_app,
-    refusal,
-    require,
-    same,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, refusal, require, same, success
 from curae_lifecycle.testing.conformance.connections import MINUTE, MOMENT
 from curae_lifecycle.testing.conformance.steps import (
     NotConformingError,
@@ -38,7 +25,7 @@ FEW: Final = timedelta(seconds=5)
 
 def limited(answer: Response, policy: str, window: int, quota: int, where: str) -> int:
     """The seconds that a 429 tells to wait, once its parts agree with each other."""
-    details = expect_problem(answer, 429, "RATE_LIMITED", where)
+    details = client.expect_problem(answer, 429, "RATE_LIMITED", where)
     told_wait = _only(answer, "retry-after", where)
     if re.fullmatch(r"[1-9][0-9]*", told_wait) is None:
         raise NotConformingError(f"Retry-After is {told_wait!r}, no whole seconds", where)
@@ -53,14 +40,14 @@ def limited(answer: Response, policy: str, window: int, quota: int, where: str) 
 
 
 def _only(answer: Response, name: str, where: str) -> str:
-    values = headers(answer, name)
+    values = client.headers(answer, name)
     require(len(values) == 1, f"{len(values)} headers {name}", where)
     return values[0]
 
 
 def refused(app: App, user: str, where: str) -> Steps[int]:
     """The seconds that an initiate beyond the limit is to wait."""
-    return limited((yield from send(app.initiate(user))), "initiate", 60, LIMIT, where)
+    return limited((yield from send(app.initiate(user))), "initiate", 60, client.LIMIT, where)
 
 
 CHECKS: Final = Checks()
@@ -72,29 +59,33 @@ _LIMIT: Final = ("request.limit", "problem.rate-limited")
 def _eleventh(app: App) -> Steps[None]:
     """At most ten initiates of one user are admitted in a minute; the refusal says how long."""
     instants: list[datetime] = []
-    for _ in range(LIMIT + 1):
+    for _ in range(client.LIMIT + 1):
         answer = yield from send(app.initiate("user"))
-        if answer.status != CREATED:
+        if answer.status != client.CREATED:
             break
         where = "initiate a session"
-        made = expect(answer, CREATED, where)
-        instants.append(instant(made, "session.createdAt", where))
+        made = client.expect(answer, client.CREATED, where)
+        instants.append(client.instant(made, "session.createdAt", where))
     check_rate_limit(instants)
-    require(len(instants) >= LIMIT, f"refused after {len(instants)}", "initiates of one user")
-    if len(instants) == LIMIT:
-        yield from refused(app, "user", f"initiate number {LIMIT + 2}")
+    require(
+        len(instants) >= client.LIMIT, f"refused after {len(instants)}", "initiates of one user"
+    )
+    if len(instants) == client.LIMIT:
+        yield from refused(app, "user", f"initiate number {client.LIMIT + 2}")
 
 
 @CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
 def _across_apps(app: App) -> Steps[None]:
     """The limit counts a user across the apps and keys of one customer account, and no other."""
-    other = yield from new_app(app.kit, account=app.wanted.customer_account_id)
+    other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
     sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
         yield from each.filled("user", count)
     for each, who in ((app, "the app"), (other, "another app"), (sibling, "another key")):
-        yield from refused(each, "user", f"initiate number {LIMIT + 1}, by {who} of the account")
-    stranger = yield from new_app(app.kit, app_id=app.wanted.app_id)
+        yield from refused(
+            each, "user", f"initiate number {client.LIMIT + 1}, by {who} of the account"
+        )
+    stranger = yield from client.new_app(app.kit, app_id=app.wanted.app_id)
     yield from stranger.initiated("user")
     yield from app.initiated("another")
 
@@ -104,16 +95,16 @@ def _across_apps(app: App) -> Steps[None]:
 )
 def _refusals_are_free(app: App) -> Steps[None]:
     """A refused initiate is not charged and makes no wait longer."""
-    yield from app.filled("user", LIMIT - 1)
+    yield from app.filled("user", client.LIMIT - 1)
     yield from wait(FEW)
     yield from app.filled("user", 1)
     seconds = 0
-    for number in range(2 * LIMIT):
+    for number in range(2 * client.LIMIT):
         seconds = yield from refused(app, "user", f"refusal number {number + 1}")
     yield from wait(timedelta(seconds=seconds))
     where = "initiate after the wait that was named, with nothing but refusals in between"
-    for _ in range(LIMIT - 1):
-        yield from success(app.initiate("user"), CREATED, where)
+    for _ in range(client.LIMIT - 1):
+        yield from success(app.initiate("user"), client.CREATED, where)
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
@@ -121,15 +112,15 @@ def _retry_after(app: App) -> Steps[None]:
     """After the wait that a refusal tells one more is admitted, and not before."""
     yield from app.filled("user", 1)
     yield from wait(2 * FEW)
-    yield from app.filled("user", LIMIT - 1)
+    yield from app.filled("user", client.LIMIT - 1)
     yield from wait(2 * FEW)
-    seconds = yield from refused(app, "user", f"initiate number {LIMIT + 1}")
+    seconds = yield from refused(app, "user", f"initiate number {client.LIMIT + 1}")
     left = timedelta(seconds=seconds) - 2 * MOMENT
     if left > timedelta(0):
         yield from wait(left)
         yield from refused(app, "user", "initiate two seconds before the wait is over")
         yield from wait(2 * MOMENT)
-    yield from success(app.initiate("user"), CREATED, "initiate when the wait is over")
+    yield from success(app.initiate("user"), client.CREATED, "initiate when the wait is over")
     yield from refused(app, "user", "initiate once more: only one of ten was a minute ago")
 
 
@@ -139,8 +130,8 @@ def _half_open(app: App) -> Steps[None]:
     yield from app.filled("user")
     yield from wait(MINUTE)
     where = "initiate a minute after ten"
-    for _ in range(LIMIT):
-        yield from success(app.initiate("user"), CREATED, where)
+    for _ in range(client.LIMIT):
+        yield from success(app.initiate("user"), client.CREATED, where)
     yield from refused(app, "user", "and once more")
 
 
@@ -166,14 +157,14 @@ def _any_window(app: App) -> Steps[None]:
 @CHECKS.add("limit.sliding", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
 def _sliding(app: App) -> Steps[None]:
     """What was admitted a minute ago makes room, and nothing else does."""
-    yield from app.filled("user", LIMIT // 2)
+    yield from app.filled("user", client.LIMIT // 2)
     yield from wait(MINUTE / 2)
-    yield from app.filled("user", LIMIT // 2)
+    yield from app.filled("user", client.LIMIT // 2)
     yield from refused(app, "user", "initiate after five and five")
     yield from wait(MINUTE / 2)
     where = "initiate a minute after the first five"
-    for _ in range(LIMIT // 2):
-        yield from success(app.initiate("user"), CREATED, where)
+    for _ in range(client.LIMIT // 2):
+        yield from success(app.initiate("user"), client.CREATED, where)
     yield from refused(app, "user", "initiate with the other five within the minute")
 
 
@@ -184,7 +175,7 @@ def _what_costs_nothing(app: App) -> Steps[None]:
     key = app.new_key()
     yield from send(app.create("user", key=key))
     bad = {"appUserId": "user", "extra": 1}
-    for _ in range(LIMIT):
+    for _ in range(client.LIMIT):
         for request in (
             app.request("POST", "/curae-connect/initiate", bad, key=app.new_key()),
             app.initiate("user", key="k k"),
@@ -194,50 +185,52 @@ def _what_costs_nothing(app: App) -> Steps[None]:
         ):
             yield from send(request)
     where = "initiate after many requests that cost the app user nothing"
-    for _ in range(LIMIT):
-        yield from success(app.initiate("user"), CREATED, where)
+    for _ in range(client.LIMIT):
+        yield from success(app.initiate("user"), client.CREATED, where)
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
 def _at_once(app: App) -> Steps[None]:
     """Of twenty initiates at once exactly ten are admitted."""
-    requests = tuple([app.initiate("user") for _ in range(2 * LIMIT)])
+    requests = tuple([app.initiate("user") for _ in range(2 * client.LIMIT)])
     answers = yield from together(requests)
-    where = f"{2 * LIMIT} initiates of one user at once"
+    where = f"{2 * client.LIMIT} initiates of one user at once"
     for each in answers:
-        if each.status != CREATED:
-            expect_problem(each, 429, "RATE_LIMITED", where)
-    admitted = sum(each.status == CREATED for each in answers)
-    same(admitted, LIMIT, "how many were admitted", where)
+        if each.status != client.CREATED:
+            client.expect_problem(each, 429, "RATE_LIMITED", where)
+    admitted = sum(each.status == client.CREATED for each in answers)
+    same(admitted, client.LIMIT, "how many were admitted", where)
 
 
 @CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
 def _graduations(app: App) -> Steps[None]:
     """Graduation hand-offs have a limit of their own, counted like the initiates'."""
-    other = yield from new_app(app.kit, account=app.wanted.customer_account_id)
+    other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
     yield from app.filled("user")
-    for number in range(LIMIT):
+    for number in range(client.LIMIT):
         where = f"graduation hand-off number {number + 1}, with the initiates used up"
-        yield from success(app.graduate("user"), CREATED, where)
+        yield from success(app.graduate("user"), client.CREATED, where)
     for each in (app, other):
         answer = yield from send(each.graduate("user"))
-        limited(answer, "graduation", 60, LIMIT, f"graduation hand-off number {LIMIT + 1}")
+        limited(
+            answer, "graduation", 60, client.LIMIT, f"graduation hand-off number {client.LIMIT + 1}"
+        )
     yield from refusal(app.graduate("another"), 409, "BINDING_NOT_LIMITED", "graduate another user")
 
 
 @CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
 def _graduations_leave_initiates(app: App) -> Steps[None]:
     """Graduation hand-offs use up no initiate."""
-    for _ in range(LIMIT + 1):
+    for _ in range(client.LIMIT + 1):
         yield from send(app.graduate("user"))
     where = "initiate with the graduation hand-offs used up"
-    yield from success(app.initiate("user"), CREATED, where)
+    yield from success(app.initiate("user"), client.CREATED, where)
 
 
 @CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
 def _reads_are_free(app: App) -> Steps[None]:
     """An account state is answered also at the limit."""
     yield from app.filled("user")
-    for number in range(3 * LIMIT):
+    for number in range(3 * client.LIMIT):
         where = f"account state number {number + 1}"
-        yield from success(app.account_state("user"), OK, where)
+        yield from success(app.account_state("user"), client.OK, where)

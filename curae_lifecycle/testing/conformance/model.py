@@ -14,22 +14,11 @@ from typing import Final, cast
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    ConnectionId,
-    CustomerAccountId,
-    NextAction,
-    SessionId,
-    UserId,
-    format_time,
-    parse_time,
-    parse_uuid,
-)
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -206,9 +195,9 @@ class _SideBySide:
     def _register(self, number: int, app: App) -> None:
         wanted = app.wanted
         caller = Caller(
-            ApiKeyId(f"key-{number}"),
-            AppId(wanted.app_id),
-            CustomerAccountId(wanted.customer_account_id),
+            values.ApiKeyId(f"key-{number}"),
+            values.AppId(wanted.app_id),
+            values.CustomerAccountId(wanted.customer_account_id),
             wanted.environment,
             wanted.scopes,
         )
@@ -307,10 +296,10 @@ class _SideBySide:
         end = _instant(_text(body, "nextAction", "expiresAt"))
         url = _text(body, "nextAction", "url")
         return NewIds(
-            ConnectionId(self._fresh_id(_text(body, "connection", "id"), self.connections)),
-            SessionId(self._fresh_id(_text(body, "session", "id"), self.sessions)),
-            UserId(self.names.word("limited")),
-            NextAction(
+            values.ConnectionId(self._fresh_id(_text(body, "connection", "id"), self.connections)),
+            values.SessionId(self._fresh_id(_text(body, "session", "id"), self.sessions)),
+            values.UserId(self.names.word("limited")),
+            values.NextAction(
                 url or "https://connect.example/none",
                 end if end is not None and end > self.now else self.now + LIFETIME,
             ),
@@ -318,7 +307,7 @@ class _SideBySide:
 
     def _fresh_id(self, adopted: str | None, taken: list[str]) -> str:
         try:
-            given = parse_uuid("id", adopted)
+            given = values.parse_uuid("id", adopted)
         except ArgumentError:
             return self.names.uuid()
         return self.names.uuid() if given in taken else given
@@ -354,13 +343,15 @@ class _SideBySide:
                     return None
                 session_id = self.sessions[-1 - op.pick % min(3, len(self.sessions))]
                 user_id = f"platform-user-{op.pick // 8 % 2}"
-                fact = HandoffCompleted(SessionId(session_id), UserId(user_id))
+                fact = HandoffCompleted(values.SessionId(session_id), values.UserId(user_id))
                 return fact, (session_id, user_id)
             case _:
                 named = self.connections[-1 - op.pick % min(4, len(self.connections))]
-                return self._connection_fact(op, ConnectionId(named))
+                return self._connection_fact(op, values.ConnectionId(named))
 
-    def _connection_fact(self, op: Op, named: ConnectionId) -> tuple[Fact, tuple[object, ...]]:
+    def _connection_fact(
+        self, op: Op, named: values.ConnectionId
+    ) -> tuple[Fact, tuple[object, ...]]:
         match op.kind:
             case "authorize":
                 lifetime = (None, timedelta(hours=1), timedelta(hours=5))[op.pick // 8 % 3]
@@ -377,7 +368,9 @@ class _SideBySide:
     # --- The log ----------------------------------------------------------------------------
 
     def _note(self, **members: object) -> None:
-        self.log.append(json.dumps({"at": format_time(self.now), **members}, ensure_ascii=False))
+        self.log.append(
+            json.dumps({"at": values.format_time(self.now), **members}, ensure_ascii=False)
+        )
 
     def _alias(self, number: int) -> str:
         return f"cae_{self.kit.environment}_app_{number + 1}"
@@ -418,7 +411,7 @@ def _text(body: object, member: str, name: str) -> str | None:
 
 def _instant(text: str | None) -> datetime | None:
     try:
-        return parse_time("time", text)
+        return values.parse_time("time", text)
     except ArgumentError:
         return None
 

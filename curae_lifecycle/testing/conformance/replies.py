@@ -22,17 +22,10 @@ from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, CustomerAccountId, NextAction, SessionId
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.asking import granted
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import (
-    App,
-    as_document,
-    as_instant,
-    expect,
-    headers,
-    require,
-    same,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Operations, Steps, send
 from curae_lifecycle.testing.laws import check_wire_members
 from curae_lifecycle.web.shapes import camel
@@ -79,26 +72,26 @@ def check_reply(kind: type[Operation], answer: Response, where: str) -> None:
         where: What was asked.
     """
     rule, reply = kind.rule, kind.reply
-    body = expect(answer, rule.status, where)
+    body = client.expect(answer, rule.status, where)
     hints = get_type_hints(reply)
     shapes: dict[str, object] = {camel(name): hints[name] for name in reply.__match_args__}
     same(set(body), set(shapes), "the members", where)
     check_wire_members(body, operations=(kind,))
     for name, shape in shapes.items():
         _check(body[name], shape, name, where)
-    media = headers(answer, "content-type")
+    media = client.headers(answer, "content-type")
     if len(media) != 1 or _JSON.fullmatch(media[0]) is None:
         raise NotConformingError(f"the media type is {media}", where)
     if NextAction in shapes.values():
-        same(headers(answer, "cache-control"), ["no-store"], "Cache-Control", where)
+        same(client.headers(answer, "cache-control"), ["no-store"], "Cache-Control", where)
     if rule.tags:
-        same(headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
+        same(client.headers(answer, "cache-control"), ["private, no-cache"], "Cache-Control", where)
         entity_tag(answer)
 
 
 def entity_tag(answer: Response) -> str:
     """The one strong entity tag of an answer."""
-    tags = headers(answer, "etag")
+    tags = client.headers(answer, "etag")
     if len(tags) != 1 or _STRONG_TAG.fullmatch(tags[0]) is None:
         raise NotConformingError(f"the entity tags are {tags}, not one strong one", "ETag")
     return tags[0]
@@ -106,7 +99,7 @@ def entity_tag(answer: Response) -> str:
 
 def _check(value: object, shape: object, name: str, where: str) -> None:
     if shape in _PARTS:
-        part = as_document(value, f"{where}: {name}")
+        part = client.as_document(value, f"{where}: {name}")
         for each, its in _PARTS[shape].items():
             _check(part.get(each), its, f"{name}.{each}", where)
     elif get_origin(shape) is UnionType:
@@ -114,7 +107,7 @@ def _check(value: object, shape: object, name: str, where: str) -> None:
         if value is not None:
             _check(value, next(each for each in kinds if each is not NoneType), name, where)
     elif shape is datetime:
-        as_instant(value, name, where)
+        client.as_instant(value, name, where)
     else:
         is_right, wrong = _plain(shape)
         require(is_right(value), f"{name} is {wrong}", where)

@@ -7,27 +7,9 @@ from typing import Final
 
 from curae_lifecycle.rules.chain import REVOCATION_REACH, Reach
 from curae_lifecycle.rules.connection import Actor, Standing
+from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
-from curae_lifecycle.testing.conformance.client import (
-    OK,
-    App,
-    expect,
-    happens,
-    id_of,
-    member,
-    require,
-    same,
-    status_of,
-)
-from curae_lifecycle.testing.conformance.connections import (
-    HOUR,
-    MINUTE,
-    NOTHING,
-    REASON,
-    WIRE,
-    bring,
-    changes,
-)
+from curae_lifecycle.testing.conformance.client import App, require, same
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, send, together, use
 from curae_lifecycle.testing.laws import RevocationSeen, check_revocation
@@ -42,24 +24,26 @@ CHECKS: Final = Checks()
 )
 def _revoked_once(app: App) -> Steps[None]:
     """Of several revocations the first alone says so, and its time stands."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     seen: list[RevocationSeen] = []
     for _ in range(3):
         response = yield from send(app.revoke(connection_id))
-        expect(response, OK, f"revoke the connection {connection_id}")
+        client.expect(response, client.OK, f"revoke the connection {connection_id}")
         seen.append(RevocationSeen.read(response))
-        yield from later(app.kit, MINUTE)
+        yield from later(app.kit, connections.MINUTE)
     check_revocation(seen)
 
 
 @CHECKS.add("law-02.at-once", laws=(2,))
 def _revoked_at_once(app: App) -> Steps[None]:
     """Of many revocations at once exactly one says that it revoked."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     requests = tuple([app.revoke(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     for answer in answers:
-        expect(answer, OK, f"revoke the connection {connection_id} {MANY} times at once")
+        client.expect(
+            answer, client.OK, f"revoke the connection {connection_id} {MANY} times at once"
+        )
     seen = [RevocationSeen.read(answer) for answer in answers]
     # At once there is no order: whichever says that it revoked was the first.
     seen.sort(key=lambda each: not each.revoked_now)
@@ -73,17 +57,17 @@ def _revoked_at_once(app: App) -> Steps[None]:
 )
 def _revocation_survives(app: App) -> Steps[None]:
     """Nothing that arrives after a revocation changes it."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
-    yield from later(app.kit, MINUTE)
+    yield from later(app.kit, connections.MINUTE)
     where = f"everything that can happen to the revoked connection {connection_id}"
-    yield from use("authorize", connection_id, HOUR)
-    yield from use("require_action", connection_id, REASON)
+    yield from use("authorize", connection_id, connections.HOUR)
+    yield from use("require_action", connection_id, connections.REASON)
     yield from use("expire", connection_id)
     yield from use("revoke", connection_id, Actor.PATIENT)
     yield from app.reconnected(connection_id)
-    yield from changes(app, before, NOTHING, "what changed", where)
+    yield from connections.changes(app, before, connections.NOTHING, "what changed", where)
 
 
 @CHECKS.add(
@@ -91,14 +75,14 @@ def _revocation_survives(app: App) -> Steps[None]:
 )
 def _rank_never_falls(app: App) -> Steps[None]:
     """Whatever happens in whatever order, the status of one id only rises."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
     rising = ("authorize", "require_action", "expire", "revoke")
     for hook in [each for first in rising for each in (first, "authorize", "require_action")]:
         yield from _happens(hook, connection_id)
         where = f"the connection {connection_id}, on {hook}"
-        status = status_of((yield from app.seen(connection_id)), where)
+        status = client.status_of((yield from app.seen(connection_id)), where)
         rank = ranks.index(status) if status in ranks else -1
         require(rank >= highest, f"{ranks[highest]} became {status}", where)
         highest = rank
@@ -108,9 +92,9 @@ def _rank_never_falls(app: App) -> Steps[None]:
 def _happens(hook: str, connection_id: str) -> Steps[None]:
     match hook:
         case "authorize":
-            yield from use(hook, connection_id, HOUR)
+            yield from use(hook, connection_id, connections.HOUR)
         case "require_action":
-            yield from use(hook, connection_id, REASON)
+            yield from use(hook, connection_id, connections.REASON)
         case "revoke":
             yield from use(hook, connection_id, Actor.PLATFORM)
         case _:
@@ -118,24 +102,24 @@ def _happens(hook: str, connection_id: str) -> Steps[None]:
 
 
 def _reach(actor: Actor, app: App) -> Steps[None]:
-    connection_id = yield from bring(app, Standing.ACTION_REQUIRED)
+    connection_id = yield from connections.bring(app, Standing.ACTION_REQUIRED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"{actor} revokes the connection {connection_id}, whose successor is {successor}"
     if actor is Actor.APP:
         answer = yield from app.revoked(connection_id)
-        same(member(answer, "revokedNow", where), True, "revokedNow", where)
+        same(client.member(answer, "revokedNow", where), True, "revokedNow", where)
     else:
-        yield from happens("revoke", connection_id, actor, where=where)
+        yield from client.happens("revoke", connection_id, actor, where=where)
     seen = yield from app.seen(connection_id)
-    same(status_of(seen, where), "REVOKED", "its status", where)
+    same(client.status_of(seen, where), "REVOKED", "its status", where)
     whole = REVOCATION_REACH[actor].outcome.what is Reach.CHAIN
     after = yield from app.seen(successor)
-    expected = WIRE[Standing.REVOKED if whole else Standing.PENDING]
-    same(status_of(after, where), expected, "the successor's status", where)
+    expected = connections.WIRE[Standing.REVOKED if whole else Standing.PENDING]
+    same(client.status_of(after, where), expected, "the successor's status", where)
     if whole:
         same(
-            member(after, "revokedAt", where),
-            member(seen, "revokedAt", where),
+            client.member(after, "revokedAt", where),
+            client.member(seen, "revokedAt", where),
             "the successor's revokedAt",
             where,
         )
@@ -146,12 +130,12 @@ def _reach(actor: Actor, app: App) -> Steps[None]:
 )
 def _patient_after_app(app: App) -> Steps[None]:
     """A patient who revokes what the app had revoked ends every later connection."""
-    connection_id = yield from bring(app, Standing.REVOKED)
+    connection_id = yield from connections.bring(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
     successor = successor_of((yield from app.reconnected(connection_id)))
     where = f"the patient revokes {connection_id}, which the app had revoked"
-    yield from later(app.kit, MINUTE)
-    yield from happens("revoke", connection_id, Actor.PATIENT, where=where)
+    yield from later(app.kit, connections.MINUTE)
+    yield from client.happens("revoke", connection_id, Actor.PATIENT, where=where)
     yield from app.shows(successor, "REVOKED", "the successor's status", where)
     same((yield from app.seen(connection_id)), before, "the first one", where)
 
@@ -159,13 +143,15 @@ def _patient_after_app(app: App) -> Steps[None]:
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
 def _revoking_an_old_id(app: App) -> Steps[None]:
     """An app that revokes an old id again leaves its successor alone."""
-    connection_id = yield from bring(app, Standing.REVOKED)
+    connection_id = yield from connections.bring(app, Standing.REVOKED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     before = yield from app.seen(successor)
     answer = yield from app.revoked(connection_id)
     where = f"revoke the old connection {connection_id} again"
-    same(member(answer, "revokedNow", where), False, "revokedNow", where)
-    yield from changes(app, before, NOTHING, "what changed of its successor", where)
+    same(client.member(answer, "revokedNow", where), False, "revokedNow", where)
+    yield from connections.changes(
+        app, before, connections.NOTHING, "what changed of its successor", where
+    )
 
 
 @CHECKS.add(
@@ -175,13 +161,15 @@ def _revoking_an_old_id(app: App) -> Steps[None]:
 )
 def _refresh_is_no_revocation(app: App) -> Steps[None]:
     """A failed refresh asks for an action and revokes nothing."""
-    connection_id = yield from bring(app, Standing.ACTIVE)
-    yield from use("require_action", connection_id, REASON)
+    connection_id = yield from connections.bring(app, Standing.ACTIVE)
+    yield from use("require_action", connection_id, connections.REASON)
     seen = yield from app.seen(connection_id)
     where = f"the active connection {connection_id}, whose refresh failed"
-    same(status_of(seen, where), "ACTION_REQUIRED", "the status", where)
-    same(member(seen, "revokedAt", where), None, "revokedAt", where)
-    same(member(seen, "actionRequiredReason", where), REASON, "the reason", where)
+    same(client.status_of(seen, where), "ACTION_REQUIRED", "the status", where)
+    same(client.member(seen, "revokedAt", where), None, "revokedAt", where)
+    same(
+        client.member(seen, "actionRequiredReason", where), connections.REASON, "the reason", where
+    )
 
 
 CHECKS.extend(

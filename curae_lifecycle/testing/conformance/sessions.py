@@ -14,25 +14,9 @@ from curae_lifecycle.rules.binding import (
 )
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
 from curae_lifecycle.rules.session import COMPLETION, PATHS, Completion, EntryPath, Preference
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Check, Checks, row_check
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    App,
-    Document,
-    as_document,
-    expect,
-    expect_problem,
-    expect_said,
-    happens,
-    instant,
-    lifetime,
-    member,
-    new_app,
-    require,
-    same,
-    success,
-    text,
-)
+from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
 from curae_lifecycle.testing.conformance.connections import HALF_AN_HOUR, NO_TIME, word_for
 from curae_lifecycle.testing.conformance.steps import NotSeenError, Steps, send, use, wait
 
@@ -71,7 +55,7 @@ def expect_state(app: App, user: str, state: str, where: str) -> Steps[None]:
 
 def session_id(answer: Document) -> str:
     """The id of the session that an initiate answered."""
-    return text(answer, "session.id", "initiate a session")
+    return client.text(answer, "session.id", "initiate a session")
 
 
 # --- Entry paths ----------------------------------------------------------------------------
@@ -91,7 +75,7 @@ def _path(state: AccountState, preference: Preference, app: App) -> Steps[None]:
         yield from bring(app, user, state)
         where = f"initiate for an account that is {state}, preferSignup {prefers}"
         answer = yield from app.initiated(user, prefer_signup=prefers)
-        session = as_document(member(answer, "session", where), where)
+        session = client.as_document(client.member(answer, "session", where), where)
         same(session.get("path"), enter.path, "the path", where)
         same(session.get("handoff"), enter.handoff, "the hand-off", where)
         same(session.get("appUserId"), user, "appUserId", where)
@@ -99,11 +83,12 @@ def _path(state: AccountState, preference: Preference, app: App) -> Steps[None]:
         same(session.get("customerAccountId"), account, "customerAccountId", where)
         landed = session.get("createdAt") if enter.handoff == "LANDED" else None
         same(session.get("landedAt"), landed, "landedAt", where)
-        end = member(answer, "nextAction.expiresAt", where)
+        end = client.member(answer, "nextAction.expiresAt", where)
         same(session.get("expiresAt"), end, "the session's end beside its next action's", where)
-        same(member(answer, "nextAction.type", where), "open_webview", "the type", where)
+        same(client.member(answer, "nextAction.type", where), "open_webview", "the type", where)
         require(
-            instant(session, "expiresAt", where) > instant(session, "createdAt", where),
+            client.instant(session, "expiresAt", where)
+            > client.instant(session, "createdAt", where),
             "it is over when it begins",
             where,
         )
@@ -146,7 +131,7 @@ def _fresh_sessions(app: App) -> Steps[None]:
     for prefers in (True, True, None, None):
         answer = yield from app.initiated("user", prefer_signup=prefers)
         for path in ("session.id", "nextAction.url"):
-            value = text(answer, path, where)
+            value = client.text(answer, path, where)
             require(value not in seen, f"{path} is not fresh", where)
             seen.add(value)
 
@@ -163,7 +148,7 @@ def _own_accounts(app: App) -> Steps[None]:
         ("the app in another account", None, app.wanted.app_id),
     )
     for who, account, app_id in others:
-        other = yield from new_app(app.kit, account=account, app_id=app_id)
+        other = yield from client.new_app(app.kit, account=account, app_id=app_id)
         yield from expect_state(other, user, "UNLINKED", who)
     for name in ("ada", "Ada ".strip() + "\u0301", "Ad\u0430"):
         yield from expect_state(app, name, "UNLINKED", f"the user {name!a} beside {user!a}")
@@ -188,7 +173,7 @@ def _exact_user(app: App) -> Steps[None]:
     for user in ODD_USERS:
         answer = yield from app.initiated(user)
         where = f"initiate for the user {user[:20]!a}"
-        same(member(answer, "session.appUserId", where), user, "appUserId", where)
+        same(client.member(answer, "session.appUserId", where), user, "appUserId", where)
         yield from expect_state(app, user, "LIMITED", where)
 
 
@@ -226,7 +211,7 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
             said = yield from use("graduate", app.coordinate(name), claims)
             _judge(said, expected, "graduate", state == "ACTIVE" and claims == OTHER, where)
         case BindingTrigger.TOMBSTONE:
-            yield from happens("tombstone", app.coordinate(name), said=expected, where=where)
+            yield from client.happens("tombstone", app.coordinate(name), said=expected, where=where)
     after = outcome.to if isinstance(outcome, MoveTo) else state
     yield from expect_state(app, name, after, where)
 
@@ -234,7 +219,7 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
 def _judge(said: str | None, expected: str, hook: str, silent: bool, where: str) -> None:  # noqa: FBT001 - whether only the hook's word shows it
     if said is None and silent:
         raise NotSeenError(f"the hook {hook} does not say what the server made of it")
-    expect_said(said, expected, where)
+    client.expect_said(said, expected, where)
 
 
 CHECKS.extend(
@@ -261,7 +246,7 @@ def _new_generation(app: App) -> Steps[None]:
     where = "a new LIMITED user where the old one is gone"
     yield from app.initiated("user", prefer_signup=True)
     yield from expect_state(app, "user", "LIMITED", where)
-    yield from happens("graduate", coordinate, None, where=where)
+    yield from client.happens("graduate", coordinate, None, where=where)
     yield from expect_state(app, "user", "ACTIVE", where)
 
 
@@ -276,12 +261,12 @@ def _completes(path: EntryPath, completion: Completion, app: App) -> Steps[None]
     answer = yield from app.initiated(name, prefer_signup=waits)
     session = session_id(answer)
     where = f"complete the hand-off of a session on {path} that is {completion}"
-    same(member(answer, "session.path", where), path, "the path", where)
+    same(client.member(answer, "session.path", where), path, "the path", where)
     landed = completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}
     if waits and landed:
-        yield from happens("complete_handoff", session, USER, where=where)
+        yield from client.happens("complete_handoff", session, USER, where=where)
     if completion is Completion.OVER:
-        yield from wait(lifetime(answer, where))
+        yield from wait(client.lifetime(answer, where))
     before = yield from app.state(name)
     who = OTHER if completion is Completion.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
@@ -315,12 +300,19 @@ def _second_session_lands(app: App) -> Steps[None]:
     one = session_id((yield from app.initiated("user", prefer_signup=True)))
     two = session_id((yield from app.initiated("user", prefer_signup=True)))
     where = "two waiting sessions of one user"
-    yield from happens("complete_handoff", one, USER, where=where)
-    yield from happens("complete_handoff", two, USER, where=f"{where}, the second")
-    yield from happens("complete_handoff", two, USER, said="ignored", where=f"{where}, again")
+    yield from client.happens("complete_handoff", one, USER, where=where)
+    yield from client.happens("complete_handoff", two, USER, where=f"{where}, the second")
+    yield from client.happens(
+        "complete_handoff", two, USER, said="ignored", where=f"{where}, again"
+    )
     yield from expect_state(app, "user", "ACTIVE", where)
     answer = yield from app.initiated("user", prefer_signup=True)
-    same(member(answer, "session.handoff", where), "LANDED", "the next session's hand-off", where)
+    same(
+        client.member(answer, "session.handoff", where),
+        "LANDED",
+        "the next session's hand-off",
+        where,
+    )
 
 
 # --- Graduation -----------------------------------------------------------------------------
@@ -333,11 +325,11 @@ def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
     where = f"start a graduation hand-off where the account is {state}"
     outcome = GRADUATION_HANDOFF[state].outcome
     if isinstance(outcome, RefuseWith):
-        details = expect_problem(response, 409, outcome.code, where)
+        details = client.expect_problem(response, 409, outcome.code, where)
         same(dict(details), {"lifecycleState": str(state)}, "details", where)
     else:
-        answer = expect(response, CREATED, where)
-        text(answer, "nextAction.url", where)
+        answer = client.expect(response, client.CREATED, where)
+        client.text(answer, "nextAction.url", where)
     yield from expect_state(app, name, state, f"after: {where}")
 
 
@@ -348,8 +340,8 @@ def _fresh_graduations(app: App) -> Steps[None]:
     where = "start two graduation hand-offs"
     urls: list[str] = []
     for _ in range(2):
-        answer = yield from success(app.graduate("user"), CREATED, where)
-        urls.append(text(answer, "nextAction.url", where))
+        answer = yield from success(app.graduate("user"), client.CREATED, where)
+        urls.append(client.text(answer, "nextAction.url", where))
     require(urls[0] != urls[1], "both have one URL", where)
 
 

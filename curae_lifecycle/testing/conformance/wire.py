@@ -10,19 +10,9 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance import sessions
+from curae_lifecycle.testing.conformance import client, sessions
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import (
-    App,
-    Document,
-    document,
-    id_of,
-    in_short,
-    lasting,
-    member,
-    require,
-    same,
-)
+from curae_lifecycle.testing.conformance.client import App, Document, require, same
 from curae_lifecycle.testing.conformance.connections import BRINGS, HOUR, REASON, bring
 from curae_lifecycle.testing.conformance.replies import check_reply
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, use
@@ -68,7 +58,7 @@ def _every_standing(app: App) -> Steps[None]:
 def _every_problem(app: App) -> Steps[None]:
     """Every problem is whole: its members, its status, whether a retry may help."""
     pending = yield from app.created()
-    connection_id = id_of(pending)
+    connection_id = client.id_of(pending)
     key = app.new_key()
     yield from send(app.create("user", key=key))
     yield from app.filled("busy")
@@ -87,18 +77,18 @@ def _every_problem(app: App) -> Steps[None]:
     )
     for request, code in asked:
         answer = yield from send(request)
-        problem = document(answer, code)
+        problem = client.document(answer, code)
         require(
             problem.get("code") == code,
-            f"answered {in_short(answer)}",
+            f"answered {client.in_short(answer)}",
             f"a request that must get {code}",
         )
         _check_problem(answer, problem, code)
     yield from app.revoked(connection_id)
     successor = yield from app.reconnected(connection_id)
-    yield from app.revoked(str(member(successor, "connection.id", "reconnect")))
+    yield from app.revoked(str(client.member(successor, "connection.id", "reconnect")))
     answer = yield from send(app.reconnect(connection_id))
-    _check_problem(answer, document(answer, "reconnect"), "CONNECTION_SUPERSEDED")
+    _check_problem(answer, client.document(answer, "reconnect"), "CONNECTION_SUPERSEDED")
 
 
 def _check_problem(answer: Response, problem: Document, code: str) -> None:
@@ -139,7 +129,7 @@ def _no_user_id(app: App) -> Steps[None]:
 )
 def _reason_survives(app: App) -> Steps[None]:
     """A revocation keeps what the connection shows of its past."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, HOUR)
     yield from use("require_action", connection_id, REASON)
     before = yield from app.seen(connection_id)
@@ -152,9 +142,9 @@ def _reason_survives(app: App) -> Steps[None]:
 @CHECKS.add("law-14.reads-agree", laws=(14,))
 def _reads_agree(app: App) -> Steps[None]:
     """A read that is sent again with nothing in between gets the same answer."""
-    connection_id = id_of((yield from app.created()))
+    connection_id = client.id_of((yield from app.created()))
     for request in (app.get(connection_id), app.account_state("user")):
-        one = lasting((yield from send(request)), app.kit.varying)
+        one = client.lasting((yield from send(request)), app.kit.varying)
         for _ in range(2):
-            again = lasting((yield from send(request)), app.kit.varying)
+            again = client.lasting((yield from send(request)), app.kit.varying)
             require(again == one, "two answers differ, with nothing in between", str(request))
