@@ -79,7 +79,7 @@ def the_rest() -> None:
 
 def an_attempt() -> None:
     """One key, its record from its first attempt to its end."""
-    key = idempotency.RecordKey(server.CALLER.api_key_id, idempotency.parse_key("k-1"))
+    key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_key("k-1"))
     mark = idempotency.Fingerprint.of("revoke", "a", "b\nc")
     attempt = idempotency.begin(None, key, mark, START)
     assert isinstance(attempt, idempotency.Attempt)

@@ -58,7 +58,10 @@ OUTCOMES: Final[dict[str, set[str]]] = {
     "initiate": faults("appUserId", "preferSignup"),
     "graduation": faults("appUserId"),
     "nothing": faults(),
-    "connection": faults(*CONNECTION) - {f"{name} NULL" for name in NULLABLE},
+    # What is absent is null there, and what is unknown is not looked at.
+    "connection": faults(*CONNECTION)
+    - {"document UNKNOWN"}
+    - {f"{name} {fault}" for name in NULLABLE for fault in ("NULL", "MISSING")},
     "stored-connection": stored(Connection),
     "stored-session": stored(CuraeConnectSession),
     "stored-binding": stored(LimitedAccountAppBinding),
