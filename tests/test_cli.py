@@ -24,11 +24,12 @@ from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
 from tests.vectors import vectors
 from tests.vectors.__main__ import main as write_vectors
 
-COMMITTED_OPENAPI = Path(__file__).parent.parent / "docs" / "openapi.json"
+DOCS = Path(__file__).parent.parent / "docs"
 ACCOUNT = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 REGISTER = {
     "at": "2026-01-01T00:00:00Z",
@@ -439,23 +440,28 @@ def test_version_and_help() -> None:
     assert run().returncode == 2
 
 
-def test_the_api_s_document_is_printed_written_and_checked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_document_is_printed_written_and_checked(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["openapi"]) == 0
-    assert json.loads(capsys.readouterr().out) == openapi()
-    file = tmp_path / "openapi.json"
-    assert main(["openapi", "--write", str(file)]) == 0
-    assert main(["openapi", "--write", str(file), "--check"]) == 0
+    assert main([command]) == 0
+    assert json.loads(capsys.readouterr().out) == DOCUMENTS[command]()
+    file = tmp_path / f"{command}.json"
+    assert main([command, "--write", str(file)]) == 0
+    assert main([command, "--write", str(file), "--check"]) == 0
     file.write_text("{}")
-    assert main(["openapi", "--write", str(file), "--check"]) == 1
+    assert main([command, "--write", str(file), "--check"]) == 1
     assert "stale" in capsys.readouterr().err
-    assert main(["openapi", "--write", str(COMMITTED_OPENAPI), "--check"]) == 0
+    assert main([command, "--write", str(DOCS / f"{command}.json"), "--check"]) == 0
 
 
-def test_a_check_of_no_file_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_check_of_no_file_is_a_mistake(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["openapi", "--check"])
+        main([command, "--check"])
     assert stopped.value.code == 2
     assert "--write" in capsys.readouterr().err
 

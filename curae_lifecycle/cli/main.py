@@ -6,6 +6,7 @@ python -m curae_lifecycle tables --diff OLD.json
 python -m curae_lifecycle replay FILE [--check]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle openapi [--write FILE] [--check]
+python -m curae_lifecycle asyncapi [--write FILE] [--check]
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import replay, simulate, tables
@@ -22,7 +25,15 @@ from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
 from curae_lifecycle.cli.tour import steps as tour_steps
+from curae_lifecycle.web.events import asyncapi
+from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi
+
+_DOCUMENTS: Final[dict[str, Callable[[], dict[str, Json]]]] = {
+    "openapi": openapi,
+    "asyncapi": asyncapi,
+}
+"""The documents for other people's tools, by their commands."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,8 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return tables.run(parser, options)
             case "simulate":
                 return simulate.run(parser, options)
-            case "openapi":
-                return _openapi(parser, options)
+            case "openapi" | "asyncapi":
+                return _document(parser, options)
             case _:
                 return replay.run(parser, options)
     except BrokenPipeError:
@@ -111,15 +122,21 @@ def _parser() -> argparse.ArgumentParser:
         choices=("live", "test"),
         help="serve one environment only; a key of the other is refused",
     )
-    document = commands.add_parser(
-        "openapi",
-        help="print the API as an OpenAPI 3.1 document",
-        description="Prints what the operations take and answer, every problem code "
-        "included, as JSON.",
+    _add_document(
+        commands.add_parser(
+            "openapi",
+            help="print the API as an OpenAPI 3.1 document",
+            description="Prints what the operations take and answer, every problem code "
+            "included, as JSON.",
+        )
     )
-    document.add_argument("--write", type=Path, metavar="FILE", help="write it into a file instead")
-    document.add_argument(
-        "--check", action="store_true", help="with --write: write nothing, fail on a stale file"
+    _add_document(
+        commands.add_parser(
+            "asyncapi",
+            help="print the events as an AsyncAPI 3.0 document",
+            description="Prints what an outbox delivers, a message for each kind of event, as "
+            "JSON.",
+        )
     )
     simulate.add_options(
         commands.add_parser(
@@ -134,6 +151,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_document(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--write", type=Path, metavar="FILE", help="write it into a file instead")
+    command.add_argument(
+        "--check", action="store_true", help="with --write: write nothing, fail on a stale file"
+    )
+
+
 def _tour() -> int:
     for number, step in enumerate(tour_steps(), 1):
         for text, role in lines(number, step):
@@ -142,8 +166,8 @@ def _tour() -> int:
     return 0
 
 
-def _openapi(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    text = json.dumps(openapi(), indent=2) + "\n"
+def _document(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    text = json.dumps(_DOCUMENTS[options.command](), indent=2) + "\n"
     file: Path | None = options.write
     if file is None:
         if options.check:
