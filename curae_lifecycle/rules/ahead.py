@@ -13,7 +13,13 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.chain import RECOVERY
-from curae_lifecycle.rules.connection import Connection, next_deadline, standing
+from curae_lifecycle.rules.connection import (
+    EXPIRY,
+    Connection,
+    recorded_at,
+    standing_at,
+    waits_for,
+)
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Ignore, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.tables import Row
@@ -21,6 +27,7 @@ from curae_lifecycle.rules.triggers import (
     AUTHORIZATION,
     AUTHORIZE,
     EXPIRY_RECORD,
+    RECONNECT,
     TRIGGERS,
     RecordExpiry,
     Recover,
@@ -119,12 +126,14 @@ def notices(
     if any(lead < _SECOND or lead % _SECOND for lead in leads):
         raise ArgumentError("leads", "whole seconds, at least one")
     since, ends_at = connection.authorized_at, connection.expires_at
-    if since is None or ends_at is None or next_deadline(connection) is not ends_at:
+    if since is None or ends_at is None or waits_for(connection) is not EXPIRY:
         return ()
+    # Spans are compared, not instants: a lead may be longer than there are years.
+    granted, left = ends_at - since, ends_at - now
     return tuple(
         Notice(f"{connection.id}.ends-in.{lead // _SECOND}", ends_at - lead, ends_at)
         for lead in sorted(set(leads), reverse=True)
-        if since <= ends_at - lead <= now < ends_at
+        if timedelta() < left <= lead <= granted
     )
 
 
@@ -135,20 +144,23 @@ def _prospect(
     successor: Connection | None,
     head: Connection | None,
 ) -> Prospect:
-    stands = standing(connection, now)
-    rows: list[Row[object]] = []
+    # The call itself takes what the values have seen for now, where `now` is behind it.
+    at = recorded_at(connection, now)
+    if trigger is RECONNECT and successor is not None:
+        at = recorded_at(successor, at)
+    stands = standing_at(connection, at)
+    rows: list[Row[object]] = [TRIGGERS[trigger, stands]]
     if trigger is AUTHORIZE:
-        rows.append(AUTHORIZATION[successor_kind(successor, now)])
-    if not rows or isinstance(rows[-1].outcome, Proceed):
-        rows[:] = [TRIGGERS[trigger, stands]]
+        chain = AUTHORIZATION[successor_kind(successor, at)]
+        rows = rows if isinstance(chain.outcome, Proceed) else [chain]
     if isinstance(rows[-1].outcome, RecordExpiry):
         rows.append(EXPIRY_RECORD[connection.status])
     if isinstance(rows[-1].outcome, Recover):
-        rows.append(RECOVERY[stands, successor_kind(successor, now)])
+        rows.append(RECOVERY[stands, successor_kind(successor, at)])
     rules = tuple(row.rule for row in rows)
     match rows[-1].outcome:
         case RefuseWith() as refuse:
-            problem = problem_of(refuse, connection, now, successor, head)
+            problem = problem_of(refuse, connection, at, successor, head)
             return Prospect(trigger, Expected.REFUSED, Refused(problem, rules), rules)
         case Ignore():
             return Prospect(trigger, Expected.IGNORED, None, rules)

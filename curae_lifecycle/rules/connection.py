@@ -191,14 +191,16 @@ class Connection:
 
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
-    waits_for = DEADLINE[connection.status, _revocation(connection)].outcome.what
-    if waits_for is HANDOFF:
+    deadline = waits_for(connection)
+    if deadline is HANDOFF:
         return connection.handoff_deadline
-    return connection.expires_at if waits_for is EXPIRY else None
+    return connection.expires_at if deadline is EXPIRY else None
 
 
-def _revocation(connection: Connection) -> Revocation:
-    return NEVER if connection.revoked_at is None else ONCE
+def waits_for(connection: Connection) -> Deadline:
+    """Which instant changes the standing, where it is set."""
+    revocation = NEVER if connection.revoked_at is None else ONCE
+    return DEADLINE[connection.status, revocation].outcome.what
 
 
 def standing(connection: Connection, now: datetime) -> Standing:
@@ -211,11 +213,11 @@ def standing_at(connection: Connection, now: datetime) -> Standing:
     """The same, for an instant that was checked before."""
     sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
     deadline_row, before, reached = sides[connection.status]
-    waits_for = deadline_row.outcome.what
-    if waits_for is HANDOFF:
+    waiting_for = deadline_row.outcome.what
+    if waiting_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
-        deadline = connection.expires_at if waits_for is EXPIRY else None
+        deadline = connection.expires_at if waiting_for is EXPIRY else None
     return (before if deadline is None or now < deadline else reached).outcome.what
 
 
