@@ -43,8 +43,9 @@ def stored(kind: type) -> set[str]:
 
 def stored_members(*paths: str) -> set[str]:
     """Every fault of a stored document with these members."""
-    faults_of_members = {f"{path} INVALID" for path in paths}
-    return {"value", "document NOT_JSON", "document INVALID", *faults_of_members}
+    faults_of_members = {f"{path} INVALID" for path in ("format", *paths)}
+    whole = ("document NOT_JSON", "document INVALID", "a newer form")
+    return {"value", *whole, *faults_of_members}
 
 
 NULLABLE: Final = {"authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"}

@@ -34,6 +34,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
 from curae_lifecycle.stores.codec import Storable, dump, load
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import check_documented
 from curae_lifecycle.web.json import (
@@ -66,6 +67,8 @@ def refused(parse: Callable[[], object]) -> str | None:
         return f"{error.member or 'document'} {error.fault}"
     except ArgumentError as error:
         return f"not {error.argument}"
+    except NewerFormatError:
+        return "a newer form"
     return None
 
 
