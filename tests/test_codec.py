@@ -219,19 +219,22 @@ def test_a_stored_document_that_says_something_twice_is_malformed(text: bytes) -
 
 
 def test_a_stored_document_may_hold_the_same_list_twice() -> None:
-    assert load(LogState, {"instants": [0, 0]}).instants == (datetime(1970, 1, 1, tzinfo=UTC),) * 2
+    assert (
+        load(LogState, {"format": 1, "instants": [0, 0]}).instants
+        == (datetime(1970, 1, 1, tzinfo=UTC),) * 2
+    )
 
 
 @pytest.mark.parametrize("instants", [[1, 0], [10**30], [-(10**30)]])
 def test_a_stored_log_is_in_order_and_of_instants_that_there_are(instants: list[Json]) -> None:
-    assert fault(lambda: load(LogState, {"instants": instants})) == (None, "INVALID")
+    assert fault(lambda: load(LogState, {"format": 1, "instants": instants})) == (None, "INVALID")
 
 
 @pytest.mark.parametrize(("part", "parts"), [(7, 7), (-1, 7), (0, 0)])
 def test_what_a_stored_bucket_lacks_beside_whole_microseconds_is_less_than_one(
     part: int, parts: int
 ) -> None:
-    document: Json = {"full_at": 0, "part": part, "parts": parts}
+    document: Json = {"format": 1, "full_at": 0, "part": part, "parts": parts}
     assert fault(lambda: load(BucketState, document)) == (None, "INVALID")
 
 
@@ -247,5 +250,5 @@ def test_law_16_every_stored_document_is_loaded_or_malformed(
     kind: type[Storable], document: Json
 ) -> None:
     found = fault_if_any(partial(loaded, kind, document))
-    fields = {None, *members_of(kind)}
+    fields = {None, "format", *members_of(kind)}
     assert found is None or (found[0] in fields and found[1] is Fault.INVALID)
