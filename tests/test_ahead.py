@@ -95,7 +95,9 @@ def successors_of(like: Connection) -> Connection:
 
 
 def heads_of(like: Connection) -> Connection:
-    return attrs.evolve(like, identity=attrs.evolve(like.identity, id=ConnectionId(uuid(9)), position=3))
+    return attrs.evolve(
+        like, identity=attrs.evolve(like.identity, id=ConnectionId(uuid(9)), position=3)
+    )
 
 
 @given(
