@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,7 @@ from curae_lifecycle.rules.values import (
     ceil_seconds,
     check_instant,
     check_occurrence,
+    check_uuid,
     elapsed,
     instant_at,
     later,
@@ -150,6 +152,13 @@ def test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case(
 def test_a_uuid_in_another_shape_is_refused(value: object) -> None:
     with pytest.raises(ArgumentError, match=r"^connectionId: must be a UUID with hyphens$"):
         parse_uuid("connectionId", value)
+
+
+def test_a_uuid_of_our_own_is_spelled_in_one_way() -> None:
+    check_uuid("id", uuid(10))
+    for value in (uuid(10).upper(), uuid(10).replace("-", ""), UUID(uuid(10)), "", f"{uuid(10)}\n"):
+        with pytest.raises(ArgumentError, match=r"^id: must be the text of a UUID .* lower case$"):
+            check_uuid("id", value)
 
 
 # --- Data packages -------------------------------------------------------------------------
