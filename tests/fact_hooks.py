@@ -1,13 +1,25 @@
-"""The kit's hooks that record a fact, for every server that records the library's own facts."""
+"""The kit's hooks, for every server that records the library's own facts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done, Refused
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    UserId,
+)
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -16,9 +28,38 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.web.request import Request
+
+
+def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
+    """Whom a key of a test's server stands for; its id follows from its text."""
+    return Caller(
+        ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
+        AppId(wanted.app_id),
+        CustomerAccountId(wanted.customer_account_id),
+        wanted.environment,
+        wanted.scopes,
+    )
 
 
 class FactHooks(ABC):
+    @abstractmethod
+    def make_key(self, wanted: KeyWanted) -> str: ...
+
+    @abstractmethod
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None: ...
+
+    @abstractmethod
+    def pass_time(self, span: timedelta) -> None: ...
+
+    @abstractmethod
+    def may_read(self, connection_id: str, package: str) -> bool: ...
+
+    @abstractmethod
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None: ...
+
     @abstractmethod
     def clock(self) -> datetime:
         """The server's own time."""
@@ -26,6 +67,29 @@ class FactHooks(ABC):
     @abstractmethod
     def recorded(self, fact: Fact) -> FactAnswer:
         """Record a fact now, as the server does."""
+
+    def as_server(
+        self, send: Callable[[Request], Response], environment: Environment | None
+    ) -> Server:
+        """What the kit is given: every hook."""
+        return Server(
+            send,
+            self.make_key,
+            pass_time=self.pass_time,
+            authorize=self.authorize,
+            authorize_late=self.authorize_late,
+            require_action=self.require_action,
+            expire=self.expire,
+            revoke=self.revoke,
+            revoke_late=self.revoke_late,
+            complete_handoff=self.complete_handoff,
+            graduate=self.graduate,
+            tombstone=self.tombstone,
+            may_read=self.may_read,
+            replace_buckets=self.replace_buckets,
+            register_again=self.register_again,
+            environment=environment,
+        )
 
     def record(self, fact: Fact) -> str:
         answer = self.recorded(fact)
@@ -49,6 +113,9 @@ class FactHooks(ABC):
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
         return self.record(Revoked(ConnectionId(connection_id), actor))
+
+    def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
+        return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))

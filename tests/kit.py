@@ -13,13 +13,10 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from curae_lifecycle.rules.access import Granted
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
     ConnectionId,
-    CustomerAccountId,
     Environment,
     NextAction,
     SessionId,
@@ -36,7 +33,7 @@ from curae_lifecycle.testing.conformance import (
     Response,
     Server,
 )
-from tests.fact_hooks import FactHooks
+from tests.fact_hooks import FactHooks, caller_of
 from tests.strategies import START
 
 Given = ParamSpec("Given")
@@ -80,19 +77,12 @@ class Reference(FactHooks):
         )
 
     def make_key(self, wanted: KeyWanted) -> str:
-        number = next(self.numbers)
-        text = f"cae_{wanted.environment}_{number}"
-        self.world.register(
-            ApiKey(text),
-            Caller(
-                ApiKeyId(f"key-{number}"),
-                AppId(wanted.app_id),
-                CustomerAccountId(wanted.customer_account_id),
-                wanted.environment,
-                wanted.scopes,
-            ),
-        )
+        text = f"cae_{wanted.environment}_{next(self.numbers)}"
+        self.register_again(text, wanted)
         return text
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        self.world.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
         self.now += span
@@ -112,22 +102,7 @@ class Reference(FactHooks):
         self.world.replace_buckets(self.settings.buckets if buckets is None else buckets)
 
     def server(self) -> Server:
-        return Server(
-            self.send,
-            self.make_key,
-            pass_time=self.pass_time,
-            authorize=self.authorize,
-            authorize_late=self.authorize_late,
-            require_action=self.require_action,
-            expire=self.expire,
-            revoke=self.revoke,
-            complete_handoff=self.complete_handoff,
-            graduate=self.graduate,
-            tombstone=self.tombstone,
-            may_read=self.may_read,
-            replace_buckets=self.replace_buckets,
-            environment=self.settings.environment,
-        )
+        return self.as_server(self.send, self.settings.environment)
 
 
 def turned(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
@@ -157,11 +132,13 @@ def asynchronous(server: Server) -> AsyncServer:
         if_there(server.require_action),
         if_there(server.expire),
         if_there(server.revoke),
+        if_there(server.revoke_late),
         if_there(server.complete_handoff),
         if_there(server.graduate),
         if_there(server.tombstone),
         if_there(server.may_read),
         if_there(server.replace_buckets),
+        if_there(server.register_again),
         environment=server.environment,
     )
 

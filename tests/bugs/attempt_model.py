@@ -26,12 +26,13 @@ from curae_lifecycle.rules.idempotency import (
     in_flight_record,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import MINUTE, ApiKeyId
+from curae_lifecycle.rules.values import MINUTE
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError
 from tests.bugs.service import START
+from tests.server import CALLER
 
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 DAY: Final = timedelta(hours=24)
 LEASE: Final = timedelta(minutes=1)
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, Record, RecordKey
-from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.decide import fingerprint
@@ -26,6 +27,11 @@ from tests.bugs.service import (
 )
 
 # --- Whose key -------------------------------------------------------------------------------
+
+
+ANYBODY: Final = KeyOwner(
+    ApiKeyId("anonymous"), Environment.LIVE, AppId("any"), CustomerAccountId("any")
+)
 
 
 class _Rekeyed(Service):
@@ -64,13 +70,19 @@ class _Rekeyed(Service):
 class KeySharedByAll(_Rekeyed):
     def record_key(self, call: Call, key: RecordKey) -> RecordKey:
         del call
-        return attrs.evolve(key, api_key_id=ApiKeyId("anonymous"))
+        return attrs.evolve(key, owner=ANYBODY)
 
 
 class KeySharedInAnAccount(_Rekeyed):
     def record_key(self, call: Call, key: RecordKey) -> RecordKey:
         account = call.caller.customer_account_id
-        return attrs.evolve(key, api_key_id=ApiKeyId(f"account {account}"))
+        return attrs.evolve(key, owner=attrs.evolve(ANYBODY, customer_account_id=account))
+
+
+class KeyKnownByItsIdAlone(_Rekeyed):
+    def record_key(self, call: Call, key: RecordKey) -> RecordKey:
+        owner = attrs.evolve(ANYBODY, api_key_id=call.caller.api_key_id)
+        return attrs.evolve(key, owner=owner)
 
 
 class KeyPerOperation(_Rekeyed):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+
+import attrs
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
@@ -12,9 +12,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
 from tests.bugs.service import Service
 from tests.fact_hooks import FactHooks
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+from tests.kit import asynchronous
 
 
 class Hooks(FactHooks):
@@ -24,9 +22,10 @@ class Hooks(FactHooks):
         self.service = service
 
     def make_key(self, wanted: KeyWanted) -> str:
-        return self.service.make_key(
-            wanted.app_id, wanted.customer_account_id, wanted.environment, wanted.scopes
-        )
+        return self.service.make_key(wanted)
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        self.service.register_again(api_key, wanted)
 
     def pass_time(self, span: timedelta) -> None:
         self.service.pass_time(span)
@@ -46,50 +45,9 @@ class Hooks(FactHooks):
 
 def server(service: Service) -> Server:
     """A service whose requests run one after the other."""
-    hooks = Hooks(service)
-    return Server(
-        service.send,
-        hooks.make_key,
-        hooks.pass_time,
-        hooks.authorize,
-        hooks.authorize_late,
-        hooks.require_action,
-        hooks.expire,
-        hooks.revoke,
-        hooks.complete_handoff,
-        hooks.graduate,
-        hooks.tombstone,
-        hooks.may_read,
-        hooks.replace_buckets,
-        service.settings.environment,
-    )
+    return Hooks(service).as_server(service.send, service.settings.environment)
 
 
 def slow_server(service: Service) -> AsyncServer:
     """A service whose requests overlap: every one loads before any of the others stores."""
-    hooks = Hooks(service)
-    return AsyncServer(
-        service.send_slowly,
-        _coroutine(hooks.make_key),
-        _coroutine(hooks.pass_time),
-        _coroutine(hooks.authorize),
-        _coroutine(hooks.authorize_late),
-        _coroutine(hooks.require_action),
-        _coroutine(hooks.expire),
-        _coroutine(hooks.revoke),
-        _coroutine(hooks.complete_handoff),
-        _coroutine(hooks.graduate),
-        _coroutine(hooks.tombstone),
-        _coroutine(hooks.may_read),
-        _coroutine(hooks.replace_buckets),
-        service.settings.environment,
-    )
-
-
-def _coroutine(
-    function: Callable[Arguments, Result],
-) -> Callable[Arguments, Coroutine[None, None, Result]]:
-    async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return function(*args, **kwargs)
-
-    return call
+    return attrs.evolve(asynchronous(server(service)), send=service.send_slowly)

@@ -18,7 +18,7 @@ from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service, with_writes
+from tests.bugs.service import Service, alone, only_counts, with_writes
 
 
 class _Misread(Service):
@@ -63,7 +63,7 @@ class SuccessorPerRetry(Service):
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
-        return attrs.evolve(snapshot, following=()) if _is_reconnect(call) else snapshot
+        return alone(snapshot) if _is_reconnect(call) else snapshot
 
 
 def _is_reconnect(call: Call) -> bool:
@@ -75,11 +75,10 @@ class SuccessorPerRecovery(Service):
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
-        if not _is_reconnect(call) or not snapshot.following:
+        if not _is_reconnect(call) or snapshot.successor is None:
             return snapshot
-        if standing(snapshot.following[0], self.now()) is Standing.PENDING:
-            return snapshot
-        return attrs.evolve(snapshot, following=())
+        pending = standing(snapshot.successor, self.now()) is Standing.PENDING
+        return snapshot if pending else alone(snapshot)
 
 
 class ReissueKeepsTheUrl(Service):
@@ -158,7 +157,7 @@ class SupersededNamesItself(Service):
             and snapshot.connection is not None
         ):
             own = snapshot.connection.id
-            problem = Problem(reply.problem.code, (own, own))
+            problem = Problem(reply.problem.code, (own, own, own))
             return attrs.evolve(decision, reply=ProblemReply(problem))
         return decision
 
@@ -211,7 +210,9 @@ class SupersededAuthorized(Service):
 
     def load_fact(self, fact: Fact) -> FactSnapshot:
         snapshot = super().load_fact(fact)
-        return attrs.evolve(snapshot, following=()) if isinstance(fact, Authorized) else snapshot
+        if not isinstance(fact, Authorized):
+            return snapshot
+        return attrs.evolve(snapshot, successor=None, head=None)
 
 
 # --- At the same time ------------------------------------------------------------------------
@@ -220,9 +221,9 @@ class SupersededAuthorized(Service):
 class NoUniquePredecessor(Service):
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         for write in writes:
-            if isinstance(write, ConnectionWrite) and write.is_head:
-                self.memory._successors.pop(write.after.id, None)
-        return super().store(call, writes)
+            if isinstance(write, ConnectionWrite) and write.before is None:
+                self.memory._successors.pop(write.after.identity.predecessor_id, None)
+        return super().store(call, tuple(each for each in writes if not only_counts(each)))
 
 
 BUGS: Final = (

@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.chain import revoke_chain
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
@@ -39,21 +39,23 @@ def _refused(decision: Decision, code: ProblemCode, *facts: str) -> Decision:
 class LateAuthorizationRevives(MisreadFact):
     def misread_fact(self, connection: Connection, fact: Fact) -> Connection:
         if isinstance(fact, Authorized) and connection.status is Status.REVOKED:
-            return attrs.evolve(connection, status=Status.PENDING, handoff_deadline=None)
+            return attrs.evolve(
+                connection, status=Status.PENDING, revoked_at=None, handoff_deadline=None
+            )
         return connection
 
 
 class LateFailureRevives(MisreadFact):
     def misread_fact(self, connection: Connection, fact: Fact) -> Connection:
         if isinstance(fact, ActionRequired) and connection.status is Status.REVOKED:
-            return attrs.evolve(connection, status=Status.ACTIVE)
+            return attrs.evolve(connection, status=Status.ACTIVE, revoked_at=None)
         return connection
 
 
 class ExpiryBeatsRevocation(MisreadFact):
     def misread_fact(self, connection: Connection, fact: Fact) -> Connection:
         if isinstance(fact, Expired) and connection.status is Status.REVOKED:
-            return attrs.evolve(connection, status=Status.ACTIVE)
+            return attrs.evolve(connection, status=Status.ACTIVE, revoked_at=None)
         return connection
 
 
@@ -108,13 +110,13 @@ class AppRevokesTheChain(Service):
         connection = snapshot.connection
         if not isinstance(decision.reply, ConnectionRevoked) or connection is None:
             return decision
-        answers = revoke_chain(connection, snapshot.following, now, actor=Actor.PATIENT)
-        later = zip(snapshot.following, answers[1:], strict=True)
+        following = self.memory._following(connection)
+        answers = [revoke(each, now, actor=Actor.APP) for each in following]
         return with_writes(
             decision,
             *(
                 ConnectionWrite(before, answer.value)
-                for before, answer in later
+                for before, answer in zip(following, answers, strict=True)
                 if isinstance(answer, Done)
             ),
         )
@@ -205,15 +207,15 @@ class ReconnectRevivesRevokedSuccessor(Service):
 
     def load(self, call: Call) -> Snapshot:
         snapshot = super().load(call)
-        if not isinstance(call.operation, Reconnect) or not snapshot.following:
+        successor = snapshot.successor
+        if not isinstance(call.operation, Reconnect) or successor is None:
             return snapshot
-        successor, *later = snapshot.following
         if successor.status is not Status.REVOKED:
             return snapshot
         alive = attrs.evolve(
             successor, status=Status.PENDING, handoff_deadline=None, revoked_at=None
         )
-        return attrs.evolve(snapshot, following=(alive, *later))
+        return attrs.evolve(snapshot, successor=alive)
 
 
 class NoCompareAndSet(Service):

@@ -13,31 +13,37 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
     ConnectionId,
-    CustomerAccountId,
-    Environment,
     NextAction,
     SessionId,
     UserId,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, RateWrite, RecordWrite, Write
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    Write,
+)
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
+from tests.fact_hooks import caller_of
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)
@@ -91,25 +97,14 @@ class Service:
                 return self.dated(self.sent(request, answer.response))
         raise StuckError
 
-    def make_key(
-        self,
-        app_id: str,
-        customer_account_id: str,
-        environment: Environment,
-        scopes: frozenset[str],
-    ) -> str:
+    def make_key(self, wanted: KeyWanted) -> str:
         with self._lock:
-            number = next(self.keys)
-            text = f"cae_{environment}_{number}"
-            caller = Caller(
-                ApiKeyId(f"key-{number}"),
-                AppId(app_id),
-                CustomerAccountId(customer_account_id),
-                environment,
-                scopes,
-            )
-            self.memory.register(ApiKey(text), caller)
+            text = f"cae_{wanted.environment}_{next(self.keys)}"
+            self.register_again(text, wanted)
             return text
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        self.memory.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
         with self._lock:
@@ -216,6 +211,22 @@ class Service:
 
 
 # --- What many bugs do to the rules -----------------------------------------------------------
+
+
+def alone(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without what came after its connection."""
+    return attrs.evolve(snapshot, successor=None, head=None)
+
+
+def only_counts(write: Write) -> bool:
+    """Whether a write moves nothing but a version: its decision only relied on the value."""
+    match write:
+        case ConnectionWrite(Connection() as before, after):
+            return attrs.evolve(before, version=after.version) == after
+        case BindingWrite(LimitedAccountAppBinding() as before, after):
+            return attrs.evolve(before, version=after.version) == after
+        case _:
+            return False
 
 
 class MisreadFact(Service):

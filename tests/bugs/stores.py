@@ -10,11 +10,18 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.chain import reconnect
-from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.triggers import authorize, revoke
-from curae_lifecycle.rules.values import AppUserId, ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.rules.values import (
+    AppUserId,
+    ConnectionId,
+    DataPackage,
+    NextAction,
+    SessionId,
+    UserId,
+)
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -28,11 +35,13 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
@@ -46,11 +55,12 @@ from curae_lifecycle.testing.laws import (
 )
 from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
-from tests.bugs.service import LIFETIME, START
+from tests.bugs.service import LIFETIME, START, only_counts
 from tests.bugs.values import COORDINATE, pending
 from tests.server import CALLER
 
 MINUTE: Final = timedelta(minutes=1)
+LATE: Final = START + LIFETIME + MINUTE
 
 
 def _new_ids(number: int, now: datetime) -> NewIds:
@@ -106,16 +116,16 @@ def probe_endings(record: RecordFact) -> None:
     assert isinstance(recovery, Done)
     successor = recovery.value.connection
     old = attrs.evolve(_active(), identity=revoked.identity)
-    ended = record(Revoked(old.id, Actor.UPSTREAM), FactSnapshot(old, (successor,)), now)
+    ended = record(Revoked(old.id, Actor.UPSTREAM), FactSnapshot(old, successor, successor), now)
     assert isinstance(ended, Done)
-    if SuccessorsLive(old.id, (successor.id,)) not in ended.value.effects:
+    if SuccessorsLive(old.id, successor.id) not in ended.value.effects:
         raise AssertionError("revocation-reach.upstream: nobody learns that a successor lives")
 
 
 def _tells_what_it_ignored(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
     answer = record_fact(fact, snapshot, now)
     if isinstance(answer, Ignored) and snapshot.connection is not None:
-        event = Event(EventKind.CONNECTION_REVOKED, COORDINATE, snapshot.connection.id, now)
+        event = Event(EventKind.CONNECTION_REVOKED, snapshot.connection, now)
         return Ignored(Changes((), (), (event,)), answer.rules)
     return answer
 
@@ -158,24 +168,15 @@ def probe_silent_replay(decides: Decide) -> None:
     check_replay(first.response, again.response, again.changes)
 
 
-def _replay_tells_again(call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-    decision = decide(call, snapshot, now, new_ids)
-    if not decision.replayed:
-        return decision
-    event = Event(EventKind.SESSION_INITIATED, COORDINATE, new_ids.session_id, now)
-    return attrs.evolve(decision, changes=attrs.evolve(decision.changes, events=(event,)))
+def _replay_with(again: Callable[[Changes], Changes]) -> Decide:
+    def decides(call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
+        decision = decide(call, snapshot, now, new_ids)
+        if not decision.replayed:
+            return decision
+        anew = decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
+        return attrs.evolve(decision, changes=decision.changes + again(anew.changes))
 
-
-def _replay_provisions_again(
-    call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds
-) -> Decision:
-    decision = decide(call, snapshot, now, new_ids)
-    if not decision.replayed:
-        return decision
-    anew = decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
-    return attrs.evolve(
-        decision, changes=attrs.evolve(decision.changes, effects=anew.changes.effects)
-    )
+    return decides
 
 
 # --- Stores -----------------------------------------------------------------------------------
@@ -206,23 +207,54 @@ def probe_all_or_nothing(make: Make) -> None:
     check_nothing_changed(before, memory.connection(made.id))
 
 
-def probe_heads(make: Make) -> None:
+def _race(memory: MemoryStore, fact: Fact, call: Call) -> None:
+    # Both read before either stores; the fact stores second and is judged again where it must be.
+    read = memory.load_fact(fact)
+    _answer(memory, call, 3, LATE)
+    answer = record_fact(fact, read, LATE)
+    assert isinstance(answer, Done)
+    if not memory.store(answer.value.writes):
+        memory.record(fact, LATE)
+
+
+def probe_late_authorization(make: Make) -> None:
     """A late authorization and a reconnect that read the same connection are not both stored."""
     memory = make()
     root = pending(1)
     assert memory.store((ConnectionWrite(None, root),))
-    late = START + LIFETIME + MINUTE
-    landed = Authorized(root.id, happened_at=START + MINUTE)
     call = Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1"))
-    read = memory.load_fact(landed)
-    minted = respond(decide(call, memory.load(needs(call)), late, _new_ids(2, late)))
-    assert memory.store(minted.changes.writes)
-    answer = record_fact(landed, read, late)
-    assert isinstance(answer, Done)
-    memory.store(answer.value.writes)
-    answer = memory.record(Authorized(_new_ids(2, late).connection_id), late)
-    assert isinstance(answer, Done)
-    check_chain(list(memory._connections.values()), late)
+    _race(memory, Authorized(root.id, happened_at=START + MINUTE), call)
+    memory.record(Authorized(_new_ids(3, LATE).connection_id), LATE)
+    check_chain(list(memory._connections.values()), LATE)
+
+
+def _check_over(memory: MemoryStore, rule: str) -> None:
+    for each in memory._connections.values():
+        if each.status is not Status.REVOKED:
+            raise AssertionError(f"{rule}: {each.id} outlives what ends every access")
+
+
+def probe_revoked_head(make: Make) -> None:
+    """A patient's revocation also reaches a recovery that was made while it was decided."""
+    memory = make()
+    root, head = pending(1), _new_ids(2, START).connection_id
+    assert memory.store((ConnectionWrite(None, root),))
+    memory.record(Authorized(root.id), START)
+    memory.record(ActionRequired(root.id, "portal_login"), START)
+    _answer(memory, Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1")), 2, START)
+    memory.record(Revoked(head, Actor.UPSTREAM), START)
+    recovered = Call(CALLER, Reconnect(head), IdempotencyKey("k-2"))
+    _race(memory, Revoked(root.id, Actor.PATIENT), recovered)
+    _check_over(memory, "revocation-reach.patient")
+
+
+def probe_tombstone(make: Make) -> None:
+    """A tombstone also reaches a connection that was made while it was decided."""
+    memory = make()
+    _answer(memory, _initiate("k-1"), 1, START)
+    made = CreateConnection(COORDINATE.app_user_id, (DataPackage("labs"),))
+    _race(memory, Tombstoned(COORDINATE), Call(CALLER, made, IdempotencyKey("k-2")))
+    _check_over(memory, "law 17")
 
 
 def probe_retention(make: Make) -> None:
@@ -263,13 +295,9 @@ class _StoresOneByOne(MemoryStore):
         return all(stored)
 
 
-class _HeadsNotCompared(MemoryStore):
+class _CountsLeftOut(MemoryStore):
     def store(self, writes: tuple[Write, ...]) -> bool:
-        plain = tuple(
-            attrs.evolve(each, is_head=False) if isinstance(each, ConnectionWrite) else each
-            for each in writes
-        )
-        return super().store(plain)
+        return super().store(tuple(each for each in writes if not only_counts(each)))
 
 
 class _EvictsTheOldest(MemoryStore):
@@ -410,7 +438,7 @@ REPLAY_BUGS: Final = (
         "laws.check_replay",
         probe_silent_replay,
         decide,
-        _replay_tells_again,
+        _replay_with(lambda anew: Changes(events=anew.events)),
     ),
     HiddenBug(
         "effect-of-a-replay",
@@ -420,7 +448,7 @@ REPLAY_BUGS: Final = (
         "laws.check_replay",
         probe_silent_replay,
         decide,
-        _replay_provisions_again,
+        _replay_with(lambda anew: Changes(effects=anew.effects)),
     ),
 )
 
@@ -436,14 +464,34 @@ STORE_BUGS: Final = (
         lambda: _StoresOneByOne(capacity=8),
     ),
     HiddenBug(
-        "heads-not-compared",
-        "A late authorization and a reconnect that read the same connection are both stored.",
+        "late-authorization-not-counted",
+        "A late authorization does not see that the connection was recovered meanwhile.",
         "law 6",
         "django-logic#86, pluginaweek/state_machine#241",
         "laws.check_chain",
-        probe_heads,
+        probe_late_authorization,
         _memory,
-        lambda: _HeadsNotCompared(capacity=8),
+        lambda: _CountsLeftOut(capacity=8),
+    ),
+    HiddenBug(
+        "revoked-head-not-counted",
+        "A revocation of a chain does not see that its revoked head was recovered meanwhile.",
+        "revocation-reach.patient; section 2, a version that moves with every write",
+        "",
+        "bugs.stores.probe_revoked_head",
+        probe_revoked_head,
+        _memory,
+        lambda: _CountsLeftOut(capacity=8),
+    ),
+    HiddenBug(
+        "creation-not-counted",
+        "A tombstone does not see that a connection was made meanwhile, as nothing counted the binding.",
+        "law 17",
+        "",
+        "bugs.stores.probe_tombstone",
+        probe_tombstone,
+        _memory,
+        lambda: _CountsLeftOut(capacity=8),
     ),
     HiddenBug(
         "oldest-record-evicted",

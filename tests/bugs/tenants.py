@@ -77,7 +77,7 @@ class StrangersForbidden(_InformsStrangers):
         forbidden = with_members(
             response,
             "",
-            type="https://example.com/problems/scope-insufficient",
+            type="https://curaeai.com/problems/scope-insufficient",
             status=403,
             code="SCOPE_INSUFFICIENT",
             details={"scope": CONNECTION_WRITE},

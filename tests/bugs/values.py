@@ -229,7 +229,7 @@ Name = Callable[[Event], tuple[object, ...]]
 
 def probe_event_names(name: Name) -> None:
     """A repetition has the name of the first, a second occurrence has its own."""
-    reissued = Event(EventKind.CONNECTION_REISSUED, COORDINATE, SNAPSHOTS[0].id, START)
+    reissued = Event(EventKind.CONNECTION_REISSUED, SNAPSHOTS[0], START)
     again = attrs.evolve(reissued, at=START + timedelta(minutes=1))
     if name(reissued) != name(attrs.evolve(reissued)):
         raise AssertionError("one event has two names, so an outbox sends it twice")

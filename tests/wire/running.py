@@ -21,20 +21,17 @@ from sqlalchemy.exc import DBAPIError
 from store import Conflict
 
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
     ConnectionId,
-    CustomerAccountId,
     Environment,
 )
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.web.request import Request
-from tests.fact_hooks import FactHooks
+from tests.fact_hooks import FactHooks, caller_of
 from tests.wire.serve import Control, read_control
 
 ROOT: Final = Path(__file__).parents[2]
@@ -178,17 +175,13 @@ class Behind(FactHooks):
         return read_control(self.control).now()
 
     def make_key(self, wanted: KeyWanted) -> str:
-        number = next(self._numbers)
-        text = f"cae_{wanted.environment}_{number}"
-        caller = Caller(
-            ApiKeyId(f"key-{number}"),
-            AppId(wanted.app_id),
-            CustomerAccountId(wanted.customer_account_id),
-            wanted.environment,
-            wanted.scopes,
-        )
-        transact(self.engine, lambda store: store.register(ApiKey(text), caller))
+        text = f"cae_{wanted.environment}_{next(self._numbers)}"
+        self.register_again(text, wanted)
         return text
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        caller = caller_of(api_key, wanted)
+        transact(self.engine, lambda store: store.register(ApiKey(api_key), caller))
 
     def pass_time(self, span: timedelta) -> None:
         control = read_control(self.control)
@@ -223,19 +216,4 @@ def conformance_server(
     server: RunningServer, behind: Behind, environment: Environment | None = None
 ) -> Server:
     """A running server as the conformance kit sees it, with every hook."""
-    return Server(
-        server.send,
-        behind.make_key,
-        pass_time=behind.pass_time,
-        authorize=behind.authorize,
-        authorize_late=behind.authorize_late,
-        require_action=behind.require_action,
-        expire=behind.expire,
-        revoke=behind.revoke,
-        complete_handoff=behind.complete_handoff,
-        graduate=behind.graduate,
-        tombstone=behind.tombstone,
-        may_read=behind.may_read,
-        replace_buckets=behind.replace_buckets,
-        environment=environment,
-    )
+    return behind.as_server(server.send, environment)

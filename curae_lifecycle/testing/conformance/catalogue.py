@@ -79,6 +79,8 @@ _ONLY_BY_HOOK: Final = (
 _EFFECT: Final = "It decides what the server is to do beside its answer, which no client sees."
 _READING: Final = "It is how a client reads a status, and a server reads none."
 
+_NO_INSTANT: Final = "Whatever is revoked says when: only a value stored by others says it not."
+
 _NO_FAILURE: Final = "A server that is right has no failure to show."
 
 _BY_TABLE: Final = {
@@ -110,6 +112,8 @@ _BY_RULE: Final = {
     "problem.handoff-not-required": _ONLY_BY_HOOK,
     "problem.binding-changed": _ONLY_BY_HOOK,
     "problem.binding-conflict": _ONLY_BY_HOOK,
+    "deadline.revoked": _NO_INSTANT,
+    "standing.revoked": _NO_INSTANT,
     "problem.internal": _NO_FAILURE,
     "problem-status.failed": _NO_FAILURE,
     "request.room": "A kit that fills a store is no friend of a server that others use.",

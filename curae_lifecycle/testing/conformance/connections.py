@@ -60,7 +60,7 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
     Standing.PENDING: (),
     Standing.LAPSED: ("pass_time",),
     Standing.ACTIVE: ("authorize",),
-    Standing.ACTION_REQUIRED: ("require_action",),
+    Standing.ACTION_REQUIRED: ("authorize", "require_action"),
     Standing.EXPIRED: ("authorize", "expire"),
     Standing.REVOKED: (),
 }
@@ -87,6 +87,7 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
         case Standing.ACTIVE:
             yield from happens("authorize", connection_id, None, where=where)
         case Standing.ACTION_REQUIRED:
+            yield from happens("authorize", connection_id, None, where=where)
             yield from happens("require_action", connection_id, REASON, where=where)
         case Standing.EXPIRED:
             yield from happens("authorize", connection_id, None, where=where)

@@ -75,17 +75,17 @@ def _superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
     successor = successor_of((yield from app.reconnected(connection_id)))
     yield from app.revoked(successor)
-    yield from _refused_for_asuccessor_of(app, connection_id, successor)
+    yield from _superseded_by(app, connection_id, successor, successor)
     last = successor_of((yield from app.reconnected(successor)))
-    yield from _refused_for_asuccessor_of(app, connection_id, successor)
+    yield from _superseded_by(app, connection_id, successor, last)
     yield from app.shows(last, "PENDING", "the head's status", "a chain of three")
 
 
-def _refused_for_asuccessor_of(app: App, connection_id: str, successor: str) -> Steps[None]:
+def _superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
     where = f"reconnect the connection {connection_id}, whose successor {successor} is not pending"
     details = yield from refusal(app.reconnect(connection_id), 409, "CONNECTION_SUPERSEDED", where)
-    expected = {"connectionId": connection_id, "nextConnectionId": successor}
-    same(dict(details), expected, "details", where)
+    ids = ("connectionId", "nextConnectionId", "headConnectionId")
+    same(details, dict(zip(ids, (connection_id, successor, head), strict=True)), "details", where)
 
 
 CHECKS.extend(
@@ -114,7 +114,7 @@ def _successor_active(app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, Standing.REVOKED)
     successor = successor_of((yield from app.reconnected(connection_id)))
     yield from use("authorize", successor, connections.HOUR)
-    yield from _refused_for_asuccessor_of(app, connection_id, successor)
+    yield from _superseded_by(app, connection_id, successor, successor)
     yield from app.shows(successor, "ACTIVE", "the successor's status", "after a reconnect")
 
 
@@ -131,7 +131,7 @@ def _successor_lapsed(app: App) -> Steps[None]:
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(client.lifetime(answer, "reconnect a connection"))
-    yield from _refused_for_asuccessor_of(app, connection_id, successor)
+    yield from _superseded_by(app, connection_id, successor, successor)
 
 
 @CHECKS.add(

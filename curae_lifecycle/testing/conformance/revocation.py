@@ -178,7 +178,10 @@ CHECKS.extend(
         f"A revocation by {actor} reaches {row.outcome}.",
         partial(_reach, actor),
         rules=(row.rule,),
-        hooks=("require_action",) if actor is Actor.APP else ("require_action", "revoke"),
+        hooks=(
+            *connections.BRINGS[Standing.ACTION_REQUIRED],
+            *(() if actor is Actor.APP else ("revoke",)),
+        ),
     )
     for actor, row in REVOCATION_REACH.items()
 )

@@ -57,10 +57,12 @@ class Server:
         pass_time: Moves the server's clock on by so much, or waits for so long.
         authorize: The patient authorizes a connection (its id) on the hosted page, for so long;
             `None`: without an end.
-        authorize_late: The same without an end, recorded now though it happened so long ago.
+        authorize_late: The same without an end, recorded now though it happened so long ago; a
+            span below zero is a clock that is ahead.
         require_action: The patient must act on a connection (id, reason).
         expire: The upstream ends the authorization of a connection (id).
         revoke: Somebody else than the app revokes a connection (id, who).
+        revoke_late: The same, recorded now though it happened so long ago, as above.
         complete_handoff: The sign-up page of a session lands (session id, platform user id).
         graduate: The LIMITED user of a coordinate becomes ACTIVE; the user id is the one that
             claims it, `None` for the user who is bound.
@@ -68,6 +70,8 @@ class Server:
         may_read: Whether the server would let a data package be read over a connection now.
         replace_buckets: Every key gets these standard buckets alone, full; `None` brings the
             server's own back.
+        register_again: An API key (its text) stands for another app from now on, under the id
+            that it had.
         environment: The one environment that the server serves; `None` for both.
         patience: The longest time that one check may let pass. Leave it where `pass_time` moves
             a clock; make it small where it really waits.
@@ -83,11 +87,13 @@ class Server:
     require_action: Callable[[str, str], str | None] | None = None
     expire: Callable[[str], str | None] | None = None
     revoke: Callable[[str, Actor], str | None] | None = None
+    revoke_late: Callable[[str, Actor, timedelta], str | None] | None = None
     complete_handoff: Callable[[str, str], str | None] | None = None
     graduate: Callable[[Coordinate, str | None], str | None] | None = None
     tombstone: Callable[[Coordinate], str | None] | None = None
     may_read: Callable[[str, str], bool] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
+    register_again: Callable[[str, KeyWanted], object] | None = None
     environment: Environment | None = None
     patience: timedelta = FOREVER
     varying_headers: frozenset[str] = frozenset()
@@ -105,11 +111,13 @@ class AsyncServer:
     require_action: Callable[[str, str], Awaitable[str | None]] | None = None
     expire: Callable[[str], Awaitable[str | None]] | None = None
     revoke: Callable[[str, Actor], Awaitable[str | None]] | None = None
+    revoke_late: Callable[[str, Actor, timedelta], Awaitable[str | None]] | None = None
     complete_handoff: Callable[[str, str], Awaitable[str | None]] | None = None
     graduate: Callable[[Coordinate, str | None], Awaitable[str | None]] | None = None
     tombstone: Callable[[Coordinate], Awaitable[str | None]] | None = None
     may_read: Callable[[str, str], Awaitable[bool]] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
+    register_again: Callable[[str, KeyWanted], Awaitable[object]] | None = None
     environment: Environment | None = None
     patience: timedelta = FOREVER
     varying_headers: frozenset[str] = frozenset()
@@ -122,11 +130,13 @@ HOOKS: Final = (
     "require_action",
     "expire",
     "revoke",
+    "revoke_late",
     "complete_handoff",
     "graduate",
     "tombstone",
     "may_read",
     "replace_buckets",
+    "register_again",
     "environment",
 )
 """What a server may leave out; a check names what it needs of it."""
