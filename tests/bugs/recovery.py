@@ -221,8 +221,9 @@ class SupersededAuthorized(Service):
 class NoUniquePredecessor(Service):
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         for write in writes:
-            if isinstance(write, ConnectionWrite) and write.before is None:
-                self.memory._successors.pop(write.after.identity.predecessor_id, None)
+            predecessor = isinstance(write, ConnectionWrite) and write.after.identity.predecessor_id
+            if predecessor:
+                self.memory._successors.pop(predecessor, None)
         return super().store(call, tuple(each for each in writes if not only_counts(each)))
 
 
