@@ -18,6 +18,7 @@ _NEVER_REFUSED: Final = (
 _SORTED: Final = (
     "Unless `now` is before the last instant they are in order, and sorting is no change."
 )
+_NOT_ONE: Final = "It is asked of a cost of one by nobody."
 _NOBODY: Final = "Where nobody is bound, `binding.graduate.unlinked` refuses whoever is named."
 _NO_INSTANT: Final = "The row refuses with a problem whose values hold no instant."
 
@@ -100,6 +101,31 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "if state and _unpack_from(state, -_SIZE)[0] > at:",
         "if state and _unpack_from(state, -_SIZE)[0] >= at:",
     ): _SORTED,
+    (
+        "rules.ratelimit._charge_log",
+        "if surplus > 0:",
+        "if surplus > 1:",
+    ): "It is a number of bytes, of which an instant takes eight.",
+    (
+        "rules.ratelimit._charge_log",
+        "after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost",
+        "after = (state[surplus:] if surplus <= added else state[added:]) + _pack(at) * cost",
+    ): "Where both are as many, so are those that go.",
+    (
+        "rules.ratelimit._check_cost",
+        "if cost < 1:",
+        "if cost <= 1:",
+    ): _NOT_ONE,
+    (
+        "rules.ratelimit._check_cost",
+        "if cost < 1:",
+        "if cost < 2:",
+    ): _NOT_ONE,
+    (
+        "rules.ratelimit._missing",
+        "if parts != policy.refill:",
+        "if (parts != policy.refill) or True:",
+    ): "A fraction in the parts that it has is itself, and nothing is rounded.",
     (
         "rules.ratelimit.available",
         "return max(0, policy.capacity * period - missing) // period",

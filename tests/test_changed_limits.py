@@ -182,15 +182,23 @@ def test_of_any_logs_the_shortest_window_never_holds_more_than_the_largest_limit
 
 
 def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> None:
-    few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 60)
+    few, many = ExactLog("log", 2, 60), ExactLog("log", 5, 3600)
     state: RateState = LogState.of(START + SECOND * place for place in range(5))
     # The newest two are those of the fourth and the fifth second.
     assert admit_one(few, state, START + SECOND * 62) == SECOND // TICK
     after = admit_one(few, state, START + SECOND * 63)
     assert isinstance(after, LogState)
-    # A worker that still has the higher limit sees all five.
-    assert ratelimit.available(many, after, START + SECOND * 63) == 3
+    # A worker that still has the higher limit finds as many as it needs.
+    assert len(after.instants) == 5
+    assert ratelimit.available(many, after, START + SECOND * 63) == 0
     assert ratelimit.available(few, after, START + SECOND * 63) == 0
+
+
+def test_no_more_go_than_must_make_room() -> None:
+    rule = ExactLog("log", 3, 60)
+    later = START + SECOND * 60
+    after = charged(rule, LogState.of((START, START + SECOND)), later, 2)
+    assert after == LogState.of((START + SECOND, later, later))
 
 
 def test_a_log_is_eight_bytes_for_each_instant_the_first_byte_the_greatest() -> None:
