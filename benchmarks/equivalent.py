@@ -122,11 +122,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "if cost < 2:",
     ): _NOT_ONE,
     (
-        "rules.ratelimit._missing",
-        "if parts != policy.refill:",
-        "if (parts != policy.refill) or True:",
-    ): "A fraction in the parts that it has is itself, and nothing is rounded.",
-    (
         "rules.ratelimit.available",
         "return max(0, policy.capacity * period - missing) // period",
         "return max(1, policy.capacity * period - missing) // period",

@@ -304,6 +304,13 @@ def test_when_a_bucket_s_state_expires_is_the_same_for_all(
         assert micros(over) - 1 < full_at(state) <= micros(over)
 
 
+def test_a_bucket_s_state_expires_with_the_last_fraction_of_a_microsecond() -> None:
+    rule = Bucket("bucket", 3, 3, 1)
+    for part, ticks in ((0, 0), (1, 1), (2, 1)):
+        state = BucketState(micros(START), part, 3)
+        assert ratelimit.state_expires_at(rule, state) == START + ticks * TICK
+
+
 @pytest.mark.parametrize(("before", "after"), [(50, 25), (25, 50), (3, 7), (10**9, 1), (1, 10**9)])
 def test_another_refill_neither_locks_out_nor_fills(before: int, after: int) -> None:
     old, new = Bucket("bucket", 100, before, 1), Bucket("bucket", 100, after, 1)
