@@ -38,7 +38,7 @@ from curae_lifecycle.rules.ratelimit import (
     admit,
 )
 from curae_lifecycle.rules.session import EntryPath
-from curae_lifecycle.rules.values import ApiKeyId, AppId, ConnectionId, Coordinate, DataPackage
+from curae_lifecycle.rules.values import AppId, ConnectionId, Coordinate, DataPackage
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BucketKey,
@@ -62,7 +62,7 @@ from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
 from curae_lifecycle.testing.laws.wire import CODES
 from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.shapes import format_problem
-from tests.server import STRANGERS, new_ids, request, world
+from tests.server import CALLER, STRANGERS, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, pending, uuid
 
 TICK = timedelta(microseconds=1)
@@ -73,11 +73,11 @@ REVOKED = attrs.evolve(
     PENDING, status=Status.REVOKED, revoked_at=at(1), revoked_by=Actor.APP, updated_at=at(1)
 )
 OK = Response(200, (("content-type", "application/json"),), b'{"lifecycleState":"ACTIVE"}')
-CHARGED = RateWrite(BucketKey(ApiKeyId("key-1"), "p"), INITIATE_LIMIT, None, LogState())
+CHARGED = RateWrite(BucketKey(CALLER.key_owner, "p"), INITIATE_LIMIT, None, LogState())
 PAID = RateWrite(LimitKey(COORDINATE.app_user, "initiate"), INITIATE_LIMIT, None, LogState())
 WRITTEN = ConnectionWrite(None, PENDING)
 EFFECT = Changes(effects=(AccessEnded(PENDING.id, START),))
-EVENT = Changes(events=(Event(next(iter(EventKind)), COORDINATE, PENDING.id, START),))
+EVENT = Changes(events=(Event(next(iter(EventKind)), PENDING, START),))
 
 
 def kin(
@@ -193,6 +193,12 @@ def test_law_15_holds_of_another_tenant(caller: Caller) -> None:
     laws.check_indistinguishable(theirs.response, nobodys.response)
 
 
+def test_law_17_holds_of_what_is_over() -> None:
+    laws.check_tombstone([REVOKED, ACTIVE], at(60))
+    laws.check_tombstone([PENDING], START)
+    laws.check_tombstone([], START)
+
+
 @given(draw.broken_requests())
 def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> None:
     answer = world().handle(broken.request, START, new_ids())
@@ -213,7 +219,7 @@ def test_the_laws_know_every_code_and_themselves() -> None:
         for code in ProblemCode
         for kind in [CATALOGUE[code].outcome]
     } == CODES
-    assert list(laws.LAWS) == list(range(1, 17))
+    assert list(laws.LAWS) == list(range(1, 18))
 
 
 def test_the_laws_need_no_hypothesis() -> None:
@@ -392,6 +398,12 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (16, "with 404", lambda: laws.check_documented(attrs.evolve(problem(), status=403))),
     (16, "retryable False", lambda: laws.check_documented(problem(retryable=True))),
     (16, "media type", lambda: laws.check_documented(attrs.evolve(problem(), headers=OK.headers))),
+    (17, "its user is gone", lambda: laws.check_tombstone([REVOKED, ACTIVE], at(59))),
+    (
+        17,
+        "its user is gone",
+        lambda: laws.check_tombstone([REVOKED], at(59), decide=until(at(60))),
+    ),
 ]
 
 
@@ -415,7 +427,7 @@ def test_every_law_is_broken_at_least_once() -> None:
 
 def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
-    key = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+    key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
     attempt = begin(None, key, fingerprint(GetConnection(PENDING.id)), START)
     assert isinstance(attempt, Attempt)
     kept = RecordWrite(key, None, completed_record(attempt, OK))

@@ -15,7 +15,12 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
-from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, RecordWrite, Write
+from curae_lifecycle.service.changes import (
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    Write,
+)
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -87,14 +92,20 @@ class NeverCompares(MemoryStore):
 class TwoSuccessors(MemoryStore):
     """A world without the unique index on a predecessor, which it does not find again."""
 
-    def _following(
-        self,
-        connection: Connection | None,  # noqa: ARG002 - it does not look
-    ) -> tuple[Connection, ...]:
-        return ()
+    def _line(
+        self, connection_id: ConnectionId | None
+    ) -> tuple[Connection | None, Connection | None, Connection | None]:
+        return super()._line(connection_id)[0], None, None
 
     def _is_current(self, write: Write) -> bool:
         return isinstance(write, ConnectionWrite) or super()._is_current(write)
+
+
+class LeavesAccessBehind(MemoryStore):
+    """A world that finds no connection of a user who is gone."""
+
+    def load_fact(self, fact: Fact) -> FactSnapshot:
+        return attrs.evolve(super().load_fact(fact), connections=())
 
 
 class TellsTenantsApart(MemoryStore):
@@ -114,6 +125,7 @@ BROKEN: dict[type[MemoryStore], set[int]] = {
     LosesRevocations: {1, 2},
     NeverCompares: {1, 2, 6, 7, 10, 12},
     TwoSuccessors: {6, 7},
+    LeavesAccessBehind: {17},
     TellsTenantsApart: {16},
 }
 """Stores that are wrong, and the laws that may be the first to say so."""
@@ -137,21 +149,24 @@ def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[Memory
     assert again == summary, "a seed finds its violation again"
 
 
-class IgnoresHeads(Stored):
-    """A world that does not compare what was only relied on."""
+class IgnoresVersions(Stored):
+    """A world that does not write what was only relied on, nor compare how often it was written."""
 
     def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
         return tuple(
-            attrs.evolve(write, is_head=False) if isinstance(write, ConnectionWrite) else write
+            write
             for write in writes
+            if not isinstance(write, ConnectionWrite)
+            or write.before is None
+            or write.after != attrs.evolve(write.before, version=write.after.version)
         )
 
 
-def test_a_store_that_lets_a_late_landing_and_a_recovery_both_commit_is_found() -> None:
-    summary = simulate(1006, clients=2, hours=24, store=IgnoresHeads)
+def test_a_store_that_lets_a_chain_end_and_be_recovered_at_once_is_found() -> None:
+    summary = simulate(1038, clients=2, hours=24, store=IgnoresVersions)
     assert summary.violation is not None
-    assert summary.violation.law == 6
-    assert "are ACTIVE" in summary.violation.account
+    assert summary.violation.law == 12
+    assert "half of a revocation by the PLATFORM" in summary.violation.account
 
 
 def test_a_broken_store_that_nobody_watches_is_not_found() -> None:

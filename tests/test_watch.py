@@ -123,6 +123,14 @@ def test_law_01_a_landed_session_that_changes() -> None:
         watch.stored((SessionWrite(session(), session(handoff=Handoff.AWAITED)),), at(1))
 
 
+def test_a_binding_that_was_only_relied_on_is_the_same() -> None:
+    relied_on = attrs.evolve(LIMITED, version=2)
+    watch = stored(BindingWrite(None, LIMITED))
+    watch.stored((BindingWrite(LIMITED, relied_on),), at(1))
+    with broken(1, "bound to u-1"):
+        watch.stored((BindingWrite(relied_on, bound(AccountState.LIMITED, "u-2")),), at(2))
+
+
 @pytest.mark.parametrize(
     ("after", "what"),
     [
@@ -439,3 +447,40 @@ def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not(
     eight.answered(answer, START, caller=CALLER)
     with broken(13, "no response has these members"):
         Watch().answered(answer, START, caller=CALLER)
+
+
+GONE = bound(AccountState.TOMBSTONED)
+TOMBSTONE = BindingWrite(LIMITED, GONE)
+
+
+def test_law_17_a_tombstone_that_leaves_access_behind() -> None:
+    watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
+    with broken(17, "although its user is gone"):
+        watch.stored((TOMBSTONE,), at(2))
+
+
+def test_law_17_a_tombstone_after_which_a_hand_off_still_lands() -> None:
+    watch = stored(ConnectionWrite(None, pending()), BindingWrite(None, LIMITED))
+    watch.stored((TOMBSTONE,), at(1))
+    with broken(17, "although its user is gone"):
+        watch.stored((ConnectionWrite(pending(), ACTIVE),), at(2))
+
+
+def test_law_17_a_grant_of_what_is_gone() -> None:
+    revoked = apply_trigger(ACTIVE, "PLATFORM", at(2))
+    watch = stored(ConnectionWrite(None, ACTIVE), BindingWrite(None, LIMITED), now=at(1))
+    watch.stored((TOMBSTONE, ConnectionWrite(ACTIVE, revoked)), at(2))
+    with broken(17, "although its user is gone"):
+        watch.asked(ID, "labs", at(3), Granted(None, "mine"))
+
+
+def test_a_connection_that_was_made_after_a_tombstone_is_another_matter() -> None:
+    watch = stored(BindingWrite(None, LIMITED))
+    watch.stored((TOMBSTONE,), at(1))
+    relied_on = attrs.evolve(GONE, version=2)
+    made = ConnectionWrite(None, pending(at(2)))
+    watch.stored((BindingWrite(GONE, relied_on), made), at(2))
+    active = apply_trigger(pending(at(2)), "authorize for ever", at(3))
+    watch.stored((ConnectionWrite(pending(at(2)), active),), at(3))
+    watch.stored((BindingWrite(relied_on, attrs.evolve(GONE, version=3)),), at(4))
+    watch.asked(ID, "labs", at(5), Granted(None, "mine"))

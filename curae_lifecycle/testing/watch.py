@@ -101,6 +101,9 @@ class Watch:
         self._active: dict[ConnectionId, set[ConnectionId]] = defaultdict(set)
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
+        self._of_user: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
+        # Whose user is gone.
+        self._gone: set[ConnectionId] = set()
         # At which step an account last was in a state that it left.
         self._left: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used: dict[RecordKey, _Used] = {}
@@ -111,7 +114,7 @@ class Watch:
     def stored(
         self, writes: tuple[Write, ...], now: datetime, *, read_at: int | None = None
     ) -> None:
-        """A commit (laws 1, 2, 4, 6, 7, 8, 10 and 12).
+        """A commit (laws 1, 2, 4, 6, 7, 8, 10, 12 and 17).
 
         Args:
             writes: What was stored, all of it.
@@ -132,6 +135,8 @@ class Watch:
         for write in writes:
             if isinstance(write, ConnectionWrite) and write.before is not None:
                 self._see_chain_ended(write.before, write.after)
+            if isinstance(write, BindingWrite) and write.after.state == "TOMBSTONED":
+                self._see_tombstone(write, self._latest)
 
     def answered(
         self,
@@ -187,10 +192,12 @@ class Watch:
     def asked(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision
     ) -> None:
-        """A question for access (law 5)."""
+        """A question for access (laws 5 and 17)."""
         held = self._connections.get(connection_id)
         if held is None:
             raise LawBrokenError(5, "decided for an unknown id", f"connection {connection_id}")
+        if connection_id in self._gone:
+            laws.check_tombstone((held,), now, decide=lambda _held, _package, _now: decision)
         laws.check_access(held, package, now, decide=lambda _connection, _package, _now: decision)
 
     def purge(self, now: datetime) -> None:
@@ -227,6 +234,8 @@ class Watch:
                 moved = f"from {held.revoked_at} to {after.revoked_at}"
                 raise LawBrokenError(2, f"revokedAt moved {moved}", where)
         self._connections[after.id] = after
+        if after.id in self._gone:
+            laws.check_tombstone((after,), latest)
         self._see_active(after, latest)
         turn = next_deadline(after)
         if turn is not None:
@@ -238,6 +247,7 @@ class Watch:
         identity = after.identity
         older = identity.predecessor_id
         where = f"connection {after.id}"
+        self._of_user[identity.coordinate].append(after.id)
         if older is None:
             if identity.root_id != after.id:
                 raise LawBrokenError(6, f"a first one whose root is {identity.root_id}", where)
@@ -263,6 +273,14 @@ class Watch:
         if newer is not None and self._connections[newer].status != "REVOKED":
             where = f"connection {newer}, later than {after.id}"
             raise LawBrokenError(12, f"half of a revocation by the {after.revoked_by}", where)
+
+    def _see_tombstone(self, write: BindingWrite, latest: datetime) -> None:
+        if write.before is not None and write.before.state == "TOMBSTONED":
+            # It only relied on one that was there.
+            return
+        left = self._of_user.pop(write.after.coordinate, [])
+        self._gone.update(left)
+        laws.check_tombstone([self._connections[each] for each in left], latest)
 
     def _see_active(self, after: Connection, latest: datetime) -> None:
         active = self._active[after.identity.root_id]
@@ -302,7 +320,7 @@ class Watch:
         where = f"user {after.user_id} of app user {after.coordinate.app_user_id}"
         if held is not None and held != after:
             before = (held.generation, _ACCOUNT_RANKS.index(held.state))
-            if (after.generation, _ACCOUNT_RANKS.index(after.state)) <= before:
+            if (after.generation, _ACCOUNT_RANKS.index(after.state)) < before:
                 raise LawBrokenError(1, f"{held.state} became {after.state}", where)
             if (held.generation == after.generation) != (held.user_id == after.user_id):
                 raise LawBrokenError(1, f"bound to {held.user_id} in one generation", where)

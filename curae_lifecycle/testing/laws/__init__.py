@@ -1,4 +1,4 @@
-"""The sixteen laws as plain functions, to hold your own values, histories and answers against.
+"""The laws as plain functions, to hold your own values, histories and answers against.
 
 The law of this package: **a law is judged by what it says and not by asking the rules again**.
 Each function has its own idea of what is right (its own ranks, paths, members, statuses), so a
@@ -24,6 +24,7 @@ from curae_lifecycle.testing.laws.connections import check_revocation as check_r
 from curae_lifecycle.testing.laws.connections import (
     check_standing_is_monotone as check_standing_is_monotone,
 )
+from curae_lifecycle.testing.laws.connections import check_tombstone as check_tombstone
 from curae_lifecycle.testing.laws.law import LAWS as LAWS
 from curae_lifecycle.testing.laws.law import TICK as TICK
 from curae_lifecycle.testing.laws.law import LawBrokenError as LawBrokenError

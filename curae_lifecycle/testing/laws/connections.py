@@ -1,4 +1,4 @@
-"""Laws 1 to 7: what connections, their revocations and their chains may be."""
+"""Laws 1 to 7 and 17: what connections, their revocations and their chains may be."""
 
 from __future__ import annotations
 
@@ -176,6 +176,30 @@ def check_access(
     if end is not None and (until is None or until > end):
         beyond = f"beyond the end at {end.isoformat()}"
         raise LawBrokenError(5, f"granted until {until}, {beyond}", where)
+
+
+def check_tombstone(
+    gone: Iterable[Connection],
+    now: datetime,
+    *,
+    decide: Callable[[Connection, str, datetime], AccessDecision] = decide_access,
+) -> None:
+    """Law 17: a user who is gone leaves no access behind.
+
+    Args:
+        gone: The connections that were there when the account was tombstoned, and those that
+            were made later of what was read before.
+        now: Any instant since.
+        decide: What decides access.
+
+    Raises:
+        LawBrokenError: One of them grants access.
+    """
+    for each in gone:
+        for package in each.identity.data_packages:
+            if isinstance(decide(each, package, now), Granted):
+                where = f"connection {each.id}, package {package!r} at {now.isoformat()}"
+                raise LawBrokenError(17, "granted although its user is gone", where)
 
 
 def check_chain(connections: Sequence[Connection], now: datetime) -> None:

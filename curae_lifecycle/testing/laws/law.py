@@ -1,4 +1,4 @@
-"""The sixteen laws in words, and the error that says which one does not hold."""
+"""The laws in words, and the error that says which one does not hold."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ LAWS: Final[Mapping[int, str]] = {
     14: "Same inputs, same outputs.",
     15: "Another tenant's id and an unknown id are indistinguishable.",
     16: "Every input gives a value or a documented problem.",
+    17: "After a tombstone nothing that was authorized before it grants access, whoever is bound "
+    "next.",
 }
 """The laws by number, as the errors quote them."""
 
@@ -38,7 +40,7 @@ class LawBrokenError(LifecycleError, AssertionError):
     """A law does not hold.
 
     Attributes:
-        law: Its number, 1 to 16.
+        law: Its number, 1 to 17.
         what: What was seen.
         where: On what: an id, an instant, a position, a member.
         rule: The law in words.

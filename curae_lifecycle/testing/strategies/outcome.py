@@ -203,6 +203,7 @@ _DETAILS: Final[dict[str, st.SearchStrategy[DetailValue]]] = {
     "dataPackage": values.data_package(),
     "reason": st.sampled_from(("STILL_PENDING", "ALREADY_ACTIVE")),
     "nextConnectionId": values.connection_ids(),
+    "headConnectionId": values.connection_ids(),
     "standing": st.sampled_from(Standing),
     "deadline": values.instants(),
     "sessionId": values.session_ids(),
