@@ -16,7 +16,6 @@ from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
 from curae_lifecycle.rules.session import Handoff
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
     AppId,
     ConnectionId,
     DataPackage,
@@ -303,7 +302,7 @@ def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateW
 def test_law_10_an_eleventh_admission() -> None:
     watch = Watch()
     watch.stored(
-        (RateWrite(BucketKey(ApiKeyId("k"), "b"), Bucket("b", 1, 1, 1), None, FULL_BUCKET),),
+        (RateWrite(BucketKey(CALLER.key_owner, "b"), Bucket("b", 1, 1, 1), None, FULL_BUCKET),),
         START,
     )
     for number in range(10):
