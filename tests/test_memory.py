@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Barrier
+from typing import NoReturn, cast
 
 import attrs
 import pytest
@@ -13,9 +15,9 @@ from hypothesis import strategies as st
 
 import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Status
-from curae_lifecycle.rules.values import DataPackage
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.values import AppId, AppUserId, CustomerAccountId, DataPackage
+from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write, relied_on
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
@@ -295,6 +297,138 @@ def test_the_loser_of_a_race_decides_again_on_what_it_finds() -> None:
     made = Interrupted(ConnectionWrite(pending(), revoked))
     assert isinstance(made.record(curae.Authorized(ID), at(1)), curae.Refused)
     assert made.connection(ID) is revoked
+
+
+# --- Found by key -----------------------------------------------------------------------------
+
+
+class Counted(dict[curae.ConnectionId, Connection]):
+    """A dictionary that is asked by key alone, and counts how often."""
+
+    def __init__(self, held: dict[curae.ConnectionId, Connection]) -> None:
+        super().__init__(held)
+        self.asked = 0
+
+    def get(self, key: object, default: object = None) -> Connection | None:  # type: ignore[override] # the store gives no default
+        del default
+        self.asked += 1
+        return super().get(cast("curae.ConnectionId", key))
+
+    def __iter__(self) -> Iterator[curae.ConnectionId]:
+        raise AssertionError("the store looks at all of them")
+
+    def values(self) -> NoReturn:
+        raise AssertionError("the store looks at all of them")
+
+    def items(self) -> NoReturn:
+        raise AssertionError("the store looks at all of them")
+
+
+def long_chain(length: int) -> list[Connection]:
+    """A chain whose every connection but the last was revoked."""
+    chain = [pending()]
+    for number in range(2, length + 1):
+        chain[-1] = apply_trigger(chain[-1], "APP", at(number))
+        chain.append(subjects.recovered(chain[-1], at(number), number))
+    return chain
+
+
+def test_successor_and_head_are_found_without_walking_the_chain() -> None:
+    chain = long_chain(500)
+    made = world(curae.Settings(), *chain)
+    made._connections = Counted(made._connections)
+    made._successors = Counted(made._successors)
+    made._heads = Counted(made._heads)
+    for place in (0, 1, 250, 498, 499):
+        before = made._connections.asked + made._successors.asked
+        loaded = made.load(curae.needs(call(GetConnection(chain[place].id), None)))
+        assert made._connections.asked + made._successors.asked == before + 2
+        assert loaded.connection is chain[place]
+        is_head = place == 499
+        assert loaded.successor is (None if is_head else chain[place + 1])
+        assert loaded.head is (None if is_head else chain[-1])
+        fact = curae.Authorized(chain[place].id)
+        held = made.load_fact(fact)
+        assert (held.connection, held.successor, held.head) == (
+            loaded.connection,
+            loaded.successor,
+            loaded.head,
+        )
+        assert held.following == ()
+
+
+def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
+    chain = long_chain(3)
+    made = world(curae.Settings(), *chain)
+    for write in (
+        ConnectionWrite(chain[0], relied_on(chain[0])),
+        ConnectionWrite(chain[1], relied_on(chain[1])),
+        ConnectionWrite(chain[2], relied_on(chain[2])),
+    ):
+        assert made.store((write,))
+    loaded = made.load(curae.needs(call(GetConnection(ID), None)))
+    assert (loaded.successor, loaded.head) == (relied_on(chain[1]), relied_on(chain[2]))
+
+
+def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
+    chain = long_chain(300)
+    for place in (0, 150, 299):
+        made = world(curae.Settings(), *chain)
+        fact = curae.Revoked(chain[place].id, curae.Actor.PATIENT)
+        held = made.load_fact(fact)
+        assert (held.connection, held.following) == (chain[place], tuple(chain[place + 1 :]))
+        assert isinstance(made.record(fact, at(400)), curae.Done)
+        head = made.connection(chain[-1].id)
+        assert head is not None
+        assert head.status is Status.REVOKED
+
+
+def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> None:
+    mine, other = long_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+    theirs = [
+        attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=other))
+        for each in (pending(number=number) for number in range(10, 400))
+    ]
+    made = world(curae.Settings(), *theirs, *mine)
+    made._connections = Counted(made._connections)
+    fact = curae.Tombstoned(COORDINATE)
+    assert made.load_fact(fact).connections == tuple(mine)
+    assert made.load_fact(curae.Tombstoned(other)).connections == tuple(theirs)
+    nobody = attrs.evolve(COORDINATE, environment=curae.Environment.TEST)
+    assert made.load_fact(curae.Tombstoned(nobody)).connections == ()
+    assert made.load_fact(curae.Graduated(COORDINATE)).connections == ()
+    moved = relied_on(mine[1])
+    assert made.store((ConnectionWrite(mine[1], moved),))
+    assert set(made.load_fact(fact).connections) == {mine[0], moved, mine[2]}
+
+
+OWNERS = [
+    attrs.evolve(CALLER, app_id=AppId("app-2")),
+    attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(99))),
+    attrs.evolve(CALLER, environment=curae.Environment.TEST),
+]
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
+    owner: curae.Caller,
+) -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)))
+    first = made.handle(request("create"), START, new_ids(1))
+    made.register(curae.ApiKey(API_KEY), owner)
+    second = made.handle(request("create"), START, new_ids(2))
+    assert (second.response.status, second.replayed) == (201, False)
+    assert minted(second, "connection") != minted(first, "connection")
+    third = made.handle(request("create", key="k-2"), START, new_ids(3))
+    assert third.response.status == 201, "a bucket of its own, of two tokens"
+    full = made.handle(request("create", key="k-3"), START, new_ids(4))
+    assert (full.response.status, code(full)) == (429, "RATE_LIMITED")
+    # Neither is lost to the first owner.
+    made.register(curae.ApiKey(API_KEY), attrs.evolve(CALLER, scopes=frozenset()))
+    made.register(curae.ApiKey(API_KEY), CALLER)
+    again = made.handle(request("create"), START, new_ids(5))
+    assert (again.replayed, again.response) == (True, first.response)
+    assert code(made.handle(request("create", key="k-4"), START, new_ids(6))) == "RATE_LIMITED"
 
 
 # --- Bounds and deadlines ---------------------------------------------------------------------
