@@ -56,13 +56,15 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.status import PROBLEM_STATUS, status_of
+from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
 from curae_lifecycle.testing.laws.wire import CODES
-from curae_lifecycle.web.json import format_json
+from curae_lifecycle.web.json import Json, format_json
 from curae_lifecycle.web.shapes import format_problem
 from tests.server import CALLER, STRANGERS, new_ids, request, world
+from tests.stored import VALUES
 from tests.strategies import COORDINATE, START, at, pending, uuid
 
 TICK = timedelta(microseconds=1)
@@ -193,6 +195,12 @@ def test_law_15_holds_of_another_tenant(caller: Caller) -> None:
     laws.check_indistinguishable(theirs.response, nobodys.response)
 
 
+def test_law_18_holds_of_every_value_that_is_stored() -> None:
+    for values in VALUES.values():
+        for value in values:
+            laws.check_stored(value)
+
+
 def test_law_17_holds_of_what_is_over() -> None:
     laws.check_tombstone([REVOKED, ACTIVE], at(60))
     laws.check_tombstone([PENDING], START)
@@ -219,7 +227,7 @@ def test_the_laws_know_every_code_and_themselves() -> None:
         for code in ProblemCode
         for kind in [CATALOGUE[code].outcome]
     } == CODES
-    assert list(laws.LAWS) == list(range(1, 18))
+    assert list(laws.LAWS) == list(range(1, 19))
 
 
 def test_the_laws_need_no_hypothesis() -> None:
@@ -298,6 +306,11 @@ OTHER_HEADERS = attrs.evolve(OK, headers=(*OK.headers, ("x-worker", "2")))
 TWICE = attrs.evolve(OK, headers=OK.headers * 2)
 OTHER_BODY = attrs.evolve(OK, body=OK.body[:-1] + b" }")
 DEEP = b"[" * 200_000
+
+
+def formless(value: Storable) -> dict[str, Json]:
+    return {name: member for name, member in dump(value).items() if name != "format"}
+
 
 VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
     (1, "REVOKED became ACTIVE", lambda: laws.check_rank_never_falls([REVOKED, ACTIVE])),
@@ -404,6 +417,9 @@ VIOLATIONS: list[tuple[int, str, Callable[[], object]]] = [
         "its user is gone",
         lambda: laws.check_tombstone([REVOKED], at(59), decide=until(at(60))),
     ),
+    (18, "something else", lambda: laws.check_stored(ACTIVE, dump=lambda _: dump(REVOKED))),
+    (18, "does not say", lambda: laws.check_stored(ACTIVE, dump=formless, load=lambda *_: ACTIVE)),
+    (18, "as if it were known", lambda: laws.check_stored(ACTIVE, load=lambda *_: ACTIVE)),
 ]
 
 

@@ -126,5 +126,6 @@ UNSEEN: Final[Mapping[str, str]] = {
 
 UNSEEN_LAWS: Final[Mapping[int, str]] = {
     3: "No request joins two snapshots; hold your own merge against `laws.check_merge`.",
+    18: "How a server keeps its values is its own; hold them against `laws.check_stored`.",
 }
 """The laws of which nothing can be seen from outside, each with the reason."""

@@ -36,5 +36,6 @@ from curae_lifecycle.testing.laws.requests import check_paths as check_paths
 from curae_lifecycle.testing.laws.requests import check_rate_limit as check_rate_limit
 from curae_lifecycle.testing.laws.requests import check_replay as check_replay
 from curae_lifecycle.testing.laws.requests import check_retry_after as check_retry_after
+from curae_lifecycle.testing.laws.stored import check_stored as check_stored
 from curae_lifecycle.testing.laws.wire import check_documented as check_documented
 from curae_lifecycle.testing.laws.wire import check_wire_members as check_wire_members

@@ -29,6 +29,7 @@ LAWS: Final[Mapping[int, str]] = {
     16: "Every input gives a value or a documented problem.",
     17: "After a tombstone nothing that was authorized before it grants access, whoever is bound "
     "next.",
+    18: "What is stored is read by the next release; what a newer one stored is refused by name.",
 }
 """The laws by number, as the errors quote them."""
 
@@ -40,7 +41,7 @@ class LawBrokenError(LifecycleError, AssertionError):
     """A law does not hold.
 
     Attributes:
-        law: Its number, 1 to 17.
+        law: Its number, 1 to 18.
         what: What was seen.
         where: On what: an id, an instant, a position, a member.
         rule: The law in words.
