@@ -312,7 +312,7 @@ class _DropsLimitsEarly(MemoryStore):
         del now
         dropped = len(self._rates)
         self._rates.clear()
-        self._deadlines.clear()
+        self._accounts.clear()
         return dropped
 
 
