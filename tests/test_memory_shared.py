@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, ValuesView
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from operator import attrgetter
 from threading import Barrier
-from typing import Final, TypeVar
+from time import sleep
+from typing import Final, TypeVar, cast
 
 import attrs
 import pytest
@@ -26,7 +27,14 @@ from curae_lifecycle.rules.values import (
     DataPackage,
     Environment,
 )
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, SessionWrite, Write
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.stores.memory import StoreFullError
 from curae_lifecycle.testing.watch import Watch, check_store
@@ -66,7 +74,8 @@ class Store(curae.MemoryStore):
         collections = {
             name: held
             for name, held in vars(self).items()
-            if name not in {"_callers", "_instants", "_accounts"} and hasattr(held, "__len__")
+            if name not in {"_callers", "_instants", "_accounts", "commits"}
+            and hasattr(held, "__len__")
         }
         sizes = {name.strip("_"): len(held) for name, held in collections.items()}
         accounts = self._accounts.values()
@@ -77,7 +86,7 @@ class Store(curae.MemoryStore):
     def counted(self) -> int:
         """How many values it holds, by counting them."""
         values = self._connections, self._sessions, self._bindings, self._records, self._rates
-        return sum(map(len, values))
+        return sum([len(held) for held in values])
 
     def check(self, now: datetime) -> None:
         """Judge what it holds."""
@@ -328,17 +337,19 @@ def test_what_moved_on_is_looked_at_and_kept() -> None:
     assert made.purge(at(2) + TOLERANCE) == 1
 
 
-@pytest.mark.parametrize("use", ["handle", "record", "purge"])
+TIMED: Final[dict[str, Callable[[Store, datetime], object]]] = {
+    "handle": lambda made, now: made.handle(request("get"), now),
+    "record": lambda made, now: made.record(curae.Expired(ID), now),
+    "purge": lambda made, now: made.purge(now),
+}
+
+
+@pytest.mark.parametrize("use", TIMED)
 def test_an_instant_that_is_none_is_refused_and_spoils_nothing(use: str) -> None:
     made = store(pending())
     naive = START.replace(tzinfo=None)
     with pytest.raises(curae.ArgumentError, match="now"):
-        if use == "handle":
-            made.handle(request("get"), naive)
-        elif use == "record":
-            made.record(curae.Expired(ID), naive)
-        else:
-            made.purge(naive)
+        TIMED[use](made, naive)
     assert made.handle(request("get"), START).response.status == 200
 
 
@@ -410,7 +421,7 @@ def test_everything_is_kept_where_nothing_is_said() -> None:
 def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
     with pytest.raises(curae.ArgumentError, match="keep_over: must be at least 24 hours"):
         curae.MemoryStore(keep_over=span)
-    assert curae.MemoryStore(keep_over=DAY)
+    store(keep_over=DAY)
     made = store(FOR_EVER, keep_over=timedelta.max)
     assert made.purge(LAST_INSTANT - TOLERANCE) == 0
 
@@ -495,55 +506,50 @@ def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
 
 K = TypeVar("K")
 V = TypeVar("V")
+LOOKS: Final = (
+    "__contains__",
+    "__delitem__",
+    "__getitem__",
+    "__iter__",
+    "__len__",
+    "__setitem__",
+    "get",
+    "setdefault",
+    "values",
+)
 
 
-class Guarded(dict[K, V]):
-    """A dict that tells of each look at it."""
+def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
+    """The same dict, which tells of each look at it."""
+    kind = type(held)
 
-    def __init__(self, held: dict[K, V], looked_at: Callable[[], None]) -> None:
-        super().__init__(held)
-        self.looked_at = looked_at
+    def telling(name: str) -> Callable[[object], object]:
+        plain = getattr(kind, name)
 
-    def __getitem__(self, key: K) -> V:
-        self.looked_at()
-        return super().__getitem__(key)
+        def method(self: object, *arguments: object) -> object:
+            looked_at()
+            found: object = plain(self, *arguments)
+            return found
 
-    def get(self, key: K, default: V | None = None) -> V | None:  # type: ignore[override]
-        self.looked_at()
-        return super().get(key, default)
+        return method
 
-    def __contains__(self, key: object) -> bool:
-        self.looked_at()
-        return super().__contains__(key)
-
-    def __setitem__(self, key: K, value: V) -> None:
-        self.looked_at()
-        super().__setitem__(key, value)
-
-    def __delitem__(self, key: K) -> None:
-        self.looked_at()
-        super().__delitem__(key)
-
-    def __iter__(self) -> Iterator[K]:
-        self.looked_at()
-        return super().__iter__()
-
-    def setdefault(self, key: K, default: V) -> V:  # type: ignore[override]
-        self.looked_at()
-        return super().setdefault(key, default)
+    looks = {name: telling(name) for name in LOOKS}
+    return cast("dict[K, V]", type("Guarded", (kind,), looks)(held))
 
 
 class Counting(Store):
     """A store that counts the looks at its connections and at what leads to them."""
 
-    def count(self) -> None:
-        self.looks = 0
-        self._connections = Guarded(self._connections, self._look)
-        self._successors = Guarded(self._successors, self._look)
-        self._heads = Guarded(self._heads, self._look)
+    looks = 0
 
-    def _look(self) -> None:
-        self.looks += 1
+    def count(self) -> None:
+        def looked_at() -> None:
+            self.looks += 1
+
+        self._connections = guarded(self._connections, looked_at)
+        self._successors = guarded(self._successors, looked_at)
+        self._heads = guarded(self._heads, looked_at)
+        self.looks = 0
 
 
 ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
@@ -584,43 +590,10 @@ class Locked(Store):
         def looked_at() -> None:
             assert owned(), "what others write meanwhile is seen in halves"
 
-        for name in (
-            "_connections",
-            "_successors",
-            "_heads",
-            "_of_user",
-            "_sessions",
-            "_bindings",
-            "_records",
-            "_rates",
-        ):
-            setattr(self, name, Guarded(getattr(self, name), looked_at))
-        self._accounts = GuardedOrder(self._accounts, looked_at)
-
-
-class GuardedOrder(OrderedDict[K, V]):
-    """The same for a dict that is kept in order."""
-
-    def __init__(self, held: dict[K, V], looked_at: Callable[[], None]) -> None:
-        self.looked_at: Callable[[], None] = lambda: None
-        super().__init__(held)
-        self.looked_at = looked_at
-
-    def __len__(self) -> int:
-        self.looked_at()
-        return super().__len__()
-
-    def __iter__(self) -> Iterator[K]:
-        self.looked_at()
-        return super().__iter__()
-
-    def get(self, key: K, default: V | None = None) -> V | None:  # type: ignore[override]
-        self.looked_at()
-        return super().get(key, default)
-
-    def values(self):  # type: ignore[no-untyped-def]
-        self.looked_at()
-        return super().values()
+        with self._lock:
+            for name, held in list(vars(self).items()):
+                if isinstance(held, dict) and name != "_callers":
+                    setattr(self, name, guarded(held, looked_at))
 
 
 USES: Final[dict[str, Callable[[Store], object]]] = {
@@ -669,15 +642,38 @@ def test_an_id_that_is_in_use_is_looked_up_under_the_lock() -> None:
 
 
 class Seen(Store):
-    """A store that notes each commit down, in order, where it is written."""
+    """A store that notes each commit down where it is written, and lets others have their turn."""
 
     def __init__(self) -> None:
         super().__init__(keep_over=MONTH)
         self.commits: list[tuple[Write, ...]] = []
 
-    def _check_room(self, owners, writes) -> None:  # type: ignore[no-untyped-def]
+    def _check_room(
+        self, owners: list[tuple[Environment, CustomerAccountId] | None], writes: tuple[Write, ...]
+    ) -> None:
         super()._check_room(owners, writes)
+        sleep(0)
         self.commits.append(writes)
+
+
+def check_each_replaces_the_last(commits: list[tuple[Write, ...]]) -> None:
+    """No write was lost: each says before what the one before it on the same value says after."""
+    held: dict[object, object] = {}
+    for write in itertools.chain.from_iterable(commits):
+        key = key_of(write)
+        limit_that_was_over = isinstance(write, RateWrite) and write.before is None
+        assert limit_that_was_over or held.get(key) == write.before
+        held[key] = write.after
+
+
+def key_of(write: Write) -> object:
+    match write:
+        case ConnectionWrite(_, after) | SessionWrite(_, after):
+            return type(write), after.id
+        case BindingWrite(_, after):
+            return after.coordinate
+        case RecordWrite(key) | RateWrite(key):
+            return key
 
 
 @contextmanager
@@ -745,6 +741,7 @@ def test_threads_that_race_break_no_law() -> None:
         running = [pool.submit(work, made, barrier, worker) for worker in range(THREADS)]
         answers = [answer for each in running for answer in each.result()]
     assert {answer.response.status for answer in answers} >= {200, 201}
+    check_each_replaces_the_last(made.commits)
     watch = Watch()
     for writes in made.commits:
         # Each wrote at its own instant; by the latest of them nothing that is read is over.

@@ -308,8 +308,8 @@ class _EvictsTheOldest(MemoryStore):
 
 
 class _DropsLimitsEarly(MemoryStore):
-    def purge(self, now: datetime) -> int:
-        del now
+    def purge(self, now: datetime, most: int | None = None) -> int:
+        del now, most
         dropped = len(self._rates)
         self._rates.clear()
         self._accounts.clear()
@@ -317,8 +317,8 @@ class _DropsLimitsEarly(MemoryStore):
 
 
 class _NeverDrops(MemoryStore):
-    def purge(self, now: datetime) -> int:
-        del now
+    def purge(self, now: datetime, most: int | None = None) -> int:
+        del now, most
         return 0
 
 
