@@ -94,7 +94,7 @@ def never_done(server: Wrong, request: Request, answer: Response) -> Response:
 def unlimited(server: Wrong, request: Request, answer: Response) -> Response:
     del request
     server.world._rates.clear()
-    server.world._deadlines.clear()
+    server.world._accounts.clear()
     return answer
 
 
@@ -102,6 +102,7 @@ def refunds(server: Wrong, request: Request, answer: Response) -> Response:
     del request
     if answer.status == 404:
         server.world._rates.clear()
+        server.world._accounts.clear()
     return answer
 
 

@@ -19,6 +19,7 @@ from curae_lifecycle.rules.merge import MergeError
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import CostError
 from curae_lifecycle.rules.tables import TableError
+from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.stores.memory import StoreFullError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
@@ -45,7 +46,7 @@ ERRORS = [
     NotConformingError("200 where the rules say 201", "POST /connections"),
     NotSeenError("the server sends no Date"),
     ServerRaisedError("it raised"),
-    StoreFullError("Connection", 10),
+    StoreFullError("Connection", 10, Environment.LIVE, CustomerAccountId("account-1")),
     TableError("light", "no rule decides a cell", ("red", "green")),
     UnreadableError("it is not JSON"),
 ]

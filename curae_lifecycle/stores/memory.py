@@ -1,8 +1,9 @@
 """The embedded default: a whole store in memory, thread-safe and bounded.
 
 The laws of this module: **a write is stored only where what it replaces is what was read**,
-all writes of a decision or none; **nothing live is ever evicted**: a full store refuses what
-is new, and `purge` drops a value five minutes after its own deadline, never before.
+all writes of a decision or none; **nothing live is ever evicted**: where a customer account is
+full, what is new is refused to that account alone, and a value is dropped five minutes after its
+own deadline, never before.
 
 It shows what any store has to do: load by key, compare, set. Tests and small servers use it as
 it is.
@@ -11,7 +12,9 @@ it is.
 from __future__ import annotations
 
 import heapq
-from datetime import datetime
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
 from typing import Final
@@ -20,18 +23,24 @@ import attrs
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.chain import is_live
+from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
+from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
+    LAST_INSTANT,
+    AppUser,
     ConnectionId,
     Coordinate,
+    CustomerAccountId,
+    Environment,
     SessionId,
+    check_instant,
     later,
 )
 from curae_lifecycle.service import changes
@@ -45,7 +54,14 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 
-DEFAULT_CAPACITY: Final = 1_000_000
+DEFAULT_CAPACITY: Final = 100_000
+"""How many values of one kind a customer account may hold, where nothing else is said [O]."""
+
+_LOOKED_AT: Final = 8
+"""How many values of an account a request looks at, whether they are over."""
+
+_CLOCKS: Final = 16
+"""How many instants must agree before a request drops anything."""
 
 
 class StoreFullError(LifecycleError, RuntimeError):
@@ -53,16 +69,27 @@ class StoreFullError(LifecycleError, RuntimeError):
 
     Attributes:
         kind: What was to be inserted.
-        capacity: how many of a kind the store holds.
+        capacity: How many of a kind a customer account may hold.
+        environment: Whether the account's test or live values are as many as that.
+        customer_account_id: Whose values they are; another account goes on.
     """
 
-    def __init__(self, kind: str, capacity: int) -> None:
-        super().__init__(kind, capacity)
+    def __init__(
+        self,
+        kind: str,
+        capacity: int,
+        environment: Environment,
+        customer_account_id: CustomerAccountId,
+    ) -> None:
+        super().__init__(kind, capacity, environment, customer_account_id)
         self.kind = kind
         self.capacity = capacity
+        self.environment = environment
+        self.customer_account_id = customer_account_id
 
     def __str__(self) -> str:
-        return f"the store holds {self.capacity} values of kind {self.kind} and takes no more"
+        whose = f"the {self.environment} customer account {self.customer_account_id}"
+        return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
 @attrs.frozen
@@ -71,19 +98,59 @@ class _RateRow:
     expires_at: datetime
 
 
+@attrs.frozen
+class _Chain:
+    """A chain as a whole: it is dropped as one."""
+
+    root_id: ConnectionId
+
+
+@attrs.frozen
+class _Session:
+    session_id: SessionId
+
+
+_Held = RecordKey | changes.RateKey | _Session | _Chain
+"""What can be dropped once it is over."""
+
+_Owner = tuple[Environment, CustomerAccountId]
+
+
+@attrs.define
+class _Account:
+    """How much a customer account holds of each kind, and what of it may be over from when on."""
+
+    held: Counter[type[changes.Write]] = attrs.field(factory=Counter[type[changes.Write]])
+    deadlines: list[tuple[datetime, int, _Held]] = attrs.field(
+        factory=list[tuple[datetime, int, _Held]]
+    )
+
+
 class MemoryStore:
     """Callers, connections, sessions, bindings, records and rate limits, in one process.
 
+    Requests and facts drop what is over by themselves, a few values each: of their own account,
+    and of the account whose turn it is. They go by the earliest of the latest sixteen instants
+    that they were handled at, so that one clock far ahead drops nothing that others still need.
+
     Args:
         settings: What the server chose.
-        capacity: How many values of each kind it holds at most.
+        capacity: How many values of each kind a customer account may hold, test and live apart.
+        keep_over: How long sessions are kept that are over, and chains of which every connection
+            is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
+            that is gone. `None` keeps them all.
     """
 
     def __init__(
-        self, settings: Settings = DEFAULT_SETTINGS, *, capacity: int = DEFAULT_CAPACITY
+        self,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        capacity: int = DEFAULT_CAPACITY,
+        keep_over: timedelta | None = None,
     ) -> None:
         self._settings = settings
         self._capacity = capacity
+        self._keep_over = None if keep_over is None else _checked(keep_over)
         self._lock = RLock()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
@@ -94,8 +161,10 @@ class MemoryStore:
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
         self._rates: dict[changes.RateKey, _RateRow] = {}
-        self._deadlines: list[tuple[datetime, int, RecordKey | changes.RateKey]] = []
+        # In the order in which the accounts have their turn.
+        self._accounts: OrderedDict[_Owner, _Account] = OrderedDict()
         self._order = count()
+        self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
 
     @property
     def settings(self) -> Settings:
@@ -104,35 +173,40 @@ class MemoryStore:
 
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         """Let an API key stand for a caller; registering again replaces."""
-        with self._lock:
-            self._callers[api_key.digest()] = caller
+        self._callers[api_key.digest()] = caller
 
     def replace_buckets(self, buckets: tuple[Bucket, ...]) -> None:
         """Replace the platform's buckets; the new ones are full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
-            for key in [key for key in self._rates if isinstance(key, changes.BucketKey)]:
-                del self._rates[key]
-            self._deadlines = [
-                entry for entry in self._deadlines if not isinstance(entry[2], changes.BucketKey)
-            ]
-            heapq.heapify(self._deadlines)
+            for account in self._accounts.values():
+                kept: list[tuple[datetime, int, _Held]] = []
+                for entry in account.deadlines:
+                    if isinstance(entry[2], changes.BucketKey):
+                        self._drop(account, entry[2])
+                    else:
+                        kept.append(entry)
+                heapq.heapify(kept)
+                account.deadlines = kept
 
     def caller(self, api_key: ApiKey | None) -> Caller | None:
         """Whom an API key stands for; `None` for no key or an unknown one."""
         return None if api_key is None else self._callers.get(api_key.digest())
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        """A connection as stored."""
-        return self._connections.get(connection_id)
+        """A connection as stored, all of the commit that stored it being there."""
+        with self._lock:
+            return self._connections.get(connection_id)
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        """A session as stored."""
-        return self._sessions.get(session_id)
+        """A session as stored, all of the commit that stored it being there."""
+        with self._lock:
+            return self._sessions.get(session_id)
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        """A binding as stored."""
-        return self._bindings.get(coordinate)
+        """A binding as stored, all of the commit that stored it being there."""
+        with self._lock:
+            return self._bindings.get(coordinate)
 
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         """Answer a request and store what it decides.
@@ -143,7 +217,8 @@ class MemoryStore:
             new_ids: Ids and a next action; a mutation needs them, a read does not.
 
         Returns:
-            The answer, its changes stored. A full store answers `INTERNAL` and stores nothing.
+            The answer, its changes stored. Where the caller's account is full it is `INTERNAL`,
+            and nothing is stored.
 
         Raises:
             ArgumentError: `now` is no UTC instant, or `new_ids` is missing, stale or in use.
@@ -151,6 +226,7 @@ class MemoryStore:
         call = read(request, self.caller(bearer(request)), now, self._settings)
         if isinstance(call, Decision):
             return respond(call)
+        self._tidy(now, _owner(call.caller))
         asked = needs(call)
         while True:
             answer = respond(decide(call, self.load(asked), now, new_ids))
@@ -166,8 +242,9 @@ class MemoryStore:
 
         Raises:
             ArgumentError: An instant out of order or not UTC.
-            StoreFullError: A new binding found no room.
+            StoreFullError: A new binding found no room in its account.
         """
+        self._tidy(now)
         while True:
             answer = facts.record_fact(fact, self.load_fact(fact), now)
             if not isinstance(answer, Done) or self.store(answer.value.writes):
@@ -219,33 +296,137 @@ class MemoryStore:
             Whether everything was as it was read. `False`: load again and decide again.
 
         Raises:
-            StoreFullError: A new value found no room; nothing was stored.
+            StoreFullError: A new value found no room in its account; nothing was stored.
         """
         with self._lock:
             if not all(map(self._is_current, writes)):
                 return False
-            self._check_room(writes)
-            for write in writes:
+            owners = [_owner_of(write) if write.before is None else None for write in writes]
+            self._check_room(owners, writes)
+            for owner, write in zip(owners, writes, strict=True):
+                if owner is not None:
+                    self._count(owner, write)
                 self._set(write)
             return True
 
-    def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline is well over; return how many."""
+    def purge(self, now: datetime, most: int | None = None) -> int:
+        """Drop what is well over, account by account, and return how many values that were.
+
+        A record or a rate limit is dropped five minutes after its deadline, a chain or a session
+        five minutes after it was over for `keep_over`.
+
+        Args:
+            now: An instant that no clock in use is more than five minutes behind.
+            most: How many values and accounts are looked at, so that nobody waits long; a chain
+                counts as one. The next call goes on with the next account. `None` for all.
+        """
+        check_instant("now", now)
         dropped = 0
         with self._lock:
-            while self._deadlines and _is_over(self._deadlines[0][0], now):
-                _, _, key = heapq.heappop(self._deadlines)
-                deadline = self._deadline(key)
-                if not _is_over(deadline, now):
-                    # It moved on since it was noted down.
-                    self._remember(deadline, key)
-                    continue
-                if isinstance(key, RecordKey):
-                    del self._records[key]
-                else:
-                    del self._rates[key]
-                dropped += 1
+            left = most
+            for _ in range(len(self._accounts)):
+                if left is not None and left <= 0:
+                    break
+                looked_at, gone = self._drop_over(self._next_account(), now, left)
+                dropped += gone
+                left = None if left is None else left - max(1, looked_at)
         return dropped
+
+    def _tidy(self, now: datetime, own: _Owner | None = None) -> None:
+        check_instant("now", now)
+        with self._lock:
+            self._instants.append(now)
+            trusted = min(self._instants)
+            account = self._accounts.get(own) if own else None
+            if account is not None:
+                self._drop_over(account, trusted, _LOOKED_AT)
+            if self._accounts:
+                self._drop_over(self._next_account(), trusted, _LOOKED_AT)
+
+    def _next_account(self) -> _Account:
+        owner = next(iter(self._accounts))
+        self._accounts.move_to_end(owner)
+        return self._accounts[owner]
+
+    def _drop_over(self, account: _Account, now: datetime, most: int | None) -> tuple[int, int]:
+        looked_at = dropped = 0
+        deadlines = account.deadlines
+        while deadlines and looked_at != most and _is_over(deadlines[0][0], now):
+            _, _, held = heapq.heappop(deadlines)
+            looked_at += 1
+            kept_until = self._kept_until(held, now)
+            if kept_until is None:
+                dropped += self._drop(account, held)
+            else:
+                # It moved on since it was noted down.
+                self._remember(account, kept_until, held)
+        return looked_at, dropped
+
+    def _kept_until(self, held: _Held, now: datetime) -> datetime | None:
+        # None: it is over.
+        match held:
+            case _Chain():
+                return self._chain_kept_until(held, now)
+            case _Session(session_id):
+                deadline = self._kept(self._sessions[session_id].expires_at)
+            case RecordKey():
+                deadline = record_expires_at(self._records[held])
+            case _:
+                deadline = self._rates[held].expires_at
+        return None if _is_over(deadline, now) else deadline
+
+    def _chain_kept_until(self, chain: _Chain, now: datetime) -> datetime | None:
+        # What ends earlier than it would by itself ends by a write after `now`, so it is soon
+        # enough to look again after as long as what is over is kept.
+        again = self._kept(now)
+        for each in self._backwards(chain):
+            ended = _ended_at(each)
+            deadline = again if ended is None else self._kept(ended)
+            if not _is_over(deadline, now):
+                return min(deadline, again)
+        return None
+
+    def _kept(self, over: datetime) -> datetime:
+        assert self._keep_over is not None  # noqa: S101 - nothing is noted down where all is kept
+        return later(over, self._keep_over)
+
+    def _backwards(self, chain: _Chain) -> Iterator[Connection]:
+        # The head comes first: it is what lives longest.
+        each: Connection | None = self._heads[chain.root_id]
+        while each is not None:
+            yield each
+            predecessor = each.identity.predecessor_id
+            each = self._connections.get(predecessor) if predecessor else None
+
+    def _drop(self, account: _Account, held: _Held) -> int:
+        match held:
+            case _Chain(root_id):
+                dropped = list(self._backwards(held))
+                for each in dropped:
+                    self._drop_connection(each)
+                del self._heads[root_id]
+                account.held[changes.ConnectionWrite] -= len(dropped)
+                return len(dropped)
+            case _Session(session_id):
+                del self._sessions[session_id]
+                account.held[changes.SessionWrite] -= 1
+            case RecordKey():
+                del self._records[held]
+                account.held[changes.RecordWrite] -= 1
+            case _:
+                del self._rates[held]
+                account.held[changes.RateWrite] -= 1
+        return 1
+
+    def _drop_connection(self, connection: Connection) -> None:
+        identity = connection.identity
+        del self._connections[identity.id]
+        if identity.predecessor_id is not None:
+            del self._successors[identity.predecessor_id]
+        of_user = self._of_user[identity.coordinate]
+        del of_user[identity.id]
+        if not of_user:
+            del self._of_user[identity.coordinate]
 
     def _rate(self, key: changes.RateKey) -> RateState | None:
         row = self._rates.get(key)
@@ -271,9 +452,9 @@ class MemoryStore:
         # Deciding again cannot help where an id that should be fresh belongs to another value.
         for write in writes:
             match write:
-                case changes.ConnectionWrite(None, after) if after.id in self._connections:
+                case changes.ConnectionWrite(None, after) if self.connection(after.id):
                     raise ArgumentError("new_ids.connection_id", "an id that is not in use")
-                case changes.SessionWrite(None, after) if after.id in self._sessions:
+                case changes.SessionWrite(None, after) if self.session(after.id):
                     raise ArgumentError("new_ids.session_id", "an id that is not in use")
                 case _:
                     pass
@@ -295,17 +476,17 @@ class MemoryStore:
             case changes.RateWrite(key, _, before):
                 return self._rate(key) == before
 
-    def _check_room(self, writes: tuple[changes.Write, ...]) -> None:
-        for kind, held in (
-            (changes.ConnectionWrite, self._connections),
-            (changes.SessionWrite, self._sessions),
-            (changes.BindingWrite, self._bindings),
-            (changes.RecordWrite, self._records),
-            (changes.RateWrite, self._rates),
-        ):
-            new = sum(type(write) is kind and write.before is None for write in writes)
-            if new and len(held) + new > self._capacity:
-                raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity)
+    def _check_room(self, owners: list[_Owner | None], writes: tuple[changes.Write, ...]) -> None:
+        new: dict[tuple[_Owner, type[changes.Write]], int] = {}
+        for owner, write in zip(owners, writes, strict=True):
+            if owner is not None:
+                of = owner, type(write)
+                new[of] = new.get(of, 0) + 1
+        for (owner, kind), added in new.items():
+            account = self._accounts.get(owner)
+            held = account.held[kind] if account else 0
+            if held + added > self._capacity:
+                raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
 
     def _set(self, write: changes.Write) -> None:
         match write:
@@ -322,23 +503,65 @@ class MemoryStore:
                 self._sessions[after.id] = after
             case changes.BindingWrite(_, after):
                 self._bindings[after.coordinate] = after
-            case changes.RecordWrite(key, before, after):
+            case changes.RecordWrite(key, _, after):
                 self._records[key] = after
-                if before is None:
-                    self._remember(record_expires_at(after), key)
-            case changes.RateWrite(key, _, before, after):
-                expires_at = write.expires_at
-                self._rates[key] = _RateRow(after, expires_at)
-                if before is None:
-                    self._remember(expires_at, key)
+            case changes.RateWrite(key, _, _, after):
+                self._rates[key] = _RateRow(after, write.expires_at)
 
-    def _deadline(self, key: RecordKey | changes.RateKey) -> datetime:
-        if isinstance(key, RecordKey):
-            return record_expires_at(self._records[key])
-        return self._rates[key].expires_at
+    def _count(self, owner: _Owner, write: changes.Write) -> None:
+        account = self._accounts.get(owner)
+        if account is None:
+            account = self._accounts[owner] = _Account()
+        account.held[type(write)] += 1
+        match write:
+            case changes.ConnectionWrite(_, after):
+                root_id = after.identity.root_id
+                if self._keep_over is not None and root_id not in self._heads:
+                    self._remember(account, self._kept(after.updated_at), _Chain(root_id))
+            case changes.SessionWrite(_, after):
+                if self._keep_over is not None:
+                    self._remember(account, self._kept(after.expires_at), _Session(after.id))
+            case changes.RecordWrite(key, _, after):
+                self._remember(account, record_expires_at(after), key)
+            case changes.RateWrite(key):
+                self._remember(account, write.expires_at, key)
+            case changes.BindingWrite():
+                # A tombstone is never over.
+                pass
 
-    def _remember(self, deadline: datetime, key: RecordKey | changes.RateKey) -> None:
-        heapq.heappush(self._deadlines, (deadline, next(self._order), key))
+    def _remember(self, account: _Account, deadline: datetime, held: _Held) -> None:
+        heapq.heappush(account.deadlines, (deadline, next(self._order), held))
+
+
+def _checked(keep_over: timedelta) -> int:
+    span = keep_over // timedelta(microseconds=1)
+    if span < RETENTION:
+        raise ArgumentError("keep_over", "at least 24 hours, as long as an answer is replayed")
+    return span
+
+
+def _ended_at(connection: Connection) -> datetime | None:
+    # None: only what happens to it ends it.
+    ends = next_deadline(connection)
+    if ends is None and not is_live(connection, LAST_INSTANT):
+        return connection.updated_at
+    return ends
+
+
+def _owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> _Owner:
+    return whose.environment, whose.customer_account_id
+
+
+def _owner_of(write: changes.Write) -> _Owner:
+    match write:
+        case changes.RecordWrite(key):
+            return _owner(key.owner)
+        case changes.RateWrite(key):
+            return _owner(key.owner if isinstance(key, changes.BucketKey) else key.app_user)
+        case changes.ConnectionWrite(_, after):
+            return _owner(after.identity.coordinate)
+        case changes.SessionWrite(_, after) | changes.BindingWrite(_, after):
+            return _owner(after.coordinate)
 
 
 def _is_over(deadline: datetime, now: datetime) -> bool:

@@ -308,17 +308,17 @@ class _EvictsTheOldest(MemoryStore):
 
 
 class _DropsLimitsEarly(MemoryStore):
-    def purge(self, now: datetime) -> int:
-        del now
+    def purge(self, now: datetime, most: int | None = None) -> int:
+        del now, most
         dropped = len(self._rates)
         self._rates.clear()
-        self._deadlines.clear()
+        self._accounts.clear()
         return dropped
 
 
 class _NeverDrops(MemoryStore):
-    def purge(self, now: datetime) -> int:
-        del now
+    def purge(self, now: datetime, most: int | None = None) -> int:
+        del now, most
         return 0
 
 
