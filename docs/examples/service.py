@@ -108,7 +108,8 @@ def page_subject(call: Call, reply: Reply) -> str | None:
         case GraduationStarted():
             assert isinstance(call.operation, StartGraduation)  # noqa: S101 - what it answers
             coordinate = call.caller.coordinate(call.operation.app_user_id)
-            return f"graduation {json.dumps(attrs.astuple(coordinate))}"
+            # Without escapes: an index of PostgreSQL has no room for six letters instead of one.
+            return f"graduation {json.dumps(attrs.astuple(coordinate), ensure_ascii=False)}"
         case _:
             return None
 

@@ -18,6 +18,7 @@ searched for.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
@@ -227,7 +228,7 @@ class SqlStore:
                 app_id=caller.app_id,
                 customer_account_id=caller.customer_account_id,
                 environment=caller.environment.value,
-                scopes=" ".join(sorted(caller.scopes)),
+                scopes=json.dumps(sorted(caller.scopes)),
             )
         )
 
@@ -245,7 +246,7 @@ class SqlStore:
             AppId(row.app_id),
             CustomerAccountId(row.customer_account_id),
             Environment(row.environment),
-            frozenset(row.scopes.split()),
+            frozenset(json.loads(row.scopes)),
         )
 
     def load(self, asked: Needs) -> Snapshot:

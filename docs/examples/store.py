@@ -157,7 +157,8 @@ def rate_key(key: RateKey) -> dict[str, str]:
 
 def _owner(owner: KeyOwner | AppUser) -> str:
     # As JSON, so that no two owners have one text; the two kinds differ in how much they hold.
-    return json.dumps(attrs.astuple(owner))
+    # Without escapes, which would make the longest id too long for an index of PostgreSQL.
+    return json.dumps(attrs.astuple(owner), ensure_ascii=False)
 
 
 def outbox_rows(changes: Changes) -> list[dict[str, str]]:

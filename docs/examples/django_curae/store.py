@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeVar
@@ -109,7 +110,7 @@ class DjangoStore:
                 "app_id": caller.app_id,
                 "customer_account_id": caller.customer_account_id,
                 "environment": caller.environment.value,
-                "scopes": " ".join(sorted(caller.scopes)),
+                "scopes": json.dumps(sorted(caller.scopes)),
             },
         )
 
@@ -125,7 +126,7 @@ class DjangoStore:
             AppId(row.app_id),
             CustomerAccountId(row.customer_account_id),
             Environment(row.environment),
-            frozenset(row.scopes.split()),
+            frozenset(json.loads(row.scopes)),
         )
 
     def load(self, asked: Needs) -> Snapshot:
