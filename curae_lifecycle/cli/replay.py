@@ -32,7 +32,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             answer = line.answer
             for each in line.divergences:
                 print(
-                    f"line {answer['line']}: {each.member}: recorded {json.dumps(each.recorded)}, "
+                    f"line {answer['line']}: {_one_line(each.member)}: "
+                    f"recorded {json.dumps(each.recorded)}, "
                     f"decided {json.dumps(each.decided)} by rule {each.rule}",
                     file=sys.stderr,
                 )
@@ -41,3 +42,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             sys.stdout.write(f"{json.dumps(answer)}\n")
             failed = failed or line.broken or bool(line.divergences)
     return 1 if failed else 0
+
+
+def _one_line(text: str) -> str:
+    # The name of a recorded member can hold anything, also what ends a line or moves a terminal.
+    return json.dumps(text)[1:-1]
