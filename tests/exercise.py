@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 
 from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
-from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import (
+    ahead,
     binding,
+    chain,
     idempotency,
     problems,
     ratelimit,
     triggers,
 )
+from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import merge as merging
-from curae_lifecycle.rules.connection import Actor, Connection, Status
+from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, view
 from curae_lifecycle.rules.values import Environment
@@ -22,7 +24,7 @@ from curae_lifecycle.service import gates, status
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.web import respond, shapes
+from curae_lifecycle.web import events, respond, shapes
 from curae_lifecycle.web.openapi import problem_codes
 from tests import server
 from tests.reference.traffic import traffic
@@ -74,7 +76,30 @@ def the_rest() -> None:
     call = read(server.request("revoke"), server.CALLER, START)
     assert not isinstance(call, Decision)
     assert not decide(call, Snapshot(connection=first), at(1)).replayed
+    what_goes_on(first, ended)
+    what_happened()
     what_makes_tables()
+
+
+def what_goes_on(first: Connection, ended: Connection) -> None:
+    """A chain, and what lies ahead of it."""
+    chain.is_live(first, at(1))
+    next_deadline(first)
+    ahead.allowed(ended, at(1), successor=first)
+    active = triggers.authorize(first, at(1), expires_at=at(60))
+    assert isinstance(active, Done)
+    ahead.notices(active.value, at(2))
+
+
+def what_happened() -> None:
+    """An answer's events, and what is left of the limits that it charged."""
+    call = read(server.request("initiate"), server.CALLER, START)
+    assert not isinstance(call, Decision)
+    answer = respond.respond(decide(call, Snapshot(), START, server.new_ids()))
+    assert respond.limit_headers(answer.limits_left)
+    for event in answer.changes.events:
+        assert events.format_event(event)["id"] == event.id
+        assert event.subject_id is None or event.coordinate == COORDINATE
 
 
 def an_attempt() -> None:
@@ -99,6 +124,8 @@ def the_limits() -> None:
     """A log and a bucket, each charged until it refuses."""
     for policy in (ratelimit.ExactLog("log", 1, 60), ratelimit.Bucket("bucket", 1, 1, 60)):
         state = ratelimit.fresh_state(policy)
+        if isinstance(state, ratelimit.LogState):
+            assert ratelimit.LogState.of(state.instants) == state
         charged = ratelimit.admit_one(policy, state, START)
         assert not isinstance(charged, int)
         ratelimit.available(policy, charged, START)

@@ -34,6 +34,7 @@ from curae_lifecycle.cli.pages import pages, to_json
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.tables import Table
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
 from tests.exercise import lines, the_rest
 from tests.vectors import vectors
@@ -260,6 +261,7 @@ def run_everything(sabotage: tuple[str, ...]) -> dict[str, list[str]]:
         vectors()
         pages()
         openapi()
+        asyncapi()
         the_rest()
         for name in sabotage:
             sabotaged(name)
@@ -303,6 +305,7 @@ def printed() -> Iterator[str]:
         yield to_json(table)
         yield repr(table.rows)
     yield json.dumps(openapi())
+    yield json.dumps(asyncapi())
 
 
 def child(*arguments: str, seed: str = "random") -> bytes:

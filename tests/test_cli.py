@@ -355,7 +355,7 @@ def test_simulate_tells_what_happened_and_that_every_law_held(
     assert told[1].startswith("seed 4: 2 client-hours, ")
     titles = [line for line in told[2:] if not line.startswith((" ", "never reached: "))]
     assert titles[:5] == ["requests", "answers", "facts", "access", "mishaps"]
-    assert re.fullmatch(r"cells reached: \d+ of 312", titles[5])
+    assert re.fullmatch(r"cells reached: \d+ of 339", titles[5])
     assert "never reached: request × room in the store" in told
     assert any(re.fullmatch(r" +\d+  create", line) for line in told)
     assert re.fullmatch(r"every law held: 4 client-hours, \d+ requests", told[-1])
