@@ -309,7 +309,10 @@ class Counted(dict[curae.ConnectionId, Connection]):
         super().__init__(held)
         self.asked = 0
 
-    def get(self, key: object, default: object = None) -> Connection | None:  # type: ignore[override] # the store gives no default
+    # The store gives no default, and the type of a dictionary allows for one of any type.
+    def get(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, key: object, default: object = None
+    ) -> Connection | None:
         del default
         self.asked += 1
         return super().get(cast("curae.ConnectionId", key))
