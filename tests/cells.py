@@ -29,8 +29,12 @@ UNREACHABLE: Final = {
 
 _NO_DEADLINE: Final = "what waits for no deadline is always before it"
 NEVER_ASKED: Final = {
-    "standing/EXPIRED/at-or-after-the-deadline": _NO_DEADLINE,
-    "standing/REVOKED/at-or-after-the-deadline": _NO_DEADLINE,
+    "standing/EXPIRED/no-revokedAt/at-or-after-the-deadline": _NO_DEADLINE,
+    "standing/REVOKED/no-revokedAt/at-or-after-the-deadline": _NO_DEADLINE,
+    **{
+        f"standing/{status}/a-revokedAt/at-or-after-the-deadline": _NO_DEADLINE
+        for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
+    },
 }
 """The cells that no function asks, though what they say holds; each with the reason."""
 

@@ -56,9 +56,11 @@ from tests.explore.mutants import (
     mutant,
     mutants_of_cells,
     table_of_mutants,
+    uncounted,
     verdict,
 )
 from tests.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
+from tests.explore.races import Races, Task
 from tests.explore.single import Single
 from tests.vectors.cases import cell_id
 
@@ -197,6 +199,66 @@ def test_a_store_that_does_not_compare_or_sets_a_part_breaks_a_law_or_a_rule(nam
     assert error.value.broken is not None
 
 
+# What a store lets through that leaves out the writes that only count: the shortest ways there.
+UNCOUNTED: Final[dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]]] = {
+    "two ACTIVE": (
+        ("LAPSED", Task.RECOVER_FIRST, Task.REPORT),
+        "law 6 is broken: a second ACTIVE",
+        (
+            "client 1: recovers the first: decided",
+            "server: the newest hand-off lands",
+            "client 1: recovers the first: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+    "a connection that outlives the revocation of its chain": (
+        ("ACTION_REQUIRED", Task.RECOVER_FIRST, Task.REVOKE),
+        "rule chain-revocation is broken: a connection of the chain is PENDING",
+        (
+            "client 1: recovers the first: decided",
+            "client 2: revokes the chain: decided",
+            "client 1: recovers the first: stored",
+            "client 2: revokes the chain: stored",
+        ),
+    ),
+    "a connection that is recovered past a tombstone": (
+        ("REVOKED", Task.RECOVER_FIRST, Task.TOMBSTONE),
+        "law 17 is broken: granted although its user is gone",
+        (
+            "client 1: recovers the first: decided",
+            "client 2: tombstones: decided",
+            "client 1: recovers the first: stored",
+            "client 2: tombstones: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+    "a connection that is created past a tombstone": (
+        ("LAPSED", Task.CREATE, Task.TOMBSTONE),
+        "law 17 is broken: granted although its user is gone",
+        (
+            "client 1: creates: decided",
+            "client 2: tombstones: decided",
+            "client 1: creates: stored",
+            "client 2: tombstones: stored",
+            "server: the newest hand-off lands",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNCOUNTED)
+def test_a_store_that_leaves_out_what_only_counts_lets_through(what: str) -> None:
+    (root, *tasks), says, trace = UNCOUNTED[what]
+    violation = broken_by(lambda: explore(uncounted(root, *map(Task, tasks))))
+    assert violation.what.startswith(says)
+    assert tuple(step for step in violation.trace if step != "log: opens") == trace
+    shown = "".join(f"    {number}. {step}\n" for number, step in enumerate(trace, 1))
+    assert shown in PAGE, what
+    # Nothing but the writes that count keeps these apart: with them it holds.
+    counted = Clients(Races(2, roots=((root,),), tasks=tuple(map(Task, tasks))))
+    assert explore(counted).states > 10
+
+
 def verdict_in_any_order(rules: Rules[Store, Client]) -> str:
     plain, reduced = Clients(rules, Reduce.NOTHING), Clients(rules, Reduce.ONE_ORDER)
     said = verdict(lambda: explore(plain, most=FEW))
@@ -333,6 +395,7 @@ def test_a_log_says_what_a_path_did() -> None:
         *codes_on_paths(Clients(Chain(1, 0, roots=("REVOKED",)))),
         *codes_on_paths(Clients(Chain(1, 0, roots=("EXPIRED EARLY",)))),
         *codes_on_paths(Clients(Chain(1, 1, happens=False, roots=("LAPSED",)))),
+        *codes_on_paths(Clients(Races(2))),
         *codes_on_paths(Clients(Held(1, 1, steps_back=True))),
         *codes_on_paths(SmallLimit(2), 5),
     }
@@ -366,7 +429,18 @@ def code_of(answer: dict[str, Json]) -> str | None:
 # --- The cells -------------------------------------------------------------------------------
 
 # What a server could only have stored by itself: no function makes such a value.
+_BY_HAND: Final = "a revocation stores its status with its instant"
 NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
+    ("deadline", "REVOKED", "no revokedAt"): _BY_HAND,
+    ("standing", "REVOKED", "no revokedAt", "before the deadline, or none set"): _BY_HAND,
+    **{
+        cell: _BY_HAND
+        for status in ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED")
+        for cell in (
+            ("deadline", status, "a revokedAt"),
+            ("standing", status, "a revokedAt", "before the deadline, or none set"),
+        )
+    },
     ("completion", "EXISTING_ACTIVE_HANDOFF", "waiting"): "path A is minted landed",
     ("completion", "EXISTING_ACTIVE_HANDOFF", "over without landing"): "path A is minted landed",
     ("completion", "SILENT_LIMITED", "landed for the same user"): "path C never lands",

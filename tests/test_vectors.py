@@ -13,7 +13,7 @@ import pytest
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import is_live
-from curae_lifecycle.rules.connection import Connection, next_deadline, standing
+from curae_lifecycle.rules.connection import Connection, Status, next_deadline, standing
 from curae_lifecycle.rules.idempotency import Record, record_standing
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -22,6 +22,7 @@ from curae_lifecycle.service.gates import ORDER, Ask
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.stores.formats import FORMAT, newest_form
 from curae_lifecycle.web.json import Json
 from tests.cells import UNREACHABLE
 from tests.vectors import VERSION, Verdict, vectors
@@ -78,7 +79,7 @@ def test_every_case_has_its_members_and_nothing_else() -> None:
 
 def test_ids_are_unique() -> None:
     counted = sum(len(cast("list[Object]", document["cases"])) for document in DOCUMENTS.values())
-    assert counted == len(CASES) == 872
+    assert counted == len(CASES) == 937
 
 
 def test_every_id_begins_with_its_document() -> None:
@@ -150,6 +151,7 @@ def test_stored_values_can_be_loaded_again() -> None:
     kinds: dict[str, type[Storable]] = {
         "connection": Connection,
         "successor": Connection,
+        "head": Connection,
         "left": Connection,
         "right": Connection,
         "binding": LimitedAccountAppBinding,
@@ -160,34 +162,41 @@ def test_stored_values_can_be_loaded_again() -> None:
     for case in CASES.values():
         for member, value in cast("Object", case["input"]).items():
             if member in kinds and value is not None:
-                again = load(kinds[member], snake(value))
+                again = load(kinds[member], as_stored(kinds[member], value))
                 assert json.loads(json.dumps(stored(again))) == value
                 loaded += 1
-    assert loaded == 542
+    assert loaded == 612
+
+
+def as_stored(kind: type[Storable], value: Json) -> Json:
+    """A value of a vector as our own store keeps it: in the newest of its forms."""
+    members = snake(value)
+    assert isinstance(members, dict)
+    return {FORMAT: newest_form(kind.__name__), **members}
 
 
 def run_standing(given: Object) -> Object:
-    connection = load(Connection, snake(given["connection"]))
+    connection = load(Connection, as_stored(Connection, given["connection"]))
     return {"standing": standing(connection, parse_time("now", given["now"]))}
 
 
 def run_deadline(given: Object) -> Object:
-    deadline = next_deadline(load(Connection, snake(given["connection"])))
+    deadline = next_deadline(load(Connection, as_stored(Connection, given["connection"])))
     return {"nextDeadline": None if deadline is None else format_time(deadline)}
 
 
 def run_life(given: Object) -> Object:
-    connection = load(Connection, snake(given["connection"]))
+    connection = load(Connection, as_stored(Connection, given["connection"]))
     return {"live": is_live(connection, parse_time("now", given["now"]))}
 
 
 def run_record_standing(given: Object) -> Object:
-    record = load(Record, snake(given["record"]))
+    record = load(Record, as_stored(Record, given["record"]))
     return {"standing": record_standing(record, parse_time("now", given["now"]))}
 
 
 def run_access(given: Object) -> Object:
-    connection = load(Connection, snake(given["connection"]))
+    connection = load(Connection, as_stored(Connection, given["connection"]))
     package = cast("str", given["dataPackage"])
     decision = decide_access(connection, package, parse_time("now", given["now"]))
     if not isinstance(decision, Granted):
@@ -197,7 +206,9 @@ def run_access(given: Object) -> Object:
 
 
 def run_merge(given: Object) -> Object:
-    left, right = (load(Connection, snake(given[side])) for side in ("left", "right"))
+    left, right = (
+        load(Connection, as_stored(Connection, given[side])) for side in ("left", "right")
+    )
     if left.identity != right.identity:
         return {"outcome": "error"}
     joined = json.dumps(stored(merge(left, right)))
@@ -273,6 +284,25 @@ def test_a_revocation_reaches_the_chain_or_not() -> None:
 
 def value(case_id: str) -> str:
     return cast("str", cast("Object", CASES[case_id]["answer"])["values"])
+
+
+def test_after_a_tombstone_every_connection_is_revoked_by_the_platform() -> None:
+    for word in ("LIMITED", "ACTIVE", "late", *(f"connection/{each}" for each in Status)):
+        case = CASES[f"tombstone/{word}"]
+        given = cast("list[Object]", cast("Object", case["input"])["connections"])
+        after = cast("list[Object]", cast("Object", case["answer"])["connections"])
+        gone = cast("Object", case["input"])["happenedAt"] or "2030-01-01T00:40:00Z"
+        found = {member(each, "identity.id"): each for each in given}
+        for each in after:
+            before = found.pop(member(each, "identity.id"))
+            assert each["status"] == "REVOKED"
+            assert each["version"] == cast("int", before["version"]) + 1
+            if before["revokedAt"] is None:
+                assert (each["revokedBy"], each["revokedAt"]) == ("PLATFORM", gone)
+            else:
+                assert {**each, "version": 1} == before, "the first revocation stands"
+        # Only what was revoked already, and is no head, needs no write.
+        assert [each["status"] for each in found.values()] == ["REVOKED"] * len(found)
 
 
 def test_only_the_values_of_a_body_count() -> None:

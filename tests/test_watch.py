@@ -483,3 +483,12 @@ def test_a_connection_that_was_made_after_a_tombstone_is_another_matter() -> Non
     watch.stored((ConnectionWrite(pending(at(2)), active),), at(3))
     watch.stored((BindingWrite(relied_on, attrs.evolve(GONE, version=3)),), at(4))
     watch.asked(ID, "labs", at(5), Granted(None, "mine"))
+
+
+def test_law_17_a_connection_made_of_what_was_read_before_a_tombstone() -> None:
+    watch = stored(BindingWrite(None, LIMITED))
+    read_at = watch.steps
+    watch.stored((TOMBSTONE,), at(1))
+    watch.stored((ConnectionWrite(None, pending()),), at(2), read_at=read_at)
+    with broken(17, "although its user is gone"):
+        watch.stored((ConnectionWrite(pending(), ACTIVE),), at(3))

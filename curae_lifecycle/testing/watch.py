@@ -102,8 +102,9 @@ class Watch:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._of_user: dict[Coordinate, list[ConnectionId]] = defaultdict(list)
-        # Whose user is gone.
+        # Whose user is gone, and at which step that of a coordinate last went.
         self._gone: set[ConnectionId] = set()
+        self._tombstoned: dict[Coordinate, int] = {}
         # At which step an account last was in a state that it left.
         self._left: dict[Coordinate, dict[str, int]] = defaultdict(dict)
         self._used: dict[RecordKey, _Used] = {}
@@ -120,7 +121,8 @@ class Watch:
             writes: What was stored, all of it.
             now: The instant it was decided for.
             read_at: `steps` when the values were loaded, `None` for now. An entry path was right
-                if the account had its state at any time since.
+                if the account had its state at any time since, and a connection that is made of
+                what was read before a tombstone is one of those that the tombstone ends.
         """
         if not writes:
             return
@@ -128,8 +130,11 @@ class Watch:
         self._latest = now if self._latest is None else max(now, self._latest)
         # A session is judged by the account as it was before this commit.
         for write in writes:
+            read = self.steps - 1 if read_at is None else read_at
             if isinstance(write, SessionWrite):
-                self._see_session(write, self.steps - 1 if read_at is None else read_at)
+                self._see_session(write, read)
+            elif isinstance(write, ConnectionWrite) and write.before is None:
+                self._see_made(write.after, read)
         for write in writes:
             self._see(write, now, self._latest)
         for write in writes:
@@ -274,12 +279,18 @@ class Watch:
             where = f"connection {newer}, later than {after.id}"
             raise LawBrokenError(12, f"half of a revocation by the {after.revoked_by}", where)
 
+    def _see_made(self, after: Connection, read_at: int) -> None:
+        if read_at < self._tombstoned.get(after.identity.coordinate, 0):
+            # It is made of what was there before its user was gone.
+            self._gone.add(after.id)
+
     def _see_tombstone(self, write: BindingWrite, latest: datetime) -> None:
         if write.before is not None and write.before.state == "TOMBSTONED":
             # It only relied on one that was there.
             return
         left = self._of_user.pop(write.after.coordinate, [])
         self._gone.update(left)
+        self._tombstoned[write.after.coordinate] = self.steps
         laws.check_tombstone([self._connections[each] for each in left], latest)
 
     def _see_active(self, after: Connection, latest: datetime) -> None:

@@ -5,7 +5,7 @@ calls the library's own functions, and the laws are judged by `curae_lifecycle.t
 
 - `engine`: breadth first, safety and liveness, a shortest trace of what must not happen.
 - `clients`: clients that share a store, and the three reductions.
-- `single`, `chain`, `account`, `key`, `limit`: the worlds.
+- `single`, `chain`, `account`, `races`, `key`, `limit`: the worlds.
 - `ends`: both sides of the end of every interval.
 - `published`: the runs whose figures are published and pinned.
 """

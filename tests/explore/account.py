@@ -347,7 +347,7 @@ def _compared_and_set(
     binding, sessions = store.binding, {each.id: each for each in store.sessions}
     for write in writes:
         if isinstance(write, BindingWrite):
-            if compares and binding != write.before:
+            if compares and _version(binding) != _version(write.before):
                 return None
             binding = write.after
         else:
@@ -356,6 +356,10 @@ def _compared_and_set(
                 return None
             sessions[write.after.id] = write.after
     return attrs.evolve(store, binding=binding, sessions=tuple(sessions.values()))
+
+
+def _version(binding: LimitedAccountAppBinding | None) -> int | None:
+    return None if binding is None else binding.version
 
 
 _RANK: Final = ("LIMITED", "ACTIVE", "TOMBSTONED")

@@ -26,15 +26,14 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, RecordWrite, Write
+from curae_lifecycle.service.changes import Changes, RecordWrite, Write
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,
@@ -50,6 +49,7 @@ from curae_lifecycle.web.respond import respond
 from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
 from tests.explore.pasts import HOUR, PASTS, old_connection
+from tests.explore.rows import Stores, compared_and_set, loaded, loaded_for
 from tests.explore.scene import (
     CALLER,
     CREATE,
@@ -201,8 +201,7 @@ class Chain:
             # The patient finished in time, and it is reported late.
             happened = root.identity.created_at + TICK
             report = Authorized(root.id, store.now + HOUR, happened)
-            known = FactSnapshot(root, store.chain[1:])
-            taken = record_fact(report, known, store.now)
+            taken = record_fact(report, loaded_for(report, store.chain), store.now)
             if isinstance(taken, Done):
                 plan = Plan(taken.value.writes, None, changed=True)
                 yield Step("reports the old authorization", store, _planned(client, plan))
@@ -211,11 +210,8 @@ class Chain:
                 yield Step("reports the old authorization, too late", store, over)
             return
         named = store.chain[client.target]
-        snapshot = Snapshot(
-            record=store.record if self.shared_key else client.record,
-            connection=named,
-            following=store.chain[client.target + 1 :],
-        )
+        record = store.record if self.shared_key else client.record
+        snapshot = attrs.evolve(loaded(store.chain, named.id), record=record)
         call = Call(CALLER, Reconnect(named.id), KEY.key)
         decision = decide(call, snapshot, store.now, new_ids(len(store.chain) + 1, store.now))
         answer = respond(decision)
@@ -270,20 +266,17 @@ class Chain:
         head = later[-1] if later else first
         if later:
             landed = Authorized(head.id, store.now + HOUR)
-            yield from self._fact(_LANDS, store, -1, landed)
+            yield from self._fact(_LANDS, store, landed)
         if self.happens:
             failed = ActionRequired(head.id, "portal_login")
-            yield from self._fact("newest needs an action", store, -1, failed)
+            yield from self._fact("newest needs an action", store, failed)
+            yield from self._fact(_ENDS, store, Revoked(head.id, Actor.UPSTREAM))
             for actor in Actor:
                 revoked = Revoked(first.id, actor)
-                yield from self._fact(f"{actor} revokes the first", store, 0, revoked)
+                yield from self._fact(f"{actor} revokes the first", store, revoked)
 
-    def _fact(
-        self, what: str, store: ChainStore, place: int, fact: Fact
-    ) -> Iterator[Change[ChainStore]]:
-        place %= len(store.chain)
-        snapshot = FactSnapshot(store.chain[place], store.chain[place + 1 :])
-        answer = record_fact(fact, snapshot, store.now)
+    def _fact(self, what: str, store: ChainStore, fact: Fact) -> Iterator[Change[ChainStore]]:
+        answer = record_fact(fact, loaded_for(fact, store.chain), store.now)
         if isinstance(answer, Done):
             stored = _compared_and_set(store.chain, None, answer.value.writes)
             assert stored is not None
@@ -383,8 +376,10 @@ def _name(place: int) -> str:
 
 
 _LANDS: Final = "hand-off of the newest lands"
+_ENDS: Final = "UPSTREAM revokes the newest"
 _FACTS: Final[dict[str, Line]] = {
     "newest needs an action": {"type": "connection.require_action", "reason": "portal_login"},
+    _ENDS: {"type": "connection.revoke", "actor": str(Actor.UPSTREAM)},
     **{
         f"{actor} revokes the first": {"type": "connection.revoke", "actor": str(actor)}
         for actor in Actor
@@ -399,24 +394,13 @@ def _compared_and_set(
     *,
     compares: bool = True,
 ) -> tuple[tuple[Connection, ...], Record | None] | None:
-    after = list(chain)
     for write in writes:
         if isinstance(write, RecordWrite):
             if compares and record != write.before:
                 return None
             record = write.after
-            continue
-        assert isinstance(write, ConnectionWrite)
-        moved = write.after
-        if write.before is None:
-            after.append(moved)
-            continue
-        place = [each.id for each in chain].index(moved.id)
-        late = write.is_head and moved.id != chain[-1].id
-        if compares and (late or chain[place] != write.before):
-            return None
-        after[place] = moved
-    return tuple(after), record
+    stored = compared_and_set(chain, None, writes, Stores(compares=compares))
+    return None if stored is None else (stored[0], record)
 
 
 def _check_connections(before: tuple[Connection, ...], after: ChainStore) -> None:

@@ -31,13 +31,17 @@ RULES: Final[Mapping[str, str]] = {
     "binding": "LIMITED, then ACTIVE, then TOMBSTONED for one user; a new user is a new "
     "generation, after a tombstone.",
     "landing": "Landing writes the session and the binding together or not at all.",
+    "chain-revocation": "No connection outlives the revocation of its chain by its patient.",
+    "version": "Every write of a row moves its version by one.",
+    "clock": "No instant that was recorded goes back, whatever a clock says.",
+    "fact": "What was told in time is recorded, whatever a clock says.",
     "half-open": "One tick before its end an interval still runs; at its end it is over.",
 }
 """Rules that no law of its own states, by the name that the errors give them."""
 
 
 class RuleBrokenError(AssertionError):
-    """A rule does not hold that is none of the sixteen laws.
+    """A rule does not hold that is none of the laws.
 
     Attributes:
         rule: Its name in `RULES`.

@@ -34,6 +34,8 @@ from tests.explore.ends import check_ends
 from tests.explore.engine import RuleBrokenError, ViolationError, explore
 from tests.explore.key import Held
 from tests.explore.published import SMALL, Figures
+from tests.explore.races import Racer, Races, RaceStore, Task
+from tests.explore.rows import Stores
 from tests.explore.scene import TICK
 
 TABLES_OF_THE_MODELS: Final = (
@@ -115,9 +117,16 @@ STORES: Final[dict[str, Callable[[], object]]] = {
         Clients(Chain(2, 0, shared_key=True, page=False, compares=False))
     ),
     "one coordinate": lambda: explore(Clients(Account(2, 0, compares=False))),
+    "one user": lambda: explore(Clients(Races(2, store=Stores(compares=False)))),
+    "without what only counts": lambda: explore(Clients(Races(2, store=Stores(counts=False)))),
     "a part of what is written": lambda: explore(Clients(Account(2, 0, whole=False))),
 }
 """Stores that do not compare, or set a part."""
+
+
+def uncounted(root: str, *tasks: Task) -> Clients[RaceStore, Racer]:
+    """Two workers, each at one of these, and a store that leaves out the writes that only count."""
+    return Clients(Races(2, roots=((root,),), store=Stores(counts=False), tasks=tasks))
 
 
 class _Asked(Protocol):
@@ -153,7 +162,7 @@ SHIFTED: Final = tuple(
     Shifted(name, by, tuple(modules))
     for name, *modules in (
         ("standing_at", connections, triggers, chain),
-        ("standing", access),
+        ("standing_at", access),
         ("_completion", session),
         ("record_standing", idempotency, attempt),
         ("elapsed", idempotency),

@@ -15,9 +15,13 @@ from tests.explore.engine import Line
 from tests.explore.scene import CALLER, PACKAGES, TICK, USER, new_ids, uuid
 
 HOUR: Final = timedelta(hours=1)
-_ENDS_AT_START: Final[Line] = {"type": "connection.authorize", "expiresAt": format_time(START)}
+_AUTHORIZED: Final[Line] = {"type": "connection.authorize"}
+_ENDS_AT_START: Final[Line] = {**_AUTHORIZED, "expiresAt": format_time(START)}
 PASTS: Final[dict[Status, tuple[Line, ...]]] = {
-    Status.ACTION_REQUIRED: ({"type": "connection.require_action", "reason": "portal_login"},),
+    Status.ACTION_REQUIRED: (
+        _AUTHORIZED,
+        {"type": "connection.require_action", "reason": "portal_login"},
+    ),
     Status.ACTIVE: (_ENDS_AT_START,),
     Status.EXPIRED: (_ENDS_AT_START, {"type": "connection.expire"}),
     Status.REVOKED: ({"type": "connection.revoke", "actor": str(Actor.APP)},),
@@ -40,7 +44,9 @@ def old_connection(what: str) -> Connection:
         case "LAPSED":
             return old
         case "ACTION_REQUIRED":
-            answer = triggers.require_action(old, soon, reason="portal_login")
+            authorized = triggers.authorize(old, soon, expires_at=None)
+            assert isinstance(authorized, Done)
+            answer = triggers.require_action(authorized.value, soon, reason="portal_login")
         case "EXPIRED":
             answer = triggers.authorize(old, soon, expires_at=START)
         case "EXPIRED EARLY":

@@ -18,6 +18,7 @@ from tests.explore.clients import Clients
 from tests.explore.engine import explore
 from tests.explore.key import Held
 from tests.explore.limit import SmallLimit
+from tests.explore.races import Races
 from tests.explore.single import Single
 
 EITHER: Final = tuple(LostLease)
@@ -53,6 +54,11 @@ def _account(model: Account, most: int | None = None) -> Figures:
     return Figures(done.states, done.transitions, done.depth)
 
 
+def _races(model: Races, most: int | None = None) -> Figures:
+    done = explore(Clients(model), most=most)
+    return Figures(done.states, done.transitions, done.depth)
+
+
 def _single(length: int | None, most: int | None = None) -> Figures:
     done = explore(Single(), depth=length, most=most)
     return Figures(done.states, done.transitions, done.depth)
@@ -83,6 +89,10 @@ SMALL: Final[Runs] = {
     "one predecessor, 1 client, everybody acts": lambda: _chain(Chain(1, 0), FEW),
     "one coordinate, 2 clients": lambda: _account(Account(2, 0), FEW),
     "one coordinate, 1 client, 2 faults": lambda: _account(Account(1, 2), FEW),
+    "one user, 2 workers": lambda: _races(Races(2), FEW),
+    "one user, 2 workers, one chain, clocks apart": lambda: _races(
+        Races(2, apart=True, roots=(("LAPSED",),)), FEW
+    ),
     "limit of 2": lambda: _limit(2, FEW),
 }
 """What every test run explores."""
@@ -100,6 +110,8 @@ PUBLISHED: Final[Runs] = {
     "one predecessor, 2 clients, everybody acts": lambda: _chain(Chain(2, 0)),
     "one coordinate, 2 clients, 1 fault": lambda: _account(Account(2, 1)),
     "one coordinate, 3 clients": lambda: _account(Account(3, 0, tombstones=0)),
+    "one user, 3 workers": lambda: _races(Races(3)),
+    "one user, 2 workers, clocks apart": lambda: _races(Races(2, apart=True, ticks=1)),
     "limit of 3": lambda: _limit(3),
 }
 """What continuous integration explores beside that: more than a million states."""
@@ -111,5 +123,6 @@ LONG: Final[Runs] = {
     ),
     "one predecessor, 2 clients, 1 fault, everybody acts": lambda: _chain(Chain(2, 1)),
     "one coordinate, 3 clients, 1 fault": lambda: _account(Account(3, 1)),
+    "one user, 3 workers, clocks apart": lambda: _races(Races(3, apart=True)),
 }
 """What `benchmarks/explore.py` explores, as far as time and memory go."""

@@ -65,6 +65,8 @@ Answer = Done[Connection] | Ignored[Connection] | Refused
 class SingleState:
     """A connection and the clock.
 
+    How often each was written is left out: nobody compares it here, and it grows for ever.
+
     Attributes:
         place: What the clock says, among `INSTANTS`.
         connection: As it is stored.
@@ -193,7 +195,7 @@ class Single:
                 label = ("connection", each.what)
                 try:
                     answer = each.happen(state.connection, now, state.successor)
-                    after = _held(state.connection, answer, now)
+                    after = _unwritten(_held(state.connection, answer, now))
                 except LawBrokenError as broken:
                     raise StepBrokenError(label, broken) from broken
                 yield label, True, SingleState(state.place, after, state.successor)
@@ -247,7 +249,11 @@ def _reconnected(state: SingleState, now: datetime) -> SingleState:
         return state
     match answer.value:
         case Minted(connection) | Reissued(_, connection):
-            return SingleState(state.place, state.connection, connection)
+            return SingleState(state.place, state.connection, _unwritten(connection))
+
+
+def _unwritten(connection: Connection) -> Connection:
+    return attrs.evolve(connection, version=1)
 
 
 def _line(label: Label, now: datetime, number: int) -> Line | None:

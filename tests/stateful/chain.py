@@ -21,9 +21,14 @@ from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
 from curae_lifecycle.service.changes import (
     AccessEnded,
+    Changes,
+    ConnectionWrite,
     Effect,
     HandoffCancelled,
     SuccessorsLive,
+    left_alive,
+    recovery_changes,
+    reissue_changes,
     revocation_changes,
 )
 from curae_lifecycle.testing.laws import (
@@ -50,7 +55,7 @@ from tests.stateful.chain_model import (
     read_from_the_wire,
     standing,
 )
-from tests.stateful.coordinate_model import MISTAKE, Said, show
+from tests.stateful.coordinate_model import MISTAKE, TOLERANCE, Said, show
 from tests.stateful.running import (
     START,
     TICK,
@@ -67,7 +72,7 @@ OF_THE_WIRE_ALONE: Final = {"customerAccountId", "appUserId"}
 
 which = st.sampled_from([0, 0, 1, 0, 1, 2, 3])
 """A connection of the chain; the newest is 0."""
-moments = st.sampled_from(["now", "now", "created", "deadline", "deadline"])
+moments = st.sampled_from(["now", "now", "created", "deadline", "deadline", "soon"])
 lives = st.sampled_from([60, 60, 30, 1, 0])
 reasons = st.sampled_from(["portal_login", "consent"])
 
@@ -75,12 +80,11 @@ BEGUN: Final = [
     ("authorize",),
     ("authorize", "require action"),
     (),
-    ("require action", "reconnect"),
     ("authorize", "require action", "reconnect"),
     ("authorize", "require action", "reconnect", "authorize"),
     ("authorize", "expire"),
     ("authorize", "expire", "reconnect", "authorize"),
-    ("require action", "reconnect", "require action", "reconnect"),
+    (*("authorize", "require action", "reconnect") * 2,),
 ]
 """What happened to a chain before a run, so that the rare ends of it are near."""
 
@@ -131,6 +135,10 @@ class ChainMachine(CountedMachine):
     def time_passes(self, by: int) -> None:
         self.now += by * TICK
 
+    @rule(by=st.sampled_from([1, 40, 300_000_000]))
+    def another_worker_s_clock_is_behind(self, by: int) -> None:
+        self.now -= by * TICK
+
     @rule(n=which, tick=ticks)
     def time_comes_to_a_deadline(self, n: int, tick: int) -> None:
         deadline = rules.next_deadline(self.line[self._at(n)])
@@ -144,7 +152,7 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         happened = self._moment(n, moment, tick)
         end = None if lasts is None else happened + lasts * TICK
-        successor = self.line[n + 1] if n + 1 < len(self.line) else None
+        successor, head = self._later(n)
         before, now = self.line[n], self.now
         said = self.model.authorize(n, now, happened, end)
         self._fact(
@@ -152,7 +160,7 @@ class ChainMachine(CountedMachine):
             "authorize",
             said,
             lambda: triggers.authorize(
-                before, now, expires_at=end, happened_at=happened, successor=successor
+                before, now, expires_at=end, happened_at=happened, successor=successor, head=head
             ),
         )
 
@@ -199,6 +207,7 @@ class ChainMachine(CountedMachine):
         n = self._at(n)
         happened = self._moment(n, moment, tick)
         before, following, now = self.line[n], tuple(self.line[n + 1 :]), self.now
+        _, head = self._later(n)
         said = self.model.revoke(n, now, happened, actor)
 
         def record() -> tuple[Done[Connection] | Ignored[Connection], ...]:
@@ -208,15 +217,21 @@ class ChainMachine(CountedMachine):
             agree("a revocation out of order is a mistake", True, is_mistake(record))
             return
         answers = record()
-        changes = revocation_changes(before, following, answers, now, actor)
+        reached = (before, *following)[: len(answers)]
+        whole = actor in {Actor.PATIENT, Actor.PLATFORM}
+        changes = revocation_changes(reached, answers, heads=reached[-1:] if whole else ())
+        if not whole and isinstance(answers[0], Done):
+            changes += left_alive(before, head, now)
         outcomes = [heard(answer)[0] for answer in answers]
         agree(f"revoked by {actor}", said, (outcomes, list(map(in_words, changes.effects))))
         for position, answer in enumerate(answers, n):
             self.revocations.append(RevocationSeen.of(answer))
-            if isinstance(answer, Done):
-                self._store(answer.value, position)
-            else:
+            if isinstance(answer, Ignored):
                 assert answer.value is self.line[position]
+        if whole and outcomes[-1] == "ignored":
+            # The head is relied on: no connection made meanwhile may follow it.
+            self.model.rely_on(len(self.line) - 1)
+        self._write(changes)
 
     @rule(n=which, life=lives, times=st.sampled_from([2, 1, 2, 3]))
     def reconnect(self, n: int, life: int, times: int = 1) -> None:
@@ -227,7 +242,7 @@ class ChainMachine(CountedMachine):
 
     def _reconnect(self, n: int, life: int) -> None:
         new_id, deadline = uuid(len(self.line) + 1), self.now + life * TICK
-        successor = self.line[n + 1] if n + 1 < len(self.line) else None
+        successor, head = self._later(n)
         before = self.line[n]
         answer = chains.reconnect(
             before,
@@ -235,16 +250,20 @@ class ChainMachine(CountedMachine):
             self.now,
             id=ConnectionId(new_id),
             next_action=NextAction("https://connect.example/1", deadline),
+            head=head,
         )
         said = self.model.reconnect(n, self.now, new_id, deadline)
         if isinstance(answer, Refused):
             agree("reconnect", said, heard(answer))
             return
         recovered = answer.value.connection
-        kind = "minted" if isinstance(answer.value, Minted) else "reissued"
+        if isinstance(answer.value, Minted):
+            kind, changes = "minted", recovery_changes(before, recovered)
+        else:
+            kind, changes = "reissued", reissue_changes(answer.value.before, recovered)
         agree("reconnect", said, ("done", None, {kind: recovered.id}))
         self.recoveries.append((before.id, recovered.id))
-        self._store(recovered, n + 1)
+        self._write(changes)
 
     # Questions and snapshots ----------------------------------------------------------------
 
@@ -327,7 +346,7 @@ class ChainMachine(CountedMachine):
 
     @invariant()
     def laws_4_and_6_hold_of_the_chain(self) -> None:
-        check_chain(self.line, self.now)
+        check_chain(self.line, max(self.now, *(each.updated_at for each in self.line)))
         newest = self.line[-1]
         deadline = rules.next_deadline(newest) or self.now
         around = (deadline - TICK, deadline, deadline + TICK, self.now)
@@ -338,9 +357,26 @@ class ChainMachine(CountedMachine):
     def _at(self, n: int) -> int:
         return len(self.line) - 1 - n % len(self.line)
 
+    def _later(self, n: int) -> tuple[Connection | None, Connection | None]:
+        """The successor and the head, where there are such."""
+        later = self.line[n + 1 :]
+        return (later[0], later[-1]) if later else (None, None)
+
+    def _write(self, changes: Changes) -> None:
+        for write in changes.writes:
+            assert isinstance(write, ConnectionWrite)
+            ids = [each.id for each in self.line]
+            n = ids.index(write.after.id) if write.before is not None else len(ids)
+            assert write.before is None or write.before == self.line[n]
+            self._store(write.after, n)
+
     def _moment(self, n: int, moment: str, tick: int) -> datetime:
         if moment == "now":
             return self.now
+        if moment == "soon":
+            # Whoever tells of it has a clock that is ahead.
+            seen = max(self.now, self.model.line[n]["updated"])
+            return seen + TOLERANCE + tick * TICK
         stored = self.model.line[n]
         anchor = stored["created"] if moment == "created" else deadline_of(stored)
         happened = (anchor or self.now) + tick * TICK
@@ -372,6 +408,7 @@ def shown(connection: Connection) -> Stored:
         "reason": connection.action_required_reason,
         "revoked": connection.revoked_at,
         "revoked_by": connection.revoked_by,
+        "version": connection.version,
     }
 
 
@@ -382,7 +419,7 @@ def in_words(effect: Effect) -> str:
             return f"cancel the hand-off of {connection_id}"
         case AccessEnded(connection_id, at):
             return f"access of {connection_id} ended at {show(at)}"
-        case SuccessorsLive(connection_id, alive):
-            return f"still alive after {connection_id}: {', '.join(alive)}"
+        case SuccessorsLive(connection_id, head_id):
+            return f"{head_id} lives on after {connection_id}"
         case _:
             return repr(effect)

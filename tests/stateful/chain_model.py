@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict
 
-from tests.stateful.coordinate_model import DONE, IGNORED, MISTAKE, Said, show
+from tests.stateful.coordinate_model import DONE, IGNORED, MISTAKE, TOLERANCE, Said, show
 
 RANKED = ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"]
 LIVE = ["PENDING", "ACTIVE", "ACTION_REQUIRED"]
@@ -27,10 +27,13 @@ class Stored(TypedDict):
     reason: str | None
     revoked: datetime | None
     revoked_by: str | None
+    version: int
 
 
 def deadline_of(stored: Stored) -> datetime | None:
     """When it changes by itself."""
+    if stored["revoked"] is not None:
+        return None
     if stored["status"] == "PENDING":
         return stored["deadline"]
     return stored["end"] if stored["status"] in ["ACTIVE", "ACTION_REQUIRED"] else None
@@ -38,6 +41,8 @@ def deadline_of(stored: Stored) -> datetime | None:
 
 def standing(stored: Stored, at: datetime) -> str:
     deadline = deadline_of(stored)
+    if stored["revoked"] is not None:
+        return "REVOKED"
     if deadline is None or at < deadline:
         return stored["status"]
     return "LAPSED" if stored["status"] == "PENDING" else "EXPIRED"
@@ -70,6 +75,7 @@ def read_from_the_wire(stored: Stored, now: datetime) -> Stored:
     read["status"] = "PENDING" if lapsed else status
     read["deadline"] = stored["updated"] if lapsed else None
     read["revoked_by"] = None
+    read["version"] = 1
     return read
 
 
@@ -79,6 +85,7 @@ def join(one: Stored, other: Stored) -> Stored:
     statuses = [one["status"], other["status"]]
     joined["status"] = max(statuses, key=RANKED.index)
     joined["updated"] = max(one["updated"], other["updated"])
+    joined["version"] = max(one["version"], other["version"])
     deadlines = [each["deadline"] for each in [one, other] if each["deadline"] is not None]
     joined["deadline"] = max(deadlines) if deadlines else None
     authorized = [each["authorized"] for each in [one, other] if each["authorized"] is not None]
@@ -119,19 +126,37 @@ class ChainModel:
                 "reason": None,
                 "revoked": None,
                 "revoked_by": None,
+                "version": 1,
             }
         )
 
-    def _is_mistake(self, n: int, now: datetime, happened: datetime) -> bool:
-        return happened > now or happened < self.line[n]["created"]
+    def _instants(
+        self, n: int, now: datetime, happened: datetime
+    ) -> tuple[datetime, datetime] | None:
+        """When it is recorded and when it happened; None for a mistake."""
+        stored = self.line[n]
+        at = max(now, stored["updated"])
+        if happened > at + TOLERANCE:
+            return None
+        return at, max(min(happened, at), stored["created"])
+
+    def _move(self, n: int, status: str, at: datetime) -> Stored:
+        stored = self.line[n]
+        stored["status"], stored["updated"] = status, at
+        stored["version"] += 1
+        return stored
 
     def authorize(self, n: int, now: datetime, happened: datetime, end: datetime | None) -> Said:
-        stored = self.line[n]
-        if self._is_mistake(n, now, happened) or (end is not None and end <= happened):
+        stored, instants = self.line[n], self._instants(n, now, happened)
+        if instants is None:
+            return MISTAKE
+        at, happened = instants
+        if end is not None and end <= happened:
             return MISTAKE
         details: dict[str, object] = {"connectionId": stored["id"]}
         if n + 1 < len(self.line):
             details["nextConnectionId"] = self.line[n + 1]["id"]
+            details["headConnectionId"] = self.line[-1]["id"]
             return "refused", "CONNECTION_SUPERSEDED", details
         was = standing(stored, happened)
         if was == "ACTIVE":
@@ -143,69 +168,83 @@ class ChainModel:
         if was != "PENDING":
             details["standing"] = was
             return "refused", "CONNECTION_NOT_PENDING", details
-        stored["status"], stored["updated"] = "ACTIVE", now
+        self._move(n, "ACTIVE", at)
         stored["authorized"], stored["end"] = happened, end
         return DONE
 
     def require_action(self, n: int, now: datetime, happened: datetime, reason: str) -> Said:
-        stored = self.line[n]
-        if self._is_mistake(n, now, happened):
+        stored, instants = self.line[n], self._instants(n, now, happened)
+        if instants is None:
             return MISTAKE
-        if standing(stored, happened) not in ["PENDING", "ACTIVE"]:
+        at, happened = instants
+        if standing(stored, happened) != "ACTIVE":
             return IGNORED
-        stored["status"], stored["updated"], stored["reason"] = "ACTION_REQUIRED", now, reason
+        self._move(n, "ACTION_REQUIRED", at)["reason"] = reason
         return DONE
 
     def expire(self, n: int, now: datetime, happened: datetime) -> Said:
-        stored = self.line[n]
-        if self._is_mistake(n, now, happened):
+        stored, instants = self.line[n], self._instants(n, now, happened)
+        if instants is None:
             return MISTAKE
         if stored["status"] not in ["ACTIVE", "ACTION_REQUIRED"]:
             return IGNORED
-        stored["status"], stored["updated"] = "EXPIRED", now
+        self._move(n, "EXPIRED", instants[0])
         return DONE
 
     def revoke(
         self, n: int, now: datetime, happened: datetime, actor: str
     ) -> tuple[list[str], list[str]] | None:
         """Done or ignored for each that is reached, and the effects; None for a mistake."""
-        if self._is_mistake(n, now, happened):
-            return None
-        reached = self.line[n:] if actor in ["PATIENT", "PLATFORM"] else [self.line[n]]
+        whole = actor in ["PATIENT", "PLATFORM"]
+        reached = range(n, len(self.line) if whole else n + 1)
+        instants = [self._instants(place, now, happened) for place in reached]
         outcomes, effects = [], []
-        for stored in reached:
-            if stored["status"] == "REVOKED":
+        for place, known in zip(reached, instants, strict=True):
+            if known is None:
+                # The first that was named is the first to be asked.
+                return None
+            stored, (at, revoked) = self.line[place], known
+            if stored["revoked"] is not None:
                 outcomes.append("ignored")
                 continue
             outcomes.append("done")
             if stored["status"] == "PENDING":
                 effects.append(f"cancel the hand-off of {stored['id']}")
             else:
-                effects.append(f"access of {stored['id']} ended at {show(happened)}")
-            stored["status"], stored["updated"] = "REVOKED", now
-            stored["revoked"], stored["revoked_by"] = happened, actor
-        later = self.line[n + len(reached) :]
-        alive = [each["id"] for each in later if standing(each, now) in LIVE]
-        if alive and "done" in outcomes:
-            effects.append(f"still alive after {self.line[n]['id']}: {', '.join(alive)}")
+                effects.append(f"access of {stored['id']} ended at {show(revoked)}")
+            self._move(place, "REVOKED", at)
+            stored["revoked"], stored["revoked_by"] = revoked, actor
+        head = self.line[-1]
+        goes_on = not whole and head["id"] != self.line[n]["id"]
+        if goes_on and "done" in outcomes and standing(head, now) in LIVE:
+            effects.append(f"{head['id']} lives on after {self.line[n]['id']}")
         return outcomes, effects
+
+    def rely_on(self, n: int) -> None:
+        """A decision only relied on it."""
+        self.line[n]["version"] += 1
 
     def reconnect(self, n: int, now: datetime, new_ids: str, deadline: datetime) -> Said:
         """Done names in its details what was done, and the recovery's id."""
         stored, is_last = self.line[n], n + 1 == len(self.line)
         details: dict[str, object] = {"connectionId": stored["id"]}
-        at_now = standing(stored, now)
+        at = max(now, stored["updated"])
+        if not is_last:
+            at = max(at, self.line[n + 1]["updated"])
+        at_now = standing(stored, at)
         if at_now in ["PENDING", "ACTIVE"]:
             details["reason"] = "STILL_PENDING" if at_now == "PENDING" else "ALREADY_ACTIVE"
             return "refused", "CONNECTION_NOT_RECONNECTABLE", details
         if is_last:
-            self.mint(new_ids, now, deadline)
+            self.mint(new_ids, at, deadline)
+            self.rely_on(n)
             return "done", None, {"minted": new_ids}
         successor = self.line[n + 1]
-        if standing(successor, now) != "PENDING":
+        if standing(successor, at) != "PENDING":
             details["nextConnectionId"] = successor["id"]
+            details["headConnectionId"] = self.line[-1]["id"]
             return "refused", "CONNECTION_SUPERSEDED", details
-        successor["deadline"], successor["updated"] = deadline, now
+        self._move(n + 1, successor["status"], at)["deadline"] = deadline
         return "done", None, {"reissued": successor["id"]}
 
     def ask(self, n: int, now: datetime, package: str) -> tuple[str | None, datetime | None]:

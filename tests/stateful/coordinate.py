@@ -16,7 +16,13 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
 from curae_lifecycle.testing.laws import check_nothing_changed
-from tests.stateful.coordinate_model import MISTAKE, CoordinateModel, Said, Session
+from tests.stateful.coordinate_model import (
+    MISTAKE,
+    TOLERANCE,
+    CoordinateModel,
+    Said,
+    Session,
+)
 from tests.stateful.running import START, TICK, CountedMachine, agree, heard, is_mistake, ticks
 from tests.strategies import COORDINATE, uuid
 
@@ -26,7 +32,7 @@ users = st.sampled_from(["the bound one", "the bound one", "u-1", "u-2"])
 """Whom a trigger names."""
 which = st.sampled_from([0, 0, 1, 2, 3])
 """A session; the latest is 0."""
-moments = st.sampled_from(["now", "now", "created", "end", "end"])
+moments = st.sampled_from(["now", "now", "created", "end", "end", "soon"])
 STRANGE: Final = [
     (EntryPath.EXISTING_ACTIVE_HANDOFF, Handoff.AWAITED),
     (EntryPath.SILENT_LIMITED, Handoff.LANDED),
@@ -133,6 +139,9 @@ class CoordinateMachine(CountedMachine):
         elif moment == "end":
             happened = session.expires_at + tick * TICK
             self.now = max(self.now, happened - TICK)
+        elif moment == "soon":
+            # The page's clock is ahead.
+            happened = self.now + TOLERANCE + tick * TICK
         said = self.model.complete(session.id, user_id, self.now, happened or self.now)
         if said == MISTAKE:
             wrong = is_mistake(
@@ -143,7 +152,7 @@ class CoordinateMachine(CountedMachine):
                 self.now,
                 happened_at=happened,
             )
-            agree("completed before the session was there, or in the future", True, wrong)
+            agree("completed further ahead than clocks may be apart", True, wrong)
             return
         answer = rules.complete_handoff(
             session, self.binding, user_id, self.now, happened_at=happened
@@ -198,10 +207,11 @@ class CoordinateMachine(CountedMachine):
     def what_is_stored_is_the_model_s(self) -> None:
         state = str(bindings.account_state(self.binding))
         user = None if self.binding is None else self.binding.user_id
-        generation = 0 if self.binding is None else self.binding.generation
+        bound = self.binding
+        numbers = (0, 0) if bound is None else (bound.generation, bound.version)
         model = self.model
-        expected = (model.state, model.user, model.generation)
-        agree("the binding", expected, (state, user, generation))
+        expected = (model.state, model.user, (model.generation, model.version))
+        agree("the binding", expected, (state, user, numbers))
         agree("the sessions", list(model.sessions.values()), list(map(shown, self.sessions)))
 
     # Helpers --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 Said = tuple[str, str | None, dict[str, object]]
@@ -11,6 +11,10 @@ Said = tuple[str, str | None, dict[str, object]]
 DONE: Said = ("done", None, {})
 IGNORED: Said = ("ignored", None, {})
 MISTAKE: Said = ("mistake", None, {})
+
+
+TOLERANCE = timedelta(minutes=5)
+"""How far two clocks may be apart."""
 
 
 class Session(TypedDict):
@@ -39,7 +43,7 @@ class CoordinateModel:
     def __init__(self) -> None:
         self.state = "UNLINKED"
         self.user: str | None = None
-        self.generation = 0
+        self.generation = self.version = 0
         self.sessions: dict[str, Session] = {}
 
     def refuse(self, code: str) -> Said:
@@ -48,6 +52,7 @@ class CoordinateModel:
     def bind(self, user: str, state: str) -> None:
         if user != self.user:
             self.generation += 1
+        self.version += 1
         self.user, self.state = user, state
 
     def initiate(
@@ -79,8 +84,9 @@ class CoordinateModel:
 
     def complete(self, session_id: str, user: str, now: datetime, happened: datetime) -> Said:
         session = self.sessions[session_id]
-        if happened > now or happened < session["created"]:
+        if happened > now + TOLERANCE:
             return MISTAKE
+        happened = max(min(happened, now), session["created"])
         if session["path"] != "NEW_ACTIVE_SIGNUP_HANDOFF":
             details: dict[str, object] = {"sessionId": session_id, "path": session["path"]}
             return "refused", "HANDOFF_NOT_REQUIRED", details
@@ -118,13 +124,14 @@ class CoordinateModel:
             return self.refuse("BINDING_CONFLICT")
         if self.state == "ACTIVE":
             return IGNORED
-        self.state = "ACTIVE"
+        self.bind(user, "ACTIVE")
         return DONE
 
     def tombstone(self) -> Said:
         if self.state in ["UNLINKED", "TOMBSTONED"]:
             return IGNORED
-        self.state = "TOMBSTONED"
+        assert self.user is not None
+        self.bind(self.user, "TOMBSTONED")
         return DONE
 
     def start_graduation(self) -> Said:

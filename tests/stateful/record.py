@@ -23,13 +23,14 @@ from curae_lifecycle.rules.idempotency import (
     RecordState,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import ApiKeyId
+from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import (
     check_nothing_changed,
     check_one_execution,
     check_replay,
 )
+from tests.server import CALLER
 from tests.stateful.record_model import DAY, Claim, Payload, RecordModel, Stored
 from tests.stateful.running import (
     START,
@@ -41,8 +42,9 @@ from tests.stateful.running import (
     ticks,
 )
 
-KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
-OTHER_KEY: Final = RecordKey(ApiKeyId("key-2"), IdempotencyKey("k-1"))
+KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
+OTHER_OWNER: Final = attrs.evolve(CALLER.key_owner, app_id=AppId("app-2"))
+OTHER_KEY: Final = RecordKey(OTHER_OWNER, IdempotencyKey("k-1"))
 MICROSECOND: Final = timedelta(microseconds=1)
 
 payloads = st.sampled_from(

@@ -86,6 +86,10 @@ _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
         "For one user a binding only rises, and a coordinate is never silently rebound.",
         accounts.bindings,
     ),
+    "tombstone": (
+        "After a tombstone nothing that was authorized before it grants access.",
+        accounts.tombstones,
+    ),
     "completion": ("A hand-off lands once, and in time.", accounts.completions),
     "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),
     "record-standing": (

@@ -26,6 +26,7 @@ from curae_lifecycle.rules.binding import (
     start_graduation,
     tombstone,
 )
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.session import (
     COMPLETION,
     PATHS,
@@ -38,7 +39,17 @@ from curae_lifecycle.rules.session import (
     complete_handoff,
     initiate,
 )
-from curae_lifecycle.rules.values import MINUTE, SessionId, UserId, format_time, later
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    MINUTE,
+    SessionId,
+    UserId,
+    format_time,
+    later,
+)
+from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite
+from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,
@@ -54,6 +65,8 @@ from tests.vectors.cases import (
     stored,
     time_or_null,
 )
+from tests.vectors.connections import NOW as CONNECTIONS_NOW
+from tests.vectors.connections import make
 
 _SESSION: Final = SessionId("22222222-2222-4222-8222-222222222222")
 _USER: Final = UserId("u-1")
@@ -207,10 +220,24 @@ def completions() -> Iterator[Case]:
             _USER,
             _NOW,
             happened=later(START, ticks),
-            comment="Nothing is completed before it was minted.",
+            comment="What is said to have happened before it was minted happened at its minting.",
         )
     yield _completion(
-        "completion/mistake/from-the-future", _WAITING, None, _USER, _NOW, happened=later(_NOW, 1)
+        "completion/clocks/five-minutes-ahead",
+        _WAITING,
+        None,
+        _USER,
+        _NOW,
+        happened=later(_NOW, CLOCK_TOLERANCE),
+        comment="Clocks disagree: it is taken as of `now`.",
+    )
+    yield _completion(
+        "completion/mistake/from-the-future",
+        _WAITING,
+        None,
+        _USER,
+        _NOW,
+        happened=later(_NOW, CLOCK_TOLERANCE + 1),
     )
 
 
@@ -237,6 +264,55 @@ def _completion(
 
 def _landing(landing: Landing) -> Members:
     return {"session": stored(landing.session), "binding": stored(landing.binding)}
+
+
+def tombstones() -> Iterator[Case]:
+    """What a tombstone leaves of the coordinate's connections: no access, and no way back."""
+    everything = (
+        make(Status.REVOKED),
+        make(Status.ACTIVE, number=2, after=1),
+        make(Status.PENDING, number=4),
+    )
+    for state in AccountState:
+        yield _tombstone(f"tombstone/{state}", bound(state), everything)
+    for status in Status:
+        yield _tombstone(
+            f"tombstone/connection/{status}", bound(AccountState.ACTIVE), (make(status),)
+        )
+    yield _tombstone("tombstone/no-connection", bound(AccountState.LIMITED), ())
+    late = later(CONNECTIONS_NOW, -MINUTE)
+    yield _tombstone(
+        "tombstone/late",
+        bound(AccountState.ACTIVE),
+        everything,
+        happened=late,
+        comment="Access ended when the user was gone, however late that is recorded.",
+    )
+
+
+def _tombstone(
+    id: str,  # noqa: A002 - see `Case`
+    binding: LimitedAccountAppBinding | None,
+    connections: tuple[Connection, ...],
+    *,
+    happened: datetime | None = None,
+    comment: str | None = None,
+) -> Case:
+    given = {
+        "binding": stored(binding),
+        "connections": [stored(each) for each in connections],
+        "now": format_time(CONNECTIONS_NOW),
+        "happenedAt": time_or_null(happened),
+    }
+    snapshot = FactSnapshot(binding=binding, connections=connections)
+    result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
+    return judged(id, given, answered(result, _stored), comment)
+
+
+def _stored(changes: Changes) -> Members:
+    after = [each.after for each in changes.writes if isinstance(each, ConnectionWrite)]
+    (gone,) = [each.after for each in changes.writes if isinstance(each, BindingWrite)]
+    return {"binding": stored(gone), "connections": [stored(each) for each in after]}
 
 
 def graduations() -> Iterator[Case]:

@@ -33,6 +33,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.stores.codec import Storable, dump
+from curae_lifecycle.stores.formats import FORMAT
 
 VERSION: Final = 1
 """The version of the format: of the members of a document and of a case."""
@@ -111,8 +112,14 @@ def camel(name: str) -> str:
 
 
 def stored(value: Storable | None) -> Members | None:
-    """A stored value with everything in it, internals too, in the wire's spelling."""
-    return None if value is None else cast("Members", _camels(dump(value)))
+    """A value with everything in it, internals too, in the wire's spelling.
+
+    The number of the form that our own store gives it is left out.
+    """
+    if value is None:
+        return None
+    members = {name: member for name, member in dump(value).items() if name != FORMAT}
+    return cast("Members", _camels(members))
 
 
 def time_or_null(instant: datetime | None) -> str | None:

@@ -19,13 +19,14 @@ from curae_lifecycle.rules.chain import (
 )
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.merge import MergeError, merge
-from curae_lifecycle.rules.triggers import Trigger
+from curae_lifecycle.rules.triggers import Successor, Trigger
 from curae_lifecycle.rules.values import HOUR, format_time, later
 from tests.vectors.cases import BOUNDARY, START, Case, Verdict, cell_id, stored
 from tests.vectors.connections import (
     AT,
     AUTHORIZED,
     END,
+    HEAD,
     NOW,
     SUCCESSORS,
     answer_of,
@@ -39,7 +40,7 @@ def recoveries() -> Iterator[Case]:
     for at, kind in RECOVERY:
         status, now = AT[at]
         name, successor = cell_id(RECOVERY.name, (at, kind)), SUCCESSORS[kind]
-        yield drive(name, Trigger.RECONNECT, make(status), now, successor=successor)
+        yield drive(name, Trigger.RECONNECT, make(status), now, successor=successor, head=successor)
     for status in Status:
         successor = make(status, later(END, HOUR), number=2, after=1)
         yield drive(
@@ -48,7 +49,17 @@ def recoveries() -> Iterator[Case]:
             make(Status.EXPIRED),
             END,
             successor=successor,
+            head=successor,
         )
+    yield drive(
+        "recovery/head-further-on",
+        Trigger.RECONNECT,
+        make(Status.EXPIRED),
+        END,
+        successor=SUCCESSORS[Successor.OTHER],
+        head=HEAD,
+        comment="One hop from any old id: the refusal names the next connection and the head.",
+    )
     for word, ticks in BOUNDARY.items():
         yield drive(
             f"recovery/successor-deadline/{word}",
@@ -119,6 +130,7 @@ def merges() -> Iterator[Case]:
         "earliest-end": (make(Status.ACTIVE), make(Status.ACTIVE, later(END, -1))),
         "latest-deadline": (make(Status.PENDING), new_ids),
         "reissued": (make(Status.PENDING), attrs.evolve(new_ids, updated_at=NOW)),
+        "latest-version": (make(Status.ACTIVE), attrs.evolve(make(Status.ACTIVE), version=7)),
         "another-id": (make(Status.ACTIVE), make(Status.ACTIVE, number=2)),
         "another-predecessor": (make(Status.ACTIVE), make(Status.ACTIVE, after=7)),
     }

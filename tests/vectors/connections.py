@@ -22,6 +22,7 @@ from curae_lifecycle.rules.connection import (
     Clock,
     Connection,
     ConnectionIdentity,
+    Revocation,
     Standing,
     Status,
     next_deadline,
@@ -43,7 +44,14 @@ from curae_lifecycle.rules.triggers import (
     require_action,
     revoke,
 )
-from curae_lifecycle.rules.values import HOUR, MINUTE, DataPackage, format_time, later
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    HOUR,
+    MINUTE,
+    DataPackage,
+    format_time,
+    later,
+)
 from curae_lifecycle.service.changes import AccessEnded, Effect, HandoffCancelled
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.expired import Expired
@@ -98,6 +106,7 @@ def make(
         START,
         None if after is None else connection_id(after),
         connection_id(1),
+        number,
     )
     if status is Status.PENDING:
         return Connection(identity, status, START, ends)
@@ -111,39 +120,67 @@ def make(
     return active
 
 
+def _carrying(status: Status, revocation: Revocation) -> Connection:
+    """A connection of a stored status that carries a `revokedAt`, or does not."""
+    made = make(status)
+    if revocation is Revocation.NEVER:
+        return attrs.evolve(made, revoked_at=None, revoked_by=None)
+    return attrs.evolve(made, revoked_at=made.revoked_at or AUTHORIZED)
+
+
+_CONTRADICTION: Final = "A contradiction fails closed: what carries a `revokedAt` is REVOKED."
+_ODD: Final[dict[tuple[Status, Revocation], str]] = {
+    (Status.PENDING, Revocation.ONCE): _CONTRADICTION,
+    (Status.ACTIVE, Revocation.ONCE): _CONTRADICTION,
+    (Status.ACTION_REQUIRED, Revocation.ONCE): _CONTRADICTION,
+    (Status.EXPIRED, Revocation.ONCE): _CONTRADICTION,
+    (Status.REVOKED, Revocation.NEVER): "Another system may have stored no `revokedAt`.",
+}
+
+
 def standings() -> Iterator[Case]:
     """What a connection is, at each deadline and around it."""
-    for (status, clock), row in STANDING.items():
+    for (status, revocation, clock), row in STANDING.items():
         now = NOW if clock is Clock.BEFORE else END
-        yield _standing(cell_id(STANDING.name, (status, clock)), make(status), now, row.rule)
+        name = cell_id(STANDING.name, (status, revocation, clock))
+        connection = _carrying(status, revocation)
+        yield _standing(name, connection, now, row.rule, _ODD.get((status, revocation)))
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
         for word, ticks in BOUNDARY.items():
             clock = Clock.BEFORE if ticks < 0 else Clock.REACHED
-            rule = STANDING[status, clock].rule
+            rule = STANDING[status, Revocation.NEVER, clock].rule
             at = later(END, ticks)
             yield _standing(f"standing/boundary/{status}/{word}", make(status), at, rule)
-        rule = STANDING[status, Clock.BEFORE].rule
+        rule = STANDING[status, Revocation.NEVER, Clock.BEFORE].rule
         yield _standing(f"standing/no-deadline/{status}", make(status, None), _LATER, rule)
 
 
-def _standing(id: str, connection: Connection, now: datetime, rule: str) -> Case:  # noqa: A002 - see `Case`
+def _standing(
+    id: str,  # noqa: A002 - see `Case`
+    connection: Connection,
+    now: datetime,
+    rule: str,
+    comment: str | None = None,
+) -> Case:
     answer = {
         "standing": standing(connection, now),
         "nextDeadline": time_or_null(next_deadline(connection)),
     }
-    return Case(id, {"connection": stored(connection), "now": format_time(now)}, answer, rule)
+    given = {"connection": stored(connection), "now": format_time(now)}
+    return Case(id, given, answer, rule, comment=comment)
 
 
 def deadlines() -> Iterator[Case]:
     """Which instant a stored status waits for."""
-    for status, row in DEADLINE.items():
-        connection = make(status)
+    for (status, revocation), row in DEADLINE.items():
+        connection = _carrying(status, revocation)
         answer = {
             "deadline": row.outcome.what,
             "nextDeadline": time_or_null(next_deadline(connection)),
         }
         given = {"connection": stored(connection)}
-        yield Case(cell_id(DEADLINE.name, (status,)), given, answer, row.rule)
+        name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
+        yield Case(name, given, answer, row.rule, comment=comment)
 
 
 def triggers() -> Iterator[Case]:
@@ -172,15 +209,33 @@ def triggers() -> Iterator[Case]:
             trigger,
             make(Status.PENDING),
             NOW,
-            happened=later(NOW, 1),
+            happened=later(NOW, CLOCK_TOLERANCE + 1),
         )
         yield drive(
-            f"connection/mistake/{trigger}/before-creation",
+            f"connection/clocks/{trigger}/five-minutes-ahead",
+            trigger,
+            make(Status.PENDING),
+            NOW,
+            happened=later(NOW, CLOCK_TOLERANCE),
+            comment="Clocks disagree: it is taken as of `now`.",
+        )
+        yield drive(
+            f"connection/clocks/{trigger}/before-creation",
             trigger,
             make(Status.PENDING),
             NOW,
             happened=later(START, -1),
+            comment="Clocks disagree: it is taken as of the making.",
         )
+    for trigger in Trigger:
+        for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
+            yield drive(
+                f"connection/clocks/{trigger}/{status}/worker-behind",
+                trigger,
+                attrs.evolve(make(status), updated_at=NOW),
+                later(NOW, -MINUTE),
+                comment="What is recorded is at least what the connection has seen.",
+            )
     for word, ticks in BOUNDARY.items():
         yield drive(
             f"connection/late/deadline/{word}",
@@ -209,6 +264,7 @@ def drive(
     happened: datetime | None = None,
     expires: datetime | None = _LATER,
     successor: Connection | None = None,
+    head: Connection | None = None,
     comment: str | None = None,
 ) -> Case:
     """The case of one trigger, through the function that it has."""
@@ -227,8 +283,14 @@ def drive(
             case Trigger.AUTHORIZE:
                 given["expiresAt"] = time_or_null(expires)
                 given["successor"] = stored(successor)
+                given["head"] = stored(head)
                 return authorize(
-                    connection, now, expires_at=expires, happened_at=happened, successor=successor
+                    connection,
+                    now,
+                    expires_at=expires,
+                    happened_at=happened,
+                    successor=successor,
+                    head=head,
                 )
             case Trigger.REQUIRE_ACTION:
                 given["reason"] = "token_refresh_failed"
@@ -244,8 +306,14 @@ def drive(
                 given["successor"] = stored(successor)
                 given["newId"] = connection_id(9)
                 given["nextActionExpiresAt"] = format_time(next_action(now).expires_at)
+                given["head"] = stored(head)
                 return reconnect(
-                    connection, successor, now, id=connection_id(9), next_action=next_action(now)
+                    connection,
+                    successor,
+                    now,
+                    id=connection_id(9),
+                    next_action=next_action(now),
+                    head=head,
                 )
 
     answer = answer_of(attempt(run))
@@ -279,6 +347,9 @@ SUCCESSORS: Final = {
 }
 """How each kind of successor comes about."""
 
+HEAD: Final = make(Status.PENDING, later(END, HOUR), number=3, after=2)
+"""The head of a chain of three."""
+
 
 def authorizations() -> Iterator[Case]:
     """Whether a connection may be authorized at all."""
@@ -289,7 +360,17 @@ def authorizations() -> Iterator[Case]:
             make(Status.PENDING),
             NOW,
             successor=SUCCESSORS[kind],
+            head=SUCCESSORS[kind],
         )
+    yield drive(
+        "authorization/head-further-on",
+        Trigger.AUTHORIZE,
+        make(Status.PENDING),
+        NOW,
+        successor=SUCCESSORS[Successor.OTHER],
+        head=HEAD,
+        comment="The refusal names the next connection and the head.",
+    )
 
 
 def endings() -> Iterator[Case]:

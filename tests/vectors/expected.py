@@ -20,15 +20,20 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     ),
     "standing/boundary/ACTION_REQUIRED/at": ("valid", {"standing": "EXPIRED"}),
     "standing/no-deadline/ACTIVE": ("valid", {"standing": "ACTIVE", "nextDeadline": None}),
-    "deadline/PENDING": (
+    "deadline/PENDING/no-revokedAt": (
         "valid",
         {"deadline": "the hand-off's deadline", "nextDeadline": "2030-01-01T01:00:00Z"},
     ),
-    "deadline/ACTION_REQUIRED": (
+    "deadline/ACTION_REQUIRED/no-revokedAt": (
         "valid",
         {"deadline": "expiresAt", "nextDeadline": "2030-01-01T01:00:00Z"},
     ),
-    "deadline/REVOKED": ("valid", {"deadline": "none", "nextDeadline": None}),
+    "deadline/REVOKED/no-revokedAt": ("valid", {"deadline": "none", "nextDeadline": None}),
+    "deadline/ACTIVE/a-revokedAt": ("valid", {"deadline": "none", "nextDeadline": None}),
+    "standing/ACTIVE/a-revokedAt/before-the-deadline-or-none-set": (
+        "valid",
+        {"standing": "REVOKED", "nextDeadline": None},
+    ),
     "connection/authorize/PENDING": (
         "valid",
         {
@@ -63,6 +68,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
             "connection.actionRequiredReason": "token_refresh_failed",
         },
     ),
+    "connection/require_action/PENDING": ("valid", {"outcome": "ignored"}),
     "connection/require_action/ACTION_REQUIRED": ("valid", {"outcome": "ignored"}),
     "connection/require_action/REVOKED": ("valid", {"outcome": "ignored"}),
     "connection/expire/PENDING": ("valid", {"outcome": "ignored"}),
@@ -73,6 +79,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
             "revokedNow": True,
             "connection.revokedAt": "2030-01-01T00:40:00Z",
             "connection.revokedBy": "PATIENT",
+            "connection.version": 2,
         },
     ),
     "connection/revoke/REVOKED": ("valid", {"outcome": "ignored", "revokedNow": False}),
@@ -89,7 +96,40 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "connection/expires-at/at": ("invalid", {"outcome": "error", "argument": "expiresAt"}),
     "connection/expires-at/after": ("valid", {"outcome": "done"}),
     "connection/mistake/revoke/from-the-future": ("invalid", {"argument": "happenedAt"}),
-    "connection/mistake/expire/before-creation": ("invalid", {"argument": "happenedAt"}),
+    # Five minutes ahead is now, before the making is the making, and nothing goes back.
+    "connection/clocks/authorize/five-minutes-ahead": (
+        "valid",
+        {"connection.authorizedAt": "2030-01-01T00:40:00Z"},
+    ),
+    "connection/clocks/revoke/five-minutes-ahead": (
+        "valid",
+        {"connection.revokedAt": "2030-01-01T00:40:00Z"},
+    ),
+    "connection/clocks/authorize/before-creation": (
+        "valid",
+        {
+            "connection.authorizedAt": "2030-01-01T00:00:00Z",
+            "connection.updatedAt": "2030-01-01T00:40:00Z",
+        },
+    ),
+    "connection/clocks/revoke/before-creation": (
+        "valid",
+        {"connection.revokedAt": "2030-01-01T00:00:00Z"},
+    ),
+    "connection/clocks/revoke/ACTIVE/worker-behind": (
+        "valid",
+        {
+            "connection.updatedAt": "2030-01-01T00:40:00Z",
+            "connection.revokedAt": "2030-01-01T00:40:00Z",
+        },
+    ),
+    "connection/clocks/reconnect/ACTION_REQUIRED/worker-behind": (
+        "valid",
+        {
+            "connection.identity.createdAt": "2030-01-01T00:40:00Z",
+            "connection.handoffDeadline": "2030-01-01T01:09:00Z",
+        },
+    ),
     "expiry-record/ACTIVE": (
         "valid",
         {
@@ -104,6 +144,21 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
         {
             "problem.code": "CONNECTION_SUPERSEDED",
             "problem.details.nextConnectionId": "00000000-0000-4000-8000-000000000002",
+            "problem.details.headConnectionId": "00000000-0000-4000-8000-000000000002",
+        },
+    ),
+    "authorization/head-further-on": (
+        "invalid",
+        {
+            "problem.details.nextConnectionId": "00000000-0000-4000-8000-000000000002",
+            "problem.details.headConnectionId": "00000000-0000-4000-8000-000000000003",
+        },
+    ),
+    "recovery/head-further-on": (
+        "invalid",
+        {
+            "problem.code": "CONNECTION_SUPERSEDED",
+            "problem.details.headConnectionId": "00000000-0000-4000-8000-000000000003",
         },
     ),
     "recovery/EXPIRED/no-successor": (
@@ -112,6 +167,8 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
             "made": "minted",
             "connection.identity.id": "00000000-0000-4000-8000-000000000009",
             "connection.identity.predecessorId": "00000000-0000-4000-8000-000000000001",
+            "connection.identity.position": 2,
+            "connection.version": 1,
             "connection.handoffDeadline": "2030-01-01T01:10:00Z",
         },
     ),
@@ -177,29 +234,46 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     ),
     "merge/earliest-end": ("valid", {"connection.expiresAt": "2030-01-01T00:59:59.999999Z"}),
     "merge/latest-deadline": ("valid", {"connection.handoffDeadline": "2030-01-01T02:00:00Z"}),
+    "merge/latest-version": ("valid", {"connection.version": 7}),
     "merge/reissued/swapped": ("valid", {"connection.updatedAt": "2030-01-01T00:40:00Z"}),
     "merge/two-reasons": ("valid", {"connection.actionRequiredReason": "consent_renewal"}),
     "merge/another-id": ("invalid", {"outcome": "error"}),
     "wire-status/LAPSED": ("valid", {"connection.status": "EXPIRED"}),
     "wire-status/ACTIVE/as-authorized": ("valid", {"connection.status": "AUTHORIZED"}),
-    "stored-status/AUTHORIZED/authorizedAt-or-a-reason": (
+    "stored-status/AUTHORIZED/no-revokedAt/authorizedAt-or-a-reason": (
         "acceptable",
         {"connection.status": "ACTIVE"},
     ),
-    "stored-status/EXPIRED/authorizedAt-or-a-reason": ("valid", {"connection.status": "EXPIRED"}),
-    "stored-status/EXPIRED/neither-authorizedAt-nor-a-reason": (
+    "stored-status/EXPIRED/no-revokedAt/authorizedAt-or-a-reason": (
+        "valid",
+        {"connection.status": "EXPIRED"},
+    ),
+    "stored-status/EXPIRED/no-revokedAt/neither-authorizedAt-nor-a-reason": (
         "valid",
         {"connection.status": "PENDING", "connection.handoffDeadline": "2030-01-01T00:00:00Z"},
     ),
-    "stored-status/REVOKED/neither-authorizedAt-nor-a-reason": (
+    "stored-status/REVOKED/no-revokedAt/neither-authorizedAt-nor-a-reason": (
         "valid",
         {"connection.status": "REVOKED"},
+    ),
+    "stored-status/PENDING/a-revokedAt/authorizedAt-or-a-reason": (
+        "valid",
+        {"connection.status": "REVOKED", "connection.revokedAt": "2030-01-01T00:40:00Z"},
     ),
     "stored-status/expired-with-reason": ("valid", {"connection.status": "EXPIRED"}),
     "stored-status/unknown-status": ("invalid", {"member": "status", "fault": "INVALID"}),
     "stored-status/null-status": ("invalid", {"member": "status", "fault": "NULL"}),
-    "stored-status/unknown-member": ("invalid", {"member": None, "fault": "UNKNOWN"}),
-    "stored-status/missing-member": ("invalid", {"member": "revokedAt", "fault": "MISSING"}),
+    "stored-status/unknown-member": ("acceptable", {"connection.status": "ACTIVE"}),
+    "stored-status/missing-revoked-at": ("acceptable", {"connection.revokedAt": None}),
+    "stored-status/time-with-offset": (
+        "acceptable",
+        {"connection.identity.createdAt": "2030-01-01T00:00:00Z"},
+    ),
+    "stored-status/time-with-another-offset": (
+        "invalid",
+        {"member": "createdAt", "fault": "INVALID"},
+    ),
+    "stored-status/missing-member": ("invalid", {"member": "createdAt", "fault": "MISSING"}),
     "entry-path/UNLINKED/preferSignup-true": (
         "valid",
         {
@@ -222,7 +296,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     ),
     "binding/graduate/LIMITED/same-user": (
         "valid",
-        {"binding.state": "ACTIVE", "binding.generation": 1},
+        {"binding.state": "ACTIVE", "binding.generation": 1, "binding.version": 2},
     ),
     "binding/graduate/LIMITED/other-user-or-none-bound": (
         "invalid",
@@ -236,7 +310,15 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "completion/boundary/at": ("invalid", {"problem.code": "SESSION_EXPIRED"}),
     "completion/late/before": ("valid", {"outcome": "done", "binding.state": "ACTIVE"}),
     "completion/late/at": ("invalid", {"problem.code": "SESSION_EXPIRED"}),
-    "completion/created/before": ("invalid", {"argument": "happenedAt"}),
+    "completion/created/before": ("valid", {"session.landedAt": "2030-01-01T00:00:00Z"}),
+    "completion/clocks/five-minutes-ahead": (
+        "valid",
+        {"session.landedAt": "2030-01-01T00:01:00Z"},
+    ),
+    "completion/mistake/from-the-future": ("invalid", {"argument": "happenedAt"}),
+    "tombstone/UNLINKED": ("valid", {"outcome": "ignored"}),
+    "tombstone/TOMBSTONED": ("valid", {"outcome": "ignored"}),
+    "tombstone/connection/ACTIVE": ("valid", {"binding.state": "TOMBSTONED"}),
     "completion/binding/LIMITED/same": ("invalid", {"problem.code": "BINDING_CHANGED"}),
     "completion/binding/ACTIVE/other": ("invalid", {"problem.code": "BINDING_CONFLICT"}),
     "completion/SILENT_LIMITED/waiting": ("invalid", {"problem.code": "HANDOFF_NOT_REQUIRED"}),
@@ -379,7 +461,7 @@ EXPECTED: Final[dict[str, tuple[str, dict[str, object]]]] = {
         "valid",
         {
             "document": {
-                "type": "https://example.com/problems/rate-limited",
+                "type": "https://curaeai.com/problems/rate-limited",
                 "status": 429,
                 "code": "RATE_LIMITED",
                 "details": {"policy": "initiate", "retryAfter": 12},

@@ -47,7 +47,7 @@ from curae_lifecycle.rules.idempotency import (
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.values import SECOND, ApiKeyId, format_time, later
+from curae_lifecycle.rules.values import SECOND, format_time, later
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.status import is_kept
 from tests.vectors.cases import (
@@ -61,8 +61,9 @@ from tests.vectors.cases import (
     refused,
     stored,
 )
+from tests.vectors.texts import CALLER
 
-_KEY: Final = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+_KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 _SAME: Final = Fingerprint.of("revoke", "00000000-0000-4000-8000-000000000001")
 _VALUES: Final = Fingerprint.of("revoke", "00000000-0000-4000-8000-000000000002")
 _OPERATION: Final = Fingerprint.of("reconnect", "00000000-0000-4000-8000-000000000001")
@@ -303,7 +304,16 @@ def _moved(result: Done[Record] | Ignored[Record | None] | LeaseLost) -> Members
 
 
 def _key(key: RecordKey) -> Members:
-    return {"apiKeyId": key.api_key_id, "key": key.key}
+    owner = key.owner
+    return {
+        "owner": {
+            "apiKeyId": owner.api_key_id,
+            "environment": owner.environment,
+            "appId": owner.app_id,
+            "customerAccountId": owner.customer_account_id,
+        },
+        "key": key.key,
+    }
 
 
 def _fingerprint(fingerprint: Fingerprint) -> Members:

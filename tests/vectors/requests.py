@@ -251,6 +251,7 @@ _VALUES: Final[dict[str, DetailValue]] = {
     "dataPackage": "labs",
     "reason": "REVOKED",
     "nextConnectionId": connection_id(2),
+    "headConnectionId": connection_id(3),
     "standing": "EXPIRED",
     "deadline": START,
     "sessionId": _NEW_IDS.session_id,
@@ -318,6 +319,8 @@ def _request(
             "buckets": [stored(each) for each in loaded.buckets],
             "limit": stored(loaded.limit),
             "connection": stored(loaded.connection),
+            "successor": stored(loaded.successor),
+            "head": stored(loaded.head),
             "binding": stored(loaded.binding),
             "landed": None
             if loaded.landed is None

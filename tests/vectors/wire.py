@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.connection import Revocation, Status
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
 from curae_lifecycle.web.json import MalformedError
@@ -39,33 +39,44 @@ def spellings() -> Iterator[Case]:
 
 def readings() -> Iterator[Case]:
     """What each status of the wire is read as."""
-    for (spelled, trace), row in STORED_STATUS.items():
+    for (spelled, revocation, trace), row in STORED_STATUS.items():
+        contradicts = (spelled is WireStatus.REVOKED) != (revocation is Revocation.ONCE)
         yield _reading(
-            cell_id(STORED_STATUS.name, (spelled, trace)),
-            _printed(spelled, trace),
+            cell_id(STORED_STATUS.name, (spelled, revocation, trace)),
+            _printed(spelled, revocation, trace),
             row.rule,
             Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
-            _UNPRINTED.get((spelled, trace)),
+            _CONTRADICTS if contradicts else _UNPRINTED.get((spelled, trace)),
         )
     lapsed = format_connection(make(Status.PENDING), END)
     reason = {**lapsed, "actionRequiredReason": "portal_login"}
-    rule = STORED_STATUS[WireStatus.EXPIRED, Trace.SHOWN].rule
+    rule = STORED_STATUS[WireStatus.EXPIRED, Revocation.NEVER, Trace.SHOWN].rule
     yield _reading("stored-status/expired-with-reason", reason, rule, Verdict.VALID)
     active = format_connection(make(Status.ACTIVE), NOW)
+    tolerated: dict[str, Members] = {
+        "unknown-member": {**active, "userId": "u-1"},
+        "missing-reason": {name: active[name] for name in active if name != "actionRequiredReason"},
+        "missing-revoked-at": {name: active[name] for name in active if name != "revokedAt"},
+        "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
+    }
+    rule = STORED_STATUS[WireStatus.ACTIVE, Revocation.NEVER, Trace.SHOWN].rule
+    for name, document in tolerated.items():
+        comment = "Snapshots of others are read tolerantly."
+        yield _reading(f"stored-status/{name}", document, rule, Verdict.ACCEPTABLE, comment)
     broken: dict[str, Members] = {
         "unknown-status": {**active, "status": "PAUSED"},
         "lower-case-status": {**active, "status": "active"},
         "null-status": {**active, "status": None},
-        "unknown-member": {**active, "userId": "u-1"},
-        "missing-member": {name: active[name] for name in active if name != "revokedAt"},
+        "missing-member": {name: active[name] for name in active if name != "createdAt"},
         "id-without-hyphens": {**active, "id": connection_id(1).replace("-", "")},
-        "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
+        "time-with-another-offset": {**active, "createdAt": "2030-01-01T01:00:00+01:00"},
     }
     for name, document in broken.items():
         yield _reading(f"stored-status/{name}", document, None, Verdict.INVALID)
 
 
 _ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."
+_CONTRADICTS: Final = "A contradiction fails closed: what shows a `revokedAt` is REVOKED."
 _UNPRINTED: Final = {
     (WireStatus.PENDING, Trace.SHOWN): _ODD,
     (WireStatus.ACTIVE, Trace.NONE): _ODD,
@@ -74,12 +85,13 @@ _UNPRINTED: Final = {
 }
 
 
-def _printed(spelled: WireStatus, trace: Trace) -> Members:
+def _printed(spelled: WireStatus, revocation: Revocation, trace: Trace) -> Members:
     """A connection of a status, printed with or without a trace of more than a hand-off."""
-    if spelled is WireStatus.EXPIRED and trace is Trace.NONE:
-        return format_connection(make(Status.PENDING), END)
-    status = STORED_STATUS[spelled, trace].outcome.status
-    printed = {**format_connection(make(status), NOW), "status": spelled}
+    status = STORED_STATUS[spelled, Revocation.NEVER, trace].outcome.status
+    lapsed = spelled is WireStatus.EXPIRED and trace is Trace.NONE
+    revoked_at = format_time(NOW) if revocation is Revocation.ONCE else None
+    shown = {**format_connection(make(status), END if lapsed else NOW), "revokedAt": revoked_at}
+    printed: dict[str, object] = {**shown, "status": spelled}
     if trace is Trace.NONE:
         return printed | dict.fromkeys(("authorizedAt", "expiresAt", "actionRequiredReason"))
     return printed | {"authorizedAt": printed["authorizedAt"] or printed["createdAt"]}

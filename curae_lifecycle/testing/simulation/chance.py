@@ -30,6 +30,7 @@ class Mishap(StrEnum):
     CRASH_BEFORE_STORE = "the worker dies before it stores"
     CRASH_AFTER_STORE = "the worker dies after it stored"
     CLOCK_MOVED = "a worker's clock is set anew"
+    CLOCKS_APART = "a worker's clock is minutes ahead or behind"
     CALLS_OUT = "the worker calls out in between"
     CALL_DIED = "the worker dies while it calls out"
     ANSWER_ERASED = "the operator erases an answer"

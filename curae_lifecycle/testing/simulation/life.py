@@ -51,6 +51,7 @@ _DAY: Final = timedelta(days=1)
 _LIFETIME: Final = timedelta(minutes=30)
 _SLACK: Final = timedelta(hours=1)
 _WORKERS: Final = 4
+_APART: Final = timedelta(microseconds=values.CLOCK_TOLERANCE)
 _TRIES: Final = 5
 _KNOWN_IDS: Final = 5
 _TOO_MANY: Final = 429
@@ -244,6 +245,9 @@ class Simulation:
         worker = self._chance.randrange(_WORKERS)
         if self._dice.strikes(Mishap.CLOCK_MOVED):
             self._skew[worker] = timedelta(milliseconds=self._chance.randint(-1500, 1500))
+        if self._dice.strikes(Mishap.CLOCKS_APART):
+            # Any two clocks are five minutes apart at most.
+            self._skew[worker] = self._chance.choice((-1, 1)) * _APART / 2
         return self._now + self._skew[worker]
 
     def _arrive(self, errand: Errand) -> None:

@@ -36,7 +36,6 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
 from curae_lifecycle.testing.laws import LawBrokenError
-from curae_lifecycle.testing.making import happened as happening_at
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -185,15 +184,7 @@ class Server:
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
         """Load what a fact concerns."""
-        snapshot = self._store.load_fact(fact)
-        born = _born(snapshot)
-        happened = fact.happened_at
-        if happened is not None:
-            # Clocks disagree; a fact is after the creation and before its recording.
-            happened = happened if born is None else max(happened, born)
-            fact = happening_at(fact, happened)
-        known = [each for each in (now, born, happened) if each is not None]
-        return FactTransaction(fact, max(known), snapshot)
+        return FactTransaction(fact, now, self._store.load_fact(fact))
 
     def commit_fact(self, work: FactTransaction) -> FactAnswer | None:
         """Record and store; `None` where somebody was faster: load again."""
@@ -282,12 +273,6 @@ class Server:
 
     def _steps(self) -> int:
         return 0 if self._watch is None else self._watch.steps
-
-
-def _born(snapshot: FactSnapshot) -> datetime | None:
-    if snapshot.connection is not None:
-        return snapshot.connection.identity.created_at
-    return None if snapshot.session is None else snapshot.session.created_at
 
 
 def _documented(rule: Callable[[], _Result]) -> _Result:
