@@ -363,12 +363,8 @@ def test_successor_and_head_are_found_without_walking_the_chain() -> None:
 def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
     chain = long_chain(3)
     made = world(curae.Settings(), *chain)
-    for write in (
-        ConnectionWrite(chain[0], relied_on(chain[0])),
-        ConnectionWrite(chain[1], relied_on(chain[1])),
-        ConnectionWrite(chain[2], relied_on(chain[2])),
-    ):
-        assert made.store((write,))
+    for each in reversed(chain):
+        assert made.store((ConnectionWrite(each, relied_on(each)),))
     loaded = made.load(curae.needs(call(GetConnection(ID), None)))
     assert (loaded.successor, loaded.head) == (relied_on(chain[1]), relied_on(chain[2]))
 
