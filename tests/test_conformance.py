@@ -29,6 +29,7 @@ from curae_lifecycle.testing.conformance import (
     UNSEEN,
     UNSEEN_LAWS,
     AsyncServer,
+    KeyWanted,
     Report,
     Request,
     Response,
@@ -94,7 +95,7 @@ def test_without_hooks_every_check_that_needs_one_names_it() -> None:
     assert {each.check: each.reason for each in report.not_run} == {
         name: f"needs {', '.join(hooks)}" for name, hooks in needed.items()
     }
-    assert len(report.passed) == 122
+    assert len(report.passed) == 126
 
 
 def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
@@ -176,7 +177,7 @@ def test_every_law_is_shown_by_a_check_or_listed_with_a_reason() -> None:
 def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
     names = [check.name for check in CHECKS]
     rules = {row.rule for table in TABLES.values() for row in table.rows}
-    assert len(set(names)) == len(names) == 240
+    assert len(set(names)) == len(names) == 256
     for check in CHECKS:
         assert set(check.hooks) <= set(HOOKS), check.name
         assert check.shows.endswith("."), check.name
@@ -280,6 +281,26 @@ def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
         run_async(asynchronous(server), only=["law-02.revoked-once", "law-02.at-once"])
     )
     assert [each.check for each in again.failed] == [each.check for each in report.failed]
+
+
+def test_a_failure_tells_the_steps_before_it_and_no_api_key() -> None:
+    reference = Reference()
+    given: list[str] = []
+
+    def make_key(wanted: KeyWanted) -> str:
+        given.append(reference.make_key(wanted))
+        return given[-1]
+
+    def send(request: Request) -> Response:
+        return attrs.evolve(reference.send(request), status=500)
+
+    server = attrs.evolve(reference.server(), make_key=make_key, send=send)
+    for failure in run(server, seed="1").failed:
+        assert "\n  after: " in failure.account
+        assert not any(key in failure.account for key in given)
+    (one,) = run(server, seed="1", only=["request.body.accepted"]).failed
+    assert "after: make_key\n  after: POST /api/sdk/v1/connections Idempotency-Key: " in one.account
+    assert """b'{"appUserId": "xxx""" in one.account
 
 
 def test_a_hook_that_raises_fails_the_check() -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
+from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.testing.conformance import (
     KeyWanted,
     Request,
@@ -195,8 +196,8 @@ WRONG: tuple[tuple[str, str, Change], ...] = (
     ("request.limit", "to wait 99 s in a window", waits(99)),
     ("request.limit", "law 10 is broken", unlimited),
     ("request.buckets", "to wait 30 s", waits(30)),
-    ("bucket.charges", "it was not charged", refunds),
-    ("bucket.charges", "it was charged:", lambda *it: charged(400, *it)),
+    ("bucket.charges", "was not charged", refunds),
+    ("bucket.charges", "was charged", lambda *it: charged(400, *it)),
     ("recovery.revoked.pending", "not a fresh one", ONE_URL),
     ("recovery.revoked.pending", "moved by", members(nextAction__expiresAt="2030-01-01T00:00:00Z")),
     ("graduation-handoff.fresh", "both have one URL", ONE_URL),
@@ -272,6 +273,18 @@ def test_a_date_that_is_replayed_is_found_where_dates_follow_the_server_s_clock(
     assert "another clock" in wall.not_run[0].reason
     none = Wrong(lambda _, __, answer: attrs.evolve(answer, headers=answer.headers[:-1]))
     assert run(none.server(), seed="1", only=only).not_run[0].reason == "the server sends no Date"
+
+
+def test_a_word_for_a_fact_that_the_store_has_otherwise_is_found() -> None:
+    reference = Reference()
+
+    def tombstone(coordinate: Coordinate) -> str:
+        reference.tombstone(coordinate)
+        return "refused"
+
+    server = attrs.evolve(reference.server(), tombstone=tombstone)
+    report = run(server, seed="1", only=["model.side-by-side"])
+    assert "the fact was answered refused instead of" in report.failed[0].account
 
 
 def test_a_hook_that_keeps_other_times_is_found() -> None:

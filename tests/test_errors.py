@@ -43,7 +43,7 @@ ERRORS = [
     MalformedError("appUserId", Fault.NULL),
     MalformedError(None, Fault.NOT_JSON),
     MergeError(OLD_ID, NEXT_ID),
-    NotConformingError("200 where the rules say 201", "POST /connections"),
+    NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),
     ServerRaisedError("it raised"),
     StoreFullError("Connection", 10, Environment.LIVE, CustomerAccountId("account-1")),

@@ -20,18 +20,25 @@ from curae_lifecycle.rules.values import (
     parse_app_user_id,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import LimitKey, RateWrite
+from curae_lifecycle.service.changes import BucketKey, LimitKey, RateWrite, Write
 from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.gates import Gate
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request, bearer
 from tests.bugs.bug import VisibleBug
 from tests.bugs.limits import Refusing, is_limit
-from tests.bugs.service import Service, header_of, with_header, with_members, without_header
+from tests.bugs.service import (
+    ANYBODY,
+    Service,
+    header_of,
+    with_header,
+    with_members,
+    without_header,
+)
 
 # --- What is charged -------------------------------------------------------------------------
 
@@ -142,6 +149,26 @@ class BucketStartsEmpty(Refusing):
             bucket = self.settings.buckets[0]
             return self.limited(Limited((), bucket, 1_000_000), Gate.BUCKETS, now)
         return super().decide(call, snapshot, now, new_ids)
+
+
+class BucketOfTheKeyAlone(Service):
+    def whose(self, key: BucketKey) -> BucketKey:
+        return attrs.evolve(key, owner=attrs.evolve(ANYBODY, api_key_id=key.owner.api_key_id))
+
+    def asked(self, call: Call) -> Needs:
+        asked = super().asked(call)
+        return attrs.evolve(asked, buckets=tuple(map(self.whose, asked.buckets)))
+
+    def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
+        return super().store(
+            call,
+            tuple(
+                attrs.evolve(write, key=self.whose(write.key))
+                if isinstance(write, RateWrite) and isinstance(write.key, BucketKey)
+                else write
+                for write in writes
+            ),
+        )
 
 
 class BucketsIgnored(Service):
@@ -387,6 +414,14 @@ BUGS: Final = (
             "law-16.problems",
         ),
         LimitAs503,
+    ),
+    VisibleBug(
+        "bucket-of-the-key-alone",
+        "An API key that is registered again for another owner keeps the old owner's empty bucket.",
+        "section 4, scope; request.buckets",
+        "",
+        ("bucket.owner",),
+        BucketOfTheKeyAlone,
     ),
 )
 """What is wrong with what is charged and said."""

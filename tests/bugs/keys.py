@@ -8,12 +8,12 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, Record, RecordKey
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
@@ -21,17 +21,14 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.web.request import Request, header
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import (
+    ANYBODY,
     Service,
     code_of,
+    collated,
     with_members,
 )
 
 # --- Whose key -------------------------------------------------------------------------------
-
-
-ANYBODY: Final = KeyOwner(
-    ApiKeyId("anonymous"), Environment.LIVE, AppId("any"), CustomerAccountId("any")
-)
 
 
 class _Rekeyed(Service):
@@ -168,6 +165,32 @@ class TextCompared(Compared):
         return attrs.evolve(record, fingerprint=Fingerprint.of(record.fingerprint.operation, "-"))
 
 
+class TwinsCompared(Compared):
+    def compared(self, call: Call, record: Record) -> Record | None:
+        operation = call.operation
+        if not isinstance(operation, CreateConnection):
+            return record
+        # What is stored is a digest of the first body, so every twin of its user is tried.
+        own = collated(call.caller.coordinate(operation.app_user_id))
+        twins = [
+            fingerprint(attrs.evolve(operation, app_user_id=user))
+            for user in self.users
+            if collated(call.caller.coordinate(user)) == own
+        ]
+        if record.fingerprint in twins:
+            return attrs.evolve(record, fingerprint=fingerprint(operation))
+        return record
+
+    def load(self, call: Call) -> Snapshot:
+        if isinstance(call.operation, CreateConnection):
+            self.users.add(call.operation.app_user_id)
+        return super().load(call)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: set[AppUserId] = set()
+
+
 class AbsentIsNotFalse(TextCompared):
     def essence(self, body: bytes) -> bytes:
         return b"given" if b"preferSignup" in body else b"absent"
@@ -222,6 +245,11 @@ class AnonymousKey(_RereadKey):
 class LongKeyCut(_RereadKey):
     def key_values(self, values: list[str]) -> list[str]:
         return [value[:255] for value in values]
+
+
+class KeyCutToItsColumn(_RereadKey):
+    def key_values(self, values: list[str]) -> list[str]:
+        return [value[:128] if len(value) < 256 else value for value in values]
 
 
 class QuotedIsAnother(_RereadKey):
@@ -408,6 +436,30 @@ BUGS: Final = (
         "",
         ("request.key-not-allowed",),
         GraduationTakesAKey,
+    ),
+    VisibleBug(
+        "key-known-by-its-id-alone",
+        "An API key that is registered again for another owner replays the old owner's answers.",
+        "section 4, scope",
+        "",
+        ("idempotency.scope.owner",),
+        KeyKnownByItsIdAlone,
+    ),
+    VisibleBug(
+        "twins-compared",
+        "Bodies are compared by a collation: another user's request gets the first one's answer.",
+        "idempotency.completed.other",
+        "",
+        ("idempotency.other-request.twins",),
+        TwinsCompared,
+    ),
+    VisibleBug(
+        "key-cut-to-its-column",
+        "Keys are kept in a column of 128 characters, so that two longer ones become one.",
+        "section 4, a key",
+        "",
+        ("idempotency.other-key.last-character",),
+        KeyCutToItsColumn,
     ),
 )
 """What is wrong with keys."""

@@ -27,7 +27,7 @@ from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service
+from tests.bugs.service import Service, collated
 
 MINUTE: Final = timedelta(seconds=60)
 
@@ -206,6 +206,12 @@ class LimitSharedByUsers(_Rekeyed):
         return _user_named(key, "everyone")
 
 
+class LimitSharedByTwins(_Rekeyed):
+    def limit_key(self, call: Call, key: LimitKey) -> LimitKey:
+        user = collated(call.caller.coordinate(key.app_user.app_user_id))
+        return _user_named(key, user.app_user_id)
+
+
 class LimitAcrossAccounts(_Rekeyed):
     def limit_key(self, call: Call, key: LimitKey) -> LimitKey:
         del call
@@ -359,6 +365,14 @@ BUGS: Final = (
         ("limit.at-once",),
         FirstTouchRace,
         slowly=True,
+    ),
+    VisibleBug(
+        "limit-shared-by-twins",
+        "Users whose ids a collation takes for the same share one limit.",
+        "section 1, appUserId is compared exactly",
+        "",
+        ("account.twins",),
+        LimitSharedByTwins,
     ),
 )
 """What is wrong with how many are admitted, and of whom."""

@@ -147,19 +147,39 @@ class ActionRequiredNotRecovered(_Misread):
         return connection
 
 
-class SupersededNamesItself(Service):
+class _OtherIds(Service):
+    """Names other connections where one is superseded."""
+
+    def names(self, own: Connection, later: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        raise NotImplementedError
+
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
         decision = super().decide(call, snapshot, now, new_ids)
-        reply = decision.reply
-        if (
-            isinstance(reply, ProblemReply)
-            and reply.problem.code is ProblemCode.CONNECTION_SUPERSEDED
-            and snapshot.connection is not None
-        ):
-            own = snapshot.connection.id
-            problem = Problem(reply.problem.code, (own, own, own))
-            return attrs.evolve(decision, reply=ProblemReply(problem))
-        return decision
+        reply, own = decision.reply, snapshot.connection
+        if own is None or not isinstance(reply, ProblemReply):
+            return decision
+        if reply.problem.code is not ProblemCode.CONNECTION_SUPERSEDED:
+            return decision
+        named = self.names(own, self.memory._following(own))
+        problem = Problem(reply.problem.code, (own.id, *[each.id for each in named]))
+        return attrs.evolve(decision, reply=ProblemReply(problem))
+
+
+class SupersededNamesItself(_OtherIds):
+    def names(self, own: Connection, later: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        return own, later[-1]
+
+
+class NextIsTheHead(_OtherIds):
+    def names(self, own: Connection, later: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        del own
+        return later[0], later[0]
+
+
+class HeadWithinReach(_OtherIds):
+    def names(self, own: Connection, later: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        del own
+        return later[0], later[:16][-1]
 
 
 class RecoveryNarrowsPackages(Service):
@@ -380,6 +400,22 @@ BUGS: Final = (
         ("law-07.at-once",),
         NoUniquePredecessor,
         slowly=True,
+    ),
+    VisibleBug(
+        "next-is-the-head",
+        "The refusal of a superseded connection names the next one as the chain's head.",
+        "recovery.revoked.other",
+        "",
+        ("recovery.revoked.other", "law-06.long-chain"),
+        NextIsTheHead,
+    ),
+    VisibleBug(
+        "head-within-reach",
+        "The search for a chain's head gives up after sixteen connections.",
+        "recovery.revoked.other",
+        "",
+        ("law-06.long-chain",),
+        HeadWithinReach,
     ),
 )
 """What is wrong with recovery."""

@@ -23,7 +23,7 @@ from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import ParsedBody, Request
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service, with_members
+from tests.bugs.service import Service, collated, with_members
 
 # --- Bodies ----------------------------------------------------------------------------------
 
@@ -135,6 +135,20 @@ class UserCaseFolded(Service):
             folded = AppUserId(operation.app_user_id.lower())
             operation = attrs.evolve(operation, app_user_id=folded)
         return attrs.evolve(result, operation=operation)
+
+
+class AccountsByCollation(Service):
+    compares = False
+
+    def load(self, call: Call) -> Snapshot:
+        snapshot = super().load(call)
+        own = self.asked(call).binding
+        if snapshot.binding is not None or own is None:
+            return snapshot
+        for bound in self.memory._bindings.values():
+            if collated(bound.coordinate) == collated(own):
+                return attrs.evolve(snapshot, binding=attrs.evolve(bound, coordinate=own))
+        return snapshot
 
 
 class SurrogateCrashes(Service):
@@ -417,6 +431,14 @@ BUGS: Final = (
         "",
         ("request.route",),
         PathCaseFolded,
+    ),
+    VisibleBug(
+        "accounts-by-collation",
+        "A database compares users by a collation: one's account is also that of a look-alike.",
+        "section 1, appUserId is compared exactly",
+        "",
+        ("account.twins",),
+        AccountsByCollation,
     ),
 )
 """What is wrong with reading a request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 from typing import Final
 
 import attrs
@@ -29,7 +30,7 @@ from tests.bugs.bug import VisibleBug
 from tests.bugs.service import MisreadFact, Service, with_writes
 
 
-def _refused(decision: Decision, code: ProblemCode, *facts: str) -> Decision:
+def refused(decision: Decision, code: ProblemCode, *facts: str) -> Decision:
     problem = Problem(code, facts)
     return attrs.evolve(
         decision, reply=ProblemReply(problem), status=status_of(problem), changes=Changes()
@@ -85,7 +86,7 @@ class SecondRevokeRefused(Service):
         reply = decision.reply
         if isinstance(reply, ConnectionRevoked) and not reply.revoked_now:
             ended = reply.connection.id
-            return _refused(decision, ProblemCode.CONNECTION_NOT_PENDING, ended, "REVOKED")
+            return refused(decision, ProblemCode.CONNECTION_NOT_PENDING, ended, "REVOKED")
         return decision
 
 
@@ -98,7 +99,7 @@ class PendingNotRevocable(Service):
             and connection is not None
             and standing(connection, now) is Standing.PENDING
         ):
-            return _refused(
+            return refused(
                 decision, ProblemCode.CONNECTION_NOT_RECONNECTABLE, connection.id, "STILL_PENDING"
             )
         return decision
@@ -123,12 +124,25 @@ class AppRevokesTheChain(Service):
 
 
 class PatientRevokesOne(Service):
-    compares = False
+    def reached(self, following: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        del following
+        return ()
 
     def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Revoked):
-            snapshot = attrs.evolve(snapshot, following=())
+            snapshot = attrs.evolve(snapshot, following=self.reached(snapshot.following))
         return super().judge_fact(fact, snapshot, now)
+
+
+class PatientRevokesSixteen(PatientRevokesOne):
+    def reached(self, following: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        return following[:16]
+
+
+class PatientStopsAtALapse(PatientRevokesOne):
+    def reached(self, following: tuple[Connection, ...]) -> tuple[Connection, ...]:
+        now = self.now()
+        return tuple(takewhile(lambda each: standing(each, now) is not Standing.LAPSED, following))
 
 
 class FailedRefreshRevokes(Service):
@@ -387,6 +401,22 @@ BUGS: Final = (
         ),
         NoCompareAndSet,
         slowly=True,
+    ),
+    VisibleBug(
+        "patient-revokes-sixteen",
+        "A patient's revocation reaches no further than sixteen connections.",
+        "revocation-reach.patient",
+        "",
+        ("revocation-reach.long-chain",),
+        PatientRevokesSixteen,
+    ),
+    VisibleBug(
+        "patient-stops-at-a-lapse",
+        "A patient's revocation stops at a connection that lapsed, and misses the live one after it.",
+        "revocation-reach.patient",
+        "",
+        ("revocation-reach.over-lapsed-links",),
+        PatientStopsAtALapse,
     ),
 )
 """What is wrong with revocation."""

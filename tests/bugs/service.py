@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,11 +16,17 @@ import attrs
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
     ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
     NextAction,
     SessionId,
     UserId,
@@ -213,9 +220,21 @@ class Service:
 # --- What many bugs do to the rules -----------------------------------------------------------
 
 
+ANYBODY: Final = KeyOwner(
+    ApiKeyId("anonymous"), Environment.LIVE, AppId("any"), CustomerAccountId("any")
+)
+"""Whose a key is where nobody asks."""
+
+
 def alone(snapshot: Snapshot) -> Snapshot:
     """The snapshot without what came after its connection."""
     return attrs.evolve(snapshot, successor=None, head=None)
+
+
+def collated(coordinate: Coordinate) -> Coordinate:
+    """The coordinate as a database compares it that takes letters of one kind for the same."""
+    name = unicodedata.normalize("NFKC", coordinate.app_user_id).casefold().rstrip(".\u200b")
+    return attrs.evolve(coordinate, app_user_id=AppUserId(name))
 
 
 def only_counts(write: Write) -> bool:

@@ -123,7 +123,7 @@ def _subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[str, 
     needed = {each.name for each in (*rule.ids, *rule.query, *(rule.body or ()))}
     if refused or "sessionId" in needed:
         session = yield from app.initiated(user)
-        values["sessionId"] = member(session, "session.id", "initiate a session")
+        values["sessionId"] = member(session, "session.id")
     if "connectionId" in needed:
         connection_id = values["connectionId"] = id_of((yield from app.created(user)))
         if refused:

@@ -168,9 +168,9 @@ BAD_IDS: Final = (
 )
 
 
-def _bad(request: Request, where: str) -> Steps[None]:
-    fault = (yield from refused(request, 400, "BAD_REQUEST", where)).get("fault")
-    require(fault in list(Fault), f"the fault {fault!r} is not listed", where)
+def _bad(request: Request) -> Steps[None]:
+    fault = (yield from refused(request, 400, "BAD_REQUEST")).get("fault")
+    require(fault in list(Fault), f"the fault {fault!r} is not listed")
 
 
 def _bad_bodies(what: str, app: App) -> Steps[None]:
@@ -184,17 +184,12 @@ def _all_bad(app: App, kind: Kind, connection_id: str, *whats: str) -> Steps[Non
     for what in whats:
         for body in BAD_BODIES[what][1](kind, values):
             raw = body if isinstance(body, bytes) else body.encode()
-            where = f"{kind.rule.name} with the body {_short(raw)}: {what}"
-            yield from _bad(ask(app, kind, values, body=raw), where)
-
-
-def _short(body: bytes) -> str:
-    return f"{body[:80]!r}" + (f" and {len(body) - 80} bytes more" if len(body) > 80 else "")  # noqa: PLR2004 - a line's length
+            yield from _bad(ask(app, kind, values, body=raw))
 
 
 def _bad_for(kind: Kind, app: App) -> Steps[None]:
     yield from _all_bad(app, kind, app.names.uuid(), *BAD_BODIES)
-    same((yield from app.state("u")), "UNLINKED", "the state", "after bodies that cannot be read")
+    same((yield from app.state("u")), "UNLINKED", "the state")
 
 
 @CHECKS.add("request.body.not-empty", laws=(16,), rules=_BODY)
@@ -203,8 +198,7 @@ def _bad_empty_bodies(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     for kind in those(app, lambda rule: rule.body == ()):
         yield from _all_bad(app, kind, connection_id, *BAD_BODIES)
-    what = "the connection's status"
-    yield from app.shows(connection_id, "PENDING", what, "nothing was executed")
+    yield from app.shows(connection_id, "PENDING")
 
 
 @CHECKS.add("request.body.empty", rules=("request.body",))
@@ -212,7 +206,7 @@ def _empty_bodies(app: App) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
     for body, kind in product((b"", b"{}", b" { } "), those(app, lambda rule: rule.body == ())):
         request = yield from granted(app, kind, body)
-        yield from success(request, kind.rule.status, f"{kind.rule.name} with the body {body!r}")
+        yield from success(request, kind.rule.status)
 
 
 @CHECKS.add("request.body.accepted", rules=("request.body",))
@@ -227,18 +221,17 @@ def _good_creates(app: App) -> Steps[None]:
         ("u", ["b", "a", "c", "a"], ["a", "b", "c"]),
         ("a b", ["a_1"], ["a_1"]),
     ):
-        where = f"create for a user of {len(user)} code points with {len(packages)} packages"
-        answer = yield from success(app.create(user, packages), client.CREATED, where)
-        made = client.as_document(client.member(answer, "connection", where), where)
-        same(made.get("appUserId"), user, "appUserId", where)
-        same(made.get("dataPackages"), kept, "dataPackages", where)
+        answer = yield from success(app.create(user, packages), client.CREATED)
+        made = client.as_document(client.member(answer, "connection"))
+        same(made.get("appUserId"), user, "appUserId")
+        same(made.get("dataPackages"), kept, "dataPackages")
 
 
 @CHECKS.add("request.body.malformed-id", laws=(16,), rules=_BODY)
 def _bad_ids(app: App) -> Steps[None]:
     """An id that is no UUID is a bad request."""
     for bad, kind in product(BAD_IDS, those(app, lambda rule: rule.ids)):
-        yield from _bad(ask(app, kind, about(bad)), f"{kind.rule.name} with the id {bad}")
+        yield from _bad(ask(app, kind, about(bad)))
 
 
 @CHECKS.add("request.body.id-in-any-case", rules=("request.body",))
@@ -246,11 +239,9 @@ def _ids_in_any_case(app: App) -> Steps[None]:
     """An id is read in any case and answered in lower case."""
     made = yield from app.created()
     connection_id = client.id_of(made)
-    where = "get with the id in upper case"
-    answer = yield from success(app.get(connection_id.upper()), client.OK, where)
-    same(client.member(answer, "connection", where), made, "the connection", where)
-    where = "create a connection"
-    require(connection_id == connection_id.lower(), "the id is not in lower case", where)
+    answer = yield from success(app.get(connection_id.upper()), client.OK)
+    same(client.member(answer, "connection"), made, "the connection")
+    require(connection_id == connection_id.lower(), "the id is not in lower case")
 
 
 BAD_QUERIES: Final = (
@@ -280,12 +271,12 @@ def _bad_queries(app: App) -> Steps[None]:
         name = kind.rule.query[0].name
         target = kind.rule.path + query.format(name=name, lower=name.lower())
         request = attrs.evolve(ask(app, kind, about(app.names.uuid())), target=target)
-        yield from _bad(request, f"{kind.rule.method} {target}")
+        yield from _bad(request)
     yield from send(app.initiate("a b"))
     for query in GOOD_QUERIES:
         path = f"/curae-connect/account-state{query}"
-        answer = yield from success(app.request("GET", path), client.OK, f"GET {client.BASE}{path}")
-        same(answer.get("lifecycleState"), "LIMITED", "lifecycleState", f"GET {client.BASE}{path}")
+        answer = yield from success(app.request("GET", path), client.OK)
+        same(answer.get("lifecycleState"), "LIMITED", "lifecycleState")
 
 
 CHECKS.extend(
@@ -299,20 +290,9 @@ CHECKS.extend(
     for what, (slug, _) in BAD_BODIES.items()
 )
 CHECKS.extend(
-    [
-        Check(
-            "request.body.initiate",
-            "An initiate whose body cannot be read is refused and provisions nobody.",
-            partial(_bad_for, Initiate),
-            laws=(16,),
-            rules=_BODY,
-        ),
-        Check(
-            "request.body.graduation",
-            "A graduation hand-off whose body cannot be read is refused.",
-            partial(_bad_for, StartGraduation),
-            laws=(16,),
-            rules=_BODY,
-        ),
-    ]
+    Check(f"request.body.{name}", shows, partial(_bad_for, kind), laws=(16,), rules=_BODY)
+    for name, kind, shows in (
+        ("initiate", Initiate, "An initiate that cannot be read is refused and provisions nobody."),
+        ("graduation", StartGraduation, "A graduation that cannot be read is refused."),
+    )
 )

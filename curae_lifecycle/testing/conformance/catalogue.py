@@ -16,6 +16,7 @@ from curae_lifecycle.testing.conformance import (
     apart,
     bodies,
     buckets,
+    clocks,
     connections,
     gates,
     idempotency,
@@ -29,6 +30,7 @@ from curae_lifecycle.testing.conformance import (
     revocation,
     sessions,
     standings,
+    tombstones,
     wire,
 )
 from curae_lifecycle.testing.conformance.check import Check
@@ -47,6 +49,8 @@ def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
         *recovery.CHECKS,
         *revocation.CHECKS,
         *sessions.CHECKS,
+        *tombstones.CHECKS,
+        *clocks.CHECKS,
         *idempotency.checks(operations),
         *idempotency.CHECKS,
         *keeping.checks(operations),

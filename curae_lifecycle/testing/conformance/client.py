@@ -151,31 +151,39 @@ class App:
     def created(self, user: str | None = None) -> Steps[Document]:
         """Create a connection; its wire form comes back."""
         request = self.create(user or self.names.word("user"))
-        return (yield from _connection(request, CREATED, "create a connection"))
+        return (yield from _connection(request, CREATED))
 
     def seen(self, connection_id: str) -> Steps[Document]:
         """Read a connection; its wire form comes back."""
-        where = f"get the connection {connection_id}"
-        return (yield from _connection(self.get(connection_id), OK, where))
+        return (yield from _connection(self.get(connection_id), OK))
 
-    def shows(self, connection_id: str, status: str, what: str, where: str) -> Steps[None]:
+    def all_seen(self, ids: Iterable[str]) -> Steps[list[Document]]:
+        """Read several connections; their wire forms come back, in their order."""
+        seen: list[Document] = []
+        for each in ids:
+            seen += [(yield from self.seen(each))]
+        return seen
+
+    def shows(self, connection_id: str, status: str) -> Steps[None]:
         """Read a connection and raise unless it has a status."""
-        same(status_of((yield from self.seen(connection_id)), where), status, what, where)
+        same(
+            status_of((yield from self.seen(connection_id))),
+            status,
+            f"the status of {connection_id}",
+        )
 
     def revoked(self, connection_id: str) -> Steps[Document]:
         """Revoke a connection; the whole answer comes back."""
-        where = f"revoke the connection {connection_id}"
-        return (yield from success(self.revoke(connection_id), OK, where))
+        return (yield from success(self.revoke(connection_id), OK))
 
     def reconnected(self, connection_id: str) -> Steps[Document]:
         """Recover a connection; the whole answer comes back."""
-        where = f"reconnect the connection {connection_id}"
-        return (yield from success(self.reconnect(connection_id), CREATED, where))
+        return (yield from success(self.reconnect(connection_id), CREATED))
 
     def initiated(self, user: str, *, prefer_signup: bool | None = None) -> Steps[Document]:
         """Initiate a session; the whole answer comes back."""
         request = self.initiate(user, prefer_signup=prefer_signup)
-        return (yield from success(request, CREATED, "initiate a session"))
+        return (yield from success(request, CREATED))
 
     def filled(self, user: str, count: int = LIMIT) -> Steps[None]:
         """Use up so many of the initiates that a minute admits."""
@@ -184,9 +192,8 @@ class App:
 
     def state(self, user: str) -> Steps[str]:
         """The account state of a user."""
-        where = "ask for an account state"
-        answer = yield from success(self.account_state(user), OK, where)
-        return text(answer, "lifecycleState", where)
+        answer = yield from success(self.account_state(user), OK)
+        return text(answer, "lifecycleState")
 
 
 def new_app(
@@ -210,14 +217,14 @@ def new_app(
 # --- Reading answers ------------------------------------------------------------------------
 
 
-def document(response: Response, where: str) -> Document:
+def document(response: Response) -> Document:
     """The body of an answer."""
     try:
         value: object = json.loads(response.body)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise NotConformingError(f"answered {response.status} with no JSON object", where)
+        raise NotConformingError(f"answered {response.status} with no JSON object")
     return cast("dict[str, object]", value)
 
 
@@ -231,82 +238,89 @@ def in_short(response: Response) -> str:
     return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
 
 
-def expect(response: Response, status: int, where: str) -> Document:
+def expect(response: Response, status: int) -> Document:
     """The body of a success."""
     if response.status != status:
-        raise NotConformingError(f"answered {in_short(response)} instead of {status}", where)
-    return document(response, where)
+        raise NotConformingError(f"answered {in_short(response)} instead of {status}")
+    return document(response)
 
 
-def expect_problem(response: Response, status: int, code: str, where: str) -> Document:
+def expect_problem(response: Response, status: int, code: str) -> Document:
     """The details of a problem."""
     if in_short(response) != f"{status} {code}":
-        raise NotConformingError(f"answered {in_short(response)} instead of {status} {code}", where)
-    details = document(response, where).get("details")
+        raise NotConformingError(f"answered {in_short(response)} instead of {status} {code}")
+    details = document(response).get("details")
     if not isinstance(details, dict):
-        raise NotConformingError(f"{code} has no object of details", where)
+        raise NotConformingError(f"{code} has no object of details")
     return cast("dict[str, object]", details)
 
 
-def success(request: Request, status: int, where: str) -> Steps[Document]:
+def answered(request: Request, status: int) -> Steps[Response]:
+    """Send a request that must succeed; the whole answer comes back."""
+    answer = yield from send(request)
+    expect(answer, status)
+    return answer
+
+
+def success(request: Request, status: int) -> Steps[Document]:
     """Send a request that must succeed; the body of its answer comes back."""
-    return expect((yield from send(request)), status, where)
+    return expect((yield from send(request)), status)
 
 
-def refusal(request: Request, status: int, code: str, where: str) -> Steps[Document]:
+def refusal(request: Request, status: int, code: str) -> Steps[Document]:
     """Send a request that must be refused; the details of the problem come back."""
-    return expect_problem((yield from send(request)), status, code, where)
+    return expect_problem((yield from send(request)), status, code)
 
 
-def _connection(request: Request, status: int, where: str) -> Steps[Document]:
-    answer = yield from success(request, status, where)
-    return as_document(member(answer, "connection", where), where)
+def _connection(request: Request, status: int) -> Steps[Document]:
+    answer = yield from success(request, status)
+    return as_document(member(answer, "connection"))
 
 
-def member(holder: Document, path: str, where: str) -> object:
+def member(holder: Document, path: str) -> object:
     """A member by its path, such as `connection.id`."""
     *outer, last = path.split(".")
     for name in outer:
         inner = holder.get(name)
         holder = cast("dict[str, object]", inner) if isinstance(inner, dict) else {}
     if last not in holder:
-        raise NotConformingError(f"the member {path} is missing", where)
+        raise NotConformingError(f"the member {path} is missing")
     return holder[last]
 
 
-def text(holder: Document, path: str, where: str) -> str:
+def text(holder: Document, path: str) -> str:
     """A member that is a string."""
-    value = member(holder, path, where)
+    value = member(holder, path)
     if not isinstance(value, str):
-        raise NotConformingError(f"{path} is no string", where)
+        raise NotConformingError(f"{path} is no string")
     return value
 
 
-def instant(holder: Document, path: str, where: str) -> datetime:
+def instant(holder: Document, path: str) -> datetime:
     """A member that is a time."""
-    return as_instant(member(holder, path, where), path, where)
+    return as_instant(member(holder, path), path)
 
 
-def as_instant(value: object, name: str, where: str) -> datetime:
+def as_instant(value: object, name: str) -> datetime:
     """A value that must be a time."""
     try:
         return parse_time(name, value)
     except ArgumentError:
         raise NotConformingError(
-            f"{name} is no RFC 3339 time ending in Z with at most six fraction digits", where
+            f"{name} is no RFC 3339 time ending in Z with at most six fraction digits"
         ) from None
 
 
-def same(seen: object, expected: object, what: str, where: str) -> None:
+def same(seen: object, expected: object, what: str) -> None:
     """Raise unless a value is the expected one."""
     if seen != expected:
-        raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}", where)
+        raise NotConformingError(f"{what} is {seen!r} instead of {expected!r}")
 
 
-def require(holds: bool, what: str, where: str) -> None:  # noqa: FBT001 - what is required
+def require(holds: bool, what: str) -> None:  # noqa: FBT001 - what is required
     """Raise unless something holds; `what` says what was seen instead."""
     if not holds:
-        raise NotConformingError(what, where)
+        raise NotConformingError(what)
 
 
 def headers(response: Response, name: str) -> list[str]:
@@ -319,45 +333,43 @@ def lasting(response: Response, varying: frozenset[str]) -> Response:
     left_out = NEVER_COMPARED | varying
     kept = [(name.lower(), value) for name, value in response.headers]
     return Response(
-        response.status,
-        tuple([pair for pair in kept if pair[0] not in left_out]),
-        response.body,
+        response.status, tuple([pair for pair in kept if pair[0] not in left_out]), response.body
     )
 
 
-def status_of(connection: Document, where: str) -> str:
+def status_of(connection: Document) -> str:
     """The status of a connection; ACTIVE in either of its spellings."""
-    status = text(connection, "status", where)
+    status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
 
 
 # --- Smaller parts ----
 
 
-def as_document(value: object, where: str) -> Document:
+def as_document(value: object) -> Document:
     """A value that must be an object."""
     if not isinstance(value, dict):
-        raise NotConformingError("it is no object", where)
+        raise NotConformingError("it is no object")
     return cast("dict[str, object]", value)
 
 
 def id_of(connection: Document) -> str:
     """The id of a connection's wire form."""
-    return text(connection, "id", "a connection")
+    return text(connection, "id")
 
 
-def expect_said(said: str | None, expected: str, where: str) -> None:
+def expect_said(said: str | None, expected: str) -> None:
     """Raise where a hook says that the server made something else of a fact."""
     if said is not None and said != expected:
-        raise NotConformingError(f"the server answered {said} instead of {expected}", where)
+        raise NotConformingError(f"the server answered {said} instead of {expected}")
 
 
-def happens(hook: str, *arguments: object, said: str = "done", where: str) -> Steps[None]:
+def happens(hook: str, *arguments: object, said: str = "done") -> Steps[None]:
     """Call a hook and raise where it says that the server made something else of the fact."""
-    expect_said((yield from use(hook, *arguments)), said, where)
+    expect_said((yield from use(hook, *arguments)), said)
 
 
-def lifetime(answer: Document, where: str) -> timedelta:
+def lifetime(answer: Document) -> timedelta:
     """How long the next action of an answer lives, by the server's own times."""
     made = "session.createdAt" if "session" in answer else "connection.updatedAt"
-    return instant(answer, "nextAction.expiresAt", where) - instant(answer, made, where)
+    return instant(answer, "nextAction.expiresAt") - instant(answer, made)

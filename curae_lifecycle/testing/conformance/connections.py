@@ -6,7 +6,6 @@ what a row's outcome means on the wire is written here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -69,32 +68,30 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 
 def bring(app: App, standing: Standing = Standing.PENDING, user: str | None = None) -> Steps[str]:
     """A new connection in a standing; its id comes back."""
-    where = f"create a connection that is to be {standing}"
-    made = yield from success(app.create(user or app.names.word("user")), CREATED, where)
-    connection_id = str(member(made, "connection.id", where))
-    yield from move(app, connection_id, standing, lifetime(made, where))
+    made = yield from success(app.create(user or app.names.word("user")), CREATED)
+    connection_id = str(member(made, "connection.id"))
+    yield from move(app, connection_id, standing, lifetime(made))
     return connection_id
 
 
 def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> Steps[None]:
     """Bring a pending connection into a standing; its hand-off lives for `lapse`."""
-    where = f"the connection {connection_id}, which is to be {standing}"
     match standing:
         case Standing.PENDING:
             return
         case Standing.LAPSED:
             yield from wait(lapse + MOMENT)
         case Standing.ACTIVE:
-            yield from happens("authorize", connection_id, None, where=where)
+            yield from happens("authorize", connection_id, None)
         case Standing.ACTION_REQUIRED:
-            yield from happens("authorize", connection_id, None, where=where)
-            yield from happens("require_action", connection_id, REASON, where=where)
+            yield from happens("authorize", connection_id, None)
+            yield from happens("require_action", connection_id, REASON)
         case Standing.EXPIRED:
-            yield from happens("authorize", connection_id, None, where=where)
-            yield from happens("expire", connection_id, where=where)
+            yield from happens("authorize", connection_id, None)
+            yield from happens("expire", connection_id)
         case Standing.REVOKED:
             yield from app.revoked(connection_id)
-    yield from app.shows(connection_id, WIRE[standing], "the status", where)
+    yield from app.shows(connection_id, WIRE[standing])
 
 
 def passes(*standings: Standing) -> timedelta:
@@ -124,53 +121,47 @@ def changed(before: Document, after: Document) -> frozenset[str]:
     return frozenset([name for name in names if before.get(name) != after.get(name)])
 
 
-def changes(
-    app: App, before: Document, names: Collection[str], what: str, where: str
-) -> Steps[None]:
-    """Read a connection again and raise unless these members alone differ."""
-    same(changed(before, (yield from app.seen(id_of(before)))), names, what, where)
+def stays(app: App, before: Document) -> Steps[None]:
+    """Read a connection again and raise unless it is as it was."""
+    what = f"what changed of {id_of(before)}"
+    same(changed(before, (yield from app.seen(id_of(before)))), NOTHING, what)
 
 
 def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from bring(app, standing)
-    where = f"{trigger} on the connection {connection_id}, which is {standing}"
     before = yield from app.seen(connection_id)
     outcome = TRIGGERS[trigger, standing].outcome
     if trigger is Trigger.REVOKE:
         answer = yield from app.revoked(connection_id)
-        same(member(answer, "revokedNow", where), outcome != Ignore(), "revokedNow", where)
+        same(member(answer, "revokedNow"), outcome != Ignore(), "revokedNow")
     elif trigger is Trigger.RECONNECT:
-        yield from _reconnects(app, connection_id, outcome, where)
+        yield from _reconnects(app, connection_id, outcome)
     else:
         hook, more = _FACTS[trigger]
-        yield from happens(hook, connection_id, *more, said=word_for(outcome), where=where)
+        yield from happens(hook, connection_id, *more, said=word_for(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
-        same(status_of(after, where), outcome.to, "the status", where)
+        same(status_of(after), outcome.to, "the status")
         beyond = changed(before, after) - NAMED[trigger] - {"status", "updatedAt"}
         if beyond:
             names = ", ".join(sorted(beyond))
-            raise NotConformingError(f"it changed members that it does not name: {names}", where)
+            raise NotConformingError(f"it changed members that it does not name: {names}")
     elif changed(before, after):
         names = ", ".join(sorted(changed(before, after)))
-        raise NotConformingError(f"it changed {names} although nothing was to change", where)
+        raise NotConformingError(f"it changed {names} although nothing was to change")
 
 
-def _reconnects(app: App, connection_id: str, outcome: object, where: str) -> Steps[None]:
+def _reconnects(app: App, connection_id: str, outcome: object) -> Steps[None]:
     response = yield from send(app.reconnect(connection_id))
     if isinstance(outcome, RefuseWith):
-        details = expect_problem(response, 409, outcome.code, where)
+        details = expect_problem(response, 409, outcome.code)
         expected = {"connectionId": connection_id, "reason": outcome.reason}
-        same(dict(details), expected, "details", where)
+        same(dict(details), expected, "details")
         return
-    answer = expect(response, CREATED, where)
-    same(member(answer, "connection.status", where), "PENDING", "the new status", where)
-    same(member(answer, "previousConnectionId", where), connection_id, "previous", where)
-    require(
-        member(answer, "connection.id", where) != connection_id,
-        "the recovery has the old id",
-        where,
-    )
+    answer = expect(response, CREATED)
+    same(member(answer, "connection.status"), "PENDING", "the new status")
+    same(member(answer, "previousConnectionId"), connection_id, "previous")
+    require(member(answer, "connection.id") != connection_id, "the recovery has the old id")
 
 
 _FACTS: Final[dict[Trigger, tuple[str, tuple[object, ...]]]] = {

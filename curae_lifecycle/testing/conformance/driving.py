@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import Awaitable, Collection, Generator
+from collections import deque
+from collections.abc import Awaitable, Collection, Generator, Iterator
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
 
@@ -21,6 +22,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.check import Check
+from curae_lifecycle.testing.conformance.client import in_short
 from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     Kit,
@@ -36,6 +38,15 @@ from curae_lifecycle.web.request import Request
 
 _SWITCH: Final = 1e-5
 """How often threads take turns while requests are sent at once: often, so that races show."""
+
+_LAST: Final = 4
+"""How many steps a failure tells."""
+
+_SHORT: Final = 80
+"""How much of a body it tells."""
+
+_OF_KEYS: Final = frozenset({"make_key", "register_again"})
+_NOT_TOLD: Final = frozenset({"authorization", "content-type"})
 
 _BUCKETS: Final = "replace_buckets"
 _OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
@@ -71,6 +82,8 @@ class NotRun:
     check: str
     reason: str
 
+
+_Lines = deque[str]
 
 Result = Failure | NotRun | None
 """What came of one check; `None` where it passed."""
@@ -160,17 +173,17 @@ def run_check(server: Server, check: Check, seed: str, operations: Operations) -
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.begin(_kit(server, check, seed, operations))
+    steps, told = check.begin(_kit(server, check, seed, operations)), _Lines(maxlen=_LAST)
     try:
         try:
-            _drive(server, steps)
+            _drive(server, steps, told)
         finally:
             if _BUCKETS in check.hooks:
                 _perform(server, _OWN_BUCKETS)
     except NotSeenError as reason:
         return NotRun(check.name, str(reason))
     except Exception as error:  # noqa: BLE001 - whatever a server's answer led to is its account
-        return _failure(check, error)
+        return _failure(check, error, told)
     return None
 
 
@@ -181,17 +194,17 @@ async def run_check_async(
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps = check.begin(_kit(server, check, seed, operations))
+    steps, told = check.begin(_kit(server, check, seed, operations)), _Lines(maxlen=_LAST)
     try:
         try:
-            await _drive_async(server, steps)
+            await _drive_async(server, steps, told)
         finally:
             if _BUCKETS in check.hooks:
                 await _perform_async(server, _OWN_BUCKETS)
     except NotSeenError as reason:
         return NotRun(check.name, str(reason))
     except Exception as error:  # noqa: BLE001 - as above
-        return _failure(check, error)
+        return _failure(check, error, told)
     return None
 
 
@@ -225,14 +238,35 @@ def _kit(server: Server | AsyncServer, check: Check, seed: str, operations: Oper
     )
 
 
-def _failure(check: Check, error: Exception) -> Failure:
+def _failure(check: Check, error: Exception, told: _Lines) -> Failure:
     known = isinstance(error, AssertionError)
     lines = [str(error) if known else f"the answer could not be judged: {error!r}"]
+    lines += [f"  after: {each}" for each in told]
     lines += [f"  law {law}: {LAWS[law]}" for law in check.laws]
     if check.rules:
         lines.append(f"  rules: {', '.join(check.rules)}")
     lines.append(f"  check: {check.name}: {check.shows}")
     return Failure(check.name, "\n".join(lines))
+
+
+def _told(step: Step, outcome: object) -> Iterator[str]:
+    # A step as a failure tells it; never an API key.
+    match step:
+        case Use(hook, arguments):
+            told = "" if hook in _OF_KEYS else f"({', '.join(map(str, arguments))}): {outcome}"
+            yield hook + told
+        case Together(requests):
+            for pair in zip(requests, cast("tuple[Response, ...]", outcome), strict=True):
+                yield f"at once, {_in_a_line(*pair)}"
+        case _:
+            yield _in_a_line(step, cast("Response", outcome))
+
+
+def _in_a_line(request: Request, answer: Response) -> str:
+    told = [f"{name}: {value}" for name, value in request.headers if name.lower() not in _NOT_TOLD]
+    if isinstance(request.body, bytes) and request.body:
+        told.append(f"{request.body[:_SHORT]!r}")
+    return " ".join([request.method, request.target, *told]) + f": {in_short(answer)}"
 
 
 class _Hook(Protocol):
@@ -246,7 +280,7 @@ class _AsyncHook(Protocol):
 # --- In threads -----------------------------------------------------------------------------
 
 
-def _drive(server: Server, steps: Generator[Step, object, None]) -> None:
+def _drive(server: Server, steps: Generator[Step, object, None], told: _Lines) -> None:
     outcome: object = None
     while True:
         try:
@@ -254,6 +288,7 @@ def _drive(server: Server, steps: Generator[Step, object, None]) -> None:
         except StopIteration:
             return
         outcome = _perform(server, step)
+        told.extend(_told(step, outcome))
 
 
 def _perform(server: Server, step: Step) -> object:
@@ -295,7 +330,9 @@ def _at_once(server: Server, requests: tuple[Request, ...]) -> tuple[Response, .
 # --- In a loop ------------------------------------------------------------------------------
 
 
-async def _drive_async(server: AsyncServer, steps: Generator[Step, object, None]) -> None:
+async def _drive_async(
+    server: AsyncServer, steps: Generator[Step, object, None], told: _Lines
+) -> None:
     outcome: object = None
     while True:
         try:
@@ -303,6 +340,7 @@ async def _drive_async(server: AsyncServer, steps: Generator[Step, object, None]
         except StopIteration:
             return
         outcome = await _perform_async(server, step)
+        told.extend(_told(step, outcome))
 
 
 async def _perform_async(server: AsyncServer, step: Step) -> object:

@@ -20,20 +20,19 @@ REUSED: Final = (422, "IDEMPOTENCY_KEY_REUSED")
 def replays(kit: Kit, first: Response, again: Response) -> None:
     """Raise unless an answer is the first one again."""
     what = f"answered {client.in_short(again)}, and not the first answer ({client.in_short(first)}) again"
-    require(first.status == again.status, what, "a request sent again with its key")
+    require(first.status == again.status, what)
     check_replay(client.lasting(first, kit.varying), client.lasting(again, kit.varying))
 
 
-def reused(answer: Response, where: str, differs: str) -> None:
+def reused(answer: Response, differs: str) -> None:
     """Raise unless a key is refused that another request used."""
-    details = client.expect_problem(answer, *REUSED, where)
-    same(dict(details), {"differs": differs}, "details", where)
+    details = client.expect_problem(answer, *REUSED)
+    same(dict(details), {"differs": differs}, "details")
 
 
 def _replayed(kind: Kind, app: App) -> Steps[None]:
     request = yield from granted(app, kind)
-    first = yield from send(request)
-    client.expect(first, kind.rule.status, kind.rule.name)
+    first = yield from client.answered(request, kind.rule.status)
     for _ in range(2):
         yield from later(app.kit, MOMENT)
         replays(app.kit, first, (yield from send(request)))
@@ -52,18 +51,12 @@ def _replayed_after_all_moved(app: App) -> Steps[None]:
     """A replay is the first answer even where everything it speaks of has moved on."""
     made = app.create("user", key=app.new_key())
     created = yield from send(made)
-    where = "create a connection"
-    connection_id = str(
-        client.member(client.expect(created, client.CREATED, where), "connection.id", where)
-    )
+    connection_id = str(client.member(client.expect(created, client.CREATED), "connection.id"))
     revoking = app.revoke(connection_id, key=app.new_key())
     revoked = yield from send(revoking)
     recovering = app.reconnect(connection_id, key=app.new_key())
     recovered = yield from send(recovering)
-    where = "reconnect it"
-    successor = str(
-        client.member(client.expect(recovered, client.CREATED, where), "connection.id", where)
-    )
+    successor = str(client.member(client.expect(recovered, client.CREATED), "connection.id"))
     yield from app.revoked(successor)
     yield from later(app.kit, MINUTE)
     for request, first in ((made, created), (revoking, revoked), (recovering, recovered)):
@@ -75,13 +68,12 @@ def _executed(app: App) -> Steps[None]:
     """The same body with two keys is two requests."""
     one = client.id_of((yield from app.created("user")))
     two = client.id_of((yield from app.created("user")))
-    require(one != two, "two keys got one connection", "the same body with two keys")
+    require(one != two, "two keys got one connection")
 
 
 def _replayed_by_value(first: bytes, again: bytes, path: str, app: App) -> Steps[None]:
     key = app.new_key()
-    original = yield from send(app.request("POST", path, first, key=key))
-    client.expect(original, client.CREATED, f"POST {path}")
+    original = yield from client.answered(app.request("POST", path, first, key=key), client.CREATED)
     replays(app.kit, original, (yield from send(app.request("POST", path, again, key=key))))
 
 
@@ -90,8 +82,7 @@ def _id_in_upper_case(app: App) -> Steps[None]:
     """An id in upper case is the same id, also in a replay."""
     connection_id = client.id_of((yield from app.created()))
     key = app.new_key()
-    first = yield from send(app.revoke(connection_id, key=key))
-    client.expect(first, client.OK, "revoke a connection")
+    first = yield from client.answered(app.revoke(connection_id, key=key), client.OK)
     replays(app.kit, first, (yield from send(app.revoke(connection_id.upper(), key=key))))
 
 
@@ -100,12 +91,10 @@ def _quoted_key(app: App) -> Steps[None]:
     """A key in quotes and the bare one are one key, and so are its escapes."""
     key = app.new_key()
     bare = app.create("user", key=key)
-    first = yield from send(bare)
-    client.expect(first, client.CREATED, "create a connection")
+    first = yield from client.answered(bare, client.CREATED)
     replays(app.kit, first, (yield from send(app.create("user", key=f'"{key}"'))))
     escaped = app.new_key()
-    odd = yield from send(app.create("user", key=f'"{escaped}\\"\\\\"'))
-    client.expect(odd, client.CREATED, "create a connection with an escaped key")
+    odd = yield from client.answered(app.create("user", key=f'"{escaped}\\"\\\\"'), client.CREATED)
     replays(app.kit, odd, (yield from send(app.create("user", key=f'{escaped}"\\'))))
 
 
@@ -113,14 +102,20 @@ def _quoted_key(app: App) -> Steps[None]:
 def _keys_differ_by_case(app: App) -> Steps[None]:
     """Keys that differ in case are two keys."""
     key = app.new_key()
-    one = yield from success(app.create("one", key=key), client.CREATED, "create a connection")
-    where = "create another with the key in upper case"
-    other = yield from success(app.create("two", key=key.upper()), client.CREATED, where)
+    one = yield from success(app.create("one", key=key), client.CREATED)
+    other = yield from success(app.create("two", key=key.upper()), client.CREATED)
     require(
-        client.member(one, "connection.id", where) != client.member(other, "connection.id", where),
+        client.member(one, "connection.id") != client.member(other, "connection.id"),
         "two keys got one connection",
-        where,
     )
+
+
+@CHECKS.add("idempotency.other-key.last-character", rules=("idempotency.absent",))
+def _keys_differ_at_the_end(app: App) -> Steps[None]:
+    """Keys of any length that differ in a last character, or in having one, are two keys."""
+    short, long = app.new_key(), (app.new_key() + "k" * 254)[:254]
+    for number, key in enumerate((short, f"{short}.", long, f"{long}a", f"{long}b")):
+        yield from success(app.create(f"user-{number}", key=key), client.CREATED)
 
 
 @CHECKS.add("idempotency.completed.other", laws=(12,), rules=OTHER)
@@ -128,15 +123,13 @@ def _another_body(app: App) -> Steps[None]:
     """Another body with a used key is refused and not executed, and the first answer stays."""
     key = app.new_key()
     request = app.create("user", key=key)
-    first = yield from send(request)
-    client.expect(first, client.CREATED, "create a connection")
-    others = (
-        ("another user", app.create("another", key=key)),
-        ("other packages", app.create("user", client.PACKAGES[:1], key=key)),
-        ("more packages", app.create("user", (*client.PACKAGES, "more"), key=key)),
-    )
-    for name, other in others:
-        reused((yield from send(other)), f"the key of a create again, with {name}", "values")
+    first = yield from client.answered(request, client.CREATED)
+    for other in (
+        app.create("another", key=key),
+        app.create("user", client.PACKAGES[:1], key=key),
+        app.create("user", (*client.PACKAGES, "more"), key=key),
+    ):
+        reused((yield from send(other)), "values")
     replays(app.kit, first, (yield from send(request)))
 
 
@@ -144,9 +137,9 @@ def _another_body(app: App) -> Steps[None]:
 def _another_preference(app: App) -> Steps[None]:
     """An initiate with the other preference is another request."""
     key = app.new_key()
-    yield from success(app.initiate("user", key=key), client.CREATED, "initiate a session")
+    yield from success(app.initiate("user", key=key), client.CREATED)
     other = yield from send(app.initiate("user", prefer_signup=True, key=key))
-    reused(other, "the key of an initiate again, with preferSignup", "values")
+    reused(other, "values")
 
 
 @CHECKS.add("idempotency.other-request.path", laws=(12,), rules=OTHER)
@@ -155,87 +148,60 @@ def _another_path(app: App) -> Steps[None]:
     one = client.id_of((yield from app.created()))
     two = client.id_of((yield from app.created()))
     key = app.new_key()
-    yield from success(app.revoke(one, key=key), client.OK, "revoke a connection")
-    reused((yield from send(app.revoke(two, key=key))), "the key for another id", "values")
+    yield from success(app.revoke(one, key=key), client.OK)
+    reused((yield from send(app.revoke(two, key=key))), "values")
     other = yield from send(app.reconnect(one, key=key))
-    reused(other, "the key of a revoke for a reconnect of the same id", "operation")
+    reused(other, "operation")
     other = yield from send(app.create("user", key=key))
-    reused(other, "the key of a revoke for a create", "operation")
-    yield from app.shows(two, "PENDING", "the other connection's status", "it was not revoked")
+    reused(other, "operation")
+    yield from app.shows(two, "PENDING")
 
 
 @CHECKS.add("idempotency.other-request.tells-no-values", rules=("problem.key-reused",))
 def _never_tells_values(app: App) -> Steps[None]:
     """The refusal of a reused key names which part differed and never a value."""
     key, user = app.new_key(), app.names.word("secret")
-    yield from success(app.create(user, key=key), client.CREATED, "create a connection")
+    yield from success(app.create(user, key=key), client.CREATED)
     other = yield from send(app.create("another", key=key))
-    client.expect_problem(other, *REUSED, "the key with another body")
+    client.expect_problem(other, *REUSED)
     for told in (user, key):
-        where = "the key with another body"
-        require(told.encode() not in other.body, "the refusal tells a value", where)
+        require(told.encode() not in other.body, "the refusal tells a value")
 
 
 @CHECKS.add("idempotency.scope", rules=("idempotency.absent",))
 def _other_api_key(app: App) -> Steps[None]:
     """An idempotency key belongs to one API key: no other one meets it."""
     key = app.new_key()
-    made = yield from success(app.create("user", key=key), client.CREATED, "create a connection")
+    made = yield from success(app.create("user", key=key), client.CREATED)
     sibling = yield from app.second_key()
     stranger = yield from client.new_app(app.kit)
-    for other, who in ((sibling, "another API key of the app"), (stranger, "another customer")):
-        where = f"{who} uses the same idempotency key"
-        answer = yield from success(other.create("user", key=key), client.CREATED, where)
+    for other in (sibling, stranger):
+        answer = yield from success(other.create("user", key=key), client.CREATED)
         require(
-            client.member(answer, "connection.id", where)
-            != client.member(made, "connection.id", where),
+            client.member(answer, "connection.id") != client.member(made, "connection.id"),
             "it got the first one's answer",
-            where,
         )
-        yield from success(other.create("another", key=app.new_key()), client.CREATED, where)
+        yield from success(other.create("another", key=app.new_key()), client.CREATED)
 
 
 _CREATE: Final = b'{"appUserId": "ada", "dataPackages": ["clinical_summary", "labs"]}'
 
 _INITIATE: Final = b'{"appUserId": "ada"}'
 
+# fmt: off
 BY_VALUE: Final = (
-    (
-        "order-of-members",
-        "the order of its members",
-        _CREATE,
-        b'{"dataPackages":["clinical_summary","labs"],"appUserId":"ada"}',
-        "/connections",
-    ),
-    (
-        "white-space",
-        "white space",
-        _CREATE,
-        b' {\n"appUserId" : "ada",\t"dataPackages":[ "clinical_summary","labs" ] }\r\n',
-        "/connections",
-    ),
-    (
-        "order-of-packages",
-        "the order and repetition of packages",
-        _CREATE,
-        b'{"appUserId": "ada", "dataPackages": ["labs", "clinical_summary", "labs"]}',
-        "/connections",
-    ),
-    (
-        "escapes",
-        "how its characters are written",
-        _CREATE,
-        rb'{"appUserId": "\u0061da", "dataPackages": ["clinical_summary", "l\u0061bs"]}',
-        "/connections",
-    ),
-    (
-        "false-preference",
-        "whether a false preference is written out",
-        _INITIATE,
-        b'{"appUserId": "ada", "preferSignup": false}',
-        "/curae-connect/initiate",
-    ),
+    ("order-of-members",  "the order of its members", _CREATE,
+     b'{"dataPackages":["clinical_summary","labs"],"appUserId":"ada"}', "/connections"),
+    ("white-space",       "white space", _CREATE,
+     b' {\n"appUserId" : "ada",\t"dataPackages":[ "clinical_summary","labs" ] }\r\n', "/connections"),
+    ("order-of-packages", "the order and repetition of packages", _CREATE,
+     b'{"appUserId": "ada", "dataPackages": ["labs", "clinical_summary", "labs"]}', "/connections"),
+    ("escapes",           "how its characters are written", _CREATE,
+     rb'{"appUserId": "\u0061da", "dataPackages": ["clinical_summary", "l\u0061bs"]}', "/connections"),
+    ("false-preference",  "whether a false preference is written out", _INITIATE,
+     b'{"appUserId": "ada", "preferSignup": false}', "/curae-connect/initiate"),
 )
+# fmt: on
 """Two texts of one request, by what tells them apart."""
 
 

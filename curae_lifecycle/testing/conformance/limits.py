@@ -23,31 +23,31 @@ from curae_lifecycle.testing.laws import check_rate_limit
 FEW: Final = timedelta(seconds=5)
 
 
-def limited(answer: Response, policy: str, window: int, quota: int, where: str) -> int:
+def limited(answer: Response, policy: str, window: int, quota: int) -> int:
     """The seconds that a 429 tells to wait, once its parts agree with each other."""
-    details = client.expect_problem(answer, 429, "RATE_LIMITED", where)
-    told_wait = _only(answer, "retry-after", where)
+    details = client.expect_problem(answer, 429, "RATE_LIMITED")
+    told_wait = _only(answer, "retry-after")
     if re.fullmatch(r"[1-9][0-9]*", told_wait) is None:
-        raise NotConformingError(f"Retry-After is {told_wait!r}, no whole seconds", where)
+        raise NotConformingError(f"Retry-After is {told_wait!r}, no whole seconds")
     seconds = int(told_wait)
-    same(dict(details), {"policy": policy, "retryAfter": seconds}, "details", where)
+    same(dict(details), {"policy": policy, "retryAfter": seconds}, "details")
     expected = f'"{policy}";q={quota};w={window}'
-    same(_only(answer, "ratelimit-policy", where), expected, "RateLimit-Policy", where)
-    same(_only(answer, "ratelimit", where), f'"{policy}";r=0;t={seconds}', "RateLimit", where)
-    same(_only(answer, "cache-control", where), "no-store", "Cache-Control", where)
-    require(seconds <= window, f"it is to wait {seconds} s in a window of {window} s", where)
+    same(_only(answer, "ratelimit-policy"), expected, "RateLimit-Policy")
+    same(_only(answer, "ratelimit"), f'"{policy}";r=0;t={seconds}', "RateLimit")
+    same(_only(answer, "cache-control"), "no-store", "Cache-Control")
+    require(seconds <= window, f"it is to wait {seconds} s in a window of {window} s")
     return seconds
 
 
-def _only(answer: Response, name: str, where: str) -> str:
+def _only(answer: Response, name: str) -> str:
     values = client.headers(answer, name)
-    require(len(values) == 1, f"{len(values)} headers {name}", where)
+    require(len(values) == 1, f"{len(values)} headers {name}")
     return values[0]
 
 
-def refused(app: App, user: str, where: str) -> Steps[int]:
+def refused(app: App, user: str) -> Steps[int]:
     """The seconds that an initiate beyond the limit is to wait."""
-    return limited((yield from send(app.initiate(user))), "initiate", 60, client.LIMIT, where)
+    return limited((yield from send(app.initiate(user))), "initiate", 60, client.LIMIT)
 
 
 CHECKS: Final = Checks()
@@ -63,15 +63,12 @@ def _eleventh(app: App) -> Steps[None]:
         answer = yield from send(app.initiate("user"))
         if answer.status != client.CREATED:
             break
-        where = "initiate a session"
-        made = client.expect(answer, client.CREATED, where)
-        instants.append(client.instant(made, "session.createdAt", where))
+        made = client.expect(answer, client.CREATED)
+        instants.append(client.instant(made, "session.createdAt"))
     check_rate_limit(instants)
-    require(
-        len(instants) >= client.LIMIT, f"refused after {len(instants)}", "initiates of one user"
-    )
+    require(len(instants) >= client.LIMIT, f"refused after {len(instants)}")
     if len(instants) == client.LIMIT:
-        yield from refused(app, "user", f"initiate number {client.LIMIT + 2}")
+        yield from refused(app, "user")
 
 
 @CHECKS.add("limit.across-apps", laws=(10,), rules=_LIMIT)
@@ -81,10 +78,8 @@ def _across_apps(app: App) -> Steps[None]:
     sibling = yield from app.second_key()
     for each, count in ((app, 4), (other, 3), (sibling, 3)):
         yield from each.filled("user", count)
-    for each, who in ((app, "the app"), (other, "another app"), (sibling, "another key")):
-        yield from refused(
-            each, "user", f"initiate number {client.LIMIT + 1}, by {who} of the account"
-        )
+    for each in (app, other, sibling):
+        yield from refused(each, "user")
     stranger = yield from client.new_app(app.kit, app_id=app.wanted.app_id)
     yield from stranger.initiated("user")
     yield from app.initiated("another")
@@ -99,12 +94,11 @@ def _refusals_are_free(app: App) -> Steps[None]:
     yield from wait(FEW)
     yield from app.filled("user", 1)
     seconds = 0
-    for number in range(2 * client.LIMIT):
-        seconds = yield from refused(app, "user", f"refusal number {number + 1}")
+    for _ in range(2 * client.LIMIT):
+        seconds = yield from refused(app, "user")
     yield from wait(timedelta(seconds=seconds))
-    where = "initiate after the wait that was named, with nothing but refusals in between"
     for _ in range(client.LIMIT - 1):
-        yield from success(app.initiate("user"), client.CREATED, where)
+        yield from success(app.initiate("user"), client.CREATED)
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
@@ -114,14 +108,14 @@ def _retry_after(app: App) -> Steps[None]:
     yield from wait(2 * FEW)
     yield from app.filled("user", client.LIMIT - 1)
     yield from wait(2 * FEW)
-    seconds = yield from refused(app, "user", f"initiate number {client.LIMIT + 1}")
+    seconds = yield from refused(app, "user")
     left = timedelta(seconds=seconds) - 2 * MOMENT
     if left > timedelta(0):
         yield from wait(left)
-        yield from refused(app, "user", "initiate two seconds before the wait is over")
+        yield from refused(app, "user")
         yield from wait(2 * MOMENT)
-    yield from success(app.initiate("user"), client.CREATED, "initiate when the wait is over")
-    yield from refused(app, "user", "initiate once more: only one of ten was a minute ago")
+    yield from success(app.initiate("user"), client.CREATED)
+    yield from refused(app, "user")
 
 
 @CHECKS.add("limit.half-open", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
@@ -129,10 +123,9 @@ def _half_open(app: App) -> Steps[None]:
     """A minute after ten initiates ten more are admitted."""
     yield from app.filled("user")
     yield from wait(MINUTE)
-    where = "initiate a minute after ten"
     for _ in range(client.LIMIT):
-        yield from success(app.initiate("user"), client.CREATED, where)
-    yield from refused(app, "user", "and once more")
+        yield from success(app.initiate("user"), client.CREATED)
+    yield from refused(app, "user")
 
 
 @CHECKS.add(
@@ -150,7 +143,7 @@ def _any_window(app: App) -> Steps[None]:
         user = f"user-{number}"
         yield from app.filled(user)
         yield from wait(MINUTE - 2 * FEW)
-        yield from refused(app, user, "initiate 50 seconds after ten")
+        yield from refused(app, user)
         yield from wait(6 * FEW)
 
 
@@ -160,12 +153,11 @@ def _sliding(app: App) -> Steps[None]:
     yield from app.filled("user", client.LIMIT // 2)
     yield from wait(MINUTE / 2)
     yield from app.filled("user", client.LIMIT // 2)
-    yield from refused(app, "user", "initiate after five and five")
+    yield from refused(app, "user")
     yield from wait(MINUTE / 2)
-    where = "initiate a minute after the first five"
     for _ in range(client.LIMIT // 2):
-        yield from success(app.initiate("user"), client.CREATED, where)
-    yield from refused(app, "user", "initiate with the other five within the minute")
+        yield from success(app.initiate("user"), client.CREATED)
+    yield from refused(app, "user")
 
 
 @CHECKS.add("limit.costs-nothing", laws=(10,), rules=("request.limit", "operation.account-state"))
@@ -184,9 +176,8 @@ def _what_costs_nothing(app: App) -> Steps[None]:
             app.account_state("user"),
         ):
             yield from send(request)
-    where = "initiate after many requests that cost the app user nothing"
     for _ in range(client.LIMIT):
-        yield from success(app.initiate("user"), client.CREATED, where)
+        yield from success(app.initiate("user"), client.CREATED)
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)
@@ -194,12 +185,11 @@ def _at_once(app: App) -> Steps[None]:
     """Of twenty initiates at once exactly ten are admitted."""
     requests = tuple([app.initiate("user") for _ in range(2 * client.LIMIT)])
     answers = yield from together(requests)
-    where = f"{2 * client.LIMIT} initiates of one user at once"
     for each in answers:
         if each.status != client.CREATED:
-            client.expect_problem(each, 429, "RATE_LIMITED", where)
+            client.expect_problem(each, 429, "RATE_LIMITED")
     admitted = sum(each.status == client.CREATED for each in answers)
-    same(admitted, client.LIMIT, "how many were admitted", where)
+    same(admitted, client.LIMIT, "how many were admitted")
 
 
 @CHECKS.add("limit.graduation", laws=(10,), rules=("request.limit", "operation.graduation-handoff"))
@@ -207,15 +197,12 @@ def _graduations(app: App) -> Steps[None]:
     """Graduation hand-offs have a limit of their own, counted like the initiates'."""
     other = yield from client.new_app(app.kit, account=app.wanted.customer_account_id)
     yield from app.filled("user")
-    for number in range(client.LIMIT):
-        where = f"graduation hand-off number {number + 1}, with the initiates used up"
-        yield from success(app.graduate("user"), client.CREATED, where)
+    for _ in range(client.LIMIT):
+        yield from success(app.graduate("user"), client.CREATED)
     for each in (app, other):
         answer = yield from send(each.graduate("user"))
-        limited(
-            answer, "graduation", 60, client.LIMIT, f"graduation hand-off number {client.LIMIT + 1}"
-        )
-    yield from refusal(app.graduate("another"), 409, "BINDING_NOT_LIMITED", "graduate another user")
+        limited(answer, "graduation", 60, client.LIMIT)
+    yield from refusal(app.graduate("another"), 409, "BINDING_NOT_LIMITED")
 
 
 @CHECKS.add("limit.graduation-leaves-initiates", rules=("request.limit",))
@@ -223,14 +210,12 @@ def _graduations_leave_initiates(app: App) -> Steps[None]:
     """Graduation hand-offs use up no initiate."""
     for _ in range(client.LIMIT + 1):
         yield from send(app.graduate("user"))
-    where = "initiate with the graduation hand-offs used up"
-    yield from success(app.initiate("user"), client.CREATED, where)
+    yield from success(app.initiate("user"), client.CREATED)
 
 
 @CHECKS.add("limit.reads-are-free", rules=("operation.account-state",))
 def _reads_are_free(app: App) -> Steps[None]:
     """An account state is answered also at the limit."""
     yield from app.filled("user")
-    for number in range(3 * client.LIMIT):
-        where = f"account state number {number + 1}"
-        yield from success(app.account_state("user"), client.OK, where)
+    for _ in range(3 * client.LIMIT):
+        yield from success(app.account_state("user"), client.OK)

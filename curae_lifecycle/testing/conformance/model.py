@@ -132,7 +132,7 @@ def _against_the_store(app: App) -> Steps[None]:
         if found is not None:
             shortest = yield from _shortest(app.kit, ops[: found.at + 1], found)
             log = "\n    ".join(shortest.log)
-            raise NotConformingError(shortest.what, f"the last line of this log:\n    {log}")
+            raise NotConformingError(f"{shortest.what}, in the last line of this log:\n    {log}")
 
 
 def _shortest(kit: Kit, ops: list[Op], found: Difference) -> Steps[Difference]:

@@ -125,21 +125,18 @@ def _order(gate: str, app: App) -> Steps[None]:
     scene = yield from _scene(app)
     status, code, _ = GATES[gate]
     for kind in app.kit.operations:
-        for (first, what), (later, more) in combinations(scene.faults(kind), 2):
+        for (first, what), (_, more) in combinations(scene.faults(kind), 2):
             if first == gate and not what.keys() & more.keys():
                 asked = attrs.evolve(attrs.evolve(scene.right, **what), **more)
-                where = f"{kind.rule.name} that fails at {first} and at {later}"
-                yield from refusal(asked.request(kind), status, code, where)
+                yield from refusal(asked.request(kind), status, code)
 
 
 @CHECKS.add("order.limit", rules=("request.limit", "request.rule"))
 def _limit_before_rule(app: App) -> Steps[None]:
     """The app user's limit is asked before the rule itself, which refuses at a cost."""
     for _ in range(10):
-        where = "graduate an unlinked account"
-        yield from refusal(app.graduate("user"), 409, "BINDING_NOT_LIMITED", where)
-    where = "graduate an unlinked account the 11th time: fails at the limit and at the rule"
-    yield from refusal(app.graduate("user"), 429, "RATE_LIMITED", where)
+        yield from refusal(app.graduate("user"), 409, "BINDING_NOT_LIMITED")
+    yield from refusal(app.graduate("user"), 429, "RATE_LIMITED")
 
 
 CHECKS.extend(

@@ -45,17 +45,17 @@ def bring(app: App, user: str, state: AccountState) -> Steps[None]:
         case AccountState.TOMBSTONED:
             yield from app.initiated(user)
             yield from use("tombstone", app.coordinate(user))
-    yield from expect_state(app, user, state, f"an account that is to be {state}")
+    yield from expect_state(app, user, state)
 
 
-def expect_state(app: App, user: str, state: str, where: str) -> Steps[None]:
+def expect_state(app: App, user: str, state: str) -> Steps[None]:
     """Raise unless the account is in a state."""
-    same((yield from app.state(user)), str(state), "the account state", where)
+    same((yield from app.state(user)), str(state), "the account state")
 
 
 def session_id(answer: Document) -> str:
     """The id of the session that an initiate answered."""
-    return client.text(answer, "session.id", "initiate a session")
+    return client.text(answer, "session.id")
 
 
 # --- Entry paths ----------------------------------------------------------------------------
@@ -73,26 +73,23 @@ def _path(state: AccountState, preference: Preference, app: App) -> Steps[None]:
     for prefers in (True,) if preference is Preference.SIGN_UP else (None, False):
         user = app.names.word("user")
         yield from bring(app, user, state)
-        where = f"initiate for an account that is {state}, preferSignup {prefers}"
         answer = yield from app.initiated(user, prefer_signup=prefers)
-        session = client.as_document(client.member(answer, "session", where), where)
-        same(session.get("path"), enter.path, "the path", where)
-        same(session.get("handoff"), enter.handoff, "the hand-off", where)
-        same(session.get("appUserId"), user, "appUserId", where)
+        session = client.as_document(client.member(answer, "session"))
+        same(session.get("path"), enter.path, "the path")
+        same(session.get("handoff"), enter.handoff, "the hand-off")
+        same(session.get("appUserId"), user, "appUserId")
         account = app.wanted.customer_account_id
-        same(session.get("customerAccountId"), account, "customerAccountId", where)
+        same(session.get("customerAccountId"), account, "customerAccountId")
         landed = session.get("createdAt") if enter.handoff == "LANDED" else None
-        same(session.get("landedAt"), landed, "landedAt", where)
-        end = client.member(answer, "nextAction.expiresAt", where)
-        same(session.get("expiresAt"), end, "the session's end beside its next action's", where)
-        same(client.member(answer, "nextAction.type", where), "open_webview", "the type", where)
+        same(session.get("landedAt"), landed, "landedAt")
+        end = client.member(answer, "nextAction.expiresAt")
+        same(session.get("expiresAt"), end, "the session's end beside its next action's")
+        same(client.member(answer, "nextAction.type"), "open_webview", "the type")
         require(
-            client.instant(session, "expiresAt", where)
-            > client.instant(session, "createdAt", where),
+            client.instant(session, "expiresAt") > client.instant(session, "createdAt"),
             "it is over when it begins",
-            where,
         )
-        yield from expect_state(app, user, _AFTER[enter.path], f"after: {where}")
+        yield from expect_state(app, user, _AFTER[enter.path])
 
 
 CHECKS: Final = Checks()
@@ -126,32 +123,24 @@ CHECKS.extend(
 @CHECKS.add("initiate.fresh-sessions", rules=("operation.initiate",))
 def _fresh_sessions(app: App) -> Steps[None]:
     """Every initiate with a new key mints a fresh session and a fresh URL."""
-    where = "initiate for one user with four keys"
     seen: set[str] = set()
     for prefers in (True, True, None, None):
         answer = yield from app.initiated("user", prefer_signup=prefers)
         for path in ("session.id", "nextAction.url"):
-            value = client.text(answer, path, where)
-            require(value not in seen, f"{path} is not fresh", where)
+            value = client.text(answer, path)
+            require(value not in seen, f"{path} is not fresh")
             seen.add(value)
 
 
 @CHECKS.add("account.own")
 def _own_accounts(app: App) -> Steps[None]:
     """An account belongs to one user of one app of one customer account."""
-    user = "Ada"
-    yield from app.initiated(user)
+    yield from app.initiated("user")
     sibling = yield from app.second_key()
-    yield from expect_state(sibling, user, "LIMITED", "the same app with another API key")
-    others = (
-        ("another app of the account", app.wanted.customer_account_id, None),
-        ("the app in another account", None, app.wanted.app_id),
-    )
-    for who, account, app_id in others:
+    yield from expect_state(sibling, "user", "LIMITED")
+    for account, app_id in ((app.wanted.customer_account_id, None), (None, app.wanted.app_id)):
         other = yield from client.new_app(app.kit, account=account, app_id=app_id)
-        yield from expect_state(other, user, "UNLINKED", who)
-    for name in ("ada", "Ada ".strip() + "\u0301", "Ad\u0430"):
-        yield from expect_state(app, name, "UNLINKED", f"the user {name!a} beside {user!a}")
+        yield from expect_state(other, "user", "UNLINKED")
 
 
 ODD_USERS: Final = (
@@ -172,9 +161,8 @@ def _exact_user(app: App) -> Steps[None]:
     """An app user's id is opaque and compared exactly."""
     for user in ODD_USERS:
         answer = yield from app.initiated(user)
-        where = f"initiate for the user {user[:20]!a}"
-        same(client.member(answer, "session.appUserId", where), user, "appUserId", where)
-        yield from expect_state(app, user, "LIMITED", where)
+        same(client.member(answer, "session.appUserId"), user, "appUserId")
+        yield from expect_state(app, user, "LIMITED")
 
 
 # --- Bindings -------------------------------------------------------------------------------
@@ -194,7 +182,6 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
     if trigger is BindingTrigger.COMPLETE_SIGN_UP:
         waiting = session_id((yield from app.initiated(name, prefer_signup=True)))
     yield from bring(app, name, state)
-    where = f"{trigger} where the account is {state}, {user}"
     outcome = BINDING[trigger, state, user].outcome
     expected = word_for(outcome)
     match trigger:
@@ -205,21 +192,21 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
             expected = "done" if isinstance(outcome, Ignore) else expected
             who = USER if user is User.SAME else OTHER
             said = yield from use("complete_handoff", waiting, who)
-            _judge(said, expected, "complete_handoff", state == "ACTIVE" and who == OTHER, where)
+            _judge(said, expected, "complete_handoff", state == "ACTIVE" and who == OTHER)
         case BindingTrigger.GRADUATE:
             claims = None if user is User.SAME else OTHER
             said = yield from use("graduate", app.coordinate(name), claims)
-            _judge(said, expected, "graduate", state == "ACTIVE" and claims == OTHER, where)
+            _judge(said, expected, "graduate", state == "ACTIVE" and claims == OTHER)
         case BindingTrigger.TOMBSTONE:
-            yield from client.happens("tombstone", app.coordinate(name), said=expected, where=where)
+            yield from client.happens("tombstone", app.coordinate(name), said=expected)
     after = outcome.to if isinstance(outcome, MoveTo) else state
-    yield from expect_state(app, name, after, where)
+    yield from expect_state(app, name, after)
 
 
-def _judge(said: str | None, expected: str, hook: str, silent: bool, where: str) -> None:  # noqa: FBT001 - whether only the hook's word shows it
+def _judge(said: str | None, expected: str, hook: str, silent: bool) -> None:  # noqa: FBT001 - whether only the hook's word shows it
     if said is None and silent:
         raise NotSeenError(f"the hook {hook} does not say what the server made of it")
-    client.expect_said(said, expected, where)
+    client.expect_said(said, expected)
 
 
 CHECKS.extend(
@@ -243,11 +230,10 @@ def _new_generation(app: App) -> Steps[None]:
     """Where the user is gone a new LIMITED one is provisioned, who can graduate."""
     coordinate = app.coordinate("user")
     yield from bring(app, "user", AccountState.TOMBSTONED)
-    where = "a new LIMITED user where the old one is gone"
     yield from app.initiated("user", prefer_signup=True)
-    yield from expect_state(app, "user", "LIMITED", where)
-    yield from client.happens("graduate", coordinate, None, where=where)
-    yield from expect_state(app, "user", "ACTIVE", where)
+    yield from expect_state(app, "user", "LIMITED")
+    yield from client.happens("graduate", coordinate, None)
+    yield from expect_state(app, "user", "ACTIVE")
 
 
 # --- Completing a hand-off ------------------------------------------------------------------
@@ -260,21 +246,20 @@ def _completes(path: EntryPath, completion: Completion, app: App) -> Steps[None]
         yield from bring(app, name, AccountState.ACTIVE)
     answer = yield from app.initiated(name, prefer_signup=waits)
     session = session_id(answer)
-    where = f"complete the hand-off of a session on {path} that is {completion}"
-    same(client.member(answer, "session.path", where), path, "the path", where)
+    same(client.member(answer, "session.path"), path, "the path")
     landed = completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}
     if waits and landed:
-        yield from client.happens("complete_handoff", session, USER, where=where)
+        yield from client.happens("complete_handoff", session, USER)
     if completion is Completion.OVER:
-        yield from wait(client.lifetime(answer, where))
+        yield from wait(client.lifetime(answer))
     before = yield from app.state(name)
     who = OTHER if completion is Completion.LANDED_OTHER else USER
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
     silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"
-    _judge(said, word_for(outcome), "complete_handoff", silent, where)
+    _judge(said, word_for(outcome), "complete_handoff", silent)
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
-    yield from expect_state(app, name, after, where)
+    yield from expect_state(app, name, after)
 
 
 CHECKS.extend(
@@ -299,20 +284,12 @@ def _second_session_lands(app: App) -> Steps[None]:
     """A second session that lands for the user already bound is done."""
     one = session_id((yield from app.initiated("user", prefer_signup=True)))
     two = session_id((yield from app.initiated("user", prefer_signup=True)))
-    where = "two waiting sessions of one user"
-    yield from client.happens("complete_handoff", one, USER, where=where)
-    yield from client.happens("complete_handoff", two, USER, where=f"{where}, the second")
-    yield from client.happens(
-        "complete_handoff", two, USER, said="ignored", where=f"{where}, again"
-    )
-    yield from expect_state(app, "user", "ACTIVE", where)
+    yield from client.happens("complete_handoff", one, USER)
+    yield from client.happens("complete_handoff", two, USER)
+    yield from client.happens("complete_handoff", two, USER, said="ignored")
+    yield from expect_state(app, "user", "ACTIVE")
     answer = yield from app.initiated("user", prefer_signup=True)
-    same(
-        client.member(answer, "session.handoff", where),
-        "LANDED",
-        "the next session's hand-off",
-        where,
-    )
+    same(client.member(answer, "session.handoff"), "LANDED", "the next session's hand-off")
 
 
 # --- Graduation -----------------------------------------------------------------------------
@@ -322,27 +299,25 @@ def _starts_graduation(state: AccountState, app: App) -> Steps[None]:
     name = app.names.word("user")
     yield from bring(app, name, state)
     response = yield from send(app.graduate(name))
-    where = f"start a graduation hand-off where the account is {state}"
     outcome = GRADUATION_HANDOFF[state].outcome
     if isinstance(outcome, RefuseWith):
-        details = client.expect_problem(response, 409, outcome.code, where)
-        same(dict(details), {"lifecycleState": str(state)}, "details", where)
+        details = client.expect_problem(response, 409, outcome.code)
+        same(dict(details), {"lifecycleState": str(state)}, "details")
     else:
-        answer = client.expect(response, client.CREATED, where)
-        client.text(answer, "nextAction.url", where)
-    yield from expect_state(app, name, state, f"after: {where}")
+        answer = client.expect(response, client.CREATED)
+        client.text(answer, "nextAction.url")
+    yield from expect_state(app, name, state)
 
 
 @CHECKS.add("graduation-handoff.fresh", rules=("operation.graduation-handoff",))
 def _fresh_graduations(app: App) -> Steps[None]:
     """Every graduation hand-off has a URL of its own."""
     yield from bring(app, "user", AccountState.LIMITED)
-    where = "start two graduation hand-offs"
     urls: list[str] = []
     for _ in range(2):
-        answer = yield from success(app.graduate("user"), client.CREATED, where)
-        urls.append(client.text(answer, "nextAction.url", where))
-    require(urls[0] != urls[1], "both have one URL", where)
+        answer = yield from success(app.graduate("user"), client.CREATED)
+        urls.append(client.text(answer, "nextAction.url"))
+    require(urls[0] != urls[1], "both have one URL")
 
 
 CHECKS.extend(

@@ -23,20 +23,14 @@ CHECKS: Final = Checks()
 @CHECKS.add("standing.pending", rules=("standing.pending", "wire-status.pending"))
 def _pending(app: App) -> Steps[None]:
     """A new connection is PENDING and has nothing set that has not happened."""
-    where = "create a connection"
-    made = yield from success(app.create("user"), client.CREATED, where)
-    connection_id = str(client.member(made, "connection.id", where))
+    made = yield from success(app.create("user"), client.CREATED)
+    connection_id = str(client.member(made, "connection.id"))
     seen = yield from app.seen(connection_id)
-    same(client.member(made, "connection", where), seen, "what was created", "read again")
+    same(client.member(made, "connection"), seen, "what was created")
     for name in ("authorizedAt", "expiresAt", "revokedAt", "actionRequiredReason"):
-        same(client.member(seen, name, where), None, name, where)
-    same(
-        client.member(seen, "updatedAt", where),
-        client.member(seen, "createdAt", where),
-        "updatedAt",
-        where,
-    )
-    same(client.status_of(seen, where), "PENDING", "the status", where)
+        same(client.member(seen, name), None, name)
+    same(client.member(seen, "updatedAt"), client.member(seen, "createdAt"), "updatedAt")
+    same(client.status_of(seen), "PENDING", "the status")
 
 
 @CHECKS.add(
@@ -48,17 +42,16 @@ def _pending(app: App) -> Steps[None]:
 )
 def _pending_until_it_lapses(app: App) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
-    where = "create a connection"
-    made = yield from success(app.create("user"), client.CREATED, where)
-    connection_id = str(client.member(made, "connection.id", where))
-    lapse = client.lifetime(made, where)
+    made = yield from success(app.create("user"), client.CREATED)
+    connection_id = str(client.member(made, "connection.id"))
+    lapse = client.lifetime(made)
     yield from wait(lapse - ALMOST)
     before = yield from app.seen(connection_id)
-    same(client.status_of(before, where), "PENDING", "the status", f"{ALMOST} before its deadline")
+    same(client.status_of(before), "PENDING", "the status")
     yield from wait(ALMOST)
     after = yield from app.seen(connection_id)
-    same(client.status_of(after, where), "EXPIRED", "the status", "at its deadline")
-    same(connections.changed(before, after), {"status"}, "what changed", "at its deadline")
+    same(client.status_of(after), "EXPIRED", "the status")
+    same(connections.changed(before, after), {"status"}, "what changed")
 
 
 @CHECKS.add(
@@ -68,26 +61,22 @@ def _authorized(app: App) -> Steps[None]:
     """An authorized connection is ACTIVE and tells since when and until when."""
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, connections.HOUR)
-    where = f"the connection {connection_id}, authorized for {connections.HOUR}"
     seen = yield from app.seen(connection_id)
-    same(client.status_of(seen, where), "ACTIVE", "the status", where)
-    span = client.instant(seen, "expiresAt", where) - client.instant(seen, "authorizedAt", where)
+    same(client.status_of(seen), "ACTIVE", "the status")
+    span = client.instant(seen, "expiresAt") - client.instant(seen, "authorizedAt")
     require(
         connections.HOUR - ALMOST <= span <= connections.HOUR + ALMOST,
         f"it is authorized for {span}",
-        where,
     )
     require(
-        client.instant(seen, "authorizedAt", where) >= client.instant(seen, "createdAt", where),
+        client.instant(seen, "authorizedAt") >= client.instant(seen, "createdAt"),
         "it was authorized before it was created",
-        where,
     )
     unending = client.id_of((yield from app.created()))
     yield from use("authorize", unending, None)
     seen = yield from app.seen(unending)
-    where = f"the connection {unending}, authorized without an end"
-    same(client.status_of(seen, where), "ACTIVE", "the status", where)
-    same(client.member(seen, "expiresAt", where), None, "expiresAt", where)
+    same(client.status_of(seen), "ACTIVE", "the status")
+    same(client.member(seen, "expiresAt"), None, "expiresAt")
 
 
 def _over(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
@@ -95,16 +84,15 @@ def _over(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - whi
     yield from use("authorize", connection_id, connections.HOUR)
     if action_required:
         yield from use("require_action", connection_id, connections.REASON)
-    where = f"the connection {connection_id}, authorized for {connections.HOUR}"
     yield from wait(connections.HOUR - ALMOST)
     before = yield from app.seen(connection_id)
     live = "ACTION_REQUIRED" if action_required else "ACTIVE"
-    same(client.status_of(before, where), live, "the status", f"{ALMOST} before expiresAt")
+    same(client.status_of(before), live, "the status")
     yield from wait(ALMOST)
     after = yield from app.seen(connection_id)
-    same(client.status_of(after, where), "EXPIRED", "the status", "at expiresAt")
-    same(connections.changed(before, after), {"status"}, "what changed", "at expiresAt")
-    yield from success(app.reconnect(connection_id), client.CREATED, "reconnect it at expiresAt")
+    same(client.status_of(after), "EXPIRED", "the status")
+    same(connections.changed(before, after), {"status"}, "what changed")
+    yield from success(app.reconnect(connection_id), client.CREATED)
 
 
 @CHECKS.add(
@@ -115,21 +103,16 @@ def _over(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - whi
 def _acting(app: App) -> Steps[None]:
     """A connection that needs an action says so, with the reason."""
     connection_id = yield from connections.bring(app, Standing.ACTION_REQUIRED)
-    where = f"the connection {connection_id}, which needs an action"
     seen = yield from app.seen(connection_id)
-    same(
-        client.member(seen, "actionRequiredReason", where), connections.REASON, "the reason", where
-    )
-    client.instant(seen, "authorizedAt", where)
+    same(client.member(seen, "actionRequiredReason"), connections.REASON, "the reason")
+    client.instant(seen, "authorizedAt")
 
 
 def _stays(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
     before = yield from app.seen(connection_id)
     yield from wait(connections.HOUR)
-    yield from connections.changes(
-        app, before, connections.NOTHING, "what an hour changed", f"{standing} stays"
-    )
+    yield from connections.stays(app, before)
 
 
 @CHECKS.add("wire-status.revoked", rules=("standing.revoked-at", "wire-status.revoked"))
@@ -137,11 +120,10 @@ def _revoked(app: App) -> Steps[None]:
     """A revocation answers what is read afterwards."""
     connection_id = client.id_of((yield from app.created()))
     answer = yield from app.revoked(connection_id)
-    where = f"revoke the connection {connection_id}"
-    shown = client.as_document(client.member(answer, "connection", where), where)
-    same(client.status_of(shown, where), "REVOKED", "the status", where)
-    client.instant(shown, "revokedAt", where)
-    same((yield from app.seen(connection_id)), shown, "what is read", "after the revocation")
+    shown = client.as_document(client.member(answer, "connection"))
+    same(client.status_of(shown), "REVOKED", "the status")
+    client.instant(shown, "revokedAt")
+    same((yield from app.seen(connection_id)), shown, "what is read")
 
 
 def _expiry_recorded(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - see above
@@ -150,16 +132,13 @@ def _expiry_recorded(action_required: bool, app: App) -> Steps[None]:  # noqa: F
     if action_required:
         yield from use("require_action", connection_id, connections.REASON)
     yield from wait(connections.HOUR + connections.MOMENT)
-    where = f"expire the connection {connection_id}, which time has ended"
     before = yield from app.seen(connection_id)
-    yield from client.happens("expire", connection_id, where=where)
+    yield from client.happens("expire", connection_id)
     after = yield from app.seen(connection_id)
-    same(connections.changed(before, after), {"updatedAt"}, "what changed", where)
+    same(connections.changed(before, after), {"updatedAt"}, "what changed")
     yield from wait(connections.MOMENT)
-    yield from client.happens("expire", connection_id, said="ignored", where=f"{where}, again")
-    yield from connections.changes(
-        app, after, connections.NOTHING, "what changed", f"{where}, again"
-    )
+    yield from client.happens("expire", connection_id, said="ignored")
+    yield from connections.stays(app, after)
 
 
 @CHECKS.add(
@@ -171,15 +150,13 @@ def _expiry_recorded(action_required: bool, app: App) -> Steps[None]:  # noqa: F
 def _heals_late(app: App) -> Steps[None]:
     """A hand-off that landed in time heals a lapsed connection, however late it is recorded."""
     connection_id = yield from connections.bring(app, Standing.LAPSED)
-    where = f"the connection {connection_id}, authorized in time and recorded after its deadline"
-    yield from client.happens("authorize_late", connection_id, 5 * connections.MINUTE, where=where)
+    yield from client.happens("authorize_late", connection_id, 5 * connections.MINUTE)
     seen = yield from app.seen(connection_id)
-    same(client.status_of(seen, where), "ACTIVE", "the status", where)
-    gap = client.instant(seen, "updatedAt", where) - client.instant(seen, "authorizedAt", where)
+    same(client.status_of(seen), "ACTIVE", "the status")
+    gap = client.instant(seen, "updatedAt") - client.instant(seen, "authorizedAt")
     require(
         5 * connections.MINUTE - ALMOST <= gap <= 5 * connections.MINUTE + ALMOST,
         f"it was authorized {gap} before it was recorded",
-        where,
     )
 
 
@@ -188,32 +165,22 @@ def _late_after(standing: Standing, app: App) -> Steps[None]:
     yield from wait(10 * connections.MINUTE)
     yield from connections.move(app, connection_id, standing, timedelta(0))
     before = yield from app.seen(connection_id)
-    where = f"a late authorization of the connection {connection_id}, which is {standing}"
     yield from client.happens(
-        "authorize_late",
-        connection_id,
-        5 * connections.MINUTE,
-        said="CONNECTION_NOT_PENDING",
-        where=where,
+        "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_NOT_PENDING"
     )
-    yield from connections.changes(app, before, connections.NOTHING, "what changed", where)
+    yield from connections.stays(app, before)
 
 
 def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
     connection_id = yield from connections.bring(app, Standing.LAPSED)
     recovery = yield from app.reconnected(connection_id)
     if revoked:
-        yield from app.revoked(str(client.member(recovery, "connection.id", "reconnect")))
+        yield from app.revoked(str(client.member(recovery, "connection.id")))
     before = yield from app.seen(connection_id)
-    where = f"a late authorization of the connection {connection_id}, which has a successor"
     yield from client.happens(
-        "authorize_late",
-        connection_id,
-        5 * connections.MINUTE,
-        said="CONNECTION_SUPERSEDED",
-        where=where,
+        "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_SUPERSEDED"
     )
-    yield from connections.changes(app, before, connections.NOTHING, "what changed", where)
+    yield from connections.stays(app, before)
 
 
 _IN_TIME: Final = ("authorize_late", "pass_time")
@@ -263,8 +230,7 @@ def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None
     package = client.PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
     allowed = yield from ask("may_read", connection_id, package)
     expected = isinstance(ACCESS[standing, granted].outcome, Grant)
-    where = f"read {package} over the connection {connection_id}, which is {standing}"
-    same(allowed, expected, "whether it may be read", where)
+    same(allowed, expected, "whether it may be read")
 
 
 @CHECKS.add(
@@ -281,8 +247,7 @@ def _access_ends(app: App) -> Steps[None]:
     for end, expected in ((connections.HOUR - ALMOST, True), (ALMOST, False)):
         yield from wait(end)
         allowed = yield from ask("may_read", connection_id, client.PACKAGES[0])
-        where = f"the connection {connection_id} around its expiresAt"
-        same(allowed, expected, "whether it may be read", where)
+        same(allowed, expected, "whether it may be read")
 
 
 CHECKS.extend(

@@ -49,17 +49,12 @@ class NotConformingError(LifecycleError, AssertionError):
 
     Attributes:
         what: What was seen, beside what the rules say.
-        where: In answer to what.
     """
 
-    def __init__(self, what: str, where: str) -> None:
-        """Say what was seen and where."""
-        super().__init__(what, where)
+    def __init__(self, what: str) -> None:
+        """Say what was seen; whoever drives the check knows after which steps."""
+        super().__init__(what)
         self.what = what
-        self.where = where
-
-    def __str__(self) -> str:
-        return f"{self.what}\n  where: {self.where}"
 
 
 class NotSeenError(LifecycleError):

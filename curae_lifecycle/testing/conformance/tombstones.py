@@ -1,0 +1,77 @@
+"""Checks of tombstones: a user who is gone leaves no access behind, and nothing else is lost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curae_lifecycle.rules.connection import Standing
+from curae_lifecycle.testing.conformance import client, connections
+from curae_lifecycle.testing.conformance.apart import readable
+from curae_lifecycle.testing.conformance.check import Checks
+from curae_lifecycle.testing.conformance.client import App, happens, same
+from curae_lifecycle.testing.conformance.recovery import successor_of
+from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.steps import Steps, later
+
+CHECKS: Final = Checks()
+
+_ENDED: Final = (Standing.PENDING, Standing.ACTIVE, Standing.ACTION_REQUIRED, Standing.EXPIRED)
+
+
+@CHECKS.add(
+    "law-17.tombstone", laws=(2, 17), rules=("binding.tombstone.limited",), hooks=("tombstone",)
+)
+def _ends_every_access(app: App) -> Steps[None]:
+    """A tombstone revokes every connection of its user, on any chain, at once, and no other."""
+    yield from app.initiated("user")
+    ended: list[str] = []
+    possible = [each for each in _ENDED if app.kit.hooks.issuperset(connections.BRINGS[each])]
+    for standing in possible:
+        ended += [(yield from connections.bring(app, standing, "user"))]
+    old = yield from connections.bring(app, Standing.REVOKED, "user")
+    ended.append(successor_of((yield from app.reconnected(old))))
+    left = (old, client.id_of((yield from app.created("another"))))
+    before = yield from app.all_seen(left)
+    yield from later(app.kit, connections.MINUTE)
+    yield from happens("tombstone", app.coordinate("user"))
+    yield from revoked_together(app, ended)
+    what = "what was revoked before, and what is another user's,"
+    same((yield from app.all_seen(left)), before, what)
+
+
+@CHECKS.add(
+    "law-17.next-user",
+    laws=(5, 17),
+    rules=("binding.provision.tombstoned", "connection.reconnect.revoked"),
+    hooks=("tombstone", "authorize", "may_read"),
+)
+def _next_user(app: App) -> Steps[None]:
+    """Whoever comes after a tombstone gets no access of before, and may be given one anew."""
+    yield from app.initiated("user")
+    old = yield from connections.bring(app, Standing.ACTIVE, "user")
+    same((yield from readable(old)), True, "whether it may be read")
+    yield from happens("tombstone", app.coordinate("user"))
+    for _ in range(2):
+        same((yield from readable(old)), False, "whether it may be read")
+        yield from app.initiated("user")
+    anew = successor_of((yield from app.reconnected(old)))
+    yield from happens("authorize", anew, None)
+    for each, expected in ((anew, True), (old, False)):
+        same((yield from readable(each)), expected, "whether it may be read")
+
+
+@CHECKS.add(
+    "law-17.ignored",
+    laws=(11, 17),
+    rules=("binding.tombstone.unlinked", "binding.tombstone.tombstoned"),
+    hooks=("tombstone",),
+)
+def _ignored(app: App) -> Steps[None]:
+    """A tombstone that is ignored, as nobody is bound or the user is gone already, ends nothing."""
+    for _ in range(2):
+        connection_id = client.id_of((yield from app.created("user")))
+        yield from happens("tombstone", app.coordinate("user"), said="ignored")
+        yield from app.shows(connection_id, "PENDING")
+        yield from app.initiated("user")
+        yield from happens("tombstone", app.coordinate("user"))
+        yield from app.shows(connection_id, "REVOKED")
