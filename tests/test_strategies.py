@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.access import decide_access
+from curae_lifecycle.rules.ahead import Expected, Notice, Prospect
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.credentials import Caller
@@ -138,7 +139,8 @@ def test_a_history_is_what_its_facts_make(history: History, data: st.DataObject)
     assert len(history.snapshots) == len(history.steps) + 1
     # Whatever may come next may be recorded, and raises nothing.
     fact = data.draw(draw.facts_about(connection, now))
-    assert fact.needs().connection == connection.id
+    asked = fact.needs()
+    assert (asked.connection or asked.chain) == connection.id
     draw.apply_fact(connection, fact, now)
 
 
@@ -184,6 +186,20 @@ def test_a_record_has_the_standing_asked_for(standing: RecordStanding) -> None:
     holds()
 
 
+@given(draw.prospects())
+def test_a_prospect_names_a_refusal_where_it_is_one(prospect: Prospect) -> None:
+    assert (prospect.refused is not None) == (prospect.expected is Expected.REFUSED)
+    assert prospect.rules
+    if prospect.refused is not None:
+        assert prospect.refused.rules == prospect.rules
+
+
+@given(draw.notices())
+def test_a_notice_is_due_before_the_end(notice: Notice) -> None:
+    assert notice.due_at < notice.ends_at
+    assert ".ends-in." in notice.name
+
+
 @given(draw.charges())
 def test_a_charge_is_within_its_rule(charge: Charge) -> None:
     matches = {ExactLog: LogState, Bucket: BucketState}
@@ -219,7 +235,7 @@ def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: C
 @given(draw.facts())
 def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
     asked = fact_needs(fact)
-    assert asked.connection or asked.session or asked.binding
+    assert asked.connection or asked.chain or asked.session or asked.binding
     answer = record_fact(fact, FactSnapshot(), START)
     assert isinstance(answer, Ignored | Refused)
 

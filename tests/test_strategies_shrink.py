@@ -99,7 +99,7 @@ def test_a_reissue_is_reached() -> None:
 
 def test_a_binding_of_the_second_generation_shrinks_to_two_users() -> None:
     bound = smallest(draw.bindings(), lambda each: each.generation > 1)
-    assert attrs.astuple(bound, recurse=False)[1:] == ("u-2", AccountState.LIMITED, 2)
+    assert attrs.astuple(bound, recurse=False)[1:] == ("u-2", AccountState.LIMITED, 2, 3)
 
 
 def test_the_simplest_pasts_are_empty() -> None:

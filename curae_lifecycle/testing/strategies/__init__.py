@@ -60,7 +60,9 @@ from curae_lifecycle.testing.strategies.outcome import initiations as initiation
 from curae_lifecycle.testing.strategies.outcome import landings as landings
 from curae_lifecycle.testing.strategies.outcome import lost_leases as lost_leases
 from curae_lifecycle.testing.strategies.outcome import minted as minted
+from curae_lifecycle.testing.strategies.outcome import notices as notices
 from curae_lifecycle.testing.strategies.outcome import problems as problems
+from curae_lifecycle.testing.strategies.outcome import prospects as prospects
 from curae_lifecycle.testing.strategies.outcome import recoveries as recoveries
 from curae_lifecycle.testing.strategies.outcome import refused_transitions as refused_transitions
 from curae_lifecycle.testing.strategies.outcome import reissued as reissued
@@ -122,6 +124,7 @@ from curae_lifecycle.testing.strategies.values import data_packages as data_pack
 from curae_lifecycle.testing.strategies.values import environments as environments
 from curae_lifecycle.testing.strategies.values import idempotency_keys as idempotency_keys
 from curae_lifecycle.testing.strategies.values import instants as instants
+from curae_lifecycle.testing.strategies.values import key_owners as key_owners
 from curae_lifecycle.testing.strategies.values import next_actions as next_actions
 from curae_lifecycle.testing.strategies.values import offsets as offsets
 from curae_lifecycle.testing.strategies.values import reasons as reasons

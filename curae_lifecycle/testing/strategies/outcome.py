@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.access import AccessDecision, Denied, Granted, decide_access
+from curae_lifecycle.rules.ahead import Notice, Prospect, allowed
+from curae_lifecycle.rules.ahead import notices as due
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
@@ -23,7 +25,7 @@ from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, Record, Re
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.problems import CATALOGUE, DetailValue, Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import EntryPath, Initiated, Landing, complete_handoff, initiate
-from curae_lifecycle.rules.triggers import Transition, authorize, revoke
+from curae_lifecycle.rules.triggers import Transition, Trigger, authorize, revoke
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.binding import bindings
@@ -105,6 +107,35 @@ def _recover(connection: Connection, successor: Connection | None) -> Recovery:
     ended = _revoked(connection, _LATER).value
     new_id, action = ConnectionId(values.uuid_of(0xFFFF_FFFF_FFFF)), values.next_action_at(_LATER)
     return reconnect(ended, successor, _LATER, id=new_id, next_action=action)
+
+
+def prospects() -> st.SearchStrategy[Prospect]:
+    """What a trigger would answer at an instant, also of a connection that was recovered."""
+    return st.builds(
+        _prospect, connections(), values.instants(), st.sampled_from(Trigger), st.booleans()
+    )
+
+
+def _prospect(
+    connection: Connection,
+    now: datetime,
+    trigger: Trigger,
+    recovered: bool,  # noqa: FBT001 - drawn
+) -> Prospect:
+    successor = _minted(connection).connection if recovered else None
+    every = allowed(connection, now, successor, successor)
+    return next(each for each in every if each.trigger is trigger)
+
+
+def notices() -> st.SearchStrategy[Notice]:
+    """Warnings that an authorization is about to end."""
+    return st.builds(_notice, new_connections(), st.integers(1, 60))
+
+
+def _notice(connection: Connection, days: int) -> Notice:
+    made, lead = connection.identity.created_at, timedelta(days=days)
+    active = done(Connection, authorize(connection, made, expires_at=made + lead))
+    return due(active, made + lead - TICK, (lead,))[0]
 
 
 def initiations() -> st.SearchStrategy[Initiated]:

@@ -36,7 +36,7 @@ _SMALL: Final = (
     *(values.api_key_ids, values.api_keys, values.app_ids, values.app_user_ids, values.app_users),
     *(values.connection_ids, values.coordinates, values.customer_account_ids),
     *(values.data_package, values.idempotency_keys, values.next_actions, values.session_ids),
-    values.user_ids,
+    *(values.key_owners, values.user_ids),
 )
 _PLAIN: Final = (
     *(request.calls, request.callers, request.entity_tags, request.given, request.members),
@@ -53,7 +53,7 @@ _WITH_A_PAST: Final = (
     *(record.attempts, record.records, record.record_pasts),
     *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
     *(outcome.lost_leases, outcome.minted, outcome.reissued, outcome.replays),
-    outcome.refused_transitions,
+    *(outcome.notices, outcome.prospects, outcome.refused_transitions),
     *(within.answers, within.changes, within.decisions, within.request_needs, within.rulings),
     within.snapshots,
     *(turns.exchanges, turns.traffic, log.logs),
