@@ -11,9 +11,9 @@ from curae_lifecycle.rules.connection import STANDING, Actor, standing
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, RecordKey, begin
 from curae_lifecycle.rules.session import PATHS, Preference
 from curae_lifecycle.rules.triggers import revoke
-from curae_lifecycle.rules.values import ApiKeyId
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import cells_of, count_cells
+from tests.specimens import OWNER
 from tests.strategies import START, at, pending
 
 
@@ -38,7 +38,7 @@ def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
 
 
 def test_a_row_whose_rules_alone_are_read_counts() -> None:
-    key = RecordKey(ApiKeyId("key-1"), IdempotencyKey("k-1"))
+    key = RecordKey(OWNER, IdempotencyKey("k-1"))
     with count_cells() as counts:
         begin(None, key, Fingerprint("create", "-"), START)
     assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}

@@ -20,6 +20,7 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import CostError
 from curae_lifecycle.rules.tables import TableError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
+from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import StoreFullError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
@@ -43,6 +44,7 @@ ERRORS = [
     MalformedError("appUserId", Fault.NULL),
     MalformedError(None, Fault.NOT_JSON),
     MergeError(OLD_ID, NEXT_ID),
+    NewerFormatError("Record", 3, 2),
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),
     ServerRaisedError("it raised"),
