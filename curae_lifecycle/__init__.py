@@ -25,15 +25,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from curae_lifecycle.rules.access import Granted as Granted
     from curae_lifecycle.rules.access import decide_access as decide_access
-    from curae_lifecycle.rules.connection import (
-        Actor as Actor,
-    )
-    from curae_lifecycle.rules.connection import (
-        Standing as Standing,
-    )
-    from curae_lifecycle.rules.connection import (
-        standing as standing,
-    )
+    from curae_lifecycle.rules.connection import Actor as Actor
+    from curae_lifecycle.rules.connection import Standing as Standing
+    from curae_lifecycle.rules.connection import standing as standing
     from curae_lifecycle.rules.credentials import ApiKey as ApiKey
     from curae_lifecycle.rules.credentials import Caller as Caller
     from curae_lifecycle.rules.errors import ArgumentError as ArgumentError
@@ -42,36 +36,20 @@ if TYPE_CHECKING:
     from curae_lifecycle.rules.outcomes import Refused as Refused
     from curae_lifecycle.rules.problems import ProblemCode as ProblemCode
     from curae_lifecycle.rules.ratelimit import Bucket as Bucket
-    from curae_lifecycle.rules.values import (
-        ConnectionId as ConnectionId,
-    )
-    from curae_lifecycle.rules.values import (
-        Environment as Environment,
-    )
-    from curae_lifecycle.rules.values import (
-        NextAction as NextAction,
-    )
-    from curae_lifecycle.rules.values import (
-        SessionId as SessionId,
-    )
-    from curae_lifecycle.rules.values import (
-        UserId as UserId,
-    )
+    from curae_lifecycle.rules.values import ConnectionId as ConnectionId
+    from curae_lifecycle.rules.values import Environment as Environment
+    from curae_lifecycle.rules.values import NextAction as NextAction
+    from curae_lifecycle.rules.values import SessionId as SessionId
+    from curae_lifecycle.rules.values import UserId as UserId
     from curae_lifecycle.service.call import Decision as Decision
     from curae_lifecycle.service.decide import decide as decide
     from curae_lifecycle.service.decide import needs as needs
     from curae_lifecycle.service.facts.action_required import ActionRequired as ActionRequired
     from curae_lifecycle.service.facts.authorized import Authorized as Authorized
     from curae_lifecycle.service.facts.expired import Expired as Expired
-    from curae_lifecycle.service.facts.fact import (
-        FactSnapshot as FactSnapshot,
-    )
-    from curae_lifecycle.service.facts.fact import (
-        fact_needs as fact_needs,
-    )
-    from curae_lifecycle.service.facts.fact import (
-        record_fact as record_fact,
-    )
+    from curae_lifecycle.service.facts.fact import FactSnapshot as FactSnapshot
+    from curae_lifecycle.service.facts.fact import fact_needs as fact_needs
+    from curae_lifecycle.service.facts.fact import record_fact as record_fact
     from curae_lifecycle.service.facts.graduated import Graduated as Graduated
     from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted as HandoffCompleted
     from curae_lifecycle.service.facts.revoked import Revoked as Revoked

@@ -99,7 +99,7 @@ class Unlimited(Revoke):
 
 
 MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
-    ("reason", lambda: values.parse_reason("")),
+    ("reason", lambda: values.parse_opaque("reason", "")),
     ("now", lambda: rules.standing(ACTIVE, NAIVE)),
     ("next_action.expires_at", lambda: rules.check_next_action(next_action(START), at(31))),
     ("expires_at", lambda: triggers.authorize(pending(), NOW, expires_at=NOW)),

@@ -29,13 +29,11 @@ from curae_lifecycle.rules.values import (
     instant_at,
     later,
     microseconds,
-    parse_app_id,
     parse_app_user_id,
     parse_data_packages,
-    parse_reason,
-    parse_user_id,
     parse_uuid,
 )
+from curae_lifecycle.service import members
 from tests.strategies import COORDINATE, START, TICK, at, uuid
 
 
@@ -51,9 +49,9 @@ texts = pytest.mark.parametrize(
     ("argument", "parse"),
     [
         ("appUserId", parse_app_user_id),
-        ("reason", parse_reason),
-        ("userId", parse_user_id),
-        ("appId", parse_app_id),
+        ("reason", members.REASON.parse),
+        ("userId", members.USER_ID.parse),
+        ("appId", members.APP_ID.parse),
     ],
 )
 
@@ -84,7 +82,8 @@ def test_text_that_is_empty_or_no_text_is_refused_by_name(
 
 def test_only_an_app_user_id_has_a_greatest_length_and_a_form() -> None:
     for text in ("x" * 257, " padded ", "tab\t"):
-        assert {parse_reason(text), parse_user_id(text), parse_app_id(text)} == {text}
+        opaque = (members.REASON, members.USER_ID, members.APP_ID)
+        assert {member.parse(text) for member in opaque} == {text}
         with pytest.raises(ArgumentError, match="appUserId: must be 1 to 256 code points"):
             parse_app_user_id(text)
 

@@ -195,9 +195,7 @@ def steps() -> Iterator[Step]:
         "tour-6",
     )
     yield guide.post(
-        "Ben's app revokes the new connection.",
-        f"{_CONNECTIONS}/{second}:revoke",
-        "tour-7",
+        "Ben's app revokes the new connection.", f"{_CONNECTIONS}/{second}:revoke", "tour-7"
     )
     guide.now += timedelta(seconds=3)
     yield guide.post(

@@ -1,7 +1,7 @@
 """Looking ahead: what may be done to a connection now, and which warnings of its end are due.
 
-The law of this module: **it answers from the tables that decide**, and changes nothing. A screen
-that greys a button out shows what the very call would be answered at that instant [O].
+The law of this module: **it asks the very calls**, and changes nothing. A screen that greys a
+button out shows what the call would be answered at that instant [O].
 """
 
 from __future__ import annotations
@@ -12,30 +12,13 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.chain import RECOVERY
-from curae_lifecycle.rules.connection import (
-    EXPIRY,
-    Connection,
-    recorded_at,
-    standing_at,
-    waits_for,
-)
+from curae_lifecycle.rules import triggers
+from curae_lifecycle.rules.chain import Recovery, reconnect
+from curae_lifecycle.rules.connection import EXPIRY, Actor, Connection, waits_for
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Ignore, Proceed, Refused, RefuseWith
-from curae_lifecycle.rules.tables import Row
-from curae_lifecycle.rules.triggers import (
-    AUTHORIZATION,
-    AUTHORIZE,
-    EXPIRY_RECORD,
-    RECONNECT,
-    TRIGGERS,
-    RecordExpiry,
-    Recover,
-    Trigger,
-    problem_of,
-    successor_kind,
-)
-from curae_lifecycle.rules.values import check_instant
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import Transition, Trigger
+from curae_lifecycle.rules.values import LAST_INSTANT, NextAction, check_instant
 
 
 class Expected(StrEnum):
@@ -48,13 +31,9 @@ class Expected(StrEnum):
 
 @attrs.frozen
 class Prospect:
-    """What one trigger would answer if it came now.
+    """What a trigger, a fact or an operation of the same name, would answer if it came now.
 
-    Attributes:
-        trigger: What would happen: a fact, or an operation of the same name.
-        expected: Done, ignored or refused.
-        refused: The very refusal, where it would be one.
-        rules: The names of the rules that would decide, in order.
+    `refused` is the very refusal, where it would be one; `rules` name what would decide, in order.
     """
 
     trigger: Trigger
@@ -91,16 +70,23 @@ def allowed(
 ) -> tuple[Prospect, ...]:
     """What each fact and operation on a connection would answer at `now` [O].
 
-    Args:
-        connection: The connection as stored.
-        now: The instant that is asked about.
-        successor: The connection that recovered it, where there is one.
-        head: The last connection of its chain, where that is another than the successor.
+    It is asked with its successor and the head of its chain, as `authorize` and `reconnect` are.
 
     Returns:
         One for each `Trigger`, in their order. A get is always answered.
     """
-    return tuple([_prospect(each, connection, now, successor, head) for each in Trigger])
+    # Of what a call is given besides, nothing decides: no reason, no actor, no next action.
+    action = NextAction("", LAST_INSTANT)
+    answers: dict[Trigger, Transition | Recovery] = {
+        Trigger.AUTHORIZE: triggers.authorize(connection, now, successor=successor, head=head),
+        Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason=""),
+        Trigger.EXPIRE: triggers.expire(connection, now),
+        Trigger.REVOKE: triggers.revoke(connection, now, actor=Actor.APP),
+        Trigger.RECONNECT: reconnect(
+            connection, successor, now, id=connection.id, next_action=action, head=head
+        ),
+    }
+    return tuple([_prospect(*each) for each in answers.items()])
 
 
 def notices(
@@ -137,32 +123,11 @@ def notices(
     )
 
 
-def _prospect(
-    trigger: Trigger,
-    connection: Connection,
-    now: datetime,
-    successor: Connection | None,
-    head: Connection | None,
-) -> Prospect:
-    # The call itself takes what the values have seen for now, where `now` is behind it.
-    at = recorded_at(connection, now)
-    if trigger is RECONNECT and successor is not None:
-        at = recorded_at(successor, at)
-    stands = standing_at(connection, at)
-    rows: list[Row[object]] = [TRIGGERS[trigger, stands]]
-    if trigger is AUTHORIZE:
-        chain = AUTHORIZATION[successor_kind(successor, at)]
-        rows = rows if isinstance(chain.outcome, Proceed) else [chain]
-    if isinstance(rows[-1].outcome, RecordExpiry):
-        rows.append(EXPIRY_RECORD[connection.status])
-    if isinstance(rows[-1].outcome, Recover):
-        rows.append(RECOVERY[stands, successor_kind(successor, at)])
-    rules = tuple(row.rule for row in rows)
-    match rows[-1].outcome:
-        case RefuseWith() as refuse:
-            problem = problem_of(refuse, connection, at, successor, head)
-            return Prospect(trigger, Expected.REFUSED, Refused(problem, rules), rules)
-        case Ignore():
-            return Prospect(trigger, Expected.IGNORED, None, rules)
-        case _:
+def _prospect(trigger: Trigger, answer: Transition | Recovery) -> Prospect:
+    match answer:
+        case Done(_, rules):
             return Prospect(trigger, Expected.DONE, None, rules)
+        case Ignored(_, rules):
+            return Prospect(trigger, Expected.IGNORED, None, rules)
+        case Refused(_, rules):
+            return Prospect(trigger, Expected.REFUSED, answer, rules)

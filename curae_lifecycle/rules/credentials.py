@@ -64,15 +64,7 @@ class KeyOwner:
 
 @attrs.frozen
 class Caller:
-    """Whom a key stands for.
-
-    Attributes:
-        api_key_id: The server's id of the key.
-        app_id: The SDK app.
-        customer_account_id: The customer account.
-        environment: Live or test.
-        scopes: What it may do.
-    """
+    """Whom a key stands for, and what it may do; the server names its keys by ids of its own."""
 
     api_key_id: ApiKeyId
     app_id: AppId

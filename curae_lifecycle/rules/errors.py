@@ -18,13 +18,10 @@ class LifecycleError(Exception):
 class ArgumentError(LifecycleError, ValueError):
     """A caller's mistake: an argument that no correct program passes.
 
-    Attributes:
-        argument: The argument's name.
-        allowed: What it may be.
+    It names the `argument` and what is `allowed`; the value itself is never repeated.
     """
 
     def __init__(self, argument: str, allowed: str) -> None:
-        """Name the argument and what it may be; the value itself is never repeated."""
         super().__init__(argument, allowed)
         self.argument = argument
         self.allowed = allowed

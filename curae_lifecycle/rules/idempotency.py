@@ -29,14 +29,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import (
-    HOUR,
-    MINUTE,
-    ceil_seconds,
-    check_instant,
-    elapsed,
-    later,
-)
+from curae_lifecycle.rules.values import HOUR, MINUTE, ceil_seconds, check_instant, elapsed, later
 
 IdempotencyKey = NewType("IdempotencyKey", str)
 
@@ -158,12 +151,7 @@ BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith
 
 @attrs.frozen
 class RecordKey:
-    """A record's key: an idempotency key within the API key it came with [P].
-
-    Attributes:
-        owner: The API key with its owner; there is no scope without one.
-        key: The idempotency key.
-    """
+    """A record's key: an idempotency key within the API key it came with, and its owner [P]."""
 
     owner: KeyOwner
     key: IdempotencyKey
@@ -310,17 +298,11 @@ def begin(
 
 
 def in_flight_record(
-    attempt: Attempt,
-    *,
-    lease: int = DEFAULT_LEASE,
-    lost_lease: LostLease = LostLease.EXECUTE,
+    attempt: Attempt, *, lease: int = DEFAULT_LEASE, lost_lease: LostLease = LostLease.EXECUTE
 ) -> Record:
     """The record of an attempt that calls out before it can commit.
 
-    Args:
-        attempt: What `begin` gave.
-        lease: Microseconds until it must renew or end.
-        lost_lease: What it means if it does neither.
+    In `lease` microseconds it must renew or end; `lost_lease` is what it means if it does neither.
     """
     until = lease_until_of(attempt.at, lease)
     return _record(attempt, RecordState.IN_FLIGHT, until, lost_lease, None)

@@ -18,13 +18,10 @@ from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 class MergeError(LifecycleError, ValueError):
     """Two snapshots that are not of one connection were merged.
 
-    Attributes:
-        left: The id of the first.
-        right: The id of the second.
+    It names both ids; where they are equal, something else of the identity differs.
     """
 
     def __init__(self, left: ConnectionId, right: ConnectionId) -> None:
-        """Name both ids; where they are equal, something else of the identity differs."""
         super().__init__(left, right)
         self.left = left
         self.right = right

@@ -48,14 +48,10 @@ MOST: Final = 999_999_999_999_999
 class CostError(LifecycleError, ValueError):
     """A cost that a rule could never admit, however long the caller waited.
 
-    Attributes:
-        policy: The rule's name.
-        cost: What was asked.
-        most: What the rule admits at once.
+    It names the `policy`, what was asked, and the `most` that it admits at once.
     """
 
     def __init__(self, policy: str, cost: int, most: int) -> None:
-        """Name the rule, the cost and the most it admits."""
         super().__init__(policy, cost, most)
         self.policy = policy
         self.cost = cost
@@ -67,12 +63,9 @@ class CostError(LifecycleError, ValueError):
 
 @attrs.frozen
 class ExactLog:
-    """A rule: at most `limit` in any half-open window.
+    """A rule: at most `limit` in any half-open window of so many `seconds`.
 
-    Attributes:
-        name: The policy's name, as callers see it.
-        limit: How many.
-        seconds: The window's length.
+    Callers see its `name`.
     """
 
     name: str
@@ -93,11 +86,7 @@ class ExactLog:
 class Bucket:
     """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
 
-    Attributes:
-        name: The policy's name, as callers see it.
-        capacity: How many at once.
-        refill: How many come back.
-        seconds: In how many seconds they come back.
+    Callers see its `name`.
     """
 
     name: str
@@ -187,11 +176,7 @@ class Charge:
 
 @attrs.frozen
 class Admitted:
-    """Every rule admits it.
-
-    Attributes:
-        states: The state of each rule after the charge, in the order they were asked.
-    """
+    """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
 
     states: tuple[RateState, ...]
 
@@ -232,12 +217,9 @@ def fresh_state(policy: Policy) -> RateState:
 
 
 def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admitted | Limited:
-    """Charge every rule, or none [S: limits exist; exactness O].
+    """Charge each rule so much, or none of them [S: limits exist; exactness O].
 
-    Args:
-        charges: The rules and their states. No rules admit everything.
-        now: The instant of the request.
-        cost: How much to charge each rule.
+    No rules admit everything.
 
     Raises:
         ArgumentError: A cost below 1, or `now` is no UTC instant.

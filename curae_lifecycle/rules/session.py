@@ -187,14 +187,7 @@ def initiate(
 ) -> Done[Initiated]:
     """Mint a fresh session on the path that the binding and the preference choose [S].
 
-    Args:
-        binding: The coordinate's binding, where there is one.
-        coordinate: Whose session it is.
-        now: The instant of the request.
-        prefer_signup: Whether the app prefers a sign-up.
-        id: The session's id.
-        user_id: A new user's id, used only where a LIMITED user is provisioned.
-        next_action: What the app must show.
+    `user_id` is a new user's, used only where a LIMITED user is provisioned.
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
@@ -227,14 +220,9 @@ def complete_handoff(
     *,
     happened_at: datetime | None = None,
 ) -> Done[Landing] | Ignored[Landing] | Refused:
-    """Record that the hosted page gave the user over to the app [S; conflicts O].
+    """Record that the hosted page gave the user, who signed up, over to the app [S; conflicts O].
 
-    Args:
-        session: The session as stored.
-        binding: Its coordinate's binding as stored, where there is one.
-        user_id: The user that signed up.
-        now: When it is recorded.
-        happened_at: When the user was given over; `now` where absent.
+    `now` is when that is recorded, `happened_at` when it was, or absent where it is the same.
 
     Returns:
         Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,

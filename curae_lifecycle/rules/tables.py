@@ -40,10 +40,7 @@ ANY: Final = Wildcard.ANY
 class TableError(LifecycleError, ValueError):
     """A table that is not total. Raised when the table is built, so at import.
 
-    Attributes:
-        table: The table's name.
-        fault: What is wrong with it.
-        cells: The cells or rule names at fault.
+    It names the `table`, what is wrong with it, and the cells or rule names at fault.
     """
 
     def __init__(self, table: str, fault: str, cells: tuple[str, ...]) -> None:
@@ -58,12 +55,7 @@ class TableError(LifecycleError, ValueError):
 
 @attrs.frozen
 class Axis:
-    """One dimension of a table.
-
-    Attributes:
-        name: What the dimension is called in a printed table.
-        values: Every value it can take, in the order they are printed.
-    """
+    """One dimension of a table: its name, and every value it can take, in printed order."""
 
     name: str
     values: tuple[str, ...]

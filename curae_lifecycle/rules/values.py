@@ -191,21 +191,6 @@ def parse_app_user_id(value: object) -> AppUserId:
     )
 
 
-def parse_reason(value: object) -> str:
-    """Why a patient must act: a token or text of the server's, shown on the wire."""
-    return parse_opaque("reason", value)
-
-
-def parse_user_id(value: object) -> UserId:
-    """The platform's own id of a user: opaque, never on the wire."""
-    return UserId(parse_opaque("userId", value))
-
-
-def parse_app_id(value: object) -> AppId:
-    """The id of an SDK app: opaque."""
-    return AppId(parse_opaque("appId", value))
-
-
 def parse_opaque(argument: str, value: object) -> str:
     """Text that is somebody else's and only has to be kept and shown again: not empty."""
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:

@@ -170,13 +170,7 @@ _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
 
 @attrs.frozen
 class Event:
-    """Something that happened, for an outbox.
-
-    Attributes:
-        kind: What happened.
-        subject: To what, as it is now.
-        at: When it was recorded.
-    """
+    """Something that happened, for an outbox: to what, as it is now, and when it was recorded."""
 
     kind: EventKind
     subject: Subject
@@ -210,9 +204,7 @@ class Changes:
 
     def __add__(self, others: Changes) -> Changes:
         return Changes(
-            self.writes + others.writes,
-            self.effects + others.effects,
-            self.events + others.events,
+            self.writes + others.writes, self.effects + others.effects, self.events + others.events
         )
 
 
@@ -242,9 +234,17 @@ def relied_on(value: _Versioned) -> _Versioned:
     return attrs.evolve(value, version=value.version + 1)
 
 
+def written(
+    kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
+) -> Changes:
+    """The changes of a connection that was written, and its event."""
+    event = Event(kind, after, after.updated_at)
+    return Changes((ConnectionWrite(before, after),), effects, (event,))
+
+
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
     """The changes of a new connection, which a tombstone of its coordinate must not miss."""
-    created = _written(EventKind.CONNECTION_CREATED, None, made)
+    created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
     return Changes((BindingWrite(binding, relied_on(binding)),)) + created
@@ -252,23 +252,13 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
     """The changes of a connection that needs action, expired or was revoked."""
-    return _written(kind, before, after, (_ending(before, after),))
-
-
-def authorization_changes(before: Connection, after: Connection) -> Changes:
-    """The changes of a connection that was authorized."""
-    return _written(EventKind.CONNECTION_AUTHORIZED, before, after)
-
-
-def reissue_changes(before: Connection, after: Connection) -> Changes:
-    """The changes of a successor that was given a fresh next action."""
-    return _written(EventKind.CONNECTION_REISSUED, before, after, (NextActionReplaced(after.id),))
+    return written(kind, before, after, _ending(before, after))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
     held = ConnectionWrite(recovered, relied_on(recovered))
-    return Changes((held,)) + _written(EventKind.CONNECTION_CREATED, None, successor)
+    return Changes((held,)) + written(EventKind.CONNECTION_CREATED, None, successor)
 
 
 def revocation_changes(
@@ -339,16 +329,6 @@ def binding_changes(
 ) -> Changes:
     """The changes of a binding that moved."""
     return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
-
-
-def _written(
-    kind: EventKind,
-    before: Connection | None,
-    after: Connection,
-    effects: tuple[Effect, ...] = (),
-) -> Changes:
-    event = Event(kind, after, after.updated_at)
-    return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def _ending(before: Connection, after: Connection) -> Effect:

@@ -72,7 +72,8 @@ class Given:
         )
 
 
-def _one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
+def one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
+    """What parses a member that is one of an enumeration's words."""
     words = {str(each): each for each in kind}
 
     def parse(value: object) -> Word:
@@ -83,8 +84,8 @@ def _one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
     return parse
 
 
-parse_environment: Final = _one_of("environment", Environment)
-parse_actor: Final = _one_of("actor", Actor)
+parse_environment: Final = one_of("environment", Environment)
+parse_actor: Final = one_of("actor", Actor)
 
 
 def parse_account_id(value: object) -> values.CustomerAccountId:
@@ -114,6 +115,10 @@ def _known(name: str, kind: Callable[[str], Wanted]) -> Member[Wanted]:
     return Member(name, parse)
 
 
+def _opaque(name: str, kind: Callable[[str], Wanted], *, optional: bool = False) -> Member[Wanted]:
+    return Member(name, lambda value: kind(values.parse_opaque(name, value)), optional)
+
+
 def _optional_time(name: str) -> Member[datetime | None]:
     return Member(name, lambda value: values.parse_time(name, value), optional=True)
 
@@ -128,14 +133,16 @@ KNOWN_CONNECTION: Final = _known("connectionId", values.ConnectionId)
 """A connection's id in a fact; anything but a UUID is unknown."""
 
 KNOWN_SESSION: Final = _known("sessionId", values.SessionId)
-REASON: Final = Member("reason", values.parse_reason)
+REASON: Final = _opaque("reason", str)
+"""Why a patient must act: a token or text of the server's, shown on the wire."""
+
 ACTOR: Final = Member("actor", parse_actor)
-USER_ID: Final = Member("userId", values.parse_user_id)
-NAMED_USER: Final[Member[UserId | None]] = Member("userId", values.parse_user_id, optional=True)
+USER_ID: Final = _opaque("userId", UserId)
+NAMED_USER: Final[Member[UserId | None]] = _opaque("userId", UserId, optional=True)
 ENVIRONMENT: Final = Member(
     "environment", parse_environment, optional=True, absent=Environment.LIVE
 )
-APP_ID: Final = Member("appId", values.parse_app_id)
+APP_ID: Final = _opaque("appId", values.AppId)
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
 COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
 EXPIRES_AT: Final = _optional_time("expiresAt")

@@ -69,12 +69,8 @@ class Snapshot:
 class NewIds:
     """Ids and the next action that a mutation may use; the server mints them.
 
-    Attributes:
-        connection_id: For a new connection: a UUID in lower case.
-        session_id: For a new session: a UUID in lower case.
-        user_id: For a LIMITED user that is provisioned.
-        next_action: What the app must show; it lives 30 minutes unless the server says
-            otherwise [O].
+    The ids of a new connection and a new session are UUIDs in lower case, that of a LIMITED user is
+    any text. The next action lives 30 minutes unless the server says otherwise [O].
     """
 
     connection_id: values.ConnectionId

@@ -6,6 +6,7 @@ before the rule was asked leaves its key unused [O].
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import attrs
@@ -25,15 +26,10 @@ class HttpStatus:
         return f"{self.status}, {'kept' if self.kept else 'not kept'}"
 
 
-def kept(status: int) -> HttpStatus:
-    """The rule was asked: the answer is the one that retries get."""
-    return HttpStatus(status, kept=True)
-
-
-def not_kept(status: int) -> HttpStatus:
-    """The rule was not asked, or could not answer: a retry may fare better."""
-    return HttpStatus(status, kept=False)
-
+# The rule was asked: the answer is the one that retries get.
+kept: Final = partial(HttpStatus, kept=True)
+# The rule was not asked, or could not answer: a retry may fare better.
+not_kept: Final = partial(HttpStatus, kept=False)
 
 # fmt: off
 PROBLEM_STATUS: Final = Table[ProblemKind, HttpStatus](

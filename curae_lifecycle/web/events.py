@@ -25,9 +25,7 @@ from curae_lifecycle.web.shapes import format_connection, format_session
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
     """An event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
 
-    Args:
-        event: What happened.
-        settings: What the server chose; how ACTIVE is spelled is read from it.
+    The settings say how ACTIVE is spelled.
 
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
@@ -86,10 +84,7 @@ def asyncapi() -> dict[str, Json]:
                 "summary": "Deliver an event, at least once and in any order.",
             }
         },
-        "components": {
-            "messages": messages,
-            "schemas": {**_SUBJECTS, "Coordinate": _COORDINATE},
-        },
+        "components": {"messages": messages, "schemas": {**_SUBJECTS, "Coordinate": _COORDINATE}},
     }
 
 

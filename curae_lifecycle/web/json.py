@@ -30,8 +30,7 @@ _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 class RepeatedObject(dict[str, Json]):
     """A JSON object in which a name stood more than once; the last value counts.
 
-    Attributes:
-        pairs: All of its members as they stood.
+    Its `pairs` are all members as they stood.
     """
 
     def __init__(self, pairs: list[tuple[str, Json]]) -> None:
@@ -58,9 +57,7 @@ def has_repeats(value: Json) -> bool:
 class MalformedError(LifecycleError, ValueError):
     """A text or value from outside that cannot be read; what stood there is never repeated.
 
-    Attributes:
-        member: The member at fault; `None` where it is the whole, or a name we do not know.
-        fault: What is wrong with it.
+    The `member` at fault is `None` where it is the whole, or a name that we do not know.
     """
 
     def __init__(self, member: str | None, fault: Fault) -> None:

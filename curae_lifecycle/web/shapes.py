@@ -12,13 +12,7 @@ from functools import cache
 from typing import Final, TypeVar
 
 from curae_lifecycle.rules import values
-from curae_lifecycle.rules.connection import (
-    NEVER,
-    ONCE,
-    Connection,
-    ConnectionIdentity,
-    standing,
-)
+from curae_lifecycle.rules.connection import NEVER, ONCE, Connection, ConnectionIdentity, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -36,12 +30,9 @@ Wanted = TypeVar("Wanted")
 def format_connection(
     connection: Connection, now: datetime, active_spelling: str = WireStatus.ACTIVE
 ) -> dict[str, Json]:
-    """A connection as it is on the wire at `now` [S].
+    """A connection as it is on the wire at `now`, with the status of its standing then [S].
 
-    Args:
-        connection: The connection as stored.
-        now: The instant of the answer; the status shown is the standing's.
-        active_spelling: ACTIVE, or AUTHORIZED where the server asks for it [P].
+    ACTIVE is spelled AUTHORIZED where the server asks for it [P].
     """
     identity = connection.identity
     coordinate = identity.coordinate
@@ -90,10 +81,7 @@ def format_problem(
 ) -> dict[str, Json]:
     """A problem as RFC 9457 has it, with `code`, `details` and `retryable` [S].
 
-    Args:
-        problem: Which.
-        type_base: The base URI of `type`.
-        instance: The server's own URI of this occurrence; a 404 never has one [O].
+    `instance` is the server's own URI of this occurrence; a 404 never has one [O].
     """
     kind = problem.type
     document: dict[str, Json] = {
@@ -118,12 +106,9 @@ def _optional_time(instant: datetime | None) -> str | None:
 
 
 def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """The body of a reply: one member for each of its fields, in order.
+    """The body of a reply at `now`: one member for each of its fields, in order.
 
-    Args:
-        reply: Any reply but a problem, a replay or one that is not modified.
-        now: The instant of the answer.
-        active_spelling: How ACTIVE is spelled.
+    It is any reply but a problem, a replay or one that is not modified.
     """
     body: dict[str, Json] = {}
     for name in reply.__match_args__:
@@ -186,41 +171,32 @@ def parse_member(member: Member[object], value: object) -> object:
         raise MalformedError(member.name, fault) from None
 
 
-def _or_null(parse: Callable[[object], Wanted]) -> Callable[[object], Wanted | None]:
-    return lambda value: None if value is None else parse(value)
+def _or_null(name: str, parse: Callable[[object], Wanted]) -> Member[Wanted | None]:
+    # An absent time or reason is null.
+    return Member(name, lambda value: None if value is None else parse(value), optional=True)
 
 
-def _time(name: str) -> Callable[[object], datetime]:
+def _time(name: str) -> Member[datetime]:
     def parse(value: object) -> datetime:
         # A snapshot of somebody else's may spell UTC as an offset.
         if isinstance(value, str) and value.endswith("+00:00"):
             value = f"{value[:-6]}Z"
         return parse_time(name, value)
 
-    return parse
-
-
-def _time_or_null(name: str) -> Member[datetime | None]:
-    return Member(name, _or_null(_time(name)), optional=True)
-
-
-def _parse_status(value: object) -> WireStatus:
-    if isinstance(value, str) and value in WireStatus.__members__:
-        return WireStatus(value)
-    raise ArgumentError("status", f"one of {', '.join(WireStatus)}")
+    return Member(name, parse)
 
 
 _ID: Final = Member("id", members.parse_connection_id)
 _ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
 _USER: Final = members.APP_USER_ID
-_STATUS: Final = Member("status", _parse_status)
+_STATUS: Final = Member("status", members.one_of("status", WireStatus))
 _PACKAGES: Final = members.DATA_PACKAGES
-_AUTHORIZED: Final = _time_or_null("authorizedAt")
-_EXPIRES: Final = _time_or_null("expiresAt")
-_REVOKED: Final = _time_or_null("revokedAt")
-_REASON: Final = Member("actionRequiredReason", _or_null(values.parse_reason), optional=True)
-_CREATED: Final = Member("createdAt", _time("createdAt"))
-_UPDATED: Final = Member("updatedAt", _time("updatedAt"))
+_AUTHORIZED: Final = _or_null("authorizedAt", _time("authorizedAt").parse)
+_EXPIRES: Final = _or_null("expiresAt", _time("expiresAt").parse)
+_REVOKED: Final = _or_null("revokedAt", _time("revokedAt").parse)
+_REASON: Final = _or_null("actionRequiredReason", members.REASON.parse)
+_CREATED: Final = _time("createdAt")
+_UPDATED: Final = _time("updatedAt")
 _WHAT_IT_IS: Final = (_ID, _ACCOUNT, _USER, _STATUS, _PACKAGES)
 _WHAT_HAPPENED: Final = (_AUTHORIZED, _EXPIRES, _REVOKED, _REASON, _CREATED, _UPDATED)
 _CONNECTION: Final = {member.name: member for member in (*_WHAT_IT_IS, *_WHAT_HAPPENED)}
@@ -239,14 +215,7 @@ def parse_connection(
 
     It is read tolerantly: unknown members are ignored, an absent time or reason is null, and
     `+00:00` is `Z`. One that shows a `revokedAt` is of a revoked connection, whatever else it says.
-
-    Args:
-        document: The connection as JSON.
-        environment: Kept beside the wire.
-        app_id: Kept beside the wire.
-        predecessor_id: Kept beside the wire.
-        root_id: Kept beside the wire; the connection's own id where absent.
-        position: Kept beside the wire.
+    What the wire does not say is kept beside it; without a `root_id` the connection is its own.
 
     Raises:
         MalformedError: What is wrong, and with which member. An unknown status is malformed:

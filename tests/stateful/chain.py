@@ -24,12 +24,14 @@ from curae_lifecycle.service.changes import (
     Changes,
     ConnectionWrite,
     Effect,
+    EventKind,
     HandoffCancelled,
+    NextActionReplaced,
     SuccessorsLive,
     left_alive,
     recovery_changes,
-    reissue_changes,
     revocation_changes,
+    written,
 )
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
@@ -260,7 +262,9 @@ class ChainMachine(CountedMachine):
         if isinstance(answer.value, Minted):
             kind, changes = "minted", recovery_changes(before, recovered)
         else:
-            kind, changes = "reissued", reissue_changes(answer.value.before, recovered)
+            kind, old = "reissued", answer.value.before
+            killed = NextActionReplaced(recovered.id)
+            changes = written(EventKind.CONNECTION_REISSUED, old, recovered, killed)
         agree("reconnect", said, ("done", None, {kind: recovered.id}))
         self.recoveries.append((before.id, recovered.id))
         self._write(changes)

@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.triggers import authorize, check_end
 from curae_lifecycle.rules.values import ConnectionId, check_occurrence
-from curae_lifecycle.service.changes import authorization_changes
+from curae_lifecycle.service.changes import EventKind, written
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
 
@@ -39,4 +39,5 @@ class Authorized(fact.ConnectionFact):
             successor=snapshot.successor,
             head=snapshot.head,
         )
-        return fact.recorded(answer, lambda after: authorization_changes(connection, after))
+        kind = EventKind.CONNECTION_AUTHORIZED
+        return fact.recorded(answer, lambda after: written(kind, connection, after))

@@ -6,7 +6,7 @@ import attrs
 
 from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import authorization_changes
+from curae_lifecycle.service.changes import EventKind, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
@@ -52,5 +52,5 @@ class GetConnection(operation.ConnectionOperation):
         )
         if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)
-        changes = authorization_changes(connection, healed.value)
+        changes = written(EventKind.CONNECTION_AUTHORIZED, connection, healed.value)
         return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -6,7 +6,7 @@ import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import recovery_changes, reissue_changes
+from curae_lifecycle.service.changes import EventKind, NextActionReplaced, recovery_changes, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
@@ -59,6 +59,7 @@ class Reconnect(operation.ConnectionOperation):
         if isinstance(recovery, chain.Minted):
             changes = recovery_changes(connection, successor)
         else:
-            changes = reissue_changes(recovery.before, successor)
+            killed = NextActionReplaced(successor.id)
+            changes = written(EventKind.CONNECTION_REISSUED, recovery.before, successor, killed)
         reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
         return operation.Ruling(reply, answer.rules, changes)

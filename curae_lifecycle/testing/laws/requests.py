@@ -179,10 +179,7 @@ def check_nothing_changed(before: object, after: object, changes: Changes = NO_C
 
 
 def check_deterministic(
-    function: Callable[Parameters, Result],
-    /,
-    *args: Parameters.args,
-    **kwargs: Parameters.kwargs,
+    function: Callable[Parameters, Result], /, *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
     """Law 14: the arguments are all that an answer depends on.
 

@@ -52,11 +52,7 @@ CODES: Final[Mapping[str, tuple[int, bool, tuple[str, ...]]]] = {
     "CONNECTION_ACCESS_DENIED": (403, False, ("connectionId", "dataPackage", "reason")),
     "NOT_FOUND": (404, False, ()),
     "CONNECTION_NOT_RECONNECTABLE": (409, False, ("connectionId", "reason")),
-    "CONNECTION_SUPERSEDED": (
-        409,
-        False,
-        ("connectionId", "nextConnectionId", "headConnectionId"),
-    ),
+    "CONNECTION_SUPERSEDED": (409, False, ("connectionId", "nextConnectionId", "headConnectionId")),
     "CONNECTION_NOT_PENDING": (409, False, ("connectionId", "standing")),
     "HANDOFF_LAPSED": (409, False, ("connectionId", "deadline")),
     "SESSION_EXPIRED": (409, False, ("sessionId", "expiresAt")),

@@ -24,10 +24,7 @@ from curae_lifecycle.rules.ratelimit import (
     fresh_state,
     limit_left,
 )
-from curae_lifecycle.testing.strategies.values import (
-    START,
-    offsets,
-)
+from curae_lifecycle.testing.strategies.values import START, offsets
 
 _State = TypeVar("_State", LogState, BucketState)
 
