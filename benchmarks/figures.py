@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
+
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.chain import reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import (
@@ -76,6 +79,19 @@ NEW_IDS = NewIds(
 def best(function: Callable[[], object], number: int = 50_000) -> float:
     """Microseconds a call, the best of nine repetitions."""
     return min(timeit.repeat(function, number=number, repeat=9)) / number * 1e6
+
+
+def values() -> None:
+    """A frozen value of ten fields, made as ours and as attrs's own."""
+    names = [f"field_{number}" for number in range(10)]
+    own, ours = (
+        decorator(type("Ten", (), {"__annotations__": dict.fromkeys(names, int)}))
+        for decorator in (attrs.frozen, frozen)
+    )
+    took = best(lambda: own(0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
+    mine = best(lambda: ours(0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
+    print(f"ten fields, frozen by attrs               {took:6.2f} µs")
+    print(f"ten fields, frozen by ours                {mine:6.2f} µs   {mine / took:.2f} × attrs")
 
 
 def transitions() -> None:
@@ -260,6 +276,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=100_000, help="how long a log to replay")
     lines: int = parser.parse_args().lines
     print(f"Python {sys.version.split()[0]}")
+    values()
     transitions()
     decisions()
     limits()

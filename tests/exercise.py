@@ -17,6 +17,7 @@ from curae_lifecycle.rules import (
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, view
 from curae_lifecycle.rules.values import Environment
@@ -79,6 +80,7 @@ def the_rest() -> None:
     what_goes_on(first, ended)
     what_happened()
     what_makes_tables()
+    what_makes_values()
 
 
 def what_goes_on(first: Connection, ended: Connection) -> None:
@@ -147,3 +149,14 @@ def what_makes_tables() -> None:
     assert members.one_of("status", Status)("ACTIVE") is Status.ACTIVE
     assert gates.in_order(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
     assert find_rule(gates.ORDER[gates.Gate.RULE].rule) is not None
+
+
+def what_makes_values() -> None:
+    """What makes a class, and a value of it."""
+
+    @frozen
+    class Pair:
+        left: int
+        right: int
+
+    assert Pair(1, 2).right == 2

@@ -104,6 +104,9 @@ OF_THE_PROCESS: Final = frozenset(
 )
 """Builtins that nothing calls: an attribute may bear such a name, a global may not."""
 
+WHERE_NEEDED: Final = {"curae_lifecycle.rules.frozen": {"_filled_by_slots": {"exec"}}}
+"""Who makes a class's function of the names of its fields, once, as attrs does."""
+
 
 def codes(code: CodeType) -> Iterator[CodeType]:
     yield code
@@ -145,7 +148,7 @@ def test_no_code_names_a_clock_a_source_of_randomness_or_the_process(name: str) 
     whole = spec.loader.get_code(spec.name)
     assert whole is not None
     places = {code.co_qualname: impurities(code) for code in codes(whole)}
-    assert {place: names for place, names in places.items() if names} == {}
+    assert {place: names for place, names in places.items() if names} == WHERE_NEEDED.get(name, {})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from itertools import product
 import attrs
 
 from curae_lifecycle.cli.release import Cell, Frame, Release, Rule, Sheet
+from curae_lifecycle.rules.frozen import frozen
 
 
 class Kind(StrEnum):
@@ -30,7 +31,7 @@ class Kind(StrEnum):
     WORDS = "same answer in other words"
 
 
-@attrs.frozen
+@frozen
 class CellsChange:
     """Cells that changed alike.
 
@@ -47,7 +48,7 @@ class CellsChange:
     after: Rule | None
 
 
-@attrs.frozen
+@frozen
 class TableChange:
     """A table that changed.
 
@@ -127,7 +128,7 @@ def _kinds(old: Rule | None, new: Rule | None, kept: set[str]) -> tuple[Kind, ..
     return tuple(kind for kind, did in happened.items() if did)
 
 
-@attrs.frozen
+@frozen
 class Finding:
     """What changed in one place of a table, in words.
 

@@ -8,13 +8,14 @@ import attrs
 
 from curae_lifecycle.cli.pages import FORMAT
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
 """A cell of a table: which value it has on which axis."""
 
 
-@attrs.frozen
+@frozen
 class Rule:
     """What decides a cell.
 
@@ -31,7 +32,7 @@ class Rule:
     why: str
 
 
-@attrs.frozen
+@frozen
 class Frame:
     """What a table is, apart from its cells.
 
@@ -46,7 +47,7 @@ class Frame:
     axes: dict[str, tuple[str, ...]]
 
 
-@attrs.frozen
+@frozen
 class Sheet:
     """A table as it stood in a release."""
 
@@ -54,7 +55,7 @@ class Sheet:
     cells: dict[Cell, Rule]
 
 
-@attrs.frozen
+@frozen
 class Release:
     """All tables of a release by their names, and the package's version."""
 

@@ -13,9 +13,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import (
     ApiKeyId,
@@ -43,7 +42,7 @@ _INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
 _CONNECTIONS: Final = "/api/sdk/v1/connections"
 
 
-@attrs.frozen
+@frozen
 class Step:
     """One thing that happens.
 

@@ -25,6 +25,7 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
@@ -54,7 +55,7 @@ class BrokenLineError(LifecycleError, ValueError):
         self.why = why
 
 
-@attrs.frozen
+@frozen
 class LineAnswer:
     """What one line answers.
 

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -23,7 +24,7 @@ _FIXED: Final = frozenset({"status", "retryable"})
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
 
 
-@attrs.frozen
+@frozen
 class Divergence:
     """Where a recorded response is not what the rules say.
 
@@ -40,7 +41,7 @@ class Divergence:
     rule: str
 
 
-@attrs.frozen
+@frozen
 class Recorded:
     """A recorded response, as far as it can be read.
 

@@ -11,9 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing_at
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
@@ -37,7 +36,7 @@ class DenialReason(StrEnum):
     PACKAGE_NOT_GRANTED = "PACKAGE_NOT_GRANTED"
 
 
-@attrs.frozen
+@frozen
 class Grant:
     """A cell's verdict: access."""
 
@@ -45,7 +44,7 @@ class Grant:
         return "grant"
 
 
-@attrs.frozen
+@frozen
 class Deny:
     """A cell's verdict: no access."""
 
@@ -76,7 +75,7 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class Granted:
     """Access, at this instant, by the rule that is named.
 
@@ -89,7 +88,7 @@ class Granted:
     rule: str
 
 
-@attrs.frozen
+@frozen
 class Denied:
     """No access, at this instant, by the rule that is named.
 

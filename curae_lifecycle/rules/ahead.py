@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.chain import Recovery, reconnect
 from curae_lifecycle.rules.connection import EXPIRY, Actor, Connection, waits_for
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT, NextAction, check_instant
@@ -29,7 +28,7 @@ class Expected(StrEnum):
     REFUSED = "refused"
 
 
-@attrs.frozen
+@frozen
 class Prospect:
     """What a trigger, a fact or an operation of the same name, would answer if it came now.
 
@@ -42,7 +41,7 @@ class Prospect:
     rules: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Notice:
     """A warning that an authorization is about to end.
 

@@ -13,8 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import (
     DEFAULT_LEASE,
     Attempt,
@@ -54,7 +53,7 @@ class ServerAct(StrEnum):
     FORGET = "forget"
 
 
-@attrs.frozen
+@frozen
 class Lose:
     """A cell's verdict: the attempt lost its lease."""
 
@@ -119,7 +118,7 @@ UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ig
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class LeaseLost:
     """The attempt may no longer touch the record, which is as it was: roll back what it did."""
 

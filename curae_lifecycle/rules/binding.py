@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -105,7 +106,7 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class LimitedAccountAppBinding:
     """Which platform user a coordinate is bound to.
 

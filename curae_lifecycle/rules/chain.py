@@ -11,8 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, assert_never
 
-import attrs
-
 from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
@@ -23,6 +21,7 @@ from curae_lifecycle.rules.connection import (
     recorded_at,
     standing_at,
 )
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
@@ -52,7 +51,7 @@ class Life(StrEnum):
     OVER = "over"
 
 
-@attrs.frozen
+@frozen
 class Mint:
     """A cell's verdict: a new connection recovers this one."""
 
@@ -60,7 +59,7 @@ class Mint:
         return "mint a successor"
 
 
-@attrs.frozen
+@frozen
 class Reissue:
     """A cell's verdict: the same successor with a fresh next action and deadline."""
 
@@ -118,14 +117,14 @@ LIFE: Final = Table[Standing, Is[Life]](
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class Minted:
     """A recovery that made a new connection."""
 
     connection: Connection
 
 
-@attrs.frozen
+@frozen
 class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
 

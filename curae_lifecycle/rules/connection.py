@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, view
 from curae_lifecycle.rules.values import (
@@ -134,7 +133,7 @@ _SIDES: Final = _sides(NEVER)
 _SIDES_ONCE_REVOKED: Final = _sides(ONCE)
 
 
-@attrs.frozen
+@frozen
 class ConnectionIdentity:
     """What a connection is and stays: transitions share this value and cannot touch it.
 
@@ -156,7 +155,7 @@ class ConnectionIdentity:
     position: int = 1
 
 
-@attrs.frozen
+@frozen
 class Connection:
     """A connection as it is stored.
 

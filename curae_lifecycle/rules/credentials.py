@@ -15,6 +15,7 @@ import attrs
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
@@ -31,7 +32,7 @@ CONNECTION_WRITE: Final = "connection:write"
 """The scope of every mutation [S]; reads need a valid key and no scope [O]."""
 
 
-@attrs.frozen
+@frozen
 class ApiKey:
     """A secret. Equal keys are equal values; nothing prints one."""
 
@@ -49,7 +50,7 @@ class ApiKey:
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
 
-@attrs.frozen
+@frozen
 class KeyOwner:
     """An API key's id with its owner: whose records and buckets they are [P; the owner O].
 
@@ -62,7 +63,7 @@ class KeyOwner:
     customer_account_id: CustomerAccountId
 
 
-@attrs.frozen
+@frozen
 class Caller:
     """Whom a key stands for, and what it may do; the server names its keys by ids of its own."""
 

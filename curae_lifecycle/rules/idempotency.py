@@ -22,10 +22,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NewType
 
-import attrs
-
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
@@ -89,7 +88,7 @@ class Match(StrEnum):
     OTHER = "other fingerprint"
 
 
-@attrs.frozen
+@frozen
 class Execute:
     """A cell's verdict: run the operation, with the next token."""
 
@@ -97,7 +96,7 @@ class Execute:
         return "execute"
 
 
-@attrs.frozen
+@frozen
 class Repeat:
     """A cell's verdict: answer what was answered."""
 
@@ -149,7 +148,7 @@ BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class RecordKey:
     """A record's key: an idempotency key within the API key it came with, and its owner [P]."""
 
@@ -157,7 +156,7 @@ class RecordKey:
     key: IdempotencyKey
 
 
-@attrs.frozen
+@frozen
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
 
@@ -192,7 +191,7 @@ class StoredResponse(ABC):
         """The response as a record may keep it; raises `ArgumentError` where none may."""
 
 
-@attrs.frozen
+@frozen
 class Record:
     """An idempotency record as it is stored.
 
@@ -219,7 +218,7 @@ class Record:
     response: StoredResponse | None
 
 
-@attrs.frozen
+@frozen
 class Attempt:
     """The right to execute a request: what `begin` gives, and what fences later acts.
 
@@ -237,7 +236,7 @@ class Attempt:
     rules: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class KnownResponse:
     """The answer is known: give it again, byte for byte, and say beside it that it is one."""
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 
 Value = TypeVar("Value", covariant=True)
 To = TypeVar("To", bound=StrEnum, covariant=True)
 
 
-@attrs.frozen
+@frozen
 class Done(Generic[Value]):
     """The rule applied: its value is new."""
 
@@ -27,7 +26,7 @@ class Done(Generic[Value]):
     rules: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Ignored(Generic[Value]):
     """The rule applied and there was nothing to change: its value is the one passed in."""
 
@@ -35,7 +34,7 @@ class Ignored(Generic[Value]):
     rules: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Refused:
     """The rule forbids it: nothing changed, and a problem of the catalogue says why."""
 
@@ -43,7 +42,7 @@ class Refused:
     rules: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Is(Generic[To]):
     """A cell's verdict: that is what it is."""
 
@@ -53,7 +52,7 @@ class Is(Generic[To]):
         return str(self.what)
 
 
-@attrs.frozen
+@frozen
 class MoveTo(Generic[To]):
     """A cell's verdict: move to a state."""
 
@@ -63,7 +62,7 @@ class MoveTo(Generic[To]):
         return str(self.to)
 
 
-@attrs.frozen
+@frozen
 class Ignore:
     """A cell's verdict: ignore, since there is nothing to change."""
 
@@ -74,7 +73,7 @@ class Ignore:
 IGNORE: Final = Ignore()
 
 
-@attrs.frozen
+@frozen
 class Proceed:
     """A cell's verdict: nothing stands in the way; the next rule decides."""
 
@@ -85,7 +84,7 @@ class Proceed:
 PROCEED: Final = Proceed()
 
 
-@attrs.frozen
+@frozen
 class RefuseWith:
     """A cell's verdict: refuse with a problem of the catalogue.
 

@@ -12,8 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.values import format_time
 
@@ -75,7 +74,7 @@ class ProblemKind(StrEnum):
     FAILED = "failed"
 
 
-@attrs.frozen
+@frozen
 class ProblemType:
     """One row of the catalogue.
 
@@ -185,7 +184,7 @@ DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
 """The base URI of `type` where a server names none [P: a base and the code in kebab case]."""
 
 
-@attrs.frozen
+@frozen
 class Problem:
     """Why something was refused: a code of the catalogue and its facts.
 

@@ -29,9 +29,8 @@ from datetime import UTC, datetime
 from struct import Struct
 from typing import Final, NamedTuple
 
-import attrs
-
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import (
     MINUTE,
     SECOND,
@@ -61,7 +60,7 @@ class CostError(LifecycleError, ValueError):
         return f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.most} can"
 
 
-@attrs.frozen
+@frozen
 class ExactLog:
     """A rule: at most `limit` in any half-open window of so many `seconds`.
 
@@ -82,7 +81,7 @@ class ExactLog:
         return self.seconds
 
 
-@attrs.frozen
+@frozen
 class Bucket:
     """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
 
@@ -163,7 +162,7 @@ _pack: Final = _INSTANT.pack
 _unpack_from: Final = _INSTANT.unpack_from
 
 
-@attrs.frozen
+@frozen
 class Charge:
     """A rule and its state: what `admit` asks.
 
@@ -174,14 +173,14 @@ class Charge:
     state: RateState
 
 
-@attrs.frozen
+@frozen
 class Admitted:
     """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
 
     states: tuple[RateState, ...]
 
 
-@attrs.frozen
+@frozen
 class Limited:
     """At least one rule refuses; none is charged.
 
@@ -196,7 +195,7 @@ class Limited:
     retry_after: int
 
 
-@attrs.frozen
+@frozen
 class LimitLeft:
     """What a caller may still ask of a rule.
 

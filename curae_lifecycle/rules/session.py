@@ -23,6 +23,7 @@ from curae_lifecycle.rules.binding import (
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -86,7 +87,7 @@ class Completion(StrEnum):
     LANDED_OTHER = "landed for another user"
 
 
-@attrs.frozen
+@frozen
 class Enter:
     """A cell's verdict: the path, its hand-off and its user."""
 
@@ -138,7 +139,7 @@ COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | Refus
 # fmt: on
 
 
-@attrs.frozen
+@frozen
 class CuraeConnectSession:
     """A connect session as it is stored.
 
@@ -159,7 +160,7 @@ class CuraeConnectSession:
     user_id: UserId | None = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Initiated:
     """A minted session and the binding now; where that is not the one passed in, store both."""
 
@@ -167,7 +168,7 @@ class Initiated:
     binding: LimitedAccountAppBinding | None
 
 
-@attrs.frozen
+@frozen
 class Landing:
     """A hand-off that landed; both values are stored together or not at all [O]."""
 

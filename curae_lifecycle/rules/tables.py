@@ -20,6 +20,7 @@ from typing import Final, Generic, NoReturn, TypeVar, cast
 import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 
 Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]", covariant=True)
 Outcome = TypeVar("Outcome", covariant=True)
@@ -53,7 +54,7 @@ class TableError(LifecycleError, ValueError):
         return f"table {self.table!r}: {self.fault}: {', '.join(self.cells)}"
 
 
-@attrs.frozen
+@frozen
 class Axis:
     """One dimension of a table: its name, and every value it can take, in printed order."""
 
@@ -70,7 +71,7 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
     return (row.rule,)
 
 
-@attrs.frozen
+@frozen
 class Row(Generic[Outcome]):
     """One rule.
 

@@ -16,8 +16,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
@@ -27,6 +25,7 @@ from curae_lifecycle.rules.connection import (
     standing_at,
 )
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -69,7 +68,7 @@ class Ending(StrEnum):
     ACCESS = "the access that it gave"
 
 
-@attrs.frozen
+@frozen
 class Recover:
     """A cell's verdict: the reconnect goes on to the recovery table."""
 
@@ -77,7 +76,7 @@ class Recover:
         return "recover"
 
 
-@attrs.frozen
+@frozen
 class RecordExpiry:
     """A cell's verdict: write the expiry down, unless it is written down already."""
 

@@ -17,6 +17,7 @@ from typing import Final, NewType, TypeGuard, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 
 ApiKeyId = NewType("ApiKeyId", str)
 AppId = NewType("AppId", str)
@@ -64,7 +65,7 @@ class Environment(StrEnum):
     TEST = "test"
 
 
-@attrs.frozen
+@frozen
 class Coordinate:
     """One user of one SDK app [S]; the environment keeps test and live apart [O]."""
 
@@ -79,7 +80,7 @@ class Coordinate:
         return AppUser(self.environment, self.customer_account_id, self.app_user_id)
 
 
-@attrs.frozen
+@frozen
 class AppUser:
     """The key of an app user's limit: across apps, within one customer account [S]."""
 
@@ -88,7 +89,7 @@ class AppUser:
     app_user_id: AppUserId
 
 
-@attrs.frozen
+@frozen
 class NextAction:
     """What the app must show the user: `{type: open_webview, url, expiresAt}` [S].
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.connection import Revocation, Standing, Status
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
@@ -34,7 +33,7 @@ class Trace(StrEnum):
     NONE = "neither authorizedAt nor a reason"
 
 
-@attrs.frozen
+@frozen
 class ReadAs:
     """A cell's verdict: the stored status, and whether its hand-off was over by then."""
 

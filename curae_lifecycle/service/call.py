@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import attrs
-
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.status import status_of
 
 
-@attrs.frozen
+@frozen
 class Call:
     """A request that was read and may be decided; it has a key where its operation needs one."""
 
@@ -23,7 +22,7 @@ class Call:
     settings: Settings = DEFAULT_SETTINGS
 
 
-@attrs.frozen
+@frozen
 class Decision:
     """What a request is answered, and what is to be stored for it in one transaction.
 

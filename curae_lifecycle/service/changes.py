@@ -19,10 +19,11 @@ from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, trigg
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import KeyOwner
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
 
 
-@attrs.frozen
+@frozen
 class BucketKey:
     """Whose bucket: one per API key, its owner and policy [S; the owner O]."""
 
@@ -30,7 +31,7 @@ class BucketKey:
     policy: str
 
 
-@attrs.frozen
+@frozen
 class LimitKey:
     """Whose exact log: one per app user and policy, across apps [S]."""
 
@@ -41,7 +42,7 @@ class LimitKey:
 RateKey = BucketKey | LimitKey
 
 
-@attrs.frozen
+@frozen
 class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
@@ -54,7 +55,7 @@ class ConnectionWrite:
     after: Connection
 
 
-@attrs.frozen
+@frozen
 class SessionWrite:
     """Insert or update a connect session, unique by its id."""
 
@@ -62,7 +63,7 @@ class SessionWrite:
     after: CuraeConnectSession
 
 
-@attrs.frozen
+@frozen
 class BindingWrite:
     """Insert or update a binding, unique by its coordinate, or count that it was relied on."""
 
@@ -70,7 +71,7 @@ class BindingWrite:
     after: LimitedAccountAppBinding
 
 
-@attrs.frozen
+@frozen
 class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
@@ -82,7 +83,7 @@ class RecordWrite:
     after: idempotency.Record
 
 
-@attrs.frozen
+@frozen
 class RateWrite:
     """Insert or update the state of the rate limit that was charged, unique by its key."""
 
@@ -100,7 +101,7 @@ class RateWrite:
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
 
 
-@attrs.frozen
+@frozen
 class AccessEnded:
     """Drop every cached grant of the connection."""
 
@@ -108,21 +109,21 @@ class AccessEnded:
     at: datetime
 
 
-@attrs.frozen
+@frozen
 class HandoffCancelled:
     """Tear down the live hand-off of the connection: its URL is dead."""
 
     connection_id: values.ConnectionId
 
 
-@attrs.frozen
+@frozen
 class NextActionReplaced:
     """Kill the connection's earlier URL: a fresh one was issued."""
 
     connection_id: values.ConnectionId
 
 
-@attrs.frozen
+@frozen
 class SuccessorsLive:
     """Access goes on: the head of the revoked connection's chain is alive [O].
 
@@ -133,7 +134,7 @@ class SuccessorsLive:
     head_id: values.ConnectionId
 
 
-@attrs.frozen
+@frozen
 class UserProvisioned:
     """Create the LIMITED user that the binding names."""
 
@@ -168,7 +169,7 @@ _EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
 """The name space of the ids of events."""
 
 
-@attrs.frozen
+@frozen
 class Event:
     """Something that happened, for an outbox: to what, as it is now, and when it was recorded."""
 
@@ -194,7 +195,7 @@ class Event:
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate
 
 
-@attrs.frozen
+@frozen
 class Changes:
     """What is to be stored, done by the server and put into an outbox, in one transaction."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused, RefuseWith
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import Axis, Row, Table
@@ -34,7 +33,7 @@ class Gate(StrEnum):
     ROOM = "room in the store"
 
 
-@attrs.frozen
+@frozen
 class Ask:
     """A cell's verdict: another table decides; each operation's own where none is named."""
 

@@ -16,6 +16,7 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, Environment, UserId
 
 Value = TypeVar("Value", covariant=True)
@@ -23,7 +24,7 @@ Wanted = TypeVar("Wanted")
 Word = TypeVar("Word", bound=StrEnum)
 
 
-@attrs.frozen
+@frozen
 class Member(Generic[Value]):
     """One member of a request or a fact: its name on the wire, and what parses it.
 
@@ -36,7 +37,7 @@ class Member(Generic[Value]):
     absent: Value | None = None
 
 
-@attrs.frozen
+@frozen
 class EntityTags:
     """The entity tags that a client says it holds."""
 
@@ -50,7 +51,7 @@ class EntityTags:
 NO_TAGS: Final = EntityTags()
 
 
-@attrs.frozen
+@frozen
 class Given:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.service.status import is_kept
 
@@ -18,7 +19,7 @@ Headers = tuple[tuple[str, str], ...]
 """Names in lower case and values, in order, repetitions included."""
 
 
-@attrs.frozen
+@frozen
 class Response(StoredResponse):
     """An HTTP response: what is answered, and what is kept to be answered again.
 
@@ -38,7 +39,7 @@ class Response(StoredResponse):
         return Response(self.status, headers, self.body)
 
 
-@attrs.frozen
+@frozen
 class ResponseReference(StoredResponse):
     """Where the server keeps a response, encrypted, instead of the record: its name of the place."""
 

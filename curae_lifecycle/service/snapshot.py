@@ -14,10 +14,11 @@ from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
-@attrs.frozen
+@frozen
 class Needs:
     """What the server loads for a call, all of it by key.
 
@@ -34,7 +35,7 @@ class Needs:
     binding: values.Coordinate | None
 
 
-@attrs.frozen
+@frozen
 class LandedHandoff:
     """A hand-off of a pending connection that the server knows to have landed [P].
 
@@ -45,7 +46,7 @@ class LandedHandoff:
     expires_at: datetime | None
 
 
-@attrs.frozen
+@frozen
 class Snapshot:
     """What was loaded for `Needs`; `None` and `()` for what is not there.
 
@@ -65,7 +66,7 @@ class Snapshot:
     landed: LandedHandoff | None = None
 
 
-@attrs.frozen
+@frozen
 class NewIds:
     """Ids and the next action that a mutation may use; the server mints them.
 

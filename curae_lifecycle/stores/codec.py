@@ -14,12 +14,12 @@ from functools import cache, partial
 from operator import is_
 from typing import TypeVar, cast, get_args
 
-import attrs
 from cattrs import AttributeValidationNote, BaseValidationError, ClassValidationError, Converter
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Record, StoredResponse
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
@@ -113,7 +113,7 @@ def _response_kind(value: object) -> type[Response | ResponseReference]:
     return ResponseReference if isinstance(value, dict) and "reference" in value else Response
 
 
-@attrs.frozen
+@frozen
 class _StoredLog:
     """A log as JSON: microseconds since 1970, oldest first."""
 
@@ -128,7 +128,7 @@ def _structure_log(converter: Converter, value: object) -> LogState:
     return state
 
 
-@attrs.frozen
+@frozen
 class _StoredBucket:
     """A bucket as JSON: the members of its state."""
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.web.json import Json, MalformedError
 
@@ -22,7 +21,7 @@ FORMAT: Final = "format"
 """The member that says which form a document has."""
 
 
-@attrs.frozen
+@frozen
 class Upgrade:
     """One step from a stored form to the next.
 

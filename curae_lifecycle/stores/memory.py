@@ -27,6 +27,7 @@ from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, RateState
@@ -92,20 +93,20 @@ class StoreFullError(LifecycleError, RuntimeError):
         return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
-@attrs.frozen
+@frozen
 class _RateRow:
     state: RateState
     expires_at: datetime
 
 
-@attrs.frozen
+@frozen
 class _Chain:
     """A chain as a whole: it is dropped as one."""
 
     root_id: ConnectionId
 
 
-@attrs.frozen
+@frozen
 class _Session:
     session_id: SessionId
 

@@ -12,19 +12,20 @@ import attrs
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_key
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.json import Json
 
 
-@attrs.frozen
+@frozen
 class ParsedBody:
     """A body that the server's framework has read already; `parse_json` reads it strictly."""
 
     value: Json = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Request:
     """An HTTP request as it came.
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy
@@ -25,7 +24,7 @@ from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.shapes import format_problem, format_reply
 
 
-@attrs.frozen
+@frozen
 class Answer:
     """What the server sends, and what it stores, does and tells in the same transaction.
 

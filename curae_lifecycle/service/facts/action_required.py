@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.triggers import require_action
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
@@ -13,7 +12,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION, REASON
 
 
-@attrs.frozen
+@frozen
 class ActionRequired(fact.ConnectionFact):
     """The patient must act before data flows again."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.triggers import expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
@@ -13,7 +12,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
 
 
-@attrs.frozen
+@frozen
 class Expired(fact.ConnectionFact):
     """The authorization is over: the upstream ended it, or time did."""
 

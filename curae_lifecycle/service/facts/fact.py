@@ -15,11 +15,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
-import attrs
-
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import Transition
@@ -32,7 +31,7 @@ from curae_lifecycle.service.snapshot import check_chain, check_line
 Moved = TypeVar("Moved")
 
 
-@attrs.frozen
+@frozen
 class FactNeeds:
     """What the server loads for a fact.
 
@@ -51,7 +50,7 @@ class FactNeeds:
     connections: Coordinate | None = None
 
 
-@attrs.frozen
+@frozen
 class FactSnapshot:
     """What was loaded for `FactNeeds`; `None` and `()` for what is not there.
 

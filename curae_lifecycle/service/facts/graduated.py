@@ -7,13 +7,14 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import graduate
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.changes import EventKind, binding_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
 
-@attrs.frozen
+@frozen
 class Graduated(fact.Fact):
     """The LIMITED user became ACTIVE; `user_id` is the bound one where absent."""
 

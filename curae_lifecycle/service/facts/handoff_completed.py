@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import complete_handoff
 from curae_lifecycle.rules.values import SessionId, UserId
 from curae_lifecycle.service.changes import landing_changes
@@ -13,7 +14,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_SESSION, USER_ID
 
 
-@attrs.frozen
+@frozen
 class HandoffCompleted(fact.Fact):
     """The hosted page gave the user over to the app: completeHandoff."""
 

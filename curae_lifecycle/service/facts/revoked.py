@@ -9,6 +9,7 @@ import attrs
 from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
@@ -19,7 +20,7 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
         raise ArgumentError("actor", f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}")
 
 
-@attrs.frozen
+@frozen
 class Revoked(fact.ConnectionFact):
     """Somebody revoked outside the API."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import attrs
-
 from curae_lifecycle.rules.binding import tombstone
 from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
@@ -16,7 +15,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
 
-@attrs.frozen
+@frozen
 class Tombstoned(fact.Fact):
     """The bound user is gone, whoever it is, and leaves no access behind [O]."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules.binding import AccountState, account_state
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.members import APP_USER_ID, Given
 from curae_lifecycle.service.operations import operation
@@ -15,7 +14,7 @@ def etag(state: AccountState) -> str:
     return f'"account-{state.lower()}"'
 
 
-@attrs.frozen
+@frozen
 class AccountStateShown(operation.Reply):
     """Answers an account state: `{lifecycleState}`."""
 
@@ -27,7 +26,7 @@ class AccountStateShown(operation.Reply):
         return etag(self.lifecycle_state)
 
 
-@attrs.frozen
+@frozen
 class GetAccountState(operation.UserOperation):
     """The coordinate's account state; `known` are those whose entity tag the client holds [P]."""
 

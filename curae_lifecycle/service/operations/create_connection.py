@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules.connection import Connection, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId, DataPackage, NextAction
 from curae_lifecycle.service.changes import created_changes
 from curae_lifecycle.service.members import APP_USER_ID, DATA_PACKAGES
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class ConnectionCreated(operation.Reply):
     """Answers a create: `{connection, nextAction}`."""
 
@@ -20,7 +19,7 @@ class ConnectionCreated(operation.Reply):
     next_action: NextAction
 
 
-@attrs.frozen
+@frozen
 class CreateConnection(operation.UserOperation):
     """`{appUserId, dataPackages}` to a PENDING connection and a next action [P]."""
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import EventKind, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class ConnectionShown(operation.Reply):
     """Answers a get: `{connection}`."""
 
     connection: Connection
 
 
-@attrs.frozen
+@frozen
 class GetConnection(operation.ConnectionOperation):
     """One connection, without a next action [P]."""
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules import binding, credentials, outcomes, ratelimit, values
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.members import APP_USER_ID
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class GraduationStarted(operation.Reply):
     """Answers a graduation hand-off: `{nextAction}`."""
 
     next_action: values.NextAction
 
 
-@attrs.frozen
+@frozen
 class StartGraduation(operation.UserOperation):
     """A graduation hand-off [P]."""
 

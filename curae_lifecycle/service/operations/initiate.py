@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules import credentials, ratelimit, values
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class SessionInitiated(operation.Reply):
     """Answers an initiate: `{session, nextAction}`."""
 
@@ -19,7 +18,7 @@ class SessionInitiated(operation.Reply):
     next_action: values.NextAction
 
 
-@attrs.frozen
+@frozen
 class Initiate(operation.UserOperation):
     """Mint a connect session [S]."""
 

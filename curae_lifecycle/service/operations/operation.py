@@ -17,6 +17,7 @@ import attrs
 
 from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
@@ -41,7 +42,7 @@ def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
     return (*rule.ids, *rule.query, *(rule.body or ()))
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class OperationRule:
     """What holds for an operation before its own rule is asked.
 
@@ -105,7 +106,7 @@ class Reply:
         return None
 
 
-@attrs.frozen
+@frozen
 class ProblemReply(Reply):
     """Answers with a problem; where a rate limit refused, its headers are sent."""
 
@@ -113,7 +114,7 @@ class ProblemReply(Reply):
     limited: ratelimit.Limited | None = None
 
 
-@attrs.frozen
+@frozen
 class NotModified(Reply):
     """Answers that the client holds the answer already."""
 
@@ -125,14 +126,14 @@ class NotModified(Reply):
         return self.held
 
 
-@attrs.frozen
+@frozen
 class Replayed(Reply):
     """Answers what was answered before, byte for byte."""
 
     response: idempotency.StoredResponse
 
 
-@attrs.frozen
+@frozen
 class Ruling:
     """What an operation's own rule decided: the answer, the rules by name, and the changes."""
 

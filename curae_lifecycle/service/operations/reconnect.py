@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import EventKind, NextActionReplaced, recovery_changes, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class ConnectionReconnected(operation.Reply):
     """Answers a reconnect: `{connection, previousConnectionId, nextAction}`."""
 
@@ -20,7 +19,7 @@ class ConnectionReconnected(operation.Reply):
     next_action: values.NextAction
 
 
-@attrs.frozen
+@frozen
 class Reconnect(operation.ConnectionOperation):
     """Recover a connection [S]."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
-
 from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@attrs.frozen
+@frozen
 class ConnectionRevoked(operation.Reply):
     """Answers a revoke: `{connection, revokedNow}`."""
 
@@ -19,7 +18,7 @@ class ConnectionRevoked(operation.Reply):
     revoked_now: bool
 
 
-@attrs.frozen
+@frozen
 class Revoke(operation.ConnectionOperation):
     """Revoke a connection [S]."""
 

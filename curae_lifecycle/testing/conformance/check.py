@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-import attrs
-
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
 from curae_lifecycle.testing.conformance.steps import Kit, Steps
@@ -15,7 +14,7 @@ Shows = Callable[[App], Steps[None]]
 """A generator function that shows something of a server, with a fresh app, or raises."""
 
 
-@attrs.frozen
+@frozen
 class Check:
     """One named check.
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
@@ -49,7 +50,7 @@ CREATED: Final = 201
 NOT_MODIFIED: Final = 304
 
 
-@attrs.frozen
+@frozen
 class App:
     """An SDK app with its API key.
 

@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Collection, Generator, Iterator
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
 
-import attrs
-
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
@@ -57,7 +56,7 @@ class ServerRaisedError(LifecycleError, AssertionError):
     """A function of the server's raised instead of answering."""
 
 
-@attrs.frozen
+@frozen
 class Failure:
     """A check that failed.
 
@@ -70,7 +69,7 @@ class Failure:
     account: str
 
 
-@attrs.frozen
+@frozen
 class NotRun:
     """A check that could not be run.
 
@@ -89,7 +88,7 @@ Result = Failure | NotRun | None
 """What came of one check; `None` where it passed."""
 
 
-@attrs.frozen
+@frozen
 class Report:
     """What came of a run.
 

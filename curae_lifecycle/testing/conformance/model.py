@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final, cast
 
-import attrs
-
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -86,7 +85,7 @@ FACTS: Final = {
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
 
 
-@attrs.frozen
+@frozen
 class Op:
     """One step, without ids: what it acts on is picked from what there is by then."""
 
@@ -102,7 +101,7 @@ def operations(seed: str, hooks: frozenset[str]) -> list[Op]:
     return [Op(kind, draw.getrandbits(32)) for kind in kinds]
 
 
-@attrs.frozen
+@frozen
 class Difference:
     """Where the server and the store part.
 

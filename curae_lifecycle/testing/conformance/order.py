@@ -9,6 +9,7 @@ from typing import Final, TypedDict
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse
 from curae_lifecycle.testing.conformance.asking import Kind, about, ask, body_of, keyed
 from curae_lifecycle.testing.conformance.check import Check, Checks
@@ -35,7 +36,7 @@ GATES: Final = {
 """What a request is answered that fails at a gate, and the gate's rule."""
 
 
-@attrs.frozen
+@frozen
 class _Asked:
     # All that a request can fail by; a missing key is the empty text.
     app: App
@@ -69,7 +70,7 @@ Fault = tuple[str, _Change]
 """Where a request fails, and what of it makes it fail there."""
 
 
-@attrs.frozen
+@frozen
 class _Scene:
     # Everything that a request may fail on.
     right: _Asked

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Coordinate, Environment
 from curae_lifecycle.service.response import Response
@@ -26,7 +25,7 @@ WRITING: Final = frozenset({CONNECTION_WRITE})
 """The scopes of a key that may do everything."""
 
 
-@attrs.frozen
+@frozen
 class KeyWanted:
     """What the kit wants an API key for; two equal wants are two keys all the same.
 
@@ -43,7 +42,7 @@ class KeyWanted:
     scopes: frozenset[str] = WRITING
 
 
-@attrs.frozen
+@frozen
 class Server:
     """A server, as the kit sees it.
 
@@ -99,7 +98,7 @@ class Server:
     varying_headers: frozenset[str] = frozenset()
 
 
-@attrs.frozen
+@frozen
 class AsyncServer:
     """A server whose functions are coroutine functions; everything else is as in `Server`."""
 

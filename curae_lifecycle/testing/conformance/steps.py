@@ -12,9 +12,8 @@ from datetime import timedelta
 from random import Random
 from typing import Final, TypeVar, cast
 
-import attrs
-
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
@@ -24,14 +23,14 @@ from curae_lifecycle.web.request import Request
 Result = TypeVar("Result")
 
 
-@attrs.frozen
+@frozen
 class Together:
     """Requests that are sent at once; their responses come back in the same order."""
 
     requests: tuple[Request, ...]
 
 
-@attrs.frozen
+@frozen
 class Use:
     """A hook of the server's that is called."""
 
@@ -85,7 +84,7 @@ class Names:
         return f"{kind}-{self._random.getrandbits(64):016x}"
 
 
-@attrs.frozen
+@frozen
 class Kit:
     """What a check is given.
 

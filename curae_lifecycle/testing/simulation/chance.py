@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.settings import Settings
@@ -57,7 +58,7 @@ _BUCKETS: Final = (
 )
 
 
-@attrs.frozen
+@frozen
 class Mix:
     """What one world is like, and what its server chose.
 

@@ -11,6 +11,7 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import Store
@@ -35,7 +36,7 @@ _BROKEN: Final = (
 _BROKEN_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("one", "two"))
 
 
-@attrs.frozen
+@frozen
 class Client:
     """One app with its API keys."""
 

@@ -8,10 +8,11 @@ from datetime import datetime
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 
 
-@attrs.frozen
+@frozen
 class Violation:
     """A law that did not hold at an instant of the world.
 

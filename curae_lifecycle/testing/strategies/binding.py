@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import binding as rules
 from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import (
     CuraeConnectSession,
@@ -117,7 +117,7 @@ CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingT
 """What the library answered to an act."""
 
 
-@attrs.frozen
+@frozen
 class CoordinateStep:
     """One act at a coordinate, what it was answered, and the binding after it."""
 
@@ -127,7 +127,7 @@ class CoordinateStep:
     binding: LimitedAccountAppBinding | None
 
 
-@attrs.frozen
+@frozen
 class CoordinatePast:
     """A coordinate with everything that happened at it, in order.
 

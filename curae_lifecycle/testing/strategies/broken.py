@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import parse_key
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import (
@@ -42,7 +43,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 
-@attrs.frozen
+@frozen
 class BrokenRequest:
     """A request that no server may obey.
 
@@ -115,7 +116,7 @@ def _member(request: Request, member: bytes) -> Request:
 # --- Arguments ------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@frozen
 class BrokenArgument:
     """A value that is a caller's mistake, and how: `parse(value)` raises `ArgumentError`."""
 
@@ -165,7 +166,7 @@ _ARGUMENTS: Final = (
 # --- Stored documents -----------------------------------------------------------------------
 
 
-@attrs.frozen
+@frozen
 class BrokenDocument:
     """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
 

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Final
 
-import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId
@@ -28,7 +28,7 @@ from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 
-@attrs.frozen
+@frozen
 class Deed:
     """A fact that is to happen, whenever and to whichever connection, recorded so much later.
 
@@ -73,7 +73,7 @@ FACT_DEEDS: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
 _RECOVERIES: Final = (None,) * (len(FACT_DEEDS) // 3)
 
 
-@attrs.frozen
+@frozen
 class Step:
     """A fact of a history, when it was recorded, its answer, and the connection after it."""
 
@@ -83,7 +83,7 @@ class Step:
     connection: Connection
 
 
-@attrs.frozen
+@frozen
 class History:
     """A connection with its past: as it was created, and each fact in the order of recording."""
 

@@ -13,6 +13,7 @@ import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -24,7 +25,7 @@ from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import camel
 
 
-@attrs.frozen
+@frozen
 class Log(turns.Terse):
     """A log that `replay` accepts, line by line in order of time, and what happened in it.
 
@@ -37,7 +38,7 @@ class Log(turns.Terse):
     recorded: bool
 
 
-@attrs.frozen
+@frozen
 class BrokenLog:
     """A log with one broken line, and how it is broken.
 

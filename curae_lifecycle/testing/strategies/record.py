@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Attempt, Record, RecordKey, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.service.decide import fingerprint
@@ -142,7 +142,7 @@ RecordAnswer = (
 """What the library answered to an act."""
 
 
-@attrs.frozen
+@frozen
 class RecordStep:
     """One act on a key, what it was answered, and what is stored after it.
 
@@ -156,7 +156,7 @@ class RecordStep:
     record: Record | None
 
 
-@attrs.frozen
+@frozen
 class RecordPast:
     """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
 

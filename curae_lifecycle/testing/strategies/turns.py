@@ -21,6 +21,7 @@ from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
@@ -86,7 +87,7 @@ def _asked(call: Call) -> str:
     return f"{call.operation} by {call.caller.api_key_id} under {call.key}"
 
 
-@attrs.frozen
+@frozen
 class Exchange(Terse):
     """A request and everything that was made of it, in the order of its making."""
 
@@ -101,7 +102,7 @@ class Exchange(Terse):
     answer: Answer = attrs.field(repr=_last_rule)
 
 
-@attrs.frozen
+@frozen
 class Recording(Terse):
     """A fact that was recorded, what was loaded for it, and what it was answered."""
 
@@ -112,7 +113,7 @@ class Recording(Terse):
     answer: FactAnswer = attrs.field(repr=_last_rule)
 
 
-@attrs.frozen
+@frozen
 class Question(Terse):
     """A question for access to a connection as it was stored, and its answer."""
 
@@ -125,7 +126,7 @@ class Question(Terse):
 Happening = Exchange | Recording | Question
 
 
-@attrs.frozen
+@frozen
 class Traffic:
     """What happened, in order of time, in one store that was empty before."""
 
@@ -189,7 +190,7 @@ _FACTS: Final[tuple[What, ...]] = tuple(
 _WHAT: Final = (*(*_REQUESTS, *_FACTS, Odd.ACCESS) * 2, *FACT_DEEDS)
 
 
-@attrs.frozen
+@frozen
 class Turn:
     """What happens, when, of which connection or session (so many before the newest), by whom.
 

@@ -1,0 +1,331 @@
+"""`frozen`: whatever a class of attrs's own does, ours does, and its slots fill themselves."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from functools import partial
+from itertools import product
+from types import FunctionType
+from typing import Final, Generic, TypeVar, cast
+
+import attrs
+import cattrs
+import pytest
+
+from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import Changes, ConnectionWrite, Event
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.web.respond import Answer
+
+Value = TypeVar("Value")
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        *(Answer, ApiKey, Call, Changes, Connection, ConnectionIdentity, ConnectionWrite),
+        *(Decision, Done, Event, Ignored, NewIds, Refused, Revoke),
+    ],
+)
+def test_what_every_request_makes_is_filled_by_its_slots(cls: type) -> None:
+    assert not filled_by_attrs(cls)
+
+
+def filled_by_attrs(cls: type) -> bool:
+    return "_cached_setattr_get" in init_of(cls).__code__.co_names
+
+
+def init_of(cls: type) -> FunctionType:
+    return cast("FunctionType", cls.__init__)  # type: ignore[misc]  # of that class alone
+
+
+@frozen
+class Key:
+    name: str
+    _secret: str = attrs.field(repr=False)
+    uses: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        if not self._secret:
+            raise ValueError(self.name)
+
+
+KEY: Final = Key("k", "s")
+
+
+def test_attrs_fills_its_own_classes() -> None:
+    @attrs.frozen
+    class Own:
+        name: str
+
+    assert filled_by_attrs(Own)
+    assert not filled_by_attrs(Key)
+
+
+@pytest.mark.parametrize("name", ["name", "_secret", "unknown", "__class__"])
+def test_nothing_of_a_value_is_written_or_deleted(name: str) -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        write(KEY, name)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        delattr(KEY, name)
+    assert Key("k", "s") == KEY
+
+
+def write(value: object, name: str) -> None:
+    setattr(value, name, "other")
+
+
+def test_what_follows_the_filling_sees_a_frozen_value_and_may_refuse_it() -> None:
+    @frozen
+    class Hasty:
+        name: str
+
+        def __attrs_post_init__(self) -> None:
+            write(self, "name")
+
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Hasty("k")
+    with pytest.raises(ValueError, match="k"):
+        Key("k", "")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_value_survives_pickle(protocol: int) -> None:
+    assert pickle.loads(pickle.dumps(KEY, protocol)) == KEY  # noqa: S301 - ours
+
+
+def test_a_value_is_copied() -> None:
+    assert copy.copy(KEY) == KEY
+    assert copy.deepcopy(KEY) == KEY
+
+
+def test_a_value_is_hashed_compared_and_printed_by_its_fields() -> None:
+    assert hash(KEY) == hash(Key("k", "s"))
+    assert Key("k", "t") != KEY
+    assert repr(KEY) == "Key(name='k', uses=1)"
+
+
+def test_a_value_is_referred_to_weakly() -> None:
+    key = Key("k", "s")
+    assert weakref.ref(key)() is key
+
+
+def test_a_value_has_no_room_for_more_than_its_fields() -> None:
+    assert not hasattr(KEY, "__dict__")
+
+
+def test_a_value_evolves() -> None:
+    assert attrs.evolve(KEY, uses=2) == Key("k", "s", 2)
+    assert attrs.evolve(KEY, secret="t") == Key("k", "t")
+
+
+def test_a_value_is_matched_by_position() -> None:
+    match KEY:
+        case Key(name, _, uses):
+            assert (name, uses) == ("k", 1)
+
+
+def test_a_value_is_structured() -> None:
+    @frozen
+    class Ring:
+        keys: tuple[Link, ...]
+        main: Link | None = None
+
+    ring = Ring((Link(1), Link(2)), Link(3))
+    assert cattrs.structure(cattrs.unstructure(ring), Ring) == ring
+
+
+@frozen
+class Link:
+    number: int
+
+
+# --- Classes of classes ----------------------------------------------------------------------
+
+
+def test_a_class_of_values_is_extended_by_fields() -> None:
+    @frozen
+    class Longer(Link):
+        name: str = "n"
+
+    assert not filled_by_attrs(Longer)
+    assert attrs.astuple(Longer(1, "m")) == (1, "m")
+    assert Longer(1) != Link(1)
+
+
+def test_a_class_of_values_is_extended_by_nothing_but_behaviour() -> None:
+    class Shown(Link):
+        def shown(self) -> str:
+            return f"<{self.number}>"
+
+    class Slim(Link):
+        __slots__ = ()
+
+    assert Shown(1).shown() == "<1>"
+    assert type(Slim(1)) is Slim
+    assert not hasattr(Slim(1), "__dict__")
+    for value in (Shown(1), Slim(1)):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            write(value, "number")
+
+
+def test_a_class_of_values_is_abstract_or_generic() -> None:
+    class Named(ABC):
+        __slots__ = ()
+
+        @abstractmethod
+        def name(self) -> str: ...
+
+    @frozen
+    class Box(Named, Generic[Value]):
+        value: Value
+
+        def name(self) -> str:
+            return f"box of {self.value}"
+
+    assert Box[int](1).name() == "box of 1"
+    assert not filled_by_attrs(Box)
+
+
+def test_a_class_may_fill_itself() -> None:
+    @frozen
+    class Doubled:
+        number: int
+
+        def __init__(self, number: int) -> None:
+            object.__setattr__(self, "number", number * 2)
+
+    assert Doubled(1).number == 2
+
+
+def test_an_exception_has_its_arguments() -> None:
+    @frozen
+    class RefusedError(Exception):
+        member: str
+
+    assert RefusedError(member="m").args == ("m",)
+
+
+def test_what_has_no_slot_of_its_own_is_filled_by_attrs() -> None:
+    @attrs.frozen(slots=False)
+    class Loose:
+        number: int
+
+    @frozen
+    class Tight(Loose):
+        name: str
+
+    assert Tight(1, "n") == Tight(1, "n")
+    assert Tight(1, "n").number == 1
+
+
+def test_what_comes_before_the_filling_comes_before_it() -> None:
+    order: list[str] = []
+
+    @frozen
+    class Early:
+        number: int
+
+        def __attrs_pre_init__(self) -> None:
+            order.append("before")
+
+        def __attrs_post_init__(self) -> None:
+            order.append("after")
+
+    Early(1)
+    assert order == ["before", "after"]
+
+
+# --- Twins of attrs's own --------------------------------------------------------------------
+
+FIELDS: Final[dict[str, Callable[[], object]]] = {
+    "given": attrs.field,
+    "hidden": lambda: attrs.field(repr=False, eq=False),
+    "renamed": lambda: attrs.field(alias="another"),
+    "converted": lambda: attrs.field(converter=str),
+    "checked": lambda: attrs.field(validator=attrs.validators.lt(2)),
+    "named": lambda: attrs.field(kw_only=True),
+    "set": lambda: attrs.field(init=False, default=3),
+    "unset": lambda: attrs.field(init=False),
+    "_private": lambda: attrs.field(default=9),
+    "defaulted": lambda: attrs.field(default=7),
+    "made": lambda: attrs.field(factory=list),
+    "derived": lambda: attrs.field(default=attrs.Factory(repr, takes_self=True)),
+}
+"""Fields of every kind, those without a default first."""
+
+CHOSEN: Final[list[tuple[str, ...]]] = [
+    *((), ("given",), ("another",), ("converted",), ("checked",), ("named",), ("private",)),
+    *(("defaulted",), ("made",), ("given", "named"), ("named", "private"), ("set",)),
+]
+"""What is given by name."""
+
+SEEN: Final[list[str]] = []
+"""What followed a filling."""
+
+
+@pytest.mark.parametrize("first", FIELDS)
+def test_a_class_is_the_twin_of_one_of_attrs_own(first: str) -> None:
+    for second, follows in product(FIELDS, (False, True)):
+        ours, own = (
+            twin(each, {first, second}, follows=follows) for each in (frozen, attrs.frozen)
+        )
+        assert shown(ours) == shown(own)
+        for places, named in product(range(3), CHOSEN):
+            assert outcome(ours, places, named) == outcome(own, places, named)
+
+
+@pytest.mark.parametrize(
+    "option", ["kw_only", "order", "cache_hash", "slots", "weakref_slot", "match_args"]
+)
+def test_a_class_with_an_option_is_the_twin_of_one_of_attrs_own(option: str) -> None:
+    names = ["given", "defaulted"]
+    for value in (True, False):
+        ours, own = (
+            twin(partial(decorator, **{option: value}), names, follows=False)
+            for decorator in (frozen, attrs.frozen)
+        )
+        assert shown(ours) == shown(own)
+        for named in ([], names):
+            assert outcome(ours, 2 - len(named), named) == outcome(own, 2 - len(named), named)
+
+
+def twin(decorator: Callable[[type], type], names: Collection[str], *, follows: bool) -> type:
+    members: dict[str, object] = {name: FIELDS[name]() for name in FIELDS if name in names}
+    members["__annotations__"] = dict.fromkeys(members, "int")
+    if follows:
+        members["__attrs_post_init__"] = lambda it: SEEN.append(repr(it))
+    return decorator(type("Twin", (), members))
+
+
+def shown(cls: type) -> list[object]:
+    """What a reader or a tool sees of how values are made."""
+    init = init_of(cls)
+    seen = [init.__doc__, init.__module__, init.__qualname__, init.__annotations__]
+    return [
+        *seen,
+        str(inspect.signature(cls)),
+        getattr(cls, "__match_args__", ()),
+        sorted(vars(cls)),
+    ]
+
+
+def outcome(cls: type, places: int, named: Collection[str]) -> list[object]:
+    """All there is to see of the value that is made of ones and twos, or of why it is not."""
+    SEEN.clear()
+    try:
+        value = cls(*[1] * places, **dict.fromkeys(named, 2))
+        held = [getattr(value, field.name, "unset") for field in attrs.fields(cls)]
+        return [repr(value), held, value == copy.copy(value), *SEEN]
+    except (AttributeError, TypeError, ValueError) as refused:
+        return [type(refused), str(refused), *SEEN]
