@@ -33,14 +33,7 @@ class Kind(StrEnum):
 
 @frozen
 class CellsChange:
-    """Cells that changed alike.
-
-    Attributes:
-        kinds: What happened to them.
-        cells: Which.
-        before: What decided them; `None` where they are new.
-        after: What decides them; `None` where they are gone.
-    """
+    """Cells that changed alike, and what decided them; `None` where they are new, or gone."""
 
     kinds: tuple[Kind, ...]
     cells: frozenset[Cell]
@@ -50,13 +43,9 @@ class CellsChange:
 
 @frozen
 class TableChange:
-    """A table that changed.
+    """A table that changed: its frame, `None` where it is new, or gone, and the cells that changed.
 
-    Attributes:
-        name: Its name.
-        before: What it was apart from its cells; `None` where the table is new.
-        after: What it is; `None` where it is gone.
-        cells: Its cells that changed; where an axis came or went, with their value on it.
+    Where an axis came or went, they have their value on it.
     """
 
     name: str
@@ -97,11 +86,6 @@ def spread(cells: dict[Cell, Rule], own: Frame, other: Frame) -> dict[Cell, Rule
     """Cells over the axes that only the other frame has, where it has all of theirs.
 
     So a table with an axis more is compared with what each of its cells was decided by before.
-
-    Args:
-        cells: The cells.
-        own: The frame they are of.
-        other: The frame that may have more axes.
     """
     if not own.axes.keys() < other.axes.keys():
         return cells
@@ -130,12 +114,9 @@ def _kinds(old: Rule | None, new: Rule | None, kept: set[str]) -> tuple[Kind, ..
 
 @frozen
 class Finding:
-    """What changed in one place of a table, in words.
+    """What changed in one place of a table, in words; `details` are what it was and what it is.
 
-    Attributes:
-        where: Cells that changed alike, an axis, or what is said of the table.
-        what: What happened there.
-        details: What it was and what it is, line by line.
+    A place is cells that changed alike, an axis, or what is said of the table.
     """
 
     where: str

@@ -17,13 +17,9 @@ Cell = frozenset[tuple[str, str]]
 
 @frozen
 class Rule:
-    """What decides a cell.
+    """What decides a cell: its name, its outcome member by member, and the same in words.
 
-    Attributes:
-        name: Its name.
-        outcome: What it decides, member by member.
-        says: The same in words.
-        why: One sentence that begins with its source: [S], [P] or [O].
+    Why is one sentence that begins with its source: [S], [P] or [O].
     """
 
     name: str
@@ -34,12 +30,9 @@ class Rule:
 
 @frozen
 class Frame:
-    """What a table is, apart from its cells.
+    """What a table is, apart from its cells: its law, and the values of each axis, in order.
 
-    Attributes:
-        law: What it decides.
-        state: The axis that its outcomes move; `None` where they move none.
-        axes: The values of each axis, in their order.
+    Its `state` is the axis that its outcomes move, where they move one.
     """
 
     law: str
@@ -64,14 +57,9 @@ class Release:
 
 
 class UnreadableError(LifecycleError, ValueError):
-    """A text that is no document of tables which this version reads.
-
-    Attributes:
-        why: What is wrong with it.
-    """
+    """A text that is no document of tables which this version reads, and why."""
 
     def __init__(self, why: str) -> None:
-        """Say what is wrong."""
         super().__init__(why)
         self.why = why
 

@@ -117,11 +117,7 @@ def steps(
 ) -> Iterator[Item]:
     """Hand items on; show how far they are on standard error where that is a terminal.
 
-    Args:
-        name: What is going on.
-        items: The items.
-        total: The size of all of them; 0 where it is not known.
-        size: Gives the size of one.
+    `size` gives the size of one, `total` is that of all of them, 0 where it is not known.
     """
     if not sys.stderr.isatty():
         yield from items

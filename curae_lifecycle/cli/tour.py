@@ -44,14 +44,9 @@ _CONNECTIONS: Final = "/api/sdk/v1/connections"
 
 @frozen
 class Step:
-    """One thing that happens.
+    """One thing that happens: what it shows, what was asked and answered, line by line.
 
-    Attributes:
-        title: What the step shows.
-        at: When it happens.
-        asked: The request or the fact, line by line.
-        answered: What came back, line by line.
-        rules: The names of the rules that decided; the last one had the last word.
+    `rules` name what decided; the last one had the last word.
     """
 
     title: str

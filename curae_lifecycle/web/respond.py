@@ -127,7 +127,7 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
     status, settings = decision.status, decision.settings
     if isinstance(reply, ProblemReply):
         problem = format_problem(reply.problem, settings.type_base, instance)
-        return Response(status, _problem_headers(reply), format_json(problem))
+        return Response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
         return Response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
     headers: Headers = (_JSON, _NO_STORE) if _holds_url(reply) else (_JSON,)
@@ -141,7 +141,8 @@ def _holds_url(reply: Reply) -> bool:
     return NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
 
 
-def _problem_headers(reply: ProblemReply) -> Headers:
+def problem_headers(reply: ProblemReply) -> Headers:
+    """What is sent beside a problem; where a rate limit refused, both of its fields [P]."""
     problem, limited = reply.problem, reply.limited
     if problem.code is ProblemCode.UNAUTHENTICATED:
         return (_PROBLEM_JSON, _CHALLENGE)

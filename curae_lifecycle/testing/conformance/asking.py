@@ -53,15 +53,10 @@ def ask(
     body: object = None,
     key: str | None = None,
 ) -> Request:
-    """A request for an operation.
+    """A request for an operation; `values` are its members, by their names.
 
-    Args:
-        app: Whose.
-        kind: The operation.
-        values: What its members are, by their names.
-        headers: More headers.
-        body: Another body than the one that the values make; bytes go as they are.
-        key: Another key than a fresh one where the operation needs one.
+    A `body` goes instead of the one that the values make, bytes as they are; a `key` instead of a
+    fresh one where the operation needs one.
     """
     rule = kind.rule
     path = rule.path.removeprefix(BASE_PATH)

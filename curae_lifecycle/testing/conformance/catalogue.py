@@ -38,11 +38,7 @@ from curae_lifecycle.testing.conformance.steps import Operations
 
 
 def checks(operations: Operations = OPERATIONS) -> tuple[Check, ...]:
-    """The kit for a server of these operations.
-
-    Args:
-        operations: What the server serves: each one's answers are checked by its own class.
-    """
+    """The kit for a server of these operations, each one's answers checked by its own class."""
     return (
         *connections.CHECKS,
         *standings.CHECKS,

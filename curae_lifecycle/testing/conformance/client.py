@@ -56,11 +56,6 @@ class App:
 
     A method named after an operation builds a request; one that says what was done sends it too,
     and expects that it succeeds.
-
-    Attributes:
-        api_key: The key's text.
-        wanted: What the key was wanted for.
-        kit: What its check is given.
     """
 
     api_key: str = attrs.field(repr=False)

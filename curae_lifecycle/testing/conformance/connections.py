@@ -13,22 +13,9 @@ from typing import Final
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import Ignore, MoveTo, RefuseWith
 from curae_lifecycle.rules.triggers import TRIGGERS, RecordExpiry, Recover, Trigger
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import row_check
-from curae_lifecycle.testing.conformance.client import (
-    CREATED,
-    App,
-    Document,
-    expect,
-    expect_problem,
-    happens,
-    id_of,
-    lifetime,
-    member,
-    require,
-    same,
-    status_of,
-    success,
-)
+from curae_lifecycle.testing.conformance.client import App, Document, require, same, success
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, wait
 
 REASON: Final = "portal_login"
@@ -68,9 +55,9 @@ BRINGS: Final[dict[Standing, tuple[str, ...]]] = {
 
 def bring(app: App, standing: Standing = Standing.PENDING, user: str | None = None) -> Steps[str]:
     """A new connection in a standing; its id comes back."""
-    made = yield from success(app.create(user or app.names.word("user")), CREATED)
-    connection_id = str(member(made, "connection.id"))
-    yield from move(app, connection_id, standing, lifetime(made))
+    made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
+    connection_id = str(client.member(made, "connection.id"))
+    yield from move(app, connection_id, standing, client.lifetime(made))
     return connection_id
 
 
@@ -82,13 +69,13 @@ def move(app: App, connection_id: str, standing: Standing, lapse: timedelta) -> 
         case Standing.LAPSED:
             yield from wait(lapse + MOMENT)
         case Standing.ACTIVE:
-            yield from happens("authorize", connection_id, None)
+            yield from client.happens("authorize", connection_id, None)
         case Standing.ACTION_REQUIRED:
-            yield from happens("authorize", connection_id, None)
-            yield from happens("require_action", connection_id, REASON)
+            yield from client.happens("authorize", connection_id, None)
+            yield from client.happens("require_action", connection_id, REASON)
         case Standing.EXPIRED:
-            yield from happens("authorize", connection_id, None)
-            yield from happens("expire", connection_id)
+            yield from client.happens("authorize", connection_id, None)
+            yield from client.happens("expire", connection_id)
         case Standing.REVOKED:
             yield from app.revoked(connection_id)
     yield from app.shows(connection_id, WIRE[standing])
@@ -123,8 +110,8 @@ def changed(before: Document, after: Document) -> frozenset[str]:
 
 def stays(app: App, before: Document) -> Steps[None]:
     """Read a connection again and raise unless it is as it was."""
-    what = f"what changed of {id_of(before)}"
-    same(changed(before, (yield from app.seen(id_of(before)))), NOTHING, what)
+    what = f"what changed of {client.id_of(before)}"
+    same(changed(before, (yield from app.seen(client.id_of(before)))), NOTHING, what)
 
 
 def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
@@ -133,15 +120,15 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
     outcome = TRIGGERS[trigger, standing].outcome
     if trigger is Trigger.REVOKE:
         answer = yield from app.revoked(connection_id)
-        same(member(answer, "revokedNow"), outcome != Ignore(), "revokedNow")
+        same(client.member(answer, "revokedNow"), outcome != Ignore(), "revokedNow")
     elif trigger is Trigger.RECONNECT:
         yield from _reconnects(app, connection_id, outcome)
     else:
         hook, more = _FACTS[trigger]
-        yield from happens(hook, connection_id, *more, said=word_for(outcome))
+        yield from client.happens(hook, connection_id, *more, said=word_for(outcome))
     after = yield from app.seen(connection_id)
     if isinstance(outcome, MoveTo):
-        same(status_of(after), outcome.to, "the status")
+        same(client.status_of(after), outcome.to, "the status")
         beyond = changed(before, after) - NAMED[trigger] - {"status", "updatedAt"}
         if beyond:
             names = ", ".join(sorted(beyond))
@@ -154,14 +141,14 @@ def _trigger(trigger: Trigger, standing: Standing, app: App) -> Steps[None]:
 def _reconnects(app: App, connection_id: str, outcome: object) -> Steps[None]:
     response = yield from send(app.reconnect(connection_id))
     if isinstance(outcome, RefuseWith):
-        details = expect_problem(response, 409, outcome.code)
+        details = client.expect_problem(response, 409, outcome.code)
         expected = {"connectionId": connection_id, "reason": outcome.reason}
         same(dict(details), expected, "details")
         return
-    answer = expect(response, CREATED)
-    same(member(answer, "connection.status"), "PENDING", "the new status")
-    same(member(answer, "previousConnectionId"), connection_id, "previous")
-    require(member(answer, "connection.id") != connection_id, "the recovery has the old id")
+    answer = client.expect(response, client.CREATED)
+    same(client.member(answer, "connection.status"), "PENDING", "the new status")
+    same(client.member(answer, "previousConnectionId"), connection_id, "previous")
+    require(client.member(answer, "connection.id") != connection_id, "the recovery has the old id")
 
 
 _FACTS: Final[dict[Trigger, tuple[str, tuple[object, ...]]]] = {

@@ -58,12 +58,7 @@ class ServerRaisedError(LifecycleError, AssertionError):
 
 @frozen
 class Failure:
-    """A check that failed.
-
-    Attributes:
-        check: Its name.
-        account: What was seen, where, and which laws and rules say otherwise.
-    """
+    """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
 
     check: str
     account: str
@@ -71,12 +66,7 @@ class Failure:
 
 @frozen
 class NotRun:
-    """A check that could not be run.
-
-    Attributes:
-        check: Its name.
-        reason: What is missing, by name.
-    """
+    """A check that could not be run: its name, and the name of what is missing."""
 
     check: str
     reason: str
@@ -90,13 +80,9 @@ Result = Failure | NotRun | None
 
 @frozen
 class Report:
-    """What came of a run.
+    """What came of a run: the names of the checks that passed, and the others, each with why.
 
-    Attributes:
-        passed: The names of the checks that passed.
-        failed: Those that failed, each with its account.
-        not_run: Those that could not be run, each with what is missing.
-        seed: The seed of the run's names; the same seed sends the same requests.
+    The same `seed` sends the same requests.
     """
 
     passed: tuple[str, ...]

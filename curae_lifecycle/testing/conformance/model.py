@@ -103,13 +103,7 @@ def operations(seed: str, hooks: frozenset[str]) -> list[Op]:
 
 @frozen
 class Difference:
-    """Where the server and the store part.
-
-    Attributes:
-        at: The number of the step.
-        what: What differs.
-        log: The log up to there.
-    """
+    """Where the server and the store part: at which step, what differs, and the log up to there."""
 
     at: int
     what: str

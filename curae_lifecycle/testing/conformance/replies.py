@@ -34,7 +34,6 @@ _JSON: Final = re.compile(r"application/json(; *charset=utf-8)?", re.IGNORECASE)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STRONG_TAG: Final = re.compile(r'"[!#-~]*"')
 _UUIDS: Final[frozenset[object]] = frozenset({ConnectionId, CustomerAccountId, SessionId})
-_CONFLICT: Final = 409
 _OPEN_WEBVIEW: Final = "open_webview"
 
 _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
@@ -64,12 +63,7 @@ _PARTS: Final[Mapping[object, Mapping[str, object]]] = {
 
 
 def check_reply(kind: type[Operation], answer: Response) -> None:
-    """Raise unless an answer is the one that the class of an operation promises.
-
-    Args:
-        kind: The operation.
-        answer: What a request that succeeded was answered.
-    """
+    """Raise unless an answer is the success that the class of an operation promises."""
     rule, reply = kind.rule, kind.reply
     body = client.expect(answer, rule.status)
     hints = get_type_hints(reply)

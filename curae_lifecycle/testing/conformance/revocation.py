@@ -59,12 +59,19 @@ def _revocation_survives(app: App) -> Steps[None]:
     yield from app.revoked(connection_id)
     before = yield from app.seen(connection_id)
     yield from later(app.kit, connections.MINUTE)
-    yield from use("authorize", connection_id, connections.HOUR)
-    yield from use("require_action", connection_id, connections.REASON)
-    yield from use("expire", connection_id)
-    yield from use("revoke", connection_id, Actor.PATIENT)
+    for hook, more in _SAID.items():
+        yield from use(hook, connection_id, *more)
     yield from app.reconnected(connection_id)
     yield from connections.stays(app, before)
+
+
+_SAID: Final[dict[str, tuple[object, ...]]] = {
+    "authorize": (connections.HOUR,),
+    "require_action": (connections.REASON,),
+    "expire": (),
+    "revoke": (Actor.PLATFORM,),
+}
+"""What each hook is called with beside the id."""
 
 
 @CHECKS.add(
@@ -75,26 +82,13 @@ def _rank_never_falls(app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     ranks = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
     highest = 0
-    rising = ("authorize", "require_action", "expire", "revoke")
-    for hook in [each for first in rising for each in (first, "authorize", "require_action")]:
-        yield from _happens(hook, connection_id)
+    for hook in [each for first in _SAID for each in (first, "authorize", "require_action")]:
+        yield from use(hook, connection_id, *_SAID[hook])
         status = client.status_of((yield from app.seen(connection_id)))
         rank = ranks.index(status) if status in ranks else -1
         require(rank >= highest, f"{ranks[highest]} became {status}")
         highest = rank
     same(ranks[highest], "REVOKED", "the last status")
-
-
-def _happens(hook: str, connection_id: str) -> Steps[None]:
-    match hook:
-        case "authorize":
-            yield from use(hook, connection_id, connections.HOUR)
-        case "require_action":
-            yield from use(hook, connection_id, connections.REASON)
-        case "revoke":
-            yield from use(hook, connection_id, Actor.PLATFORM)
-        case _:
-            yield from use(hook, connection_id)
 
 
 def _reach(actor: Actor, app: App) -> Steps[None]:

@@ -122,20 +122,5 @@ class AsyncServer:
     varying_headers: frozenset[str] = frozenset()
 
 
-HOOKS: Final = (
-    "pass_time",
-    "authorize",
-    "authorize_late",
-    "require_action",
-    "expire",
-    "revoke",
-    "revoke_late",
-    "complete_handoff",
-    "graduate",
-    "tombstone",
-    "may_read",
-    "replace_buckets",
-    "register_again",
-    "environment",
-)
+HOOKS: Final = tuple(field.name for field in attrs.fields(Server) if field.default is None)
 """What a server may leave out; a check names what it needs of it."""

@@ -43,15 +43,8 @@ def _pending(app: App) -> Steps[None]:
 def _pending_until_it_lapses(app: App) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
     made = yield from success(app.create("user"), client.CREATED)
-    connection_id = str(client.member(made, "connection.id"))
-    lapse = client.lifetime(made)
-    yield from wait(lapse - ALMOST)
-    before = yield from app.seen(connection_id)
-    same(client.status_of(before), "PENDING", "the status")
-    yield from wait(ALMOST)
-    after = yield from app.seen(connection_id)
-    same(client.status_of(after), "EXPIRED", "the status")
-    same(connections.changed(before, after), {"status"}, "what changed")
+    connection_id = client.text(made, "connection.id")
+    yield from _ends_after(app, connection_id, client.lifetime(made), Standing.PENDING)
 
 
 @CHECKS.add(
@@ -79,19 +72,27 @@ def _authorized(app: App) -> Steps[None]:
     same(client.member(seen, "expiresAt"), None, "expiresAt")
 
 
-def _over(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
+def _for_an_hour(app: App, live: Standing) -> Steps[str]:
     connection_id = client.id_of((yield from app.created()))
     yield from use("authorize", connection_id, connections.HOUR)
-    if action_required:
+    if live is Standing.ACTION_REQUIRED:
         yield from use("require_action", connection_id, connections.REASON)
-    yield from wait(connections.HOUR - ALMOST)
+    return connection_id
+
+
+def _ends_after(app: App, connection_id: str, span: timedelta, live: Standing) -> Steps[None]:
+    yield from wait(span - ALMOST)
     before = yield from app.seen(connection_id)
-    live = "ACTION_REQUIRED" if action_required else "ACTIVE"
     same(client.status_of(before), live, "the status")
     yield from wait(ALMOST)
     after = yield from app.seen(connection_id)
     same(client.status_of(after), "EXPIRED", "the status")
     same(connections.changed(before, after), {"status"}, "what changed")
+
+
+def _over(live: Standing, app: App) -> Steps[None]:
+    connection_id = yield from _for_an_hour(app, live)
+    yield from _ends_after(app, connection_id, connections.HOUR, live)
     yield from success(app.reconnect(connection_id), client.CREATED)
 
 
@@ -126,11 +127,8 @@ def _revoked(app: App) -> Steps[None]:
     same((yield from app.seen(connection_id)), shown, "what is read")
 
 
-def _expiry_recorded(action_required: bool, app: App) -> Steps[None]:  # noqa: FBT001 - see above
-    connection_id = client.id_of((yield from app.created()))
-    yield from use("authorize", connection_id, connections.HOUR)
-    if action_required:
-        yield from use("require_action", connection_id, connections.REASON)
+def _expiry_recorded(live: Standing, app: App) -> Steps[None]:
+    connection_id = yield from _for_an_hour(app, live)
     yield from wait(connections.HOUR + connections.MOMENT)
     before = yield from app.seen(connection_id)
     yield from client.happens("expire", connection_id)
@@ -189,12 +187,12 @@ _LAPSED: Final = connections.HALF_AN_HOUR + connections.MOMENT
 # fmt: off
 CHECKS.extend([
     Check("standing.active-over", "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
-          partial(_over, False), (4,),
+          partial(_over, Standing.ACTIVE), (4,),
           ("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
           ("authorize", "pass_time"), connections.HOUR),
     Check("standing.action-required-over",
           "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
-          partial(_over, True), (4,),
+          partial(_over, Standing.ACTION_REQUIRED), (4,),
           ("deadline.action-required", "standing.action-required", "standing.action-required-over"),
           ("authorize", "require_action", "pass_time"), connections.HOUR),
     Check("standing.expired", "A recorded expiry stands.",
@@ -204,11 +202,12 @@ CHECKS.extend([
           partial(_stays, Standing.REVOKED), (4,), ("deadline.revoked-at", "standing.revoked-at"), ("pass_time",),
           connections.HOUR),
     Check("expiry-record.active", "An expiry that time brought is written down once and moves updatedAt alone.",
-          partial(_expiry_recorded, False), (),
+          partial(_expiry_recorded, Standing.ACTIVE), (),
           ("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
           ("authorize", "expire", "pass_time"), connections.HOUR + 2 * connections.MOMENT),
     Check("expiry-record.action-required", "The same for a connection that waited for the patient.",
-          partial(_expiry_recorded, True), (), ("expiry-record.action-required", "expiry-record.expired"),
+          partial(_expiry_recorded, Standing.ACTION_REQUIRED), (),
+          ("expiry-record.action-required", "expiry-record.expired"),
           ("authorize", "require_action", "expire", "pass_time"), connections.HOUR + 2 * connections.MOMENT),
     Check("authorization.late-after-revoke", "An authorization that arrives after a revocation undoes nothing.",
           partial(_late_after, Standing.REVOKED), (1,), ("connection.authorize.revoked",), _IN_TIME,

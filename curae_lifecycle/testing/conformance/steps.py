@@ -44,14 +44,12 @@ Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
-    """A server does otherwise than the rules say.
+    """A server does otherwise than the rules say: what was seen, beside what they say.
 
-    Attributes:
-        what: What was seen, beside what the rules say.
+    Whoever drives the check knows after which steps.
     """
 
     def __init__(self, what: str) -> None:
-        """Say what was seen; whoever drives the check knows after which steps."""
         super().__init__(what)
         self.what = what
 
@@ -61,14 +59,9 @@ class NotSeenError(LifecycleError):
 
 
 class Names:
-    """Names that no other check and no other run uses.
-
-    Args:
-        seed: Of the run and the check; the same seed gives the same names.
-    """
+    """Names that no other check and no other run uses; the same seed gives the same names."""
 
     def __init__(self, seed: str) -> None:
-        """Start from the seed."""
         self._random = Random(seed)  # noqa: S311 - names, not secrets
 
     def uuid(self) -> str:
@@ -86,16 +79,13 @@ class Names:
 
 @frozen
 class Kit:
-    """What a check is given.
+    """What a check is given: fresh names, and what of the server it has to know.
 
     Attributes:
-        names: Fresh names.
-        environment: The environment to get keys for.
         hooks: Which of the server's optional parts are there.
         patience: The longest time the check may let pass.
         varying: Names of headers that may differ from answer to answer.
         seed: Where the names come from, for a check that draws more than names.
-        operations: What the server serves.
     """
 
     names: Names

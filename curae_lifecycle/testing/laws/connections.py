@@ -41,10 +41,7 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
 class RevocationSeen:
     """What one revocation that was executed answered; a replay is not one.
 
-    Attributes:
-        connection_id: Which connection.
-        revoked_now: Whether it said that it was this one that revoked.
-        revoked_at: The `revokedAt` that it gave, as an instant or as text.
+    `revoked_now` is whether it said that it was this one that revoked.
     """
 
     connection_id: str

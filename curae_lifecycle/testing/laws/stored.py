@@ -28,10 +28,7 @@ def check_stored(
 ) -> None:
     """Law 18, of one value: through JSON it comes back the same, and a newer form is refused.
 
-    Args:
-        value: Any value that a store keeps.
-        dump: What is stored of it.
-        load: What reads it.
+    `dump` gives what a store keeps of it, `load` reads that.
     """
     kind, where = type(value), type(value).__name__
     document: dict[str, Json] = json.loads(json.dumps(dump(value)))

@@ -75,14 +75,9 @@ Operations = tuple[type[Operation], ...]
 def check_wire_members(
     body: bytes | str | Mapping[str, object], *, operations: Operations = OPERATIONS
 ) -> None:
-    """Law 13: a response has the listed members and no others.
+    """Law 13: a response of these operations has the listed members and no others.
 
-    Args:
-        body: A response's body, as bytes, as text or parsed. An empty one (304) has none.
-        operations: The operations that are served.
-
-    Raises:
-        LawBrokenError: A member that is not listed, or one that is missing.
+    Its body is bytes, text or parsed; an empty one (304) has no members.
     """
     document = parsed(13, body) if isinstance(body, bytes | str) else body
     if "code" in document:
@@ -138,9 +133,7 @@ def _check_members(
 def check_documented(response: Response, *, operations: Operations = OPERATIONS) -> None:
     """Law 16: whatever was asked, the answer is a documented one.
 
-    Args:
-        response: The answer to any request, however malformed.
-        operations: The operations that are served.
+    It is the answer of one of these operations to any request, however malformed.
 
     Raises:
         LawBrokenError: Neither a success nor a problem of the catalogue with its own status,

@@ -62,11 +62,7 @@ class User:
 
 
 class Population:
-    """Every client, and the users that each account has at a time.
-
-    Attributes:
-        clients: The apps.
-    """
+    """Every client, an app, and the users that each account has at a time."""
 
     def __init__(
         self,

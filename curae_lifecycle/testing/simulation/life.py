@@ -88,11 +88,7 @@ class Errand:
 
 
 class Simulation:
-    """One world; its arguments are those of `simulate`.
-
-    Attributes:
-        summary: What happened until now.
-    """
+    """One world; its arguments are those of `simulate`, its `summary` what happened until now."""
 
     def __init__(
         self,

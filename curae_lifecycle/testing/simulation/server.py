@@ -101,16 +101,13 @@ class FactTransaction:
 
 
 class Server:
-    """The brackets around the rules: load, decide, store.
+    """The brackets around the rules, watched or not: load, decide, store.
 
-    Attributes:
-        landed: Hand-offs that landed and are not recorded yet.
-        conflicts: How often a transaction had to start again.
-        facts: How often each kind of fact had which outcome.
+    `landed` are hand-offs that are not recorded yet; `conflicts` counts how often a transaction
+    had to start again, `facts` how often each kind of fact had which outcome.
     """
 
     def __init__(self, store: Store, settings: Settings, watch: Watch | None) -> None:
-        """Serve from a store, watched or not."""
         self._store = store
         self._settings = settings
         self._watch = watch

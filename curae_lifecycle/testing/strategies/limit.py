@@ -51,11 +51,7 @@ def policies() -> st.SearchStrategy[Policy]:
 
 
 def charges(policy: Policy | None = None) -> st.SearchStrategy[Charge]:
-    """Rules with a state that a run of requests left behind, some of them refused.
-
-    Args:
-        policy: The rule; any where absent.
-    """
+    """A rule, or any, with a state that a run of requests left behind, some of them refused."""
     which = policies() if policy is None else st.just(policy)
     gaps = st.one_of(st.integers(0, 3).map(lambda s: timedelta(seconds=s)), offsets())
     return st.builds(_charge, which, st.lists(gaps, max_size=12))

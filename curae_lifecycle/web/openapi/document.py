@@ -30,6 +30,7 @@ from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
 from curae_lifecycle.web.openapi.schemas import Schema, reference
 from curae_lifecycle.web.read import BY_KEY
+from curae_lifecycle.web.respond import problem_headers
 from curae_lifecycle.web.shapes import camel, format_problem
 
 
@@ -94,7 +95,7 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
     rule, codes = kind.rule, problem_codes(kind)
     responses: Schema = {str(rule.status): _success(kind, settings)}
     if rule.tags:
-        headers = _headers(["Cache-Control", "ETag"])
+        headers = _headers({"cache-control", "etag"})
         known = "The client knows this state already."
         responses[str(NOT_MODIFIED)] = {"description": known, "headers": headers}
     for status in sorted({status_of(Problem(code)) for code in codes}):
@@ -122,8 +123,8 @@ def _camel_case(name: str) -> str:
     return camel(name.replace("-", "_"))
 
 
-def _headers(names: list[str]) -> Schema:
-    return {name: reference("headers", name) for name in names}
+def _headers(sent: set[str]) -> Schema:
+    return {name: reference("headers", name) for name in schemas.HEADERS if name.lower() in sent}
 
 
 def _content(schema: Schema, shown: Schema, media_type: str = "application/json") -> Schema:
@@ -170,12 +171,10 @@ _TAGS_HELD: Final[Schema] = {"description": "Entity tags of answers that the cli
 
 def _success(kind: type[Operation], settings: Settings) -> Schema:
     answers = successes(kind, settings)
-    sent = {header for answer in answers.values() for header, _ in answer.headers}
-    headers = [header for header in schemas.HEADERS if header.lower() in sent]
     examples: Schema = {title: {"value": parse_json(it.body)} for title, it in answers.items()}
     described: Schema = {
         "description": f"{kind.rule.summary}: done.",
-        "headers": _headers(headers),
+        "headers": _headers({name for answer in answers.values() for name, _ in answer.headers}),
         "content": _content(reference("schemas", kind.reply.__name__), {"examples": examples}),
     }
     links = _links(kind.reply, settings)
@@ -201,9 +200,8 @@ def _links(reply: type[Reply], settings: Settings) -> Schema:
 
 
 def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
-    headers = [
-        header for header, of_codes in _PROBLEM_HEADERS.items() if not of_codes.isdisjoint(codes)
-    ]
+    replies = [schemas.example_reply(code) for code in codes]
+    headers = _headers({name for reply in replies for name, _ in problem_headers(reply)})
     schema: Schema = reference("schemas", codes[0])
     if len(codes) > 1:
         mapping: Schema = {code: f"#/components/schemas/{code}" for code in codes}
@@ -211,24 +209,14 @@ def _problems(codes: list[ProblemCode], settings: Settings) -> Schema:
         discriminator: Json = {"propertyName": "code", "mapping": mapping}
         schema = {"oneOf": one_of, "discriminator": discriminator}
     examples: Schema = {
-        code: {"value": format_problem(schemas.example_problem(code), settings.type_base)}
-        for code in codes
+        code: {"value": format_problem(reply.problem, settings.type_base)}
+        for code, reply in zip(codes, replies, strict=True)
     }
     return {
         "description": "; ".join(Problem(code).title for code in codes),
-        "headers": _headers(headers),
+        "headers": headers,
         "content": _content(schema, {"examples": examples}, "application/problem+json"),
     }
-
-
-_LIMITS: Final = frozenset({ProblemCode.RATE_LIMITED})
-_PROBLEM_HEADERS: Final = {
-    "Cache-Control": _LIMITS,
-    "Retry-After": _LIMITS | {ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT},
-    "RateLimit": _LIMITS,
-    "RateLimit-Policy": _LIMITS,
-    "WWW-Authenticate": frozenset({ProblemCode.UNAUTHENTICATED}),
-}
 
 
 def problem_codes(kind: type[Operation]) -> tuple[ProblemCode, ...]:

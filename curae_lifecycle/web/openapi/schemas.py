@@ -22,7 +22,7 @@ from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service import members
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.account_state import etag
-from curae_lifecycle.service.operations.operation import Operation, Reply
+from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Reply
 from curae_lifecycle.service.status import PROBLEM_STATUS
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.respond import limit_header, policy_header
@@ -219,9 +219,11 @@ DETAILS: Final[dict[str, tuple[Schema, problems.DetailValue]]] = {
 """Each key of a problem's `details`, with an example."""
 
 
-def example_problem(code: ProblemCode) -> Problem:
-    """A problem with a plausible value for each of its details."""
-    return Problem(code, tuple(DETAILS[name][1] for name in CATALOGUE[code].outcome.details))
+def example_reply(code: ProblemCode) -> ProblemReply:
+    """An answer with a problem, with a plausible value for each of its details."""
+    values = tuple(DETAILS[name][1] for name in CATALOGUE[code].outcome.details)
+    limited = _LIMITED if code is ProblemCode.RATE_LIMITED else None
+    return ProblemReply(Problem(code, values), limited)
 
 
 def _header(description: str, schema: Schema, example: Json) -> Schema:
