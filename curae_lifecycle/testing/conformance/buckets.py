@@ -20,9 +20,9 @@ SMALL: Final = Bucket("kit", 4, 1, 60)
 """Four at once, one back every minute."""
 
 
-def emptied(app: App) -> Steps[None]:
-    """Use up what a full bucket holds."""
-    for _ in range(SMALL.capacity):
+def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
+    """Use up so much of what a full bucket holds."""
+    for _ in range(count):
         yield from success(app.account_state("user"), client.OK)
 
 
@@ -114,8 +114,7 @@ def _all_or_nothing(app: App) -> Steps[None]:
     yield from app.filled("user")
     for _ in range(client.LIMIT):
         yield from refused(app, "user")
-    for _ in range(client.LIMIT):
-        yield from success(app.account_state("user"), client.OK)
+    yield from emptied(app, client.LIMIT)
     yield from use("replace_buckets", (SMALL, wide))
     yield from emptied(app)
     for _ in range(2 * client.LIMIT):

@@ -263,6 +263,11 @@ def success(request: Request, status: int) -> Steps[Document]:
     return expect((yield from send(request)), status)
 
 
+def made(request: Request) -> Steps[str]:
+    """Send a request that must make a connection; its id comes back."""
+    return text((yield from success(request, CREATED)), "connection.id")
+
+
 def refusal(request: Request, status: int, code: str) -> Steps[Document]:
     """Send a request that must be refused; the details of the problem come back."""
     return expect_problem((yield from send(request)), status, code)

@@ -97,8 +97,7 @@ def _refusals_are_free(app: App) -> Steps[None]:
     for _ in range(2 * client.LIMIT):
         seconds = yield from refused(app, "user")
     yield from wait(timedelta(seconds=seconds))
-    for _ in range(client.LIMIT - 1):
-        yield from success(app.initiate("user"), client.CREATED)
+    yield from app.filled("user", client.LIMIT - 1)
 
 
 @CHECKS.add("limit.retry-after", laws=(10,), rules=_LIMIT, hooks=("pass_time",), passes=MINUTE)
@@ -123,8 +122,7 @@ def _half_open(app: App) -> Steps[None]:
     """A minute after ten initiates ten more are admitted."""
     yield from app.filled("user")
     yield from wait(MINUTE)
-    for _ in range(client.LIMIT):
-        yield from success(app.initiate("user"), client.CREATED)
+    yield from app.filled("user")
     yield from refused(app, "user")
 
 
@@ -155,8 +153,7 @@ def _sliding(app: App) -> Steps[None]:
     yield from app.filled("user", client.LIMIT // 2)
     yield from refused(app, "user")
     yield from wait(MINUTE / 2)
-    for _ in range(client.LIMIT // 2):
-        yield from success(app.initiate("user"), client.CREATED)
+    yield from app.filled("user", client.LIMIT // 2)
     yield from refused(app, "user")
 
 
@@ -176,8 +173,7 @@ def _what_costs_nothing(app: App) -> Steps[None]:
             app.account_state("user"),
         ):
             yield from send(request)
-    for _ in range(client.LIMIT):
-        yield from success(app.initiate("user"), client.CREATED)
+    yield from app.filled("user")
 
 
 @CHECKS.add("limit.at-once", laws=(10,), rules=_LIMIT)

@@ -25,6 +25,12 @@ def successor_of(answer: Document) -> str:
     return client.text(answer, "connection.id")
 
 
+def recovered(app: App) -> Steps[tuple[str, str]]:
+    """The ids of a revoked connection and of what recovers it."""
+    old = yield from connections.bring(app, Standing.REVOKED)
+    return old, (yield from client.made(app.reconnect(old)))
+
+
 def _minted(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing, "user")
     before = yield from app.seen(connection_id)
@@ -57,22 +63,17 @@ def _reissued(standing: Standing, app: App) -> Steps[None]:
         moved = client.instant(again, name) - client.instant(first, name)
         least = connections.MINUTE if "pass_time" in app.kit.hooks else connections.NO_TIME
         require(moved >= least, f"{name} moved by {moved}")
-    same(
-        connections.changed(
-            client.as_document(first["connection"]), client.as_document(again["connection"])
-        )
-        - {"updatedAt"},
-        connections.NOTHING,
-        "what else changed",
-    )
+    shown = [client.as_document(answer["connection"]) for answer in (first, again)]
+    changed = connections.changed(*shown) - {"updatedAt"}
+    same(changed, connections.NOTHING, "what else changed")
 
 
 def _superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
-    successor = successor_of((yield from app.reconnected(connection_id)))
+    successor = yield from client.made(app.reconnect(connection_id))
     yield from app.revoked(successor)
     yield from _superseded_by(app, connection_id, successor, successor)
-    last = successor_of((yield from app.reconnected(successor)))
+    last = yield from client.made(app.reconnect(successor))
     yield from _superseded_by(app, connection_id, successor, last)
     yield from app.shows(last, "PENDING")
 
@@ -106,8 +107,7 @@ CHECKS.extend(
 )
 def _successor_active(app: App) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
-    successor = successor_of((yield from app.reconnected(connection_id)))
+    connection_id, successor = yield from recovered(app)
     yield from use("authorize", successor, connections.HOUR)
     yield from _superseded_by(app, connection_id, successor, successor)
     yield from app.shows(successor, "ACTIVE")
@@ -175,7 +175,7 @@ def long_chain(app: App) -> Steps[list[str]]:
     ids = [client.id_of((yield from app.created()))]
     while len(ids) < LONG:
         yield from app.revoked(ids[-1])
-        ids.append(successor_of((yield from app.reconnected(ids[-1]))))
+        ids.append((yield from client.made(app.reconnect(ids[-1]))))
     return ids
 
 
@@ -187,7 +187,7 @@ def _long_chain(app: App) -> Steps[None]:
         yield from app.revoked(ids[-1])
         for place in (0, 1, len(ids) // 2, len(ids) - 2):
             yield from _superseded_by(app, ids[place], ids[place + 1], ids[-1])
-        ids.append(successor_of((yield from app.reconnected(ids[-1]))))
+        ids.append((yield from client.made(app.reconnect(ids[-1]))))
 
 
 @CHECKS.add("law-07.at-once", laws=(7,))
@@ -197,7 +197,7 @@ def _successor_at_once(app: App) -> Steps[None]:
     requests = tuple([app.reconnect(connection_id) for _ in range(MANY)])
     answers = yield from together(requests)
     seen = [successor_of(client.expect(answer, client.CREATED)) for answer in answers]
-    seen.append(successor_of((yield from app.reconnected(connection_id))))
+    seen.append((yield from client.made(app.reconnect(connection_id))))
     check_one_pending_successor([(connection_id, each) for each in seen])
 
 

@@ -11,7 +11,7 @@ from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
-from curae_lifecycle.testing.conformance.recovery import long_chain, successor_of
+from curae_lifecycle.testing.conformance.recovery import long_chain, recovered, successor_of
 from curae_lifecycle.testing.conformance.steps import MANY, Steps, later, together, use, wait
 from curae_lifecycle.testing.laws import RevocationSeen, check_revocation
 
@@ -93,7 +93,7 @@ def _rank_never_falls(app: App) -> Steps[None]:
 
 def _reach(actor: Actor, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, Standing.ACTION_REQUIRED)
-    successor = successor_of((yield from app.reconnected(connection_id)))
+    successor = yield from client.made(app.reconnect(connection_id))
     if actor is Actor.APP:
         answer = yield from app.revoked(connection_id)
         same(client.member(answer, "revokedNow"), True, "revokedNow")
@@ -125,7 +125,7 @@ def _patient_after_app(app: App) -> Steps[None]:
     """A patient who revokes what the app had revoked ends every later connection."""
     connection_id = yield from connections.bring(app, Standing.REVOKED)
     before = yield from app.seen(connection_id)
-    successor = successor_of((yield from app.reconnected(connection_id)))
+    successor = yield from client.made(app.reconnect(connection_id))
     yield from later(app.kit, connections.MINUTE)
     yield from client.happens("revoke", connection_id, Actor.PATIENT)
     yield from app.shows(successor, "REVOKED")
@@ -170,8 +170,7 @@ def _over_a_long_chain(app: App) -> Steps[None]:
 @CHECKS.add("revocation-reach.old-id", rules=("revocation-reach.app", "connection.revoke.revoked"))
 def _revoking_an_old_id(app: App) -> Steps[None]:
     """An app that revokes an old id again leaves its successor alone."""
-    connection_id = yield from connections.bring(app, Standing.REVOKED)
-    successor = successor_of((yield from app.reconnected(connection_id)))
+    connection_id, successor = yield from recovered(app)
     before = yield from app.seen(successor)
     answer = yield from app.revoked(connection_id)
     same(client.member(answer, "revokedNow"), False, "revokedNow")

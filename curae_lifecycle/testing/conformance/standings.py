@@ -171,9 +171,9 @@ def _late_after(standing: Standing, app: App) -> Steps[None]:
 
 def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which of two rows
     connection_id = yield from connections.bring(app, Standing.LAPSED)
-    recovery = yield from app.reconnected(connection_id)
+    successor = yield from client.made(app.reconnect(connection_id))
     if revoked:
-        yield from app.revoked(str(client.member(recovery, "connection.id")))
+        yield from app.revoked(successor)
     before = yield from app.seen(connection_id)
     yield from client.happens(
         "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_SUPERSEDED"

@@ -9,7 +9,6 @@ from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.apart import readable
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, same
-from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.revocation import revoked_together
 from curae_lifecycle.testing.conformance.steps import Steps, later
 
@@ -29,7 +28,7 @@ def _ends_every_access(app: App) -> Steps[None]:
     for standing in possible:
         ended += [(yield from connections.bring(app, standing, "user"))]
     old = yield from connections.bring(app, Standing.REVOKED, "user")
-    ended.append(successor_of((yield from app.reconnected(old))))
+    ended.append((yield from client.made(app.reconnect(old))))
     left = (old, client.id_of((yield from app.created("another"))))
     before = yield from app.all_seen(left)
     yield from later(app.kit, connections.MINUTE)
@@ -54,7 +53,7 @@ def _next_user(app: App) -> Steps[None]:
     for _ in range(2):
         same((yield from readable(old)), False, "whether it may be read")
         yield from app.initiated("user")
-    anew = successor_of((yield from app.reconnected(old)))
+    anew = yield from client.made(app.reconnect(old))
     yield from happens("authorize", anew, None)
     for each, expected in ((anew, True), (old, False)):
         same((yield from readable(each)), expected, "whether it may be read")

@@ -81,8 +81,7 @@ def _every_problem(app: App) -> Steps[None]:
         require(problem.get("code") == code, f"answered {client.in_short(answer)}")
         _check_problem(answer, problem, code)
     yield from app.revoked(connection_id)
-    successor = yield from app.reconnected(connection_id)
-    yield from app.revoked(str(client.member(successor, "connection.id")))
+    yield from app.revoked((yield from client.made(app.reconnect(connection_id))))
     answer = yield from send(app.reconnect(connection_id))
     _check_problem(answer, client.document(answer), "CONNECTION_SUPERSEDED")
 
