@@ -115,7 +115,7 @@ def granted(app: App, kind: Kind, body: object = None) -> Steps[Request]:
 def _subject(app: App, kind: Kind, *, refused: bool = False) -> Steps[dict[str, object]]:
     rule, user = kind.rule, app.names.word("user")
     values = about(app.names.uuid(), user)
-    needed = {each.name for each in (*rule.ids, *rule.query, *(rule.body or ()))}
+    needed = {each.name for each in rule.members}
     if refused or "sessionId" in needed:
         session = yield from app.initiated(user)
         values["sessionId"] = member(session, "session.id")

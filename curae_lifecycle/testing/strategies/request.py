@@ -40,7 +40,7 @@ OPERATION_STRATEGIES: Final[dict[type[Operation], st.SearchStrategy[Operation]]]
 def members() -> st.SearchStrategy[Member[object]]:
     """Members of operations and of facts."""
     of_facts = [member for kind in FACTS for member in kind.members]
-    of_operations = [member for kind in OPERATIONS for member in _members(kind)]
+    of_operations = [member for kind in OPERATIONS for member in kind.rule.members]
     return st.sampled_from([*of_operations, *of_facts])
 
 
@@ -57,15 +57,11 @@ def entity_tags() -> st.SearchStrategy[EntityTags]:
 
 def _given(operation: Operation) -> Given:
     sent = _sent(operation)
-    return Given({each.name: sent[each.name] for each in _members(type(operation))})
+    return Given({each.name: sent[each.name] for each in operation.rule.members})
 
 
 def _sent(operation: Operation) -> dict[str, Json]:
     return {camel(name): getattr(operation, name) for name in operation.__match_args__}
-
-
-def _members(kind: type[Operation]) -> tuple[Member[object], ...]:
-    return (*kind.rule.ids, *kind.rule.query, *(kind.rule.body or ()))
 
 
 def scopes() -> st.SearchStrategy[frozenset[str]]:

@@ -207,16 +207,15 @@ class Turn:
 
 def some_turns(most: int) -> st.SearchStrategy[list[Turn]]:
     """At most so many turns, in any order."""
-    turn = st.builds(
-        Turn,
-        values.offsets(),
-        st.sampled_from(_WHAT),
-        st.integers(0, 2),
-        st.sampled_from((0, 0, 1, 2)),
-        st.integers(1, 2),
-        st.sampled_from((0, 0, 0, 1, 2)),
-    )
-    return st.lists(turn, max_size=most)
+    return st.lists(_turns(values.offsets(), _WHAT), max_size=most)
+
+
+def _turns(
+    offsets: st.SearchStrategy[timedelta], whats: tuple[What, ...]
+) -> st.SearchStrategy[Turn]:
+    what, back, user = st.sampled_from(whats), st.integers(0, 2), st.integers(1, 2)
+    key, caller = st.sampled_from((0, 0, 1, 2)), st.sampled_from((0, 0, 0, 1, 2))
+    return st.builds(Turn, offsets, what, back, key, user, caller)
 
 
 def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
@@ -226,15 +225,7 @@ def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
 
 def exchanges() -> st.SearchStrategy[Exchange]:
     """A request with a past behind it, and everything that was made of it."""
-    last = st.builds(
-        Turn,
-        st.sampled_from((timedelta(0), LIFETIME)),
-        st.sampled_from(_REQUESTS),
-        st.integers(0, 2),
-        st.integers(0, 2),
-        st.integers(1, 2),
-        st.integers(0, 2),
-    )
+    last = _turns(st.sampled_from((timedelta(0), LIFETIME)), _REQUESTS)
     runs = st.builds(play, _some_buckets(), some_turns(5), st.tuples(last))
     return runs.map(lambda run: run.exchanges[-1])
 
