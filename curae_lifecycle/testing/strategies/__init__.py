@@ -95,11 +95,6 @@ from curae_lifecycle.testing.strategies.request import requests as requests
 from curae_lifecycle.testing.strategies.request import scopes as scopes
 from curae_lifecycle.testing.strategies.request import server_settings as server_settings
 from curae_lifecycle.testing.strategies.request import writers as writers
-from curae_lifecycle.testing.strategies.table import VERDICTS as VERDICTS
-from curae_lifecycle.testing.strategies.table import axes as axes
-from curae_lifecycle.testing.strategies.table import found_rules as found_rules
-from curae_lifecycle.testing.strategies.table import rows as rows
-from curae_lifecycle.testing.strategies.table import verdicts as verdicts
 from curae_lifecycle.testing.strategies.turns import CALLERS as CALLERS
 from curae_lifecycle.testing.strategies.turns import Exchange as Exchange
 from curae_lifecycle.testing.strategies.turns import Happening as Happening
@@ -132,9 +127,6 @@ from curae_lifecycle.testing.strategies.values import session_ids as session_ids
 from curae_lifecycle.testing.strategies.values import user_ids as user_ids
 from curae_lifecycle.testing.strategies.values import uuids as uuids
 from curae_lifecycle.testing.strategies.within import ENDINGS as ENDINGS
-from curae_lifecycle.testing.strategies.within import answers as answers
-from curae_lifecycle.testing.strategies.within import changes as changes
-from curae_lifecycle.testing.strategies.within import decisions as decisions
 from curae_lifecycle.testing.strategies.within import done_facts as done_facts
 from curae_lifecycle.testing.strategies.within import effects as effects
 from curae_lifecycle.testing.strategies.within import ignored_facts as ignored_facts
@@ -142,7 +134,4 @@ from curae_lifecycle.testing.strategies.within import in_traffic as in_traffic
 from curae_lifecycle.testing.strategies.within import outbox_events as outbox_events
 from curae_lifecycle.testing.strategies.within import rate_keys as rate_keys
 from curae_lifecycle.testing.strategies.within import replies as replies
-from curae_lifecycle.testing.strategies.within import request_needs as request_needs
-from curae_lifecycle.testing.strategies.within import rulings as rulings
-from curae_lifecycle.testing.strategies.within import snapshots as snapshots
 from curae_lifecycle.testing.strategies.within import writes as writes

@@ -15,7 +15,11 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import ConnectionIdentity
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.operations.operation import Ruling
+from curae_lifecycle.service.rulebook import TABLES, FoundRule
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.testing.strategies import (
     binding,
     broken,
@@ -26,11 +30,11 @@ from curae_lifecycle.testing.strategies import (
     outcome,
     record,
     request,
-    table,
     turns,
     values,
     within,
 )
+from curae_lifecycle.web.respond import Answer
 
 _SMALL: Final = (
     *(values.api_key_ids, values.api_keys, values.app_ids, values.app_user_ids, values.app_users),
@@ -43,7 +47,6 @@ _PLAIN: Final = (
     *(request.new_ids, request.parsed_bodies, request.requests, request.server_settings),
     *(record.fingerprints, record.record_keys, record.responses, record.response_references),
     *(limit.buckets, limit.exact_logs),
-    *(table.axes, table.found_rules, table.rows),
     outcome.problems,
 )
 _WITH_A_PAST: Final = (
@@ -54,8 +57,6 @@ _WITH_A_PAST: Final = (
     *(outcome.denials, outcome.grants, outcome.initiations, outcome.landings),
     *(outcome.lost_leases, outcome.minted, outcome.reissued, outcome.replays),
     *(outcome.notices, outcome.prospects, outcome.refused_transitions),
-    *(within.answers, within.changes, within.decisions, within.request_needs, within.rulings),
-    within.snapshots,
     *(turns.exchanges, turns.traffic, log.logs),
 )
 _BROKEN: Final = (
@@ -84,8 +85,8 @@ def register() -> None:
 def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield from request.OPERATION_STRATEGIES.items()
     yield from fields.FACT_STRATEGIES.items()
-    for verdict in table.VERDICTS:
-        yield verdict, table.verdicts(verdict)
+    yield from _in_tables()
+    yield from _in_exchanges(turns.exchanges())
     for kind in within.ENDINGS:
         yield kind, within.in_traffic(kind)
     for strategy in (*_SMALL, *_PLAIN, *_WITH_A_PAST, *_BROKEN):
@@ -93,6 +94,28 @@ def _strategies() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
     yield ConnectionIdentity, connection.connections().map(lambda each: each.identity)
     yield CuraeConnectSession, binding.sessions()
     yield LimitedAccountAppBinding, binding.bindings()
+
+
+def _in_tables() -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    # The rules as values: none is made up.
+    rows = [(table, row) for table in TABLES.values() for row in table.rows]
+    held: list[object] = [axis for table in TABLES.values() for axis in table.axes]
+    for table, row in rows:
+        held += [row, row.outcome, FoundRule(table, row)]
+    for kind in dict.fromkeys(map(type, held)):
+        yield kind, st.sampled_from([each for each in held if type(each) is kind])
+
+
+def _in_exchanges(
+    exchanges: st.SearchStrategy[turns.Exchange],
+) -> Iterator[tuple[type, st.SearchStrategy[object]]]:
+    decisions = exchanges.map(lambda each: each.decision)
+    yield Needs, exchanges.map(lambda each: each.needs)
+    yield Snapshot, exchanges.map(lambda each: each.snapshot)
+    yield Decision, decisions
+    yield Ruling, decisions.map(lambda each: Ruling(each.reply, each.rules, each.changes))
+    yield Answer, exchanges.map(lambda each: each.answer)
+    yield Changes, exchanges.map(lambda each: each.answer.changes)
 
 
 def _drawn(strategy: Callable[[], st.SearchStrategy[object]]) -> type:

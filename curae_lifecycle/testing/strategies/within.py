@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import (
     AccessEnded,
     BindingWrite,
@@ -43,16 +42,14 @@ from curae_lifecycle.service.operations.operation import (
     ProblemReply,
     Replayed,
     Reply,
-    Ruling,
 )
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
-from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
+from curae_lifecycle.service.snapshot import LandedHandoff
 from curae_lifecycle.testing.strategies import turns
 from curae_lifecycle.testing.strategies.connection import Deed
 from curae_lifecycle.testing.strategies.sure import sure
-from curae_lifecycle.web.respond import Answer
 
 Wanted = TypeVar("Wanted")
 Answered = TypeVar("Answered", Done[Changes], Ignored[Changes])
@@ -136,36 +133,6 @@ def _last(value: object, kind: type[Wanted]) -> Wanted:
     if found is None:
         raise TypeError(f"no run of traffic ends with a {kind.__name__}")
     return found
-
-
-def decisions() -> st.SearchStrategy[Decision]:
-    """What requests were decided: done, refused, replayed."""
-    return turns.exchanges().map(lambda exchange: exchange.decision)
-
-
-def answers() -> st.SearchStrategy[Answer]:
-    """What requests were answered."""
-    return turns.exchanges().map(lambda exchange: exchange.answer)
-
-
-def rulings() -> st.SearchStrategy[Ruling]:
-    """What was decided of requests that got as far as a rule, or were refused before."""
-    return decisions().map(lambda each: Ruling(each.reply, each.rules, each.changes))
-
-
-def snapshots() -> st.SearchStrategy[Snapshot]:
-    """What was loaded for requests."""
-    return turns.exchanges().map(lambda exchange: exchange.snapshot)
-
-
-def request_needs() -> st.SearchStrategy[Needs]:
-    """What was to be loaded for requests."""
-    return turns.exchanges().map(lambda exchange: exchange.needs)
-
-
-def changes() -> st.SearchStrategy[Changes]:
-    """What requests changed, or nothing."""
-    return turns.exchanges().map(lambda exchange: exchange.answer.changes)
 
 
 def replies() -> st.SearchStrategy[Reply]:
