@@ -315,7 +315,7 @@ def child(*arguments: str, seed: str = "random") -> bytes:
         env={**os.environ, "PYTHONHASHSEED": seed},
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=600,
     ).stdout
 
 
