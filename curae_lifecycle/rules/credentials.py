@@ -127,7 +127,7 @@ def check_permission(
 
     A read needs no scope, and a server that serves both environments names none.
     """
-    environment = SERVED if served in {None, caller.environment} else OTHER
+    environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING
     row = PERMISSION[environment, held]
     match row.outcome:

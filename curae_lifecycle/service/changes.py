@@ -232,6 +232,9 @@ def relied_on(value: _Versioned) -> _Versioned:
 
     Whoever read it before finds another version, and decides again.
     """
+    if type(value) is Connection:
+        # A mint asks for this every time, and `evolve` takes twice as long.
+        return triggers.moved(value, value.status, value.updated_at)
     return attrs.evolve(value, version=value.version + 1)
 
 

@@ -131,7 +131,8 @@ class _Request(Asked):
             status = status_of(reply.problem)
         else:
             status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
-        changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
+        if self.charges:
+            changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
         settings = self.call.settings
         return Decision(reply, status, self.now, changes, rules, self.attempt, record, settings)

@@ -131,8 +131,9 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
     if isinstance(reply, NotModified):
         return Response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
     headers: Headers = (_JSON, _NO_STORE) if _holds_url(reply) else (_JSON,)
-    if reply.tag is not None:
-        headers = (*headers, _REVALIDATE, ("etag", reply.tag))
+    tag = reply.tag
+    if tag is not None:
+        headers = (*headers, _REVALIDATE, ("etag", tag))
     body = format_reply(reply, decision.at, settings.active_spelling)
     return Response(status, headers, format_json(body))
 

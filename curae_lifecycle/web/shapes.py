@@ -121,7 +121,7 @@ def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str,
             body[camel(name)] = format_session(value)
         elif isinstance(value, datetime):
             body[camel(name)] = format_time(value)
-        elif value is None or isinstance(value, str | bool | int):
+        elif value is None or isinstance(value, (str, bool, int)):
             body[camel(name)] = value
         else:
             raise ArgumentError("reply", "of members that the wire knows")

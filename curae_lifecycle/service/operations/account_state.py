@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from curae_lifecycle.rules.binding import AccountState, account_state
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId
@@ -9,6 +11,7 @@ from curae_lifecycle.service.members import APP_USER_ID, Given
 from curae_lifecycle.service.operations import operation
 
 
+@cache
 def etag(state: AccountState) -> str:
     """The entity tag of an account state: the same for every user and app in it [O]."""
     return f'"account-{state.lower()}"'
@@ -50,7 +53,7 @@ class GetAccountState(operation.UserOperation):
     @classmethod
     def read(cls, given: Given) -> GetAccountState:
         """The operation of a query and the entity tags that came with it."""
-        known = frozenset(state for state in AccountState if etag(state) in given.tags)
+        known = frozenset([state for state in AccountState if etag(state) in given.tags])
         return cls(given[APP_USER_ID], known)
 
     def decide(self, asked: operation.Asked) -> operation.Ruling:
