@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -103,20 +104,27 @@ def place(table: AnyTable, row: Row[object]) -> str:
     """The line of code in which a rule stands."""
     number = table.rows.index(row)
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _names(node, table.name):
-                rows = [each for each in node.args if isinstance(each, ast.Call)]
-                rows = [each for each in rows if _called(each) == "Row"]
-                if number < len(rows):
-                    return f"{path.relative_to(PACKAGE.parent)}:{rows[number].lineno}"
-            elif isinstance(node, ast.keyword) and _is_operation(node, row):
-                return f"{path.relative_to(PACKAGE.parent)}:{node.lineno}"
+        lines = _lines_of(path)
+        line = lines.get((table.name, number)) or lines.get(row.rule)
+        if line is not None:
+            return f"{path.relative_to(PACKAGE.parent)}:{line}"
     return "its source is not at hand"
 
 
-def _names(call: ast.Call, table: str) -> bool:
-    first = call.args[0] if call.args else None
-    return isinstance(first, ast.Constant) and first.value == table and _called(call) == "Table"
+@cache
+def _lines_of(path: Path) -> dict[tuple[str, int] | str, int]:
+    # Where the rows of a file's tables stand, by table and number, and the rules of operations,
+    # which stand where their class names them.
+    lines: dict[tuple[str, int] | str, int] = {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and _called(node) == "Table" and node.args:
+            rows = [each for each in node.args if isinstance(each, ast.Call)]
+            rows = [each for each in rows if _called(each) == "Row"]
+            table = _text(node.args[0])
+            lines.update({(table, number): row.lineno for number, row in enumerate(rows)})
+        elif isinstance(node, ast.keyword) and node.arg == "name":
+            lines[f"operation.{_text(node.value)}"] = node.lineno
+    return lines
 
 
 def _called(call: ast.Call) -> str:
@@ -124,12 +132,5 @@ def _called(call: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def _is_operation(keyword: ast.keyword, row: Row[object]) -> bool:
-    # An operation's rule stands where its class names it.
-    value = keyword.value
-    return (
-        keyword.arg == "name"
-        and isinstance(value, ast.Constant)
-        and isinstance(value.value, str)
-        and row.rule == f"operation.{value.value}"
-    )
+def _text(expression: ast.expr) -> str:
+    return str(expression.value) if isinstance(expression, ast.Constant) else ""
