@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from random import Random
-from typing import TypeVar, cast, get_args
+from typing import Final, TypeVar, cast, get_args
 
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
@@ -16,29 +17,46 @@ Drawn = TypeVar("Drawn")
 
 HOUR = timedelta(hours=1)
 
+QUICK: Final = settings(
+    database=None,
+    derandomize=True,
+    deadline=None,
+    max_examples=5_000,
+    phases=(Phase.generate,),
+)
+"""Of a search that always goes the same way."""
+
 
 def reached(strategy: st.SearchStrategy[Drawn], wanted: Callable[[Drawn], bool]) -> Drawn:
     """A value drawn that is wanted, as soon as there is one."""
-    quick = settings(
-        database=None,
-        derandomize=True,
-        deadline=None,
-        max_examples=5_000,
-        phases=(Phase.generate,),
-    )
-    return find(strategy, wanted, settings=quick)
+    return find(strategy, wanted, settings=QUICK)
+
+
+_SEEN: Final[defaultdict[Callable[[], object], list[object]]] = defaultdict(list)
+
+
+def among(
+    strategy: Callable[[], st.SearchStrategy[Drawn]], wanted: Callable[[Drawn], bool]
+) -> Drawn:
+    """A value drawn that is wanted, of all that were drawn of the strategy before, or a new one."""
+    seen = cast("list[Drawn]", _SEEN[strategy])
+    found = next(filter(wanted, seen), None)
+    if found is not None:
+        return found
+
+    def is_wanted(value: Drawn) -> bool:
+        seen.append(value)
+        return wanted(value)
+
+    # Another chance draws other values than were seen.
+    chance = Random(len(seen))  # noqa: S311 - nothing here is a secret
+    return find(strategy(), is_wanted, settings=QUICK, random=chance)
 
 
 def smallest(strategy: st.SearchStrategy[Drawn], wanted: Callable[[Drawn], bool]) -> Drawn:
     """The smallest value drawn that is wanted, of a few searches: one of them may get stuck."""
-    exact = settings(
-        database=None,
-        derandomize=True,
-        deadline=None,
-        max_examples=5_000,
-        phases=(Phase.generate, Phase.shrink),
-    )
-    seeds = map(Random, range(4))
+    exact = settings(QUICK, phases=(Phase.generate, Phase.shrink))
+    seeds = map(Random, range(2))
     found = [find(strategy, wanted, settings=exact, random=seed) for seed in seeds]
     return min(found, key=lambda each: len(repr(each)))
 

@@ -3,7 +3,8 @@
 `python -m tests.purity run` runs every public function of these rooms under an audit hook, with
 every clock and source of randomness replaced by one that raises. A profiler counts what ran and
 looks at every argument before and after the call. `import` imports the package so, `print` prints
-everything that must be the same in every process. Names that follow sabotage the run on purpose.
+everything that must be the same in every process. At the end a run is sabotaged on purpose, and
+reports what of that it noticed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Final, Protocol, cast
@@ -105,9 +107,15 @@ def public() -> dict[CodeType, str]:
     }
 
 
+SCALARS: Final = (str, int, float, bytes, datetime, Enum, type(None))
+"""What holds nothing but itself."""
+
+
 def image(value: object) -> str:
     """Everything that a value holds, as text; equal before and after, it was not touched."""
     kind = type(value)
+    if isinstance(value, SCALARS):
+        return f"{kind.__name__} {value!r}"
     if attrs.has(kind):
         held = [image(getattr(value, field.name)) for field in attrs.fields(kind)]
         return f"{kind.__name__}({', '.join(held)})"
@@ -120,8 +128,6 @@ def image(value: object) -> str:
         return f"{type(value).__name__}[{', '.join(map(image, cast('list[object]', value)))}]"
     if isinstance(value, set | frozenset):
         return f"set[{', '.join(sorted(map(image, cast('set[object]', value))))}]"
-    if isinstance(value, str | int | float | bytes | datetime | Enum | None):
-        return f"{type(value).__name__} {value!r}"
     return f"{type(value).__name__} {id(value)}"
 
 
@@ -223,8 +229,10 @@ SABOTAGE: Final = (
 )
 
 
-def watched_run(work: Callable[[], None], watch: Watch, io: tuple[str, ...]) -> list[str]:
-    """Run with every source closed; what was seen that should not be."""
+def watched_run(
+    work: Callable[[], None], watch: Watch, io: tuple[str, ...], sabotage: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Run with every source closed: what was seen that should not be, then what is sabotaged."""
     seen: set[str] = set()
     armed = False
 
@@ -240,18 +248,21 @@ def watched_run(work: Callable[[], None], watch: Watch, io: tuple[str, ...]) -> 
     sys.setprofile(watch)
     try:
         work()
+        found = seen | watch.mutators
+        for name in sabotage:
+            sabotaged(name)
     finally:
         sys.setprofile(None)
         armed = False
         for module, name, value in restore:
             setattr(module, name, value)
-    return sorted(seen)
+    return {"seen": sorted(found), "noticed": sorted((seen | watch.mutators) - found)}
 
 
 # --- The runs --------------------------------------------------------------------------------
 
 
-def run_everything(sabotage: tuple[str, ...]) -> dict[str, list[str]]:
+def run_everything() -> dict[str, list[str]]:
     """Nothing is warmed up: the first call of everything is made here."""
     log = lines()
 
@@ -263,22 +274,18 @@ def run_everything(sabotage: tuple[str, ...]) -> dict[str, list[str]]:
         openapi()
         asyncapi()
         the_rest()
-        for name in sabotage:
-            sabotaged(name)
 
     watched = public()
     watch = Watch(watched | {mutate.__code__: "mutate"})
-    seen = watched_run(work, watch, IO)
+    seen = watched_run(work, watch, IO, SABOTAGE)
     names = set(watched.values())
-    return {
-        "seen": seen,
-        "mutators": sorted(watch.mutators),
+    return seen | {
         "unexercised": sorted(names - watch.ran),
         "ran": sorted(names & watch.ran),
     }
 
 
-def import_everything(sabotage: tuple[str, ...]) -> dict[str, list[str]]:
+def import_everything() -> dict[str, list[str]]:
     """Import the package afresh; an import itself opens files, and may do nothing else."""
 
     def work() -> None:
@@ -286,12 +293,10 @@ def import_everything(sabotage: tuple[str, ...]) -> dict[str, list[str]]:
             del sys.modules[module]
         for module in PURE + STORES:
             importlib.import_module(module)
-        for name in sabotage:
-            sabotaged(name)
 
     files = ("open", "os.", "import")
     events = tuple(event for event in IO if event not in files)
-    return {"seen": watched_run(work, Watch({}), events)}
+    return watched_run(work, Watch({}), events, ("time.time",))
 
 
 def printed() -> Iterator[str]:
@@ -308,9 +313,9 @@ def printed() -> Iterator[str]:
     yield json.dumps(asyncapi())
 
 
-def child(*arguments: str, seed: str = "random") -> bytes:
+def child(command: str, seed: str = "random") -> bytes:
     return subprocess.run(
-        [sys.executable, "-m", "tests.purity", *arguments],
+        [sys.executable, "-m", "tests.purity", command],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": seed},
         capture_output=True,
@@ -319,19 +324,21 @@ def child(*arguments: str, seed: str = "random") -> bytes:
     ).stdout
 
 
-def main(command: str, *sabotage: str) -> None:
+def main(command: str) -> None:
     match command:
         case "run":
-            text = json.dumps(run_everything(sabotage))
+            text = json.dumps(run_everything())
         case "import":
-            text = json.dumps(import_everything(sabotage))
+            text = json.dumps(import_everything())
         case _:
             text = "\n".join((str(hash("a hash seed")), *printed()))
     sys.stdout.buffer.write(text.encode())
 
 
-def found(*arguments: str) -> dict[str, list[str]]:
-    answer: dict[str, list[str]] = json.loads(child(*arguments))
+@cache
+def found(command: str) -> dict[str, list[str]]:
+    """What a run in a process of its own reported."""
+    answer: dict[str, list[str]] = json.loads(child(command))
     return answer
 
 

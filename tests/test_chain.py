@@ -472,7 +472,10 @@ class Chain(stateful.RuleBasedStateMachine):
         assert Standing.ACTIVE not in {standing(each, self.now) for each in older}
 
 
-def test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head() -> None:
+@pytest.mark.parametrize("runs", [60, pytest.param(1_000, marks=pytest.mark.heavy)])
+def test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head(
+    runs: int,
+) -> None:
     stateful.run_state_machine_as_test(
-        Chain, settings=settings(max_examples=200, stateful_step_count=30, deadline=None)
+        Chain, settings=settings(max_examples=runs, stateful_step_count=30, deadline=None)
     )

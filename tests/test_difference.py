@@ -137,7 +137,7 @@ def test_what_is_said_covers_each_changed_cell_once(old: Release, new: Release) 
             assert finding.where.endswith(f"({len(cells)} cells)") == (len(cells) > 1)
 
 
-@given(st.randoms(use_true_random=False))
+@given(st.randoms(use_true_random=True))
 def test_no_order_but_that_of_an_axis_s_values_matters(chance: Random) -> None:
     document = json.loads(to_document([TABLES["connection"], TABLES["permission"]]))
 

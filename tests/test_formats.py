@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 from typing import cast, get_args
 
@@ -58,23 +57,16 @@ def test_the_newest_form_of_the_corpus_is_what_is_stored(kind: str) -> None:
     assert written == stored(kind, newest_form(kind))
 
 
-def test_a_file_of_the_corpus_is_never_written_over(tmp_path: Path) -> None:
-    changed = tmp_path / "tests"
-    changed.mkdir()
-    script = f"""
-import runpy, sys
-import tests.stored as stored, pathlib
-stored.FOLDER = pathlib.Path({str(tmp_path)!r})
-runpy.run_module("tests.stored.__main__", run_name="__main__")
-"""
-    run = [sys.executable, "-c", script]
-    assert subprocess.run(run, check=False).returncode == 0
-    assert subprocess.run(run, check=False).returncode == 0
+def test_a_file_of_the_corpus_is_never_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.stored.FOLDER", tmp_path)
+    for _ in range(2):
+        runpy.run_module("tests.stored.__main__", run_name="__main__")
     file = tmp_path / "Connection.1.json"
     file.write_text("[]", encoding="utf-8")
-    refused = subprocess.run(run, check=False, capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert "Connection.1.json" in refused.stderr
+    with pytest.raises(SystemExit, match=r"never changed: Connection\.1\.json;"):
+        runpy.run_module("tests.stored.__main__", run_name="__main__")
     assert file.read_text(encoding="utf-8") == "[]"
 
 

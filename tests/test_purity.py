@@ -36,7 +36,6 @@ def test_every_public_function_runs_and_none_touches_the_world_or_its_arguments(
     run = found("run")
     assert run["unexercised"] == []
     assert run["seen"] == []
-    assert run["mutators"] == []
     assert run["ran"] == sorted(public().values())
     assert len(run["ran"]) >= 180, "the search for functions finds fewer than it did"
 
@@ -68,13 +67,11 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
 
 
 def test_whatever_touches_the_world_or_an_argument_is_noticed() -> None:
-    run = found("run", *SABOTAGE)
-    assert set(SABOTAGE) == {*run["seen"], *run["mutators"]}
+    assert found("run")["noticed"] == sorted(SABOTAGE)
 
 
 def test_an_import_reads_no_clock_and_draws_no_random_number() -> None:
-    assert found("import") == {"seen": []}
-    assert found("import", "time.time") == {"seen": ["time.time"]}
+    assert found("import") == {"seen": [], "noticed": ["time.time"]}
 
 
 def test_a_function_that_does_not_run_is_noticed() -> None:
@@ -177,12 +174,12 @@ def test_an_instant_that_came_in_as_an_argument_is_none() -> None:
 
 
 def test_answers_and_pages_are_the_same_in_every_process_whatever_the_hash_seed() -> None:
-    seeds = ("0", "1", "12345")
+    seeds = ("0", "12345")
     hashes, _, texts = zip(
         *(child("print", seed=seed).partition(b"\n") for seed in seeds), strict=True
     )
-    assert len(set(hashes)) == 3, "the seeds differ"
-    assert texts[0] == texts[1] == texts[2]
+    assert len(set(hashes)) == 2, "the seeds differ"
+    assert texts[0] == texts[1]
     assert "\n".join(printed()).encode() == texts[0], "this process has a history, and it is equal"
     for status in (200, 201, 304, 400, 401, 403, 404, 409, 422, 429):
         assert f'"status": {status},'.encode() in texts[0]

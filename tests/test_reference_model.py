@@ -264,8 +264,7 @@ def test_new_buckets_are_full() -> None:
 
 
 def test_the_traffic_has_long_chains_now_and_then() -> None:
-    longest = 0
-    for seed in range(12):
+    def longest(seed: int) -> int:
         model = Model()
         for number, raw in enumerate(traffic(seed, 1200), 1):
             model.line(raw, number)
@@ -273,5 +272,6 @@ def test_the_traffic_has_long_chains_now_and_then() -> None:
         for connection in model.connections.values():  # in the order of their making
             if connection["previous"] is not None:
                 length[connection["id"]] = length[connection["previous"]] + 1
-        longest = max(longest, *length.values())
-    assert longest > 100
+        return max(length.values())
+
+    assert any(longest(seed) > 100 for seed in range(12))

@@ -40,7 +40,7 @@ from curae_lifecycle.testing.simulation.journal import Journal
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 
-SMALL = range(60, 67)
+SMALL = range(61, 64)
 """Seeds of small worlds that together show every mishap."""
 
 
@@ -210,9 +210,12 @@ def check_move(before: Connection, after: Connection) -> None:
         assert instant is None or after.identity.created_at <= instant <= after.updated_at
 
 
-def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes_apart() -> None:
+@pytest.mark.parametrize("seeds", [SMALL, pytest.param(range(60, 68), marks=pytest.mark.heavy)])
+def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes_apart(
+    seeds: range,
+) -> None:
     apart = told = moves = 0
-    for seed in SMALL[2:6]:
+    for seed in seeds:
         summary = simulate(seed, clients=2, hours=12, store=Remembers)
         assert summary.violation is None
         apart += summary.mishaps[str(Mishap.CLOCKS_APART)]
@@ -289,7 +292,7 @@ def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
             check=True,
             timeout=120,
         ).stdout
-        for seed in ("0", "1", "4711")
+        for seed in ("0", "4711")
     }
     assert len(shown) == 1
     assert simulate(7, clients=2, hours=6) != simulate(8, clients=2, hours=6)
@@ -306,7 +309,7 @@ class Contended(MemoryStore):
 
 
 def test_whoever_was_slower_decides_again_and_every_law_holds() -> None:
-    for seed in SMALL[:3]:
+    for seed in SMALL:
         summary = simulate(seed, clients=2, hours=6, store=Contended)
         assert summary.violation is None
         assert summary.conflicts > 0
@@ -371,7 +374,7 @@ def test_every_law_holds_in_small_worlds_where_everything_goes_wrong() -> None:
     assert len(cells) > 150
     shown = [*everything.lines()]
     assert shown[:2] == ["requests", f"{everything.asked['account-state']:>12,}  account-state"]
-    assert everything.headline().startswith(f"seed 60: {len(SMALL) * 24} client-hours, ")
+    assert everything.headline().startswith(f"seed 61: {len(SMALL) * 24} client-hours, ")
 
 
 ANSWERS = {

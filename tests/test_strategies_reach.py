@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import get_args
 
 import pytest
@@ -13,7 +14,7 @@ from curae_lifecycle.rules.access import DenialReason
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.chain import Minted, Reissued
-from curae_lifecycle.rules.connection import Standing, standing
+from curae_lifecycle.rules.connection import Connection, Standing, standing
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     KnownResponse,
@@ -53,28 +54,31 @@ from curae_lifecycle.testing.strategies import (
     log,
     within,
 )
-from tests.drawing import HOUR, reached
+from tests.drawing import HOUR, among, reached
+
+
+def at_an_instant() -> st.SearchStrategy[tuple[Connection, datetime]]:
+    return st.tuples(draw.connections(), draw.instants())
 
 
 @pytest.mark.parametrize("wanted", Standing)
 def test_every_standing_is_drawn(wanted: Standing) -> None:
-    drawn = st.tuples(draw.connections(), draw.instants())
-    connection, now = reached(drawn, lambda pair: standing(*pair) is wanted)
+    connection, now = among(at_an_instant, lambda pair: standing(*pair) is wanted)
     assert standing(connection, now) is wanted
 
 
 @pytest.mark.parametrize("wanted", binding._LINKED)
 @pytest.mark.parametrize("generation", range(1, 5))
 def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
-    bound = reached(
-        draw.bindings(), lambda each: each.state is wanted and each.generation == generation
+    bound = among(
+        draw.bindings, lambda each: each.state is wanted and each.generation == generation
     )
     assert bound.state is wanted
 
 
 @pytest.mark.parametrize("wanted", EntryPath)
 def test_every_path_is_drawn(wanted: EntryPath) -> None:
-    assert reached(draw.sessions(), lambda session: session.path is wanted).path is wanted
+    assert among(draw.sessions, lambda session: session.path is wanted).path is wanted
     assert reached(draw.sessions(wanted), lambda _: True).path is wanted
 
 
@@ -86,20 +90,20 @@ def test_a_sign_up_lands_or_waits() -> None:
 
 @pytest.mark.parametrize("wanted", RecordState)
 def test_every_record_state_is_drawn(wanted: RecordState) -> None:
-    assert reached(draw.records(), lambda record: record.state is wanted).state is wanted
+    assert among(draw.records, lambda record: record.state is wanted).state is wanted
 
 
 @pytest.mark.parametrize("wanted", OPERATIONS)
 def test_every_operation_is_drawn(wanted: type[Operation]) -> None:
     assert isinstance(
-        reached(draw.calls(), lambda call: type(call.operation) is wanted).operation, wanted
+        among(draw.calls, lambda call: type(call.operation) is wanted).operation, wanted
     )
     assert wanted in draw.OPERATION_STRATEGIES
 
 
 @pytest.mark.parametrize("wanted", FACTS)
 def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
-    assert isinstance(reached(draw.facts(), lambda fact: type(fact) is wanted), wanted)
+    assert isinstance(among(draw.facts, lambda fact: type(fact) is wanted), wanted)
     assert wanted in draw.FACT_STRATEGIES
 
 
@@ -129,8 +133,8 @@ ANSWERED = [
 def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
     act: CoordinateAct, answer: type[object]
 ) -> None:
-    past = reached(
-        draw.coordinate_pasts(),
+    past = among(
+        draw.coordinate_pasts,
         lambda past: any(
             step.act is act and isinstance(step.answer, answer) for step in past.steps
         ),
@@ -140,22 +144,22 @@ def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
 
 @pytest.mark.parametrize("wanted", RecordAct)
 def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
-    past = reached(draw.record_pasts(), lambda past: any(s.act is wanted for s in past.steps))
+    past = among(draw.record_pasts, lambda past: any(s.act is wanted for s in past.steps))
     assert past.steps
 
 
 @pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
 def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> None:
-    past = reached(
-        draw.record_pasts(), lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
+    past = among(
+        draw.record_pasts, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
     )
     assert past.steps
 
 
 @pytest.mark.parametrize("wanted", FACTS)
 def test_every_fact_is_recorded_in_traffic(wanted: type[Fact]) -> None:
-    run = reached(
-        draw.traffic(),
+    run = among(
+        draw.traffic,
         lambda run: any(
             isinstance(each, Recording) and type(each.fact) is wanted for each in run.happenings
         ),
@@ -182,7 +186,7 @@ LINES = [
 
 @pytest.mark.parametrize("wanted", LINES)
 def test_every_kind_of_line_is_drawn(wanted: bytes) -> None:
-    drawn = reached(draw.logs(), lambda each: any(wanted in line for line in each.lines))
+    drawn = among(draw.logs, lambda each: any(wanted in line for line in each.lines))
     assert not any(each.broken for each in replay(drawn.lines))
 
 
@@ -197,7 +201,7 @@ def test_a_landed_hand_off_stands_as_a_fact_before_the_request_that_found_it() -
 
 @pytest.mark.parametrize("kind", [Exchange, Recording, draw.Question])
 def test_a_happening_is_printed_short(kind: type[draw.Happening]) -> None:
-    run = reached(draw.logs(), lambda each: kind in set(map(type, each.traffic.happenings)))
+    run = among(draw.logs, lambda each: kind in set(map(type, each.traffic.happenings)))
     assert pretty(run) == repr(run)
     for each in run.traffic.happenings:
         assert pretty(each) == repr(each)
@@ -209,22 +213,22 @@ REPLIES = (*(kind.reply for kind in OPERATIONS), ProblemReply, NotModified, Repl
 
 @pytest.mark.parametrize("wanted", REPLIES)
 def test_every_reply_is_drawn(wanted: type[Reply]) -> None:
-    assert isinstance(reached(draw.replies(), lambda reply: type(reply) is wanted), wanted)
+    assert isinstance(among(draw.replies, lambda reply: type(reply) is wanted), wanted)
 
 
 @pytest.mark.parametrize("wanted", get_args(Write))
 def test_every_write_is_drawn(wanted: type[Write]) -> None:
-    assert isinstance(reached(draw.writes(), lambda write: type(write) is wanted), wanted)
+    assert isinstance(among(draw.writes, lambda write: type(write) is wanted), wanted)
 
 
 @pytest.mark.parametrize("wanted", get_args(Effect))
 def test_every_effect_is_drawn(wanted: type[Effect]) -> None:
-    assert isinstance(reached(draw.effects(), lambda effect: type(effect) is wanted), wanted)
+    assert isinstance(among(draw.effects, lambda effect: type(effect) is wanted), wanted)
 
 
 @pytest.mark.parametrize("wanted", get_args(RateKey))
 def test_every_key_of_a_rate_limit_is_drawn(wanted: type[RateKey]) -> None:
-    assert isinstance(reached(draw.rate_keys(), lambda key: type(key) is wanted), wanted)
+    assert isinstance(among(draw.rate_keys, lambda key: type(key) is wanted), wanted)
 
 
 def test_an_event_of_a_creation_is_drawn() -> None:
@@ -233,27 +237,27 @@ def test_an_event_of_a_creation_is_drawn() -> None:
 
 @pytest.mark.parametrize("how", [how for _, how, _ in log._BREAKAGES])
 def test_every_broken_line_is_drawn(how: str) -> None:
-    assert reached(draw.broken_logs(), lambda each: each.how == how).how == how
+    assert among(draw.broken_logs, lambda each: each.how == how).how == how
 
 
 @pytest.mark.parametrize("wanted", get_args(Storable))
 def test_a_broken_document_of_every_kind_is_drawn(wanted: type[Storable]) -> None:
-    assert reached(draw.broken_documents(), lambda each: each.kind is wanted).kind is wanted
+    assert among(draw.broken_documents, lambda each: each.kind is wanted).kind is wanted
 
 
 @pytest.mark.parametrize("wanted", [Done, Ignored, Refused])
 def test_every_transition_is_drawn(wanted: type[object]) -> None:
-    assert isinstance(reached(draw.transitions(), lambda each: isinstance(each, wanted)), wanted)
+    assert isinstance(among(draw.transitions, lambda each: isinstance(each, wanted)), wanted)
 
 
 @pytest.mark.parametrize("wanted", [Minted, Reissued])
 def test_every_recovery_is_drawn(wanted: type[object]) -> None:
-    assert isinstance(reached(draw.recoveries(), lambda each: isinstance(each, wanted)), wanted)
+    assert isinstance(among(draw.recoveries, lambda each: isinstance(each, wanted)), wanted)
 
 
 @pytest.mark.parametrize("reason", DenialReason)
 def test_every_reason_of_a_denial_is_drawn(reason: DenialReason) -> None:
-    assert reached(draw.denials(), lambda denied: denied.reason is reason).reason is reason
+    assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 
 
 def test_states_of_limits_are_drawn() -> None:

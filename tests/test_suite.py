@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 FAILING = """
+import warnings
+
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,18 +24,24 @@ class Link:
     name: str
 
 
-@given(chain=st.lists(st.builds(Link, st.integers(), st.text()), min_size=2))
+@given(chain=st.lists(st.builds(Link, st.integers(), st.just("x")), min_size=2))
 def test_no_chain_has_two_links(chain):
     assert len(chain) < 2
+
+
+def test_it_warns():
+    warnings.warn("old", DeprecationWarning)
 """
 
 
-def failing(directory: Path, program: str, *options: str) -> str:
-    """What pytest prints of a test that must fail, with this repository's own settings."""
-    (directory / "test_failing.py").write_text(program)
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest prints of tests that must fail, with this repository's own settings."""
+    directory = tmp_path_factory.mktemp("failing")
+    (directory / "test_failing.py").write_text(FAILING)
     settings = f"--config-file={ROOT / 'pyproject.toml'}"
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", settings, "-n0", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", settings, "-n0", "-p", "no:cacheprovider", "."],
         check=False,
         capture_output=True,
         text=True,
@@ -39,14 +49,13 @@ def failing(directory: Path, program: str, *options: str) -> str:
         timeout=120,
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "2 failed" in ended.stdout
     return ended.stdout
 
 
-def test_a_failing_case_of_hypothesis_is_printed_whole(tmp_path: Path) -> None:
-    printed = failing(tmp_path, FAILING, str(tmp_path))
-    assert "chain=[Link(0, ''), Link(0, '')]," in printed
+def test_a_failing_case_of_hypothesis_is_printed_whole(printed: str) -> None:
+    assert "chain=[Link(0, 'x'), Link(0, 'x')]," in printed
 
 
-def test_a_warning_is_an_error(tmp_path: Path) -> None:
-    program = "import warnings\n\ndef test_it():\n    warnings.warn('old', DeprecationWarning)\n"
-    assert "DeprecationWarning: old" in failing(tmp_path, program, str(tmp_path))
+def test_a_warning_is_an_error(printed: str) -> None:
+    assert "DeprecationWarning: old" in printed

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import http.client
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,9 +31,11 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.web.request import Request
 from tests.fact_hooks import FactHooks, caller_of
+from tests.wire.forked import fork
 from tests.wire.serve import Control, read_control
 
 ROOT: Final = Path(__file__).parents[2]
+
 PATIENCE: Final = 60
 """Seconds after which a server that says nothing is taken for dead."""
 
@@ -52,7 +53,7 @@ class RunningServer:
     url: str
     control: Path
     log: Path
-    process: subprocess.Popen[str]
+    process: ForkServerProcess
     port: int
 
     def send(self, request: Request) -> Response:
@@ -62,9 +63,8 @@ class RunningServer:
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.process.kill()
-        self.process.wait(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.process.join(PATIENCE)
+        self.process.close()
 
 
 def said(log: Path) -> list[str]:
@@ -100,19 +100,9 @@ def start_server(app: str, url: str, directory: Path, port: int = 0) -> RunningS
     control, log = directory / "control.json", directory / "log"
     if not control.exists():
         Control().write(control)
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.wire.serve", app, str(control), str(port)],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=output,
-            text=True,
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, f"{app} did not start:\n{log.read_text()}"
-    return RunningServer(app, url, control, log, process, int(line))
+    process, listens = fork(app, control, port, {**os.environ, "DATABASE_URL": url}, log)
+    assert listens is not None, f"{app} did not start:\n{log.read_text()}"
+    return RunningServer(app, url, control, log, process, listens)
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """Run an example as its users do, but with a clock and settings that the tests can change.
 
-`python -m tests.wire.serve APP CONTROL PORT` serves `docs/examples/APP_app.py` on PORT of 127.0.0.1
-(0 for a free one) and prints the port. CONTROL is a JSON file, read for each request: how far the
-clock is ahead in microseconds, the standard buckets, and the one environment that is served. Read
-once are where a browser finds the server, if not on its port, and the store that is put in place of
-the right one.
+`main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
+Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
+standard buckets, and the one environment that is served. Read once are where a browser finds the
+server, if not on its port, and the store that is put in place of the right one.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import socket
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,9 +84,10 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-def main(app: str, control: str, port: str) -> None:
+def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> None:
+    """Serve an example until the process ends, and say once on which port."""
     follow(Path(control))
-    listening = listen(int(port))
+    listening = listen(port)
     wanted = read_control(Path(control))
     service.PUBLIC_URL = wanted.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
     if wanted.store is not None:
@@ -98,7 +98,7 @@ def main(app: str, control: str, port: str) -> None:
 
         # Where the tests have made the tables already, they are taken for its own.
         call_command("migrate", fake_initial=True, verbosity=0)
-    print(listening.getsockname()[1], flush=True)  # noqa: T201 - whoever started this reads it
+    listens(listening.getsockname()[1])
     match app:
         case "flask" | "django":
             import waitress  # noqa: PLC0415 - only where it is served by it
@@ -109,7 +109,3 @@ def main(app: str, control: str, port: str) -> None:
 
             config = uvicorn.Config(module.app, log_level="warning")
             uvicorn.Server(config).run(sockets=[listening])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

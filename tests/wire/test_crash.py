@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from tests.wire.crash import crash
+from tests.wire.postgres import database
 
 
 def test_killed_workers_on_postgresql_leave_every_law_kept(
     postgres_url: str, tmp_path: Path
 ) -> None:
-    seen = crash("asgi", postgres_url, tmp_path, requests=1_500, kills=5, rounds=3)
+    seen = crash("asgi", postgres_url, tmp_path, requests=600, kills=3, rounds=3)
     assert seen.broken == [], str(seen)
-    assert seen.sent >= 1_500
-    assert seen.kills == 5
+    assert seen.sent >= 600
+    assert seen.kills == 3
     # What the rules refuse for now is part of the load, and no server gave up.
     assert seen.statuses.keys() >= {200, 201, 409, 429}
     assert 500 not in seen.statuses, str(seen)
@@ -37,15 +39,31 @@ def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
         pytest.param("trusting", "law 1", id="a store that does not compare"),
     ],
 )
-def test_a_wrong_store_is_found(store: str, law: str, postgres_url: str, tmp_path: Path) -> None:
-    seen = crash(
-        "asgi", postgres_url, tmp_path, requests=250, kills=1, rounds=1, workers=2, store=store
-    )
-    assert any(each.startswith(law) for each in seen.broken), str(seen)
+def test_a_wrong_store_is_found(
+    store: str, law: str, postgres_server: sa.URL, tmp_path: Path
+) -> None:
+    # How requests interleave is the machine's, so one run may find nothing; ten would not.
+    def is_found(seed: int) -> bool:
+        place = tmp_path / str(seed)
+        with database(postgres_server) as url:
+            seen = crash(
+                "asgi",
+                url,
+                place,
+                store=store,
+                seed=seed,
+                requests=150,
+                kills=1,
+                rounds=1,
+                workers=2,
+            )
+        return any(each.startswith(law) for each in seen.broken)
+
+    assert any(map(is_found, range(10)))
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("app", ["fastapi", "flask", "django"])
+@pytest.mark.parametrize("app", ["asgi", "fastapi", "flask", "django"])
 def test_many_killed_workers_leave_every_law_kept(
     app: str, postgres_url: str, tmp_path: Path
 ) -> None:

@@ -10,11 +10,8 @@ At the end everything in the database and everything that was answered is held a
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -36,7 +33,6 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
 from tests.wire.judge import Keyed, is_kept, judge
-from tests.wire.postgres import database, postgres
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server
 from tests.wire.serve import Control
 
@@ -310,37 +306,3 @@ def crash(
     if store is None:
         broken += [f"the log says: {line}" for line in said(directory / "log")]
     return Run(load.sent, load.cut, load.kills, load.statuses, broken, seconds)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--app", default="fastapi")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--store", choices=["trusting", "stepping"])
-    asked = parser.parse_args()
-    with (
-        postgres() as server,
-        database(server) as url,
-        tempfile.TemporaryDirectory() as directory,
-    ):
-        seen = crash(
-            asked.app,
-            url,
-            Path(directory),
-            requests=asked.requests,
-            kills=asked.kills,
-            workers=asked.workers,
-            rounds=asked.rounds,
-            seed=asked.seed,
-            store=asked.store,
-        )
-    print(seen)  # noqa: T201 - a command's answer
-    return 1 if seen.broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

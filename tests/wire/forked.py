@@ -1,0 +1,78 @@
+"""One process that has imported what the examples stand on, and a fork of it for each server.
+
+A start of Python with all of it takes most of a second, and the tests start a server forty times.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+LIBRARIES: Final = (
+    *("django.core.management", "django.core.wsgi", "django.db.models"),
+    *("fastapi", "flask", "redis", "uvicorn", "waitress"),
+    *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite"),
+    # Of the examples only what reads no environment: each server has its own.
+    *("hosted_pages", "sql_store"),
+)
+
+_FORKS: Final = multiprocessing.get_context("forkserver")
+# The first puts the examples on the path.
+_FORKS.set_forkserver_preload(["tests.wire.forked", *LIBRARIES])
+
+
+def fork(
+    app: str, control: Path, port: int, environment: Mapping[str, str], log: Path
+) -> tuple[ForkServerProcess, int | None]:
+    """Serve an example in a process of its own.
+
+    Args:
+        app: The example.
+        control: As `tests.wire.serve` reads it.
+        port: Where to listen; 0 for a free port.
+        environment: The process's own.
+        log: What it says on standard output and standard error goes there.
+
+    Returns:
+        The process, and the port; none where it ended before it listened.
+    """
+    here, there = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(
+        target=_serve, args=(app, str(control), port, dict(environment), str(log), there)
+    )
+    # Where nobody ends it, it ends with the tests.
+    process.daemon = True
+    process.start()
+    there.close()
+    try:
+        with here:
+            listens: int = here.recv()
+    except EOFError:
+        return process, None
+    return process, listens
+
+
+def _serve(
+    app: str,
+    control: str,
+    port: int,
+    environment: dict[str, str],
+    log: str,
+    listens: Connection[int, int],
+) -> None:
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environment)
+    assert "service" not in sys.modules, "the example has read another environment"
+    from tests.wire.serve import main  # noqa: PLC0415 - the examples read the environment
+
+    main(app, control, port, listens.send)
