@@ -431,13 +431,13 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
     assert shown.getvalue() == ""
 
 
-def test_version_and_help() -> None:
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version").stdout.decode().strip() == f"curae_lifecycle {__version__}"
-    for command in ((), ("tour",), ("tables",), ("replay",), ("simulate",)):
-        answered = run(*command, "--help")
-        assert answered.returncode == 0
-        assert b"usage: python -m curae_lifecycle" in answered.stdout
     assert run().returncode == 2
+    for command in ((), ("tour",), ("tables",), ("replay",), ("simulate",)):
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--help"])
+        assert "usage: python -m curae_lifecycle" in capsys.readouterr().out
 
 
 DOCUMENTS = {"openapi": openapi, "asyncapi": asyncapi}

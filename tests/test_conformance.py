@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 from typing import ClassVar
 
 import attrs
@@ -17,7 +16,6 @@ import pytest
 
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
@@ -183,84 +181,6 @@ def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
         assert check.shows.endswith("."), check.name
         if check.name in rules:
             assert check.name in check.rules
-
-
-class Garbled(Reference):
-    """A server of which now and then an answer or a fact goes wrong, by a seed."""
-
-    def __init__(self, seed: str, rate: float) -> None:
-        super().__init__()
-        self.random = Random(seed)  # noqa: S311 - a test's choices, not secrets
-        self.rate = rate
-        self.wrong = 0
-
-    def send(self, request: Request) -> Response:
-        answer = super().send(request)
-        if self.random.random() >= self.rate:
-            return answer
-        self.wrong += 1
-        return self.garble(answer)
-
-    def record(self, fact: Fact) -> str:
-        if self.random.random() >= self.rate:
-            return super().record(fact)
-        self.wrong += 1
-        return self.random.choice(("done", "ignored", "BINDING_CHANGED", "NONSENSE"))
-
-    def may_read(self, connection_id: str, package: str) -> bool:
-        return super().may_read(connection_id, package) is (self.random.random() >= self.rate)
-
-    def garble(self, answer: Response) -> Response:
-        draw = self.random
-        kind = draw.randrange(8)
-        if kind == 0:
-            return attrs.evolve(answer, status=draw.choice((200, 201, 304, 404, 409, 429, 500)))
-        if kind == 1:
-            return attrs.evolve(answer, body=draw.choice((b"", b"{", b"[]", b"7", b"{}", b"\xff")))
-        if kind == 2:
-            name, value = draw.choice((*answer.headers, ("x-odd", "1")))
-            changed = draw.choice(((), ((name, value + "0"),), ((name, value), (name, value))))
-            kept = tuple(pair for pair in answer.headers if pair[0] != name)
-            return attrs.evolve(answer, headers=kept + changed)
-        try:
-            body = json.loads(answer.body)
-        except ValueError:
-            return answer
-        holder = draw.choice([body, *(value for value in body.values() if isinstance(value, dict))])
-        if not holder:
-            return answer
-        member = draw.choice(sorted(holder))
-        if kind == 3:
-            del holder[member]
-        elif kind == 4:
-            holder["unlisted"] = "cae_live_1"
-        else:
-            holder[member] = draw.choice(ODD)
-        return attrs.evolve(answer, body=json.dumps(body).encode())
-
-
-ODD: tuple[object, ...] = (
-    *(None, True, False, 0, "", "x", [], {}, 1e400),
-    *("PENDING", "REVOKED", "2026-01-05T09:00:00Z"),
-)
-
-
-@pytest.mark.parametrize(("rate", "runs", "finds"), [(1.0, 2, 220), (0.3, 3, 210), (0.05, 3, 90)])
-def test_whatever_is_answered_every_check_ends_and_says_what_it_saw(
-    rate: float, runs: int, finds: int
-) -> None:
-    found: set[str] = set()
-    names = [check.name for check in CHECKS if check.name != "model.side-by-side"]
-    for number in range(runs):
-        garbled = Garbled(f"{rate} {number}", rate)
-        report = run(garbled.server(), seed=str(number), only=names)
-        assert len(report.passed) + len(report.failed) + len(report.not_run) == len(names)
-        assert garbled.wrong
-        for failure in report.failed:
-            assert "could not be judged" not in failure.account, failure.account
-            assert f"check: {failure.check}: " in failure.account
-        found |= {failure.check for failure in report.failed}
-    assert len(found) > finds
 
 
 def test_a_server_that_raises_fails_the_check_and_no_other() -> None:
