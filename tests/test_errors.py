@@ -21,7 +21,7 @@ from curae_lifecycle.rules.ratelimit import CostError
 from curae_lifecycle.rules.tables import TableError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.memory import StoreFullError
+from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
 from curae_lifecycle.testing.laws import LawBrokenError

@@ -21,7 +21,7 @@ from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.stores.memory import StoreFullError
+from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
 from tests.server import API_KEY, CALLER, ID, call, code, document, new_ids, request, world

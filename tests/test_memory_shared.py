@@ -36,7 +36,7 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.stores.memory import StoreFullError
+from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.testing.watch import Watch, check_store
 from curae_lifecycle.web.respond import Answer
 from tests import subjects

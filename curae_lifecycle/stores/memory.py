@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
@@ -26,7 +26,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
-from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
@@ -51,6 +51,9 @@ from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
+from curae_lifecycle.stores.minting import utc_now
+from curae_lifecycle.stores.pages import HostedPage, Pages
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -63,34 +66,6 @@ _LOOKED_AT: Final = 8
 
 _CLOCKS: Final = 16
 """How many instants must agree before a request drops anything."""
-
-
-class StoreFullError(LifecycleError, RuntimeError):
-    """A new value found no room; nothing was stored and nothing live was dropped.
-
-    Attributes:
-        kind: What was to be inserted.
-        capacity: How many of a kind a customer account may hold.
-        environment: Whether the account's test or live values are as many as that.
-        customer_account_id: Whose values they are; another account goes on.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        capacity: int,
-        environment: Environment,
-        customer_account_id: CustomerAccountId,
-    ) -> None:
-        super().__init__(kind, capacity, environment, customer_account_id)
-        self.kind = kind
-        self.capacity = capacity
-        self.environment = environment
-        self.customer_account_id = customer_account_id
-
-    def __str__(self) -> str:
-        whose = f"the {self.environment} customer account {self.customer_account_id}"
-        return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
 @frozen
@@ -140,6 +115,9 @@ class MemoryStore:
         keep_over: How long sessions are kept that are over, and chains of which every connection
             is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
             that is gone. `None` keeps them all.
+        clock: Tells the instant of what is loaded for the loop in `serve`.
+        deliver: Is given the effects and events of each commit, after it; there is no outbox in
+            memory that would outlive the process.
     """
 
     def __init__(
@@ -148,10 +126,14 @@ class MemoryStore:
         *,
         capacity: int = DEFAULT_CAPACITY,
         keep_over: timedelta | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        deliver: Callable[[changes.Changes], None] | None = None,
     ) -> None:
         self._settings = settings
         self._capacity = capacity
         self._keep_over = None if keep_over is None else _checked(keep_over)
+        self._clock = clock
+        self._deliver = deliver
         self._lock = RLock()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
@@ -162,6 +144,7 @@ class MemoryStore:
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
         self._rates: dict[changes.RateKey, _RateRow] = {}
+        self._pages = Pages()
         # In the order in which the accounts have their turn.
         self._accounts: OrderedDict[_Owner, _Account] = OrderedDict()
         self._order = count()
@@ -274,21 +257,23 @@ class MemoryStore:
 
     def load_fact(self, fact: facts.Fact) -> facts.FactSnapshot:
         """Everything that a fact concerns, read at one moment."""
-        asked = facts.fact_needs(fact)
         with self._lock:
-            connection, successor, head = self._line(asked.connection or asked.chain)
-            session = self._sessions.get(asked.session) if asked.session else None
-            coordinate = session.coordinate if session else asked.binding
-            user = self._of_user.get(asked.connections, {}) if asked.connections else {}
-            return facts.FactSnapshot(
-                connection,
-                successor,
-                head,
-                self._following(connection) if asked.chain else (),
-                session,
-                self._bindings.get(coordinate) if coordinate else None,
-                tuple(user.values()),
-            )
+            return self._fact_snapshot(facts.fact_needs(fact))
+
+    def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
+        connection, successor, head = self._line(asked.connection or asked.chain)
+        session = self._sessions.get(asked.session) if asked.session else None
+        coordinate = session.coordinate if session else asked.binding
+        user = self._of_user.get(asked.connections, {}) if asked.connections else {}
+        return facts.FactSnapshot(
+            connection,
+            successor,
+            head,
+            self._following(connection) if asked.chain else (),
+            session,
+            self._bindings.get(coordinate) if coordinate else None,
+            tuple(user.values()),
+        )
 
     def store(self, writes: tuple[changes.Write, ...]) -> bool:
         """Compare and set, all or nothing.
@@ -309,6 +294,46 @@ class MemoryStore:
                     self._count(owner, write)
                 self._set(write)
             return True
+
+    def caller_of(self, digest: str) -> Caller | None:
+        """Whom an API key stands for, by its digest; `None` for an unknown one."""
+        return self._callers.get(digest)
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        """The caller, and everything that a call of theirs needs, read at one moment."""
+        with self._lock:
+            now, caller = self._clock(), self.caller_of(digest)
+            self._tidy(now, _owner(caller) if caller else None)
+            return LoadedCall(caller, self.load(needs), now)
+
+    def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
+        """Everything that a fact concerns, read at one moment."""
+        with self._lock:
+            now = self._clock()
+            self._tidy(now)
+            return LoadedFact(self._fact_snapshot(needs), now)
+
+    def commit(
+        self, loaded: Loaded, changes: changes.Changes, page: HostedPage | None = None
+    ) -> bool:
+        """Compare and set, all or nothing; then deliver effects and events.
+
+        Raises:
+            StoreFullError: A new value found no room in its account; nothing was stored.
+        """
+        with self._lock:
+            if not self.store(changes.writes):
+                return False
+            if page is not None:
+                self._pages.open(page, loaded.now)
+        if self._deliver is not None and (changes.effects or changes.events):
+            self._deliver(changes)
+        return True
+
+    def page(self, url: str) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        with self._lock:
+            return self._pages.find(url, self._clock())
 
     def purge(self, now: datetime, most: int | None = None) -> int:
         """Drop what is well over, account by account, and return how many values that were.
