@@ -66,7 +66,7 @@ PURE: Final = [name for room in pure_rooms() for name in modules_of(room)]
 """The modules that decide, read and print."""
 
 STORES: Final = modules_of("curae_lifecycle.stores")
-"""Modules above them that may not look at a clock either."""
+"""Modules above them; the few that may look at a clock are named one by one."""
 
 
 def is_for_others(member: FunctionType | type) -> bool:

@@ -20,8 +20,8 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import CostError
 from curae_lifecycle.rules.tables import TableError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
+from curae_lifecycle.stores.contract import StoreFullError, StoreUnavailableError
 from curae_lifecycle.stores.formats import NewerFormatError
-from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
 from curae_lifecycle.testing.laws import LawBrokenError
@@ -48,6 +48,7 @@ ERRORS = [
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),
     ServerRaisedError("it raised"),
+    StoreUnavailableError("the connection was lost"),
     StoreFullError("Connection", 10, Environment.LIVE, CustomerAccountId("account-1")),
     TableError("light", "no rule decides a cell", ("red", "green")),
     UnreadableError("it is not JSON"),

@@ -25,7 +25,7 @@ from curae_lifecycle.stores.pages import HostedPage
 class StoreUnavailableError(LifecycleError, RuntimeError):
     """The store could not do now what it was asked: a lock, a deadlock, a lost connection.
 
-    Whether a commit took effect is not known; loading again shows it.
+    Whether a commit took effect is not known; to load again shows it.
 
     Attributes:
         reason: What happened, in words that hold no stored value.

@@ -46,13 +46,14 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision, refused
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
-from curae_lifecycle.stores.minting import utc_now
 from curae_lifecycle.stores.pages import HostedPage, Pages
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -115,9 +116,9 @@ class MemoryStore:
         keep_over: How long sessions are kept that are over, and chains of which every connection
             is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
             that is gone. `None` keeps them all.
-        clock: Tells the instant of what is loaded for the loop in `serve`.
-        deliver: Is given the effects and events of each commit, after it; there is no outbox in
-            memory that would outlive the process.
+        clock: Tells the instant of what `for_call` and `for_fact` load.
+        deliver: Is given the effects and events of each `commit`, in their order, while the store
+            is locked: it puts them into a queue. No outbox in memory outlives the process.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class MemoryStore:
         capacity: int = DEFAULT_CAPACITY,
         keep_over: timedelta | None = None,
         clock: Callable[[], datetime] = utc_now,
-        deliver: Callable[[changes.Changes], None] | None = None,
+        deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         self._settings = settings
         self._capacity = capacity
@@ -313,21 +314,20 @@ class MemoryStore:
             self._tidy(now)
             return LoadedFact(self._fact_snapshot(needs), now)
 
-    def commit(
-        self, loaded: Loaded, changes: changes.Changes, page: HostedPage | None = None
-    ) -> bool:
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Compare and set, all or nothing; then deliver effects and events.
 
         Raises:
             StoreFullError: A new value found no room in its account; nothing was stored.
         """
+        del loaded
         with self._lock:
             if not self.store(changes.writes):
                 return False
             if page is not None:
-                self._pages.open(page, loaded.now)
-        if self._deliver is not None and (changes.effects or changes.events):
-            self._deliver(changes)
+                self._pages.open(page)
+            if self._deliver is not None and (changes.effects or changes.events):
+                self._deliver(changes)
         return True
 
     def page(self, url: str) -> HostedPage | None:
@@ -363,6 +363,7 @@ class MemoryStore:
         with self._lock:
             self._instants.append(now)
             trusted = min(self._instants)
+            self._pages.drop_over(trusted)
             account = self._accounts.get(own) if own else None
             if account is not None:
                 self._drop_over(account, trusted, _LOOKED_AT)

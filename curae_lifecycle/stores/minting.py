@@ -1,17 +1,17 @@
-"""What a server draws and reads off its clock: ids, URLs that nobody can guess, the instant."""
+"""What a server draws: ids, URLs that nobody can guess, and what tells two attempts apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from secrets import token_urlsafe
+from datetime import datetime, timedelta
+from secrets import randbelow, token_urlsafe
 from typing import Final
 from uuid import uuid4  # noqa: TID251 - here is where ids come from
 
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.rules.values import SECOND, ConnectionId, NextAction, SessionId, UserId
 from curae_lifecycle.service.snapshot import NewIds
 
 PAGE_LIFE: Final = timedelta(minutes=30)
@@ -48,6 +48,6 @@ class RandomIds:
         )
 
 
-def utc_now() -> datetime:
-    """The instant, by this machine's clock."""
-    return datetime.now(UTC)  # noqa: TID251 - here is where a clock is read
+def part_of_a_second() -> int:
+    """A random part of a second, in microseconds."""
+    return randbelow(SECOND)

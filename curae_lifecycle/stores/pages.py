@@ -11,18 +11,21 @@ import heapq
 import json
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
 
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
     AppId,
     AppUserId,
     Coordinate,
     CustomerAccountId,
     Environment,
     NextAction,
+    later,
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.operations.operation import Reply
@@ -90,30 +93,35 @@ def page_of(call: Call, reply: Reply) -> HostedPage | None:
 
 
 class Pages:
-    """The pages of a store in memory, by their digests; those that are over are dropped."""
+    """The pages of a store in memory, by their digests."""
 
     def __init__(self) -> None:
         self._found: dict[str, HostedPage] = {}
-        self._digests: dict[tuple[PageKind, str], str] = {}
-        self._ends: list[tuple[datetime, str]] = []
+        self._about: dict[tuple[PageKind, str], HostedPage] = {}
+        self._ends: list[tuple[datetime, int, HostedPage]] = []
+        self._order = count()
 
-    def open(self, page: HostedPage, now: datetime) -> None:
+    def open(self, page: HostedPage) -> None:
         """Let a page be found; an earlier one about the same is gone."""
-        earlier = self._digests.get((page.kind, page.subject))
+        earlier = self._about.get((page.kind, page.subject))
         if earlier is not None:
-            self._found.pop(earlier, None)
-        self._found[page.digest] = page
-        self._digests[page.kind, page.subject] = page.digest
-        heapq.heappush(self._ends, (page.expires_at, page.digest))
-        while self._ends and self._ends[0][0] <= now:
-            self._drop(heapq.heappop(self._ends)[1])
+            self._drop(earlier)
+        self._found[page.digest] = self._about[page.kind, page.subject] = page
+        heapq.heappush(self._ends, (page.expires_at, next(self._order), page))
 
     def find(self, url: str, now: datetime) -> HostedPage | None:
         """What a URL leads to; `None` for one that is unknown or over."""
         page = self._found.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
 
-    def _drop(self, digest: str) -> None:
-        page = self._found.pop(digest, None)
-        if page is not None:
-            del self._digests[page.kind, page.subject]
+    def drop_over(self, now: datetime) -> None:
+        """Drop the pages that are well over."""
+        while self._ends and later(self._ends[0][0], CLOCK_TOLERANCE) <= now:
+            self._drop(heapq.heappop(self._ends)[2])
+
+    def _drop(self, page: HostedPage) -> None:
+        # Unless another one has its URL or its subject by now.
+        if self._found.get(page.digest) is page:
+            del self._found[page.digest]
+        if self._about.get((page.kind, page.subject)) is page:
+            del self._about[page.kind, page.subject]

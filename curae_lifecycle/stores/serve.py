@@ -1,45 +1,30 @@
 """The one loop: load, decide, commit, and again where somebody was faster.
 
-The laws of this module: **a request is answered in time**, whatever the store does: what can be
-answered in no attempt is answered with a problem that may be retried; **nothing spins**: between
-two attempts it waits, longer each time; **a call out is made once**: what it brought is committed
-by as many attempts as that takes, and never called for again.
+The laws of this module: **a request is answered in time**, whatever the store does: what no
+attempt can answer is answered with a problem that may be retried; **a call out is made once**.
 
-The functions come in two kinds, for a store that waits and for one that is awaited. Both run the
-same coroutine: a store that waits never suspends it.
+Each function comes twice, for a store that waits and for one that is awaited. Both run the same
+coroutine: at a store that waits, nothing ever suspends it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import SECOND, NextAction
+from curae_lifecycle.rules.idempotency import LostLease
+from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.stores.contract import (
-    AsyncStore,
-    Loaded,
-    LoadedCall,
-    LoadedFact,
-    Store,
-    StoreUnavailableError,
-)
+from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, Renew, answer_calling_out
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
 from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Patience
-from curae_lifecycle.stores.serving import (
-    AsyncRenew,
-    CallOut,
-    Renew,
-    answer_request,
-    record_in,
-)
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Patience, awaiting, waiting
+from curae_lifecycle.stores.serving import answer_fact, answer_request
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
@@ -59,7 +44,7 @@ def serve(
     Args:
         store: Where everything is kept.
         request: The request as it came.
-        mint: Makes the ids and the next action of a mutation.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
         settings: What the server chose.
         patience: How often and how long it is tried.
 
@@ -67,7 +52,8 @@ def serve(
         The answer; what it changes is committed. Where the store could not, in all attempts, it
         is `INTERNAL`, a problem that may be retried, with `Retry-After`.
     """
-    return _at_once(answer_request(_Waiting(store), request, mint, settings, patience, _sleep))
+    trying = waiting(patience)
+    return _at_once(answer_request(_Waiting(store), request, mint, settings, trying))
 
 
 async def serve_async(
@@ -78,36 +64,41 @@ async def serve_async(
     *,
     patience: Patience = DEFAULT_PATIENCE,
 ) -> Answer:
-    """Answer a request whole, as `serve` does, with a store that is awaited."""
-    timed = _Timed(store, patience.answer_seconds)
-    return await answer_request(timed, request, mint, settings, patience, asyncio.sleep)
+    """Answer a request whole, as `serve` does, at a store that is awaited."""
+    return await answer_request(store, request, mint, settings, awaiting(patience))
 
 
 def serve_calling_out(
     store: Store,
     request: Request,
-    call_out: Callable[[NewIds, Renew], NextAction],
     mint: Mint,
+    call_out: Callable[[NewIds, Renew], NextAction],
     settings: Settings = DEFAULT_SETTINGS,
     *,
     lease: float = 60.0,
+    lost_lease: LostLease = LostLease.EXECUTE,
     patience: Patience = DEFAULT_PATIENCE,
 ) -> Answer:
-    """Answer a request whose next action another service mints.
+    """Answer a request whose next action another service makes.
 
     The key is taken in one transaction and the answer is stored in another; no transaction is
-    open while the call is out. Where the answer is a refusal or a replay, nobody is called.
+    open while the call is out. Where the answer is a refusal, a replay or a read, nobody is
+    called.
 
     Args:
         store: Where everything is kept.
         request: The request as it came.
-        call_out: Asks the other service for the next action, given the ids that were minted and
-            a function that prolongs the lease: call it before `lease` is over. It is called once
-            at most; what it raises comes out of here, and the key is free again.
         mint: Makes the ids; its next action is not used.
+        call_out: Asks the other service for the next action, given the ids and a function that
+            prolongs the lease: call that before the lease is over, and end where it answers
+            false. It is called once at most. What it raises comes out of here, and the key is
+            free again.
         settings: What the server chose.
-        lease: For how many seconds a retry is told that this attempt is at work. After that the
-            next one takes over.
+        lease: For how many seconds a retry is told that this attempt is at work.
+        lost_lease: What a lease that is over means. EXECUTE: the next retry calls out again.
+            UNKNOWN: no second call may be made, so a retry is refused until the server has asked
+            the other side and said with `resolve` what happened; and once it was called out, the
+            key is not freed without an answer.
         patience: How often and how long each of the two transactions is tried.
 
     Returns:
@@ -117,24 +108,27 @@ def serve_calling_out(
     async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
         return call_out(new_ids, lambda: _at_once(_awaited(renew())))
 
-    out = CallOut(called, int(lease * SECOND))
-    return _at_once(answer_request(_Waiting(store), request, mint, settings, patience, _sleep, out))
+    out, trying = CallOut(called, lease, lost_lease), waiting(patience)
+    return _at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
 
 
 async def serve_calling_out_async(
     store: AsyncStore,
     request: Request,
-    call_out: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]],
     mint: Mint,
+    call_out: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]],
     settings: Settings = DEFAULT_SETTINGS,
     *,
     lease: float = 60.0,
+    lost_lease: LostLease = LostLease.EXECUTE,
     patience: Patience = DEFAULT_PATIENCE,
 ) -> Answer:
-    """Answer a request whose next action another service mints, as `serve_calling_out` does."""
-    out = CallOut(call_out, int(lease * SECOND))
-    timed = _Timed(store, patience.answer_seconds)
-    return await answer_request(timed, request, mint, settings, patience, asyncio.sleep, out)
+    """Answer a request whose next action another service makes, as `serve_calling_out` does.
+
+    Where it is cancelled, the key is free again before the cancellation goes on.
+    """
+    out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience)
+    return await answer_calling_out(store, request, mint, out, settings, trying)
 
 
 def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -> FactAnswer:
@@ -146,22 +140,23 @@ def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -
         patience: How often and how long it is tried.
 
     Returns:
-        Done, ignored or refused; what was done is committed.
+        Done, ignored or refused; what was done is committed. Where an attempt took effect and the
+        store could not say so, the next one finds its work done: ignored.
 
     Raises:
         ArgumentError: An instant out of order or not UTC.
         StoreUnavailableError: The store could not, in all attempts. Record the fact again later:
             to come late or twice is no error.
+        StoreFullError: A new binding found no room.
     """
-    return _at_once(record_in(_Waiting(store), fact, patience, _sleep))
+    return _at_once(answer_fact(_Waiting(store), fact, waiting(patience)))
 
 
 async def record_async(
     store: AsyncStore, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE
 ) -> FactAnswer:
-    """Record a fact whole, as `record` does, with a store that is awaited."""
-    timed = _Timed(store, patience.answer_seconds)
-    return await record_in(timed, fact, patience, asyncio.sleep)
+    """Record a fact whole, as `record` does, at a store that is awaited."""
+    return await answer_fact(store, fact, awaiting(patience))
 
 
 class _Waiting:
@@ -185,49 +180,15 @@ class _Waiting:
         return self._store.commit(loaded, changes, page)
 
 
-async def _sleep(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - there is no loop that it could hold up
-
-
 def _at_once(coroutine: Coroutine[None, None, _Answered]) -> _Answered:
-    # The result of a coroutine that awaits nothing that suspends.
+    # What a coroutine returns in which nothing suspends.
     try:
         coroutine.send(None)
     except StopIteration as end:
         answered: _Answered = end.value
         return answered
-    coroutine.close()
     raise AssertionError("a store that waits never suspends")  # pragma: no cover - see _Waiting
 
 
 async def _awaited(answer: Awaitable[_Answered]) -> _Answered:
     return await answer
-
-
-class _Timed:
-    """A store that is awaited, for no longer than some seconds at a time."""
-
-    def __init__(self, store: AsyncStore, seconds: float) -> None:
-        self._store = store
-        self._seconds = seconds
-
-    async def caller_of(self, digest: str) -> Caller | None:
-        return await self._in_time(self._store.caller_of(digest))
-
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return await self._in_time(self._store.for_call(digest, needs))
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return await self._in_time(self._store.for_fact(needs))
-
-    async def commit(
-        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
-    ) -> bool:
-        return await self._in_time(self._store.commit(loaded, changes, page))
-
-    async def _in_time(self, answer: Awaitable[_Answered]) -> _Answered:
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await answer
-        except TimeoutError:
-            raise StoreUnavailableError("it did not answer in time") from None

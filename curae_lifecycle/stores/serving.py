@@ -1,41 +1,33 @@
-"""Load, decide, commit: the steps of a request and of a fact, for a store that is awaited.
+"""One request or one fact on its way through its attempts, at a store that is awaited.
 
-The laws of this module: **what is committed was decided from what is replaced**; **a call out is
-made once**: what it brought is committed by as many attempts as that takes, and never called for
-again.
+The law of this module: **what is committed was decided from what it replaces**.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from functools import partial
 from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules import attempt as attempts
-from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.idempotency import Attempt, Record, in_flight_record
+from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.changes import NO_CHANGES, Changes, RecordWrite
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, fact_needs, record_fact
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.service.status import is_kept
+from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
     AsyncStore,
     LoadedCall,
     StoreFullError,
     StoreUnavailableError,
 )
-from curae_lifecycle.stores.minting import Mint, utc_now
+from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage, page_of
-from curae_lifecycle.stores.patience import Patience, Sleep, until_done
+from curae_lifecycle.stores.patience import Trying
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -43,193 +35,120 @@ from curae_lifecycle.web.respond import Answer, respond
 _NOTHING: Final = Needs(None, (), None, None, None)
 """What a request needs that was refused before anything stored was asked for."""
 
-Renew = Callable[[], bool]
-"""Prolongs the lease of an attempt that is calling out; false where it was lost."""
-
-AsyncRenew = Callable[[], Awaitable[bool]]
-"""The same, awaited."""
-
-
-async def answer_request(
-    store: AsyncStore,
-    request: Request,
-    mint: Mint,
-    settings: Settings,
-    patience: Patience,
-    sleep: Sleep,
-    out: CallOut | None = None,
-) -> Answer:
-    """Answer a request in as many attempts as patience has, calling out in between if asked to."""
-    api_key = bearer(request)
-    if api_key is None:
-        # The answer says nothing of time, and no store was asked for one.
-        refusal = read(request, None, utc_now(), settings)
-        assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
-        return respond(refusal)
-    serving = _Serving(store, request, api_key.digest(), mint, settings, out)
-    answer: Answer | _Begun | None = await until_done(serving.attempt, patience, sleep)
-    if isinstance(answer, _Begun):
-        answer = await serving.finish(answer, patience, sleep)
-    return answer or given_up(settings)
+_RETRY_AFTER: Final = ("retry-after", "1")
 
 
 def given_up(settings: Settings) -> Answer:
-    """The answer where no attempt was done: a problem that may be retried, and when."""
+    """The answer where the store could not: a problem that may be retried, and when."""
     answer = respond(refused(refuse_at(Gate.ROOM), utc_now(), settings))
-    headers = (*answer.response.headers, ("retry-after", "1"))
+    headers = (*answer.response.headers, _RETRY_AFTER)
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
 @attrs.frozen
-class CallOut:
-    """How another service is asked for the next action.
+class Decided:
+    """What one attempt decided, and all that it was decided from.
 
     Attributes:
-        call: Asks it, given the ids that were minted and a way to prolong the lease.
-        lease: Microseconds for which the key is taken.
+        loaded: What was loaded.
+        decision: The decision.
+        call: The request, read; `None` where it was refused before it could be.
+        new_ids: The ids that it may use; `None` where nothing is minted.
+        page: The hosted page that it sends the user to.
     """
 
-    call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
-    lease: int
-
-
-@attrs.frozen
-class _Begun:
-    """An attempt that took its key and may call out.
-
-    Attributes:
-        call: The request, read.
-        new_ids: The ids that it uses in every further attempt.
-        decision: What was decided before it was called out for.
-    """
-
-    call: Call
-    new_ids: NewIds
+    loaded: LoadedCall
     decision: Decision
-
-    @property
-    def attempt(self) -> Attempt | None:
-        """What the key was taken for; `None` where the operation takes no key."""
-        return self.decision.attempt
-
-    @property
-    def before(self) -> Record | None:
-        """The record before the key was taken."""
-        return self.decision.record
+    call: Call | None = None
+    new_ids: NewIds | None = None
+    page: HostedPage | None = None
 
 
-@attrs.frozen
-class _Serving:
-    """One request on its way through its attempts."""
+@attrs.define
+class Serving:
+    """One request on its way through its attempts.
+
+    Attributes:
+        digest: Of its API key.
+        loaded: What was loaded last; its caller is the newest that is known.
+    """
 
     store: AsyncStore
     request: Request
     digest: str
     mint: Mint
     settings: Settings
-    out: CallOut | None
+    loaded: LoadedCall | None = None
 
-    async def attempt(self) -> Answer | _Begun | None:
+    async def attempt(self) -> Answer | None:
         """Load, decide, commit; `None` where somebody was faster."""
-        caller = await self.store.caller_of(self.digest)
+        decided = await self.decide()
+        return None if decided is None else await self.answer(decided)
+
+    async def decide(self) -> Decided | None:
+        """Load and decide; `None` where the API key was registered again in between."""
+        caller = await self._caller()
         call = read(self.request, caller, utc_now(), self.settings)
-        asked = needs(call) if isinstance(call, Call) else _NOTHING
-        loaded = await self.store.for_call(self.digest, asked)
+        loaded = await self.load(needs(call) if isinstance(call, Call) else _NOTHING)
         if loaded.caller != caller:
-            # The key was registered anew since the store remembered its caller.
             return None
         if isinstance(call, Decision):
-            return respond(call)
+            return Decided(loaded, attrs.evolve(call, at=loaded.now))
         # A read mints nothing.
         new_ids = None if call.operation.rule.scope is None else self.mint(loaded.now)
         decision = decide(call, loaded.snapshot, loaded.now, new_ids)
-        page = page_of(call, decision.reply)
-        if self.out is None or page is None or new_ids is None:
-            return await self._commit(loaded, respond(decision), page)
-        return await self._begin(self.out, loaded, _Begun(call, new_ids, decision))
+        return Decided(loaded, decision, call, new_ids, page_of(call, decision.reply))
 
-    async def _commit(
-        self, loaded: LoadedCall, answer: Answer, page: HostedPage | None
-    ) -> Answer | None:
-        if page is None and answer.changes == NO_CHANGES:
-            return answer
+    async def answer(self, decided: Decided) -> Answer | None:
+        """Commit what was decided; `None` where somebody was faster."""
         try:
-            stored = await self.store.commit(loaded, answer.changes, page)
+            return await self.commit(decided.loaded, respond(decided.decision), decided.page)
         except StoreFullError:
             return given_up(self.settings)
-        return answer if stored else None
 
-    async def _begin(self, out: CallOut, loaded: LoadedCall, begun: _Begun) -> _Begun | None:
-        attempt = begun.attempt
-        if attempt is None:
-            return begun
-        running = in_flight_record(attempt, lease=out.lease)
-        taken = RecordWrite(attempt.key, begun.before, running)
-        return begun if await self.store.commit(loaded, Changes((taken,))) else None
+    async def commit(
+        self, loaded: LoadedCall, answer: Answer, page: HostedPage | None
+    ) -> Answer | None:
+        """Commit what an answer changes; `None` where somebody was faster."""
+        if page is None and answer.changes == NO_CHANGES:
+            return answer
+        return answer if await self.store.commit(loaded, answer.changes, page) else None
 
-    async def finish(self, begun: _Begun, patience: Patience, sleep: Sleep) -> Answer | None:
-        """Call out, and commit what came of it, in as many attempts as that takes."""
-        assert self.out is not None  # noqa: S101 - nothing else begins
-        out = self.out
+    async def load(self, asked: Needs) -> LoadedCall:
+        """Load what is needed, and whom the API key stands for by now."""
+        self.loaded = await self.store.for_call(self.digest, asked)
+        return self.loaded
 
-        async def renew() -> bool:
-            prolonged = partial(attempts.renew, lease=out.lease)
-            return bool(await until_done(lambda: self._move(begun, prolonged), patience, sleep))
-
-        try:
-            next_action = await out.call(begun.new_ids, renew)
-        except BaseException:
-            await until_done(lambda: self._move(begun, attempts.release), patience, sleep)
-            raise
-        minted = attrs.evolve(begun.new_ids, next_action=next_action)
-        return await until_done(lambda: self._end(begun, minted), patience, sleep)
-
-    async def _move(
-        self,
-        begun: _Begun,
-        act: Callable[[Record | None, Attempt, datetime], Done[Record] | LeaseLost],
-    ) -> bool | None:
-        # Whether the record moved; `False` where the lease was lost.
-        attempt = begun.attempt
-        if attempt is None:
-            return True
-        loaded = await self.store.for_call(self.digest, needs(begun.call))
-        held = loaded.snapshot.record
-        moved = act(held, attempt, loaded.now)
-        if not isinstance(moved, Done):
-            return False
-        write = RecordWrite(attempt.key, held, moved.value)
-        return True if await self.store.commit(loaded, Changes((write,))) else None
-
-    async def _end(self, begun: _Begun, minted: NewIds) -> Answer | None:
-        loaded = await self.store.for_call(self.digest, needs(begun.call))
-        held, attempt = loaded.snapshot.record, begun.attempt
-        snapshot = attrs.evolve(loaded.snapshot, record=begun.before)
-        decision = decide(begun.call, snapshot, loaded.now, minted)
-        answer, page = respond(decision), page_of(begun.call, decision.reply)
-        if attempt is None:
-            return await self._commit(loaded, answer, page)
-        response = answer.response
-        if is_kept(response.status):
-            ended = attempts.complete(held, attempt, response, loaded.now)
-        else:
-            ended = attempts.release(held, attempt, loaded.now)
-        if not isinstance(ended, Done):
-            return await self._overtaken(begun, loaded)
-        changes = decision.changes
-        write = RecordWrite(attempt.key, held, ended.value)
-        changes = Changes((*changes.writes, write), changes.effects, changes.events)
-        return await self._commit(loaded, attrs.evolve(answer, changes=changes), page)
-
-    async def _overtaken(self, begun: _Begun, loaded: LoadedCall) -> Answer | None:
-        # Another attempt took over after the lease: what it says is the answer.
-        decision = decide(begun.call, loaded.snapshot, loaded.now, begun.new_ids)
-        if decision.attempt is not None:
-            return given_up(self.settings)
-        return await self._commit(loaded, respond(decision), None)
+    async def _caller(self) -> Caller | None:
+        if self.loaded is not None:
+            return self.loaded.caller
+        return await self.store.caller_of(self.digest)
 
 
-async def record_in(store: AsyncStore, fact: Fact, patience: Patience, sleep: Sleep) -> FactAnswer:
+def begin_serving(
+    store: AsyncStore, request: Request, mint: Mint, settings: Settings
+) -> Serving | Answer:
+    """A request that may be served, or its answer where it shows no API key."""
+    api_key = bearer(request)
+    if api_key is not None:
+        return Serving(store, request, api_key.digest(), mint, settings)
+    # The store has nothing to say to it, not even the time.
+    refusal = read(request, None, utc_now(), settings)
+    assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
+    return respond(refusal)
+
+
+async def answer_request(
+    store: AsyncStore, request: Request, mint: Mint, settings: Settings, trying: Trying
+) -> Answer:
+    """Answer a request in as many attempts as patience has."""
+    serving = begin_serving(store, request, mint, settings)
+    if isinstance(serving, Answer):
+        return serving
+    return await trying.until_done(serving.attempt) or given_up(settings)
+
+
+async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnswer:
     """Record a fact in as many attempts as patience has."""
 
     async def attempt() -> FactAnswer | None:
@@ -239,7 +158,7 @@ async def record_in(store: AsyncStore, fact: Fact, patience: Patience, sleep: Sl
             return answer
         return answer if await store.commit(loaded, answer.value) else None
 
-    answer: FactAnswer | None = await until_done(attempt, patience, sleep)
+    answer: FactAnswer | None = await trying.until_done(attempt)
     if answer is None:
         raise StoreUnavailableError("no attempt was done in time")
     return answer
