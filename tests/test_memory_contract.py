@@ -19,15 +19,13 @@ from curae_lifecycle.service.facts.fact import Fact, fact_needs
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
-from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import StoreFullError
+from curae_lifecycle.stores.contract import NOTHING, StoreFullError
 from curae_lifecycle.stores.pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, new_ids
 from tests.serving import DIGEST, Clock
 from tests.strategies import COORDINATE, START, TICK, at, pending, uuid
 
-NOTHING: Final = Needs(None, (), None, None, None)
 CREATE: Final = call(CreateConnection(USER, PACKAGES))
 
 

@@ -9,7 +9,7 @@ was loaded; **nothing live is ever dropped**. A store that keeps them may be any
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -101,6 +101,9 @@ class LoadedFact:
 
 
 Loaded = LoadedCall | LoadedFact
+
+NOTHING: Final = Needs(None, (), None, None, None)
+"""What is needed where only the caller is asked for."""
 
 
 class Store(Protocol):

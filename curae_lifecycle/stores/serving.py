@@ -20,6 +20,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
+    NOTHING,
     AsyncStore,
     LoadedCall,
     StoreFullError,
@@ -31,9 +32,6 @@ from curae_lifecycle.stores.patience import Trying
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
-
-_NOTHING: Final = Needs(None, (), None, None, None)
-"""What a request needs that was refused before anything stored was asked for."""
 
 _RETRY_AFTER: Final = ("retry-after", "1")
 
@@ -89,7 +87,7 @@ class Serving:
         """Load and decide; `None` where the API key was registered again in between."""
         caller = await self._caller()
         call = read(self.request, caller, utc_now(), self.settings)
-        loaded = await self.load(needs(call) if isinstance(call, Call) else _NOTHING)
+        loaded = await self.load(needs(call) if isinstance(call, Call) else NOTHING)
         if loaded.caller != caller:
             return None
         if isinstance(call, Decision):
