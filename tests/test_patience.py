@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -34,11 +36,19 @@ def until_done(attempt: Tried, patience: Patience = DEFAULT_PATIENCE) -> str | N
     return asyncio.run(waiting(patience).until_done(attempt))
 
 
-@pytest.mark.parametrize("name", ["seconds", "attempt_seconds", "pause", "longest_pause"])
+SECONDS: Final[dict[str, Callable[[float], Patience]]] = {
+    "seconds": lambda value: Patience(seconds=value),
+    "attempt_seconds": lambda value: Patience(attempt_seconds=value),
+    "pause": lambda value: Patience(pause=value),
+    "longest_pause": lambda value: Patience(longest_pause=value),
+}
+
+
+@pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
 def test_seconds_are_some_and_come_to_an_end(name: str, value: float) -> None:
     with pytest.raises(ArgumentError, match=f"^{name}: must be a number of seconds, more than 0"):
-        Patience(**{name: value})  # type: ignore[arg-type]  # each of these is a float
+        SECONDS[name](value)
 
 
 def test_it_is_tried_at_least_once() -> None:

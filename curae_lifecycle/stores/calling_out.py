@@ -16,6 +16,7 @@ import attrs
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, in_flight_record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import SECOND, NextAction
@@ -39,7 +40,7 @@ AsyncRenew = Callable[[], Awaitable[bool]]
 """The same, awaited."""
 
 
-@attrs.frozen
+@frozen
 class CallOut:
     """How another service is asked for the next action.
 
@@ -79,7 +80,7 @@ async def answer_calling_out(
     return await _CallingOut(serving, out, trying).answer()
 
 
-@attrs.frozen
+@frozen
 class _Begun:
     """An attempt that took its key, or asked to; whoever holds the key may call out.
 

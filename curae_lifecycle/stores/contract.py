@@ -15,6 +15,7 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
@@ -68,7 +69,7 @@ class StoreFullError(LifecycleError, RuntimeError):
         return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
-@attrs.frozen
+@frozen
 class LoadedCall:
     """What was loaded for a call, all of one moment.
 
@@ -85,7 +86,7 @@ class LoadedCall:
     seen: object = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@frozen
 class LoadedFact:
     """What was loaded for a fact, all of one moment.
 

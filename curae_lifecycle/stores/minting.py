@@ -8,9 +8,8 @@ from secrets import randbelow, token_urlsafe
 from typing import Final
 from uuid import uuid4  # noqa: TID251 - here is where ids come from
 
-import attrs
-
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import SECOND, ConnectionId, NextAction, SessionId, UserId
 from curae_lifecycle.service.snapshot import NewIds
 
@@ -21,7 +20,7 @@ Mint = Callable[[datetime], NewIds]
 """Makes the ids and the next action of one request, at its instant."""
 
 
-@attrs.frozen
+@frozen
 class RandomIds:
     """Mints UUIDs, and URLs of a base and 256 random bits.
 

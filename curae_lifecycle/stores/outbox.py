@@ -11,6 +11,7 @@ import json
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -27,7 +28,7 @@ from curae_lifecycle.web.events import format_coordinate, format_event
 from curae_lifecycle.web.json import Json
 
 
-@attrs.frozen
+@frozen
 class Message:
     """An effect or an event on its way.
 

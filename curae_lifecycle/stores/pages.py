@@ -16,6 +16,7 @@ from itertools import count
 import attrs
 
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
@@ -39,7 +40,7 @@ class PageKind(StrEnum):
     USER = "user"
 
 
-@attrs.frozen
+@frozen
 class HostedPage:
     """A page that a URL leads to.
 

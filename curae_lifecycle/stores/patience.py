@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.contract import StoreUnavailableError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _LOG: Final = logging.getLogger(__name__)
 _Answered = TypeVar("_Answered")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Patience:
     """How often and how long something is tried, and how it waits in between.
 
@@ -64,7 +65,7 @@ class Patience:
 DEFAULT_PATIENCE: Final = Patience()
 
 
-@attrs.frozen
+@frozen
 class Trying:
     """A way to try something as often and as long as patience goes.
 

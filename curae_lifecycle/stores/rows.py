@@ -16,6 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -41,7 +42,7 @@ Found = Mapping[tuple[str, str], str]
 """The documents of the rows that were found, by their kinds and keys."""
 
 
-@attrs.frozen
+@frozen
 class Row:
     """A value as it is written down; no two rows have the same kind and key.
 
@@ -67,7 +68,7 @@ class Row:
     position: int | None = None
 
 
-@attrs.frozen
+@frozen
 class Wanted:
     """The rows that are needed, all of one moment; what is `None` is not needed.
 
@@ -151,9 +152,7 @@ def fact_snapshot_of(needs: FactNeeds, found: Found) -> FactSnapshot:
     session = _value(found, CuraeConnectSession, str, needs.session)
     user = needs.binding if session is None else session.coordinate
     binding = _value(found, LimitedAccountAppBinding, coordinate_key, user)
-    theirs = [
-        each for each in _connections(found) if each.identity.coordinate == needs.connections
-    ]
+    theirs = [each for each in _connections(found) if each.identity.coordinate == needs.connections]
     return FactSnapshot(
         connection, successor, head, tuple(following), session, binding, tuple(theirs)
     )
@@ -176,9 +175,7 @@ def _value(
 
 def _connections(found: Found) -> list[Connection]:
     kind = Connection.__name__
-    return [
-        load(Connection, parse_json(text)) for (name, _), text in found.items() if name == kind
-    ]
+    return [load(Connection, parse_json(text)) for (name, _), text in found.items() if name == kind]
 
 
 def _later(found: Found, connection: Connection) -> list[Connection]:
@@ -193,4 +190,4 @@ def _line(
 ) -> tuple[Connection | None, Connection | None, Connection | None]:
     connection = _value(found, Connection, str, connection_id)
     later = [] if connection is None else _later(found, connection)
-    return connection, *((later[0], later[-1]) if later else (None, None))
+    return (connection, later[0], later[-1]) if later else (connection, None, None)

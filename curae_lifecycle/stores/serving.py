@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import NO_CHANGES
@@ -43,7 +44,7 @@ def given_up(settings: Settings) -> Answer:
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
 
 
-@attrs.frozen
+@frozen
 class Decided:
     """What one attempt decided, and all that it was decided from.
 
