@@ -406,6 +406,24 @@ def test_a_lease_that_is_renewed_keeps_retries_away() -> None:
     assert called.times == 1
 
 
+def test_a_lease_is_as_long_as_the_server_says_and_so_is_a_renewed_one() -> None:
+    made = faulty()
+    seen: list[object] = []
+
+    def meanwhile(renew: Renew) -> None:
+        made.clock.pass_time(29)
+        seen.append(renew())
+        made.clock.pass_time(29)
+        seen.append(code(retry(made, request("create"), called)))
+        made.clock.pass_time(1)
+        seen.append(renew())
+
+    called = Called(made, meanwhile)
+    answer = serve_calling_out(made, request("create"), Numbered(), called, lease=30.0)
+    assert answer.response.status == 201
+    assert seen == [True, "IDEMPOTENCY_KEY_IN_FLIGHT", False]
+
+
 def test_a_lease_that_is_over_cannot_be_renewed() -> None:
     made = faulty()
     seen: list[bool] = []

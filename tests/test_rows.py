@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Final
 
@@ -88,12 +89,14 @@ def test_every_member_of_a_key_tells_it_from_others(kind: str) -> None:
 
 
 def test_members_that_run_into_one_another_are_kept_apart() -> None:
-    account = COORDINATE.customer_account_id
-    one, other = (
-        Coordinate(Environment.LIVE, AppId(app), account, AppUserId(user))
-        for app, user in (("a", 'b"'), ('a"', "b"))
-    )
-    assert coordinate_key(one) != coordinate_key(other)
+    pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
+    texts = {
+        coordinate_key(
+            Coordinate(Environment.LIVE, AppId(app), CustomerAccountId(account), AppUserId("u"))
+        )
+        for app, account in pairs
+    }
+    assert len(texts) == len(pairs)
 
 
 @given(strategies.coordinates())
@@ -106,8 +109,9 @@ def test_a_caller_is_read_as_it_was_written(coordinate: Coordinate) -> None:
 
 
 def test_the_same_caller_has_the_same_text() -> None:
-    scopes = [frozenset(names) for names in (("a", "b", "c"), ("c", "b", "a"))]
-    assert len({format_caller(attrs.evolve(CALLER, scopes=each)) for each in scopes}) == 1
+    scopes = [f"scope-{number}" for number in range(30)]
+    text = format_caller(attrs.evolve(CALLER, scopes=frozenset(scopes)))
+    assert json.loads(text)["scopes"] == sorted(scopes)
 
 
 # --- Rows -----------------------------------------------------------------------------------
@@ -255,6 +259,26 @@ STRANGER: Final = attrs.evolve(
 )
 UNKNOWN: Final = ConnectionId(uuid(77))
 
+
+def elsewhere(connection: Connection) -> Connection:
+    """The same in a chain of its own."""
+
+    def other(connection_id: ConnectionId) -> ConnectionId:
+        return ConnectionId(connection_id.replace("0000", "ffff", 1))
+
+    its = connection.identity
+    before = its.predecessor_id
+    moved = attrs.evolve(
+        its,
+        id=other(its.id),
+        root_id=other(its.root_id),
+        predecessor_id=None if before is None else other(before),
+    )
+    return attrs.evolve(connection, identity=moved)
+
+
+EVERY: Final = (*THREE, STRANGER, *map(elsewhere, THREE))
+
 OPERATIONS: Final[list[Operation]] = [
     CreateConnection(USER, PACKAGES),
     Initiate(USER),
@@ -283,7 +307,7 @@ FACTS: Final[list[Fact]] = [
 def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
     operation: Operation, order: int
 ) -> None:
-    rows = Rows(*THREE, STRANGER)
+    rows = Rows(*EVERY)
     asked = needs(attrs.evolve(call(operation), settings=rows.store.settings))
     expected = rows.store.load(asked)
     assert snapshot_of(asked, rows.found(asked, order)) == expected
@@ -293,7 +317,7 @@ def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
 @pytest.mark.parametrize("order", range(3))
 @pytest.mark.parametrize("fact", FACTS, ids=repr)
 def test_the_rows_of_a_fact_say_what_the_store_in_memory_says(fact: Fact, order: int) -> None:
-    rows = Rows(*THREE, STRANGER)
+    rows = Rows(*EVERY)
     asked, expected = fact_needs(fact), rows.store.load_fact(fact)
     for found in (rows.found(asked, order), shuffled(rows.rows, order)):
         snapshot = fact_snapshot_of(asked, found)
