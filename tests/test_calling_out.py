@@ -712,6 +712,24 @@ def test_a_commit_that_is_cancelled_leaves_no_key_in_flight(
     assert state(made) is expected[calm, fault]
 
 
+def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> None:
+    made = faulty()
+
+    async def fails(_: NewIds, renew: AsyncRenew) -> NextAction:
+        made.clock.pass_time(29)
+        assert await renew()
+        made.clock.pass_time(30)
+        assert not await renew()
+        raise UNREACHABLE
+
+    asked = serve_calling_out_async(
+        Awaited(made), request("create"), Numbered(), fails, lease=30.0, lost_lease=UNKNOWN
+    )
+    with pytest.raises(OSError, match="no network"):
+        run_async(asked, time)
+    assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
+
+
 def test_a_coroutine_that_is_thrown_away_is_closed_at_once() -> None:
     made = faulty()
 
