@@ -95,7 +95,7 @@ def never_done(server: Wrong, request: Request, answer: Response) -> Response:
 def unlimited(server: Wrong, request: Request, answer: Response) -> Response:
     del request
     server.world._rates.clear()
-    server.world._accounts.clear()
+    server.world._accounts._by_owner.clear()
     return answer
 
 
@@ -103,7 +103,7 @@ def refunds(server: Wrong, request: Request, answer: Response) -> Response:
     del request
     if answer.status == 404:
         server.world._rates.clear()
-        server.world._accounts.clear()
+        server.world._accounts._by_owner.clear()
     return answer
 
 

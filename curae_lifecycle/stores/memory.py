@@ -11,11 +11,9 @@ it is.
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from itertools import count
 from threading import RLock
 from typing import Final
 
@@ -25,7 +23,7 @@ from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection, next_deadline
-from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
+from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
@@ -33,13 +31,9 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
-    CLOCK_TOLERANCE,
     LAST_INSTANT,
-    AppUser,
     ConnectionId,
     Coordinate,
-    CustomerAccountId,
-    Environment,
     SessionId,
     check_instant,
     later,
@@ -52,6 +46,15 @@ from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.stores.accounts import (
+    Accounts,
+    ChainKey,
+    Held,
+    Owner,
+    SessionKey,
+    is_over,
+    owner,
+)
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
 from curae_lifecycle.stores.pages import HostedPage, Pages
@@ -62,9 +65,6 @@ from curae_lifecycle.web.respond import Answer, respond
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, where nothing else is said [O]."""
 
-_LOOKED_AT: Final = 8
-"""How many values of an account a request looks at, whether they are over."""
-
 _CLOCKS: Final = 16
 """How many instants must agree before a request drops anything."""
 
@@ -73,34 +73,6 @@ _CLOCKS: Final = 16
 class _RateRow:
     state: RateState
     expires_at: datetime
-
-
-@frozen
-class _Chain:
-    """A chain as a whole: it is dropped as one."""
-
-    root_id: ConnectionId
-
-
-@frozen
-class _Session:
-    session_id: SessionId
-
-
-_Held = RecordKey | changes.RateKey | _Session | _Chain
-"""What can be dropped once it is over."""
-
-_Owner = tuple[Environment, CustomerAccountId]
-
-
-@attrs.define
-class _Account:
-    """How much a customer account holds of each kind, and what of it may be over from when on."""
-
-    held: Counter[type[changes.Write]] = attrs.field(factory=Counter[type[changes.Write]])
-    deadlines: list[tuple[datetime, int, _Held]] = attrs.field(
-        factory=list[tuple[datetime, int, _Held]]
-    )
 
 
 class MemoryStore:
@@ -131,7 +103,6 @@ class MemoryStore:
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._capacity = capacity
         self._keep_over = None if keep_over is None else _checked(keep_over)
         self._clock = clock
         self._deliver = deliver
@@ -146,9 +117,7 @@ class MemoryStore:
         self._records: dict[RecordKey, Record] = {}
         self._rates: dict[changes.RateKey, _RateRow] = {}
         self._pages = Pages()
-        # In the order in which the accounts have their turn.
-        self._accounts: OrderedDict[_Owner, _Account] = OrderedDict()
-        self._order = count()
+        self._accounts = Accounts(capacity, self._kept_until, self._drop)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
 
     @property
@@ -164,15 +133,7 @@ class MemoryStore:
         """Replace the platform's buckets; the new ones are full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
-            for account in self._accounts.values():
-                kept: list[tuple[datetime, int, _Held]] = []
-                for entry in account.deadlines:
-                    if isinstance(entry[2], changes.BucketKey):
-                        self._drop(account, entry[2])
-                    else:
-                        kept.append(entry)
-                heapq.heapify(kept)
-                account.deadlines = kept
+            self._accounts.drop_buckets()
 
     def caller(self, api_key: ApiKey | None) -> Caller | None:
         """Whom an API key stands for; `None` for no key or an unknown one."""
@@ -211,7 +172,7 @@ class MemoryStore:
         call = read(request, self.caller(bearer(request)), now, self._settings)
         if isinstance(call, Decision):
             return respond(call)
-        self._tidy(now, _owner(call.caller))
+        self._tidy(now, owner(call.caller))
         asked = needs(call)
         while True:
             answer = respond(decide(call, self.load(asked), now, new_ids))
@@ -288,11 +249,10 @@ class MemoryStore:
         with self._lock:
             if not all(map(self._is_current, writes)):
                 return False
-            owners = [_owner_of(write) if write.before is None else None for write in writes]
-            self._check_room(owners, writes)
-            for owner, write in zip(owners, writes, strict=True):
-                if owner is not None:
-                    self._count(owner, write)
+            owners = self._accounts.check_room(writes)
+            for whose, write in zip(owners, writes, strict=True):
+                if whose is not None:
+                    self._accounts.add(whose, type(write), self._due(write))
                 self._set(write)
             return True
 
@@ -304,7 +264,7 @@ class MemoryStore:
         """The caller, and everything that a call of theirs needs, read at one moment."""
         with self._lock:
             now, caller = self._clock(), self.caller_of(digest)
-            self._tidy(now, _owner(caller) if caller else None)
+            self._tidy(now, owner(caller) if caller else None)
             return LoadedCall(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
@@ -347,113 +307,18 @@ class MemoryStore:
                 counts as one. The next call goes on with the next account. `None` for all.
         """
         check_instant("now", now)
-        dropped = 0
         with self._lock:
-            left = most
-            for _ in range(len(self._accounts)):
-                if left is not None and left <= 0:
-                    break
-                looked_at, gone = self._drop_over(self._next_account(), now, left)
-                dropped += gone
-                left = None if left is None else left - max(1, looked_at)
-        return dropped
+            return self._accounts.purge(now, most)
 
-    def _tidy(self, now: datetime, own: _Owner | None = None) -> None:
+    def _tidy(self, now: datetime, own: Owner | None = None) -> None:
         check_instant("now", now)
         with self._lock:
             self._instants.append(now)
             trusted = min(self._instants)
             self._pages.drop_over(trusted)
-            account = self._accounts.get(own) if own else None
-            if account is not None:
-                self._drop_over(account, trusted, _LOOKED_AT)
-            if self._accounts:
-                self._drop_over(self._next_account(), trusted, _LOOKED_AT)
+            self._accounts.tidy(trusted, own)
 
-    def _next_account(self) -> _Account:
-        owner = next(iter(self._accounts))
-        self._accounts.move_to_end(owner)
-        return self._accounts[owner]
-
-    def _drop_over(self, account: _Account, now: datetime, most: int | None) -> tuple[int, int]:
-        looked_at = dropped = 0
-        deadlines = account.deadlines
-        while deadlines and looked_at != most and _is_over(deadlines[0][0], now):
-            _, _, held = heapq.heappop(deadlines)
-            looked_at += 1
-            kept_until = self._kept_until(held, now)
-            if kept_until is None:
-                dropped += self._drop(account, held)
-            else:
-                # It moved on since it was noted down.
-                self._remember(account, kept_until, held)
-        return looked_at, dropped
-
-    def _kept_until(self, held: _Held, now: datetime) -> datetime | None:
-        # None: it is over.
-        match held:
-            case _Chain():
-                return self._chain_kept_until(held, now)
-            case _Session(session_id):
-                deadline = self._kept(self._sessions[session_id].expires_at)
-            case RecordKey():
-                deadline = record_expires_at(self._records[held])
-            case _:
-                deadline = self._rates[held].expires_at
-        return None if _is_over(deadline, now) else deadline
-
-    def _chain_kept_until(self, chain: _Chain, now: datetime) -> datetime | None:
-        # What ends earlier than it would by itself ends by a write after `now`, so it is soon
-        # enough to look again after as long as what is over is kept.
-        again = self._kept(now)
-        for each in self._backwards(chain):
-            ended = _ended_at(each)
-            deadline = again if ended is None else self._kept(ended)
-            if not _is_over(deadline, now):
-                return min(deadline, again)
-        return None
-
-    def _kept(self, over: datetime) -> datetime:
-        assert self._keep_over is not None  # noqa: S101 - nothing is noted down where all is kept
-        return later(over, self._keep_over)
-
-    def _backwards(self, chain: _Chain) -> Iterator[Connection]:
-        # The head comes first: it is what lives longest.
-        each: Connection | None = self._heads[chain.root_id]
-        while each is not None:
-            yield each
-            predecessor = each.identity.predecessor_id
-            each = self._connections.get(predecessor) if predecessor else None
-
-    def _drop(self, account: _Account, held: _Held) -> int:
-        match held:
-            case _Chain(root_id):
-                dropped = list(self._backwards(held))
-                for each in dropped:
-                    self._drop_connection(each)
-                del self._heads[root_id]
-                account.held[changes.ConnectionWrite] -= len(dropped)
-                return len(dropped)
-            case _Session(session_id):
-                del self._sessions[session_id]
-                account.held[changes.SessionWrite] -= 1
-            case RecordKey():
-                del self._records[held]
-                account.held[changes.RecordWrite] -= 1
-            case _:
-                del self._rates[held]
-                account.held[changes.RateWrite] -= 1
-        return 1
-
-    def _drop_connection(self, connection: Connection) -> None:
-        identity = connection.identity
-        del self._connections[identity.id]
-        if identity.predecessor_id is not None:
-            del self._successors[identity.predecessor_id]
-        of_user = self._of_user[identity.coordinate]
-        del of_user[identity.id]
-        if not of_user:
-            del self._of_user[identity.coordinate]
+    # --- What is loaded -----------------------------------------------------------------------
 
     def _rate(self, key: changes.RateKey) -> RateState | None:
         row = self._rates.get(key)
@@ -474,6 +339,8 @@ class MemoryStore:
             if connection is not None:
                 following.append(connection)
         return tuple(following)
+
+    # --- What is stored -----------------------------------------------------------------------
 
     def _check_fresh(self, writes: tuple[changes.Write, ...]) -> None:
         # Deciding again cannot help where an id that should be fresh belongs to another value.
@@ -503,18 +370,6 @@ class MemoryStore:
             case changes.RateWrite(key, _, before):
                 return self._rate(key) == before
 
-    def _check_room(self, owners: list[_Owner | None], writes: tuple[changes.Write, ...]) -> None:
-        new: dict[tuple[_Owner, type[changes.Write]], int] = {}
-        for owner, write in zip(owners, writes, strict=True):
-            if owner is not None:
-                of = owner, type(write)
-                new[of] = new.get(of, 0) + 1
-        for (owner, kind), added in new.items():
-            account = self._accounts.get(owner)
-            held = account.held[kind] if account else 0
-            if held + added > self._capacity:
-                raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
-
     def _set(self, write: changes.Write) -> None:
         match write:
             case changes.ConnectionWrite(_, after):
@@ -535,29 +390,89 @@ class MemoryStore:
             case changes.RateWrite(key, _, _, after):
                 self._rates[key] = _RateRow(after, write.expires_at)
 
-    def _count(self, owner: _Owner, write: changes.Write) -> None:
-        account = self._accounts.get(owner)
-        if account is None:
-            account = self._accounts[owner] = _Account()
-        account.held[type(write)] += 1
+    # --- What is over -------------------------------------------------------------------------
+
+    def _due(self, write: changes.Write) -> tuple[datetime, Held] | None:
+        # From when on a new value may be over, if it is ever dropped.
         match write:
             case changes.ConnectionWrite(_, after):
                 root_id = after.identity.root_id
-                if self._keep_over is not None and root_id not in self._heads:
-                    self._remember(account, self._kept(after.updated_at), _Chain(root_id))
+                if self._keep_over is None or root_id in self._heads:
+                    return None
+                return self._kept(after.updated_at), ChainKey(root_id)
             case changes.SessionWrite(_, after):
-                if self._keep_over is not None:
-                    self._remember(account, self._kept(after.expires_at), _Session(after.id))
+                if self._keep_over is None:
+                    return None
+                return self._kept(after.expires_at), SessionKey(after.id)
             case changes.RecordWrite(key, _, after):
-                self._remember(account, record_expires_at(after), key)
+                return record_expires_at(after), key
             case changes.RateWrite(key):
-                self._remember(account, write.expires_at, key)
+                return write.expires_at, key
             case changes.BindingWrite():
                 # A tombstone is never over.
-                pass
+                return None
 
-    def _remember(self, account: _Account, deadline: datetime, held: _Held) -> None:
-        heapq.heappush(account.deadlines, (deadline, next(self._order), held))
+    def _kept_until(self, held: Held, now: datetime) -> datetime | None:
+        # None: it is over.
+        match held:
+            case ChainKey():
+                return self._chain_kept_until(held, now)
+            case SessionKey(session_id):
+                deadline = self._kept(self._sessions[session_id].expires_at)
+            case RecordKey():
+                deadline = record_expires_at(self._records[held])
+            case _:
+                deadline = self._rates[held].expires_at
+        return None if is_over(deadline, now) else deadline
+
+    def _chain_kept_until(self, chain: ChainKey, now: datetime) -> datetime | None:
+        # What ends earlier than it would by itself ends by a write after `now`, so it is soon
+        # enough to look again after as long as what is over is kept.
+        again = self._kept(now)
+        for each in self._backwards(chain):
+            ended = _ended_at(each)
+            deadline = again if ended is None else self._kept(ended)
+            if not is_over(deadline, now):
+                return min(deadline, again)
+        return None
+
+    def _kept(self, over: datetime) -> datetime:
+        assert self._keep_over is not None  # noqa: S101 - nothing is noted down where all is kept
+        return later(over, self._keep_over)
+
+    def _backwards(self, chain: ChainKey) -> Iterator[Connection]:
+        # The head comes first: it is what lives longest.
+        each: Connection | None = self._heads[chain.root_id]
+        while each is not None:
+            yield each
+            predecessor = each.identity.predecessor_id
+            each = self._connections.get(predecessor) if predecessor else None
+
+    def _drop(self, held: Held) -> int:
+        match held:
+            case ChainKey(root_id):
+                dropped = list(self._backwards(held))
+                for each in dropped:
+                    self._drop_connection(each)
+                del self._heads[root_id]
+                return len(dropped)
+            case SessionKey(session_id):
+                del self._sessions[session_id]
+            case RecordKey():
+                del self._records[held]
+            case _:
+                del self._rates[held]
+        return 1
+
+    def _drop_connection(self, connection: Connection) -> None:
+        identity = connection.identity
+        del self._connections[identity.id]
+        if identity.predecessor_id is not None:
+            del self._successors[identity.predecessor_id]
+        of_user = self._of_user[identity.coordinate]
+        del of_user[identity.id]
+        if not of_user:
+            del self._of_user[identity.coordinate]
 
 
 def _checked(keep_over: timedelta) -> int:
@@ -573,24 +488,3 @@ def _ended_at(connection: Connection) -> datetime | None:
     if ends is None and not is_live(connection, LAST_INSTANT):
         return connection.updated_at
     return ends
-
-
-def _owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> _Owner:
-    return whose.environment, whose.customer_account_id
-
-
-def _owner_of(write: changes.Write) -> _Owner:
-    match write:
-        case changes.RecordWrite(key):
-            return _owner(key.owner)
-        case changes.RateWrite(key):
-            return _owner(key.owner if isinstance(key, changes.BucketKey) else key.app_user)
-        case changes.ConnectionWrite(_, after):
-            return _owner(after.identity.coordinate)
-        case changes.SessionWrite(_, after) | changes.BindingWrite(_, after):
-            return _owner(after.coordinate)
-
-
-def _is_over(deadline: datetime, now: datetime) -> bool:
-    # Not at the deadline itself: another worker's clock may be behind.
-    return later(deadline, CLOCK_TOLERANCE) <= now

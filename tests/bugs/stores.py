@@ -312,7 +312,7 @@ class _DropsLimitsEarly(MemoryStore):
         del now, most
         dropped = len(self._rates)
         self._rates.clear()
-        self._accounts.clear()
+        self._accounts._by_owner.clear()
         return dropped
 
 

@@ -1,0 +1,218 @@
+"""What each customer account holds of a store, and what of it may be over from when on.
+
+The laws of this module: **an account that is full is refused alone**, and **nothing is dropped
+before its deadline**: what is due is looked at again, and goes five minutes later at the earliest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.credentials import Caller, KeyOwner
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.idempotency import RecordKey
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    AppUser,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    later,
+)
+from curae_lifecycle.service import changes
+from curae_lifecycle.stores.contract import StoreFullError
+
+LOOKED_AT: Final = 8
+"""How many values of an account a request looks at, whether they are over."""
+
+Kind = type[changes.Write]
+"""A kind of value, by what writes it."""
+
+Owner = tuple[Environment, CustomerAccountId]
+"""A customer account; its test and its live values are counted apart."""
+
+
+@frozen
+class ChainKey:
+    """A chain as a whole: it is dropped as one."""
+
+    root_id: ConnectionId
+
+
+@frozen
+class SessionKey:
+    """A session."""
+
+    session_id: SessionId
+
+
+Held = RecordKey | changes.RateKey | SessionKey | ChainKey
+"""What can be dropped once it is over."""
+
+_KINDS: Final[dict[type[Held], Kind]] = {
+    ChainKey: changes.ConnectionWrite,
+    SessionKey: changes.SessionWrite,
+    RecordKey: changes.RecordWrite,
+    changes.LimitKey: changes.RateWrite,
+    changes.BucketKey: changes.RateWrite,
+}
+
+
+@attrs.define
+class Account:
+    """One account.
+
+    Attributes:
+        held: How many values of each kind it holds.
+        deadlines: What of them may be over from when on, as a heap.
+    """
+
+    held: Counter[Kind] = attrs.field(factory=Counter[Kind])
+    deadlines: list[tuple[datetime, int, Held]] = attrs.field(
+        factory=list[tuple[datetime, int, Held]]
+    )
+
+
+class Accounts:
+    """The customer accounts of a store; they have their turn one after the other.
+
+    Args:
+        capacity: How many values of each kind an account may hold.
+        kept_until: Until when a value is kept as it stands now; `None` where it is over.
+        drop: Drops a value, and says how many values of its kind that were.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        kept_until: Callable[[Held, datetime], datetime | None],
+        drop: Callable[[Held], int],
+    ) -> None:
+        self._capacity = capacity
+        self._kept_until = kept_until
+        self._drop_value = drop
+        # In the order in which they have their turn.
+        self._by_owner: OrderedDict[Owner, Account] = OrderedDict()
+        self._order = count()
+
+    def check_room(self, writes: tuple[changes.Write, ...]) -> list[Owner | None]:
+        """Whose each new value is; none for what only moves.
+
+        Raises:
+            StoreFullError: An account has no room for all of its new values.
+        """
+        owners = [_owner_of(write) if write.before is None else None for write in writes]
+        new: dict[tuple[Owner, Kind], int] = {}
+        for owner, write in zip(owners, writes, strict=True):
+            if owner is not None:
+                of = owner, type(write)
+                new[of] = new.get(of, 0) + 1
+        for (owner, kind), added in new.items():
+            account = self._by_owner.get(owner)
+            held = account.held[kind] if account else 0
+            if held + added > self._capacity:
+                raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
+        return owners
+
+    def add(self, owner: Owner, kind: Kind, due: tuple[datetime, Held] | None) -> None:
+        """Count a new value, and note down from when on it may be over, if ever."""
+        account = self._by_owner.get(owner)
+        if account is None:
+            account = self._by_owner[owner] = Account()
+        account.held[kind] += 1
+        if due is not None:
+            self._note(account, *due)
+
+    def tidy(self, now: datetime, own: Owner | None) -> None:
+        """Drop a few values that are over: of one account, and of the one whose turn it is."""
+        account = self._by_owner.get(own) if own else None
+        if account is not None:
+            self._drop_over(account, now, LOOKED_AT)
+        if self._by_owner:
+            self._drop_over(self._next(), now, LOOKED_AT)
+
+    def purge(self, now: datetime, most: int | None) -> int:
+        """Drop what is over, account by account, looking at no more values and accounts than said.
+
+        Returns:
+            How many values were dropped.
+        """
+        dropped = 0
+        for _ in range(len(self._by_owner)):
+            if most is not None and most <= 0:
+                break
+            looked_at, gone = self._drop_over(self._next(), now, most)
+            dropped += gone
+            most = None if most is None else most - max(1, looked_at)
+        return dropped
+
+    def drop_buckets(self) -> None:
+        """Drop every bucket, over or not."""
+        for account in self._by_owner.values():
+            kept: list[tuple[datetime, int, Held]] = []
+            for entry in account.deadlines:
+                if isinstance(entry[2], changes.BucketKey):
+                    self._drop(account, entry[2])
+                else:
+                    kept.append(entry)
+            heapq.heapify(kept)
+            account.deadlines = kept
+
+    def _next(self) -> Account:
+        owner = next(iter(self._by_owner))
+        self._by_owner.move_to_end(owner)
+        return self._by_owner[owner]
+
+    def _drop_over(self, account: Account, now: datetime, most: int | None) -> tuple[int, int]:
+        looked_at = dropped = 0
+        deadlines = account.deadlines
+        while deadlines and looked_at != most and is_over(deadlines[0][0], now):
+            _, _, held = heapq.heappop(deadlines)
+            looked_at += 1
+            kept_until = self._kept_until(held, now)
+            if kept_until is None:
+                dropped += self._drop(account, held)
+            else:
+                # It moved on since it was noted down.
+                self._note(account, kept_until, held)
+        return looked_at, dropped
+
+    def _drop(self, account: Account, held: Held) -> int:
+        dropped = self._drop_value(held)
+        account.held[_KINDS[type(held)]] -= dropped
+        return dropped
+
+    def _note(self, account: Account, deadline: datetime, held: Held) -> None:
+        heapq.heappush(account.deadlines, (deadline, next(self._order), held))
+
+
+def is_over(deadline: datetime, now: datetime) -> bool:
+    """Whether a value with this deadline may be dropped."""
+    # Not at the deadline itself: another worker's clock may be behind.
+    return later(deadline, CLOCK_TOLERANCE) <= now
+
+
+def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
+    """The account that somebody or something belongs to."""
+    return whose.environment, whose.customer_account_id
+
+
+def _owner_of(write: changes.Write) -> Owner:
+    match write:
+        case changes.RecordWrite(key):
+            return owner(key.owner)
+        case changes.RateWrite(key):
+            return owner(key.owner if isinstance(key, changes.BucketKey) else key.app_user)
+        case changes.ConnectionWrite(_, after):
+            return owner(after.identity.coordinate)
+        case changes.SessionWrite(_, after) | changes.BindingWrite(_, after):
+            return owner(after.coordinate)

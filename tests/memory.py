@@ -1,0 +1,173 @@
+"""Stores in memory for the tests: two accounts, what fills them, and dicts that tell of each look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar, cast
+
+import attrs
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    CustomerAccountId,
+)
+from curae_lifecycle.service.changes import (
+    ConnectionWrite,
+    Write,
+)
+from curae_lifecycle.testing.watch import check_store
+from curae_lifecycle.web.respond import Answer
+from tests import server, subjects
+from tests.server import (
+    API_KEY,
+    CALLER,
+    document,
+    new_ids,
+    request,
+)
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
+
+BUCKET: Final = curae.Bucket("platform", 2, 1, 60)
+TOLERANCE: Final = timedelta(minutes=5)
+DAY: Final = timedelta(hours=24)
+MONTH: Final = timedelta(days=30)
+ACTIVE: Final = apply_trigger(pending(), "authorize", at(1))
+FOR_EVER: Final = apply_trigger(pending(), "authorize for ever", at(1))
+REVOKED: Final = apply_trigger(pending(), "APP", START)
+NEIGHBOUR: Final = attrs.evolve(
+    CALLER, api_key_id=ApiKeyId("key-2"), customer_account_id=CustomerAccountId(uuid(99))
+)
+NEIGHBOURS_KEY: Final = curae.ApiKey("cae_live_k2")
+
+
+class Store(curae.MemoryStore):
+    """A store that says how much it holds."""
+
+    def sizes(self) -> dict[str, int]:
+        """How many entries each of its collections has; none is left out."""
+        collections = {
+            name: held
+            for name, held in vars(self).items()
+            if name not in {"_callers", "_instants", "_accounts", "commits"}
+            and hasattr(held, "__len__")
+        }
+        sizes = {name.strip("_"): len(held) for name, held in collections.items()}
+        accounts = self._accounts._by_owner.values()
+        sizes["deadlines"] = sum(len(account.deadlines) for account in accounts)
+        sizes["counted"] = sum(account.held.total() for account in accounts)
+        return sizes
+
+    def counted(self) -> int:
+        """How many values it holds, by counting them."""
+        values = self._connections, self._sessions, self._bindings, self._records, self._rates
+        return sum([len(held) for held in values])
+
+    def check(self, now: datetime) -> None:
+        """Judge what it holds."""
+        held = self._connections.values(), self._sessions.values(), self._bindings.values()
+        check_store(*held, now)
+
+
+def store(
+    *connections: Connection,
+    settings: curae.Settings | None = None,
+    capacity: int = 1000,
+    keep_over: timedelta | None = None,
+) -> Store:
+    """A store that two customer accounts use."""
+    made = Store(settings or curae.Settings(), capacity=capacity, keep_over=keep_over)
+    made.register(curae.ApiKey(API_KEY), CALLER)
+    made.register(NEIGHBOURS_KEY, NEIGHBOUR)
+    for each in connections:
+        assert made.store((ConnectionWrite(None, each),))
+    return made
+
+
+def by_neighbour(asked: curae.Request) -> curae.Request:
+    """The same request by the other account."""
+    headers = tuple(each for each in asked.headers if each[0] != "Authorization")
+    return attrs.evolve(asked, headers=(*headers, ("Authorization", "Bearer cae_live_k2")))
+
+
+EMPTY: Final = store().sizes()
+
+
+def of_neighbour(number: int) -> Connection:
+    """A pending connection of the other account."""
+    made = pending(number=number)
+    coordinate = NEIGHBOUR.coordinate(COORDINATE.app_user_id)
+    return attrs.evolve(made, identity=attrs.evolve(made.identity, coordinate=coordinate))
+
+
+def unknown(number: int) -> curae.Request:
+    """A revocation of nothing that is there, under a fresh key."""
+    return request("revoke", id=uuid(500), key=f"junk-{number}")
+
+
+def fill_records(made: Store, number: int, now: datetime = START, first: int = 0) -> None:
+    for each in range(first, first + number):
+        assert made.handle(unknown(each), now).response.status == 404
+
+
+def chain(length: int, last: Connection | None = None) -> list[Connection]:
+    """Revoked connections, each the next one's predecessor, and a living one at the end."""
+    connections = [pending()]
+    while len(connections) < length:
+        recovered = apply_trigger(connections[-1], "APP", START)
+        connections[-1] = recovered
+        connections.append(subjects.recovered(recovered, START, len(connections) + 1))
+    if last is not None:
+        connections[-1] = attrs.evolve(last, identity=connections[-1].identity)
+    return connections
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+LOOKS: Final = (
+    "__contains__",
+    "__delitem__",
+    "__getitem__",
+    "__iter__",
+    "__len__",
+    "__setitem__",
+    "get",
+    "setdefault",
+    "values",
+)
+
+
+def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
+    """The same dict, which tells of each look at it."""
+    kind = type(held)
+
+    def telling(name: str) -> Callable[[object], object]:
+        plain = getattr(kind, name)
+
+        def method(self: object, *arguments: object) -> object:
+            looked_at()
+            found: object = plain(self, *arguments)
+            return found
+
+        return method
+
+    looks = {name: telling(name) for name in LOOKS}
+    return cast("dict[K, V]", type("Guarded", (kind,), looks)(held))
+
+
+def minted(answer: Answer, member: str) -> str:
+    """The id of an answer's connection or session."""
+    value = document(answer)[member]
+    assert isinstance(value, dict)
+    return str(value["id"])
+
+
+def written_by(operation: str) -> tuple[Write, ...]:
+    """All writes of a request that was decided on an empty store."""
+    made = server.world(curae.Settings(buckets=(BUCKET,)))
+    reading = curae.read(request(operation), CALLER, START, made.settings)
+    assert not isinstance(reading, curae.Decision)
+    decision = curae.decide(reading, made.load(curae.needs(reading)), START, new_ids(1))
+    return curae.respond(decision).changes.writes

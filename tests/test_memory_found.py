@@ -1,0 +1,208 @@
+"""The store in memory: everything is found by its key, however long a chain or an account is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NoReturn, cast
+
+import attrs
+import pytest
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    CustomerAccountId,
+    DataPackage,
+)
+from curae_lifecycle.service.changes import (
+    ConnectionWrite,
+    relied_on,
+)
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from tests import subjects
+from tests.memory import BUCKET, FOR_EVER, MONTH, Store, chain, guarded, minted
+from tests.server import (
+    API_KEY,
+    CALLER,
+    ID,
+    call,
+    code,
+    new_ids,
+    request,
+    world,
+)
+from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
+
+
+class Counted(dict[curae.ConnectionId, Connection]):
+    """A dictionary that is asked by key alone, and counts how often."""
+
+    def __init__(self, held: dict[curae.ConnectionId, Connection]) -> None:
+        super().__init__(held)
+        self.asked = 0
+
+    # The store gives no default, and the type of a dictionary allows for one of any type.
+    def get(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, key: object, default: object = None
+    ) -> Connection | None:
+        del default
+        self.asked += 1
+        return super().get(cast("curae.ConnectionId", key))
+
+    def __iter__(self) -> Iterator[curae.ConnectionId]:
+        raise AssertionError("the store looks at all of them")
+
+    def values(self) -> NoReturn:
+        raise AssertionError("the store looks at all of them")
+
+    def items(self) -> NoReturn:
+        raise AssertionError("the store looks at all of them")
+
+
+def long_chain(length: int) -> list[Connection]:
+    """A chain whose every connection but the last was revoked."""
+    chain = [pending()]
+    for number in range(2, length + 1):
+        chain[-1] = apply_trigger(chain[-1], "APP", at(number))
+        chain.append(subjects.recovered(chain[-1], at(number), number))
+    return chain
+
+
+def test_successor_and_head_are_found_without_walking_the_chain() -> None:
+    chain = long_chain(500)
+    made = world(curae.Settings(), *chain)
+    made._connections = Counted(made._connections)
+    made._successors = Counted(made._successors)
+    made._heads = Counted(made._heads)
+    for place in (0, 1, 250, 498, 499):
+        before = made._connections.asked + made._successors.asked
+        loaded = made.load(curae.needs(call(GetConnection(chain[place].id), None)))
+        assert made._connections.asked + made._successors.asked == before + 2
+        assert loaded.connection is chain[place]
+        is_head = place == 499
+        assert loaded.successor is (None if is_head else chain[place + 1])
+        assert loaded.head is (None if is_head else chain[-1])
+        fact = curae.Authorized(chain[place].id)
+        held = made.load_fact(fact)
+        assert (held.connection, held.successor, held.head) == (
+            loaded.connection,
+            loaded.successor,
+            loaded.head,
+        )
+        assert held.following == ()
+
+
+def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
+    chain = long_chain(3)
+    made = world(curae.Settings(), *chain)
+    for each in reversed(chain):
+        assert made.store((ConnectionWrite(each, relied_on(each)),))
+    loaded = made.load(curae.needs(call(GetConnection(ID), None)))
+    assert (loaded.successor, loaded.head) == (relied_on(chain[1]), relied_on(chain[2]))
+
+
+def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
+    chain = long_chain(300)
+    for place in (0, 150, 299):
+        made = world(curae.Settings(), *chain)
+        fact = curae.Revoked(chain[place].id, curae.Actor.PATIENT)
+        held = made.load_fact(fact)
+        assert (held.connection, held.following) == (chain[place], tuple(chain[place + 1 :]))
+        assert isinstance(made.record(fact, at(400)), curae.Done)
+        head = made.connection(chain[-1].id)
+        assert head is not None
+        assert head.status is Status.REVOKED
+
+
+def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> None:
+    mine, other = long_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+    theirs = [
+        attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=other))
+        for each in (pending(number=number) for number in range(10, 400))
+    ]
+    made = world(curae.Settings(), *theirs, *mine)
+    made._connections = Counted(made._connections)
+    fact = curae.Tombstoned(COORDINATE)
+    assert made.load_fact(fact).connections == tuple(mine)
+    assert made.load_fact(curae.Tombstoned(other)).connections == tuple(theirs)
+    nobody = attrs.evolve(COORDINATE, environment=curae.Environment.TEST)
+    assert made.load_fact(curae.Tombstoned(nobody)).connections == ()
+    assert made.load_fact(curae.Graduated(COORDINATE)).connections == ()
+    moved = relied_on(mine[1])
+    assert made.store((ConnectionWrite(mine[1], moved),))
+    assert set(made.load_fact(fact).connections) == {mine[0], moved, mine[2]}
+
+
+OWNERS = [
+    attrs.evolve(CALLER, app_id=AppId("app-2")),
+    attrs.evolve(CALLER, customer_account_id=CustomerAccountId(uuid(99))),
+    attrs.evolve(CALLER, environment=curae.Environment.TEST),
+]
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
+    owner: curae.Caller,
+) -> None:
+    made = world(curae.Settings(buckets=(BUCKET,)))
+    first = made.handle(request("create"), START, new_ids(1))
+    made.register(curae.ApiKey(API_KEY), owner)
+    second = made.handle(request("create"), START, new_ids(2))
+    assert (second.response.status, second.replayed) == (201, False)
+    assert minted(second, "connection") != minted(first, "connection")
+    third = made.handle(request("create", key="k-2"), START, new_ids(3))
+    assert third.response.status == 201, "a bucket of its own, of two tokens"
+    full = made.handle(request("create", key="k-3"), START, new_ids(4))
+    assert (full.response.status, code(full)) == (429, "RATE_LIMITED")
+    # Neither is lost to the first owner.
+    made.register(curae.ApiKey(API_KEY), attrs.evolve(CALLER, scopes=frozenset()))
+    made.register(curae.ApiKey(API_KEY), CALLER)
+    again = made.handle(request("create"), START, new_ids(5))
+    assert (again.replayed, again.response) == (True, first.response)
+    assert code(made.handle(request("create", key="k-4"), START, new_ids(6))) == "RATE_LIMITED"
+
+
+# --- Long chains ----------------------------------------------------------------------------------
+
+
+class Counting(Store):
+    """A store that counts the looks at its connections and at what leads to them."""
+
+    looks = 0
+
+    def count(self) -> None:
+        def looked_at() -> None:
+            self.looks += 1
+
+        self._connections = guarded(self._connections, looked_at)
+        self._successors = guarded(self._successors, looked_at)
+        self._heads = guarded(self._heads, looked_at)
+        self.looks = 0
+
+
+ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
+    "get": lambda made: made.handle(request("get"), at(3)),
+    "get a later one": lambda made: made.handle(request("get", id=uuid(2)), at(3)),
+    "reconnect": lambda made: made.handle(request("reconnect"), at(3), new_ids(900)),
+    "revoke": lambda made: made.handle(request("revoke"), at(3)),
+    "access": lambda made: made.ask(ID, DataPackage("labs"), at(3)),
+    "authorized": lambda made: made.record(curae.Authorized(ID), at(3)),
+    "upstream": lambda made: made.record(curae.Revoked(ID, curae.Actor.UPSTREAM), at(3)),
+    "a look whether it is over": lambda made: made.purge(START + 3 * MONTH),
+}
+
+
+@pytest.mark.parametrize("use", ON_A_CHAIN)
+def test_nothing_walks_a_long_chain(use: str) -> None:
+    looks: list[int] = []
+    for length in (3, 300):
+        made = Counting(keep_over=MONTH)
+        made.register(curae.ApiKey(API_KEY), CALLER)
+        for each in chain(length, FOR_EVER):
+            assert made.store((ConnectionWrite(None, each),))
+        made.count()
+        ON_A_CHAIN[use](made)
+        looks.append(made.looks)
+    assert looks[0] == looks[1] <= 12

@@ -1,0 +1,164 @@
+"""The store in memory: what is over is kept as long as said, and not longer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import pytest
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.values import (
+    LAST_INSTANT,
+)
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    SessionWrite,
+)
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from tests import subjects
+from tests.memory import ACTIVE, DAY, EMPTY, FOR_EVER, MONTH, REVOKED, TOLERANCE, chain, store
+from tests.server import (
+    ID,
+    LIMITED,
+    call,
+    new_ids,
+    request,
+)
+from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
+
+PENDING_OVER: Final = pending().handoff_deadline or START
+ENDINGS: Final = {
+    "LAPSED": (pending(), PENDING_OVER),
+    "EXPIRED by itself": (ACTIVE, at(60)),
+    "EXPIRED, recorded": (apply_trigger(ACTIVE, "expire", at(61)), at(61)),
+    "REVOKED": (apply_trigger(ACTIVE, "PATIENT", at(7)), at(7)),
+    "REVOKED, whatever stands beside it": (
+        attrs.evolve(FOR_EVER, revoked_at=at(7), updated_at=at(8)),
+        at(8),
+    ),
+}
+"""A connection, and when it is over."""
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_a_connection_that_is_over_is_kept_as_long_as_said_and_not_longer(how: str) -> None:
+    connection, over = ENDINGS[how]
+    made = store(connection, keep_over=MONTH)
+    due = over + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.connection(ID) is connection
+    assert made.purge(due) == 1
+    assert made.sizes() == EMPTY
+    assert made.connection(ID) is None
+    assert made.handle(request("get"), due).response.status == 404
+    assert made.handle(request("reconnect"), due, new_ids(2, due)).response.status == 404
+    assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), due), curae.Refused)
+
+
+@pytest.mark.parametrize("live", [FOR_EVER, attrs.evolve(pending(), handoff_deadline=None)])
+def test_what_only_an_event_ends_is_kept_until_one_does(live: Connection) -> None:
+    made = store(live, keep_over=MONTH)
+    for days in range(0, 4000, 7):
+        assert made.purge(START + timedelta(days=days)) == 0
+    now = START + timedelta(days=4000)
+    assert made.handle(request("revoke"), now).response.status == 200
+    due = now + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 1, "the idempotency record"
+    assert made.purge(due) == 1
+    assert made.sizes() == EMPTY
+
+
+def test_what_ends_earlier_than_it_would_by_itself_is_dropped_as_much_earlier() -> None:
+    far = attrs.evolve(ACTIVE, expires_at=START + timedelta(days=4000))
+    made = store(far, keep_over=MONTH)
+    for days in range(100):
+        assert made.purge(START + timedelta(days=days)) == 0
+    now = START + timedelta(days=100)
+    made.record(curae.Revoked(ID, curae.Actor.PATIENT), now)
+    assert made.purge(now + MONTH + TOLERANCE - TICK) == 0
+    assert made.purge(now + MONTH + TOLERANCE) == 1
+
+
+def test_everything_is_kept_where_nothing_is_said() -> None:
+    made = store(*(connection for connection, _ in [ENDINGS["REVOKED"]]))
+    made.handle(request("initiate"), START, new_ids(3))
+    assert made.purge(LAST_INSTANT) == 2, "the record and the limit"
+    assert made.connection(ID) is not None
+    assert made.session(curae.SessionId(uuid(1003))) is not None
+    assert made.binding(COORDINATE) is not None
+
+
+@pytest.mark.parametrize("span", [DAY - TICK, timedelta(0), -MONTH])
+def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
+    with pytest.raises(curae.ArgumentError, match="keep_over: must be at least 24 hours"):
+        curae.MemoryStore(keep_over=span)
+    store(keep_over=DAY)
+    made = store(FOR_EVER, keep_over=timedelta.max)
+    assert made.purge(LAST_INSTANT - TOLERANCE) == 0
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) -> None:
+    made = store(*chain(length, FOR_EVER), keep_over=MONTH)
+    year = START + timedelta(days=365)
+    assert made.purge(year) == 0
+    assert made.counted() == length
+    made.record(curae.Revoked(ID, curae.Actor.PATIENT), year)
+    due = year + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    assert made.purge(due, most=1) == length, "a chain counts as one, and goes as one"
+    assert made.sizes() == EMPTY
+
+
+def test_a_chain_lives_while_any_connection_of_it_does() -> None:
+    waiting = apply_trigger(FOR_EVER, "require action", at(2))
+    lapsed = subjects.recovered(waiting, at(3), 2)
+    made = store(waiting, lapsed, keep_over=MONTH)
+    assert made.purge(START + 10 * MONTH) == 0
+    assert made.counted() == 2
+
+
+def test_another_chain_of_the_same_user_stays() -> None:
+    made = store(
+        REVOKED, attrs.evolve(FOR_EVER, identity=pending(number=2).identity), keep_over=MONTH
+    )
+    assert made.purge(START + 3 * MONTH) == 1
+    tombstoned = curae.Tombstoned(COORDINATE)
+    made.store((BindingWrite(None, LIMITED),))
+    assert [each.id for each in made.load_fact(tombstoned).connections] == [uuid(2)]
+    assert isinstance(made.record(tombstoned, START + 3 * MONTH), curae.Done)
+
+
+def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
+    made = store(keep_over=MONTH)
+    assert made.store((SessionWrite(None, subjects.WAITING),))
+    due = subjects.WAITING.expires_at + MONTH + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER, at(1))
+    assert isinstance(made.record(landed, due - TICK), curae.Done)
+    assert made.purge(due) == 1
+    assert made.session(subjects.SESSION) is None
+    assert isinstance(made.record(landed, due), curae.Refused)
+    sizes = made.sizes()
+    assert sizes == EMPTY | {"bindings": 1, "counted": 1}, "a binding is never over"
+
+
+def test_requests_drop_chains_and_sessions_too() -> None:
+    made = store(*chain(3, REVOKED), keep_over=MONTH)
+    made.handle(request("initiate"), START, new_ids(3))
+    later = START + 3 * MONTH
+    for _ in range(17):
+        made.handle(request("get", id=uuid(9)), later)
+    assert made.sizes() == EMPTY | {"bindings": 1, "counted": 1}
+
+
+def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
+    made = store(REVOKED, keep_over=MONTH)
+    asked, now = call(Reconnect(ID)), START + MONTH
+    decided = curae.decide(asked, made.load(curae.needs(asked)), now, new_ids(2, now))
+    assert made.purge(START + 2 * MONTH) == 1
+    assert not made.store(decided.changes.writes)
+    assert made.sizes() == EMPTY
