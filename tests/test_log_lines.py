@@ -8,8 +8,6 @@ stands.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,6 +15,7 @@ from typing import Final
 import pytest
 
 from curae_lifecycle.web.json import Json
+from tests.commands import run
 
 ACCOUNT: Final = "d8c60791-7301-441c-98e8-5bea9a162d9b"
 AT: Final = "2026-01-01T00:00:00Z"
@@ -147,11 +146,6 @@ BROKEN: Final = {
 """Lines that are no JSON document, however their characters are taken for white space."""
 
 
-def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "curae_lifecycle", "replay", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
-
-
 def answers(output: bytes) -> list[dict[str, Json]]:
     """The answers of an output, which every reader splits alike."""
     text = output.decode("ascii")
@@ -168,7 +162,7 @@ def answers(output: bytes) -> list[dict[str, Json]]:
 @pytest.fixture(scope="module")
 def whole() -> list[dict[str, Json]]:
     """The answers to a whole log of odd texts."""
-    done = run("-", given=b"".join(each + b"\n" for each in ESCAPED))
+    done = run("replay", "-", given=b"".join(each + b"\n" for each in ESCAPED))
     assert done.stderr == b""
     return answers(done.stdout)
 
@@ -203,7 +197,7 @@ def test_raw_and_escaped_texts_are_answered_alike_from_a_file(
     log = tmp_path / "log.jsonl"
     # The last line has no end.
     log.write_bytes(end.join(RAW))
-    done = run(str(log))
+    done = run("replay", str(log))
     assert done.stderr == b""
     assert answers(done.stdout) == whole[: len(RAW)]
 
@@ -214,7 +208,7 @@ def test_a_line_that_is_no_document_is_answered_and_moves_nothing(tmp_path: Path
     good = line({"request": created("user", "k")})
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"\n".join([*broken, good, whole, good]))
-    done = run(str(log))
+    done = run("replay", str(log))
     assert done.returncode == 1
     *first, before, between, after = answers(done.stdout)
     assert [{*each} for each in first] == [{"line", "error"}] * len(broken)
@@ -225,7 +219,7 @@ def test_a_line_that_is_no_document_is_answered_and_moves_nothing(tmp_path: Path
 def test_an_empty_log_has_no_answers(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"")
-    for done in (run(str(log)), run("-")):
+    for done in (run("replay", str(log)), run("replay", "-")):
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
@@ -244,7 +238,7 @@ def test_each_divergence_is_one_line_whatever_was_recorded() -> None:
         for number, each in enumerate(recorded)
     ]
     given = b"\n".join([line(registered()), *lines])
-    done = run("-", "--check", given=given)
+    done = run("replay", "-", "--check", given=given)
     assert done.returncode == 1
     said = done.stderr.decode("ascii")
     assert said.splitlines() == said.split("\n")[:-1]

@@ -25,9 +25,9 @@ from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.formats import FORMAT, newest_form
 from curae_lifecycle.web.json import Json
 from tests.cells import UNREACHABLE
-from tests.vectors import VERSION, Verdict, vectors
+from tests.vectors import VERSION, Verdict, expected_connections, expected_requests, vectors
 from tests.vectors.cases import cell_id, stored
-from tests.vectors.expected import ACCEPTABLE, EXPECTED, SYNTAX
+from tests.vectors.expected_requests import ACCEPTABLE, SYNTAX
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "vectors"
 TEXTS = vectors()
@@ -251,6 +251,9 @@ def member(answer: Json, path: str) -> Json:
     for name in path.split("."):
         answer = cast("Object", answer)[name]
     return answer
+
+
+EXPECTED = expected_connections.EXPECTED | expected_requests.EXPECTED
 
 
 @pytest.mark.parametrize("case_id", EXPECTED)

@@ -17,6 +17,7 @@ from tests.bugs import (
     keys,
     limits,
     order,
+    outbox,
     problems,
     recovery,
     replays,
@@ -59,10 +60,10 @@ HIDDEN: Final[dict[str, tuple[Hidden, ...]]] = {
     "Admission": admission.BUGS,
     "Facts, effects and events": (
         *values.EVENT_BUGS,
-        *stores.FACT_BUGS,
-        *stores.REPLAY_BUGS,
+        *outbox.FACT_BUGS,
+        *outbox.REPLAY_BUGS,
     ),
-    "Stores": stores.STORE_BUGS,
+    "Stores": stores.BUGS,
 }
 """Functions and stores with one mistake each that no client can see."""
 
