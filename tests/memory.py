@@ -18,7 +18,7 @@ from curae_lifecycle.service.changes import (
     ConnectionWrite,
     Write,
 )
-from curae_lifecycle.testing.watch import check_store
+from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
 from tests.server import (

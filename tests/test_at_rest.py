@@ -14,7 +14,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.testing.watch import check_store
+from curae_lifecycle.testing.at_rest import check_store
 from tests.server import ID, LIMITED, request, successor
 from tests.strategies import COORDINATE, START, at, pending, uuid
 from tests.watched import REVOKED, Watched, another, broken, session

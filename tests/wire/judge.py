@@ -20,8 +20,8 @@ from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
-from curae_lifecycle.testing.watch import check_store
 from curae_lifecycle.web.json import parse_json
 
 Stored = TypeVar("Stored", bound=Storable)

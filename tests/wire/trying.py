@@ -30,8 +30,7 @@ Send = Callable[[str], tuple[int, str]]
 @contextmanager
 def started(app: str, directory: Path) -> Iterator[list[str]]:
     """The lines to try that an example prints, for as long as it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {"PORT": str(port), "PYTHONPATH": str(ROOT)}
     left_out = {"DATABASE_URL", "PUBLIC_URL", "REDIS_URL"}
     inherited = {name: value for name, value in os.environ.items() if name not in left_out}
@@ -61,6 +60,19 @@ def started(app: str, directory: Path) -> Iterator[list[str]]:
         process.wait(PATIENCE)
         assert process.stdout is not None
         process.stdout.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that clients get: none of them takes it."""
+    first = os.getpid() % 10_000
+    for each in range(10_000):
+        port = 20_000 + (first + each) % 10_000
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("every port is taken")
 
 
 def wait_for(port: int) -> None:
