@@ -239,10 +239,10 @@ def test_a_store_that_is_full_says_so_before_the_call(fault: Fault | None) -> No
 @pytest.mark.parametrize("operation", ["create", "graduation"])
 def test_a_store_that_is_full_at_the_end_leaves_the_key_free(operation: str) -> None:
     made = prepared(operation, None, None, LOST)
-    called = Called(made, lambda _: setattr(made.store, "_capacity", 0))
+    called = Called(made, lambda _: setattr(made.store._accounts, "_capacity", 0))
     check_given_up(ask(made, request(operation), called))
     assert state(made) is (None if operation == "graduation" else RecordState.RELEASED)
-    made.store._capacity = 10
+    made.store._accounts._capacity = 10
     assert retry(made, request(operation), Called(made)).response.status == 201
 
 

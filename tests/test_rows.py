@@ -51,7 +51,7 @@ from curae_lifecycle.web.json import MalformedError, format_json
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, request
 from tests.serving import Numbered
 from tests.strategies import COORDINATE, START, at, pending, uuid
-from tests.test_memory import long_chain
+from tests.test_memory_found import long_chain
 
 # --- Keys and callers -----------------------------------------------------------------------
 

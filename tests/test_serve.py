@@ -360,9 +360,9 @@ def test_a_new_binding_that_finds_no_room_says_so() -> None:
     sign_up = b'{"appUserId": "user-1", "preferSignup": true}'
     other = b'{"appUserId": "user-2"}'
     assert ask(made, request("initiate", body=sign_up)).response.status == 201
-    made.store._capacity = 9
+    made.store._accounts._capacity = 9
     assert ask(made, request("initiate", body=other, key="k-2"), Numbered(2)).response.status == 201
-    made.store._capacity = 1
+    made.store._accounts._capacity = 1
     landed = curae.HandoffCompleted(curae.SessionId(uuid(1001)), curae.UserId("u-1"))
     with pytest.raises(StoreFullError, match="kind Binding"):
         record(made, landed)

@@ -37,7 +37,7 @@ from tests.fact_hooks import FactHooks, caller_of
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
 from tests.strategies import COORDINATE, TICK, at, pending, uuid
-from tests.test_memory import long_chain
+from tests.test_memory_found import long_chain
 
 PAGE: Final = (Path(__file__).parent.parent / "docs/stores.md").read_text(encoding="utf-8")
 BLOCKS: Final = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -42,8 +42,9 @@ from curae_lifecycle.stores.contract import (
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Trying
 from curae_lifecycle.stores.serving import answer_fact, answer_request
+from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_documented, check_one_execution
-from curae_lifecycle.testing.watch import Watch, check_store
+from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests.server import API_KEY, CALLER, ID, code, request
 from tests.serving import AFTER, BEFORE, LATE, LOST, Clock, Fault, Numbered
