@@ -116,6 +116,19 @@ _INDEXES: Final = {
 
 TABLES: Final = tuple(_TABLES)
 
+_SETUP_LOCK: Final = 0x63757261
+"""Any number that no other application on the same PostgreSQL locks."""
+
+
+def wait_for_setup(dialect: Dialect) -> tuple[Statement, ...]:
+    """What comes first in a transaction that makes tables.
+
+    Two that start at the same time would both find no table, and PostgreSQL would refuse one.
+    """
+    if dialect is not Dialect.POSTGRESQL:
+        return ()
+    return (Statement(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})"),)
+
 
 def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
     """The statements that make the tables where they are missing; run them one after another."""
