@@ -1,4 +1,4 @@
-"""What the page on Django shows runs as it stands."""
+"""What the pages on Django and on Redis show runs as it stands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
 
+import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.django import checks
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.server import API_KEY, CALLER
@@ -64,3 +66,10 @@ def test_the_settings_of_the_page_pass_the_checks() -> None:
     settings, _ = blocks("django.md")
     databases = cast("dict[str, dict[str, dict[str, object]]]", run(settings)["DATABASES"])
     assert [*checks._driver_of("it", databases["default"]["OPTIONS"])] == []
+
+
+@pytest.mark.parametrize("number", range(len(blocks("redis.md"))))
+def test_the_store_of_the_page_is_one(number: int) -> None:
+    store = cast("Store", run(blocks("redis.md")[number])["store"])
+    # It asks Redis nothing yet, so none is needed.
+    assert store.caller_of("") is None
