@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 
 from curae_lifecycle.testing.conformance import KeyWanted
 from tests.wire.bad_input import ANSWERED, CONNECTIONS, REFUSED_BEFORE, UPPER
-from tests.wire.raw import BASE, IDEMPOTENCY_KEY, USER, Wire, key
+from tests.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
 from tests.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -30,6 +31,18 @@ def test_what_is_no_http_is_refused_before_the_app(wire: Wire, name: str) -> Non
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x00\xa5\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"])
 def test_what_is_no_request_at_all_is_refused_before_the_app(wire: Wire, sent: bytes) -> None:
     assert wire.answer_to(sent) == "400"
+
+
+def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
+    sent = wire.request(b"POST", CONNECTIONS, key(15))
+    address = ("127.0.0.1", wire.server.port)
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        for part in (sent[: -len(BODY)], BODY[:20], BODY[20:-1], BODY[-1:]):
+            connection.sendall(part)
+            # Most likely the server has read it by then; if not, it comes with the next one.
+            sleep(0.05)
+        with connection.makefile("rb") as stream:
+            assert stream.read().startswith(b"HTTP/1.1 201")
 
 
 def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:

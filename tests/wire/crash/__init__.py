@@ -32,6 +32,7 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
+from tests.wire.databases import WRONG
 from tests.wire.judge import Keyed, is_kept, judge
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server
 from tests.wire.serve import Control
@@ -106,12 +107,12 @@ class Load:
         *,
         workers: int,
         seed: int,
-        store: str | None,
+        wrong: str | None,
     ) -> None:
         self.url = engine.url.render_as_string(hide_password=False)
         self.app, self.directory, self.seed = app, directory, seed
         directory.mkdir(exist_ok=True)
-        Control(public_url=PAGES, store=store).write(directory / "control.json")
+        Control(public_url=PAGES, wrong=wrong).write(directory / "control.json")
         self.behind = Behind(directory / "control.json", engine)
         self.api_keys = [
             self.behind.make_key(KeyWanted(app_id, ACCOUNT))
@@ -270,7 +271,7 @@ def crash(
     workers: int = 3,
     rounds: int = 5,
     seed: int = 1,
-    store: str | None = None,
+    wrong: str | None = None,
 ) -> Run:
     """Load workers with requests, kill them, and judge what is left.
 
@@ -283,11 +284,11 @@ def crash(
         workers: How many run at any time.
         rounds: Between two rounds a clock moves on, by up to an hour.
         seed: Of what is sent and when a worker is killed; how they interleave is the machine's.
-        store: A broken store to put in place of the right one.
+        wrong: In what way the database of each worker is wrong.
     """
     random = seeded(seed)
     with engine_of(url) as engine:
-        load = Load(app, engine, directory, workers=workers, seed=seed, store=store)
+        load = Load(app, engine, directory, workers=workers, seed=seed, wrong=wrong)
         begun = time.perf_counter()
         try:
             each = requests // rounds
@@ -303,6 +304,43 @@ def crash(
             load.stop()
         seconds = time.perf_counter() - begun
         broken = judge(engine, load.behind.now(), load.answers)
-    if store is None:
+    if wrong is None:
         broken += [f"the log says: {line}" for line in said(directory / "log")]
     return Run(load.sent, load.cut, load.kills, load.statuses, broken, seconds)
+<<<<<<< HEAD:tests/wire/crash/__init__.py
+=======
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--app", default="fastapi")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--wrong", choices=WRONG)
+    asked = parser.parse_args()
+    with (
+        postgres() as server,
+        database(server) as url,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        seen = crash(
+            asked.app,
+            url,
+            Path(directory),
+            requests=asked.requests,
+            kills=asked.kills,
+            workers=asked.workers,
+            rounds=asked.rounds,
+            seed=asked.seed,
+            wrong=asked.wrong,
+        )
+    print(seen)  # noqa: T201 - a command's answer
+    return 1 if seen.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+>>>>>>> f91b51c (The examples are a route each on the package's store and loop):tests/wire/crash.py
