@@ -27,7 +27,7 @@ from tests.fact_hooks import FactHooks, caller_of
 
 MINT = RandomIds("https://connect.example/")
 
-PATIENCE = Patience(attempts=1000, seconds=60, answer_seconds=60)
+PATIENCE = Patience(attempts=1000, seconds=60, attempt_seconds=60)
 """What a slow machine is given."""
 
 
