@@ -44,6 +44,27 @@ class Message:
     document: dict[str, Json] = attrs.field(repr=False)
 
 
+@attrs.frozen
+class Delivery:
+    """A message as it is handed over, perhaps not for the first time.
+
+    Attributes:
+        number: Its number, which no other message of the outbox ever has: whoever keeps the
+            numbers that were dealt with knows a repetition. Numbers of one subject rise with what
+            happened; those of two subjects say nothing of each other.
+        attempt: Which attempt it is, counted from 1.
+        kind: As `Message.kind`.
+        subject: A digest of what it is about, of one length: a key to partition by.
+        document: As `Message.document`.
+    """
+
+    number: int
+    attempt: int
+    kind: str
+    subject: str
+    document: dict[str, Json] = attrs.field(repr=False)
+
+
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
     """The effects and events of what was decided, in their order."""
     effects = [_effect_message(effect) for effect in changes.effects]

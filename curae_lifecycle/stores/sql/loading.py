@@ -27,6 +27,7 @@ from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import LoadedCall, LoadedFact
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.stores.sql.callers import parse_caller
+from curae_lifecycle.stores.sql.clock import MOMENT
 from curae_lifecycle.stores.sql.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
@@ -56,13 +57,6 @@ class Row(NamedTuple):
 
 Versions = dict[tuple[str, str], int]
 """The version of each row that was read, by its table and key."""
-
-_NOW: Final = {
-    # A statement's values come first to last, and the instant's is the first.
-    Dialect.SQLITE: "CAST(? AS INTEGER)",
-    Dialect.POSTGRESQL: "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
-    Dialect.MARIADB: "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
-}
 
 _ROOT: Final = "(SELECT root_id FROM curae_connection WHERE id = ?)"
 _POSITION: Final = "(SELECT position FROM curae_connection WHERE id = ?)"
@@ -107,11 +101,9 @@ class _Union:
 
 
 def _beginning(dialect: Dialect, clock: int | None) -> _Union:
-    # Names for all columns come from the first SELECT.
+    # Names for all columns come from the first SELECT, and its value is the first.
     names = "AS part, '' AS id"
-    first = (
-        f"SELECT 'now' {names}, {_NOW[dialect]} AS version, 0 AS second, 0 AS third, '' AS document"
-    )
+    first = f"SELECT 'now' {names}, {MOMENT[dialect]} AS version, 0 AS second, 0 AS third, '' AS document"
     return _Union([first], [] if clock is None else [clock])
 
 

@@ -97,9 +97,11 @@ _TABLES: Final = {
         "subject DIGEST NOT NULL",
         "kind WORD NOT NULL",
         "document DOCUMENT NOT NULL",
+        # How often it was claimed; a worker that dies takes no attempt back.
         "attempts NUMBER NOT NULL",
-        # When it may be shipped, or shipped again; microseconds since 1970.
-        "due_at NUMBER NOT NULL",
+        # When it may be claimed, or claimed again: microseconds since 1970; null where it is dead.
+        "due_at NUMBER",
+        # Who claimed it; null where nobody did, or gave it back.
         "claim WORD",
     ),
 }
@@ -111,6 +113,7 @@ _INDEXES: Final = {
     "curae_bucket_full_at":        "curae_bucket (full_at)",
     "curae_page_expires_at":       "curae_page (expires_at)",
     "curae_outbox_subject":        "curae_outbox (subject, id)",
+    "curae_outbox_due_at":         "curae_outbox (due_at, id)",
 }
 # fmt: on
 

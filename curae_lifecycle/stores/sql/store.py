@@ -6,7 +6,6 @@ the callers that it remembers are a guess, and every load tells the caller anew.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from threading import Lock
@@ -22,6 +21,7 @@ from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedF
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.pages import HostedPage, url_digest
 from curae_lifecycle.stores.sql import loading, storing
+from curae_lifecycle.stores.sql.clock import clock
 from curae_lifecycle.stores.sql.schema import create_tables
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 
@@ -104,13 +104,9 @@ class _Statements:
             if len(self._callers) > CALLERS_REMEMBERED:
                 self._callers.popitem(last=False)
 
-    def clock(self) -> int | None:
-        """This machine's clock in microseconds, where the database runs on it."""
-        return time.time_ns() // 1000 if self._dialect is Dialect.SQLITE else None
-
     def call(self, digest: str, needs: Needs) -> Statement:
         """What loads a call."""
-        return loading.call_statement(self._dialect, digest, needs, self.clock())
+        return loading.call_statement(self._dialect, digest, needs, clock(self._dialect))
 
     def called(self, digest: str, needs: Needs, rows: Rows) -> LoadedCall:
         """What was loaded for a call."""
@@ -120,7 +116,7 @@ class _Statements:
 
     def fact(self, needs: FactNeeds) -> Statement:
         """What loads a fact."""
-        return loading.fact_statement(self._dialect, needs, self.clock())
+        return loading.fact_statement(self._dialect, needs, clock(self._dialect))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None) -> list[Statement]:
         """What commits."""
@@ -129,11 +125,11 @@ class _Statements:
 
     def page(self, url: str) -> Statement:
         """What finds a page."""
-        return loading.page_statement(self._dialect, url_digest(url), self.clock())
+        return loading.page_statement(self._dialect, url_digest(url), clock(self._dialect))
 
     def now(self) -> Statement:
         """What asks for the instant."""
-        return loading.now_statement(self._dialect, self.clock())
+        return loading.now_statement(self._dialect, clock(self._dialect))
 
     def register(self, digest: str, caller: Caller) -> list[Statement]:
         """What lets an API key in."""
