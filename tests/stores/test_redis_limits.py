@@ -49,7 +49,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.limits import RedisLimits, create_client
+from curae_lifecycle.stores.redis.limits import RedisLimits, create_awaited_client, create_client
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
@@ -176,12 +176,16 @@ def test_ten_are_admitted_and_each_charges_the_bucket_and_the_log(who: Who) -> N
     # The app user's refusal charges no bucket, and the log is all that it was.
     assert who.charged() == (10, 10)
     # A replay charges the bucket alone, and asks the other store to commit nothing.
-    who.inner.before = [lambda: False] * 20
+    who.inner.before = [unasked]
     assert who.initiate(0).status == 201
     assert who.charged() == (11, 10)
     who.inner.before = []
     who.inner.now += timedelta(seconds=60)
     assert who.initiate(11).status == 201
+
+
+def unasked() -> bool:
+    raise AssertionError("there is nothing to commit")
 
 
 def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
@@ -464,21 +468,34 @@ def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_redis_that_says_nothing_is_not_waited_for(kind: str) -> None:
+def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
     with (
         valkey() as server,
         create_client(server.url) as client,
-        known(kind, server.url, client) as known_,
-        limited(kind, known_.inner, server.url, wait=0.1) as store,
+        known(kind, server.url, client) as patient,
+        limited(kind, patient.inner, server.url, wait=0.1) as store,
     ):
-        who = attrs.evolve(known_, store=store)
+        who = attrs.evolve(patient, store=store)
+        # From here on it knows the script.
         assert who.initiate(0).status == 201
+        needs = Needs(None, (who.bucket_key,), None, None, None)
+        loaded = store.for_call(who.api_key.digest(), needs)
         assert server.process is not None
         server.process.send_signal(signal.SIGSTOP)
-        with pytest.raises(StoreUnavailableError, match="TimeoutError"):
+        charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+        with pytest.raises(StoreUnavailableError):
+            store.commit(loaded, charged)
+        with pytest.raises(StoreUnavailableError):
             who.held()
         assert who.initiate(1, Patience(attempts=2)).status == 500
         server.process.send_signal(signal.SIGCONT)
+        # The answer was lost; whether it was charged is not known.
+        assert patient.charged() in {(1, 1), (2, 1)}
+
+
+def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
+    for client in (create_client(redis_url), create_awaited_client(redis_url)):
+        assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
 
 
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
