@@ -117,6 +117,13 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "_wait": {"sleep", "time"},
         "awaiting": {"sleep"},
     },
+    "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
+    "curae_lifecycle.stores.sql.shipping": {
+        "<module>": {"random", "secrets", "time", "token_hex"},
+        "_Worker._failed": {"random", "uniform"},
+        "_Worker._has_time": {"monotonic", "time"},
+        "_Worker.batch": {"monotonic", "time", "token_hex"},
+    },
 }
 """The functions that may name one, and which."""
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 from curae_lifecycle.cli.databases import add_database, opened
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import ApiKeyId, Environment, parse_app_id, parse_opaque
+from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
 from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.stores.sql.callers import (
     StoredCaller,
@@ -99,7 +99,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    app_id = _parsed(parser, parse_app_id, options.app_id)
+    app_id = _parsed(parser, lambda value: AppId(parse_opaque("app id", value)), options.app_id)
     account = _parsed(parser, parse_account_id, options.account)
     environment, scopes = Environment(options.environment), _scopes(parser, options)
     named: str | None = options.api_key_id

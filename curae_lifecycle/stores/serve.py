@@ -9,7 +9,7 @@ coroutine: at a store that waits, nothing ever suspends it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from curae_lifecycle.rules.credentials import Caller
@@ -25,6 +25,7 @@ from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Patience, awaiting, waiting
 from curae_lifecycle.stores.serving import answer_fact, answer_request
+from curae_lifecycle.stores.waiting import at_once
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
@@ -53,7 +54,7 @@ def serve(
         is `INTERNAL`, a problem that may be retried, with `Retry-After`.
     """
     trying = waiting(patience)
-    return _at_once(answer_request(_Waiting(store), request, mint, settings, trying))
+    return at_once(answer_request(_Waiting(store), request, mint, settings, trying))
 
 
 async def serve_async(
@@ -106,10 +107,10 @@ def serve_calling_out(
     """
 
     async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
-        return call_out(new_ids, lambda: _at_once(_awaited(renew())))
+        return call_out(new_ids, lambda: at_once(_awaited(renew())))
 
     out, trying = CallOut(called, lease, lost_lease), waiting(patience)
-    return _at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
+    return at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
 
 
 async def serve_calling_out_async(
@@ -149,7 +150,7 @@ def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -
             to come late or twice is no error.
         StoreFullError: A new binding found no room.
     """
-    return _at_once(answer_fact(_Waiting(store), fact, waiting(patience)))
+    return at_once(answer_fact(_Waiting(store), fact, waiting(patience)))
 
 
 async def record_async(
@@ -178,16 +179,6 @@ class _Waiting:
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
         return self._store.commit(loaded, changes, page)
-
-
-def _at_once(coroutine: Coroutine[None, None, _Answered]) -> _Answered:
-    # What a coroutine returns in which nothing suspends.
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        answered: _Answered = end.value
-        return answered
-    raise AssertionError("a store that waits never suspends")  # pragma: no cover - see _Waiting
 
 
 async def _awaited(answer: Awaitable[_Answered]) -> _Answered:

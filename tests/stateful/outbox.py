@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Generator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import ClassVar, Final
 
@@ -258,8 +258,8 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        sleeping: patience.Sleep = sleep
-        return shipping._Worker(database, SHIPPING, handle, lambda: False, sleeping).batch()
+        trying = patience.Trying(patience.DEFAULT_PATIENCE, sleep, nullcontext)
+        return shipping._Worker(database, SHIPPING, handle, lambda: False, trying).batch()
 
     def _begin(self, process: Process, delivery: Delivery) -> None:
         number, subject = delivery.number, self.posted[delivery.number]

@@ -184,7 +184,7 @@ class _Answer:
             parts.setdefault(row.part, []).append(row)
         return cls(parts)
 
-    def now(self) -> datetime:
+    def instant(self) -> datetime:
         """The database's instant."""
         return instant_at(self.parts["now"][0].version)
 
@@ -252,7 +252,7 @@ def loaded_call(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
         head,
         answer.one("binding", LimitedAccountAppBinding),
     )
-    return LoadedCall(answer.caller(), snapshot, answer.now(), answer.versions())
+    return LoadedCall(answer.caller(), snapshot, answer.instant(), answer.versions())
 
 
 def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
@@ -269,18 +269,18 @@ def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
         answer.one("binding", LimitedAccountAppBinding),
         answer.connections("connections"),
     )
-    return LoadedFact(snapshot, answer.now(), answer.versions())
+    return LoadedFact(snapshot, answer.instant(), answer.versions())
 
 
 def loaded_now(rows: Iterable[Sequence[object]]) -> datetime:
     """What the rows of a `now_statement` say."""
-    return _Answer.of(rows).now()
+    return _Answer.of(rows).instant()
 
 
 def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
     """What the rows of a `page_statement` say; `None` for a page that is unknown or over."""
     answer = _Answer.of(rows)
-    found, now = answer.parts.get("page"), answer.now()
+    found, now = answer.parts.get("page"), answer.instant()
     if found is None or instant_at(found[0].version) <= now:
         return None
     members = json.loads(found[0].document)

@@ -21,12 +21,11 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import Final, Protocol
 
-import attrs
-
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Sleep, until_done
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Trying, awaiting, waiting
 from curae_lifecycle.stores.sql import claiming
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
@@ -38,7 +37,7 @@ LISTED: Final = 100
 """How many dead messages are listed at most, where nothing else is said."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Shipping:
     """How messages are shipped.
 
@@ -135,7 +134,8 @@ class Outbox:
         async def handled(delivery: Delivery) -> None:
             handle(delivery)
 
-        return _Worker(self._database, self._shipping, handled, stopped, _sleep)
+        trying = waiting(DEFAULT_PATIENCE)
+        return _Worker(self._database, self._shipping, handled, stopped, trying)
 
 
 class AsyncOutbox:
@@ -184,7 +184,8 @@ class AsyncOutbox:
             async with asyncio.timeout(self._shipping.lease / 2):
                 await handle(delivery)
 
-        return _Worker(self._database, self._shipping, handled, stopped, asyncio.sleep)
+        trying = awaiting(DEFAULT_PATIENCE)
+        return _Worker(self._database, self._shipping, handled, stopped, trying)
 
 
 class _Awaited(Protocol):
@@ -200,10 +201,6 @@ class _Awaited(Protocol):
 
 def _never() -> bool:
     return False
-
-
-async def _sleep(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - there is no loop that it could hold up
 
 
 async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> None:
@@ -225,7 +222,7 @@ async def _revive(database: _Awaited, number: int) -> bool:
     return await database.change([claiming.revival_statement(database.dialect, number)])
 
 
-@attrs.frozen
+@frozen
 class _Worker:
     """One worker, its database being awaited."""
 
@@ -233,23 +230,23 @@ class _Worker:
     shipping: Shipping
     handle: Callable[[Delivery], Awaitable[None]]
     stopped: Callable[[], bool]
-    sleep: Sleep
+    trying: Trying
 
     async def batch(self) -> int:
         """Claim and ship some messages; how many were tried."""
         began, claim = time.monotonic(), token_hex(16)
-        waiting = deque(await self._claimed(claim))
+        left = deque(await self._claimed(claim))
         tried = 0
         try:
-            while waiting and not self.stopped() and self._has_time(began):
-                await self._try(waiting.popleft(), claim)
+            while left and not self.stopped() and self._has_time(began):
+                await self._try(left.popleft(), claim)
                 tried += 1
         finally:
-            if waiting:
+            if left:
                 # What cannot be given back is due again when its lease is over.
                 with suppress(StoreUnavailableError):
                     await self._change(
-                        claiming.return_statement(self.database.dialect, waiting, claim)
+                        claiming.return_statement(self.database.dialect, left, claim)
                     )
         return tried
 
@@ -287,7 +284,7 @@ class _Worker:
             ended = self._failed(delivery, claim, error)
         else:
             ended = [claiming.shipped_statement(delivery.number, claim)]
-        held = await until_done(lambda: self._change(*ended), DEFAULT_PATIENCE, self.sleep)
+        held = await self.trying.until_done(lambda: self._change(*ended))
         if held is None:
             raise StoreUnavailableError("how a message fared could not be noted in time")
         if not held:

@@ -127,7 +127,7 @@ class _Statements:
         """What finds a page."""
         return loading.page_statement(self._dialect, url_digest(url), clock(self._dialect))
 
-    def now(self) -> Statement:
+    def instant(self) -> Statement:
         """What asks for the instant."""
         return loading.now_statement(self._dialect, clock(self._dialect))
 
@@ -184,7 +184,7 @@ class SqlStore:
 
     def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
-        now = loading.loaded_now(self._database.rows(self._statements.now()))
+        now = loading.loaded_now(self._database.rows(self._statements.instant()))
         self._database.change(storing.purge_statements(microseconds(now)))
 
 
@@ -238,5 +238,5 @@ class AsyncSqlStore:
 
     async def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
-        now = loading.loaded_now(await self._database.rows(self._statements.now()))
+        now = loading.loaded_now(await self._database.rows(self._statements.instant()))
         await self._database.change(storing.purge_statements(microseconds(now)))
