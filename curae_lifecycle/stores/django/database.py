@@ -20,9 +20,8 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
 from curae_lifecycle.stores.sql.schema import wait_for_setup
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
 from curae_lifecycle.stores.sql.store import Rows
-from curae_lifecycle.stores.sql.storing import as_one
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 """The setting that names the database, one of DATABASES; without it, `default`."""

@@ -55,7 +55,8 @@ def is_passing(dialect: Dialect, error: BaseException) -> bool:
             return not _PASSING_OF_POSTGRESQL.isdisjoint({code, code[:2]})
         case Dialect.POSTGRESQL, None:
             # The server said nothing: there is no connection, or no longer.
-            return type(error).__name__ in {"OperationalError", "InterfaceError"}
+            names = {kind.__name__ for kind in type(error).__mro__}
+            return not names.isdisjoint({"OperationalError", "InterfaceError"})
         case _:
             return code in _PASSING_OF_MARIADB
 
@@ -68,12 +69,9 @@ def reason(dialect: Dialect, error: BaseException) -> str:
 
 def _code(dialect: Dialect, error: BaseException) -> str | int | None:
     # By the names that the drivers have for it, none of which need be installed.
-    code: object
-    match dialect:
-        case Dialect.SQLITE:
-            code = getattr(error, "sqlite_errorcode", None)
-        case Dialect.POSTGRESQL:
-            code = getattr(error, "sqlstate", None)
-        case Dialect.MARIADB:
-            code = error.args[0] if error.args else None
+    if dialect is Dialect.MARIADB:
+        code = error.args[0] if error.args else None
+    else:
+        named = {Dialect.SQLITE: "sqlite_errorcode", Dialect.POSTGRESQL: "sqlstate"}[dialect]
+        code = getattr(error, named, None)
     return code if isinstance(code, str | int) else None

@@ -2,16 +2,24 @@
 
 The law of this module: **two names that differ in anything have two keys**: they are digests of
 JSON, which keeps the parts of a name apart.
+
+A request asks for each of its keys several times, so the latest are remembered.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from functools import lru_cache
+from typing import Final
 
 from curae_lifecycle.rules.idempotency import RecordKey
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.changes import BucketKey, RateKey
+
+KEYS_REMEMBERED: Final = 4096
+"""How many keys of each kind are remembered."""
 
 
 def key_of(*parts: str) -> str:
@@ -19,6 +27,19 @@ def key_of(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+_ID: Final = re.compile(r"[0-9a-f-]{36}")
+
+
+def id_key(id_: ConnectionId | SessionId) -> str:
+    """The key of a connection or a session: its id; of a text that is none, what no row has.
+
+    A fact may name anything, and databases differ in what they do with it: they take a space at
+    the end for nothing, or raise where a text holds a null.
+    """
+    return id_ if _ID.fullmatch(id_) else ""
+
+
+@lru_cache(KEYS_REMEMBERED)
 def coordinate_key(coordinate: Coordinate) -> str:
     """The key of a binding, and of what belongs to its user."""
     return key_of(
@@ -29,6 +50,7 @@ def coordinate_key(coordinate: Coordinate) -> str:
     )
 
 
+@lru_cache(KEYS_REMEMBERED)
 def record_key(key: RecordKey) -> str:
     """The key of an idempotency record."""
     owner = key.owner
@@ -37,6 +59,7 @@ def record_key(key: RecordKey) -> str:
     )
 
 
+@lru_cache(KEYS_REMEMBERED)
 def rate_key(key: RateKey) -> str:
     """The key of a bucket, or of an app user's log."""
     if isinstance(key, BucketKey):

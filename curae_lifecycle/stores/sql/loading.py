@@ -19,7 +19,7 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import instant_at
+from curae_lifecycle.rules.values import ConnectionId, instant_at
 from curae_lifecycle.service.changes import RateKey
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.snapshot import Needs, Snapshot
@@ -28,7 +28,7 @@ from curae_lifecycle.stores.contract import LoadedCall, LoadedFact
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.stores.sql.callers import parse_caller
 from curae_lifecycle.stores.sql.clock import MOMENT
-from curae_lifecycle.stores.sql.keys import coordinate_key, rate_key, record_key
+from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import parse_json
 
@@ -55,8 +55,9 @@ class Row(NamedTuple):
     document: str
 
 
-Versions = dict[tuple[str, str], int]
-"""The version of each row that was read, by its table and key."""
+class Versions(dict[tuple[str, str], int]):
+    """The version of each row that was read, by its table and key."""
+
 
 _ROOT: Final = "(SELECT root_id FROM curae_connection WHERE id = ?)"
 _POSITION: Final = "(SELECT position FROM curae_connection WHERE id = ?)"
@@ -83,17 +84,18 @@ class _Union:
         self.selects.append(f"{columns} FROM curae_connection WHERE {where}")
         self.values += values
 
-    def add_line(self, connection_id: str) -> None:
+    def add_line(self, connection_id: ConnectionId) -> None:
         """A connection, its successor and the head of its chain."""
-        self.add_connections("connection", "id = ?", connection_id)
-        self.add_connections("successor", "predecessor_id = ?", connection_id)
+        key = id_key(connection_id)
+        self.add_connections("connection", "id = ?", key)
+        self.add_connections("successor", "predecessor_id = ?", key)
         # An ORDER BY within a union needs a table of its own.
         columns = "id, version, position, document"
         self.selects.append(
             f"SELECT 'head', id, version, position, 0, document "
             f"FROM (SELECT {columns} {_CHAIN_END}) AS chain_end"
         )
-        self.values.append(connection_id)
+        self.values.append(key)
 
     def statement(self) -> Statement:
         """All of it."""
@@ -156,11 +158,13 @@ def fact_statement(dialect: Dialect, needs: FactNeeds, clock: int | None) -> Sta
         union.add_line(needs.connection)
     if needs.chain is not None:
         where = f"root_id = {_ROOT} AND position >= {_POSITION}"
-        union.add_connections("chain", where, needs.chain, needs.chain)
+        key = id_key(needs.chain)
+        union.add_connections("chain", where, key, key)
     if needs.session is not None:
-        union.add("session", "curae_session", "id = ?", needs.session)
+        key = id_key(needs.session)
+        union.add("session", "curae_session", "id = ?", key)
         bound = "id = (SELECT coordinate FROM curae_session WHERE id = ?)"
-        union.add("binding", "curae_binding", bound, needs.session)
+        union.add("binding", "curae_binding", bound, key)
     if needs.binding is not None:
         union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
     if needs.connections is not None:
@@ -195,7 +199,7 @@ class _Answer:
 
     def connections(self, part: str) -> tuple[Connection, ...]:
         """Connections, each after its predecessor."""
-        rows = sorted(self.parts.get(part, []), key=lambda row: row.second)
+        rows = sorted(self.parts.get(part, []), key=lambda row: (row.second, row.id))
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
     def line(self) -> tuple[Connection | None, Connection | None, Connection | None]:
@@ -218,12 +222,14 @@ class _Answer:
 
     def versions(self) -> Versions:
         """The version of each row, by the table it is of and its key."""
-        return {
-            (_TABLE_OF[part], row.id): row.version
-            for part, rows in self.parts.items()
-            if part in _TABLE_OF
-            for row in rows
-        }
+        return Versions(
+            {
+                (_TABLE_OF[part], row.id): row.version
+                for part, rows in self.parts.items()
+                if part in _TABLE_OF
+                for row in rows
+            }
+        )
 
 
 _TABLE_OF: Final = {

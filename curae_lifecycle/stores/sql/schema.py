@@ -1,8 +1,9 @@
 """The tables: what is kept, by which key, and what is unique.
 
 The laws of this module: **every key is ASCII text of a fixed length**, an id or a digest of what
-it names, so that no collation of any database takes two for one and every key fits an index;
-**every row has a version**, which each write moves.
+it names, so that no collation of any database takes two for one and every key fits an index, and
+**every document is ASCII** too, so that no encoding of any database lacks a character of it;
+**what is compared before it is set has a version**, which each write moves.
 
 | unique | keeps |
 | --- | --- |
@@ -28,7 +29,7 @@ _TYPES: Final = {
     "ID":       ("TEXT",            "VARCHAR(36)",   "VARCHAR(36) CHARACTER SET ascii COLLATE ascii_bin"),
     "DIGEST":   ("TEXT",            "VARCHAR(64)",   "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin"),
     "WORD":     ("TEXT",            "VARCHAR(64)",   "VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin"),
-    "DOCUMENT": ("TEXT",            "TEXT",          "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
+    "DOCUMENT": ("TEXT",            "TEXT",          "MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin"),
     "NUMBER":   ("INTEGER",         "BIGINT",        "BIGINT"),
     "COUNTER":  ("INTEGER PRIMARY KEY AUTOINCREMENT",
                  "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",

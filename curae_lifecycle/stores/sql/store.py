@@ -21,6 +21,7 @@ from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedF
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.pages import HostedPage, url_digest
 from curae_lifecycle.stores.sql import loading, storing
+from curae_lifecycle.stores.sql.buckets import check_sizes
 from curae_lifecycle.stores.sql.clock import clock
 from curae_lifecycle.stores.sql.schema import create_tables
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
@@ -85,6 +86,7 @@ class _Statements:
     """What both kinds of store run, and the callers that they remember."""
 
     def __init__(self, dialect: Dialect, settings: Settings) -> None:
+        check_sizes(settings.buckets)
         self._dialect = dialect
         self._settings = settings
         self._lock = Lock()
@@ -185,7 +187,11 @@ class SqlStore:
     def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
         now = loading.loaded_now(self._database.rows(self._statements.instant()))
-        self._database.change(storing.purge_statements(microseconds(now)))
+        for purge in storing.purges(microseconds(now)):
+            nearest: Rows | None = None
+            while nearest is None or nearest:
+                nearest = self._database.rows(purge.nearest())
+                self._database.change([purge.drop(nearest)])
 
 
 class AsyncSqlStore:
@@ -239,4 +245,8 @@ class AsyncSqlStore:
     async def purge(self) -> None:
         """Drop records, limits and pages that have been over for five minutes."""
         now = loading.loaded_now(await self._database.rows(self._statements.instant()))
-        await self._database.change(storing.purge_statements(microseconds(now)))
+        for purge in storing.purges(microseconds(now)):
+            nearest: Rows | None = None
+            while nearest is None or nearest:
+                nearest = await self._database.rows(purge.nearest())
+                await self._database.change([purge.drop(nearest)])
