@@ -174,7 +174,7 @@ def test_who_no_longer_waits_for_an_awaited_statement_is_not_held_up(
         await store.create_tables()
         await store.register(ApiKey(API_KEY), CALLER)
         wire.hang()
-        patience = Patience(answer_seconds=0.2, attempts=1)
+        patience = Patience(attempt_seconds=0.2, attempts=1)
         asked = request("create")
         answer = await serve_async(store, asked, lambda now: minted(1, now), patience=patience)
         assert answer.response.status == 500
