@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
@@ -81,6 +82,27 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
             connection.exec_driver_sql("ROLLBACK")
         # It had patience.
         assert created.result().status == 201
+
+
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
+def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
+        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        created = server.send(Request("POST", "/api/sdk/v1/connections", headers, body))
+        page = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
+        finish = Request("POST", f"{page}/finish")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            refused = server.send(finish)
+            assert refused.status == 503
+            assert b"Please try again in a moment." in refused.body
+            connection.exec_driver_sql("ROLLBACK")
+        assert server.send(finish).status == 200
 
 
 @pytest.mark.parametrize("app", APPS)
