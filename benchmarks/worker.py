@@ -103,7 +103,7 @@ def bare() -> FastAPI:
 def main(how: str, buckets: str, file: str) -> None:
     """Serve, and say at the end what it took."""
     watch(vars(serving), ("bearer", "read", "needs", "decide", "respond"), "rules")
-    watch(vars(storing), ("format_document",), "values")
+    watch(vars(storing), ("dump", "format_document"), "values")
     watch(vars(loading), ("load", "parse_json"), "values")
     if buckets == "buckets":
         vars(settings).update(SETTINGS=Settings(buckets=BUCKETS))

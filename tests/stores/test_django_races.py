@@ -24,8 +24,8 @@ from curae_lifecycle.stores.contract import NOTHING
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_rate_limit
-from curae_lifecycle.testing.watch import check_store
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request
 from tests.server import API_KEY, CALLER

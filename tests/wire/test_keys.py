@@ -316,7 +316,7 @@ def test_bad_input_gives_a_clear_message(
         ("", 2, "name a database with --database URL, or in DATABASE_URL"),
         ("secret", 2, "--database must be the URL of a SQLite, PostgreSQL or MariaDB database"),
         ("oracle://secret@host", 2, "--database must be the URL of"),
-        ("postgresql+pg8000://secret@host/x", 2, "this needs pg8000\n"),
+        ("postgresql+pg8000://secret@host/x", 2, "--database must be the URL of"),
         ("sqlite:////nowhere/secret.db", 1, "unable to open database file"),
         ("postgresql+psycopg://u:secret@127.0.0.1:1/x", 1, "the store cannot be used now"),
     ],

@@ -32,7 +32,6 @@ from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
-from tests.wire.databases import WRONG
 from tests.wire.judge import Keyed, is_kept, judge
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server
 from tests.wire.serve import Control
@@ -307,40 +306,3 @@ def crash(
     if wrong is None:
         broken += [f"the log says: {line}" for line in said(directory / "log")]
     return Run(load.sent, load.cut, load.kills, load.statuses, broken, seconds)
-<<<<<<< HEAD:tests/wire/crash/__init__.py
-=======
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--app", default="fastapi")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--wrong", choices=WRONG)
-    asked = parser.parse_args()
-    with (
-        postgres() as server,
-        database(server) as url,
-        tempfile.TemporaryDirectory() as directory,
-    ):
-        seen = crash(
-            asked.app,
-            url,
-            Path(directory),
-            requests=asked.requests,
-            kills=asked.kills,
-            workers=asked.workers,
-            rounds=asked.rounds,
-            seed=asked.seed,
-            wrong=asked.wrong,
-        )
-    print(seen)  # noqa: T201 - a command's answer
-    return 1 if seen.broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
->>>>>>> f91b51c (The examples are a route each on the package's store and loop):tests/wire/crash.py
