@@ -222,21 +222,6 @@ class MemoryStore:
         with self._lock:
             return self._fact_snapshot(facts.fact_needs(fact))
 
-    def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
-        connection, successor, head = self._line(asked.connection or asked.chain)
-        session = self._sessions.get(asked.session) if asked.session else None
-        coordinate = session.coordinate if session else asked.binding
-        user = self._of_user.get(asked.connections, {}) if asked.connections else {}
-        return facts.FactSnapshot(
-            connection,
-            successor,
-            head,
-            self._following(connection) if asked.chain else (),
-            session,
-            self._bindings.get(coordinate) if coordinate else None,
-            tuple(user.values()),
-        )
-
     def store(self, writes: tuple[changes.Write, ...]) -> bool:
         """Compare and set, all or nothing.
 
@@ -331,6 +316,21 @@ class MemoryStore:
         successor = self._successors.get(connection.id) if connection else None
         head = self._heads[connection.identity.root_id] if connection and successor else None
         return connection, successor, head
+
+    def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
+        connection, successor, head = self._line(asked.connection or asked.chain)
+        session = self._sessions.get(asked.session) if asked.session else None
+        coordinate = session.coordinate if session else asked.binding
+        user = self._of_user.get(asked.connections, {}) if asked.connections else {}
+        return facts.FactSnapshot(
+            connection,
+            successor,
+            head,
+            self._following(connection) if asked.chain else (),
+            session,
+            self._bindings.get(coordinate) if coordinate else None,
+            tuple(user.values()),
+        )
 
     def _following(self, connection: Connection | None) -> tuple[Connection, ...]:
         following: list[Connection] = []
