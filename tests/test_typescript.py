@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.node import installed, run
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCES: Final = Path(__file__).parent / "typescript"
-PATIENCE: Final = 300
-"""Seconds after which a program that has not ended is taken for dead."""
 
 pytestmark = pytest.mark.node
 
@@ -21,23 +19,12 @@ pytestmark = pytest.mark.node
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The client beside the definitions, in a directory where its tools are installed."""
-    assert shutil.which("npm"), "npm is not installed"
-    directory = tmp_path_factory.mktemp("typescript") / "client"
-    shutil.copytree(SOURCES, directory)
+    directory = installed(SOURCES, tmp_path_factory.mktemp("typescript") / "client")
     document = str(ROOT / "docs" / "openapi.json")
-    for command in (
-        ("npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"),
-        ("npx", "--no-install", "openapi-typescript", document, "--output", "api.d.ts"),
-    ):
-        done = run(directory, *command)
-        assert done.returncode == 0, done.stdout + done.stderr
+    make = ("npx", "--no-install", "openapi-typescript", document, "--output", "api.d.ts")
+    done = run(directory, *make)
+    assert done.returncode == 0, done.stdout + done.stderr
     return directory
-
-
-def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=directory, capture_output=True, check=False, text=True, timeout=PATIENCE
-    )
 
 
 def compile_errors(project: Path, file: str) -> str:

@@ -1,0 +1,27 @@
+"""Programs of Node.js, in a directory where what they need is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+PATIENCE: Final = 300
+"""Seconds after which a program that has not ended is taken for dead."""
+
+
+def installed(sources: Path, directory: Path) -> Path:
+    """A copy of the sources beside the packages that they name; no package runs a script."""
+    assert shutil.which("npm"), "npm is not installed"
+    shutil.copytree(sources, directory)
+    options = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")
+    done = run(directory, "npm", "install", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory
+
+
+def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=directory, capture_output=True, check=False, text=True, timeout=PATIENCE
+    )
