@@ -107,7 +107,7 @@ def endpoint(http: HttpRequest) -> HttpResponse:
     return response
 
 
-def unmatched(http: HttpRequest, _: Exception) -> HttpResponse:
+def unmatched(http: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - as called
     """Answer what no pattern of Django's matches, such as `OPTIONS *`, like everything else."""
     return endpoint(http)
 

@@ -106,8 +106,10 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
 
 def _url(request: Request) -> str | None:
     # The URL that was given out, whatever is done there.
-    empty, pages, *rest = request.target.partition("?")[0].split("/")
-    return f"{PUBLIC_URL}/pages/{rest[0]}" if (empty, pages) == ("", "pages") and rest else None
+    if not request.target.startswith("/pages/"):
+        return None
+    secret = request.target.partition("?")[0].split("/")[2]
+    return f"{PUBLIC_URL}/pages/{secret}"
 
 
 def _visit(request: Request, page: HostedPage | None) -> Response | Fact:

@@ -64,6 +64,7 @@ ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
         b"",
         "404 NOT_FOUND",
     ),
+    "OPTIONS of all": ((b"OPTIONS", b"*"), b"", "404 NOT_FOUND"),
     "OPTIONS": ((b"OPTIONS", CONNECTIONS), b"", "404 NOT_FOUND"),
     "TRACE": ((b"TRACE", CONNECTIONS), b"", "404 NOT_FOUND"),
     "a method that nobody knows": ((b"BREW", CONNECTIONS), b"", "404 NOT_FOUND"),

@@ -60,6 +60,17 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
     assert wire.answer_to(whole) == "201"
 
 
+def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
+    state = BASE + b"/curae-connect/account-state?appUserId=ada"
+    sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")
+    with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as stream:
+            seen = stream.read().lower()
+    assert seen.startswith(b"http/1.1 304")
+    assert b"content-type" not in seen
+
+
 def test_a_head_request_is_answered_with_no_body(wire: Wire) -> None:
     sent = wire.request(b"HEAD", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
     with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
