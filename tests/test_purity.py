@@ -118,9 +118,14 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
         "awaiting": {"sleep"},
     },
     "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
+    "curae_lifecycle.stores.sql.postgresql": {
+        "<module>": {"monotonic", "time"},
+        "AwaitedBoundedConnection.wait": {"socket"},
+        "_limited": {"monotonic"},
+    },
     "curae_lifecycle.stores.sql.shipping": {
         "<module>": {"random", "secrets", "time", "token_hex"},
-        "_Worker._failed": {"random", "uniform"},
+        "_Worker._failed": {"random"},
         "_Worker._has_time": {"monotonic", "time"},
         "_Worker.batch": {"monotonic", "time", "token_hex"},
     },
