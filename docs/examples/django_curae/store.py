@@ -198,7 +198,7 @@ class DjangoStore:
         # of one moment.
         if connection_id is None:
             return None, None, None
-        root = Connection.objects.filter(id=connection_id).values("root_id")
+        root = Connection.objects.filter(id=connection_id).values("root_id")[:1]
         head = Connection.objects.filter(root_id=Subquery(root)).order_by("-position").values("id")
         named = Q(id=connection_id) | Q(predecessor_id=connection_id) | Q(id=Subquery(head[:1]))
         return line_from(self._found(named))
