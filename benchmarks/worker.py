@@ -1,4 +1,4 @@
-"""One worker of `benchmarks/servers.py`: the FastAPI example, or one INSERT per request.
+"""One worker of `benchmarks/servers.py`: an example, or a route with one SELECT and one INSERT.
 
 It prints its port, serves until its standard input ends, and leaves its processor time in a file:
 all of it since the first request, and what of it went through the library.
@@ -6,26 +6,38 @@ all of it since the first request, and what of it went through the library.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "examples")]
 
-import service  # noqa: E402 - found by the line above
+import settings  # noqa: E402 - found by the line above
 import sqlalchemy as sa  # noqa: E402 - as above
-import store  # noqa: E402 - as above
 import uvicorn  # noqa: E402 - as above
 from fastapi import FastAPI, Response  # noqa: E402 - as above
-from sqlalchemy.ext.asyncio import create_async_engine  # noqa: E402 - as above
+
+from curae_lifecycle import Bucket, Settings  # noqa: E402 - as above
+from curae_lifecycle.stores import serving  # noqa: E402 - as above
+from curae_lifecycle.stores.sql import loading, storing  # noqa: E402 - as above
+from curae_lifecycle.stores.sql.engine import (  # noqa: E402 - as above
+    create_awaited_engine,
+    create_engine,
+)
+from tests.wire.serve import listen  # noqa: E402 - as above
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
+
+BUCKETS: Final = (Bucket("platform", 1_000_000, 1_000_000, 1),)
+"""Never empty, so that each request charges it and none is refused."""
 
 SPENT = {"rules": 0.0, "values": 0.0, "begun": 0.0}
 
@@ -34,8 +46,8 @@ def timed(work: Callable[Given, Answer], what: str) -> Callable[Given, Answer]:
     """The same function, its processor time added up under a name."""
 
     def run(*args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        SPENT["begun"] = SPENT["begun"] or time.process_time()
         begun = time.thread_time()
-        SPENT["begun"] = SPENT["begun"] or begun
         try:
             return work(*args, **kwargs)
         finally:
@@ -44,40 +56,58 @@ def timed(work: Callable[Given, Answer], what: str) -> Callable[Given, Answer]:
     return run
 
 
+def watch(names: MutableMapping[str, object], wanted: tuple[str, ...], what: str) -> None:
+    """Add up what some functions of a module take."""
+    for name in wanted:
+        work = names[name]
+        assert callable(work)
+        names[name] = timed(work, what)
+
+
 def bare() -> FastAPI:
-    """A route that stores its body in one statement."""
-    engine = create_async_engine(service.DATABASE_URL)
-    rows = sa.Table("bare", sa.MetaData(), sa.Column("body", sa.Text))
-    app = FastAPI()
+    """A route that reads one row and stores one: as little as a server can do."""
+    url, app = settings.DATABASE_URL, FastAPI()
+    made = create_engine(url)
+    with made.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS bare (id VARCHAR(99), body TEXT)")
+    sqlite = made.dialect.name == "sqlite"
+    select, insert = "SELECT body FROM bare WHERE id = ?", "INSERT INTO bare VALUES (?, ?)"
+    if not sqlite:
+        select, insert = select.replace("?", "%s"), insert.replace("?", "%s")
+    waiting, awaited = made, None if sqlite else create_awaited_engine(url)
+
+    def one_after_the_other(connection: sa.Connection, key: str, body: str) -> None:
+        connection.exec_driver_sql(select, (key,)).all()
+        connection.exec_driver_sql(insert, (key, body))
+
+    def in_thread(key: str, body: str) -> None:
+        with waiting.connect() as connection:
+            automatic = connection.execution_options(isolation_level="AUTOCOMMIT")
+            one_after_the_other(automatic, key, body)
 
     @app.post("/{path:path}", status_code=201)
-    async def insert(path: str, body: dict[str, object]) -> Response:
-        SPENT["begun"] = SPENT["begun"] or time.thread_time()
-        async with engine.begin() as connection:
-            await connection.execute(sa.insert(rows).values(body=path + json.dumps(body)))
+    async def store(path: str, body: dict[str, object]) -> Response:
+        SPENT["begun"] = SPENT["begun"] or time.process_time()
+        text = path + json.dumps(body)
+        if awaited is None:
+            await asyncio.to_thread(in_thread, str(len(text)), text)
+        else:
+            async with awaited.connect() as connection:
+                automatic = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await automatic.run_sync(one_after_the_other, str(len(text)), text)
         return Response('{"connection": {"id": ""}}', 201, media_type="application/json")
 
-    made = sa.create_engine(service.DATABASE_URL)
-    rows.metadata.create_all(made)
-    made.dispose()
     return app
 
 
-def main(how: str, file: str) -> None:
+def main(how: str, buckets: str, file: str) -> None:
     """Serve, and say at the end what it took."""
-    for name in ("bearer", "read", "needs", "decide", "respond"):
-        setattr(service, name, timed(getattr(service, name), "rules"))
-    for name in ("format_value", "parse_value"):
-        setattr(store, name, timed(getattr(store, name), "values"))
-    if how == "bare":
-        app = bare()
-    else:
-        import fastapi_app  # noqa: PLC0415 - it connects to the database
-
-        app = fastapi_app.app
-    # Whoever imports the stores before their functions are timed, times nothing.
-    from tests.wire.serve import listen  # noqa: PLC0415
-
+    watch(vars(serving), ("bearer", "read", "needs", "decide", "respond"), "rules")
+    watch(vars(storing), ("dump", "format_document"), "values")
+    watch(vars(loading), ("load", "parse_json"), "values")
+    if buckets == "buckets":
+        vars(settings).update(SETTINGS=Settings(buckets=BUCKETS))
+    app = bare() if how == "bare" else importlib.import_module(f"{how}_app").app
     listening = listen(0)
     print(listening.getsockname()[1], flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -88,7 +118,7 @@ def main(how: str, file: str) -> None:
 
     threading.Thread(target=end, daemon=True).start()
     server.run(sockets=[listening])
-    spent = {**SPENT, "all": time.thread_time() - SPENT["begun"]}
+    spent = {**SPENT, "all": time.process_time() - SPENT["begun"]}
     Path(file).write_text(json.dumps(spent))
 
 

@@ -1,18 +1,23 @@
 """The lifecycle of patient-data connections: pure rules, for any server.
 
-Here is what a server needs; the rooms behind it hold the rest. In the order of a request:
+Here is what a server needs; the rooms behind it hold the rest.
+
+- `serve` answers a request whole, `serve_calling_out` one whose next action another service makes,
+  and `record` records a fact whole; each has a twin that is awaited. They need a `Store`
+  (`MemoryStore` to begin with), `RandomIds` or another mint, `Settings` with its `Bucket`s, and as
+  much `Patience` as the server has. A store knows callers (`Caller`) by their keys (`ApiKey`).
+- A fact is what happens outside of requests: `Authorized`, `ActionRequired`, `Expired`, `Revoked`,
+  `HandoffCompleted`, `Graduated`, `Tombstoned`. Recording it is `Done`, `Ignored` or `Refused`.
+- `decide_access` says who may read (`Granted`, or a denial with its reason), `standing` what a
+  connection is at an instant.
+
+Who writes the loop instead calls what is in it, in the order of a request:
 
 - `bearer` finds the API key, `read` reads the request (`Request`) as far as nothing stored is
   needed, `needs` says what to load (`Snapshot`), `decide` decides (`Decision`), `respond` gives
   the response (`Response`) with all that is to be stored in one transaction.
-- `Settings` and `Bucket` are what a server chooses, `ApiKey` and `Caller` whom it knows, `NewIds`
-  and `NextAction` what it mints; `MemoryStore` is a store to begin with, `dump` and `load` turn
-  values to JSON and back for any other.
-- What happens outside of requests is a fact: `Authorized`, `ActionRequired`, `Expired`,
-  `Revoked`, `HandoffCompleted`, `Graduated`, `Tombstoned`. `fact_needs` says what to load
-  (`FactSnapshot`), `record_fact` judges it: `Done`, `Ignored` or `Refused`.
-- `decide_access` says who may read (`Granted`, or a denial with its reason), `standing` what a
-  connection is at an instant.
+- `fact_needs` says what to load for a fact (`FactSnapshot`), `record_fact` judges it.
+- `NewIds` and `NextAction` are what a server mints; `dump` and `load` turn values to JSON and back.
 
 Each name is loaded when it is first used.
 """
@@ -60,7 +65,17 @@ if TYPE_CHECKING:
     from curae_lifecycle.service.snapshot import Snapshot as Snapshot
     from curae_lifecycle.stores.codec import dump as dump
     from curae_lifecycle.stores.codec import load as load
+    from curae_lifecycle.stores.contract import Store as Store
+    from curae_lifecycle.stores.contract import StoreUnavailableError as StoreUnavailableError
     from curae_lifecycle.stores.memory import MemoryStore as MemoryStore
+    from curae_lifecycle.stores.minting import RandomIds as RandomIds
+    from curae_lifecycle.stores.patience import Patience as Patience
+    from curae_lifecycle.stores.serve import record as record
+    from curae_lifecycle.stores.serve import record_async as record_async
+    from curae_lifecycle.stores.serve import serve as serve
+    from curae_lifecycle.stores.serve import serve_async as serve_async
+    from curae_lifecycle.stores.serve import serve_calling_out as serve_calling_out
+    from curae_lifecycle.stores.serve import serve_calling_out_async as serve_calling_out_async
     from curae_lifecycle.web.read import read as read
     from curae_lifecycle.web.request import Request as Request
     from curae_lifecycle.web.request import bearer as bearer
@@ -89,7 +104,9 @@ __all__ = [
     "MemoryStore",
     "NewIds",
     "NextAction",
+    "Patience",
     "ProblemCode",
+    "RandomIds",
     "Refused",
     "Request",
     "Response",
@@ -98,6 +115,8 @@ __all__ = [
     "Settings",
     "Snapshot",
     "Standing",
+    "Store",
+    "StoreUnavailableError",
     "Tombstoned",
     "UserId",
     "bearer",
@@ -108,8 +127,14 @@ __all__ = [
     "load",
     "needs",
     "read",
+    "record",
+    "record_async",
     "record_fact",
     "respond",
+    "serve",
+    "serve_async",
+    "serve_calling_out",
+    "serve_calling_out_async",
     "standing",
 ]
 
@@ -136,7 +161,18 @@ _MODULES: Final = {
     "service.settings": ("Settings",),
     "service.snapshot": ("NewIds", "Snapshot"),
     "stores.codec": ("dump", "load"),
+    "stores.contract": ("Store", "StoreUnavailableError"),
     "stores.memory": ("MemoryStore",),
+    "stores.minting": ("RandomIds",),
+    "stores.patience": ("Patience",),
+    "stores.serve": (
+        "record",
+        "record_async",
+        "serve",
+        "serve_async",
+        "serve_calling_out",
+        "serve_calling_out_async",
+    ),
     "web.read": ("read",),
     "web.request": ("Request", "bearer"),
     "web.respond": ("respond",),

@@ -25,7 +25,7 @@ from curae_lifecycle.service import gates, members
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
-from curae_lifecycle.web import events, respond, shapes
+from curae_lifecycle.web import events, gateways, respond, shapes
 from curae_lifecycle.web.openapi import problem_codes
 from tests import server
 from tests.reference.traffic import traffic
@@ -80,6 +80,7 @@ def the_rest() -> None:
     what_goes_on(first, ended)
     what_happened()
     what_makes_tables()
+    what_servers_hand_over()
     what_makes_values()
 
 
@@ -160,3 +161,12 @@ def what_makes_values() -> None:
         right: int
 
     assert Pair(1, 2).right == 2
+
+
+def what_servers_hand_over() -> None:
+    """Requests and responses as ASGI and WSGI have them."""
+    scope = {"method": "GET", "raw_path": b"/a", "query_string": b"", "headers": [(b"a", b"b")]}
+    assert gateways.asgi_request(scope, b"").target == "/a"
+    environ = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/a", "HTTP_A": "b"}
+    assert gateways.wsgi_request(environ, b"").target == "/a"
+    assert gateways.asgi_headers(Response(200, (("a", "b"),), b"")) == [(b"a", b"b")]

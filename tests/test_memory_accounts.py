@@ -18,7 +18,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import (
     ConnectionWrite,
 )
-from curae_lifecycle.stores.accounts import StoreFullError
+from curae_lifecycle.stores.contract import StoreFullError
 from tests.memory import (
     BUCKET,
     DAY,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import curae_lifecycle as curae
 from curae_lifecycle.service.changes import ConnectionWrite, Write
 from curae_lifecycle.service.operations.create_connection import CreateConnection
-from curae_lifecycle.stores.accounts import StoreFullError
+from curae_lifecycle.stores.contract import StoreFullError
 from tests import server
 from tests.memory import BUCKET, TOLERANCE, written_by
 from tests.server import ID, call, code, document, new_ids, request, world

@@ -90,19 +90,47 @@ CLOCKS_AND_CHANCE: Final = frozenset(
         *("perf_counter", "perf_counter_ns", "process_time", "localtime", "gmtime", "sleep"),
         *("urandom", "getrandom", "random", "Random", "SystemRandom", "randint", "randrange"),
         *("getrandbits", "choice", "choices", "shuffle", "sample", "uuid1", "uuid4"),
-        *("secrets", "token_bytes", "token_hex", "token_urlsafe", "getnode"),
+        *("secrets", "token_bytes", "token_hex", "token_urlsafe", "randbelow", "getnode"),
         *("os", "io", "sys", "socket", "subprocess", "tempfile", "pathlib", "environ", "getenv"),
     }
 )
-"""No code of the package names any of these, as a global, an attribute or an import."""
+"""No code that decides or stores names any of these, as a global, an attribute or an import."""
 
 OF_THE_PROCESS: Final = frozenset(
     {"id", "hash", "open", "input", "print", "breakpoint", "__import__", "eval", "exec"}
 )
 """Builtins that nothing calls: an attribute may bear such a name, a global may not."""
 
-WHERE_NEEDED: Final = {"curae_lifecycle.rules.frozen": {"_filled_by_slots": {"exec"}}}
-"""Who makes a class's function of the names of its fields, once, as attrs does."""
+WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
+    # It makes a class's function of the names of its fields, once, as attrs does.
+    "curae_lifecycle.rules.frozen": {"_filled_by_slots": {"exec"}},
+    # What a server draws and waits for, around a store.
+    "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
+    "curae_lifecycle.stores.minting": {
+        "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
+        "RandomIds.__call__": {"token_urlsafe", "uuid4"},
+        "part_of_a_second": {"randbelow"},
+    },
+    "curae_lifecycle.stores.patience": {
+        "<module>": {"random", "time"},
+        "Trying.until_done": {"monotonic", "random", "sleep", "time"},
+        "_wait": {"sleep", "time"},
+        "awaiting": {"sleep"},
+    },
+    "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
+    "curae_lifecycle.stores.sql.postgresql": {
+        "<module>": {"monotonic", "time"},
+        "AwaitedBoundedConnection.wait": {"socket"},
+        "_limited": {"monotonic"},
+    },
+    "curae_lifecycle.stores.sql.shipping": {
+        "<module>": {"random", "secrets", "time", "token_hex"},
+        "_Worker._failed": {"random"},
+        "_Worker._has_time": {"monotonic", "time"},
+        "_Worker.batch": {"monotonic", "time", "token_hex"},
+    },
+}
+"""The functions that may name one, and which."""
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

@@ -15,11 +15,12 @@ from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.operations.account_state import GetAccountState, etag
+from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.json import Json, parse_json
-from curae_lifecycle.web.request import ParsedBody
+from curae_lifecycle.web.request import BODY_MAX, ParsedBody
 from tests.malformed import any_text, leaves
 from tests.server import API_KEY, BASE, CALLER, KEYED, LIMITED, new_ids, request, world
 from tests.strategies import START, pending, uuid
@@ -299,6 +300,15 @@ def test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed(
     if fault is None or fault["fault"] != "NOT_JSON":
         parsed = ParsedBody({} if body == b"" else parse_json(body))
         assert ask(attrs.evolve(request(operation), body=parsed)) == from_bytes
+
+
+def test_a_body_of_a_byte_too_many_is_no_json_whatever_it_holds() -> None:
+    body = b'{"appUserId":"u"}'.ljust(BODY_MAX)
+    assert ask(request("initiate", body=body)) == Initiate(AppUserId("u"))
+    refused = ("BAD_REQUEST", {"member": None, "fault": "NOT_JSON"})
+    assert ask(request("initiate", body=body + b" ")) == refused
+    unread = ask(attrs.evolve(request("get"), body=body + b" "))
+    assert unread == ask(request("get"))
 
 
 @given(st.permutations(["appUserId", "preferSignup"]), st.sampled_from(["", " ", "\n\t"]))

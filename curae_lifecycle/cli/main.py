@@ -7,6 +7,9 @@ python -m curae_lifecycle replay FILE [--check]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle openapi [--write FILE] [--check]
 python -m curae_lifecycle asyncapi [--write FILE] [--check]
+python -m curae_lifecycle database create --database URL
+python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
+python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle import __version__
-from curae_lifecycle.cli import replay, simulate, tables
+from curae_lifecycle.cli import database, keys, outbox, replay, simulate, tables
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -41,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 for a broken line, a divergence, a stale page, a difference or a
-        law that did not hold; 2 for a mistake on the command line.
+        law that did not hold, a database that refused or a key that is not there; 2 for a mistake on the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -55,9 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
                 return simulate.run(parser, options)
             case "openapi" | "asyncapi":
                 return _document(parser, options)
+            case "database":
+                return database.run(parser, options)
+            case "keys":
+                return keys.run(parser, options)
+            case "outbox":
+                return outbox.run(parser, options)
             case _:
                 return replay.run(parser, options)
-    except BrokenPipeError:
+    except (BrokenPipeError, outbox.ReaderGoneError):
         # Whoever read the output has read enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -146,6 +155,30 @@ def _parser() -> argparse.ArgumentParser:
             "die, on simulated time. A seed decides everything that happens. The laws are checked "
             "at each step; where one does not hold, the seed and a log for replay are written and "
             "the exit status is 1.",
+        )
+    )
+    database.add_options(
+        commands.add_parser(
+            "database",
+            help="make the tables of a store in SQL",
+            description="Makes what a store keeps everything in, on SQLite, PostgreSQL or MariaDB.",
+        )
+    )
+    keys.add_options(
+        commands.add_parser(
+            "keys",
+            help="register, narrow, withdraw and list API keys",
+            description="Says whom API keys stand for. Each change takes effect on the next "
+            "request, whichever worker answers it; a key's digest alone is stored.",
+        )
+    )
+    outbox.add_options(
+        commands.add_parser(
+            "outbox",
+            help="print effects and events as they are shipped",
+            description="Prints a JSON line for each effect and event, at least once, those of "
+            "one subject in their order, and drops what was printed. A server ships its own way "
+            "with curae_lifecycle.stores.sql.shipping.",
         )
     )
     return parser

@@ -16,7 +16,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller, KeyOwner
-from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import (
@@ -30,6 +29,7 @@ from curae_lifecycle.rules.values import (
     later,
 )
 from curae_lifecycle.service import changes
+from curae_lifecycle.stores.contract import StoreFullError
 
 LOOKED_AT: Final = 8
 """How many values of an account a request looks at, whether they are over."""
@@ -39,34 +39,6 @@ Kind = type[changes.Write]
 
 Owner = tuple[Environment, CustomerAccountId]
 """A customer account; its test and its live values are counted apart."""
-
-
-class StoreFullError(LifecycleError, RuntimeError):
-    """A new value found no room; nothing was stored and nothing live was dropped.
-
-    Attributes:
-        kind: What was to be inserted.
-        capacity: How many of a kind a customer account may hold.
-        environment: Whether the account's test or live values are as many as that.
-        customer_account_id: Whose values they are; another account goes on.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        capacity: int,
-        environment: Environment,
-        customer_account_id: CustomerAccountId,
-    ) -> None:
-        super().__init__(kind, capacity, environment, customer_account_id)
-        self.kind = kind
-        self.capacity = capacity
-        self.environment = environment
-        self.customer_account_id = customer_account_id
-
-    def __str__(self) -> str:
-        whose = f"the {self.environment} customer account {self.customer_account_id}"
-        return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
 @frozen

@@ -12,7 +12,7 @@ it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from threading import RLock
 from typing import Final
@@ -40,6 +40,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision, refused
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
@@ -51,10 +52,12 @@ from curae_lifecycle.stores.accounts import (
     Held,
     Owner,
     SessionKey,
-    StoreFullError,
     is_over,
     owner,
 )
+from curae_lifecycle.stores.clock import utc_now
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
+from curae_lifecycle.stores.pages import HostedPage, Pages
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -85,6 +88,9 @@ class MemoryStore:
         keep_over: How long sessions are kept that are over, and chains of which every connection
             is over (REVOKED, EXPIRED or LAPSED); at least a day, so that a replay names nothing
             that is gone. `None` keeps them all.
+        clock: Tells the instant of what `for_call` and `for_fact` load.
+        deliver: Is given the effects and events of each `commit`, in their order, while the store
+            is locked: it puts them into a queue. No outbox in memory outlives the process.
     """
 
     def __init__(
@@ -93,9 +99,13 @@ class MemoryStore:
         *,
         capacity: int = DEFAULT_CAPACITY,
         keep_over: timedelta | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         self._settings = settings
         self._keep_over = None if keep_over is None else _checked(keep_over)
+        self._clock = clock
+        self._deliver = deliver
         self._lock = RLock()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
@@ -106,6 +116,7 @@ class MemoryStore:
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
         self._rates: dict[changes.RateKey, _RateRow] = {}
+        self._pages = Pages()
         self._accounts = Accounts(capacity, self._kept_until, self._drop)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
 
@@ -208,21 +219,8 @@ class MemoryStore:
 
     def load_fact(self, fact: facts.Fact) -> facts.FactSnapshot:
         """Everything that a fact concerns, read at one moment."""
-        asked = facts.fact_needs(fact)
         with self._lock:
-            connection, successor, head = self._line(asked.connection or asked.chain)
-            session = self._sessions.get(asked.session) if asked.session else None
-            coordinate = session.coordinate if session else asked.binding
-            user = self._of_user.get(asked.connections, {}) if asked.connections else {}
-            return facts.FactSnapshot(
-                connection,
-                successor,
-                head,
-                self._following(connection) if asked.chain else (),
-                session,
-                self._bindings.get(coordinate) if coordinate else None,
-                tuple(user.values()),
-            )
+            return self._fact_snapshot(facts.fact_needs(fact))
 
     def store(self, writes: tuple[changes.Write, ...]) -> bool:
         """Compare and set, all or nothing.
@@ -243,6 +241,45 @@ class MemoryStore:
                 self._set(write)
             return True
 
+    def caller_of(self, digest: str) -> Caller | None:
+        """Whom an API key stands for, by its digest; `None` for an unknown one."""
+        return self._callers.get(digest)
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        """The caller, and everything that a call of theirs needs, read at one moment."""
+        with self._lock:
+            now, caller = self._clock(), self.caller_of(digest)
+            self._tidy(now, owner(caller) if caller else None)
+            return LoadedCall(caller, self.load(needs), now)
+
+    def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
+        """Everything that a fact concerns, read at one moment."""
+        with self._lock:
+            now = self._clock()
+            self._tidy(now)
+            return LoadedFact(self._fact_snapshot(needs), now)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        """Compare and set, all or nothing; then deliver effects and events.
+
+        Raises:
+            StoreFullError: A new value found no room in its account; nothing was stored.
+        """
+        del loaded
+        with self._lock:
+            if not self.store(changes.writes):
+                return False
+            if page is not None:
+                self._pages.open(page)
+            if self._deliver is not None and (changes.effects or changes.events):
+                self._deliver(changes)
+        return True
+
+    def page(self, url: str) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        with self._lock:
+            return self._pages.find(url, self._clock())
+
     def purge(self, now: datetime, most: int | None = None) -> int:
         """Drop what is well over, account by account, and return how many values that were.
 
@@ -262,7 +299,9 @@ class MemoryStore:
         check_instant("now", now)
         with self._lock:
             self._instants.append(now)
-            self._accounts.tidy(min(self._instants), own)
+            trusted = min(self._instants)
+            self._pages.drop_over(trusted)
+            self._accounts.tidy(trusted, own)
 
     # --- What is loaded -----------------------------------------------------------------------
 
@@ -277,6 +316,21 @@ class MemoryStore:
         successor = self._successors.get(connection.id) if connection else None
         head = self._heads[connection.identity.root_id] if connection and successor else None
         return connection, successor, head
+
+    def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
+        connection, successor, head = self._line(asked.connection or asked.chain)
+        session = self._sessions.get(asked.session) if asked.session else None
+        coordinate = session.coordinate if session else asked.binding
+        user = self._of_user.get(asked.connections, {}) if asked.connections else {}
+        return facts.FactSnapshot(
+            connection,
+            successor,
+            head,
+            self._following(connection) if asked.chain else (),
+            session,
+            self._bindings.get(coordinate) if coordinate else None,
+            tuple(user.values()),
+        )
 
     def _following(self, connection: Connection | None) -> tuple[Connection, ...]:
         following: list[Connection] = []

@@ -13,7 +13,7 @@ from curae_lifecycle import __version__
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import Environment, format_time
+from curae_lifecycle.rules.values import Coordinate, Environment, format_time
 from curae_lifecycle.service.changes import Event, EventKind
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json
@@ -30,18 +30,22 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
     """
-    coordinate = event.coordinate
     return {
         "id": event.id,
         "kind": event.kind,
         "at": format_time(event.at),
-        "coordinate": {
-            "environment": coordinate.environment,
-            "appId": coordinate.app_id,
-            "customerAccountId": coordinate.customer_account_id,
-            "appUserId": coordinate.app_user_id,
-        },
+        "coordinate": format_coordinate(event.coordinate),
         "subject": _format_subject(event, settings),
+    }
+
+
+def format_coordinate(coordinate: Coordinate) -> dict[str, Json]:
+    """A coordinate as JSON."""
+    return {
+        "environment": coordinate.environment,
+        "appId": coordinate.app_id,
+        "customerAccountId": coordinate.customer_account_id,
+        "appUserId": coordinate.app_user_id,
     }
 
 

@@ -26,7 +26,14 @@ from curae_lifecycle.service.members import NO_TAGS, Given, Member
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
-from curae_lifecycle.web.request import ParsedBody, Request, entity_tags, header, idempotency_key
+from curae_lifecycle.web.request import (
+    BODY_MAX,
+    ParsedBody,
+    Request,
+    entity_tags,
+    header,
+    idempotency_key,
+)
 from curae_lifecycle.web.shapes import parse_member, parse_members
 
 
@@ -140,6 +147,8 @@ def _document(request: Request, rule: OperationRule) -> Json:
     body = request.body
     if isinstance(body, ParsedBody):
         return body.value
+    if len(body) > BODY_MAX:
+        raise MalformedError(None, Fault.NOT_JSON)
     # Where a body has no members it may be left out.
     return {} if body == b"" and not rule.body else parse_json(body)
 

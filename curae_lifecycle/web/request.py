@@ -17,6 +17,10 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_key
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.json import Json
 
+BODY_MAX: Final = 65_536
+"""The longest body that is read, in bytes; the longest one that says something has about five
+thousand. Of a longer one a server need not hand over more than one byte too many [O]."""
+
 
 @frozen
 class ParsedBody:

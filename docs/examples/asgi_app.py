@@ -1,4 +1,4 @@
-"""The API with no framework at all: one ASGI function, its transactions in threads.
+"""The API with no framework at all: one ASGI function, its requests answered in threads.
 
     python docs/examples/asgi_app.py
 
@@ -12,14 +12,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 
 import demo
-import service
-import sql_server
+import hosted_pages
 import uvicorn
+from failing import failed
+from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
 
-from curae_lifecycle import Request
+from curae_lifecycle import Request, Response
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.web.gateways import asgi_headers, asgi_request
+from curae_lifecycle.web.request import BODY_MAX
 
 Message = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""
+
+store = SqlStore(SqlDatabase(create_engine(DATABASE_URL)), SETTINGS)
+store.create_tables()
+limited = with_limits(store)
 
 
 async def app(
@@ -31,18 +41,27 @@ async def app(
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
-    request = await read(scope, receive)
-    if request is None:
+    body = await read(receive)
+    if body is None:
         return
-    response = await asyncio.to_thread(sql_server.respond_to, request)
-    headers = [(name.encode(), value.encode()) for name, value in response.headers]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+    response = await asyncio.to_thread(respond_to, asgi_request(scope, body))
+    headers = [*asgi_headers(response), (b"content-length", str(len(response.body)).encode())]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
 
-async def read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> Request | None:
-    """The request as it came; `None` where the client hung up before it was whole."""
+def respond_to(request: Request) -> Response:
+    """The answer, in the thread that waits for the database."""
+    try:
+        return (
+            hosted_pages.serve(store, request) or serve(limited, request, MINT, SETTINGS).response
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        return failed(error)
+
+
+async def read(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
+    """The body; `None` where the client hung up before it was whole."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -51,18 +70,11 @@ async def read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> Req
         chunk = message.get("body", b"")
         assert isinstance(chunk, bytes)  # noqa: S101 - ASGI says so
         # One that is too long is read to its end and not kept, so that its client hears of it.
-        if len(body) <= service.BODY_MAX:
-            body += chunk
+        body += chunk[: BODY_MAX + 1 - len(body)]
         more = bool(message.get("more_body"))
-    path, query, pairs = scope["raw_path"], scope["query_string"], scope["headers"]
-    assert isinstance(path, bytes)  # noqa: S101 - ASGI says so
-    assert isinstance(query, bytes)  # noqa: S101 - ASGI says so
-    assert isinstance(pairs, list)  # noqa: S101 - ASGI says so
-    target = path + (b"?" + query if query else b"")
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
-    return Request(str(scope["method"]), target.decode("latin-1"), headers, service.whole(body))
+    return body
 
 
 if __name__ == "__main__":
-    demo.explain(sql_server.transact)
-    uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning")
+    demo.explain()
+    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-import service
-from store import Store
+from settings import DATABASE_URL, PUBLIC_URL
 
 from curae_lifecycle import ApiKey, Caller, Environment
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
 
 API_KEY: Final = "cae_test_demo"
 CALLER: Final = Caller(
@@ -38,12 +38,11 @@ finish or cancel, and look what became of it:
 """
 
 
-def register(store: Store) -> None:
-    """Let the demonstration's key in, in the test environment."""
+def explain() -> None:
+    """Let the demonstration's key in, in the test environment, and print what to try."""
+    engine = create_engine(DATABASE_URL)
+    store = SqlStore(SqlDatabase(engine))
+    store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
-
-
-def explain(transact: Callable[[Callable[[Store], None]], None]) -> None:
-    """Let the key in, in a transaction, and print what to try."""
-    transact(register)
-    print(_TEXT.format(url=service.PUBLIC_URL, key=API_KEY), flush=True)
+    engine.dispose()
+    print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)

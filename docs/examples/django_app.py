@@ -1,4 +1,4 @@
-"""The API on Django, its tables made by migrations.
+"""The API on Django: its own connection, its tables made by migrations.
 
     python docs/examples/django_app.py
 
@@ -6,7 +6,8 @@ starts it on http://127.0.0.1:8000 with a SQLite file in the current directory, 
 try. Set DATABASE_URL to `postgresql+psycopg://user:password@host/name` for PostgreSQL. With
 arguments it is what `manage.py` is elsewhere: `python docs/examples/django_app.py migrate`.
 
-What a project of yours copies is the application `django_curae`; the rest is a project's frame.
+A project of yours has the application `curae_lifecycle.stores.django`, a store and a view; the rest
+is a project's frame.
 """
 
 from __future__ import annotations
@@ -17,58 +18,99 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import demo
 import django
-import service
+import hosted_pages
 import waitress
-from django.conf import settings
+from django.conf import settings as project
 from django.core.management import call_command, execute_from_command_line
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
+from django.views.decorators.csrf import csrf_exempt
+from failing import failed
+from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
+
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.web.gateways import wsgi_request
+from curae_lifecycle.web.request import BODY_MAX
 
 
 def database(url: str) -> dict[str, object]:
-    """Django's words for the URL of a database."""
+    """Django's words for the URL of a database, with limits of time."""
     parts = urlsplit(url)
     name = unquote(parts.path.removeprefix("/"))
     if parts.scheme.startswith("sqlite"):
-        options = {
-            # The write lock is taken when a transaction begins: one that reads first and writes
-            # later would be refused in the middle.
+        options: dict[str, object] = {
+            "timeout": 2,
             "transaction_mode": "IMMEDIATE",
-            "timeout": 30,
             "init_command": "PRAGMA journal_mode = WAL",
         }
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
     others = dict(parse_qsl(parts.query))
     return {
-        # Its own default, READ COMMITTED, is enough: every update waits, and then compares.
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": others.pop("host", parts.hostname or ""),
         "PORT": others.pop("port", str(parts.port or "")),
-        "OPTIONS": others,
+        "OPTIONS": {
+            "connect_timeout": 2,
+            "options": "-c statement_timeout=2000 -c lock_timeout=2000",
+            **others,
+        },
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
 
 
-settings.configure(
+project.configure(
     # Signs nothing here; a project of yours has its own.
     SECRET_KEY=os.environ.get("SECRET_KEY", "not-a-secret"),
     ALLOWED_HOSTS=["*"],
-    DATABASES={"default": database(service.DATABASE_URL)},
-    INSTALLED_APPS=["django_curae"],
+    DATABASES={"default": database(DATABASE_URL)},
+    INSTALLED_APPS=["curae_lifecycle.stores.django"],
     ROOT_URLCONF=__name__,
     USE_TZ=True,
-    # It would log the path of whatever is refused, and a hosted page's path is its secret.
-    LOGGING={"version": 1, "loggers": {"django.request": {"level": "CRITICAL"}}},
+    LOGGING={
+        "version": 1,
+        # Else whoever has a logger by now would say nothing any more.
+        "disable_existing_loggers": False,
+        # It would log the path of whatever is refused, and a hosted page's path is its secret.
+        "loggers": {"django.request": {"level": "CRITICAL"}},
+    },
 )
 django.setup()
 
-# Models can be imported from here on.
-from django_curae.store import transact  # noqa: E402
-from django_curae.views import endpoint, unmatched  # noqa: E402
+# It can be imported from here on.
+from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: E402
+
+store = SqlStore(DjangoDatabase(), SETTINGS)
+limited = with_limits(store)
+
+
+# No cookie tells who calls: the API goes by its key, a hosted page by its URL.
+@csrf_exempt
+def endpoint(http: HttpRequest) -> HttpResponse:
+    """Hand a request over as it came, and its answer back."""
+    asked = wsgi_request(http.META, http.read(BODY_MAX + 1))
+    try:
+        answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        answer = failed(error)
+    # Not every server drops the body that a HEAD must not have.
+    response = HttpResponse(b"" if http.method == "HEAD" else answer.body, status=answer.status)
+    # It has one of its own, also where there is nothing to be of a type.
+    del response["content-type"]
+    for name, value in (*answer.headers, ("content-length", str(len(answer.body)))):
+        response[name] = value
+    return response
+
+
+def unmatched(http: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - as called
+    """Answer what no pattern of Django's matches, such as `OPTIONS *`, like everything else."""
+    return endpoint(http)
+
 
 urlpatterns = [re_path("", endpoint)]
 handler404 = unmatched
@@ -80,5 +122,5 @@ if __name__ == "__main__":
         execute_from_command_line(sys.argv)
     else:
         call_command("migrate", verbosity=0)
-        demo.explain(transact)
-        waitress.serve(app, host="127.0.0.1", port=service.PORT)
+        demo.explain()
+        waitress.serve(app, host="127.0.0.1", port=PORT)

@@ -1,4 +1,4 @@
-"""The API on FastAPI, asynchronous, on SQLite or PostgreSQL.
+"""The API on FastAPI: asynchronous, on PostgreSQL or SQLite.
 
     python docs/examples/fastapi_app.py
 
@@ -12,91 +12,65 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import demo
-import service
-import sql_server
+import hosted_pages
 import uvicorn
-from fastapi import FastAPI
-from sql_store import SqlStore, create_tables, is_passing, prepare
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.util import await_only
+from failing import failed
+from fastapi import FastAPI, Request, Response
+from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits_async
 from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response as HttpResponse
 from starlette.routing import request_response
-from store import Conflict, Store
 
-from curae_lifecycle import Request, Response
-
-# Parameters of a failed statement can hold the URL of a hosted page: no log shows them.
-engine = create_async_engine(
-    service.DATABASE_URL.replace("sqlite:", "sqlite+aiosqlite:"), hide_parameters=True
+from curae_lifecycle.stores.serve import serve_async
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_awaited_engine,
+    create_engine,
 )
-prepare(engine.sync_engine)
+from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore
+from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.web.gateways import asgi_headers, asgi_request
+from curae_lifecycle.web.request import BODY_MAX
+
+
+def open_database() -> AsyncDatabase:
+    """SQLite is asked in threads: it is a file, and nobody awaits one any faster."""
+    if DATABASE_URL.startswith("sqlite:"):
+        return InThreads(SqlDatabase(create_engine(DATABASE_URL)))
+    return AsyncSqlDatabase(create_awaited_engine(DATABASE_URL))
+
+
+store = AsyncSqlStore(open_database(), SETTINGS)
+limited = with_limits_async(store)
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Make the tables, and let go of the database at the end."""
-    async with engine.begin() as connection:
-        await connection.run_sync(create_tables)
+    """Make the tables where they are missing."""
+    await store.create_tables()
     yield
-    await engine.dispose()
 
 
-def limited(store: Store) -> Store:
-    """The store itself, or with its rate limits in Redis, asked without holding others up."""
-    url = service.REDIS_URL
-    if url is None:
-        return store
-    import redis_limits  # noqa: PLC0415 - needed only where it is wanted
-
-    execute = redis_limits.execute_async(url)
-    return redis_limits.RedisLimits(store, lambda *command: await_only(execute(*command)))
-
-
-async def transact(request: Request) -> Response:
-    """Answer in one transaction, and again for as long as somebody else is faster."""
-    for _ in range(service.TRIES):
-        try:
-            async with engine.begin() as connection:
-                return await connection.run_sync(
-                    lambda sync: service.serve(limited(SqlStore(sync)), request, service.now())
-                )
-        except (Conflict, DBAPIError) as error:
-            if not is_passing(error):
-                raise
-    raise Conflict
-
-
-async def respond_to(request: Request) -> Response:
-    """Answer one request, in a transaction of its own."""
-    try:
-        return await transact(request)
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        return service.failed(error)
-
-
-async def endpoint(http: HttpRequest) -> HttpResponse:
+async def endpoint(http: Request) -> Response:
     """Hand a request over as it came, nothing decoded, and its answer back."""
     body = b""
     async for chunk in http.stream():
         # One that is too long is read to its end and not kept, so that its client hears of it.
-        if len(body) <= service.BODY_MAX:
-            body += chunk
-    query, pairs = http.scope["query_string"], http.headers.raw
-    target = http.scope["raw_path"] + (b"?" + query if query else b"")
-    headers = tuple((name.decode("latin-1"), each.decode("latin-1")) for name, each in pairs)
-    asked = Request(http.method, target.decode("latin-1"), headers, service.whole(body))
-    response = await respond_to(asked)
-    answer = HttpResponse(response.body, response.status)
-    answer.raw_headers += [(name.encode(), each.encode()) for name, each in response.headers]
-    return answer
+        body += chunk[: BODY_MAX + 1 - len(body)]
+    asked = asgi_request(http.scope, body)
+    try:
+        page = await hosted_pages.serve_async(store, asked)
+        answer = page or (await serve_async(limited, asked, MINT, SETTINGS)).response
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        answer = failed(error)
+    response = Response(answer.body, answer.status)
+    response.raw_headers += asgi_headers(answer)
+    return response
 
 
-async def gone(_: HttpRequest, __: Exception) -> HttpResponse:
+async def gone(_: Request, __: Exception) -> Response:
     """The client hung up before its request was whole: nobody hears this answer."""
-    return HttpResponse(status_code=400)
+    return Response(status_code=400)
 
 
 app = FastAPI(
@@ -110,5 +84,5 @@ app.router.default = request_response(endpoint)
 
 
 if __name__ == "__main__":
-    demo.explain(sql_server.transact)
-    uvicorn.run(app, host="127.0.0.1", port=service.PORT, log_level="warning")
+    demo.explain()
+    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")

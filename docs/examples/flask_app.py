@@ -1,4 +1,4 @@
-"""The API on Flask, with the same store as the others.
+"""The API on Flask, in threads, on SQLite or PostgreSQL.
 
     python docs/examples/flask_app.py
 
@@ -9,28 +9,35 @@ try. Set DATABASE_URL to `postgresql+psycopg://user:password@host/name` for Post
 from __future__ import annotations
 
 import demo
-import service
-import sql_server
+import hosted_pages
 import waitress
-from flask import Flask, request
-from flask import Response as HttpResponse
+from failing import failed
+from flask import Flask, Response, request
+from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
 
-from curae_lifecycle import Request
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.web.gateways import wsgi_request
+from curae_lifecycle.web.request import BODY_MAX
 
 app = Flask(__name__, static_folder=None)
+store = SqlStore(SqlDatabase(create_engine(DATABASE_URL)), SETTINGS)
+store.create_tables()
+limited = with_limits(store)
 
 
 @app.before_request
-def endpoint() -> HttpResponse:
+def endpoint() -> Response:
     """Answer everything before Flask looks for a route: the rules know paths and methods."""
-    # PATH_INFO is decoded; the request line as it came is what the rules read.
-    target = str(request.environ["REQUEST_URI"])
-    body = request.stream.read(service.BODY_MAX + 1)
-    asked = Request(request.method, target, tuple(request.headers), service.whole(body))
-    response = sql_server.respond_to(asked)
-    return HttpResponse(response.body, response.status, list(response.headers))
+    asked = wsgi_request(request.environ, request.stream.read(BODY_MAX + 1))
+    try:
+        answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        answer = failed(error)
+    return Response(answer.body, answer.status, list(answer.headers))
 
 
 if __name__ == "__main__":
-    demo.explain(sql_server.transact)
-    waitress.serve(app, host="127.0.0.1", port=service.PORT)
+    demo.explain()
+    waitress.serve(app, host="127.0.0.1", port=PORT)

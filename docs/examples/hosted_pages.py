@@ -7,19 +7,16 @@ and shows what the rules made of it. A real page would first find out who the pe
 from __future__ import annotations
 
 import html
-import json
-from datetime import datetime, timedelta
-from typing import Final
-from uuid import uuid4
+from datetime import timedelta
+from typing import Final, Protocol
 
-from store import Store
+from settings import PUBLIC_URL
 
 from curae_lifecycle import (
     Actor,
     Authorized,
     ConnectionId,
     Done,
-    Environment,
     Graduated,
     HandoffCompleted,
     Ignored,
@@ -29,11 +26,11 @@ from curae_lifecycle import (
     Revoked,
     SessionId,
     UserId,
-    fact_needs,
-    record_fact,
 )
-from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate, CustomerAccountId
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.stores.contract import AsyncStore, Store, StoreUnavailableError
+from curae_lifecycle.stores.pages import HostedPage, PageKind
+from curae_lifecycle.stores.serve import record, record_async
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 
@@ -63,63 +60,92 @@ _BUTTONS: Final = """<form method="post">
 </form>"""
 
 
-def record(store: Store, fact: Fact, at: datetime) -> FactAnswer:
-    """Record one fact, and store what follows, in the transaction of the store."""
-    answered = record_fact(fact, store.load_fact(fact_needs(fact)), at)
-    if isinstance(answered, Done):
-        store.store(answered.value)
-    return answered
+class PageStore(Store, Protocol):
+    """A store that finds hosted pages, and waits for its answers."""
+
+    def page(self, url: str) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        ...
 
 
-def serve(store: Store, request: Request, at: datetime, public_url: str) -> Response:
-    """Show a page, or record what its person did."""
+class AsyncPageStore(AsyncStore, Protocol):
+    """The same, awaited."""
+
+    async def page(self, url: str) -> HostedPage | None:
+        """As `PageStore.page`."""
+        ...
+
+
+def serve(store: PageStore, request: Request) -> Response | None:
+    """Show a page, or record what its person did; `None` where no page is asked for."""
+    url = _url(request)
+    if url is None:
+        return None
+    try:
+        seen = _visit(request, store.page(url))
+        if isinstance(seen, Response):
+            return seen
+        return _show_outcome(record(store, seen))
+    except StoreUnavailableError:
+        return _LATER
+
+
+async def serve_async(store: AsyncPageStore, request: Request) -> Response | None:
+    """The same with a store that is awaited."""
+    url = _url(request)
+    if url is None:
+        return None
+    try:
+        seen = _visit(request, await store.page(url))
+        if isinstance(seen, Response):
+            return seen
+        return _show_outcome(await record_async(store, seen))
+    except StoreUnavailableError:
+        return _LATER
+
+
+def _url(request: Request) -> str | None:
+    # The URL that was given out, whatever is done there.
+    if not request.target.startswith("/pages/"):
+        return None
+    secret = request.target.partition("?")[0].split("/")[2]
+    return f"{PUBLIC_URL}/pages/{secret}"
+
+
+def _visit(request: Request, page: HostedPage | None) -> Response | Fact:
+    # What is shown, or what happened.
+    if page is None:
+        return _show(404, "Nothing here", "This page is over, or a newer one replaced it.")
     _, _, secret, *action = request.target.partition("?")[0].split("/")
-    path = f"/pages/{secret}"
-    subject = store.page(public_url + path)
-    if subject is None:
-        return _show(404, "Nothing here", "This page is unknown, or a newer one replaced it.")
-    match (request.method, action):
-        case ("GET", []):
-            buttons = _BUTTONS.format(path=html.escape(path))
-            return _show(200, "Share your records", f"About {subject.split()[0]}.", buttons)
-        case ("POST", ["finish"]):
-            return _show_outcome(_finish(store, subject, at))
-        case ("POST", ["cancel"]):
-            return _show_outcome(_cancel(store, subject, at))
+    match request.method, action:
+        case "GET", []:
+            buttons = _BUTTONS.format(path=html.escape(f"/pages/{secret}"))
+            return _show(200, "Share your records", f"About a {page.kind}.", buttons)
+        case "POST", ["finish"]:
+            return _finished(page)
+        case "POST", ["cancel"] if page.kind is PageKind.CONNECTION:
+            return Revoked(ConnectionId(page.subject), Actor.PATIENT)
+        case "POST", ["cancel"]:
+            # A session or a graduation just waits on.
+            return _show(200, "Done", "You can go back to the app.")
         case _:
             return _show(404, "Nothing here", "There is no such page.")
 
 
-def _finish(store: Store, subject: str, at: datetime) -> FactAnswer:
-    kind, _, name = subject.partition(" ")
-    match kind:
-        case "connection":
-            return record(store, Authorized(ConnectionId(name), at + AUTHORIZED_FOR), at)
-        case "session":
-            user = UserId(f"user-{uuid4()}")
-            return record(store, HandoffCompleted(SessionId(name), user), at)
-        case _:
-            environment, app, account, app_user = json.loads(name)
-            coordinate = Coordinate(
-                Environment(environment),
-                AppId(app),
-                CustomerAccountId(account),
-                AppUserId(app_user),
-            )
-            return record(store, Graduated(coordinate), at)
+def _finished(page: HostedPage) -> Fact:
+    match page.kind:
+        case PageKind.CONNECTION:
+            return Authorized(ConnectionId(page.subject), page.expires_at + AUTHORIZED_FOR)
+        case PageKind.SESSION:
+            # Whoever signs up on this page, however often it is finished.
+            return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
+        case PageKind.USER:
+            return Graduated(page.coordinate)
 
 
-def _cancel(store: Store, subject: str, at: datetime) -> FactAnswer | None:
-    # A patient who says no to a connection ends it; a session or a graduation just waits.
-    kind, _, name = subject.partition(" ")
-    if kind != "connection":
-        return None
-    return record(store, Revoked(ConnectionId(name), Actor.PATIENT), at)
-
-
-def _show_outcome(answer: FactAnswer | None) -> Response:
+def _show_outcome(answer: FactAnswer) -> Response:
     match answer:
-        case Done() | None:
+        case Done():
             return _show(200, "Done", "You can go back to the app.")
         case Ignored():
             return _show(200, "Done", "This was done before. You can go back to the app.")
@@ -130,3 +156,6 @@ def _show_outcome(answer: FactAnswer | None) -> Response:
 def _show(status: int, title: str, text: str, buttons: str = "") -> Response:
     page = _PAGE.format(title=html.escape(title), text=html.escape(text), buttons=buttons)
     return Response(status, _HEADERS, page.encode())
+
+
+_LATER: Final = _show(503, "Not now", "Please try again in a moment.")

@@ -2,7 +2,20 @@
 
 from datetime import datetime
 
-from curae_lifecycle import ApiKey, Authorized, ConnectionId, Done, NextAction, Revoked, SessionId
+from curae_lifecycle import (
+    ApiKey,
+    Authorized,
+    ConnectionId,
+    Done,
+    NextAction,
+    RandomIds,
+    Request,
+    Revoked,
+    SessionId,
+    Store,
+    serve,
+    serve_async,
+)
 from curae_lifecycle.rules.chain import reconnect
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import RecordKey, parse_key
@@ -10,6 +23,7 @@ from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.stores.contract import AsyncStore
 
 
 def one_id_for_another(session_id: SessionId) -> None:
@@ -52,3 +66,10 @@ def the_wrong_value(connection: Connection, now: datetime) -> None:
     if isinstance(answer, Done):
         status: str | None = answer.value.revoked_at  # error: [assignment]
         print(status)
+
+
+def a_store_that_waits_where_one_is_awaited(
+    waits: Store, awaited: AsyncStore, request: Request, mint: RandomIds
+) -> None:
+    serve(awaited, request, mint)  # error: [arg-type]
+    serve_async(waits, request, mint)  # error: [arg-type] [unused-coroutine]

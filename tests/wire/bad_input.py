@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from tests.wire.raw import BASE, BODY, key
+import json
+
+from tests.wire.raw import BASE, BODY, USER, key
 
 UPPER = b"6B7F2A52-0D5E-4A34-9F57-0A8F5F1C2D01"
 CONNECTIONS = BASE + b"/connections"
 TOO_LONG = b'{"appUserId": "' + b"x" * 1_000_000 + b'", "dataPackages": ["labs"]}'
+PACKAGES = [f"p_{number}_".ljust(64, "x") for number in range(64)]
+LONGEST = json.dumps({"appUserId": USER, "dataPackages": PACKAGES}).encode().ljust(65_536)
 BROKEN_TEXT = BODY.replace(b"a-user", b"\xff\xfe")
 
 ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
     "a body of a megabyte": ((b"POST", CONNECTIONS, key(1)), TOO_LONG, "400 BAD_REQUEST"),
+    "the longest body": ((b"POST", CONNECTIONS, key(16)), LONGEST, "201"),
     "broken UTF-8": ((b"POST", CONNECTIONS, key(2)), BROKEN_TEXT, "400 BAD_REQUEST"),
     "a body that is called plain text": (
         (b"POST", CONNECTIONS, key(3), b"Content-Type: text/plain"),
@@ -59,6 +64,7 @@ ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
         b"",
         "404 NOT_FOUND",
     ),
+    "OPTIONS of all": ((b"OPTIONS", b"*"), b"", "404 NOT_FOUND"),
     "OPTIONS": ((b"OPTIONS", CONNECTIONS), b"", "404 NOT_FOUND"),
     "TRACE": ((b"TRACE", CONNECTIONS), b"", "404 NOT_FOUND"),
     "a method that nobody knows": ((b"BREW", CONNECTIONS), b"", "404 NOT_FOUND"),

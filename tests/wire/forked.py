@@ -18,8 +18,8 @@ LIBRARIES: Final = (
     *("django.core.management", "django.core.wsgi", "django.db.models"),
     *("fastapi", "flask", "redis", "uvicorn", "waitress"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite"),
-    # Of the examples only what reads no environment: each server has its own.
-    *("hosted_pages", "sql_store"),
+    # Of the examples nothing: they read the environment, and each server has its own.
+    *("curae_lifecycle.stores.sql.engine", "curae_lifecycle.stores.serve"),
 )
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
@@ -72,7 +72,7 @@ def _serve(
     os.close(output)
     os.environ.clear()
     os.environ.update(environment)
-    assert "service" not in sys.modules, "the example has read another environment"
+    assert "settings" not in sys.modules, "the example has read another environment"
     from tests.wire.serve import main  # noqa: PLC0415 - the examples read the environment
 
     main(app, control, port, listens.send)

@@ -1,4 +1,7 @@
-"""Hold everything in a database, and every answer that was seen, against the laws."""
+"""Hold everything in a database, and every answer that was seen, against the laws.
+
+An outbox is judged whole: nothing of it was shipped yet.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ from typing import Final, TypeVar
 
 import attrs
 import sqlalchemy as sa
-from sql_store import BINDINGS, CONNECTIONS, OUTBOX, RATES, RECORDS, SESSIONS
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
-from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
+from curae_lifecycle.rules.values import AppUser
+from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.stores.sql.keys import rate_key
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution, check_rate_limit
 from curae_lifecycle.web.json import parse_json
@@ -42,39 +47,44 @@ class Stock:
     sessions: list[CuraeConnectSession]
     bindings: list[LimitedAccountAppBinding]
     records: dict[Keyed, Record]
-    initiates: dict[str, LogState]
+    logs: dict[str, LogState]
     events: Counter[tuple[str, str | None]]
+    effects: Counter[tuple[str, str]]
 
 
 def take_stock(engine: sa.Engine) -> Stock:
     """Read a database at rest."""
     with engine.begin() as connection:
-        records = _read(connection, Record, RECORDS.c.document)
-        rates = sa.select(RATES.c.owner, RATES.c.document).where(RATES.c.policy == "initiate")
+        records = _read(connection, Record, "curae_record")
+        logs = connection.exec_driver_sql("SELECT id, document FROM curae_log")
         return Stock(
-            _read(connection, Connection, CONNECTIONS.c.document),
-            _read(connection, CuraeConnectSession, SESSIONS.c.document),
-            _read(connection, LimitedAccountAppBinding, BINDINGS.c.document),
+            _read(connection, Connection, "curae_connection"),
+            _read(connection, CuraeConnectSession, "curae_session"),
+            _read(connection, LimitedAccountAppBinding, "curae_binding"),
             {(each.key.owner.api_key_id, each.key.key): each for each in records},
-            {
-                owner: load(LogState, parse_json(document))
-                for owner, document in connection.execute(rates)
-            },
+            {key: load(LogState, parse_json(document)) for key, document in logs},
             Counter(_events(connection)),
+            Counter(_effects(connection)),
         )
 
 
-def _read(
-    connection: sa.Connection, kind: type[Stored], column: sa.ColumnElement[str]
-) -> list[Stored]:
-    rows = connection.execute(sa.select(column)).scalars()
+def _read(connection: sa.Connection, kind: type[Stored], table: str) -> list[Stored]:
+    documents = sa.select(sa.column("document", sa.Text)).select_from(sa.table(table))
+    rows = connection.execute(documents).scalars()
     return [load(kind, parse_json(row)) for row in rows]
 
 
 def _events(connection: sa.Connection) -> Iterator[tuple[str, str | None]]:
-    for kind, document in connection.execute(sa.select(OUTBOX.c.kind, OUTBOX.c.document)):
+    for kind, document in connection.exec_driver_sql("SELECT kind, document FROM curae_outbox"):
         if "." in kind:
             yield kind, json.loads(document)["subject"].get("id")
+
+
+def _effects(connection: sa.Connection) -> Iterator[tuple[str, str]]:
+    for kind, document in connection.exec_driver_sql("SELECT kind, document FROM curae_outbox"):
+        if "." not in kind:
+            members = json.loads(document)
+            yield kind, members["userId" if kind == "UserProvisioned" else "connectionId"]
 
 
 def judge(
@@ -94,6 +104,7 @@ def judge(
     broken += _rates(stock, now)
     broken += _executions(stock)
     broken += _events_broken(stock)
+    broken += _effects_broken(stock)
     for key, seen in (answers or {}).items():
         broken += _answers(stock.records.get(key), key, seen)
     return broken
@@ -107,19 +118,17 @@ def _broken(check: Callable[[], None]) -> Iterator[str]:
 
 
 def _rates(stock: Stock, now: datetime) -> Iterator[str]:
-    of_user: dict[str, list[datetime]] = defaultdict(list)
+    of_user: dict[AppUser, list[datetime]] = defaultdict(list)
     for session in stock.sessions:
-        user = session.coordinate
-        owner = json.dumps([user.environment.value, user.customer_account_id, user.app_user_id])
-        of_user[owner].append(session.created_at)
-    for owner, instants in of_user.items():
+        of_user[session.coordinate.app_user].append(session.created_at)
+    for user, instants in of_user.items():
         yield from _broken(partial(check_rate_limit, instants))
-        log = stock.initiates.get(owner)
+        log = stock.logs.get(rate_key(LimitKey(user, "initiate")))
         # Only of the last minute is every charge still in the log.
         charged = 0 if log is None else sum(each > now - _WINDOW for each in log.instants)
         made = sum(each > now - _WINDOW for each in instants)
         if charged != made:
-            yield f"law 12: {made} initiates of {owner} took effect and {charged} were charged"
+            yield f"law 12: {made} initiates of {user} took effect and {charged} were charged"
 
 
 def _executions(stock: Stock) -> Iterator[str]:
@@ -168,6 +177,41 @@ def _events_broken(stock: Stock) -> Iterator[str]:
                 f"law 12: {event[0]} of {event[1]} was emitted {stock.events[event]} times "
                 f"instead of {expected[event]}"
             )
+
+
+def _effects_broken(stock: Stock) -> Iterator[str]:
+    expected: Counter[tuple[str, str]] = Counter()
+    for session in stock.sessions:
+        if session.path is EntryPath.SILENT_LIMITED and session.user_id is not None:
+            expected["UserProvisioned", session.user_id] = 1
+    reissued = Counter(_recovered(stock))
+    for connection in stock.connections:
+        if connection.status is Status.REVOKED and connection.authorized_at is None:
+            expected["HandoffCancelled", connection.id] = 1
+        if connection.id in reissued:
+            expected["NextActionReplaced", connection.id] = reissued[connection.id] - 1
+        ended = ("AccessEnded", connection.id)
+        over = connection.status not in {Status.PENDING, Status.ACTIVE}
+        if connection.authorized_at is not None and over:
+            # Once for each status that it left: it needed action, expired and was revoked.
+            expected[ended] = min(max(stock.effects[ended], 1), 3)
+    counted = {"UserProvisioned", "HandoffCancelled", "NextActionReplaced", "AccessEnded"}
+    for effect in expected | stock.effects:
+        if effect[0] in counted and expected[effect] != stock.effects[effect]:
+            yield (
+                f"law 12: {effect[0]} of {effect[1]} was asked for {stock.effects[effect]} times "
+                f"instead of {expected[effect]}"
+            )
+
+
+def _recovered(stock: Stock) -> Iterator[str]:
+    # Once for each key that minted a successor or issued it again.
+    for record in stock.records.values():
+        kept = record.response
+        if isinstance(kept, Response) and kept.status == _CREATED:
+            document = json.loads(kept.body)
+            if "previousConnectionId" in document:
+                yield document["connection"]["id"]
 
 
 def _answers(record: Record | None, key: Keyed, seen: list[Response]) -> Iterator[str]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import http.client
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
-import hosted_pages
 import sqlalchemy as sa
-from sql_store import RATES, SqlStore, create_tables, is_passing, prepare
-from sqlalchemy.exc import DBAPIError
-from store import Conflict
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey
@@ -28,9 +24,14 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.serve import record
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.web.request import Request
 from tests.fact_hooks import FactHooks, caller_of
+from tests.wire.databases import MovedDatabase
 from tests.wire.forked import fork
 from tests.wire.serve import Control, read_control
 
@@ -38,8 +39,6 @@ ROOT: Final = Path(__file__).parents[2]
 
 PATIENCE: Final = 60
 """Seconds after which a server that says nothing is taken for dead."""
-
-Result = TypeVar("Result")
 
 
 # --- Servers --------------------------------------------------------------------------------
@@ -126,25 +125,12 @@ def sqlite(directory: Path) -> str:
 @contextmanager
 def engine_of(url: str) -> Iterator[sa.Engine]:
     """A database as the examples see it, its tables made."""
-    engine = sa.create_engine(url)
-    prepare(engine)
-    with engine.begin() as connection:
-        create_tables(connection)
+    engine = create_engine(url, wait=PATIENCE)
+    SqlStore(SqlDatabase(engine)).create_tables()
     try:
         yield engine
     finally:
         engine.dispose()
-
-
-def transact(engine: sa.Engine, work: Callable[[SqlStore], Result]) -> Result:
-    """Run work in a transaction, and again for as long as somebody else is faster."""
-    while True:
-        try:
-            with engine.begin() as connection:
-                return work(SqlStore(connection))
-        except (Conflict, DBAPIError) as error:
-            if not is_passing(error):
-                raise
 
 
 # --- Behind a server ------------------------------------------------------------------------
@@ -159,6 +145,9 @@ class Behind(FactHooks):
     def __init__(self, control: Path, engine: sa.Engine) -> None:
         self.control = control
         self.engine = engine
+        self.store = SqlStore(
+            MovedDatabase(SqlDatabase(engine), lambda: read_control(control).ahead)
+        )
         self._numbers = count(1)
 
     def now(self) -> datetime:
@@ -170,14 +159,13 @@ class Behind(FactHooks):
         return text
 
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
-        caller = caller_of(api_key, wanted)
-        transact(self.engine, lambda store: store.register(ApiKey(api_key), caller))
+        self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
         control = read_control(self.control)
         ahead = control.ahead + span // timedelta(microseconds=1)
         attrs.evolve(control, ahead=ahead).write(self.control)
-        transact(self.engine, lambda store: store.purge(self.now()))
+        self.store.purge()
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         rows = tuple(
@@ -185,19 +173,18 @@ class Behind(FactHooks):
         )
         attrs.evolve(read_control(self.control), buckets=rows).write(self.control)
         with self.engine.begin() as connection:
-            connection.execute(
-                sa.delete(RATES).where(RATES.c.policy.not_in(["initiate", "graduation"]))
-            )
+            connection.exec_driver_sql("DELETE FROM curae_bucket")
 
     def clock(self) -> datetime:
         return self.now()
 
     def recorded(self, fact: Fact) -> FactAnswer:
-        return transact(self.engine, lambda store: hosted_pages.record(store, fact, self.now()))
+        # Longer than a server would: nothing tries again here.
+        return record(self.store, fact, patience=Patience(attempts=1000, seconds=PATIENCE))
 
     def may_read(self, connection_id: str, package: str) -> bool:
         asked = FactNeeds(connection=ConnectionId(connection_id))
-        held = transact(self.engine, lambda store: store.load_fact(asked)).connection
+        held = self.store.for_fact(asked).snapshot.connection
         assert held is not None
         return isinstance(decide_access(held, package, self.now()), Granted)
 

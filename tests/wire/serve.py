@@ -2,30 +2,33 @@
 
 `main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
-standard buckets, and the one environment that is served. Read once are where a browser finds the
-server, if not on its port, and the store that is put in place of the right one.
+standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
+a browser finds the server, if not on its port, and in what way its database is wrong.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import attrs
-import service
-import sql_server
-from store import Store
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.stores import serve as serving
+from curae_lifecycle.stores.contract import AsyncStore, Store
+from curae_lifecycle.stores.minting import Mint
+from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
-from tests.wire.broken_stores import STORES
+from curae_lifecycle.web.respond import Answer
+from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, transactions
 
 
 @attrs.frozen
@@ -35,8 +38,9 @@ class Control:
     ahead: int = 0
     buckets: tuple[tuple[str, int, int, int], ...] = ()
     environment: str | None = None
+    spelling: str = "ACTIVE"
     public_url: str | None = None
-    store: str | None = None
+    wrong: str | None = None
 
     def write(self, file: Path) -> None:
         """Replace the file in one step, so that no reader finds half of it."""
@@ -53,6 +57,7 @@ class Control:
         return Settings(
             buckets=tuple([Bucket(*each) for each in self.buckets]),
             environment=None if self.environment is None else Environment(self.environment),
+            active_spelling=self.spelling,
         )
 
 
@@ -61,17 +66,51 @@ def read_control(file: Path) -> Control:
     return Control(**json.loads(file.read_text()))
 
 
-def follow(file: Path) -> None:
-    """Let the examples go by what the file says."""
-    serve = service.serve
+def put(module: ModuleType, **names: object) -> None:
+    """Put something in place of what a module holds."""
+    for name, value in names.items():
+        setattr(module, name, value)
 
-    def serve_as_controlled(store: Store, request: Request, at: datetime) -> Response:
-        # Only a test may do this; `SETTINGS` is no more changed than a server's code is.
-        service.SETTINGS = read_control(file).settings()  # type: ignore[misc] # as said above
-        return serve(store, request, at)
 
-    service.serve = serve_as_controlled
-    service.now = lambda: read_control(file).now()
+def follow(app: str, file: Path) -> None:
+    """Let the example that is imported next go by what the file says."""
+    run = transactions(read_control(file).wrong)
+
+    def ahead() -> int:
+        return read_control(file).ahead
+
+    waiting, awaiting = engine.SqlDatabase, engine.AsyncSqlDatabase
+    # Put in place of what the example imports; it has no way to be told otherwise.
+    put(
+        engine,
+        SqlDatabase=lambda made: MovedDatabase(waiting(made), ahead, run),
+        AsyncSqlDatabase=lambda made: AsyncMovedDatabase(awaiting(made), ahead, run),
+    )
+    if app == "django":
+        from curae_lifecycle.stores.django import database  # noqa: PLC0415 - only where it is used
+
+        of_django = database.DjangoDatabase
+        put(database, DjangoDatabase=lambda alias=None: MovedDatabase(of_django(alias), ahead, run))
+    plain, awaited = serving.serve, serving.serve_async
+    # As an example would choose them once for all; some can be changed later on.
+    chosen = read_control(file).settings()
+    put(importlib.import_module("settings"), SETTINGS=chosen)
+
+    def settings_of(given: Settings) -> Settings:
+        # Whatever is not the example's own choice stays as it is, so that the tests see it.
+        return read_control(file).settings() if given is chosen else given
+
+    def serve(
+        store: Store, request: Request, mint: Mint, settings: Settings = DEFAULT_SETTINGS
+    ) -> Answer:
+        return plain(store, request, mint, settings_of(settings))
+
+    async def serve_async(
+        store: AsyncStore, request: Request, mint: Mint, settings: Settings = DEFAULT_SETTINGS
+    ) -> Answer:
+        return await awaited(store, request, mint, settings_of(settings))
+
+    put(serving, serve=serve, serve_async=serve_async)
 
 
 def listen(port: int) -> socket.socket:
@@ -86,19 +125,17 @@ def listen(port: int) -> socket.socket:
 
 def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> None:
     """Serve an example until the process ends, and say once on which port."""
-    follow(Path(control))
     listening = listen(port)
-    wanted = read_control(Path(control))
-    service.PUBLIC_URL = wanted.public_url or f"http://127.0.0.1:{listening.getsockname()[1]}"
-    if wanted.store is not None:
-        sql_server.SqlStore = STORES[wanted.store]  # type: ignore[attr-defined] # wrong on purpose
+    bound = listening.getsockname()[1]
+    public_url = read_control(Path(control)).public_url
+    os.environ["PUBLIC_URL"] = public_url or f"http://127.0.0.1:{bound}"
+    follow(app, Path(control))
     module = importlib.import_module(f"{app}_app")
     if app == "django":
         from django.core.management import call_command  # noqa: PLC0415 - only where it is used
 
-        # Where the tests have made the tables already, they are taken for its own.
-        call_command("migrate", fake_initial=True, verbosity=0)
-    listens(listening.getsockname()[1])
+        call_command("migrate", verbosity=0)
+    listens(bound)
     match app:
         case "flask" | "django":
             import waitress  # noqa: PLC0415 - only where it is served by it

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 
 from curae_lifecycle.testing.conformance import KeyWanted
 from tests.wire.bad_input import ANSWERED, CONNECTIONS, REFUSED_BEFORE, UPPER
-from tests.wire.raw import BASE, IDEMPOTENCY_KEY, USER, Wire, key
+from tests.wire.raw import BASE, BODY, IDEMPOTENCY_KEY, USER, Wire, key
 from tests.wire.running import PATIENCE, Behind, engine_of, running_server, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -32,6 +33,18 @@ def test_what_is_no_request_at_all_is_refused_before_the_app(wire: Wire, sent: b
     assert wire.answer_to(sent) == "400"
 
 
+def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
+    sent = wire.request(b"POST", CONNECTIONS, key(15))
+    address = ("127.0.0.1", wire.server.port)
+    with socket.create_connection(address, timeout=PATIENCE) as connection:
+        for part in (sent[: -len(BODY)], BODY[:20], BODY[20:-1], BODY[-1:]):
+            connection.sendall(part)
+            # Most likely the server has read it by then; if not, it comes with the next one.
+            sleep(0.05)
+        with connection.makefile("rb") as stream:
+            assert stream.read().startswith(b"HTTP/1.1 201")
+
+
 def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:
     sent = wire.request(b"POST", CONNECTIONS, last=False)
     sent += wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b"", last=False)
@@ -45,6 +58,17 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
         wire.hang_up(whole[:cut])
     # Whether the last one was stored or not, the same key is answered now.
     assert wire.answer_to(whole) == "201"
+
+
+def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
+    state = BASE + b"/curae-connect/account-state?appUserId=ada"
+    sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")
+    with socket.create_connection(("127.0.0.1", wire.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as stream:
+            seen = stream.read().lower()
+    assert seen.startswith(b"http/1.1 304")
+    assert b"content-type" not in seen
 
 
 def test_a_head_request_is_answered_with_no_body(wire: Wire) -> None:

@@ -60,7 +60,7 @@ def test_the_whole_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> N
 
 
 def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path: Path) -> None:
-    Control(store="trusting").write(tmp_path / "control.json")
+    Control(wrong="trusting").write(tmp_path / "control.json")
     with (
         running_server("asgi", postgres_url, tmp_path) as server,
         engine_of(postgres_url) as engine,

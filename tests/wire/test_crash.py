@@ -33,14 +33,14 @@ def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
 
 
 @pytest.mark.parametrize(
-    ("store", "law"),
+    ("wrong", "law"),
     [
-        pytest.param("stepping", "law 12", id="a store that commits in several steps"),
-        pytest.param("trusting", "law 1", id="a store that does not compare"),
+        pytest.param("stepping", "law 12", id="one that commits in several steps"),
+        pytest.param("trusting", "law 1", id="one that does not compare"),
     ],
 )
-def test_a_wrong_store_is_found(
-    store: str, law: str, postgres_server: sa.URL, tmp_path: Path
+def test_a_wrong_database_is_found(
+    wrong: str, law: str, postgres_server: sa.URL, tmp_path: Path
 ) -> None:
     # How requests interleave is the machine's, so one run may find nothing; ten would not.
     def is_found(seed: int) -> bool:
@@ -50,7 +50,7 @@ def test_a_wrong_store_is_found(
                 "asgi",
                 url,
                 place,
-                store=store,
+                wrong=wrong,
                 seed=seed,
                 requests=150,
                 kills=1,

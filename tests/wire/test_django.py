@@ -28,26 +28,26 @@ def test_requests_that_race_on_django_are_answered_one_after_the_other(pair: Pai
         "curae-connect/initiate", [f"visit-{number}" for number in range(20)], {"appUserId": "ada"}
     )
     assert sorted(each.status for each in visits) == [201] * 10 + [429] * 10
-    assert pair.count("connect_session") == 10
+    assert pair.count("curae_session") == 10
 
     # One key twenty times: one execution, which all hear of.
     asked: dict[str, object] = {"appUserId": "ada", "dataPackages": ["clinical_summary"]}
     made = pair.send("connections", ["create"] * 20, asked)
     assert {each.status for each in made} == {201}
     assert len({each.body for each in made}) == 1
-    assert pair.count("connection") == 1
+    assert pair.count("curae_connection") == 1
 
     # Twenty keys reconnect: one successor, whose URL each of them renews.
     connection_id = json.loads(made[0].body)["connection"]["id"]
     assert pair.behind.revoke(connection_id, Actor.APP) == "done"
-    before = pair.count("outbox")
+    before = pair.count("curae_outbox")
     path = f"connections/{connection_id}:reconnect"
     recovered = pair.send(path, [f"again-{number}" for number in range(20)], {})
     assert {each.status for each in recovered} == {201}
     assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
-    assert pair.count("connection") == 2
+    assert pair.count("curae_connection") == 2
     # One event of the creation, and for each of the others an effect and an event.
-    assert pair.count("outbox") - before == 1 + 19 * 2
+    assert pair.count("curae_outbox") - before == 1 + 19 * 2
 
 
 @attrs.frozen

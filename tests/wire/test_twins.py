@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import redis
-import service
-from redis_limits import RedisLimits
-from sql_store import SqlStore
-from store import rate_key
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.values import AppUserId, UserId
-from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import BindingWrite, BucketKey, Changes, LimitKey
+from curae_lifecycle.service.changes import BindingWrite, Changes
 from curae_lifecycle.service.facts.fact import FactNeeds
-from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
 from tests.strategies import uuid
 from tests.twins import (
@@ -35,9 +27,8 @@ from tests.twins import (
     owner,
     unusual,
 )
-from tests.wire.running import PATIENCE, ROOT, Behind, engine_of, running_server, sqlite
-from tests.wire.twins import NOW, Served, Stored
-from tests.wire.valkey import valkey
+from tests.wire.running import Behind, engine_of, running_server, sqlite
+from tests.wire.twins import Served, Stored
 
 
 def test_twins_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
@@ -53,37 +44,8 @@ def test_all_twins_are_kept_apart_in_a_database(
 
 
 def in_sql(url: str, twins: tuple[str, ...]) -> None:
-    with engine_of(url) as engine, engine.begin() as connection:
-        check_all(Stored(SqlStore(connection)), twins)
-
-
-def test_twins_are_kept_apart_with_their_limits_in_redis(sqlite_url: str) -> None:
-    with (
-        valkey() as kept,
-        redis.Redis.from_url(kept.url) as client,
-        engine_of(sqlite_url) as engine,
-        engine.begin() as connection,
-    ):
-        check_all(Stored(RedisLimits(SqlStore(connection), client.execute_command)), FEW)
-        assert client.dbsize() > len(FEW)
-
-
-# Django is set up once for a whole process, so its own store is asked in another one; below, one
-# is asked over a socket.
-@pytest.mark.heavy
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_all_twins_are_kept_apart_by_django(database: str, request: pytest.FixtureRequest) -> None:
-    url: str = request.getfixturevalue(database)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.wire.twins", "all"],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    with engine_of(url) as engine:
+        check_all(Stored(SqlStore(SqlDatabase(engine))), twins)
 
 
 # --- Whatever an id may hold ----------------------------------------------------------------
@@ -100,25 +62,13 @@ def test_every_code_point_of_an_app_user_id_comes_back_from_a_database(
         for user in users
     ]
     url: str = request.getfixturevalue(database)
-    with engine_of(url) as engine, engine.begin() as connection:
-        store = SqlStore(connection)
-        store.store(Changes(tuple([BindingWrite(None, each) for each in made])))
+    with engine_of(url) as engine:
+        store = SqlStore(SqlDatabase(engine))
+        loaded = store.for_fact(FactNeeds())
         for each in made:
-            loaded = store.load_fact(FactNeeds(binding=each.coordinate)).binding
-            assert loaded == each
-
-
-def test_the_key_of_a_limit_fits_into_an_index_whatever_the_app_user_s_id_is() -> None:
-    # PostgreSQL takes no more than 2704 bytes; what the server itself names is up to it.
-    user = owner().coordinate(AppUserId(LONGEST)).app_user
-    for key in (LimitKey(user, "initiate"), BucketKey(owner().key_owner, "platform")):
-        assert sum(len(part.encode()) for part in rate_key(key).values()) < 1500
-    ask = StartGraduation(AppUserId(LONGEST))
-    subject = service.page_subject(
-        Call(owner(), ask, None), GraduationStarted(service.mint(NOW).next_action)
-    )
-    assert subject is not None
-    assert len(subject.encode()) < 1500
+            assert store.commit(loaded, Changes((BindingWrite(None, each),)))
+        for each in made:
+            assert store.for_fact(FactNeeds(binding=each.coordinate)).snapshot.binding == each
 
 
 # --- Over a socket --------------------------------------------------------------------------

@@ -1,62 +1,84 @@
-"""What another release stored: an earlier text is compared as it stands, a newer one stops nothing."""
+"""What another release stored: an earlier text is replaced like any other, a newer one stays."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 import sqlalchemy as sa
-from sql_store import CONNECTIONS
-from sqlalchemy import Engine
-from store import Texts, format_value
 
-from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.formats import NewerFormatError
-from tests.strategies import pending
+from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.web.request import Request
 from tests.wire.judge import take_stock
-from tests.wire.races import at, connect, happens, run
-from tests.wire.running import engine_of, sqlite
+from tests.wire.running import Behind, RunningServer, engine_of, running_server, sqlite
+
+BASE = "/api/sdk/v1/connections"
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
-def rewrite(engine: Engine, change: Callable[[str], str]) -> str:
-    """Store every connection as another release might have."""
-    with engine.begin() as connection:
-        document = connection.execute(sa.select(CONNECTIONS.c.document)).scalar_one()
-        connection.execute(sa.update(CONNECTIONS).values(document=change(document)))
+@attrs.frozen
+class Release:
+    """A server of this release, and one connection that it created."""
+
+    server: RunningServer
+    behind: Behind
+    headers: tuple[tuple[str, str], ...]
+    connection_id: str
+
+    def ask(self, method: str, path: str) -> Response:
+        headers = (*self.headers, ("Idempotency-Key", "another"))
+        return self.server.send(Request(method, f"{BASE}/{self.connection_id}{path}", headers))
+
+    def rewrite(self, change: Callable[[str], str]) -> str:
+        """Store the connection as another release might have."""
+        document = self.document()
+        with self.behind.engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE curae_connection SET document = :new"), {"new": change(document)}
+            )
         return change(document)
 
-
-def test_a_write_compares_with_the_text_that_was_read(tmp_path: Path) -> None:
-    with engine_of(sqlite(tmp_path)) as engine:
-        id_ = connect(engine)
-        # The same value in other words, as an earlier form of it would be.
-        assert rewrite(engine, spaced) != format_value(take_stock(engine).connections[0])
-        run(engine, happens(Authorized(id_), at(1)))
-        assert [each.status for each in take_stock(engine).connections] == [Status.ACTIVE]
+    def document(self) -> str:
+        with self.behind.engine.connect() as connection:
+            query = "SELECT document FROM curae_connection"
+            return str(connection.exec_driver_sql(query).scalar_one())
 
 
-def spaced(document: str) -> str:
-    return json.dumps(json.loads(document), indent=1)
+@pytest.fixture
+def release(tmp_path: Path) -> Iterator[Release]:
+    url = sqlite(tmp_path)
+    with running_server("flask", url, tmp_path) as server, engine_of(url) as engine:
+        behind = Behind(server.control, engine)
+        headers = (("Authorization", f"Bearer {behind.make_key(KeyWanted('app-1', ACCOUNT))}"),)
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        sent = Request("POST", BASE, (*headers, ("Idempotency-Key", "one")), body)
+        made = json.loads(server.send(sent).body)
+        yield Release(server, behind, headers, made["connection"]["id"])
 
 
-def test_what_a_newer_release_stored_is_refused_and_stays(tmp_path: Path) -> None:
-    with engine_of(sqlite(tmp_path)) as engine:
-        id_ = connect(engine)
-        newer = rewrite(engine, lambda text: json.dumps({**json.loads(text), "format": 99}))
-        with pytest.raises(NewerFormatError, match="Connection: stored in form 99"):
-            run(engine, happens(Authorized(id_), at(1)))
-        with engine.begin() as connection:
-            documents = connection.execute(sa.select(CONNECTIONS.c.document)).scalars().all()
-        assert documents == [newer]
+def test_a_text_of_an_earlier_release_is_replaced_like_any_other(release: Release) -> None:
+    # The same value in other words, as an earlier form of it would be.
+    release.rewrite(lambda text: json.dumps(json.loads(text), indent=1))
+    release.behind.record(Authorized(ConnectionId(release.connection_id)))
+    stock = take_stock(release.behind.engine)
+    assert [each.status for each in stock.connections] == [Status.ACTIVE]
+    assert json.loads(release.ask("POST", ":revoke").body)["revokedNow"] is True
 
 
-def test_equal_values_of_two_rows_keep_their_own_texts() -> None:
-    texts = Texts()
-    plain = format_value(pending())
-    here, there = texts.parse(Connection, plain), texts.parse(Connection, spaced(plain))
-    assert here == there
-    assert (texts.of(here), texts.of(there)) == (plain, spaced(plain))
-    assert texts.of(pending(number=2)) == format_value(pending(number=2))
+def test_what_a_newer_release_stored_is_refused_and_stays(release: Release) -> None:
+    newer = release.rewrite(lambda text: json.dumps({**json.loads(text), "format": 99}))
+    with pytest.raises(NewerFormatError, match="Connection: stored in form 99"):
+        release.behind.record(Authorized(ConnectionId(release.connection_id)))
+    # A client is told to try again: another worker may be of that release.
+    refused = release.ask("POST", ":revoke")
+    assert (refused.status, json.loads(refused.body)["code"]) == (500, "INTERNAL")
+    assert json.loads(refused.body)["retryable"] is True
+    assert release.document() == newer

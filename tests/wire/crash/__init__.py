@@ -106,12 +106,12 @@ class Load:
         *,
         workers: int,
         seed: int,
-        store: str | None,
+        wrong: str | None,
     ) -> None:
         self.url = engine.url.render_as_string(hide_password=False)
         self.app, self.directory, self.seed = app, directory, seed
         directory.mkdir(exist_ok=True)
-        Control(public_url=PAGES, store=store).write(directory / "control.json")
+        Control(public_url=PAGES, wrong=wrong).write(directory / "control.json")
         self.behind = Behind(directory / "control.json", engine)
         self.api_keys = [
             self.behind.make_key(KeyWanted(app_id, ACCOUNT))
@@ -270,7 +270,7 @@ def crash(
     workers: int = 3,
     rounds: int = 5,
     seed: int = 1,
-    store: str | None = None,
+    wrong: str | None = None,
 ) -> Run:
     """Load workers with requests, kill them, and judge what is left.
 
@@ -283,11 +283,11 @@ def crash(
         workers: How many run at any time.
         rounds: Between two rounds a clock moves on, by up to an hour.
         seed: Of what is sent and when a worker is killed; how they interleave is the machine's.
-        store: A broken store to put in place of the right one.
+        wrong: In what way the database of each worker is wrong.
     """
     random = seeded(seed)
     with engine_of(url) as engine:
-        load = Load(app, engine, directory, workers=workers, seed=seed, store=store)
+        load = Load(app, engine, directory, workers=workers, seed=seed, wrong=wrong)
         begun = time.perf_counter()
         try:
             each = requests // rounds
@@ -303,6 +303,6 @@ def crash(
             load.stop()
         seconds = time.perf_counter() - begun
         broken = judge(engine, load.behind.now(), load.answers)
-    if store is None:
+    if wrong is None:
         broken += [f"the log says: {line}" for line in said(directory / "log")]
     return Run(load.sent, load.cut, load.kills, load.statuses, broken, seconds)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.wire.crash import crash
+from tests.wire.databases import WRONG
 from tests.wire.postgres import database, postgres
 
 
@@ -19,7 +20,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--store", choices=["trusting", "stepping"])
+    parser.add_argument("--wrong", choices=WRONG)
     asked = parser.parse_args()
     with (
         postgres() as server,
@@ -35,7 +36,7 @@ def main() -> int:
             workers=asked.workers,
             rounds=asked.rounds,
             seed=asked.seed,
-            store=asked.store,
+            wrong=asked.wrong,
         )
     print(seen)  # noqa: T201 - a command's answer
     return 1 if seen.broken else 0

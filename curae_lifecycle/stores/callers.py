@@ -1,0 +1,32 @@
+"""Callers as they are stored: whom the digest of an API key stands for."""
+
+from __future__ import annotations
+
+import json
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+
+
+def format_caller(caller: Caller) -> str:
+    """A caller as JSON: the same caller, the same text."""
+    members = {
+        "api_key_id": caller.api_key_id,
+        "app_id": caller.app_id,
+        "customer_account_id": caller.customer_account_id,
+        "environment": caller.environment,
+        "scopes": sorted(caller.scopes),
+    }
+    return json.dumps(members)
+
+
+def parse_caller(text: str) -> Caller:
+    """What `format_caller` wrote."""
+    members = json.loads(text)
+    return Caller(
+        ApiKeyId(members["api_key_id"]),
+        AppId(members["app_id"]),
+        CustomerAccountId(members["customer_account_id"]),
+        Environment(members["environment"]),
+        frozenset(members["scopes"]),
+    )

@@ -1,0 +1,225 @@
+"""A request that is answered in two transactions, with a call to another service in between.
+
+The laws of this module: **a call out is made once**: what it brought is committed in as many
+attempts as that takes, and never called for again; **a key is not left behind**: what ends without
+an answer releases it, so that the next retry runs at once, unless a second call must not be made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+
+import attrs
+
+from curae_lifecycle.rules import attempt as attempts
+from curae_lifecycle.rules.attempt import LeaseLost
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, in_flight_record
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.values import SECOND, NextAction
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import Changes, RecordWrite
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.contract import AsyncStore, LoadedCall, StoreFullError
+from curae_lifecycle.stores.minting import Mint, part_of_a_second
+from curae_lifecycle.stores.pages import page_of
+from curae_lifecycle.stores.patience import Trying
+from curae_lifecycle.stores.serving import Serving, begin_serving, given_up
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer, respond
+
+Renew = Callable[[], bool]
+"""Prolongs the lease of a call out; false where it could not, and the call had better end."""
+
+AsyncRenew = Callable[[], Awaitable[bool]]
+"""The same, awaited."""
+
+
+@frozen
+class CallOut:
+    """How another service is asked for the next action.
+
+    Attributes:
+        call: Asks it, given the ids that were minted and a way to prolong the lease.
+        lease: For how many seconds the key is taken.
+        lost_lease: What it means if that is over and nobody renewed.
+    """
+
+    call: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]]
+    lease: float
+    lost_lease: LostLease
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a lease that would be over at once."""
+        if not 1 / SECOND <= self.lease < float("inf"):
+            raise ArgumentError("lease", "a number of seconds, more than 0")
+
+    @property
+    def ticks(self) -> int:
+        """The lease in microseconds."""
+        return int(self.lease * SECOND)
+
+
+async def answer_calling_out(
+    store: AsyncStore,
+    request: Request,
+    mint: Mint,
+    out: CallOut,
+    settings: Settings,
+    trying: Trying,
+) -> Answer:
+    """Answer a request, calling out for its next action where it has one."""
+    serving = begin_serving(store, request, mint, settings)
+    if isinstance(serving, Answer):
+        return serving
+    return await _CallingOut(serving, out, trying).answer()
+
+
+@frozen
+class _Begun:
+    """An attempt that took its key, or asked to; whoever holds the key may call out.
+
+    Attributes:
+        attempt: The right to execute; `None` where the operation takes no key.
+        before: The record before that.
+        running: The record while it is at work.
+    """
+
+    call: Call
+    new_ids: NewIds
+    attempt: Attempt | None = None
+    before: Record | None = None
+    running: Record | None = None
+
+
+@attrs.define
+class _CallingOut:
+    """One request on its way through both transactions.
+
+    Attributes:
+        asked: Every attempt that asked for the key, whatever the store said.
+        begun: The one that may call out.
+    """
+
+    serving: Serving
+    out: CallOut
+    trying: Trying
+    asked: list[_Begun] = attrs.field(factory=list[_Begun])
+    begun: _Begun | None = None
+
+    async def answer(self) -> Answer:
+        """Take the key, call out, and commit what came of it; else let the key go."""
+        try:
+            answer = await self._answer()
+        except GeneratorExit:
+            # Nothing may be awaited any more: the lease will be over by itself.
+            raise
+        except BaseException:
+            await self.trying.until_done(self._let_go)
+            raise
+        if answer is None:
+            # The store has had its time.
+            await self.trying.once().until_done(self._let_go)
+        return answer or given_up(self.serving.settings)
+
+    async def _answer(self) -> Answer | None:
+        begun: _Begun | Answer | None = await self.trying.until_done(self._begin)
+        if not isinstance(begun, _Begun):
+            return begun
+        self.begun = begun
+        next_action = await self.out.call(begun.new_ids, self._renew)
+        new_ids = attrs.evolve(begun.new_ids, next_action=next_action)
+        return await self.trying.until_done(partial(self._end, begun, new_ids))
+
+    async def _begin(self) -> _Begun | Answer | None:
+        decided = await self.serving.decide()
+        if decided is None:
+            return None
+        loaded, call, new_ids = decided.loaded, decided.call, decided.new_ids
+        begun = self._holder(loaded.snapshot.record)
+        if begun is not None:
+            return begun
+        if call is None or new_ids is None or decided.page is None:
+            return await self.serving.answer(decided)
+        attempt = decided.decision.attempt
+        if attempt is None:
+            return _Begun(call, new_ids)
+        # That part makes the record unlike anybody else's, so that it is known again.
+        lease = self.out.ticks + part_of_a_second()
+        running = in_flight_record(attempt, lease=lease, lost_lease=self.out.lost_lease)
+        begun = _Begun(call, new_ids, attempt, loaded.snapshot.record, running)
+        self.asked.append(begun)
+        write = RecordWrite(attempt.key, begun.before, running)
+        try:
+            return begun if await self._commit(loaded, write) else None
+        except StoreFullError:
+            return given_up(self.serving.settings)
+
+    def _holder(self, record: Record | None) -> _Begun | None:
+        # Which attempt a record was given to, though the store could not say that it was.
+        return next((each for each in self.asked if each.running == record), None)
+
+    async def _renew(self) -> bool:
+        renew = partial(attempts.renew, lease=self.out.ticks)
+        return bool(await self.trying.until_done(partial(self._move, renew)))
+
+    async def _let_go(self) -> bool | None:
+        if self.begun is not None and self.out.lost_lease is LostLease.UNKNOWN:
+            # What was called for may have happened, and must not be called for again.
+            return False
+        return await self._move(attempts.release)
+
+    async def _move(
+        self, act: Callable[[Record | None, Attempt, datetime], Done[Record] | LeaseLost]
+    ) -> bool | None:
+        # Whether the record moved, or there is none to move; `None` where somebody was faster.
+        if not self.asked:
+            return True
+        loaded = await self.serving.load(needs(self.asked[-1].call))
+        held = loaded.snapshot.record
+        begun = self.begun or self._holder(held)
+        if begun is None or begun.attempt is None:
+            return False
+        moved = act(held, begun.attempt, loaded.now)
+        if isinstance(moved, LeaseLost):
+            return False
+        write = RecordWrite(begun.attempt.key, held, moved.value)
+        return True if await self._commit(loaded, write) else None
+
+    async def _end(self, begun: _Begun, new_ids: NewIds) -> Answer | None:
+        loaded = await self.serving.load(needs(begun.call))
+        if loaded.caller != begun.call.caller:
+            # The API key was registered again meanwhile; a retry is judged by what it is now.
+            return await self._without(given_up(self.serving.settings))
+        as_begun = attrs.evolve(loaded.snapshot, record=begun.before)
+        decision = decide(begun.call, as_begun, loaded.now, new_ids)
+        answer = respond(decision)
+        if begun.attempt is not None:
+            if decision.attempt is None:
+                # A limit refused it, and what was not executed is not kept.
+                return await self._without(answer)
+            held = loaded.snapshot.record
+            ended = attempts.complete(held, begun.attempt, answer.response, loaded.now)
+            if isinstance(ended, LeaseLost):
+                # It is judged like a retry; one that may execute has been called out for.
+                decision = decide(begun.call, loaded.snapshot, loaded.now, new_ids)
+                answer = respond(decision)
+            else:
+                write = RecordWrite(begun.attempt.key, held, ended.value)
+                answer = attrs.evolve(answer, changes=decision.changes + Changes((write,)))
+        try:
+            return await self.serving.commit(loaded, answer, page_of(begun.call, decision.reply))
+        except StoreFullError:
+            return await self._without(given_up(self.serving.settings))
+
+    async def _without(self, answer: Answer) -> Answer | None:
+        # An answer that leaves the key free; `None` where somebody was faster.
+        return None if await self._let_go() is None else answer
+
+    async def _commit(self, loaded: LoadedCall, write: RecordWrite) -> bool:
+        return await self.serving.store.commit(loaded, Changes((write,)))

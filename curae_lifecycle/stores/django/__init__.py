@@ -1,0 +1,1 @@
+"""The SQL store as an app of Django, on the connection that Django has."""

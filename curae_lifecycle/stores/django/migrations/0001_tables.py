@@ -1,0 +1,29 @@
+"""The tables, as `stores.sql.schema` has them."""
+
+from __future__ import annotations
+
+from django.apps.registry import Apps
+from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.sql.schema import create_tables, drop_tables
+
+
+def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    """Make the tables where they are missing."""
+    database = DjangoDatabase(editor.connection.alias)
+    database.create(create_tables(database.dialect))
+
+
+def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    """Drop the tables with all that they hold."""
+    DjangoDatabase(editor.connection.alias).create(drop_tables())
+
+
+class Migration(migrations.Migration):
+    """Makes the tables."""
+
+    initial = True
+    dependencies = ()
+    operations = (migrations.RunPython(create, drop),)

@@ -1,0 +1,52 @@
+"""What a server draws: ids, URLs that nobody can guess, and what tells two attempts apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from secrets import randbelow, token_urlsafe
+from typing import Final
+from uuid import uuid4  # noqa: TID251 - here is where ids come from
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.values import SECOND, ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.service.snapshot import NewIds
+
+PAGE_LIFE: Final = timedelta(minutes=30)
+"""How long a next action lives, unless the server says otherwise [O]."""
+
+Mint = Callable[[datetime], NewIds]
+"""Makes the ids and the next action of one request, at its instant."""
+
+
+@frozen
+class RandomIds:
+    """Mints UUIDs, and URLs of a base and 256 random bits.
+
+    Attributes:
+        pages: What the URL of every hosted page begins with, such as `https://connect.example/`.
+        life: How long a next action lives.
+    """
+
+    pages: str
+    life: timedelta = PAGE_LIFE
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a life that would be over at once."""
+        if self.life <= timedelta(0):
+            raise ArgumentError("life", "longer than nothing")
+
+    def __call__(self, now: datetime) -> NewIds:
+        """The ids and the next action of one request."""
+        return NewIds(
+            ConnectionId(str(uuid4())),
+            SessionId(str(uuid4())),
+            UserId(str(uuid4())),
+            NextAction(self.pages + token_urlsafe(32), now + self.life),
+        )
+
+
+def part_of_a_second() -> int:
+    """A random part of a second, in microseconds."""
+    return randbelow(SECOND)

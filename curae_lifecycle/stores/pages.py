@@ -1,0 +1,128 @@
+"""Hosted pages: what a URL that was given out is about, known by the URL's digest alone.
+
+The law of this module: **one page about one thing**. Where a fresh next action is issued, its page
+takes the place of the earlier one, whose URL leads nowhere from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from datetime import datetime
+from enum import StrEnum
+from itertools import count
+
+import attrs
+
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+    later,
+)
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.operations.operation import Reply
+
+
+class PageKind(StrEnum):
+    """What kind of thing a hosted page is about."""
+
+    CONNECTION = "connection"
+    SESSION = "session"
+    USER = "user"
+
+
+@frozen
+class HostedPage:
+    """A page that a URL leads to.
+
+    Attributes:
+        digest: The SHA-256 of its URL, in hex: whoever reads the database cannot open the page.
+        kind: What it is about.
+        subject: The connection's or the session's id; of a user, the coordinate as JSON.
+        expires_at: When it is no longer good; a store drops it then or later.
+    """
+
+    digest: str = attrs.field(repr=False)
+    kind: PageKind
+    subject: str = attrs.field(repr=False)
+    expires_at: datetime
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """The user that a page of kind USER is about."""
+        environment, app, account, user = json.loads(self.subject)
+        return Coordinate(
+            Environment(environment), AppId(app), CustomerAccountId(account), AppUserId(user)
+        )
+
+
+def url_digest(url: str) -> str:
+    """What a page is found by."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def page_of(call: Call, reply: Reply) -> HostedPage | None:
+    """The page that a reply sends its user to; `None` where it sends them nowhere."""
+    members = [getattr(reply, name) for name in reply.__match_args__]
+    actions = [member for member in members if isinstance(member, NextAction)]
+    if not actions:
+        return None
+    digest, until = url_digest(actions[0].url), actions[0].expires_at
+    for member in members:
+        match member:
+            case Connection():
+                return HostedPage(digest, PageKind.CONNECTION, member.id, until)
+            case CuraeConnectSession():
+                return HostedPage(digest, PageKind.SESSION, member.id, until)
+            case _:
+                pass
+    coordinate = call.operation.coordinate(call.caller)
+    if coordinate is None:
+        return None
+    # Without escapes, which would make the longest id six times as long.
+    text = json.dumps(attrs.astuple(coordinate), ensure_ascii=False)
+    return HostedPage(digest, PageKind.USER, text, until)
+
+
+class Pages:
+    """The pages of a store in memory, by their digests."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, HostedPage] = {}
+        self._about: dict[tuple[PageKind, str], HostedPage] = {}
+        self._ends: list[tuple[datetime, int, HostedPage]] = []
+        self._order = count()
+
+    def open(self, page: HostedPage) -> None:
+        """Let a page be found; an earlier one about the same is gone."""
+        earlier = self._about.get((page.kind, page.subject))
+        if earlier is not None:
+            self._drop(earlier)
+        self._found[page.digest] = self._about[page.kind, page.subject] = page
+        heapq.heappush(self._ends, (page.expires_at, next(self._order), page))
+
+    def find(self, url: str, now: datetime) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        page = self._found.get(url_digest(url))
+        return page if page is not None and now < page.expires_at else None
+
+    def drop_over(self, now: datetime) -> None:
+        """Drop the pages that are well over."""
+        while self._ends and later(self._ends[0][0], CLOCK_TOLERANCE) <= now:
+            self._drop(heapq.heappop(self._ends)[2])
+
+    def _drop(self, page: HostedPage) -> None:
+        # Unless another one has its URL or its subject by now.
+        if self._found.get(page.digest) is page:
+            del self._found[page.digest]
+        if self._about.get((page.kind, page.subject)) is page:
+            del self._about[page.kind, page.subject]

@@ -1,0 +1,1 @@
+"""Rate limits in Redis or Valkey, everything else in another store."""

@@ -1,0 +1,185 @@
+"""The one loop: load, decide, commit, and again where somebody was faster.
+
+The laws of this module: **a request is answered in time**, whatever the store does: what no
+attempt can answer is answered with a problem that may be retried; **a call out is made once**.
+
+Each function comes twice, for a store that waits and for one that is awaited. Both run the same
+coroutine: at a store that waits, nothing ever suspends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import LostLease
+from curae_lifecycle.rules.values import NextAction
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, Renew, answer_calling_out
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.minting import Mint
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Patience, awaiting, waiting
+from curae_lifecycle.stores.serving import answer_fact, answer_request
+from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+
+_Answered = TypeVar("_Answered")
+
+
+def serve(
+    store: Store,
+    request: Request,
+    mint: Mint,
+    settings: Settings = DEFAULT_SETTINGS,
+    *,
+    patience: Patience = DEFAULT_PATIENCE,
+) -> Answer:
+    """Answer a request whole: load, decide, commit.
+
+    Args:
+        store: Where everything is kept.
+        request: The request as it came.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        settings: What the server chose.
+        patience: How often and how long it is tried.
+
+    Returns:
+        The answer; what it changes is committed. Where the store could not, in all attempts, it
+        is `INTERNAL`, a problem that may be retried, with `Retry-After`.
+    """
+    trying = waiting(patience)
+    return at_once(answer_request(_Waiting(store), request, mint, settings, trying))
+
+
+async def serve_async(
+    store: AsyncStore,
+    request: Request,
+    mint: Mint,
+    settings: Settings = DEFAULT_SETTINGS,
+    *,
+    patience: Patience = DEFAULT_PATIENCE,
+) -> Answer:
+    """Answer a request whole, as `serve` does, at a store that is awaited."""
+    return await answer_request(store, request, mint, settings, awaiting(patience))
+
+
+def serve_calling_out(
+    store: Store,
+    request: Request,
+    mint: Mint,
+    call_out: Callable[[NewIds, Renew], NextAction],
+    settings: Settings = DEFAULT_SETTINGS,
+    *,
+    lease: float = 60.0,
+    lost_lease: LostLease = LostLease.EXECUTE,
+    patience: Patience = DEFAULT_PATIENCE,
+) -> Answer:
+    """Answer a request whose next action another service makes.
+
+    The key is taken in one transaction and the answer is stored in another; no transaction is
+    open while the call is out. Where the answer is a refusal, a replay or a read, nobody is
+    called.
+
+    Args:
+        store: Where everything is kept.
+        request: The request as it came.
+        mint: Makes the ids; its next action is not used.
+        call_out: Asks the other service for the next action, given the ids and a function that
+            prolongs the lease: call that before the lease is over, and end where it answers
+            false. It is called once at most. What it raises comes out of here, and the key is
+            free again.
+        settings: What the server chose.
+        lease: For how many seconds a retry is told that this attempt is at work.
+        lost_lease: What a lease that is over means. EXECUTE: the next retry calls out again.
+            UNKNOWN: no second call may be made, so a retry is refused until the server has asked
+            the other side and said with `resolve` what happened; and once it was called out, the
+            key is not freed without an answer.
+        patience: How often and how long each of the two transactions is tried.
+
+    Returns:
+        The answer, as from `serve`.
+    """
+
+    async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
+        return call_out(new_ids, lambda: at_once(_awaited(renew())))
+
+    out, trying = CallOut(called, lease, lost_lease), waiting(patience)
+    return at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
+
+
+async def serve_calling_out_async(
+    store: AsyncStore,
+    request: Request,
+    mint: Mint,
+    call_out: Callable[[NewIds, AsyncRenew], Awaitable[NextAction]],
+    settings: Settings = DEFAULT_SETTINGS,
+    *,
+    lease: float = 60.0,
+    lost_lease: LostLease = LostLease.EXECUTE,
+    patience: Patience = DEFAULT_PATIENCE,
+) -> Answer:
+    """Answer a request whose next action another service makes, as `serve_calling_out` does.
+
+    Where it is cancelled, the key is free again before the cancellation goes on.
+    """
+    out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience)
+    return await answer_calling_out(store, request, mint, out, settings, trying)
+
+
+def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -> FactAnswer:
+    """Record a fact whole: load, judge, commit.
+
+    Args:
+        store: Where everything is kept.
+        fact: What happened.
+        patience: How often and how long it is tried.
+
+    Returns:
+        Done, ignored or refused; what was done is committed. Where an attempt took effect and the
+        store could not say so, the next one finds its work done: ignored.
+
+    Raises:
+        ArgumentError: An instant out of order or not UTC.
+        StoreUnavailableError: The store could not, in all attempts. Record the fact again later:
+            to come late or twice is no error.
+        StoreFullError: A new binding found no room.
+    """
+    return at_once(answer_fact(_Waiting(store), fact, waiting(patience)))
+
+
+async def record_async(
+    store: AsyncStore, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE
+) -> FactAnswer:
+    """Record a fact whole, as `record` does, at a store that is awaited."""
+    return await answer_fact(store, fact, awaiting(patience))
+
+
+class _Waiting:
+    """A store that waits, as one that is awaited: nothing of it ever suspends."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def caller_of(self, digest: str) -> Caller | None:
+        return self._store.caller_of(digest)
+
+    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        return self._store.for_call(digest, needs)
+
+    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        return self._store.for_fact(needs)
+
+    async def commit(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        return self._store.commit(loaded, changes, page)
+
+
+async def _awaited(answer: Awaitable[_Answered]) -> _Answered:
+    return await answer

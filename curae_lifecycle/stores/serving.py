@@ -1,0 +1,163 @@
+"""One request or one fact on its way through its attempts, at a store that is awaited.
+
+The law of this module: **what is committed was decided from what it replaces**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, fact_needs, record_fact
+from curae_lifecycle.service.gates import Gate, refuse_at
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.stores.clock import utc_now
+from curae_lifecycle.stores.contract import (
+    NOTHING,
+    AsyncStore,
+    LoadedCall,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from curae_lifecycle.stores.minting import Mint
+from curae_lifecycle.stores.pages import HostedPage, page_of
+from curae_lifecycle.stores.patience import Trying
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
+
+_RETRY_AFTER: Final = ("retry-after", "1")
+
+
+def given_up(settings: Settings) -> Answer:
+    """The answer where the store could not: a problem that may be retried, and when."""
+    answer = respond(refused(refuse_at(Gate.ROOM), utc_now(), settings))
+    headers = (*answer.response.headers, _RETRY_AFTER)
+    return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
+
+
+@frozen
+class Decided:
+    """What one attempt decided, and all that it was decided from.
+
+    Attributes:
+        loaded: What was loaded.
+        decision: The decision.
+        call: The request, read; `None` where it was refused before it could be.
+        new_ids: The ids that it may use; `None` where nothing is minted.
+        page: The hosted page that it sends the user to.
+    """
+
+    loaded: LoadedCall
+    decision: Decision
+    call: Call | None = None
+    new_ids: NewIds | None = None
+    page: HostedPage | None = None
+
+
+@attrs.define
+class Serving:
+    """One request on its way through its attempts.
+
+    Attributes:
+        digest: Of its API key.
+        loaded: What was loaded last; its caller is the newest that is known.
+    """
+
+    store: AsyncStore
+    request: Request
+    digest: str
+    mint: Mint
+    settings: Settings
+    loaded: LoadedCall | None = None
+
+    async def attempt(self) -> Answer | None:
+        """Load, decide, commit; `None` where somebody was faster."""
+        decided = await self.decide()
+        return None if decided is None else await self.answer(decided)
+
+    async def decide(self) -> Decided | None:
+        """Load and decide; `None` where the API key was registered again in between."""
+        caller = await self._caller()
+        call = read(self.request, caller, utc_now(), self.settings)
+        loaded = await self.load(needs(call) if isinstance(call, Call) else NOTHING)
+        if loaded.caller != caller:
+            return None
+        if isinstance(call, Decision):
+            return Decided(loaded, attrs.evolve(call, at=loaded.now))
+        # A read mints nothing.
+        new_ids = None if call.operation.rule.scope is None else self.mint(loaded.now)
+        decision = decide(call, loaded.snapshot, loaded.now, new_ids)
+        return Decided(loaded, decision, call, new_ids, page_of(call, decision.reply))
+
+    async def answer(self, decided: Decided) -> Answer | None:
+        """Commit what was decided; `None` where somebody was faster."""
+        try:
+            return await self.commit(decided.loaded, respond(decided.decision), decided.page)
+        except StoreFullError:
+            return given_up(self.settings)
+
+    async def commit(
+        self, loaded: LoadedCall, answer: Answer, page: HostedPage | None
+    ) -> Answer | None:
+        """Commit what an answer changes; `None` where somebody was faster."""
+        if page is None and answer.changes == NO_CHANGES:
+            return answer
+        return answer if await self.store.commit(loaded, answer.changes, page) else None
+
+    async def load(self, asked: Needs) -> LoadedCall:
+        """Load what is needed, and whom the API key stands for by now."""
+        self.loaded = await self.store.for_call(self.digest, asked)
+        return self.loaded
+
+    async def _caller(self) -> Caller | None:
+        if self.loaded is not None:
+            return self.loaded.caller
+        return await self.store.caller_of(self.digest)
+
+
+def begin_serving(
+    store: AsyncStore, request: Request, mint: Mint, settings: Settings
+) -> Serving | Answer:
+    """A request that may be served, or its answer where it shows no API key."""
+    api_key = bearer(request)
+    if api_key is not None:
+        return Serving(store, request, api_key.digest(), mint, settings)
+    # The store has nothing to say to it, not even the time.
+    refusal = read(request, None, utc_now(), settings)
+    assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
+    return respond(refusal)
+
+
+async def answer_request(
+    store: AsyncStore, request: Request, mint: Mint, settings: Settings, trying: Trying
+) -> Answer:
+    """Answer a request in as many attempts as patience has."""
+    serving = begin_serving(store, request, mint, settings)
+    if isinstance(serving, Answer):
+        return serving
+    return await trying.until_done(serving.attempt) or given_up(settings)
+
+
+async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnswer:
+    """Record a fact in as many attempts as patience has."""
+
+    async def attempt() -> FactAnswer | None:
+        loaded = await store.for_fact(fact_needs(fact))
+        answer = record_fact(fact, loaded.snapshot, loaded.now)
+        if not isinstance(answer, Done):
+            return answer
+        return answer if await store.commit(loaded, answer.value) else None
+
+    answer: FactAnswer | None = await trying.until_done(attempt)
+    if answer is None:
+        raise StoreUnavailableError("no attempt was done in time")
+    return answer

@@ -1,0 +1,1 @@
+"""A store in SQL: SQLite, PostgreSQL and MariaDB, whatever runs the statements."""

@@ -1,0 +1,153 @@
+"""The drivers' own connections: how each runs a statement, and what state it says it is in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows
+
+if TYPE_CHECKING:
+    import psycopg
+
+    _Psycopg = psycopg.Connection[tuple[object, ...]]
+    _AsyncPsycopg = psycopg.AsyncConnection[tuple[object, ...]]
+
+_MARIADB_BEGUN: Final = 1
+"""What is set in MariaDB's status while a transaction is open."""
+
+
+class Cursor(Protocol):
+    """What a statement was run on."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        ...
+
+    def fetchall(self) -> Rows:
+        """The rows that it gave."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection that statements run on."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open, and nothing was begun on it."""
+        ...
+
+    def run(self, statement: Statement) -> Cursor:
+        """Run a statement."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo what was begun."""
+        ...
+
+
+class _Sqlite:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._connection.in_transaction
+
+    def run(self, statement: Statement) -> Cursor:
+        return self._connection.execute(statement.text, statement.values)
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+
+class _Postgresql:
+    def __init__(self, connection: _Psycopg) -> None:
+        self._connection = connection
+
+    @property
+    def is_idle(self) -> bool:
+        return _is_idle(self._connection)
+
+    def run(self, statement: Statement) -> Cursor:
+        from psycopg import RawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
+
+        cursor = RawCursor(self._connection)
+        return cursor.execute(statement.as_numbered.encode(), statement.values)
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+
+class _PymysqlCursor(Cursor, Protocol):
+    def execute(self, text: str, values: Sequence[object], /) -> object: ...
+
+
+class _Pymysql(Protocol):
+    # PyMySQL comes without types.
+    @property
+    def open(self) -> bool: ...
+    @property
+    def server_status(self) -> int: ...
+    def cursor(self) -> _PymysqlCursor: ...
+    def rollback(self) -> None: ...
+
+
+class _Mariadb:
+    def __init__(self, connection: _Pymysql) -> None:
+        self._connection = connection
+
+    @property
+    def is_idle(self) -> bool:
+        return self._connection.open and not self._connection.server_status & _MARIADB_BEGUN
+
+    def run(self, statement: Statement) -> Cursor:
+        cursor = self._connection.cursor()
+        cursor.execute(statement.as_format, statement.values)
+        return cursor
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+
+def connection_of(dialect: Dialect, connection: object) -> Connection:
+    """A driver's own connection, as one that statements run on."""
+    match dialect:
+        case Dialect.SQLITE:
+            return _Sqlite(cast("sqlite3.Connection", connection))
+        case Dialect.POSTGRESQL:
+            return _Postgresql(cast("_Psycopg", connection))
+        case Dialect.MARIADB:
+            return _Mariadb(cast("_Pymysql", connection))
+
+
+class AwaitedConnection:
+    """A connection of psycopg that is awaited."""
+
+    def __init__(self, connection: object) -> None:
+        self._connection = cast("_AsyncPsycopg", connection)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open, and nothing was begun on it."""
+        return _is_idle(self._connection)
+
+    async def run(self, statements: Sequence[Statement]) -> Rows:
+        """Run statements, one after another, and give the rows of the last."""
+        from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
+
+        cursor = AsyncRawCursor(self._connection)
+        for statement in statements:
+            await cursor.execute(statement.as_numbered.encode(), statement.values)
+        return await cursor.fetchall() if cursor.description else ()
+
+    async def rollback(self) -> None:
+        """Undo what was begun."""
+        await self._connection.rollback()
+
+
+def _is_idle(connection: _Psycopg | _AsyncPsycopg) -> bool:
+    return not connection.closed and connection.pgconn.transaction_status == 0

@@ -1,0 +1,95 @@
+"""Connections to PostgreSQL that wait no longer than a limit for an answer.
+
+The kernel of a server that hangs still acknowledges what it is sent, so neither the server's own
+limits nor those of TCP end the wait for it: here the client counts the seconds itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Final, TypeVar
+
+import psycopg
+from psycopg import waiting
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+
+_Answered = TypeVar("_Answered")
+
+_LOOK: Final = 0.1
+"""How often, in seconds, it is looked whether the limit is over."""
+
+
+class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
+    """A connection that is closed where an answer does not come in time.
+
+    Attributes:
+        seconds: How long an answer may take.
+    """
+
+    seconds: float = 60.0
+
+    @classmethod
+    def within(cls, seconds: float, named: dict[str, str]) -> BoundedConnection:
+        """A new connection, with a limit of its own; every statement commits by itself."""
+        made = cls.connect(make_conninfo(**named), autocommit=True)
+        made.seconds = seconds
+        return made
+
+    def wait(
+        self, gen: PQGen[_Answered], interval: float = _LOOK, timeout: float | None = None
+    ) -> _Answered:
+        """Wait for an answer, no longer than the limit."""
+        del timeout  # For notifications alone, which nobody waits for here.
+        return super().wait(_limited(gen, self.pgconn, self.seconds), interval)
+
+
+class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
+    """The same, awaited; it is closed where its task is cancelled, too.
+
+    Attributes:
+        seconds: How long an answer may take.
+    """
+
+    seconds: float = 60.0
+
+    @classmethod
+    async def within(cls, seconds: float, named: dict[str, str]) -> AwaitedBoundedConnection:
+        """A new connection, with a limit of its own; every statement commits by itself."""
+        made = await cls.connect(make_conninfo(**named), autocommit=True)
+        made.seconds = seconds
+        return made
+
+    async def wait(
+        self,
+        gen: PQGen[_Answered],
+        interval: float = _LOOK,
+        timeout: float | None = None,  # noqa: ASYNC109 - of the method that it takes the place of
+    ) -> _Answered:
+        """Wait for an answer, no longer than the limit."""
+        del timeout
+        limited = _limited(gen, self.pgconn, self.seconds)
+        try:
+            return await waiting.wait_async(limited, self.pgconn.socket, interval)
+        except asyncio.CancelledError:
+            # psycopg would ask the server to cancel, and wait for it: one that hangs never does.
+            self.pgconn.finish()
+            raise
+
+
+def _limited(
+    waits: PQGen[_Answered], pgconn: psycopg.pq.abc.PGconn, seconds: float
+) -> PQGen[_Answered]:
+    until = monotonic() + seconds
+    try:
+        wanted = next(waits)
+        while True:
+            ready = yield wanted
+            if not ready and monotonic() >= until:
+                pgconn.finish()
+                raise psycopg.OperationalError("no answer in time")
+            wanted = waits.send(ready)
+    except StopIteration as end:
+        answered: _Answered = end.value
+        return answered

@@ -1,0 +1,252 @@
+"""The store itself: one statement to load, one transaction to commit, whatever runs them.
+
+The law of this module: **it decides nothing and remembers nothing that it does not look up again**:
+the callers that it remembers are a guess, and every load tells the caller anew.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from typing import Final, Protocol
+
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.stores.pages import HostedPage, url_digest
+from curae_lifecycle.stores.sql import loading, storing
+from curae_lifecycle.stores.sql.buckets import check_sizes
+from curae_lifecycle.stores.sql.clock import clock
+from curae_lifecycle.stores.sql.schema import create_tables
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+
+CALLERS_REMEMBERED: Final = 10_000
+"""How many callers a store remembers."""
+
+Rows = Sequence[Sequence[object]]
+
+
+class Database(Protocol):
+    """What runs statements.
+
+    It raises `StoreUnavailableError` for whatever may pass: a lock, a deadlock, a lost connection.
+    """
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is."""
+        ...
+
+    def rows(self, statement: Statement) -> Rows:
+        """Run one statement by itself, and give its rows."""
+        ...
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        """Run statements that make tables, one worker after another."""
+        ...
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        """Run statements in one transaction.
+
+        Returns:
+            Whether each changed as many rows as it says. `False`, also where a unique index
+            refused one: all of them are undone.
+        """
+        ...
+
+
+class AsyncDatabase(Protocol):
+    """The same, awaited."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is."""
+        ...
+
+    async def rows(self, statement: Statement) -> Rows:
+        """As `Database.rows`."""
+        ...
+
+    async def create(self, statements: Sequence[Statement]) -> None:
+        """As `Database.create`."""
+        ...
+
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        """As `Database.change`."""
+        ...
+
+
+class _Statements:
+    """What both kinds of store run, and the callers that they remember."""
+
+    def __init__(self, dialect: Dialect, settings: Settings) -> None:
+        check_sizes(settings.buckets)
+        self._dialect = dialect
+        self._settings = settings
+        self._lock = Lock()
+        self._callers: OrderedDict[str, Caller] = OrderedDict()
+
+    def remembered(self, digest: str) -> Caller | None:
+        """Whom an API key stood for a moment ago; `None` where nobody asked of late."""
+        with self._lock:
+            return self._callers.get(digest)
+
+    def remember(self, digest: str, caller: Caller | None) -> None:
+        """Note whom an API key stands for, and forget who was noted longest ago."""
+        with self._lock:
+            self._callers.pop(digest, None)
+            if caller is not None:
+                self._callers[digest] = caller
+            if len(self._callers) > CALLERS_REMEMBERED:
+                self._callers.popitem(last=False)
+
+    def call(self, digest: str, needs: Needs) -> Statement:
+        """What loads a call."""
+        return loading.call_statement(self._dialect, digest, needs, clock(self._dialect))
+
+    def called(self, digest: str, needs: Needs, rows: Rows) -> LoadedCall:
+        """What was loaded for a call."""
+        loaded = loading.loaded_call(needs, rows)
+        self.remember(digest, loaded.caller)
+        return loaded
+
+    def fact(self, needs: FactNeeds) -> Statement:
+        """What loads a fact."""
+        return loading.fact_statement(self._dialect, needs, clock(self._dialect))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None) -> list[Statement]:
+        """What commits."""
+        posted = messages(changes, self._settings)
+        return storing.commit_statements(self._dialect, loaded, changes, posted, page)
+
+    def page(self, url: str) -> Statement:
+        """What finds a page."""
+        return loading.page_statement(self._dialect, url_digest(url), clock(self._dialect))
+
+    def instant(self) -> Statement:
+        """What asks for the instant."""
+        return loading.now_statement(self._dialect, clock(self._dialect))
+
+    def register(self, digest: str, caller: Caller) -> list[Statement]:
+        """What lets an API key in."""
+        return [storing.caller_statement(self._dialect, digest, caller)]
+
+
+class SqlStore:
+    """A store in a database that waits for its answers.
+
+    Args:
+        database: What runs statements.
+        settings: What the server chose; events are shown as it says.
+    """
+
+    def __init__(self, database: Database, settings: Settings = DEFAULT_SETTINGS) -> None:
+        self._database = database
+        self._statements = _Statements(database.dialect, settings)
+
+    def create_tables(self) -> None:
+        """Make the tables where they are missing; many may do so at once."""
+        self._database.create(create_tables(self._database.dialect))
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None:
+        """Let an API key stand for a caller, from the next request on; again replaces."""
+        self._database.change(self._statements.register(api_key.digest(), caller))
+
+    def withdraw(self, api_key: ApiKey) -> None:
+        """Make an API key unknown, from the next request on."""
+        self._database.change([storing.withdrawal_statement(api_key.digest())])
+
+    def caller_of(self, digest: str) -> Caller | None:
+        """Whom an API key stands for, as of a moment ago."""
+        known = self._statements.remembered(digest)
+        return known or self.for_call(digest, NOTHING).caller
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        """The caller, and everything that a call of theirs needs, in one statement."""
+        rows = self._database.rows(self._statements.call(digest, needs))
+        return self._statements.called(digest, needs, rows)
+
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        """Everything that a fact concerns, in one statement."""
+        return loading.loaded_fact(self._database.rows(self._statements.fact(needs)))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        """Compare and set, all or nothing, with effects, events and the page."""
+        return self._database.change(self._statements.commit(loaded, changes, page))
+
+    def page(self, url: str) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        return loading.loaded_page(self._database.rows(self._statements.page(url)))
+
+    def purge(self) -> None:
+        """Drop records, limits and pages that have been over for five minutes."""
+        now = loading.loaded_now(self._database.rows(self._statements.instant()))
+        for purge in storing.purges(microseconds(now)):
+            nearest: Rows | None = None
+            while nearest is None or nearest:
+                nearest = self._database.rows(purge.nearest())
+                self._database.change([purge.drop(nearest)])
+
+
+class AsyncSqlStore:
+    """A store in a database that is awaited.
+
+    Args:
+        database: What runs statements.
+        settings: What the server chose; events are shown as it says.
+    """
+
+    def __init__(self, database: AsyncDatabase, settings: Settings = DEFAULT_SETTINGS) -> None:
+        self._database = database
+        self._statements = _Statements(database.dialect, settings)
+
+    async def create_tables(self) -> None:
+        """Make the tables where they are missing; many may do so at once."""
+        await self._database.create(create_tables(self._database.dialect))
+
+    async def register(self, api_key: ApiKey, caller: Caller) -> None:
+        """Let an API key stand for a caller, from the next request on; again replaces."""
+        await self._database.change(self._statements.register(api_key.digest(), caller))
+
+    async def withdraw(self, api_key: ApiKey) -> None:
+        """Make an API key unknown, from the next request on."""
+        await self._database.change([storing.withdrawal_statement(api_key.digest())])
+
+    async def caller_of(self, digest: str) -> Caller | None:
+        """Whom an API key stands for, as of a moment ago."""
+        known = self._statements.remembered(digest)
+        return known or (await self.for_call(digest, NOTHING)).caller
+
+    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        """The caller, and everything that a call of theirs needs, in one statement."""
+        rows = await self._database.rows(self._statements.call(digest, needs))
+        return self._statements.called(digest, needs, rows)
+
+    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        """Everything that a fact concerns, in one statement."""
+        return loading.loaded_fact(await self._database.rows(self._statements.fact(needs)))
+
+    async def commit(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        """Compare and set, all or nothing, with effects, events and the page."""
+        return await self._database.change(self._statements.commit(loaded, changes, page))
+
+    async def page(self, url: str) -> HostedPage | None:
+        """What a URL leads to; `None` for one that is unknown or over."""
+        return loading.loaded_page(await self._database.rows(self._statements.page(url)))
+
+    async def purge(self) -> None:
+        """Drop records, limits and pages that have been over for five minutes."""
+        now = loading.loaded_now(await self._database.rows(self._statements.instant()))
+        for purge in storing.purges(microseconds(now)):
+            nearest: Rows | None = None
+            while nearest is None or nearest:
+                nearest = await self._database.rows(purge.nearest())
+                await self._database.change([purge.drop(nearest)])

@@ -1,0 +1,61 @@
+"""Requests and responses as Python's servers have them: ASGI and WSGI.
+
+The law of this module: **nothing is decoded and nothing is joined**: a target, a name and a value
+stand in a `Request` as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
+
+
+def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
+    """The request of an ASGI scope of type `http`.
+
+    Args:
+        scope: The scope. Servers that leave out `raw_path` say too little.
+        body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
+
+    Raises:
+        ArgumentError: The scope has no `raw_path`.
+    """
+    path = scope.get("raw_path")
+    if not isinstance(path, bytes):
+        raise ArgumentError("scope", "one with a raw_path, which not every server gives")
+    query = cast("bytes", scope["query_string"])
+    pairs = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
+    target = path + b"?" + query if query else path
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
+    return Request(str(scope["method"]), target.decode("latin-1"), tuple(headers), body)
+
+
+def asgi_headers(response: Response) -> list[tuple[bytes, bytes]]:
+    """The headers of a response, as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+
+
+def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
+    """The request of a WSGI environment.
+
+    Args:
+        environ: The environment. `PATH_INFO` is decoded, so the request line is needed:
+            `REQUEST_URI` of waitress and uWSGI, or `RAW_URI` of gunicorn.
+        body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
+
+    Raises:
+        ArgumentError: The environment does not have the request line.
+    """
+    target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
+    if not isinstance(target, str):
+        raise ArgumentError("environ", "one with REQUEST_URI or RAW_URI")
+    headers = [
+        (name.removeprefix("HTTP_").replace("_", "-"), str(value))
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    ]
+    return Request(str(environ["REQUEST_METHOD"]), target, tuple(headers), body)

@@ -1,0 +1,39 @@
+"""What the examples chose, and what they read from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from curae_lifecycle import Settings
+from curae_lifecycle.stores.contract import AsyncStore, Store
+from curae_lifecycle.stores.minting import RandomIds
+
+PORT: Final = int(os.environ.get("PORT", "8000"))
+PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+"""Where a browser finds this server."""
+
+DATABASE_URL: Final = os.environ.get("DATABASE_URL", "sqlite:///curae.db")
+REDIS_URL: Final = os.environ.get("REDIS_URL")
+"""Where the rate limits are kept; in the database where there is none."""
+
+SETTINGS: Final = Settings()
+MINT: Final = RandomIds(f"{PUBLIC_URL}/pages/")
+
+
+def with_limits(store: Store) -> Store:
+    """The store itself, or with its rate limits in Redis where that is wanted."""
+    if REDIS_URL is None:
+        return store
+    from curae_lifecycle.stores.redis import limits  # noqa: PLC0415 - needed only where wanted
+
+    return limits.RedisLimits(store, limits.create_client(REDIS_URL))
+
+
+def with_limits_async(store: AsyncStore) -> AsyncStore:
+    """The same for a store that is awaited."""
+    if REDIS_URL is None:
+        return store
+    from curae_lifecycle.stores.redis import limits  # noqa: PLC0415 - needed only where wanted
+
+    return limits.AsyncRedisLimits(store, limits.create_awaited_client(REDIS_URL))

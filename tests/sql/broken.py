@@ -1,0 +1,64 @@
+"""Stores that are wrong in one way each, to see that the tests find it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+
+
+@attrs.frozen
+class Trusting:
+    """Compares nothing: it writes over whatever is there."""
+
+    database: Database
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return self.database.rows(statement)
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        return self.database.change([_trusting(statement) for statement in statements])
+
+
+def _trusting(statement: Statement) -> Statement:
+    compared = " AND version = ?"
+    if not statement.text.endswith(compared):
+        return statement
+    return Statement(statement.text.removesuffix(compared), statement.values[:-1], 1)
+
+
+@attrs.frozen
+class Stepping(Trusting):
+    """Compares, and commits each write by itself: what follows may never happen."""
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        every = [self.database.change([statement]) for statement in statements]
+        return all(every)
+
+
+class LazyStore(SqlStore):
+    """Compares, but leaves out a write that only counts: what was relied on is not held."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not _only_counts(each)])
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+def _only_counts(write: Write) -> bool:
+    if not isinstance(write, ConnectionWrite | BindingWrite):
+        return False
+    before, after = write.before, write.after
+    return before is not None and attrs.evolve(before, version=after.version) == after

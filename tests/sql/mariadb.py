@@ -1,0 +1,108 @@
+"""A MariaDB for the tests that ask for one: that of the system, with its data in a directory of its own.
+
+Where CURAE_TEST_MARIADB_URL is set, databases are made on that server. Else one is started for this
+process, with a Unix socket as its only door. Where there is none, the test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+GIVEN: Final = "CURAE_TEST_MARIADB_URL"
+PATIENCE: Final = 120
+"""Seconds after which a program that has not ended is taken for dead."""
+
+_NUMBERS: Final = count(1)
+
+
+@contextmanager
+def mariadb() -> Iterator[sa.URL]:
+    """A server for as long as the context lasts: its URL, without a database."""
+    given = os.environ.get(GIVEN)
+    if given is not None:
+        yield sa.make_url(given).set(drivername="mariadb+pymysql")
+        return
+    with tempfile.TemporaryDirectory(prefix="curae-my-") as name, _started(Path(name)) as url:
+        yield url
+
+
+@contextmanager
+def mariadb_database(server: sa.URL) -> Iterator[str]:
+    """The URL of a database that nobody used before; it is dropped at the end.
+
+    Its collation is MariaDB's usual one, which takes `ADA` for `ada`.
+    """
+    name = f"curae_test_{os.getpid()}_{next(_NUMBERS)}"
+    _administer(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        _administer(server, f"DROP DATABASE {name}")
+
+
+def _administer(server: sa.URL, statement: str) -> None:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def _started(directory: Path) -> Iterator[sa.URL]:
+    # Not as root: what it writes belongs to the user who owns nothing.
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    data, door = directory / "data", directory / "door"
+    if os.geteuid() == 0:
+        directory.chmod(0o711)
+        shutil.chown(directory, user)
+    common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
+    with (directory / "log").open("a+") as log:
+        made = subprocess.run(
+            [_program("mariadb-install-db"), *common, "--auth-root-authentication-method=normal"],
+            check=False,
+            stdout=log,
+            stderr=log,
+            timeout=PATIENCE,
+        )
+        assert made.returncode == 0, (directory / "log").read_text()
+        # What only a crash of the machine would need is left out: the tests end processes.
+        settings = ["--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
+        server = subprocess.Popen(
+            [_program("mariadbd"), *common, f"--socket={door}", *settings],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    url = sa.URL.create("mariadb+pymysql", "root", query={"unix_socket": str(door)})
+    try:
+        _wait_for(door, server, directory / "log")
+        yield url
+    finally:
+        server.kill()
+        server.wait(PATIENCE)
+
+
+def _wait_for(door: Path, server: subprocess.Popen[bytes], log: Path) -> None:
+    # It opens its door when it is ready.
+    until = time.monotonic() + PATIENCE
+    while not door.exists():
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.05)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/bin")
+    assert found is not None, f"no MariaDB: set {GIVEN}, or install mariadb-server"
+    return found

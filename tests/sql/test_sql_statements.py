@@ -1,0 +1,255 @@
+"""How many statements a request takes, and what they say in each database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
+
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.service.changes import Changes, ConnectionWrite, relied_on
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.stores.contract import LoadedFact
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql import loading, postgresql, store, storing
+from curae_lifecycle.stores.sql.buckets import charge_statements
+from curae_lifecycle.stores.sql.drivers import connection_of
+from curae_lifecycle.stores.sql.engine import SqlDatabase, _making, _transaction, create_engine
+from curae_lifecycle.stores.sql.schema import TABLES, create_tables, drop_tables
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
+from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from tests.server import API_KEY, CALLER, OPERATIONS, request
+from tests.sql.databases import Counted
+from tests.sql.races import content
+from tests.sql.works import FIRST, SETTINGS, minted
+from tests.strategies import pending
+
+# --- How many ---------------------------------------------------------------------------------
+
+COMMITS = {
+    "create": 1,
+    "get": 1,
+    "reconnect": 1,
+    "revoke": 1,
+    "initiate": 1,
+    "account-state": 1,
+    "graduation": 1,
+}
+"""A read is charged to the API key's buckets, and so commits too."""
+
+
+def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
+    database: SqlDatabase,
+) -> None:
+    counted = Counted(database)
+    made = SqlStore(counted, SETTINGS)
+    made.create_tables()
+    made.register(ApiKey(API_KEY), CALLER)
+    serve(made, request("create", key="first"), lambda now: minted(1, now), SETTINGS)
+    for number, operation in enumerate(OPERATIONS, 2):
+        counted.read.clear()
+        counted.changed.clear()
+        asked = request(operation, key=f"k-{number}")
+        serve(made, asked, partial(minted, number), SETTINGS)
+        assert (len(counted.read), len(counted.changed)) == (1, COMMITS[operation]), operation
+    counted.read.clear()
+    counted.changed.clear()
+    record(made, Authorized(FIRST))
+    assert (len(counted.read), len(counted.changed)) == (1, 0)
+
+
+def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
+    database: SqlDatabase,
+) -> None:
+    SqlStore(database).create_tables()
+    SqlStore(database).register(ApiKey(API_KEY), CALLER)
+    counted = Counted(database)
+    made = SqlStore(counted, SETTINGS)
+    serve(made, request("create"), lambda now: minted(1, now), SETTINGS)
+    assert (len(counted.read), len(counted.changed)) == (2, 1)
+
+
+def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(postgres_url)
+    made = SqlStore(SqlDatabase(engine), SETTINGS)
+    made.create_tables()
+    made.register(ApiKey(API_KEY), CALLER)
+    serve(made, request("create", key="first"), lambda now: minted(1, now), SETTINGS)
+    sent: list[str] = []
+    limited = postgresql._limited
+
+    def counted(waits: PQGen[object], pgconn: PGconn, seconds: float) -> PQGen[object]:
+        sent.append("a round trip")
+        return limited(waits, pgconn, seconds)
+
+    monkeypatch.setattr(postgresql, "_limited", counted)
+    for number, operation in enumerate(OPERATIONS, 2):
+        sent.clear()
+        asked = request(operation, key=f"k-{number}")
+        serve(made, asked, partial(minted, number), SETTINGS)
+        # No BEGIN, no COMMIT, no ROLLBACK, no question whether the connection is alive.
+        assert len(sent) == 2, operation
+    engine.dispose()
+
+
+def test_many_statements_are_joined_by_the_fifty() -> None:
+    move = Statement("UPDATE t SET a = ? WHERE id = ?", (1, 2), 1)
+    assert [len(_transaction(Dialect.POSTGRESQL, [move] * size)) for size in (1, 50, 51, 101)] == [
+        *(1, 1, 4, 5)
+    ]
+    assert _transaction(Dialect.SQLITE, [move])[0].text == "BEGIN IMMEDIATE"
+    assert _transaction(Dialect.MARIADB, [move]) == [Statement("BEGIN"), move, Statement("COMMIT")]
+
+
+def test_mariadb_makes_each_table_by_itself_and_locks_nothing_for_it() -> None:
+    assert _making(Dialect.MARIADB, create_tables(Dialect.MARIADB)) == [
+        *create_tables(Dialect.MARIADB)
+    ]
+
+
+class Pymysql:
+    """A connection as PyMySQL has it, which notes what is run on it."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.server_status = 2
+        self.ran: list[tuple[str, Sequence[object]]] = []
+        self.rowcount = 1
+
+    def cursor(self) -> Pymysql:
+        return self
+
+    def execute(self, text: str, values: Sequence[object], /) -> object:
+        self.ran.append((text, values))
+        return self.rowcount
+
+    def fetchall(self) -> Rows:
+        return [(1,)]
+
+    def rollback(self) -> None:
+        self.ran.append(("ROLLBACK", ()))
+
+
+def test_a_connection_of_mariadb_is_idle_where_it_is_open_and_nothing_was_begun() -> None:
+    driver = Pymysql()
+    connection = connection_of(Dialect.MARIADB, driver)
+    assert connection.is_idle
+    cursor = connection.run(Statement("SELECT ? % 2", (3,)))
+    assert ([*cursor.fetchall()], cursor.rowcount) == ([(1,)], 1)
+    begun, closed = Pymysql(), Pymysql()
+    begun.server_status |= 1
+    closed.open = False
+    for other in (begun, closed):
+        assert not connection_of(Dialect.MARIADB, other).is_idle
+    connection.rollback()
+    assert driver.ran == [("SELECT %s %% 2", (3,)), ("ROLLBACK", ())]
+
+
+def test_a_store_remembers_so_many_callers_and_no_more(
+    sqlite_database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "CALLERS_REMEMBERED", 2)
+    counted = Counted(sqlite_database)
+    made = SqlStore(counted)
+    made.create_tables()
+    keys = [ApiKey(f"cae_live_k{number}") for number in range(3)]
+    for key in keys:
+        made.register(key, CALLER)
+        assert made.caller_of(key.digest()) == CALLER
+    for key, reads in ((keys[2], 0), (keys[1], 0), (keys[0], 1)):
+        counted.read.clear()
+        assert made.caller_of(key.digest()) == CALLER
+        assert len(counted.read) == reads
+
+
+# --- What they say ------------------------------------------------------------------------------
+
+
+def test_a_statement_is_spelled_for_every_driver() -> None:
+    statement = Statement("SELECT a % ? FROM t WHERE b = ?", (1, "x"))
+    assert statement.as_format == "SELECT a %% %s FROM t WHERE b = %s"
+    assert statement.as_numbered == "SELECT a % $1 FROM t WHERE b = $2"
+    assert Statement("SELECT 1").as_numbered == "SELECT 1"
+
+
+def test_statements_that_are_joined_check_what_each_must_change() -> None:
+    joined = as_one([Statement("A ?", (1,), 1), Statement("B"), Statement("C ?", (2,), 2)])
+    assert joined == Statement(
+        "WITH changed_0 AS (A ? RETURNING 1), changed_1 AS (B RETURNING 1), "
+        "changed_2 AS (C ? RETURNING 1) SELECT 1 / (CASE WHEN "
+        "(SELECT COUNT(*) FROM changed_0) <> 1 OR (SELECT COUNT(*) FROM changed_2) <> 2 "
+        "THEN 0 ELSE 1 END)",
+        (1, 2),
+    )
+    assert "1 = 0" in as_one([Statement("B")]).text
+
+
+def test_mariadb_is_told_what_it_does_otherwise() -> None:
+    tables = create_tables(Dialect.MARIADB)
+    for table in tables[: len(TABLES)]:
+        assert table.text.endswith("ENGINE=InnoDB")
+        # Every text column has a collation that compares bytes.
+        texts = re.findall(
+            r"(?:VARCHAR\(\d+\)|MEDIUMTEXT)( CHARACTER SET \w+ COLLATE \w+_bin)?", table.text
+        )
+        assert texts
+        assert all(texts)
+    policy = Bucket("p", 2, 1, 1)
+    new, charge = charge_statements(Dialect.MARIADB, policy, "k", 0, known=False)
+    assert charge_statements(Dialect.MARIADB, policy, "k", 0, known=True) == [charge]
+    assert new.text.startswith("INSERT IGNORE INTO curae_bucket")
+    assert "SIMULTANEOUS_ASSIGNMENT" in charge.text
+    assert " DIV " in charge.text
+    assert " / " not in charge.text
+    for statement in (new, charge):
+        assert statement.text.count("?") == len(statement.values)
+    registered = storing.caller_statement(Dialect.MARIADB, "d", CALLER)
+    assert registered.text.endswith(
+        "ON DUPLICATE KEY UPDATE version = VALUES(version), document = VALUES(document)"
+    )
+    now = loading.now_statement(Dialect.MARIADB, None)
+    assert "UTC_TIMESTAMP(6)" in now.text
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_the_tables_are_dropped_as_they_are_made(dialect: Dialect) -> None:
+    made = [each.text.split()[5] for each in create_tables(dialect) if "TABLE" in each.text]
+    assert made == [each.text.split()[-1] for each in drop_tables()] == [*TABLES]
+
+
+# --- Tables -------------------------------------------------------------------------------------
+
+
+def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
+    engines = [create_engine(url, wait=20) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        made = pool.map(lambda engine: SqlStore(SqlDatabase(engine)).create_tables(), engines)
+        assert [*made] == [None] * 8
+    assert content(SqlDatabase(engines[0])).keys() == {*TABLES}
+    SqlDatabase(engines[0]).create(drop_tables())
+    assert not sa.inspect(sa.create_engine(engines[0].url, poolclass=sa.NullPool)).get_table_names()
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(
+    sqlite_database: SqlDatabase,
+) -> None:
+    made = SqlStore(sqlite_database)
+    made.create_tables()
+    loaded = made.for_fact(FactNeeds(connection=FIRST))
+    relied = Changes((ConnectionWrite(pending(), relied_on(pending())),))
+    for other in (loaded, LoadedFact(loaded.snapshot, loaded.now)):
+        with pytest.raises(ArgumentError, match="decided from what was loaded"):
+            made.commit(other, relied)

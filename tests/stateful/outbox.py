@@ -1,0 +1,305 @@
+"""Workers of an outbox that meet, stall, fail and are killed between any two statements.
+
+Every worker runs the library's own coroutine on a database that lets go before and after each
+statement, so that Hypothesis chooses who goes on. A worker that is killed runs nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
+from typing import ClassVar, Final
+
+import attrs
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from curae_lifecycle.rules.values import SECOND, instant_at
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.facts.fact import FactSnapshot
+from curae_lifecycle.stores import patience
+from curae_lifecycle.stores.contract import LoadedFact, StoreUnavailableError
+from curae_lifecycle.stores.outbox import Delivery, Message
+from curae_lifecycle.stores.sql import claiming, shipping
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.schema import create_tables
+from curae_lifecycle.stores.sql.shipping import Shipping
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.storing import commit_statements
+
+SHIPPING: Final = Shipping(batch=3, lease=60.0, attempts=2, pause=5.0, longest_pause=8.0)
+WORKERS: Final = 3
+SUBJECTS: Final = ("one", "two", "three")
+
+workers: Final = st.integers(0, WORKERS - 1)
+ends: Final = st.sampled_from(["ships", "ships", "ships", "fails", "ships and fails"])
+
+
+class KilledError(BaseException):
+    """Its process is gone."""
+
+
+class _LetGo:
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+@attrs.define(eq=False)
+class Process:
+    """A worker, and what it is at."""
+
+    running: Coroutine[None, None, int] | None = None
+    killed: bool = False
+    breaks: str | None = None
+    current: int | None = None
+    began: float = 0.0
+    end: str = "ships"
+
+
+@attrs.frozen
+class SteppedDatabase:
+    """SQLite in memory, which lets go of its process before and after each statement."""
+
+    connection: sqlite3.Connection
+    process: Process
+    excuse: Counter[int]
+
+    @property
+    def dialect(self) -> Dialect:
+        return Dialect.SQLITE
+
+    async def rows(self, statement: Statement) -> Rows:
+        await self._let_go("before")
+        found = self.connection.execute(statement.text, statement.values).fetchall()
+        await self._let_go("after")
+        return found
+
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        await self._let_go("before")
+        changed = change(self.connection, statements)
+        await self._let_go("after")
+        return changed
+
+    async def _let_go(self, when: str) -> None:
+        if self.process.killed:
+            raise KilledError
+        await _LetGo()
+        if self.process.breaks == when:
+            self.process.breaks = None
+            if self.process.current is not None:
+                self.excuse[self.process.current] += 1
+            raise StoreUnavailableError("a test broke it")
+
+
+def change(connection: sqlite3.Connection, statements: Sequence[Statement]) -> bool:
+    """Run statements in one transaction."""
+    with suppress(ArithmeticError), connection:
+        for statement in statements:
+            count = connection.execute(statement.text, statement.values).rowcount
+            if statement.rows not in {None, count}:
+                raise ArithmeticError
+        return True
+    return False
+
+
+class Shipped(RuleBasedStateMachine):
+    """Posts messages, lets workers go on by a statement at a time, and holds what they ship."""
+
+    seen: ClassVar[Counter[str]] = Counter()
+    """What all runs came to, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = sqlite3.connect(":memory:", isolation_level="IMMEDIATE")
+        change(self.connection, create_tables(Dialect.SQLITE))
+        self.now = 1_000_000.0
+        self.processes = [Process() for _ in range(WORKERS)]
+        self.posted: dict[int, str] = {}
+        self.shipped: Counter[int] = Counter()
+        self.excuse: Counter[int] = Counter()
+        self.begun: dict[str, list[int]] = defaultdict(list)
+        self.revived: set[int] = set()
+        self.gaps: list[int] = []
+        self.begun_by: list[Process] = []
+        self.broken: list[str] = []
+        self.patched = pytest.MonkeyPatch()
+        self.patched.setattr(claiming, "clock", lambda _: int(self.now * SECOND))
+        clocks = SimpleNamespace(monotonic=lambda: self.now)
+        self.patched.setattr(shipping, "time", clocks)
+        self.patched.setattr(patience, "time", clocks)
+
+    # --- What happens -------------------------------------------------------------------------
+
+    @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
+    def post(self, subjects: list[str]) -> None:
+        messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
+        loaded = LoadedFact(FactSnapshot(), instant_at(int(self.now * SECOND)))
+        posted = commit_statements(Dialect.SQLITE, loaded, NO_CHANGES, messages, None)
+        assert change(self.connection, posted)
+        before = max([*self.posted, *self.gaps], default=0)
+        found = self.connection.execute("SELECT id FROM curae_outbox WHERE id > ?", (before,))
+        self.posted |= dict(zip([number for (number,) in found], subjects, strict=True))
+
+    @rule()
+    def take_number(self) -> None:
+        # Of a transaction that commits later, or never.
+        number = max([*self.posted, *self.gaps], default=0) + 1
+        if self.connection.execute("UPDATE sqlite_sequence SET seq = ?", (number,)).rowcount:
+            self.gaps.append(number)
+        self.connection.commit()
+
+    @precondition(lambda self: self.gaps)
+    @rule(data=st.data())
+    def post_late(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(self.gaps))
+        # What is committed about one subject is so in the order of its numbers.
+        after = {subject for each, subject in self.posted.items() if each > number}
+        if free := [subject for subject in SUBJECTS if subject not in after]:
+            subject = data.draw(st.sampled_from(free))
+            self.gaps.remove(number)
+            values = (number, key_of(subject), json.dumps({"subject": subject}))
+            text = "INSERT INTO curae_outbox VALUES (?, ?, 'k', ?, 0, 1, NULL)"
+            assert change(self.connection, [Statement(text, values)])
+            self.posted[number] = subject
+            self.seen["a number committed late"] += 1
+
+    @rule(process=workers, end=ends)
+    def go_on_until_it_ships(self, process: int, end: str) -> None:
+        before = len(self.begun_by)
+        for _ in range(20):
+            self.go_on(process, 1, end)
+            if len(self.begun_by) > before:
+                break
+
+    @rule(process=workers, steps=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, 12, 20, 30]), end=ends)
+    def go_on(self, process: int, steps: int, end: str) -> None:
+        self.processes[process].end = end
+        for _ in range(steps):
+            self._step(self.processes[process])
+
+    @rule(process=workers, steps=st.integers(1, 15), end=ends)
+    def go_on_and_die(self, process: int, steps: int, end: str) -> None:
+        self.go_on(process, steps, end)
+        self._kill(process)
+
+    @rule(process=workers, steps=st.integers(0, 15), when=st.sampled_from(["before", "after"]))
+    def lose_the_database(self, process: int, steps: int, when: str) -> None:
+        self.go_on(process, steps, "ships")
+        self.processes[process].breaks = when
+        self.go_on(process, 4, "ships")
+
+    @rule(seconds=st.sampled_from([0.001, 5.0, 8.0, 29.0, 31.0, 61.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        for process in self.processes:
+            if process.current is not None and self.now - process.began >= SHIPPING.lease / 2:
+                self.excuse[process.current] += 1
+
+    @precondition(lambda self: self.dead())
+    @rule(data=st.data())
+    def revive(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(self.dead()))
+        statement = claiming.revival_statement(Dialect.SQLITE, number)
+        assert change(self.connection, [statement])
+        self.revived.add(number)
+
+    def dead(self) -> list[int]:
+        return [each.number for each in claiming.deliveries(self._all(dead=True))]
+
+    def _all(self, *, dead: bool) -> Rows:
+        statement = claiming.dead_statement(0, 1000)
+        text = statement.text if dead else statement.text.replace("IS NULL", "IS NOT NULL")
+        return self.connection.execute(text, statement.values).fetchall()
+
+    # --- Workers ------------------------------------------------------------------------------
+
+    def _step(self, process: Process) -> None:
+        if process.running is None:
+            process.running = self._batch(process)
+        try:
+            process.running.send(None)
+        except (StopIteration, StoreUnavailableError):
+            process.running = process.current = None
+        # A worker takes what its handler raises for a failed attempt.
+        assert not self.broken, self.broken
+
+    def _kill(self, which: int) -> None:
+        process = self.processes[which]
+        if process.running is not None:
+            if process.current is not None:
+                self.excuse[process.current] += 1
+            self.seen["a worker killed"] += 1
+            process.killed = True
+            with suppress(KilledError):
+                process.running.throw(KilledError())
+        self.processes[which] = Process()
+
+    def _batch(self, process: Process) -> Coroutine[None, None, int]:
+        async def handle(delivery: Delivery) -> None:
+            try:
+                self._begin(process, delivery)
+            except AssertionError as error:
+                self.broken.append(str(error))
+            await _LetGo()
+            end = process.end
+            if "ships" in end:
+                self.shipped[delivery.number] += 1
+            if "fails" in end:
+                self.excuse[delivery.number] += 1
+                raise ValueError
+
+        async def sleep(_: float) -> None:
+            await _LetGo()
+
+        database = SteppedDatabase(self.connection, process, self.excuse)
+        trying = patience.Trying(patience.DEFAULT_PATIENCE, sleep, nullcontext)
+        return shipping._Worker(database, SHIPPING, handle, lambda: False, trying).batch()
+
+    def _begin(self, process: Process, delivery: Delivery) -> None:
+        number, subject = delivery.number, self.posted[delivery.number]
+        assert delivery.subject == key_of(subject)
+        assert delivery.document == {"subject": subject}
+        assert 1 <= delivery.attempt <= SHIPPING.attempts
+        for other in self.processes:
+            if other is not process and other.current == number:
+                assert self.now - other.began >= SHIPPING.lease / 2, "two ship one message"
+        if number not in self.revived:
+            before = self.begun[subject]
+            assert not before or before[-1] <= number, f"{number} after {before}"
+            before.append(number)
+        earlier = {each for each, about in self.posted.items() if about == subject}
+        earlier = {each for each in earlier if each < number and not self.shipped[each]}
+        assert earlier <= {*self.dead(), *self.revived}, f"{number} before {earlier}"
+        process.current, process.began = number, self.now
+        self.begun_by.append(process)
+
+    # --- At the end ---------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        try:
+            for which in range(WORKERS):
+                self._kill(which)
+            last = Process()
+            for _ in range(10 + 10 * len(self.posted)):
+                self.now += 61.0
+                running = last.running = self._batch(last)
+                while last.running is running:
+                    self._step(last)
+            assert not self._all(dead=False), "some are never shipped"
+            lost = {each for each in self.posted if not self.shipped[each]}
+            assert lost <= set(self.dead()), f"lost: {lost}"
+            for number, times in self.shipped.items():
+                assert times <= 1 + self.excuse[number], f"{number} was shipped {times} times"
+                self.seen["a message shipped twice"] += times > 1
+            self.seen["a message dead"] += len(self.dead())
+            self.seen["a message shipped"] += len(self.shipped)
+            self.seen["a message revived"] += len(self.revived)
+        finally:
+            self.patched.undo()
+            self.connection.close()

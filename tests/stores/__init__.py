@@ -1,0 +1,1 @@
+"""Tests of the stores that run on something else: Django's connections, Redis."""

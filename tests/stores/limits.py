@@ -1,0 +1,111 @@
+"""What the tests of limits in Redis share: a Valkey, keys of limits, both kinds of store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.values import AppUser, AppUserId
+from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.redis.limits import (
+    AsyncRedisLimits,
+    RedisLimits,
+    create_awaited_client,
+    create_client,
+)
+from tests.server import CALLER
+from tests.wire.valkey import valkey
+
+BUCKET_KEY: Final = BucketKey(CALLER.key_owner, "platform")
+LIMIT_KEY: Final = LimitKey(
+    AppUser(CALLER.environment, CALLER.customer_account_id, AppUserId("user-1")), "initiate"
+)
+
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    given = os.environ.get("CURAE_TEST_REDIS_URL")
+    if given is not None:
+        yield given
+        return
+    with valkey() as server:
+        yield server.url
+
+
+@contextmanager
+def limited(kind: str, store: Store, url: str, wait: float = 30) -> Iterator[Store]:
+    """A store whose limits are in Redis, of either kind, as one that waits."""
+    if kind == "waiting":
+        with create_client(url, wait=wait) as client:
+            yield RedisLimits(store, client)
+        return
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    awaited_client = create_awaited_client(url, wait=wait)
+    made = Waiting(AsyncRedisLimits(AtOnce(store), awaited_client), loop)
+    try:
+        yield made
+    finally:
+        made.wait(awaited_client.aclose())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@attrs.frozen
+class AtOnce:
+    """A store that waits, as one that is awaited."""
+
+    store: Store
+
+    async def caller_of(self, digest: str) -> Caller | None:
+        return self.store.caller_of(digest)
+
+    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        return self.store.for_call(digest, needs)
+
+    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        return self.store.for_fact(needs)
+
+    async def commit(
+        self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
+    ) -> bool:
+        return await asyncio.to_thread(self.store.commit, loaded, changes, page)
+
+
+@attrs.frozen
+class Waiting:
+    """A store that is awaited, as one that waits; a loop in another thread awaits it."""
+
+    store: AsyncStore
+    loop: asyncio.AbstractEventLoop
+
+    def wait(self, answer: Coroutine[None, None, Answer]) -> Answer:
+        return asyncio.run_coroutine_threadsafe(answer, self.loop).result()
+
+    def caller_of(self, digest: str) -> Caller | None:
+        return self.wait(self.store.caller_of(digest))
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        return self.wait(self.store.for_call(digest, needs))
+
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        return self.wait(self.store.for_fact(needs))
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        return self.wait(self.store.commit(loaded, changes, page))

@@ -1,0 +1,131 @@
+"""A store with the loop around it, as the conformance kit sees a server, on a clock that moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Protocol
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId, Environment
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.contract import Store
+from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Database, Rows
+from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.web.request import Request
+from tests.fact_hooks import FactHooks, caller_of
+
+MINT = RandomIds("https://connect.example/")
+
+PATIENCE = Patience(attempts=1000, seconds=60, attempt_seconds=60)
+"""What a slow machine is given."""
+
+
+class Clock:
+    """The time of this machine, and how far it was moved on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead  # noqa: TID251 - a server's own
+
+    @property
+    def micros(self) -> int:
+        return self.ahead // timedelta(microseconds=1)
+
+
+class MovedDatabase:
+    """A database whose clock is moved on."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        if self.dialect is Dialect.SQLITE:
+            # It is given the time as the first value.
+            now = time.time_ns() // 1000 + self.clock.micros
+            return self.database.rows(statement._replace(values=(now, *statement.values[1:])))
+        moved = f"(clock_timestamp() + INTERVAL '{self.clock.micros} microseconds')"
+        text = statement.text.replace("clock_timestamp()", moved)
+        return self.database.rows(statement._replace(text=text))
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        return self.database.change(statements)
+
+
+class Registry(Protocol):
+    """Where API keys are registered."""
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None: ...
+
+
+class Served(FactHooks):
+    """A store with the loop around it.
+
+    Args:
+        store: What is served from.
+        registry: Where API keys are registered.
+        clock: The store's.
+        fill: Makes every bucket full.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, clock: Clock, fill: Callable[[], object]
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.moved = clock
+        self.fill = fill
+        self.settings = Settings()
+        self.numbers = count(1)
+
+    def send(self, request: Request) -> Response:
+        return serve(self.store, request, MINT, self.settings, patience=PATIENCE).response
+
+    def make_key(self, wanted: KeyWanted) -> str:
+        text = f"cae_{wanted.environment}_{next(self.numbers)}"
+        self.register_again(text, wanted)
+        return text
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        self.registry.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def pass_time(self, span: timedelta) -> None:
+        self.moved.ahead += span
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        self.settings = Settings(buckets=buckets or ())
+        self.fill()
+
+    def clock(self) -> datetime:
+        return self.moved()
+
+    def recorded(self, fact: Fact) -> FactAnswer:
+        return record(self.store, fact, patience=PATIENCE)
+
+    def may_read(self, connection_id: str, package: str) -> bool:
+        loaded = self.store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))
+        assert loaded.snapshot.connection is not None
+        return isinstance(decide_access(loaded.snapshot.connection, package, loaded.now), Granted)
+
+    def server(self, environment: Environment | None = None) -> Server:
+        return self.as_server(self.send, environment)

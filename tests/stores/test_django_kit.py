@@ -1,0 +1,17 @@
+"""The whole kit on a store that runs on Django's connections."""
+
+from __future__ import annotations
+
+from curae_lifecycle.testing.conformance import run
+from tests.stores.project import DjangoServed, database
+
+ONE_ENVIRONMENT = "permission.wrong-environment"
+OF_THE_FRONT = "idempotency.dates"
+
+
+def test_the_kit_on_a_store_on_djangos_connections(url: str) -> None:
+    with database(url) as alias:
+        served = DjangoServed(alias)
+        seen = run(served.server(), seed="1")
+        assert not seen.failed, str(seen)
+        assert {each.check for each in seen.not_run} == {ONE_ENVIRONMENT, OF_THE_FRONT}

@@ -1,0 +1,139 @@
+"""What races on Django's connections: who is late is refused, decides again, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import permutations
+from typing import TypeVar
+
+import pytest
+from django.db import connections
+from psycopg import IsolationLevel
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.codec import Storable, load
+from curae_lifecycle.stores.contract import NOTHING
+from curae_lifecycle.stores.django.database import DjangoDatabase
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.at_rest import check_store
+from curae_lifecycle.testing.laws import check_rate_limit
+from curae_lifecycle.web.json import parse_json
+from curae_lifecycle.web.request import Request
+from tests.server import API_KEY, CALLER
+from tests.server import request as ask
+from tests.stores.project import at_once, database
+from tests.stores.races import COORDINATE, RACES, SETTINGS, race
+from tests.stores.served import MINT, PATIENCE
+
+LEVELS = {
+    "read committed": IsolationLevel.READ_COMMITTED,
+    "repeatable read": IsolationLevel.REPEATABLE_READ,
+    "serializable": IsolationLevel.SERIALIZABLE,
+}
+Stored = TypeVar("Stored", bound=Storable)
+
+
+def registered(alias: str) -> SqlStore:
+    store = SqlStore(DjangoDatabase(alias), SETTINGS)
+    store.register(ApiKey(API_KEY), CALLER)
+    return store
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("name", RACES)
+def test_of_two_that_read_the_same_the_second_to_commit_is_refused(
+    url: str, name: str, order: int
+) -> None:
+    with database(url) as alias:
+        store = registered(alias)
+        works = RACES[name](store)
+        first, second = [*permutations(works)][order]
+        assert race(store, first, second) == [True, False]
+        # Nothing of the second is left; decided again, it goes by what the first left.
+        judge(alias)
+        loaded, changes = second(store)
+        assert changes == NO_CHANGES or store.commit(loaded, changes)
+        judge(alias)
+
+
+def judge(alias: str) -> None:
+    """Hold all that is stored against the laws."""
+    sessions = stored(alias, CuraeConnectSession, "session")
+    check_store(
+        stored(alias, Connection, "connection"),
+        sessions,
+        stored(alias, LimitedAccountAppBinding, "binding"),
+        SqlStore(DjangoDatabase(alias)).for_call("", NOTHING).now,
+    )
+    of_user = [each for each in sessions if each.coordinate == COORDINATE]
+    check_rate_limit([each.created_at for each in of_user])
+
+
+def stored(alias: str, kind: type[Stored], table: str) -> list[Stored]:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT document FROM curae_{table}")  # noqa: S608 - a word of ours
+        return [load(kind, parse_json(document)) for (document,) in cursor.fetchall()]
+
+
+def counted(alias: str, table: str) -> int:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM curae_{table}")  # noqa: S608 - the same
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+@pytest.mark.parametrize("level", ["", *LEVELS])
+def test_many_at_once_are_answered_one_after_the_other(
+    level: str, request: pytest.FixtureRequest
+) -> None:
+    # SQLite has one level, and a transaction of it takes its lock with the first write.
+    url = request.getfixturevalue("postgres_url" if level else "sqlite_url")
+    options: dict[str, object] = {}
+    if level:
+        options["isolation_level"] = LEVELS[level]
+    with database(url, options=options) as alias:
+        store = registered(alias)
+        visits = [ask("initiate", key=f"visit-{number}") for number in range(20)]
+        statuses = [each.status for each in send(alias, store, visits)]
+        assert sorted(statuses) == [201] * 10 + [429] * 10
+        assert counted(alias, "session") == 10
+
+        # One key twenty times: one execution, which all hear of.
+        made = send(alias, store, [ask("create", key="create")] * 20)
+        assert {each.status for each in made} == {201}
+        assert len({each.body for each in made}) == 1
+        assert counted(alias, "connection") == 1
+
+        # Twenty keys reconnect: one successor, whose URL each of them renews.
+        id_ = json.loads(made[0].body)["connection"]["id"]
+        record(store, Revoked(ConnectionId(id_), Actor.APP), patience=PATIENCE)
+        before = counted(alias, "outbox")
+        again = [ask("reconnect", id=id_, key=f"again-{number}") for number in range(20)]
+        recovered = send(alias, store, again)
+        assert {each.status for each in recovered} == {201}
+        assert len({json.loads(each.body)["connection"]["id"] for each in recovered}) == 1
+        assert counted(alias, "connection") == 2
+        # One event of the creation, and for each of the others an effect and an event.
+        assert counted(alias, "outbox") - before == 1 + 19 * 2
+        judge(alias)
+
+
+def send(alias: str, store: SqlStore, requests: list[Request]) -> list[Response]:
+    """Send them all at once."""
+    works = [partial(serve, store, each, MINT, SETTINGS, patience=PATIENCE) for each in requests]
+    return [each.response for each in at_once(alias, works)]
+
+
+def test_tables_are_made_once_by_many_workers_that_start_at_once(url: str) -> None:
+    with database(url, migrated=False) as alias:
+        at_once(alias, [SqlStore(DjangoDatabase(alias)).create_tables] * 8)
+        assert counted(alias, "connection") == 0

@@ -1,0 +1,523 @@
+"""Limits in Redis: charged first, together or not at all, given back where nothing was stored."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import attrs
+import pytest
+import redis
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules import values
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import (
+    FULL_BUCKET,
+    INITIATE_LIMIT,
+    Bucket,
+    BucketState,
+    LogState,
+    Policy,
+    RateState,
+    admit_one,
+    fresh_state,
+)
+from curae_lifecycle.rules.values import AppId, CustomerAccountId, microseconds
+from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, LimitKey, RateWrite
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import (
+    NOTHING,
+    Loaded,
+    LoadedCall,
+    Store,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.limits import RedisLimits, create_awaited_client, create_client
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.testing.conformance import run
+from tests.stores.limits import limited, redis_url
+from tests.stores.served import MINT, PATIENCE, Clock, Served
+from tests.wire.valkey import valkey
+
+__all__ = ["redis_url"]
+
+BUCKET: Final = Bucket("platform", 100, 50, 1)
+SETTINGS: Final = curae.Settings(buckets=(BUCKET,))
+KINDS: Final = ("waiting", "awaited")
+
+
+@attrs.frozen
+class Who:
+    """Somebody whom no other test knows, and the store that knows them."""
+
+    caller: curae.Caller
+    inner: Wavering
+    store: Store
+    client: redis.Redis
+
+    @property
+    def secret(self) -> str:
+        return f"cae_test_{self.caller.api_key_id}"
+
+    @property
+    def api_key(self) -> curae.ApiKey:
+        return curae.ApiKey(self.secret)
+
+    @property
+    def bucket_key(self) -> BucketKey:
+        return BucketKey(self.caller.key_owner, "platform")
+
+    @property
+    def limit_key(self) -> LimitKey:
+        caller = self.caller
+        user = values.AppUser(
+            caller.environment, caller.customer_account_id, values.AppUserId("ada")
+        )
+        return LimitKey(user, "initiate")
+
+    def held(self) -> tuple[RateState | None, RateState | None]:
+        """The bucket and the log, as they are loaded."""
+        needs = Needs(None, (self.bucket_key,), self.limit_key, None, None)
+        snapshot = self.store.for_call(self.api_key.digest(), needs).snapshot
+        return snapshot.buckets[0], snapshot.limit
+
+    def charged(self) -> tuple[int, int]:
+        """How many tokens are missing, and how many admissions the log holds."""
+        bucket, log = self.held()
+        assert bucket is None or isinstance(bucket, BucketState)
+        assert log is None or isinstance(log, LogState)
+        missing = 0 if bucket is None else bucket.full_at - microseconds(self.inner.now)
+        return round(missing * 50 / 1_000_000), 0 if log is None else len(log.instants)
+
+    def initiate(self, number: object, patience: Patience = PATIENCE) -> curae.Response:
+        request = curae.Request(
+            "POST",
+            "/api/sdk/v1/curae-connect/initiate",
+            (
+                ("authorization", f"Bearer {self.secret}"),
+                ("idempotency-key", f"visit-{number}"),
+            ),
+            b'{"appUserId": "ada"}',
+        )
+        return serve(self.store, request, MINT, SETTINGS, patience=patience).response
+
+
+class Wavering(MemoryStore):
+    """A store in memory on a clock that stands still, which does something before a commit."""
+
+    def __init__(self) -> None:
+        self.now = Clock()()
+        self.before: list[Callable[[], bool]] = []
+        super().__init__(SETTINGS, clock=lambda: self.now)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if self.before and not self.before.pop(0)():
+            return False
+        return super().commit(loaded, changes, page)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with create_client(redis_url) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def who(request: pytest.FixtureRequest, redis_url: str, client: redis.Redis) -> Iterator[Who]:
+    with known(str(request.param), redis_url, client) as made:
+        yield made
+
+
+@contextmanager
+def known(kind: str, url: str, client: redis.Redis) -> Iterator[Who]:
+    caller = curae.Caller(
+        values.ApiKeyId(f"key-{unused()}"),
+        AppId("app-1"),
+        CustomerAccountId(unused()),
+        curae.Environment.TEST,
+        frozenset({CONNECTION_WRITE}),
+    )
+    inner = Wavering()
+    with limited(kind, inner, url) as store:
+        who = Who(caller, inner, store, client)
+        inner.register(who.api_key, caller)
+        yield who
+
+
+def unused() -> str:
+    """An id that no other run has used on a server that is given."""
+    return str(UUID(bytes=secrets.token_bytes(16)))
+
+
+# --- Charged ----------------------------------------------------------------------------------
+
+
+def test_ten_are_admitted_and_each_charges_the_bucket_and_the_log(who: Who) -> None:
+    assert who.held() == (None, None)
+    assert [who.initiate(number).status for number in range(11)] == [201] * 10 + [429]
+    # The app user's refusal charges no bucket, and the log is all that it was.
+    assert who.charged() == (10, 10)
+    # A replay charges the bucket alone, and asks the other store to commit nothing.
+    who.inner.before = [unasked]
+    assert who.initiate(0).status == 201
+    assert who.charged() == (11, 10)
+    who.inner.before = []
+    who.inner.now += timedelta(seconds=60)
+    assert who.initiate(11).status == 201
+
+
+def unasked() -> bool:
+    raise AssertionError("there is nothing to commit")
+
+
+def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
+    loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+    loaded = who.store.for_call(who.api_key.digest(), loads)
+    admitted = charges(who, loaded, BUCKET)
+    # The log is no longer as it was read, so the bucket is not charged.
+    assert who.initiate(1).status == 201
+    assert not who.store.commit(loaded, admitted)
+    assert who.charged() == (1, 1)
+    # The bucket has too little by then, so the log is not charged.
+    loaded = who.store.for_call(who.api_key.digest(), loads)
+    assert not who.store.commit(loaded, charges(who, loaded, Bucket("platform", 1, 50, 1)))
+    assert who.charged() == (1, 1)
+    assert who.store.commit(loaded, charges(who, loaded, BUCKET))
+    assert who.charged() == (2, 2)
+
+
+def charges(who: Who, loaded: LoadedCall, bucket: Bucket) -> Changes:
+    """What an initiate charges, and nothing else."""
+    held, log = loaded.snapshot.buckets[0], loaded.snapshot.limit
+    after = curae_admitted(INITIATE_LIMIT, log, loaded.now)
+    return Changes(
+        (
+            RateWrite(who.limit_key, INITIATE_LIMIT, log, after),
+            # What it becomes is for the script to say.
+            RateWrite(who.bucket_key, bucket, held, FULL_BUCKET),
+        )
+    )
+
+
+def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> RateState:
+    after = admit_one(rule, fresh_state(rule) if state is None else state, now)
+    assert not isinstance(after, int)
+    return after
+
+
+def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
+    loads = Needs(None, (who.bucket_key,), None, None, None)
+    both = [who.store.for_call(who.api_key.digest(), loads) for _ in range(2)]
+    for loaded in both:
+        assert loaded.snapshot.buckets == (None,)
+        changes = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+        assert who.store.commit(loaded, changes)
+    assert who.charged() == (2, 0)
+
+
+def test_ten_of_twenty_at_once_are_admitted(who: Who) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        statuses = sorted(each.status for each in pool.map(who.initiate, range(20)))
+    assert statuses == [201] * 10 + [429] * 10
+    assert who.charged() == (10, 10)
+
+
+# --- Given back -------------------------------------------------------------------------------
+
+
+def test_a_charge_is_given_back_where_the_other_store_was_faster(who: Who) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def conflict() -> bool:
+        seen.append(who.charged())
+        return False
+
+    who.inner.before = [conflict, conflict]
+    assert who.initiate(1).status == 201
+    # Each time it was charged, and nothing was left of it.
+    assert seen == [(1, 1), (1, 1)]
+    assert who.charged() == (1, 1)
+
+
+def test_a_charge_is_given_back_from_among_those_of_others(who: Who) -> None:
+    def others_come() -> bool:
+        for number in range(3):
+            assert who.initiate(f"other-{number}").status == 201
+        assert who.charged() == (5, 5)
+        return False
+
+    assert who.initiate("earlier").status == 201
+    who.inner.before = [others_come, lambda: True, lambda: True, lambda: True]
+    assert who.initiate("late").status == 201
+    assert who.charged() == (5, 5)
+
+
+def test_what_a_full_log_dropped_comes_back_with_what_is_given_back(who: Who) -> None:
+    for number in range(10):
+        assert who.initiate(number).status == 201
+    who.inner.now += timedelta(seconds=60)
+    _, log = who.held()
+    who.inner.before = [lambda: False]
+    assert who.initiate(10, Patience(attempts=1)).status == 500
+    assert who.held()[1] == log
+
+
+def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
+    def emptied() -> bool:
+        for key in who.client.scan_iter("curae:*"):
+            who.client.delete(key)
+        return False
+
+    who.inner.before = [emptied]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (1, 1)
+
+
+@pytest.mark.parametrize("mistake", ["full", "mistaken"])
+def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mistake: str) -> None:
+    def refuse() -> bool:
+        if mistake == "full":
+            caller = who.caller
+            raise StoreFullError("session", 1, caller.environment, caller.customer_account_id)
+        raise ArgumentError("new_ids", "new")
+
+    who.inner.before = [refuse]
+    if mistake == "full":
+        assert who.initiate(1).status == 500
+    else:
+        with pytest.raises(ArgumentError):
+            who.initiate(1)
+    assert who.charged() == (0, 0)
+
+
+def test_a_charge_stays_where_nobody_knows_what_was_stored(who: Who) -> None:
+    def lose() -> bool:
+        raise StoreUnavailableError("it is gone")
+
+    who.inner.before = [lose]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (2, 2)
+
+
+def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
+    def lose() -> bool:
+        raise StoreUnavailableError("it is gone")
+
+    once = Patience(attempts=1)
+    statuses: list[int] = []
+    for number in range(20):
+        who.inner.before = [lose] if number % 4 == 0 else []
+        statuses.append(who.initiate(number, once).status)
+    # Ten were charged: the first ten, of which three were never stored.
+    assert statuses[:10].count(201) == 7
+    assert set(statuses[10:]) == {429}
+    who.inner.now += timedelta(seconds=60)
+    assert who.initiate(21).status == 201
+
+
+# --- What is asked, and what is kept ----------------------------------------------------------
+
+
+def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
+    store = RedisLimits(Wavering(), Never())
+    loaded = store.for_call("", NOTHING)
+    assert loaded.snapshot.buckets == ()
+    assert store.commit(loaded, NO_CHANGES)
+    fact = store.for_fact(FactNeeds())
+    assert store.commit(fact, NO_CHANGES)
+    assert store.caller_of("") is None
+
+
+class Never:
+    """A client that must not be asked."""
+
+    def execute_command(self, *command: str | int) -> object:
+        raise AssertionError(command)
+
+
+def test_what_another_store_loaded_is_not_charged_for(who: Who) -> None:
+    loaded = who.inner.for_call(who.api_key.digest(), NOTHING)
+    with pytest.raises(ArgumentError, match="loaded"):
+        who.store.commit(loaded, NO_CHANGES)
+
+
+def test_a_state_is_dropped_five_minutes_after_it_is_over(who: Who) -> None:
+    assert who.initiate(1).status == 201
+    bucket, log = who.held()
+    assert isinstance(bucket, BucketState)
+    assert isinstance(log, LogState)
+    overs = {bucket.full_at, microseconds(log.instants[0] + timedelta(seconds=60))}
+    dropped = sorted(dropped_at(who, key) for key in keys_of(who))
+    for over, at in zip(sorted(overs), dropped, strict=True):
+        assert 0 <= at * 1000 - over - 300_000_000 < 1000
+    # A charge that is given back leaves it as long.
+    who.inner.before = [lambda: False]
+    assert who.initiate(2, Patience(attempts=1)).status == 500
+    assert all(dropped_at(who, key) > 0 for key in keys_of(who))
+
+
+def dropped_at(who: Who, key: str) -> int:
+    """When Redis drops it, in milliseconds; below zero for never."""
+    at = who.client.pexpiretime(key)
+    assert isinstance(at, int)
+    return at
+
+
+def keys_of(who: Who) -> list[str]:
+    """The keys of an account."""
+    tag = key_of(who.caller.customer_account_id)
+    return [key.decode() for key in who.client.scan_iter(f"curae:{{{tag}}}:*")]
+
+
+def test_nothing_in_redis_names_anybody(who: Who) -> None:
+    assert who.initiate(1).status == 201
+    keys = keys_of(who)
+    assert len(keys) == 2
+    for key in keys:
+        # An account is on one node of a cluster; all else is digits.
+        assert re.fullmatch(r"curae:\{[0-9a-f]{64}\}:[0-9a-f]{64}", key)
+        text = who.client.get(key)
+        assert isinstance(text, bytes)
+        assert re.fullmatch(rb"[0-9a-f -]+", text)
+
+
+def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who) -> None:
+    for number, kind in ((0, "BucketState"), (1, "LogState")):
+        assert who.initiate(f"first-{number}").status == 201
+        loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+        loaded = who.store.for_call(who.api_key.digest(), loads)
+        key = limits._name((who.bucket_key, who.limit_key)[number])
+        who.client.set(key, "2 5 later")
+        with pytest.raises(NewerFormatError, match=kind):
+            who.initiate(f"second-{number}")
+        assert not who.store.commit(loaded, charges(who, loaded, BUCKET))
+        assert who.client.get(key) == b"2 5 later"
+        who.client.delete(key)
+
+
+def test_what_a_newer_release_made_of_a_charge_is_not_given_back(who: Who) -> None:
+    names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]
+    newer: list[bytes] = []
+
+    def renewed() -> bool:
+        # All that this release wrote, and something more.
+        for name in names:
+            text = who.client.get(name)
+            assert isinstance(text, bytes)
+            newer.append(b"2" + text[1:] + b" more")
+            who.client.set(name, newer[-1])
+        return False
+
+    who.inner.before = [renewed]
+    with pytest.raises(NewerFormatError):
+        who.initiate(1)
+    assert who.client.mget(names) == newer
+
+
+def test_texts_may_come_as_texts(redis_url: str) -> None:
+    with (
+        redis.Redis.from_url(redis_url, decode_responses=True) as client,
+        known("waiting", redis_url, client) as made,
+    ):
+        who = attrs.evolve(made, store=RedisLimits(made.inner, client))
+        assert who.initiate(1).status == 201
+        who.inner.before = [lambda: False]
+        assert who.initiate(2).status == 201
+        assert who.charged() == (2, 2)
+
+
+# --- A Redis that fails -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url) as client,
+        known(kind, server.url, client) as who,
+    ):
+        assert who.initiate(0).status == 201
+        server.kill()
+        with pytest.raises(StoreUnavailableError, match="ConnectionError"):
+            who.held()
+        answer = who.initiate(1, Patience(attempts=3))
+        assert answer.status == 500
+        assert json.loads(answer.body)["retryable"] is True
+        assert dict(answer.headers)["retry-after"] == "1"
+        server.start()
+        # What was charged outlived it.
+        assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url) as client,
+        known(kind, server.url, client) as patient,
+        limited(kind, patient.inner, server.url, wait=0.1) as store,
+    ):
+        who = attrs.evolve(patient, store=store)
+        # From here on it knows the script.
+        assert who.initiate(0).status == 201
+        needs = Needs(None, (who.bucket_key,), None, None, None)
+        loaded = store.for_call(who.api_key.digest(), needs)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+        with pytest.raises(StoreUnavailableError):
+            store.commit(loaded, charged)
+        with pytest.raises(StoreUnavailableError):
+            who.held()
+        assert who.initiate(1, Patience(attempts=2)).status == 500
+        server.process.send_signal(signal.SIGCONT)
+        # The answer was lost; whether it was charged is not known.
+        assert patient.charged() in {(1, 1), (2, 1)}
+
+
+def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
+    for client in (create_client(redis_url), create_awaited_client(redis_url)):
+        assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
+    # Somebody else's value under a name of ours.
+    who.client.rpush(limits._name(who.bucket_key), "1")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        who.initiate(1)
+
+
+# --- The whole kit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
+    clock = Clock()
+    with valkey() as server, create_client(server.url) as client:
+        inner = MemoryStore(clock=clock)
+        with limited(kind, inner, server.url) as store:
+            served = Served(store, inner, clock, client.flushall)
+            seen = run(served.server(), seed="1")
+        assert not seen.failed, str(seen)
+        # One needs a server of one environment, the other a front that tells the date.
+        left = {"permission.wrong-environment", "idempotency.dates"}
+        assert {each.check for each in seen.not_run} == left
+        assert client.dbsize() > 0

@@ -1,0 +1,57 @@
+"""Requests as Python's servers have them: nothing is decoded, nothing is joined."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle import ArgumentError, Request, Response
+from curae_lifecycle.web.gateways import asgi_headers, asgi_request, wsgi_request
+
+SCOPE: dict[str, object] = {
+    "type": "http",
+    "method": "post",
+    "path": "/a/b c",
+    "raw_path": b"/a%2fb%20c",
+    "query_string": b"",
+    "headers": [(b"accept", b"a"), (b"x-name", b"\xe9"), (b"accept", b"b")],
+}
+ENVIRON: dict[str, object] = {
+    "REQUEST_METHOD": "POST",
+    "PATH_INFO": "/a/b c",
+    "QUERY_STRING": "q=%20",
+    "REQUEST_URI": "/a%2fb%20c?q=%20",
+    "CONTENT_TYPE": "text/plain",
+    "HTTP_IDEMPOTENCY_KEY": "k-1",
+    "HTTP_AUTHORIZATION": "Bearer cae_live_k1",
+    "wsgi.url_scheme": "http",
+}
+
+
+def test_a_scope_is_handed_over_as_it_came() -> None:
+    headers = (("accept", "a"), ("x-name", "\xe9"), ("accept", "b"))
+    assert asgi_request(SCOPE, b"{}") == Request("post", "/a%2fb%20c", headers, b"{}")
+    asked = asgi_request({**SCOPE, "query_string": b"a=%20&a"}, b"")
+    assert asked.target == "/a%2fb%20c?a=%20&a"
+
+
+def test_an_environment_is_handed_over_as_it_came() -> None:
+    headers = (("IDEMPOTENCY-KEY", "k-1"), ("AUTHORIZATION", "Bearer cae_live_k1"))
+    asked = Request("POST", "/a%2fb%20c?q=%20", headers, b"{}")
+    assert wsgi_request(ENVIRON, b"{}") == asked
+    gunicorn = {("RAW_URI" if name == "REQUEST_URI" else name): ENVIRON[name] for name in ENVIRON}
+    assert wsgi_request(gunicorn, b"{}") == asked
+
+
+def test_a_server_that_says_no_request_line_is_refused() -> None:
+    for missing in ({}, {"raw_path": None}):
+        scope = {name: value for name, value in SCOPE.items() if name != "raw_path"} | missing
+        with pytest.raises(ArgumentError, match="raw_path"):
+            asgi_request(scope, b"")
+    environ = {name: value for name, value in ENVIRON.items() if name != "REQUEST_URI"}
+    with pytest.raises(ArgumentError, match="REQUEST_URI or RAW_URI"):
+        wsgi_request(environ, b"")
+
+
+def test_headers_keep_their_order_and_their_repetitions() -> None:
+    response = Response(200, (("link", "a"), ("etag", '"\xe9"'), ("link", "b")), b"")
+    assert asgi_headers(response) == [(b"link", b"a"), (b"etag", b'"\xe9"'), (b"link", b"b")]

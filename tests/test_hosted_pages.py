@@ -1,0 +1,212 @@
+"""Hosted pages: one page about one thing, found by the digest of its URL, until it is over."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    NextAction,
+)
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted, StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, Replayed, Reply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.stores.pages import HostedPage, PageKind, Pages, page_of, url_digest
+from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
+from tests.strategies import LIFETIME, START, TICK, apply_trigger, at, pending, uuid
+
+URL: Final = "https://connect.example/1"
+DIGEST: Final = hashlib.sha256(URL.encode()).hexdigest()
+CONNECTION, SESSION, USER_PAGE = PageKind
+
+
+def decided(operation: Operation, snapshot: Snapshot) -> Decision:
+    key = None if operation.rule.key is not KeyUse.NEEDED else "k-1"
+    return decide(call(operation, key), snapshot, START, new_ids(7))
+
+
+REVOKED: Final = apply_trigger(pending(), "APP", START)
+
+SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
+    (CreateConnection(USER, PACKAGES), Snapshot(), CONNECTION, uuid(7)),
+    (Reconnect(ID), Snapshot(connection=REVOKED), CONNECTION, uuid(7)),
+    (Initiate(USER), Snapshot(), SESSION, uuid(1007)),
+    (
+        StartGraduation(USER),
+        Snapshot(binding=LIMITED),
+        USER_PAGE,
+        '["live", "app-1", "d8c60791-7301-441c-98e8-5bea9a162d9b", "user-1"]',
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "snapshot", "kind", "subject"), SENDING)
+def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
+    operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
+) -> None:
+    found = page_of(call(operation), decided(operation, snapshot).reply)
+    assert found == HostedPage(DIGEST, kind, subject, START + LIFETIME)
+
+
+def test_every_reply_with_a_next_action_is_among_them() -> None:
+    sending = [each for each in OPERATIONS if "next_action" in each.reply.__match_args__]
+    assert {type(operation) for operation, *_ in SENDING} == set(sending)
+
+
+@pytest.mark.parametrize(
+    ("operation", "snapshot"),
+    [
+        (GetConnection(ID), Snapshot(connection=pending())),
+        (Revoke(ID), Snapshot(connection=pending())),
+        (Reconnect(ID), Snapshot(connection=pending())),
+        (StartGraduation(USER), Snapshot()),
+    ],
+)
+def test_what_sends_nobody_anywhere_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
+    assert page_of(call(operation), decided(operation, snapshot).reply) is None
+
+
+def test_a_replay_opens_no_page() -> None:
+    replayed = Replayed(Response(201, (), b"{}"))
+    assert page_of(call(CreateConnection(USER, PACKAGES)), replayed) is None
+
+
+@attrs.frozen
+class Elsewhere(Reply):
+    """An answer of a server's own operation: a way to somewhere, and nothing that is stored."""
+
+    next_action: NextAction
+
+
+def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
+    reply = Elsewhere(new_ids().next_action)
+    assert page_of(call(GetConnection(ID)), reply) is None
+    about_the_user = page_of(call(Initiate(USER)), reply)
+    assert about_the_user is not None
+    assert about_the_user.kind is USER_PAGE
+
+
+def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
+    shown = repr(HostedPage(DIGEST, USER_PAGE, "ada", START))
+    assert DIGEST not in shown
+    assert "ada" not in shown
+    assert url_digest(URL) == DIGEST
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
+
+
+@given(texts, texts, texts)
+def test_a_page_about_a_user_names_the_coordinate(app: str, account: str, user: str) -> None:
+    coordinate = Coordinate(
+        Environment.TEST, AppId(app), CustomerAccountId(account), AppUserId(user)
+    )
+    caller = attrs.evolve(
+        CALLER,
+        app_id=coordinate.app_id,
+        customer_account_id=coordinate.customer_account_id,
+        environment=coordinate.environment,
+    )
+    asked = Call(caller, StartGraduation(coordinate.app_user_id))
+    found = page_of(asked, GraduationStarted(new_ids().next_action))
+    assert found is not None
+    assert found.coordinate == coordinate
+
+
+def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
+    user = AppUserId("\N{GRINNING FACE}" * 256)
+    found = page_of(call(StartGraduation(user)), GraduationStarted(new_ids().next_action))
+    assert found is not None
+    assert len(found.subject) < 256 + 100
+
+
+# --- Kept in memory -------------------------------------------------------------------------
+
+
+def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
+    return HostedPage(url_digest(name), CONNECTION, subject, at(minutes))
+
+
+def test_a_page_is_found_until_it_is_over() -> None:
+    pages = Pages()
+    pages.open(page("first"))
+    assert pages.find("first", at(30) - TICK) == page("first")
+    assert pages.find("first", at(30)) is None
+    assert pages.find("another", START) is None
+
+
+def test_a_later_page_about_the_same_takes_the_place_of_the_first() -> None:
+    pages = Pages()
+    pages.open(page("first"))
+    pages.open(page("of another", "c-2"))
+    pages.open(page("second"))
+    assert pages.find("first", START) is None
+    assert pages.find("second", START) == page("second")
+    assert pages.find("of another", START) == page("of another", "c-2")
+
+
+def test_a_connection_and_a_session_of_one_id_have_a_page_each() -> None:
+    pages = Pages()
+    pages.open(page("first"))
+    pages.open(attrs.evolve(page("second"), kind=SESSION))
+    assert pages.find("first", START) is not None
+    assert pages.find("second", START) is not None
+
+
+def held(pages: Pages) -> tuple[int, int, int]:
+    return len(pages._found), len(pages._about), len(pages._ends)
+
+
+def test_a_page_is_dropped_when_it_is_well_over_and_never_before() -> None:
+    pages = Pages()
+    pages.open(page("first"))
+    pages.open(page("of another", "c-2", minutes=31))
+    pages.drop_over(at(35) - TICK)
+    assert held(pages) == (2, 2, 2), "another clock may be five minutes behind"
+    pages.drop_over(at(35))
+    assert held(pages) == (1, 1, 1)
+    assert pages.find("of another", at(30)) is not None
+    pages.drop_over(at(36))
+    assert held(pages) == (0, 0, 0)
+
+
+def test_a_page_that_took_the_place_of_one_that_is_over_stays() -> None:
+    pages = Pages()
+    pages.open(page("first"))
+    pages.open(page("second", minutes=60))
+    pages.drop_over(at(35))
+    assert pages.find("second", at(35)) is not None
+    assert held(pages) == (1, 1, 1)
+
+
+def test_a_url_that_is_given_out_again_lives_as_long_as_the_last_time() -> None:
+    pages = Pages()
+    pages.open(page("same"))
+    pages.open(page("same", minutes=60))
+    pages.drop_over(at(35))
+    assert pages.find("same", at(59)) is not None
+    # A URL for two things leads to the later one, and the end of the first leaves it alone.
+    pages.open(page("same", "c-2", minutes=40))
+    pages.open(page("other", "c-1", minutes=40))
+    assert pages.find("same", at(39)) == page("same", "c-2", minutes=40)
+    pages.drop_over(at(100))
+    assert held(pages) == (0, 0, 0)

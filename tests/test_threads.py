@@ -1,0 +1,59 @@
+"""A database that waits, asked in threads: the loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows
+from curae_lifecycle.stores.sql.threads import InThreads
+
+ASKED = Statement("SELECT ?", (1,))
+
+
+class Waiting:
+    """A database that answers when it is told to, and notes what it ran in which thread."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.ran: list[tuple[str, Sequence[Statement], bool]] = []
+
+    def note(self, what: str, statements: Sequence[Statement]) -> None:
+        self.go_on.wait()
+        here = threading.current_thread() is threading.main_thread()
+        self.ran.append((what, statements, here))
+
+    def rows(self, statement: Statement) -> Rows:
+        self.note("rows", [statement])
+        return [("row",)]
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.note("create", statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        self.note("change", statements)
+        return len(statements) == 1
+
+
+def test_whatever_waits_waits_in_a_thread() -> None:
+    waiting = Waiting()
+    database = InThreads(waiting)
+
+    async def ask() -> None:
+        rows = asyncio.ensure_future(database.rows(ASKED))
+        await asyncio.sleep(0)
+        assert not rows.done()
+        waiting.go_on.set()
+        assert await rows == [("row",)]
+        await database.create([ASKED])
+        assert await database.change([ASKED]) is True
+        assert await database.change([]) is False
+
+    asyncio.run(ask())
+    assert database.dialect is Dialect.SQLITE
+    told = [("rows", [ASKED]), ("create", [ASKED]), ("change", [ASKED]), ("change", [])]
+    assert waiting.ran == [(*each, False) for each in told]

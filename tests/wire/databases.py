@@ -1,0 +1,102 @@
+"""Databases whose clock a test moves, and some that are wrong in one way, to see it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+
+Ahead = Callable[[], int]
+"""How far a clock is ahead, in microseconds."""
+
+Transactions = Callable[[Sequence[Statement]], Sequence[Sequence[Statement]]]
+"""What is run, of what belongs into one transaction, in one transaction after another."""
+
+
+def moved(rows: Rows, ahead: int) -> Rows:
+    """What was loaded, of a moment that is later by so much."""
+    return [
+        (part, id_, int(str(version)) + ahead, *others) if part == "now" else row
+        for row in rows
+        for part, id_, version, *others in [row]
+    ]
+
+
+def rightly(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+    """All of it in one transaction, as it is."""
+    return [statements]
+
+
+def trusting(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+    """Compares no version: it writes over whatever is there."""
+    compared = " AND version = ?"
+    return [
+        [
+            Statement(each.text.removesuffix(compared), each.values[:-1], each.rows)
+            if each.text.endswith(compared)
+            else each
+            for each in statements
+        ]
+    ]
+
+
+def stepping(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+    """Commits after every write: what follows may never happen."""
+    return [[each] for each in statements]
+
+
+WRONG: Final = {"trusting": trusting, "stepping": stepping}
+"""Ways in which a database may be wrong."""
+
+
+def transactions(wrong: str | None) -> Transactions:
+    """What a database runs that is wrong in this way, or in none."""
+    return rightly if wrong is None else WRONG[wrong]
+
+
+class MovedDatabase:
+    """A database that waits, with a clock that a test moves."""
+
+    def __init__(self, database: Database, ahead: Ahead, run: Transactions = rightly) -> None:
+        self._database = database
+        self._ahead = ahead
+        self._run = run
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return moved(self._database.rows(statement), self._ahead())
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self._database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        changed = [self._database.change(each) for each in self._run(statements)]
+        return all(changed)
+
+
+class AsyncMovedDatabase:
+    """The same, awaited."""
+
+    def __init__(self, database: AsyncDatabase, ahead: Ahead, run: Transactions = rightly) -> None:
+        self._database = database
+        self._ahead = ahead
+        self._run = run
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        return moved(await self._database.rows(statement), self._ahead())
+
+    async def create(self, statements: Sequence[Statement]) -> None:
+        await self._database.create(statements)
+
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        changed = [await self._database.change(each) for each in self._run(statements)]
+        return all(changed)

@@ -1,0 +1,121 @@
+"""A server that starts from nothing, whose database fails, or that is made to wait."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+
+from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.web.request import Request
+from tests.wire.running import Behind, RunningServer, engine_of, running_server, said, sqlite
+
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+APPS = ("fastapi", "flask", "asgi", "django")
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
+        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "a-secret-key"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        create = Request("POST", "/api/sdk/v1/connections", headers, body)
+        # Whoever answers has made its tables.
+        assert server.send(Request("GET", "/")).status == 401
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE curae_connection RENAME TO elsewhere")
+        answer = server.send(create)
+        assert answer.status == 500
+        assert dict(answer.headers)["content-type"] == "application/problem+json"
+        assert dict(answer.headers)["retry-after"] == "1"
+        problem = json.loads(answer.body)
+        assert (problem["code"], problem["retryable"]) == ("INTERNAL", True)
+        # Nothing was stored: the same key runs once the table is back.
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO curae_connection")
+        assert server.send(create).status == 201
+    (line,) = said(server.log)
+    assert "OperationalError" in line
+    for secret in (api_key, "a-secret-key", "ada", "/pages/"):
+        assert secret not in line
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_server_makes_its_own_tables(app: str, tmp_path: Path) -> None:
+    with running_server(app, sqlite(tmp_path), tmp_path) as server:
+        unknown = (("Authorization", "Bearer cae_live_unknown"),)
+        assert server.send(Request("GET", "/", unknown)).status == 401
+    assert said(server.log) == []
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    with (
+        running_server(app, url, tmp_path) as server,
+        engine_of(url) as engine,
+        ThreadPoolExecutor() as pool,
+    ):
+        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        create = Request("POST", "/api/sdk/v1/connections", headers, body)
+        # Whoever answers has made its tables.
+        assert server.send(Request("GET", "/")).status == 401
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            created = pool.submit(server.send, create)
+            # Until the first attempt gave up.
+            while not said(server.log):
+                assert not created.done()
+                assert server.send(Request("GET", "/")).status == 401
+            connection.exec_driver_sql("ROLLBACK")
+        # It had patience.
+        assert created.result().status == 201
+
+
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
+def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
+    app: str, tmp_path: Path
+) -> None:
+    url = sqlite(tmp_path)
+    with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
+        api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
+        body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+        created = server.send(Request("POST", "/api/sdk/v1/connections", headers, body))
+        page = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
+        finish = Request("POST", f"{page}/finish")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            refused = server.send(finish)
+            assert refused.status == 503
+            assert b"Please try again in a moment." in refused.body
+            connection.exec_driver_sql("ROLLBACK")
+        assert server.send(finish).status == 200
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_of_a_long_body_no_more_is_kept_than_is_needed(app: str, tmp_path: Path) -> None:
+    with running_server(app, sqlite(tmp_path), tmp_path) as server:
+        stranger = Request("POST", "/", (), b"")
+        assert server.send(stranger).status == 401
+        before = most_memory(server)
+        assert server.send(attrs.evolve(stranger, body=b" " * 100_000_000)).status == 401
+        assert most_memory(server) - before < 50_000
+
+
+def most_memory(server: RunningServer) -> int:
+    """The most that a process has taken so far, in kilobytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])

@@ -1,0 +1,616 @@
+"""The worker of the outbox, on each database, waiting and awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar, TypeVar, cast
+
+import attrs
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle import Done
+from curae_lifecycle.replay import log as logs
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    EventKind,
+    SessionWrite,
+)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.outbox import Delivery, messages
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql import shipping
+from curae_lifecycle.stores.sql.clock import MOMENT, clock
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_awaited_engine,
+    create_engine,
+)
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Outbox, Shipping
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Database, Rows, SqlStore
+from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+from tests.reference.traffic import traffic
+
+Answered = TypeVar("Answered")
+
+CALLER = Caller(
+    ApiKeyId("key-1"),
+    AppId("app-1"),
+    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    Environment.LIVE,
+    frozenset({CONNECTION_WRITE}),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[SqlDatabase]:
+    engine = create_engine(url, wait=30)
+    made = SqlDatabase(engine)
+    SqlStore(made).create_tables()
+    yield made
+    engine.dispose()
+
+
+def post(database: Database, *subjects: str) -> None:
+    """Post a message about each subject, one after another."""
+    for number, subject in enumerate(subjects):
+        text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES "
+        values = (key_of(subject), "kind", json.dumps({"number": number}))
+        assert database.change([Statement(text + "(?, ?, ?, 0, 1)", values, 1)])
+
+
+def pass_time(database: Database) -> None:
+    """Let whatever waits for a time have waited."""
+    database.change([Statement("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL")])
+
+
+def raising(_: Delivery) -> None:
+    raise ValueError("a secret")
+
+
+def left(database: Database) -> int:
+    return len(database.rows(Statement("SELECT id FROM curae_outbox")))
+
+
+# --- What is shipped ------------------------------------------------------------------------
+
+
+def test_each_message_is_shipped_once_and_each_subjects_in_order(database: SqlDatabase) -> None:
+    post(database, "one", "two", "one", "one", "two")
+    seen: list[Delivery] = []
+    outbox = Outbox(database)
+    assert [outbox.ship(seen.append) for _ in range(4)] == [2, 2, 1, 0]
+    assert [each.document for each in seen] == [{"number": n} for n in (0, 1, 2, 4, 3)]
+    first = seen[0]
+    assert (first.kind, first.subject, first.attempt) == ("kind", key_of("one"), 1)
+    assert "document" not in repr(first)
+    assert left(database) == 0
+
+
+def test_a_batch_is_as_large_as_it_was_set(database: SqlDatabase) -> None:
+    post(database, *"abcde")
+    outbox = Outbox(database, Shipping(batch=2))
+    assert [outbox.ship(lambda _: None) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
+    override = "OVERRIDING SYSTEM VALUE " if database.dialect == "postgresql" else ""
+    columns = "curae_outbox (id, subject, kind, document, attempts, due_at)"
+    text = f"INSERT INTO {columns} {override}VALUES (?, 's', 'k', '{{}}', 0, 1)"
+    assert database.change([Statement(text, (2**63 - 2,), 1)])
+    seen: list[Delivery] = []
+    Outbox(database).ship(seen.append)
+    assert [each.number for each in seen] == [2**63 - 2]
+    assert left(database) == 0
+
+
+# --- What fails -----------------------------------------------------------------------------
+
+
+def instant(database: Database) -> int:
+    """The database's instant, in microseconds."""
+    at = clock(database.dialect)
+    statement = Statement(f"SELECT {MOMENT[database.dialect]}", () if at is None else (at,))
+    return int(str(database.rows(statement)[0][0]))
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_message_that_fails_waits_longer_each_time_and_so_do_those_after_it(
+    part: float,
+    database: SqlDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def uniform(least: float, most: float) -> float:
+        drawn.append((least, most))
+        return part
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    post(database, "one", "one", "two")
+    outbox = Outbox(database, Shipping(pause=100.0, longest_pause=150.0, attempts=9))
+    for pause in (100, 150, 150):
+        begun = instant(database)
+        assert outbox.ship(raising) == 2
+        ended = instant(database)
+        assert outbox.ship(raising) == 0, "nothing is due"
+        for (due,) in database.rows(Statement("SELECT due_at FROM curae_outbox")):
+            assert begun <= int(str(due)) - pause * part * 1_000_000 <= ended
+        pass_time(database)
+    assert set(drawn) == {(0.5, 1)}
+    seen: list[Delivery] = []
+    assert outbox.ship(seen.append) == 2
+    assert [each.attempt for each in seen] == [4, 4]
+    assert "message 1: attempt 3 of 9: ValueError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("attempt", "pause"), [(1, 1.0), (2, 2.0), (5, 16.0), (11, 600.0), (10_000, 600.0)]
+)
+def test_pauses_double_up_to_the_longest(attempt: int, pause: float) -> None:
+    assert Shipping().pause_after(attempt) == pause
+
+
+def test_after_its_last_attempt_a_message_is_dead_and_holds_up_nothing(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one", "one")
+    outbox = Outbox(database, Shipping(attempts=2))
+    for _ in range(2):
+        assert outbox.ship(raising) == 1
+        pass_time(database)
+    assert "message 1 is dead: attempt 2 of 2: ValueError" in caplog.text
+    seen: list[Delivery] = []
+    assert outbox.ship(seen.append) == 1
+    assert [each.number for each in seen] == [2]
+    dead = outbox.dead()
+    assert [(each.number, each.attempt) for each in dead] == [(1, 2)]
+    assert outbox.dead(after=1) == outbox.dead(limit=0) == ()
+    assert outbox.ship(seen.append) == 0
+    post(database, "one")
+    assert not outbox.revive(3)
+    assert outbox.revive(1)
+    assert outbox.dead() == ()
+    assert [outbox.ship(seen.append) for _ in range(3)] == [1, 1, 0], "it goes first again"
+    assert [(each.number, each.attempt) for each in seen] == [(2, 1), (1, 1), (3, 1)]
+
+
+class GoneError(BaseException):
+    """The process of a worker ends."""
+
+
+@attrs.define
+class Breaking:
+    """A database that does what it is told, and then fails as often as it was told to."""
+
+    database: Database
+    breaks: str = "nothing"
+    times: int = 10**6
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        return self._then_fail(statement.text, self.database.rows(statement))
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        return self._then_fail(statements[0].text, self.database.change(statements))
+
+    def _then_fail(self, text: str, answered: Answered) -> Answered:
+        if self.breaks in text and self.times:
+            self.times -= 1
+            raise StoreUnavailableError("a test broke it")
+        return answered
+
+
+class Killed(Breaking):
+    """A database of a process that may die: it changes nothing from then on."""
+
+    dead: bool = False
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        if self.dead:
+            raise StoreUnavailableError("its process is gone")
+        return super().change(statements)
+
+    def die(self) -> None:
+        self.dead = True
+        raise GoneError
+
+
+def test_a_message_that_kills_its_workers_dies_alone(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "bad", *"abcd")
+    seen: list[Delivery] = []
+
+    def life() -> None:
+        killed = Killed(database)
+
+        def handle(delivery: Delivery) -> None:
+            if delivery.subject == key_of("bad"):
+                killed.die()
+            seen.append(delivery)
+
+        while Outbox(killed, Shipping(attempts=3)).ship(handle):
+            pass
+
+    for _ in range(3):
+        with pytest.raises(GoneError):
+            life()
+        pass_time(database)
+    life()
+    assert [(each.number, each.attempt) for each in seen] == [(n, 2) for n in (2, 3, 4, 5)]
+    assert [(each.number, each.attempt) for each in Outbox(database).dead()] == [(1, 3)]
+    assert "message 1 is dead: its last attempt did not end" in caplog.text
+
+
+def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatabase) -> None:
+    post(database, *"abc")
+
+    def handle(delivery: Delivery) -> None:
+        if delivery.number == 2:
+            raise GoneError
+
+    with pytest.raises(GoneError):
+        Outbox(database).ship(handle)
+    seen: list[Delivery] = []
+    assert Outbox(database).ship(seen.append) == 1
+    pass_time(database)
+    assert Outbox(database).ship(seen.append) == 1
+    assert [(each.number, each.attempt) for each in seen] == [(3, 1), (2, 2)]
+
+
+# --- Databases that fail ----------------------------------------------------------------------
+
+
+def test_what_was_shipped_is_noted_when_the_database_is_there_again(database: SqlDatabase) -> None:
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+    outbox = Outbox(Breaking(database, "DELETE", 3))
+    assert outbox.ship(seen.append) == 2
+    assert left(database) == 0
+    assert len(seen) == 2
+
+
+def test_a_worker_that_can_note_nothing_ships_no_more(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "DEFAULT_PATIENCE", Patience(attempts=2))
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+    killed = Killed(database)
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        killed.dead = True
+
+    with pytest.raises(StoreUnavailableError):
+        Outbox(killed).ship(handle)
+    assert [each.number for each in seen] == [1]
+    assert left(database) == 2
+
+
+def test_a_claim_whose_answer_was_lost_is_due_after_its_lease(database: SqlDatabase) -> None:
+    post(database, "one")
+    seen: list[Delivery] = []
+    with pytest.raises(StoreUnavailableError):
+        Outbox(Breaking(database, "attempts + 1")).ship(seen.append)
+    assert Outbox(database).ship(seen.append) == 0
+    pass_time(database)
+    assert Outbox(database).ship(seen.append) == 1
+
+
+def test_a_worker_looks_again_where_others_were_faster(database: SqlDatabase) -> None:
+    post(database, "one", "two")
+    seen: list[Delivery] = []
+
+    class Overtaken(Breaking):
+        def rows(self, statement: Statement) -> Rows:
+            found = super().rows(statement)
+            if self.times:
+                self.times = 0
+                Outbox(database, Shipping(batch=1)).ship(lambda _: None)
+                Outbox(database, Shipping(batch=1)).ship(lambda _: None)
+                post(database, "three")
+            return found
+
+    assert Outbox(Overtaken(database)).ship(seen.append) == 1
+    assert [each.number for each in seen] == [3]
+
+
+def test_a_handler_that_outlasts_its_lease_is_told_of(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one")
+
+    def handle(_: Delivery) -> None:
+        pass_time(database)
+        Outbox(database).ship(lambda _: None)
+
+    assert Outbox(database).ship(handle) == 1
+    assert "message 1 was claimed by nobody or another when it was done" in caplog.text
+
+
+def test_no_message_is_begun_in_the_second_half_of_a_lease(database: SqlDatabase) -> None:
+    post(database, *"abc")
+    seen: list[Delivery] = []
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        time.sleep(0.02)
+
+    assert Outbox(database, Shipping(lease=0.02)).ship(handle) in {0, 1}
+    assert len(seen) <= 1
+    assert Outbox(database).ship(seen.append) >= 2
+
+
+# --- Workers that go on -----------------------------------------------------------------------
+
+
+def test_a_worker_goes_on_until_it_is_told_and_finishes_what_it_is_at(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, seen = threading.Event(), list[int]()
+    post(database, "one")
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery.number)
+        if delivery.number == 1:
+            post(database, "two", "three")
+        else:
+            stop.set()
+
+    outbox = Outbox(Breaking(database, "SELECT later", 1), Shipping(idle=0.01))
+    outbox.run(handle, stop)
+    assert "a test broke it" in caplog.text
+    assert seen == [1, 2]
+    assert Outbox(database).ship(lambda delivery: seen.append(delivery.attempt)) == 1
+    assert seen == [1, 2, 1], "what it claimed and did not try was given back"
+
+
+def test_several_workers_ship_no_message_twice(database: SqlDatabase) -> None:
+    subjects = [f"subject {number % 20}" for number in range(120)]
+    post(database, *subjects)
+    seen: list[Delivery] = []
+    stop = threading.Event()
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery)
+        if len(seen) == len(subjects):
+            stop.set()
+
+    outbox = Outbox(database, Shipping(batch=7, idle=0.01))
+    threads = [threading.Thread(target=outbox.run, args=(handle, stop)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each.number for each in seen) == [*range(1, 121)]
+    for about in set(subjects):
+        numbers = [each.number for each in seen if each.subject == key_of(about)]
+        assert numbers == sorted(numbers)
+    assert left(database) == 0
+
+
+# --- Awaited --------------------------------------------------------------------------------
+
+
+@attrs.define
+class InThreads:
+    """A database that waits, awaited."""
+
+    database: Database
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        return await asyncio.to_thread(self.database.rows, statement)
+
+    async def create(self, statements: Sequence[Statement]) -> None:
+        await asyncio.to_thread(self.database.create, statements)
+
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        return await asyncio.to_thread(self.database.change, statements)
+
+
+def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
+    post(database, "one", "two", "one", "bad")
+    seen: list[int] = []
+
+    async def run() -> None:
+        outbox = AsyncOutbox(InThreads(database), Shipping(attempts=1, idle=0.01))
+        stop = asyncio.Event()
+
+        async def handle(delivery: Delivery) -> None:
+            if delivery.subject == key_of("bad"):
+                raise ValueError
+            seen.append(delivery.number)
+
+        assert await outbox.ship(handle) == 3
+        assert [each.number for each in await outbox.dead()] == [4]
+        assert await outbox.revive(4)
+
+        async def last(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+            if delivery.number == 3:
+                await asyncio.to_thread(post, database, "late")
+            if len(seen) == 5:
+                stop.set()
+
+        await asyncio.gather(*[outbox.run(last, stop) for _ in range(3)])
+
+    asyncio.run(run())
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    assert left(database) == 0
+
+
+def test_an_awaited_handler_ends_with_its_time(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one")
+
+    async def run() -> int:
+        outbox = AsyncOutbox(InThreads(database), Shipping(lease=1.0))
+        return await outbox.ship(lambda _: asyncio.sleep(3600))
+
+    assert asyncio.run(run()) == 1
+    assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
+
+
+def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
+    seen: list[int] = []
+
+    async def run() -> None:
+        engine = create_awaited_engine(postgres_url, wait=30)
+        database = AsyncSqlDatabase(engine)
+        await AsyncSqlStore(database).create_tables()
+        columns = "curae_outbox (subject, kind, document, attempts, due_at)"
+        values = "VALUES ('s', 'k', '{}', 0, 1)"
+        text = f"INSERT INTO {columns} {values}"
+        assert await database.change([Statement(text, (), 1)])
+
+        async def handle(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+
+        outbox = AsyncOutbox(database)
+        assert [await outbox.ship(handle), await outbox.ship(handle)] == [1, 0]
+        await engine.dispose()
+
+    asyncio.run(run())
+    assert seen == [1]
+
+
+# --- What is in the outbox --------------------------------------------------------------------
+
+
+class Noted(MemoryStore):
+    """A store that keeps the changes of every commit."""
+
+    seen: ClassVar[list[Changes]] = []
+
+    def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
+        answer = super().handle(request, now, new_ids)
+        self.seen.append(answer.changes)
+        return answer
+
+    def record(self, fact: Fact, now: datetime) -> FactAnswer:
+        answer = super().record(fact, now)
+        if isinstance(answer, Done):
+            self.seen.append(answer.value)
+        return answer
+
+
+def written(changes: Changes) -> Iterator[str]:
+    """What the writes of a commit are about, as messages name it."""
+    for write in changes.writes:
+        match write:
+            case ConnectionWrite(_, after) | SessionWrite(_, after):
+                yield after.id
+            case BindingWrite(_, after):
+                yield json.dumps(attrs.astuple(after.coordinate))
+            case _:
+                pass
+
+
+def test_whoever_posts_about_a_subject_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that what is committed about one subject has numbers in the order of its commits: a
+    # message gets its number after its subject was read, and its subject was not written between.
+    Noted.seen.clear()
+    monkeypatch.setattr(logs, "MemoryStore", Noted)
+    for seed in range(8):
+        for _ in logs.replay(traffic(seed, 400)):
+            pass
+    kinds: Counter[str] = Counter()
+    for changes in Noted.seen:
+        for message in messages(changes):
+            kinds[message.kind] += 1
+            assert message.subject in set(written(changes)), message.kind
+    effects = {"AccessEnded", "HandoffCancelled", "NextActionReplaced", "UserProvisioned"}
+    assert kinds.keys() >= effects | {each.value for each in EventKind}
+
+
+def test_what_waits_never_suspends() -> None:
+    with pytest.raises(AssertionError, match="never suspends"):
+        at_once(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize("name", ["batch", "attempts", "lease", "pause", "longest_pause", "idle"])
+@pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
+def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        Shipping(**{name: cast("int", wrong)})
+
+
+def test_the_program_of_the_page_ships(url: str, database: SqlDatabase) -> None:
+    page = (Path(__file__).parents[2] / "docs/outbox.md").read_text(encoding="utf-8")
+    program = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert program is not None
+    store = SqlStore(database)
+    store.register(ApiKey("cae_live_k1"), CALLER)
+    headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k"))
+    target = "/api/sdk/v1/curae-connect/initiate"
+    request = Request("POST", target, headers, b'{"appUserId": "ada"}')
+    assert serve(store, request, RandomIds("https://pages.example/")).response.status == 201
+    stop, seen = threading.Event(), list[str]()
+
+    def publish(document: dict[str, object], *, key: str) -> None:
+        assert len(key) == 64
+        seen.append(str(document["kind"]))
+        stop.set()
+
+    engines: list[sa.Engine] = []
+
+    def engine(url: str) -> sa.Engine:
+        engines.append(create_engine(url, wait=30))
+        return engines[-1]
+
+    given = {
+        "create_limited_user": lambda *_: seen.append("user"),
+        "publish": publish,
+        "stop": stop,
+        "DATABASE_URL": url,
+    }
+    code = program[1].replace("create_engine(DATABASE", "engine(DATABASE")
+    exec(code, given | {"engine": engine})  # noqa: S102 - the page's own code
+    for each in engines:
+        each.dispose()
+    assert "user" in seen or "connect_session.initiated" in seen

@@ -1,0 +1,166 @@
+"""What a person does on a hosted page becomes a fact, and the page decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from urllib.parse import urlsplit
+from uuid import uuid4  # noqa: TID251 - an account that no other test has
+
+import attrs
+import pytest
+
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.web.request import Request
+from tests.wire.postgres import database as fresh
+from tests.wire.running import Behind, RunningServer, engine_of, running_server, said, sqlite
+from tests.wire.serve import Control
+
+BASE = "/api/sdk/v1"
+CREATE: dict[str, object] = {"appUserId": "ada", "dataPackages": ["labs"]}
+DONE = "You can go back to the app."
+BEFORE = "This was done before. You can go back to the app."
+
+
+def test_a_page_is_shown_and_nothing_happens_until_a_button_is_pressed(app: App) -> None:
+    created = app.ask("connections", CREATE)
+    for target in ("", "?from=mail", "/finish", "/cancel"):
+        app.visit(created, target, "GET")
+    shown = app.visit(created, "", "GET")
+    assert shown.status == 200
+    assert b"About a connection." in shown.body
+    headers = dict(shown.headers)
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["cache-control"] == "no-store"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    for method, action in (("GET", "/finish"), ("POST", ""), ("POST", "/other"), ("PUT", "")):
+        assert app.visit(created, action, method).status == 404
+    assert app.status_of(created) == "PENDING"
+
+
+def test_who_finishes_is_connected_for_ninety_days_and_once(app: App) -> None:
+    created = app.ask("connections", CREATE)
+    assert app.outcome(created, "finish") == (200, DONE)
+    assert app.outcome(created, "finish") == (200, BEFORE)
+    assert app.status_of(created) == "AUTHORIZED"
+    app.behind.pass_time(timedelta(days=90))
+    assert app.status_of(created) == "AUTHORIZED"
+    app.behind.pass_time(timedelta(minutes=31))
+    assert app.status_of(created) == "EXPIRED"
+
+
+def test_who_says_no_revokes_as_the_patient_with_all_that_follows(app: App) -> None:
+    first = app.ask("connections", CREATE)
+    path = f"connections/{json.loads(first.body)['connection']['id']}"
+    assert app.ask(f"{path}:revoke", {}).status == 200
+    second = app.ask(f"{path}:reconnect", {})
+    assert app.outcome(first, "cancel") == (200, DONE)
+    assert app.status_of(second) == "REVOKED"
+    assert app.outcome(second, "finish")[0] == 409
+
+
+def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -> None:
+    entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
+    assert app.outcome(entered, "cancel") == (200, DONE)
+    assert app.outcome(entered, "finish") == (200, DONE)
+    assert app.outcome(entered, "finish") == (200, BEFORE)
+
+
+def test_who_graduates_is_of_the_page(app: App) -> None:
+    assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
+    started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
+    assert b"About a user." in app.visit(started, "", "GET").body
+    assert app.outcome(started, "finish") == (200, DONE)
+    again = app.ask("curae-connect/initiate", {"appUserId": "ada"})
+    assert json.loads(again.body)["session"]["handoff"] == "LANDED"
+
+
+def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
+    created = app.ask("connections", CREATE)
+    path = f"connections/{json.loads(created.body)['connection']['id']}"
+    assert app.ask(f"{path}:revoke", {}).status == 200
+    second, again = (app.ask(f"{path}:reconnect", {}) for _ in range(2))
+    assert app.outcome(second, "finish")[0] == 404
+    app.behind.pass_time(timedelta(minutes=30))
+    assert app.outcome(again, "finish")[0] == 404
+    for target in ("/pages/", "/pages", "/pages/unknown/finish"):
+        assert app.server.send(Request("POST", target)).status in {401, 404}
+
+
+def test_what_happens_on_a_page_is_told_as_the_server_spells_it(app: App) -> None:
+    created = app.ask("connections", CREATE)
+    assert app.outcome(created, "finish") == (200, DONE)
+    assert app.status_of(created) == "AUTHORIZED"
+    query = "SELECT document FROM curae_outbox WHERE kind = 'connection.authorized'"
+    with app.behind.engine.connect() as connection:
+        events = [json.loads(each) for each in connection.exec_driver_sql(query).scalars()]
+    id_ = json.loads(created.body)["connection"]["id"]
+    subjects = [each["subject"] for each in events if each["subject"]["id"] == id_]
+    assert [each["status"] for each in subjects] == ["AUTHORIZED"]
+
+
+@attrs.define
+class App:
+    """An app that calls a server, and the person whom it shows pages to."""
+
+    server: RunningServer
+    behind: Behind
+    api_key: str
+    asked: int = 0
+
+    def ask(
+        self, path: str, body: dict[str, object] | None = None, *, key: bool = True
+    ) -> Response:
+        self.asked += 1
+        headers = [("Authorization", f"Bearer {self.api_key}")]
+        if key and body is not None:
+            headers.append(("Idempotency-Key", f"key-{self.asked}"))
+        method, sent = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+        return self.server.send(Request(method, f"{BASE}/{path}", tuple(headers), sent))
+
+    def visit(self, answer: Response, action: str, method: str) -> Response:
+        url = urlsplit(json.loads(answer.body)["nextAction"]["url"])
+        return self.server.send(Request(method, url.path + action))
+
+    def outcome(self, answer: Response, button: str) -> tuple[int, str]:
+        """The status of pressing a button, and what the person is told."""
+        seen = self.visit(answer, f"/{button}", "POST")
+        text = seen.body.decode().partition('<p id="outcome">')[2].partition("</p>")[0]
+        return seen.status, text
+
+    def status_of(self, answer: Response) -> str:
+        id_ = json.loads(answer.body)["connection"]["id"]
+        return str(json.loads(self.ask(f"connections/{id_}").body)["connection"]["status"])
+
+
+PLACES = ("fastapi postgresql", "fastapi sqlite", "flask sqlite", "asgi sqlite", "django sqlite")
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningServer, Behind]]:
+    name, database = str(request.param).split()
+    directory = tmp_path_factory.mktemp("pages")
+    Control(spelling="AUTHORIZED").write(directory / "control.json")
+    with ExitStack() as stack:
+        if database == "sqlite":
+            url = sqlite(directory)
+        else:
+            url = stack.enter_context(fresh(request.getfixturevalue("postgres_server")))
+        server = stack.enter_context(running_server(name, url, directory))
+        engine = stack.enter_context(engine_of(url))
+        behind = Behind(server.control, engine)
+        yield server, behind
+        assert said(server.log) == []
+
+
+@pytest.fixture
+def app(place: tuple[RunningServer, Behind]) -> App:
+    server, behind = place
+    # An account of its own, so that no test meets another's user.
+    return App(server, behind, behind.make_key(KeyWanted("app-1", str(uuid4()))))
