@@ -218,7 +218,7 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
     (
         ChainMachine,
         STORED_STATUS,
-        (WireStatus.EXPIRED, Trace.NONE),
+        (WireStatus.EXPIRED, Revocation.NEVER, Trace.NONE),
         ReadAs(Status.EXPIRED),
         "a snapshot read from the wire",
     ),

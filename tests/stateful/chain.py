@@ -322,6 +322,7 @@ class ChainMachine(CountedMachine):
             app_id=COORDINATE.app_id,
             predecessor_id=connection.identity.predecessor_id,
             root_id=connection.identity.root_id,
+            position=connection.identity.position,
         )
         agree("a snapshot read from the wire", read_from_the_wire(stored, self.now), shown(read))
         return read
