@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
@@ -19,6 +20,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
+from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import (
     AccessEnded,
     Changes,
@@ -295,6 +297,30 @@ class ChainMachine(CountedMachine):
             bare: dict[str, Json] = {"authorizedAt": None, "actionRequiredReason": None}
             self._read(n, document | bare, less)
 
+    @rule(n=which)
+    def look_at_contradictions(self, n: int) -> None:
+        """A status that does not fit the `revokedAt` beside it is of a revoked connection."""
+        n = self._at(n)
+        connection, now = self.line[n], self.now
+        for status in rules.Status:
+            at = None if status is rules.Status.REVOKED else connection.updated_at
+            torn = attrs.evolve(connection, status=status, revoked_at=at)
+            agree("the standing of a contradiction", "REVOKED", str(rules.standing(torn, now)))
+            agree("the deadline of a contradiction", None, rules.next_deadline(torn))
+        document = format_connection(connection, now)
+        since = document["updatedAt"]
+        for spelled in WireStatus:
+            revoked = None if spelled is WireStatus.REVOKED else since
+            for authorized in (None, since):
+                told: dict[str, Json] = {
+                    "status": spelled.value,
+                    "authorizedAt": authorized,
+                    "revokedAt": revoked,
+                    "actionRequiredReason": None,
+                }
+                read = self._parsed(n, document | told)
+                agree("the status of a contradiction", "REVOKED", str(read.status))
+
     def _ask(self, n: int, package: str) -> None:
         reason, until = self.model.ask(n, self.now, package)
         answer = decide_access(self.line[n], package, self.now)
@@ -315,8 +341,13 @@ class ChainMachine(CountedMachine):
         self.snapshots[connection.id].append((read, read_from_the_wire(stored, self.now)))
 
     def _read(self, n: int, document: dict[str, Json], stored: Stored) -> Connection:
+        read = self._parsed(n, document)
+        agree("a snapshot read from the wire", read_from_the_wire(stored, self.now), shown(read))
+        return read
+
+    def _parsed(self, n: int, document: dict[str, Json]) -> Connection:
         connection = self.line[n]
-        read = parse_connection(
+        return parse_connection(
             document,
             environment=COORDINATE.environment,
             app_id=COORDINATE.app_id,
@@ -324,8 +355,6 @@ class ChainMachine(CountedMachine):
             root_id=connection.identity.root_id,
             position=connection.identity.position,
         )
-        agree("a snapshot read from the wire", read_from_the_wire(stored, self.now), shown(read))
-        return read
 
     @rule(n=which, picks=st.tuples(*[st.integers(0, 7)] * 3))
     def merge(self, n: int, picks: tuple[int, int, int]) -> None:
