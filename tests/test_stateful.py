@@ -224,6 +224,27 @@ BROKEN: Final[list[tuple[type[CountedMachine], AnyTable, Key, object, str]]] = [
     ),
     (
         ChainMachine,
+        STORED_STATUS,
+        (WireStatus.ACTIVE, Revocation.ONCE, Trace.SHOWN),
+        ReadAs(Status.ACTIVE),
+        "the status of a contradiction",
+    ),
+    (
+        ChainMachine,
+        STANDING,
+        (Status.ACTIVE, Revocation.ONCE, Clock.BEFORE),
+        Is(Standing.ACTIVE),
+        "the standing of a contradiction",
+    ),
+    (
+        ChainMachine,
+        DEADLINE,
+        (Status.PENDING, Revocation.ONCE),
+        Is(Deadline.HANDOFF),
+        "the deadline of a contradiction",
+    ),
+    (
+        ChainMachine,
         ACCESS,
         (Standing.ACTIVE, PackageGrant.GRANTED),
         Deny(DenialReason.PENDING),
