@@ -63,7 +63,7 @@ def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> 
 
 
 def without_order(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, "due_statement", "NOT EXISTS", "1 = 1 OR NOT EXISTS")
+    changed(patched, "due_statement", "earlier.id < later.id", "earlier.id < 0")
 
 
 def behind_the_dead(patched: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,9 @@ SHIPPING: Final = Shipping(batch=3, lease=60.0, attempts=2, pause=5.0, longest_p
 WORKERS: Final = 3
 SUBJECTS: Final = ("one", "two", "three")
 
+STEPS: Final = 1000
+"""What a batch may take; each lets go twice a statement."""
+
 workers: Final = st.integers(0, WORKERS - 1)
 ends: Final = st.sampled_from(["ships", "ships", "ships", "fails", "ships and fails"])
 
@@ -285,12 +288,16 @@ class Shipped(RuleBasedStateMachine):
         try:
             for which in range(WORKERS):
                 self._kill(which)
-            last = Process()
+            last = self.processes[0]
             for _ in range(10 + 10 * len(self.posted)):
                 self.now += 61.0
-                running = last.running = self._batch(last)
-                while last.running is running:
+                last.running = self._batch(last)
+                for _ in range(STEPS):
+                    if last.running is None:
+                        break
                     self._step(last)
+                else:
+                    raise AssertionError("a batch never ends")
             assert not self._all(dead=False), "some are never shipped"
             lost = {each for each in self.posted if not self.shipped[each]}
             assert lost <= set(self.dead()), f"lost: {lost}"
@@ -301,5 +308,6 @@ class Shipped(RuleBasedStateMachine):
             self.seen["a message shipped"] += len(self.shipped)
             self.seen["a message revived"] += len(self.revived)
         finally:
+            self._kill(0)
             self.patched.undo()
             self.connection.close()
