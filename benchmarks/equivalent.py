@@ -128,8 +128,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "One is less than a period, which is at least 10^6, so both give no token.",
     (
         "rules.values.format_time",
-        """return f"{text.rstrip('0')}Z" if instant.microsecond else f"{text}Z\"""",
-        """return f"{text.rstrip('XX0XX')}Z" if instant.microsecond else f"{text}Z\"""",
+        'return (_TO_TICKS % at).rstrip("0") + "Z" if fraction else _TO_SECONDS % at[:-1]',
+        'return (_TO_TICKS % at).rstrip("XX0XX") + "Z" if fraction else _TO_SECONDS % at[:-1]',
     ): "An instant's text holds no X to be stripped.",
     (
         "rules.credentials.check_permission",

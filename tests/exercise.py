@@ -147,7 +147,7 @@ def what_makes_tables() -> None:
     view(lambda: {Status.ACTIVE: START})
     problems.retryable(problems.LIMITED)
     operation_table(OPERATIONS)
-    assert members.one_of("status", Status)("ACTIVE") is Status.ACTIVE
+    assert members.parse_word("status", Status, "ACTIVE") is Status.ACTIVE
     assert gates.in_order(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
     assert find_rule(gates.ORDER[gates.Gate.RULE].rule) is not None
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.rules.values import AppUserId, DataPackage
+from curae_lifecycle.rules.values import AppUserId, DataPackage, Environment
 from curae_lifecycle.service import members
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -111,10 +112,10 @@ def test_a_malformed_body_is_refused_by_its_member_and_fault(
 
 
 PARSERS: list[tuple[Callable[[object], object], str, str]] = [
-    (members.parse_environment, "environment", "one of live, test"),
+    (members.ENVIRONMENT.parse, "environment", "one of live, test"),
     (members.parse_account_id, "customerAccountId", "a UUID"),
     (members.parse_flag, "flag", "true or false"),
-    (members.parse_actor, "actor", "one of APP, PATIENT, PLATFORM, UPSTREAM"),
+    (members.ACTOR.parse, "actor", "one of APP, PATIENT, PLATFORM, UPSTREAM"),
     (members.parse_connection_id, "connectionId", "a UUID"),
     (members.KNOWN_CONNECTION.parse, "connectionId", "a string"),
     (members.KNOWN_SESSION.parse, "sessionId", "a string"),
@@ -132,13 +133,37 @@ def test_what_a_member_may_be_is_said_by_the_error_that_refuses_it(
     assert caught.value.allowed.startswith(allowed)
 
 
-def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent() -> None:
-    member = members._optional_time("endsAt")
-    assert (member.name, member.optional, member.absent) == ("endsAt", True, None)
+@pytest.mark.parametrize("member", [members.EXPIRES_AT, members.HAPPENED_AT])
+def test_a_time_that_may_be_absent_is_a_member_that_may_be_absent(
+    member: members.Member[datetime | None],
+) -> None:
+    assert (member.optional, member.absent) == (True, None)
     assert member.parse("2026-01-01T00:00:00Z") == datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ArgumentError) as caught:
         member.parse("today")
-    assert caught.value.argument == "endsAt"
+    assert caught.value.argument == member.name
+
+
+@pytest.mark.parametrize("word", ["LIVE", " live", "", "patient"])
+def test_a_word_is_one_of_an_enumerations_as_it_is_spelled(word: str) -> None:
+    assert members.ENVIRONMENT.parse("test") is Environment.TEST
+    assert members.ACTOR.parse("PATIENT") is Actor.PATIENT
+    for member in (members.ENVIRONMENT, members.ACTOR):
+        with pytest.raises(ArgumentError):
+            member.parse(word)
+
+
+def test_an_id_that_a_fact_names_is_lower_case_and_may_be_unknown() -> None:
+    for member in (members.KNOWN_CONNECTION, members.KNOWN_SESSION):
+        assert member.parse("No-UUID") == "no-uuid"
+
+
+def test_an_absent_member_is_what_it_says() -> None:
+    given = members.Given({"appId": "a"})
+    assert given[members.APP_ID] == "a"
+    assert given[members.ENVIRONMENT] is Environment.LIVE
+    assert given[members.PREFER_SIGNUP] is False
+    assert given[members.NAMED_USER] is None
 
 
 @given(jsons, st.sampled_from(list(BODIES)))

@@ -30,7 +30,7 @@ from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.registry import FACTS
-from curae_lifecycle.service.members import APP_ID, Given, parse_environment
+from curae_lifecycle.service.members import APP_ID, ENVIRONMENT, Given
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
@@ -342,7 +342,7 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
     api_key = ApiKey(_text("register.apiKey", members["apiKey"]))
-    environment = parse_environment(members.get("environment", values.Environment.LIVE))
+    environment = ENVIRONMENT.parse(members.get("environment", values.Environment.LIVE))
     app_id = APP_ID.parse(members["appId"])
     account = values.CustomerAccountId(
         values.parse_uuid("customerAccountId", members["customerAccountId"])

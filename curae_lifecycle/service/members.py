@@ -73,20 +73,21 @@ class Given:
         )
 
 
-def one_of(name: str, kind: type[Word]) -> Callable[[object], Word]:
-    """What parses a member that is one of an enumeration's words."""
-    words = {str(each): each for each in kind}
-
-    def parse(value: object) -> Word:
-        if isinstance(value, str) and value in words:
-            return words[value]
-        raise ArgumentError(name, f"one of {', '.join(words)}")
-
-    return parse
+def parse_word(name: str, kind: type[Word], value: object) -> Word:
+    """One of an enumeration's words."""
+    if isinstance(value, str):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    raise ArgumentError(name, f"one of {', '.join(kind)}")
 
 
-parse_environment: Final = one_of("environment", Environment)
-parse_actor: Final = one_of("actor", Actor)
+def parse_known(name: str, value: object) -> str:
+    """An id in lower case; one that is no UUID is unknown [O], so it goes on to be refused."""
+    if isinstance(value, str):
+        return value.lower()
+    raise ArgumentError(name, "a string")
 
 
 def parse_account_id(value: object) -> values.CustomerAccountId:
@@ -106,45 +107,38 @@ def parse_connection_id(value: object) -> values.ConnectionId:
     return values.ConnectionId(values.parse_uuid("connectionId", value))
 
 
-def _known(name: str, kind: Callable[[str], Wanted]) -> Member[Wanted]:
-    def parse(value: object) -> Wanted:
-        # No UUID is an unknown id [O], so it goes on to be refused.
-        if isinstance(value, str):
-            return kind(value.lower())
-        raise ArgumentError(name, "a string")
-
-    return Member(name, parse)
-
-
-def _opaque(name: str, kind: Callable[[str], Wanted], *, optional: bool = False) -> Member[Wanted]:
-    return Member(name, lambda value: kind(values.parse_opaque(name, value)), optional)
-
-
-def _optional_time(name: str) -> Member[datetime | None]:
-    return Member(name, lambda value: values.parse_time(name, value), optional=True)
-
-
 APP_USER_ID: Final = Member("appUserId", values.parse_app_user_id)
 DATA_PACKAGES: Final = Member("dataPackages", values.parse_data_packages)
 PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=False)
 CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
 """A connection's id in a request; anything but a UUID is malformed."""
 
-KNOWN_CONNECTION: Final = _known("connectionId", values.ConnectionId)
+KNOWN_CONNECTION: Final = Member(
+    "connectionId", lambda value: values.ConnectionId(parse_known("connectionId", value))
+)
 """A connection's id in a fact; anything but a UUID is unknown."""
 
-KNOWN_SESSION: Final = _known("sessionId", values.SessionId)
-REASON: Final = _opaque("reason", str)
+KNOWN_SESSION: Final = Member(
+    "sessionId", lambda value: values.SessionId(parse_known("sessionId", value))
+)
+REASON: Final = Member("reason", lambda value: values.parse_opaque("reason", value))
 """Why a patient must act: a token or text of the server's, shown on the wire."""
 
-ACTOR: Final = Member("actor", parse_actor)
-USER_ID: Final = _opaque("userId", UserId)
-NAMED_USER: Final[Member[UserId | None]] = _opaque("userId", UserId, optional=True)
+ACTOR: Final = Member("actor", lambda value: parse_word("actor", Actor, value))
+USER_ID: Final = Member("userId", lambda value: UserId(values.parse_opaque("userId", value)))
+NAMED_USER: Final[Member[UserId | None]] = Member("userId", USER_ID.parse, optional=True)
 ENVIRONMENT: Final = Member(
-    "environment", parse_environment, optional=True, absent=Environment.LIVE
+    "environment",
+    lambda value: parse_word("environment", Environment, value),
+    optional=True,
+    absent=Environment.LIVE,
 )
-APP_ID: Final = _opaque("appId", values.AppId)
+APP_ID: Final = Member("appId", lambda value: values.AppId(values.parse_opaque("appId", value)))
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
 COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
-EXPIRES_AT: Final = _optional_time("expiresAt")
-HAPPENED_AT: Final = _optional_time("happenedAt")
+EXPIRES_AT: Final[Member[datetime | None]] = Member(
+    "expiresAt", lambda value: values.parse_time("expiresAt", value), optional=True
+)
+HAPPENED_AT: Final[Member[datetime | None]] = Member(
+    "happenedAt", lambda value: values.parse_time("happenedAt", value), optional=True
+)

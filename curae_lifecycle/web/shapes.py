@@ -189,7 +189,7 @@ def _time(name: str) -> Member[datetime]:
 _ID: Final = Member("id", members.parse_connection_id)
 _ACCOUNT: Final = members.CUSTOMER_ACCOUNT_ID
 _USER: Final = members.APP_USER_ID
-_STATUS: Final = Member("status", members.one_of("status", WireStatus))
+_STATUS: Final = Member("status", lambda value: members.parse_word("status", WireStatus, value))
 _PACKAGES: Final = members.DATA_PACKAGES
 _AUTHORIZED: Final = _or_null("authorizedAt", _time("authorizedAt").parse)
 _EXPIRES: Final = _or_null("expiresAt", _time("expiresAt").parse)

@@ -291,9 +291,9 @@ class Shipped(RuleBasedStateMachine):
             last = self.processes[0]
             for _ in range(10 + 10 * len(self.posted)):
                 self.now += 61.0
-                last.running = self._batch(last)
+                running = last.running = self._batch(last)
                 for _ in range(STEPS):
-                    if last.running is None:
+                    if last.running is not running:
                         break
                     self._step(last)
                 else:
