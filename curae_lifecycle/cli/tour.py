@@ -13,20 +13,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    ConnectionId,
-    CustomerAccountId,
-    Environment,
-    NextAction,
-    SessionId,
-    UserId,
-    format_time,
-)
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
@@ -72,10 +62,10 @@ class _Guide:
         self._world.register(
             ApiKey(_KEY),
             Caller(
-                ApiKeyId("key-1"),
-                AppId("tour-app"),
-                CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
-                Environment.TEST,
+                values.ApiKeyId("key-1"),
+                values.AppId("tour-app"),
+                values.CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+                values.Environment.TEST,
                 frozenset({CONNECTION_WRITE}),
             ),
         )
@@ -103,10 +93,10 @@ class _Guide:
 
     def _send(self, title: str, request: Request, asked: tuple[str, ...]) -> Step:
         new_ids = NewIds(
-            ConnectionId(self._uuid()),
-            SessionId(self._uuid()),
-            UserId(self._uuid()),
-            NextAction(f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR),
+            values.ConnectionId(self._uuid()),
+            values.SessionId(self._uuid()),
+            values.UserId(self._uuid()),
+            values.NextAction(f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR),
         )
         answer = self._world.handle(request, self.now, new_ids)
         response = answer.response
@@ -141,7 +131,7 @@ def steps() -> Iterator[Step]:
     guide.now += timedelta(minutes=4)
     yield guide.fact(
         "Ben signs up and the hosted page hands him over: completeHandoff.",
-        HandoffCompleted(SessionId(session_id), UserId("platform-user-ben")),
+        HandoffCompleted(values.SessionId(session_id), values.UserId("platform-user-ben")),
         f"handoff.complete of session {session_id}",
     )
     guide.now += timedelta(minutes=1)
@@ -162,7 +152,7 @@ def steps() -> Iterator[Step]:
     guide.now += timedelta(minutes=2)
     yield guide.fact(
         "Ben authorizes it for thirty days.",
-        Authorized(ConnectionId(first), guide.now + timedelta(days=30)),
+        Authorized(values.ConnectionId(first), guide.now + timedelta(days=30)),
         f"connection.authorize of {first} for 30 days",
     )
     guide.now += timedelta(days=1)
@@ -211,7 +201,7 @@ def steps() -> Iterator[Step]:
 def lines(number: int, step: Step) -> Iterator[tuple[str, str]]:
     """A step as lines of text, each with what it is, so that a terminal can tell it apart."""
     yield f"{number}. {step.title}", "title"
-    yield f"   at {format_time(step.at)}", "time"
+    yield f"   at {values.format_time(step.at)}", "time"
     for each in step.asked:
         yield f"   > {each}", "asked"
     role = "refused" if step.is_refused else "answered"

@@ -13,20 +13,13 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUserId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-)
 
 CONNECTION_WRITE: Final = "connection:write"
 """The scope of every mutation [S]; reads need a valid key and no scope [O]."""
@@ -57,20 +50,20 @@ class KeyOwner:
     A key that is registered again for another owner shares nothing with the old one.
     """
 
-    api_key_id: ApiKeyId
-    environment: Environment
-    app_id: AppId
-    customer_account_id: CustomerAccountId
+    api_key_id: values.ApiKeyId
+    environment: values.Environment
+    app_id: values.AppId
+    customer_account_id: values.CustomerAccountId
 
 
 @frozen
 class Caller:
     """Whom a key stands for, and what it may do; the server names its keys by ids of its own."""
 
-    api_key_id: ApiKeyId
-    app_id: AppId
-    customer_account_id: CustomerAccountId
-    environment: Environment
+    api_key_id: values.ApiKeyId
+    app_id: values.AppId
+    customer_account_id: values.CustomerAccountId
+    environment: values.Environment
     scopes: frozenset[str]
 
     @property
@@ -78,9 +71,11 @@ class Caller:
         """Whose the caller's idempotency records and buckets are."""
         return KeyOwner(self.api_key_id, self.environment, self.app_id, self.customer_account_id)
 
-    def coordinate(self, app_user_id: AppUserId) -> Coordinate:
+    def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
         """The coordinate of one of the app's users."""
-        return Coordinate(self.environment, self.app_id, self.customer_account_id, app_user_id)
+        return values.Coordinate(
+            self.environment, self.app_id, self.customer_account_id, app_user_id
+        )
 
     def owns(self, connection: Connection) -> bool:
         """Whether the connection is of this caller's app, account and environment."""
@@ -121,7 +116,7 @@ PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
 
 
 def check_permission(
-    caller: Caller, scope: str | None, served: Environment | None
+    caller: Caller, scope: str | None, served: values.Environment | None
 ) -> Refused | None:
     """Why the caller may not run an operation here; `None` where it may.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.binding import (
     AccountState,
     LimitedAccountAppBinding,
@@ -36,14 +37,6 @@ from curae_lifecycle.rules.outcomes import (
 )
 from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import (
-    Coordinate,
-    NextAction,
-    SessionId,
-    UserId,
-    check_instant,
-    check_occurrence,
-)
 
 
 class EntryPath(StrEnum):
@@ -150,14 +143,14 @@ class CuraeConnectSession:
         user_id: The platform's user, once known; never on the wire, and no repr shows it.
     """
 
-    id: SessionId
-    coordinate: Coordinate
+    id: values.SessionId
+    coordinate: values.Coordinate
     path: EntryPath
     handoff: Handoff
     created_at: datetime
     expires_at: datetime
     landed_at: datetime | None
-    user_id: UserId | None = attrs.field(repr=False)
+    user_id: values.UserId | None = attrs.field(repr=False)
 
 
 @frozen
@@ -178,13 +171,13 @@ class Landing:
 
 def initiate(
     binding: LimitedAccountAppBinding | None,
-    coordinate: Coordinate,
+    coordinate: values.Coordinate,
     now: datetime,
     *,
     prefer_signup: bool,
-    id: SessionId,  # noqa: A002 - the spec's word for it
-    user_id: UserId,
-    next_action: NextAction,
+    id: values.SessionId,  # noqa: A002 - the spec's word for it
+    user_id: values.UserId,
+    next_action: values.NextAction,
 ) -> Done[Initiated]:
     """Mint a fresh session on the path that the binding and the preference choose [S].
 
@@ -216,7 +209,7 @@ def initiate(
 def complete_handoff(
     session: CuraeConnectSession,
     binding: LimitedAccountAppBinding | None,
-    user_id: UserId,
+    user_id: values.UserId,
     now: datetime,
     *,
     happened_at: datetime | None = None,
@@ -229,10 +222,10 @@ def complete_handoff(
         Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,
         `SESSION_EXPIRED`, `BINDING_CHANGED` or `BINDING_CONFLICT`.
     """
-    check_instant("now", now)
+    values.check_instant("now", now)
     # What is said to have happened before the session was made happened at its making [O].
     made = session.created_at
-    happened = max(check_occurrence(happened_at, max(now, made)), made)
+    happened = max(values.check_occurrence(happened_at, max(now, made)), made)
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():
@@ -257,7 +250,9 @@ def complete_handoff(
             return Done(Landing(landed, bound.value), rules)
 
 
-def _completion(session: CuraeConnectSession, user_id: UserId, happened: datetime) -> Completion:
+def _completion(
+    session: CuraeConnectSession, user_id: values.UserId, happened: datetime
+) -> Completion:
     if session.handoff is Handoff.LANDED:
         return LANDED_SAME if session.user_id == user_id else LANDED_OTHER
     return WAITING if happened < session.expires_at else OVER

@@ -14,16 +14,9 @@ from urllib.parse import quote
 
 import attrs
 
+from curae_lifecycle.rules import values
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.values import (
-    AppId,
-    AppUserId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-    parse_time,
-)
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
 from curae_lifecycle.testing.conformance.steps import (
@@ -129,14 +122,14 @@ class App:
         body = {"appUserId": user}
         return self.request("POST", "/curae-connect/graduation-handoff", body, *headers)
 
-    def coordinate(self, user: str) -> Coordinate:
+    def coordinate(self, user: str) -> values.Coordinate:
         """The coordinate of a user of this app."""
         wanted = self.wanted
-        return Coordinate(
+        return values.Coordinate(
             wanted.environment,
-            AppId(wanted.app_id),
-            CustomerAccountId(wanted.customer_account_id),
-            AppUserId(user),
+            values.AppId(wanted.app_id),
+            values.CustomerAccountId(wanted.customer_account_id),
+            values.AppUserId(user),
         )
 
     def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
@@ -198,7 +191,7 @@ def new_app(
     account: str | None = None,
     app_id: str | None = None,
     scopes: frozenset[str] = WRITING,
-    environment: Environment | None = None,
+    environment: values.Environment | None = None,
 ) -> Steps[App]:
     """An app with a key of its own; what is not given is fresh."""
     wanted = KeyWanted(
@@ -305,7 +298,7 @@ def instant(holder: Document, path: str) -> datetime:
 def as_instant(value: object, name: str) -> datetime:
     """A value that must be a time."""
     try:
-        return parse_time(name, value)
+        return values.parse_time(name, value)
     except ArgumentError:
         raise NotConformingError(
             f"{name} is no RFC 3339 time ending in Z with at most six fraction digits"

@@ -7,42 +7,19 @@ was before them is drawn.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar, cast, get_args
 
 import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    BindingWrite,
-    BucketKey,
-    Changes,
-    ConnectionWrite,
-    Effect,
-    Event,
-    HandoffCancelled,
-    LimitKey,
-    NextActionReplaced,
-    RateKey,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    SuccessorsLive,
-    UserProvisioned,
-    Write,
-)
+from curae_lifecycle.service import changes
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
-from curae_lifecycle.service.operations.operation import (
-    NotModified,
-    ProblemReply,
-    Replayed,
-    Reply,
-)
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
@@ -52,7 +29,7 @@ from curae_lifecycle.testing.strategies.connection import Deed
 from curae_lifecycle.testing.strategies.sure import sure
 
 Wanted = TypeVar("Wanted")
-Answered = TypeVar("Answered", Done[Changes], Ignored[Changes])
+Answered = TypeVar("Answered", Done[changes.Changes], Ignored[changes.Changes])
 
 
 def _turn(what: turns.What, minutes: int = 0, *, back: int = 0, key: int = 0) -> turns.Turn:
@@ -69,22 +46,22 @@ _INITIATE: Final = (_turn(Initiate),)
 ENDINGS: Final[dict[type, tuple[turns.Turn, ...]]] = {
     # A connection that has lapsed and a LIMITED user are what every operation succeeds with.
     **{kind.reply: (*_CREATE, *_INITIATE, _turn(kind, 31)) for kind in OPERATIONS},
-    ProblemReply: (*_CREATE, _turn(Reconnect)),
-    NotModified: (_turn(turns.Odd.ALL_KNOWN),),
-    Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
-    ConnectionWrite: _CREATE,
-    SessionWrite: _INITIATE,
-    BindingWrite: _INITIATE,
-    RecordWrite: _CREATE,
-    RateWrite: _INITIATE,
-    BucketKey: _CREATE,
-    LimitKey: _INITIATE,
-    AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
-    HandoffCancelled: (*_CREATE, _turn(Revoke)),
-    NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
-    SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
-    UserProvisioned: _INITIATE,
-    Event: _CREATE,
+    operation.ProblemReply: (*_CREATE, _turn(Reconnect)),
+    operation.NotModified: (_turn(turns.Odd.ALL_KNOWN),),
+    operation.Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
+    changes.ConnectionWrite: _CREATE,
+    changes.SessionWrite: _INITIATE,
+    changes.BindingWrite: _INITIATE,
+    changes.RecordWrite: _CREATE,
+    changes.RateWrite: _INITIATE,
+    changes.BucketKey: _CREATE,
+    changes.LimitKey: _INITIATE,
+    changes.AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
+    changes.HandoffCancelled: (*_CREATE, _turn(Revoke)),
+    changes.NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
+    changes.SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
+    changes.UserProvisioned: _INITIATE,
+    changes.Event: _CREATE,
     LandedHandoff: (*_CREATE, _turn(turns.Odd.LANDED)),
     FactNeeds: _AUTHORIZE,
     FactSnapshot: _AUTHORIZE,
@@ -97,12 +74,12 @@ def in_traffic(kind: type[Wanted]) -> st.SearchStrategy[Wanted]:
     return _ending(ENDINGS[kind]).map(lambda run: _last(run.happenings, kind))
 
 
-def done_facts() -> st.SearchStrategy[Done[Changes]]:
+def done_facts() -> st.SearchStrategy[Done[changes.Changes]]:
     """What a fact was answered that changed something."""
     return _ending(_AUTHORIZE).map(lambda run: _fact_answer(Done, run))
 
 
-def ignored_facts() -> st.SearchStrategy[Ignored[Changes]]:
+def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
     """What a fact was answered that changed nothing."""
     again = _ending((*_AUTHORIZE, _turn(_AUTHORIZED)))
     return again.map(lambda run: _fact_answer(Ignored, run))
@@ -135,32 +112,34 @@ def _last(value: object, kind: type[Wanted]) -> Wanted:
     return found
 
 
-def replies() -> st.SearchStrategy[Reply]:
+def replies() -> st.SearchStrategy[operation.Reply]:
     """Replies of every kind."""
     own = (kind.reply for kind in OPERATIONS)
-    return _one_of(*own, ProblemReply, NotModified, Replayed)
+    return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
-def writes() -> st.SearchStrategy[Write]:
+def writes() -> st.SearchStrategy[changes.Write]:
     """Writes of every kind."""
-    return _one_of(ConnectionWrite, SessionWrite, BindingWrite, RecordWrite, RateWrite)
+    return _one_of(*_kinds(changes.Write))
 
 
-def effects() -> st.SearchStrategy[Effect]:
+def effects() -> st.SearchStrategy[changes.Effect]:
     """Effects of every kind."""
-    return _one_of(
-        HandoffCancelled, AccessEnded, NextActionReplaced, SuccessorsLive, UserProvisioned
-    )
+    return _one_of(*_kinds(changes.Effect))
 
 
-def outbox_events() -> st.SearchStrategy[Event]:
+def outbox_events() -> st.SearchStrategy[changes.Event]:
     """What an outbox gets."""
-    return in_traffic(Event)
+    return in_traffic(changes.Event)
 
 
-def rate_keys() -> st.SearchStrategy[RateKey]:
+def rate_keys() -> st.SearchStrategy[changes.RateKey]:
     """Whose rate limits there are."""
-    return _one_of(LimitKey, BucketKey)
+    return _one_of(*_kinds(changes.RateKey))
+
+
+def _kinds(union: object) -> tuple[type, ...]:
+    return cast("tuple[type, ...]", get_args(union))
 
 
 def _one_of(*kinds: type[Wanted]) -> st.SearchStrategy[Wanted]:
