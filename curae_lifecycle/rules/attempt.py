@@ -23,6 +23,7 @@ from curae_lifecycle.rules.idempotency import (
     RecordState,
     StoredResponse,
     lease_until_of,
+    record_of,
     record_standing,
 )
 from curae_lifecycle.rules.outcomes import IGNORE, Done, Ignore, Ignored, MoveTo
@@ -177,7 +178,8 @@ def _act(
         return LeaseLost(record, row.rules)
     now = max(now, record.seen_at)
     until = None if lease is None else lease_until_of(now, lease)
-    return Done(_moved(record, row.outcome.to, now, until, response), row.rules)
+    moved = record_of(record, row.outcome.to, now, until, record.lost_lease, response)
+    return Done(moved, row.rules)
 
 
 def _claim(of: Record | Attempt) -> tuple[RecordKey, int, datetime]:
@@ -192,17 +194,5 @@ def _upkeep(
     row = UPKEEP[act, record_standing(record, now)]
     if record is None or isinstance(row.outcome, Ignore):
         return Ignored(record, row.rules)
-    moved = _moved(record, row.outcome.to, max(now, record.seen_at), None, response)
-    return Done(moved, row.rules)
-
-
-def _moved(
-    record: Record,
-    state: RecordState,
-    now: datetime,
-    lease_until: datetime | None,
-    response: StoredResponse | None,
-) -> Record:
-    key, fingerprint, first = record.key, record.fingerprint, record.first_used_at
-    lost = record.lost_lease
-    return Record(key, fingerprint, state, record.token, first, now, lease_until, lost, response)
+    now, lost = max(now, record.seen_at), record.lost_lease
+    return Done(record_of(record, row.outcome.to, now, None, lost, response), row.rules)

@@ -304,26 +304,26 @@ def in_flight_record(
     In `lease` microseconds it must renew or end; `lost_lease` is what it means if it does neither.
     """
     until = lease_until_of(attempt.at, lease)
-    return _record(attempt, RecordState.IN_FLIGHT, until, lost_lease, None)
+    return record_of(attempt, RecordState.IN_FLIGHT, attempt.at, until, lost_lease)
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
     """The record of an attempt that commits its effects and its answer in one transaction."""
     kept = response.to_keep()
-    return _record(attempt, RecordState.COMPLETED, None, LostLease.EXECUTE, kept)
+    return record_of(attempt, RecordState.COMPLETED, attempt.at, None, LostLease.EXECUTE, kept)
 
 
-def _record(
-    attempt: Attempt,
+def record_of(
+    whose: Attempt | Record,
     state: RecordState,
-    lease_until: datetime | None,
-    lost_lease: LostLease,
-    response: StoredResponse | None,
+    at: datetime,
+    until: datetime | None,
+    lost: LostLease,
+    response: StoredResponse | None = None,
 ) -> Record:
-    key, fingerprint, first = attempt.key, attempt.fingerprint, attempt.first_used_at
-    return Record(
-        key, fingerprint, state, attempt.token, first, attempt.at, lease_until, lost_lease, response
-    )
+    """The record of an attempt, or of an earlier record, as it is from `at` on."""
+    key, fingerprint, token, first = whose.key, whose.fingerprint, whose.token, whose.first_used_at
+    return Record(key, fingerprint, state, token, first, at, until, lost, response)
 
 
 def lease_until_of(now: datetime, lease: int) -> datetime:

@@ -237,15 +237,8 @@ def complete_handoff(
             rules = (row.rule, *bound.rules)
             if isinstance(bound, Refused):
                 return Refused(bound.problem, rules)
-            landed = CuraeConnectSession(
-                session.id,
-                session.coordinate,
-                session.path,
-                Handoff.LANDED,
-                session.created_at,
-                session.expires_at,
-                happened,
-                user_id,
+            landed = attrs.evolve(
+                session, handoff=Handoff.LANDED, landed_at=happened, user_id=user_id
             )
             return Done(Landing(landed, bound.value), rules)
 
