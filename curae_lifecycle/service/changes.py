@@ -212,18 +212,6 @@ class Changes:
 NO_CHANGES: Final = Changes()
 
 
-def limits_left(changes: Changes, now: datetime) -> tuple[ratelimit.LimitLeft, ...]:
-    """What is left of each limit that was charged, for servers that want to tell [O].
-
-    A replay, and what the rule itself refuses, are charged too; a 429 charges nothing.
-    """
-    return tuple(
-        ratelimit.limit_left(write.policy, write.after, now)
-        for write in changes.writes
-        if isinstance(write, RateWrite)
-    )
-
-
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
 
 

@@ -14,10 +14,10 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
-from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy
+from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy, limit_left
 from curae_lifecycle.rules.values import NextAction, ceil_seconds
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import Changes, RecordWrite, limits_left
+from curae_lifecycle.service.changes import Changes, RateWrite, RecordWrite
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.web.json import format_json
@@ -44,8 +44,12 @@ class Answer:
 
     @property
     def limits_left(self) -> tuple[LimitLeft, ...]:
-        """What is left of each limit that was charged; nothing of it is in the response."""
-        return limits_left(self.changes, self.at)
+        """What is left of each limit that was charged, for servers that want to tell [O].
+
+        A replay, and what the rule itself refuses, are charged too; a 429 charges nothing.
+        """
+        writes = [each for each in self.changes.writes if isinstance(each, RateWrite)]
+        return tuple(limit_left(each.policy, each.after, self.at) for each in writes)
 
 
 def respond(
