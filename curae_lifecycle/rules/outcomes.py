@@ -86,12 +86,7 @@ PROCEED: Final = Proceed()
 
 @frozen
 class RefuseWith:
-    """A cell's verdict: refuse with a problem of the catalogue.
-
-    Attributes:
-        code: The problem's code.
-        reason: A token that tells cells with the same code apart, where there are several.
-    """
+    """A cell's verdict: refuse with a problem; `reason` tells cells with the same code apart."""
 
     code: ProblemCode
     reason: str | None = None

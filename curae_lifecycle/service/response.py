@@ -21,10 +21,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @frozen
 class Response(StoredResponse):
-    """An HTTP response: what is answered, and what is kept to be answered again.
-
-    Its bytes are exact; they can hold a hand-off URL, so no repr shows them.
-    """
+    """A response as it is sent and kept, byte for byte; it can hold a URL, so no repr shows it."""
 
     status: int
     headers: Headers

@@ -44,10 +44,7 @@ Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
-    """A server does otherwise than the rules say: what was seen, beside what they say.
-
-    Whoever drives the check knows after which steps.
-    """
+    """A server does otherwise than the rules say: what was seen, beside what they say."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
