@@ -28,58 +28,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from curae_lifecycle.rules.access import Granted as Granted
-    from curae_lifecycle.rules.access import decide_access as decide_access
-    from curae_lifecycle.rules.connection import Actor as Actor
-    from curae_lifecycle.rules.connection import Standing as Standing
-    from curae_lifecycle.rules.connection import standing as standing
-    from curae_lifecycle.rules.credentials import ApiKey as ApiKey
-    from curae_lifecycle.rules.credentials import Caller as Caller
-    from curae_lifecycle.rules.errors import ArgumentError as ArgumentError
-    from curae_lifecycle.rules.outcomes import Done as Done
-    from curae_lifecycle.rules.outcomes import Ignored as Ignored
-    from curae_lifecycle.rules.outcomes import Refused as Refused
-    from curae_lifecycle.rules.problems import ProblemCode as ProblemCode
-    from curae_lifecycle.rules.ratelimit import Bucket as Bucket
-    from curae_lifecycle.rules.values import ConnectionId as ConnectionId
-    from curae_lifecycle.rules.values import Environment as Environment
-    from curae_lifecycle.rules.values import NextAction as NextAction
-    from curae_lifecycle.rules.values import SessionId as SessionId
-    from curae_lifecycle.rules.values import UserId as UserId
-    from curae_lifecycle.service.call import Decision as Decision
-    from curae_lifecycle.service.decide import decide as decide
-    from curae_lifecycle.service.decide import needs as needs
-    from curae_lifecycle.service.facts.action_required import ActionRequired as ActionRequired
-    from curae_lifecycle.service.facts.authorized import Authorized as Authorized
-    from curae_lifecycle.service.facts.expired import Expired as Expired
-    from curae_lifecycle.service.facts.fact import FactSnapshot as FactSnapshot
-    from curae_lifecycle.service.facts.fact import fact_needs as fact_needs
-    from curae_lifecycle.service.facts.fact import record_fact as record_fact
-    from curae_lifecycle.service.facts.graduated import Graduated as Graduated
-    from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted as HandoffCompleted
-    from curae_lifecycle.service.facts.revoked import Revoked as Revoked
-    from curae_lifecycle.service.facts.tombstoned import Tombstoned as Tombstoned
-    from curae_lifecycle.service.response import Response as Response
-    from curae_lifecycle.service.settings import Settings as Settings
-    from curae_lifecycle.service.snapshot import NewIds as NewIds
-    from curae_lifecycle.service.snapshot import Snapshot as Snapshot
-    from curae_lifecycle.stores.codec import dump as dump
-    from curae_lifecycle.stores.codec import load as load
-    from curae_lifecycle.stores.contract import Store as Store
-    from curae_lifecycle.stores.contract import StoreUnavailableError as StoreUnavailableError
-    from curae_lifecycle.stores.memory import MemoryStore as MemoryStore
-    from curae_lifecycle.stores.minting import RandomIds as RandomIds
-    from curae_lifecycle.stores.patience import Patience as Patience
-    from curae_lifecycle.stores.serve import record as record
-    from curae_lifecycle.stores.serve import record_async as record_async
-    from curae_lifecycle.stores.serve import serve as serve
-    from curae_lifecycle.stores.serve import serve_async as serve_async
-    from curae_lifecycle.stores.serve import serve_calling_out as serve_calling_out
-    from curae_lifecycle.stores.serve import serve_calling_out_async as serve_calling_out_async
-    from curae_lifecycle.web.read import read as read
-    from curae_lifecycle.web.request import Request as Request
-    from curae_lifecycle.web.request import bearer as bearer
-    from curae_lifecycle.web.respond import respond as respond
+    from curae_lifecycle.rules.access import Granted, decide_access
+    from curae_lifecycle.rules.connection import Actor, Standing, standing
+    from curae_lifecycle.rules.credentials import ApiKey, Caller
+    from curae_lifecycle.rules.errors import ArgumentError
+    from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+    from curae_lifecycle.rules.problems import ProblemCode
+    from curae_lifecycle.rules.ratelimit import Bucket
+    from curae_lifecycle.rules.values import (
+        ConnectionId,
+        Environment,
+        NextAction,
+        SessionId,
+        UserId,
+    )
+    from curae_lifecycle.service.call import Decision
+    from curae_lifecycle.service.decide import decide, needs
+    from curae_lifecycle.service.facts.action_required import ActionRequired
+    from curae_lifecycle.service.facts.authorized import Authorized
+    from curae_lifecycle.service.facts.expired import Expired
+    from curae_lifecycle.service.facts.fact import FactSnapshot, fact_needs, record_fact
+    from curae_lifecycle.service.facts.graduated import Graduated
+    from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+    from curae_lifecycle.service.facts.revoked import Revoked
+    from curae_lifecycle.service.facts.tombstoned import Tombstoned
+    from curae_lifecycle.service.response import Response
+    from curae_lifecycle.service.settings import Settings
+    from curae_lifecycle.service.snapshot import NewIds, Snapshot
+    from curae_lifecycle.stores.codec import dump, load
+    from curae_lifecycle.stores.contract import Store, StoreUnavailableError
+    from curae_lifecycle.stores.memory import MemoryStore
+    from curae_lifecycle.stores.minting import RandomIds
+    from curae_lifecycle.stores.patience import Patience
+    from curae_lifecycle.stores.serve import (
+        record,
+        record_async,
+        serve,
+        serve_async,
+        serve_calling_out,
+        serve_calling_out_async,
+    )
+    from curae_lifecycle.web.read import read
+    from curae_lifecycle.web.request import Request, bearer
+    from curae_lifecycle.web.respond import respond
 
 __version__ = "0.1.0"
 
