@@ -39,29 +39,12 @@ _BODY: Final = ("request.body", "problem.bad-request")
 _LONGEST_TOKEN: Final = "a" * 64
 
 BAD_USERS: Final[tuple[object, ...]] = (
-    "",
-    " u",
-    "u ",
-    "\u00a0u",
-    "u\n",
-    "a\x00b",
-    "a\x7fb",
-    "\ud800",
-    "x" * 257,
-    7,
-    ["u"],
+    *("", " u", "u ", "\u00a0u", "u\n", "a\x00b", "a\x7fb", "\ud800", "x" * 257),
+    *(7, ["u"]),
 )
 
 BAD_PACKAGES: Final[tuple[object, ...]] = (
-    [],
-    "labs",
-    {"labs": 1},
-    [7],
-    [""],
-    ["Labs"],
-    ["1abs"],
-    ["lab-s"],
-    ["labs "],
+    *([], "labs", {"labs": 1}, [7], [""], ["Labs"], ["1abs"], ["lab-s"], ["labs "]),
     [_LONGEST_TOKEN + "a"],
     [f"p{number}" for number in range(65)],
 )
@@ -245,14 +228,8 @@ def _ids_in_any_case(app: App) -> Steps[None]:
 
 
 BAD_QUERIES: Final = (
-    "",
-    "?",
-    "?{name}=",
-    "?{lower}=u",
-    "?{name}=u&{name}=u",
-    "?{name}=%20u",
-    "?{name}=%00",
-    "?{name}=%FF",
+    *("", "?", "?{name}=", "?{lower}=u", "?{name}=u&{name}=u"),
+    *("?{name}=%20u", "?{name}=%00", "?{name}=%FF"),
 )
 
 GOOD_QUERIES: Final = (

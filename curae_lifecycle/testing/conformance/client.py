@@ -206,12 +206,17 @@ def new_app(
 # --- Reading answers ------------------------------------------------------------------------
 
 
+def parsed(response: Response) -> object:
+    """The body of an answer; `None` where it is no JSON."""
+    try:
+        return cast("object", json.loads(response.body))
+    except (ValueError, RecursionError):
+        return None
+
+
 def document(response: Response) -> Document:
     """The body of an answer."""
-    try:
-        value: object = json.loads(response.body)
-    except (ValueError, RecursionError):
-        value = None
+    value = parsed(response)
     if not isinstance(value, dict):
         raise NotConformingError(f"answered {response.status} with no JSON object")
     return cast("dict[str, object]", value)
@@ -219,10 +224,7 @@ def document(response: Response) -> Document:
 
 def in_short(response: Response) -> str:
     """An answer in short: its status and, of a problem, its code."""
-    try:
-        value: object = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return str(response.status)
+    value = parsed(response)
     code = cast("dict[str, object]", value).get("code") if isinstance(value, dict) else None
     return f"{response.status} {code}" if isinstance(code, str) else str(response.status)
 
@@ -335,9 +337,6 @@ def status_of(connection: Document) -> str:
     """The status of a connection; ACTIVE in either of its spellings."""
     status = text(connection, "status")
     return "ACTIVE" if status == "AUTHORIZED" else status
-
-
-# --- Smaller parts ----
 
 
 def as_document(value: object) -> Document:

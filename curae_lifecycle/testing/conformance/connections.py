@@ -19,17 +19,11 @@ from curae_lifecycle.testing.conformance.client import App, Document, require, s
 from curae_lifecycle.testing.conformance.steps import NotConformingError, Steps, send, wait
 
 REASON: Final = "portal_login"
-
 NOTHING: Final = frozenset[str]()
-
 NO_TIME: Final = timedelta(0)
-
 HALF_AN_HOUR: Final = timedelta(minutes=30)
-
 HOUR: Final = timedelta(hours=1)
-
 MINUTE: Final = timedelta(minutes=1)
-
 MOMENT: Final = timedelta(seconds=1)
 
 WIRE: Final = {

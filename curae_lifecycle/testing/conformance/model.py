@@ -29,6 +29,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
 from curae_lifecycle.testing.conformance.steps import (
@@ -116,9 +117,8 @@ CHECKS: Final = Checks()
 @CHECKS.add("model.side-by-side", laws=(1, 2, 6, 7, 8, 9, 11, 12, 15))
 def _against_the_store(app: App) -> Steps[None]:
     """Hundreds of requests and facts in any order are answered as the library's own store does."""
-    hooks = (
-        app.kit.hooks if app.kit.patience >= sum(SPANS, LIFETIME) else app.kit.hooks - {"pass_time"}
-    )
+    enough = app.kit.patience >= sum(SPANS, LIFETIME)
+    hooks = app.kit.hooks if enough else app.kit.hooks - {"pass_time"}
     for number in range(ROUNDS):
         ops = operations(f"{app.kit.seed} {number}", hooks)
         found = yield from _trial(app.kit, ops)
@@ -180,7 +180,7 @@ class _SideBySide:
         first = self.apps[0].create(self.users[0])
         answer = yield from send(first)
         for member in ("createdAt", "updatedAt"):
-            self.now = _instant(_text(_parsed(answer), "connection", member)) or self.now
+            self.now = _instant(_text(client.parsed(answer), "connection", member)) or self.now
         for number, app in enumerate(self.apps):
             self._register(number, app)
         return self._judge(0, first, answer)
@@ -239,7 +239,8 @@ class _SideBySide:
             case "graduation":
                 return app.graduate(user)
             case "reuse":
-                used = [key for _, request, _ in self.sent for key in _keys(request)]
+                headers = [header for _, request, _ in self.sent for header in request.headers]
+                used = [key for name, key in headers if name == "Idempotency-Key"]
                 return app.create(user, ("other",), key=used[-1 - op.pick // 8 % min(4, len(used))])
             case _:
                 return self._on_connection(app, op)
@@ -262,10 +263,11 @@ class _SideBySide:
         return self._judge(by, request, (yield from send(request)))
 
     def _judge(self, by: int, request: Request, theirs: Response) -> str | None:
-        body = _parsed(theirs)
+        body = client.parsed(theirs)
         self._follow(body)
         ours = self.store.handle(request, self.now, self._fresh(body))
-        self._note(request=self._told(by, request), response=_response(theirs))
+        response = {"status": theirs.status, "body": body}
+        self._note(request=self._told(by, request), response=response)
         earlier = [answer for who, each, answer in self.sent if who == by and each is request]
         if ours.replayed and earlier:
             varying = self.kit.varying
@@ -381,21 +383,6 @@ class _SideBySide:
         return told_request
 
 
-def _keys(request: Request) -> list[str]:
-    return [value for name, value in request.headers if name == "Idempotency-Key"]
-
-
-def _response(answer: Response) -> dict[str, object]:
-    return {"status": answer.status, "body": _parsed(answer)}
-
-
-def _parsed(answer: Response) -> object:
-    try:
-        return cast("object", json.loads(answer.body))
-    except (ValueError, RecursionError):
-        return None
-
-
 def _text(body: object, member: str, name: str) -> str | None:
     part = cast("dict[str, object]", body).get(member) if isinstance(body, dict) else None
     value = cast("dict[str, object]", part).get(name) if isinstance(part, dict) else None
@@ -420,7 +407,7 @@ _ROUGH: Final = frozenset({"retryAfter"})
 def _differs(theirs: Response, ours: Response, rule: str) -> str | None:
     if in_short(theirs) != in_short(ours):
         return f"answered {in_short(theirs)} instead of {in_short(ours)} (rule {rule})"
-    path = _difference("body", _parsed(theirs), _parsed(ours))
+    path = _difference("body", client.parsed(theirs), client.parsed(ours))
     return None if path is None else f"{path} (rule {rule})"
 
 

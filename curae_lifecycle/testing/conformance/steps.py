@@ -98,20 +98,10 @@ MANY: Final = 8
 """How many requests are sent at once."""
 
 NEVER_COMPARED: Final = frozenset(
-    [
-        "age",
-        "connection",
-        "date",
-        "keep-alive",
-        "proxy-authenticate",
-        "server",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    ]
+    (
+        *("age", "connection", "date", "keep-alive", "proxy-authenticate", "server"),
+        *("set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "via"),
+    )
 )
 """Headers of the connection or of the front, which belong to no kept answer."""
 

@@ -42,17 +42,10 @@ def _every_standing(app: App) -> Steps[None]:
     "law-16.problems",
     laws=(16,),
     rules=(
-        "problem.bad-request",
-        "problem.key-required",
-        "problem.key-invalid",
-        "problem.key-not-allowed",
-        "problem.unauthenticated",
-        "problem.not-found",
-        "problem.connection-not-reconnectable",
-        "problem.connection-superseded",
-        "problem.binding-not-limited",
-        "problem.key-reused",
-        "problem.rate-limited",
+        *("problem.bad-request", "problem.key-required", "problem.key-invalid"),
+        *("problem.key-not-allowed", "problem.unauthenticated", "problem.not-found"),
+        *("problem.connection-not-reconnectable", "problem.connection-superseded"),
+        *("problem.binding-not-limited", "problem.key-reused", "problem.rate-limited"),
     ),
 )
 def _every_problem(app: App) -> Steps[None]:
@@ -104,13 +97,8 @@ def _no_user_id(app: App) -> Steps[None]:
     user_id = app.names.word("platform-user")
     session = sessions.session_id((yield from app.initiated("user", prefer_signup=True)))
     yield from use("complete_handoff", session, user_id)
-    for request in (
-        app.initiate("user"),
-        app.account_state("user"),
-        app.graduate("user"),
-        app.create("user"),
-    ):
-        answer = yield from send(request)
+    for ask in (app.initiate, app.account_state, app.graduate, app.create):
+        answer = yield from send(ask("user"))
         require(user_id.encode() not in answer.body, "the platform's user id is in it")
 
 
