@@ -15,7 +15,7 @@ from curae_lifecycle.rules.chain import Recovery, reconnect
 from curae_lifecycle.rules.connection import EXPIRY, Actor, Connection, waits_for
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT, NextAction, check_instant
 
@@ -123,10 +123,5 @@ def notices(
 
 
 def _prospect(trigger: Trigger, answer: Transition | Recovery) -> Prospect:
-    match answer:
-        case Done(_, rules):
-            return Prospect(trigger, Expected.DONE, None, rules)
-        case Ignored(_, rules):
-            return Prospect(trigger, Expected.IGNORED, None, rules)
-        case Refused(_, rules):
-            return Prospect(trigger, Expected.REFUSED, answer, rules)
+    refused = answer if isinstance(answer, Refused) else None
+    return Prospect(trigger, Expected(type(answer).__name__.lower()), refused, answer.rules)

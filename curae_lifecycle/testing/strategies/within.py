@@ -120,12 +120,12 @@ def replies() -> st.SearchStrategy[operation.Reply]:
 
 def writes() -> st.SearchStrategy[changes.Write]:
     """Writes of every kind."""
-    return _one_of(*_kinds(changes.Write))
+    return _one_of(*cast("tuple[type[changes.Write], ...]", get_args(changes.Write)))
 
 
 def effects() -> st.SearchStrategy[changes.Effect]:
     """Effects of every kind."""
-    return _one_of(*_kinds(changes.Effect))
+    return _one_of(*cast("tuple[type[changes.Effect], ...]", get_args(changes.Effect)))
 
 
 def outbox_events() -> st.SearchStrategy[changes.Event]:
@@ -135,11 +135,7 @@ def outbox_events() -> st.SearchStrategy[changes.Event]:
 
 def rate_keys() -> st.SearchStrategy[changes.RateKey]:
     """Whose rate limits there are."""
-    return _one_of(*_kinds(changes.RateKey))
-
-
-def _kinds(union: object) -> tuple[type, ...]:
-    return cast("tuple[type, ...]", get_args(union))
+    return _one_of(*cast("tuple[type[changes.RateKey], ...]", get_args(changes.RateKey)))
 
 
 def _one_of(*kinds: type[Wanted]) -> st.SearchStrategy[Wanted]:
