@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from curae_lifecycle.cli.databases import add_database, opened
+from curae_lifecycle.cli.database import add_database, opened
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from curae_lifecycle.cli.databases import add_database, opened
+from curae_lifecycle.cli.database import add_database, opened
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.sql.shipping import Outbox
 

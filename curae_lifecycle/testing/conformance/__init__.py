@@ -11,31 +11,23 @@ hooks as your server has; `run` runs every check that they allow and reports the
 
 from __future__ import annotations
 
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance.catalogue import CHECKS, UNSEEN, UNSEEN_LAWS, checks
-from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.driving import Failure, NotRun, Report, run, run_async
-from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, KeyWanted, Server
-from curae_lifecycle.testing.conformance.suite import async_conformance_tests, conformance_tests
-from curae_lifecycle.web.request import Request
-
-__all__ = [
-    "CHECKS",
-    "HOOKS",
-    "UNSEEN",
-    "UNSEEN_LAWS",
-    "AsyncServer",
-    "Check",
-    "Failure",
-    "KeyWanted",
-    "NotRun",
-    "Report",
-    "Request",
-    "Response",
-    "Server",
-    "async_conformance_tests",
-    "checks",
-    "conformance_tests",
-    "run",
-    "run_async",
-]
+from curae_lifecycle.service.response import Response as Response
+from curae_lifecycle.testing.conformance.catalogue import CHECKS as CHECKS
+from curae_lifecycle.testing.conformance.catalogue import UNSEEN as UNSEEN
+from curae_lifecycle.testing.conformance.catalogue import UNSEEN_LAWS as UNSEEN_LAWS
+from curae_lifecycle.testing.conformance.catalogue import checks as checks
+from curae_lifecycle.testing.conformance.check import Check as Check
+from curae_lifecycle.testing.conformance.driving import Failure as Failure
+from curae_lifecycle.testing.conformance.driving import NotRun as NotRun
+from curae_lifecycle.testing.conformance.driving import Report as Report
+from curae_lifecycle.testing.conformance.driving import run as run
+from curae_lifecycle.testing.conformance.driving import run_async as run_async
+from curae_lifecycle.testing.conformance.server import HOOKS as HOOKS
+from curae_lifecycle.testing.conformance.server import AsyncServer as AsyncServer
+from curae_lifecycle.testing.conformance.server import KeyWanted as KeyWanted
+from curae_lifecycle.testing.conformance.server import Server as Server
+from curae_lifecycle.testing.conformance.suite import (
+    async_conformance_tests as async_conformance_tests,
+)
+from curae_lifecycle.testing.conformance.suite import conformance_tests as conformance_tests
+from curae_lifecycle.web.request import Request as Request
