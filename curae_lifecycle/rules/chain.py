@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final
 
 from curae_lifecycle.rules.connection import (
     Actor,
@@ -207,8 +207,6 @@ def reconnect(
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return Refused(problem_of(refuse, connection, at, successor, head), rules)
-        case _ as never:
-            assert_never(never)
 
 
 def _successor(

@@ -192,15 +192,10 @@ def initiate(
         assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
         binding = provisioned.value
         rules = (row.rule, *provisioned.rules)
+    landed_at = now if enter.handoff is Handoff.LANDED else None
+    user = None if binding is None else binding.user_id
     session = CuraeConnectSession(
-        id,
-        coordinate,
-        enter.path,
-        enter.handoff,
-        now,
-        next_action.expires_at,
-        now if enter.handoff is Handoff.LANDED else None,
-        None if binding is None else binding.user_id,
+        id, coordinate, enter.path, enter.handoff, now, next_action.expires_at, landed_at, user
     )
     return Done(Initiated(session, binding), rules)
 

@@ -223,7 +223,8 @@ def parse_connection(
     given = Given(parse_members(document, tuple(_CONNECTION.values())))
     authorized_at, reason, updated_at = given[_AUTHORIZED], given[_REASON], given[_UPDATED]
     trace = Trace.NONE if authorized_at is None and reason is None else Trace.SHOWN
-    revocation = NEVER if given[_REVOKED] is None else ONCE
+    revoked_at = given[_REVOKED]
+    revocation = NEVER if revoked_at is None else ONCE
     read = STORED_STATUS[given[_STATUS], revocation, trace].outcome
     coordinate = values.Coordinate(environment, app_id, given[_ACCOUNT], given[_USER])
     root = given[_ID] if root_id is None else root_id
@@ -232,13 +233,7 @@ def parse_connection(
     identity = ConnectionIdentity(
         given[_ID], coordinate, given[_PACKAGES], given[_CREATED], predecessor_id, root, position
     )
+    status, expires_at = read.status, given[_EXPIRES]
     return Connection(
-        identity,
-        read.status,
-        updated_at,
-        deadline,
-        authorized_at,
-        given[_EXPIRES],
-        reason,
-        given[_REVOKED],
+        identity, status, updated_at, deadline, authorized_at, expires_at, reason, revoked_at
     )

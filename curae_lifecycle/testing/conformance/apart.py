@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.buckets import SMALL, emptied
 from curae_lifecycle.testing.conformance.check import Checks
@@ -98,15 +97,7 @@ def _buckets_of_an_owner(app: App) -> Steps[None]:
 @CHECKS.add("limit.environments", laws=(10,), rules=("request.limit",))
 def _limits_of_environments(app: App) -> Steps[None]:
     """A user's test traffic does not count against the live limit."""
-    if "environment" in app.kit.hooks:
-        raise NotSeenError("the server serves one environment")
-    wanted = app.wanted
-    test = yield from client.new_app(
-        app.kit,
-        account=wanted.customer_account_id,
-        app_id=wanted.app_id,
-        environment=Environment.TEST,
-    )
+    test = yield from app.in_test()
     yield from test.filled("user", client.LIMIT)
     yield from app.initiated("user")
 

@@ -24,6 +24,7 @@ from curae_lifecycle.testing.conformance.steps import (
     Kit,
     Names,
     NotConformingError,
+    NotSeenError,
     Steps,
     make_key,
     send,
@@ -132,6 +133,13 @@ class App:
             values.AppUserId(user),
         )
 
+    def in_test(self) -> Steps[App]:
+        """The same app in the test environment, which a server of one environment does not have."""
+        if "environment" in self.kit.hooks:
+            raise NotSeenError("the server serves one environment")
+        wanted = attrs.evolve(self.wanted, environment=values.Environment.TEST)
+        return App((yield from make_key(wanted)), wanted, self.kit)
+
     def second_key(self, scopes: frozenset[str] = WRITING) -> Steps[App]:
         """The same app with another API key."""
         wanted = attrs.evolve(self.wanted, scopes=scopes)
@@ -155,11 +163,8 @@ class App:
 
     def shows(self, connection_id: str, status: str) -> Steps[None]:
         """Read a connection and raise unless it has a status."""
-        same(
-            status_of((yield from self.seen(connection_id))),
-            status,
-            f"the status of {connection_id}",
-        )
+        seen = yield from self.seen(connection_id)
+        same(status_of(seen), status, f"the status of {connection_id}")
 
     def revoked(self, connection_id: str) -> Steps[Document]:
         """Revoke a connection; the whole answer comes back."""
