@@ -32,11 +32,19 @@ from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi
 
-_DOCUMENTS: Final[dict[str, Callable[[], dict[str, Json]]]] = {
-    "openapi": openapi,
-    "asyncapi": asyncapi,
+_DOCUMENTS: Final[dict[str, tuple[Callable[[], dict[str, Json]], str, str]]] = {
+    "openapi": (
+        openapi,
+        "print the API as an OpenAPI 3.1 document",
+        "Prints what the operations take and answer, every problem code included, as JSON.",
+    ),
+    "asyncapi": (
+        asyncapi,
+        "print the events as an AsyncAPI 3.0 document",
+        "Prints what an outbox delivers, a message for each kind of event, as JSON.",
+    ),
 }
-"""The documents for other people's tools, by their commands."""
+"""The documents for other people's tools, by their commands, and what is said of these."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,23 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        match options.command:
-            case "tour":
-                return _tour()
-            case "tables":
-                return tables.run(parser, options)
-            case "simulate":
-                return simulate.run(parser, options)
-            case "openapi" | "asyncapi":
-                return _document(parser, options)
-            case "database":
-                return database.run(parser, options)
-            case "keys":
-                return keys.run(parser, options)
-            case "outbox":
-                return outbox.run(parser, options)
-            case _:
-                return replay.run(parser, options)
+        run = _RUNS[options.command]
+        return run(parser, options)
     except (BrokenPipeError, outbox.ReaderGoneError):
         # Whoever read the output has read enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -131,22 +124,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("live", "test"),
         help="serve one environment only; a key of the other is refused",
     )
-    _add_document(
-        commands.add_parser(
-            "openapi",
-            help="print the API as an OpenAPI 3.1 document",
-            description="Prints what the operations take and answer, every problem code "
-            "included, as JSON.",
+    for name, (_, said, description) in _DOCUMENTS.items():
+        document = commands.add_parser(name, help=said, description=description)
+        document.add_argument(
+            "--write", type=Path, metavar="FILE", help="write it into a file instead"
         )
-    )
-    _add_document(
-        commands.add_parser(
-            "asyncapi",
-            help="print the events as an AsyncAPI 3.0 document",
-            description="Prints what an outbox delivers, a message for each kind of event, as "
-            "JSON.",
+        document.add_argument(
+            "--check", action="store_true", help="with --write: write nothing, fail on a stale file"
         )
-    )
     simulate.add_options(
         commands.add_parser(
             "simulate",
@@ -184,14 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_document(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--write", type=Path, metavar="FILE", help="write it into a file instead")
-    command.add_argument(
-        "--check", action="store_true", help="with --write: write nothing, fail on a stale file"
-    )
-
-
-def _tour() -> int:
+def _tour(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
     for number, step in enumerate(tour_steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
@@ -200,7 +178,7 @@ def _tour() -> int:
 
 
 def _document(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    text = json.dumps(_DOCUMENTS[options.command](), indent=2) + "\n"
+    text = json.dumps(_DOCUMENTS[options.command][0](), indent=2) + "\n"
     file: Path | None = options.write
     if file is None:
         if options.check:
@@ -208,3 +186,16 @@ def _document(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
         sys.stdout.write(text)
         return 0
     return write(file.parent, {file.name: text}, file.name, check=options.check)
+
+
+_RUNS: Final[dict[str, Callable[[argparse.ArgumentParser, argparse.Namespace], int]]] = {
+    "tour": _tour,
+    "tables": tables.run,
+    "replay": replay.run,
+    "simulate": simulate.run,
+    **dict.fromkeys(_DOCUMENTS, _document),
+    "database": database.run,
+    "keys": keys.run,
+    "outbox": outbox.run,
+}
+"""What each command does."""
