@@ -134,16 +134,13 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
         return Response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
         return Response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
-    headers: Headers = (_JSON, _NO_STORE) if _holds_url(reply) else (_JSON,)
+    holds_url = NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
+    headers: Headers = (_JSON, _NO_STORE) if holds_url else (_JSON,)
     tag = reply.tag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))
     body = format_reply(reply, decision.at, settings.active_spelling)
     return Response(status, headers, format_json(body))
-
-
-def _holds_url(reply: Reply) -> bool:
-    return NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
 
 
 def problem_headers(reply: ProblemReply) -> Headers:

@@ -81,7 +81,8 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
         case RecordStanding.RELEASED:
             return done(Record, acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
-            return draw(_completed(running, attempt, now)), now
+            response = draw(st.one_of(responses(), response_references()))
+            return done(Record, acts.complete(running, attempt, response, now)), now
         case RecordStanding.FORGOTTEN:
             return done(Record, acts.forget(running, now)), now
         case RecordStanding.ABSENT:
@@ -91,12 +92,6 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
 def records() -> st.SearchStrategy[Record]:
     """Idempotency records in each standing."""
     return st.sampled_from(RecordStanding).flatmap(records_with).map(lambda drawn: drawn[0])
-
-
-def _completed(running: Record, attempt: Attempt, now: datetime) -> st.SearchStrategy[Record]:
-    return st.one_of(responses(), response_references()).map(
-        lambda response: done(Record, acts.complete(running, attempt, response, now))
-    )
 
 
 def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> Attempt:

@@ -267,7 +267,7 @@ class _Play:
         user = AppUserId(f"user-{turn.user}")
         return {
             "connection_id": self._connection_id(turn),
-            "session_id": self._session_id(turn),
+            "session_id": _newest(self._sessions, turn.back, SessionId(values.uuid_of(9999))),
             "app_user_id": user,
             "coordinate": CALLERS[turn.caller][1].coordinate(user),
             "user_id": values.user_of(turn.user),
@@ -278,9 +278,6 @@ class _Play:
 
     def _connection_id(self, turn: Turn) -> ConnectionId:
         return _newest(self._connections, turn.back, ConnectionId(values.uuid_of(9999)))
-
-    def _session_id(self, turn: Turn) -> SessionId:
-        return _newest(self._sessions, turn.back, SessionId(values.uuid_of(9999)))
 
     def _record(self, fact: Fact, now: datetime) -> Recording:
         needed, snapshot = fact_needs(fact), self._store.load_fact(fact)

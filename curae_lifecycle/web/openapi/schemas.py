@@ -132,11 +132,6 @@ SHARED: Final[Schema] = {
 """What answers are made of."""
 
 
-def member_schema(member: Member[object]) -> Schema:
-    """The schema of a member; one that nobody described here may be anything."""
-    return MEMBERS[member][0] if member in MEMBERS else {}
-
-
 def body_name(kind: type[Operation]) -> str:
     """The name of the schema of an operation's body."""
     return kind.__name__ if kind.rule.body else "Nothing"
@@ -146,7 +141,9 @@ def body_schema(kind: type[Operation]) -> Schema:
     """The schema of an operation's body: its members, and nothing else."""
     body = kind.rule.body or ()
     optional = tuple(member.name for member in body if member.optional)
-    return object_of({each.name: member_schema(each) for each in body}, optional=optional)
+    # A member that nobody described here may be anything.
+    shapes: Schema = {each.name: MEMBERS[each][0] if each in MEMBERS else {} for each in body}
+    return object_of(shapes, optional=optional)
 
 
 def reply_schema(reply: type[Reply]) -> Schema:
