@@ -32,6 +32,7 @@ class Divergence:
         member: `status`, `code`, or the path of a member of the body.
         recorded: What was recorded there.
         decided: What the rules say.
+        rule: The name of the rule that decided.
     """
 
     member: str

@@ -90,7 +90,10 @@ class Granted:
 
 @frozen
 class Denied:
-    """No access at this instant, by the rule that is named; its problem is ready to be answered."""
+    """No access, at this instant, by the rule that is named.
+
+    Its problem, `CONNECTION_ACCESS_DENIED`, is ready to be answered.
+    """
 
     reason: DenialReason
     problem: Problem

@@ -149,7 +149,10 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
 def resolve(
     record: Record | None, now: datetime, *, response: StoredResponse | None
 ) -> Done[Record] | Ignored[Record | None]:
-    """Say what became of a dead worker's attempt [O]: its response, `None` for none at all."""
+    """Say what became of an attempt whose worker died [O].
+
+    The response is what it answered, `None` where it is known that nothing happened.
+    """
     if response is None:
         return _upkeep(NOTHING, record, now, None)
     return _upkeep(ANSWERED, record, now, response.to_keep())

@@ -126,7 +126,10 @@ class Minted:
 
 @frozen
 class Reissued:
-    """A recovery: the pending successor with a fresh next action; the URL of `before` is dead."""
+    """A recovery that gave the pending successor a fresh next action and deadline.
+
+    The URL that the successor was given `before` is dead.
+    """
 
     before: Connection
     connection: Connection

@@ -138,6 +138,7 @@ class ConnectionIdentity:
     """What a connection is and stays: transitions share this value and cannot touch it.
 
     Attributes:
+        coordinate: Whose it is.
         data_packages: What may flow, sorted.
         predecessor_id: The connection it recovers; unique among all connections, so a
             database's unique index on it keeps a chain linear.
@@ -159,6 +160,7 @@ class Connection:
     """A connection as it is stored.
 
     Attributes:
+        identity: What never changes.
         status: The stored status; rules ask for the standing.
         updated_at: When a transition last recorded something.
         handoff_deadline: When the pending hand-off is over (exclusive).

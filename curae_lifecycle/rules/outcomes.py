@@ -86,7 +86,12 @@ PROCEED: Final = Proceed()
 
 @frozen
 class RefuseWith:
-    """A cell's verdict: refuse with a problem; `reason` tells cells with the same code apart."""
+    """A cell's verdict: refuse with a problem of the catalogue.
+
+    Attributes:
+        code: The problem's code.
+        reason: A token that tells cells with the same code apart, where there are several.
+    """
 
     code: ProblemCode
     reason: str | None = None

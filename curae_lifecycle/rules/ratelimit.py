@@ -17,6 +17,9 @@ A `Bucket` (GCRA) keeps the instant at which it is full again. Each charge moves
 by what a token takes to come back, as a whole number of microseconds and a fraction whose parts
 are the refill's, so nothing is rounded. Where another refill wrote the fraction it is rounded up,
 by less than one part: by less than a millionth of a token, and never in the caller's favour.
+
+A log only gains admissions and a bucket's instant only moves on, so time that runs backwards
+admits nothing extra.
 """
 
 from __future__ import annotations
@@ -59,7 +62,10 @@ class CostError(LifecycleError, ValueError):
 
 @frozen
 class ExactLog:
-    """A rule, by a name that callers see: at most `limit` in any half-open window of `seconds`."""
+    """A rule: at most `limit` in any half-open window of so many `seconds`.
+
+    Callers see its `name`.
+    """
 
     name: str
     limit: int
@@ -158,7 +164,10 @@ _unpack_from: Final = _INSTANT.unpack_from
 
 @frozen
 class Charge:
-    """A rule and its state, as `admit` asks; `fresh_state(policy)` where a store has none."""
+    """A rule and its state: what `admit` asks.
+
+    A store that has no state for the rule passes `fresh_state(policy)`.
+    """
 
     policy: Policy
     state: RateState
@@ -191,6 +200,7 @@ class LimitLeft:
     """What a caller may still ask of a rule.
 
     Attributes:
+        policy: The rule.
         remaining: How many calls it would admit at once.
         reset_seconds: In how many whole seconds, rounded up, it is as if it was never charged.
     """

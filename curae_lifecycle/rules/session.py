@@ -137,6 +137,7 @@ class CuraeConnectSession:
     """A connect session as it is stored.
 
     Attributes:
+        coordinate: Whose it is.
         expires_at: When its next action ends (exclusive).
         landed_at: When its hand-off landed; `None` while awaited and on Path C.
         user_id: The platform's user, once known; never on the wire, and no repr shows it.

@@ -77,6 +77,7 @@ class Row(Generic[Outcome]):
 
     Attributes:
         key: One value, or one per axis; `ANY` covers an axis.
+        outcome: What the rule decides.
         why: One sentence, with the source of the rule: [S] the platform's reference, [P] the
             platform's public pages, [O] ours.
         name: Its name within the table, where two rows share a key's words.
@@ -112,6 +113,7 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
     Attributes:
         name: The table's name, as `python -m curae_lifecycle tables NAME` takes it.
         law: One sentence: what the table decides.
+        axes: Its dimensions.
         rows: Its rules, in the order they are printed.
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
         views: What brings each `view` of it up to date.

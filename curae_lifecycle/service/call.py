@@ -27,12 +27,14 @@ class Decision:
     """What a request is answered, and what is to be stored for it in one transaction.
 
     Attributes:
+        reply: The answer, as a value.
         status: Its HTTP status; of a replay, that of the stored response, which `web` reads.
         at: The instant it was decided for.
         changes: Writes, effects and events, without the idempotency record.
         rules: The names of the rules that decided, in order; the last one had the last word.
         attempt: Where the answer is to be kept under the request's key.
         record: The record as loaded, for the write of the kept answer.
+        settings: What the server chose.
     """
 
     reply: Reply

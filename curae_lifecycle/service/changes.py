@@ -73,7 +73,10 @@ class BindingWrite:
 
 @frozen
 class RecordWrite:
-    """Insert or update an idempotency record, unique by its key; `before` may be past retention."""
+    """Insert or update an idempotency record, unique by its key.
+
+    What was loaded may be past its retention.
+    """
 
     key: idempotency.RecordKey
     before: idempotency.Record | None

@@ -26,7 +26,10 @@ Word = TypeVar("Word", bound=StrEnum)
 
 @frozen
 class Member(Generic[Value]):
-    """A member of a request or a fact: its wire name, its parser, what it is where it is absent."""
+    """One member of a request or a fact: its name on the wire, and what parses it.
+
+    An optional one is `absent` where it was not sent.
+    """
 
     name: str
     parse: Callable[[object], Value] = attrs.field(repr=False)

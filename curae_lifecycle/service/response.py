@@ -21,7 +21,10 @@ Headers = tuple[tuple[str, str], ...]
 
 @frozen
 class Response(StoredResponse):
-    """A response as it is sent and kept, byte for byte; it can hold a URL, so no repr shows it."""
+    """An HTTP response: what is answered, and what is kept to be answered again.
+
+    Its bytes are exact; they can hold a hand-off URL, so no repr shows them.
+    """
 
     status: int
     headers: Headers

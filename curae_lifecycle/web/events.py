@@ -25,6 +25,8 @@ from curae_lifecycle.web.shapes import format_connection, format_session
 def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[str, Json]:
     """An event as JSON, for an outbox, a webhook or a queue [P: ids; the form O].
 
+    The settings say how ACTIVE is spelled.
+
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
     """

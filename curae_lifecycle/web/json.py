@@ -28,7 +28,10 @@ _BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 class RepeatedObject(dict[str, Json]):
-    """An object in which a name stood twice: the last value counts; `pairs` are as they stood."""
+    """A JSON object in which a name stood more than once; the last value counts.
+
+    Its `pairs` are all members as they stood.
+    """
 
     def __init__(self, pairs: list[tuple[str, Json]]) -> None:
         super().__init__(pairs)

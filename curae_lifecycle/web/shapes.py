@@ -106,7 +106,10 @@ def _optional_time(instant: datetime | None) -> str | None:
 
 
 def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """The body of a reply at `now`, but of a problem, replay or 304: its fields, in order."""
+    """The body of a reply at `now`: one member for each of its fields, in order.
+
+    It is any reply but a problem, a replay or one that is not modified.
+    """
     body: dict[str, Json] = {}
     for name in reply.__match_args__:
         value: object = getattr(reply, name)

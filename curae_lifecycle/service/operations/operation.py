@@ -50,11 +50,14 @@ class OperationRule:
         name: The operation's name: part of its fingerprint and of its rule's name.
         why: What it is for, with the source of the rule.
         summary: The same in a few words, for the API's document.
+        method: The HTTP method.
         path: The path; `{member}` stands for a member of `ids`.
         scope: The scope it needs; `None` for a read.
         key: What it does with an idempotency key.
         limit: The app user's limit it is counted by, where there is one.
         status: The HTTP status of success.
+        ids: The members of its path.
+        query: The members of its query.
         body: The members of its body; `None` where no body is read.
         tags: Whether the client may name entity tags that it holds.
         asks: What the names of the rules that may refuse it begin with.

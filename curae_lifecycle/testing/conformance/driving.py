@@ -80,7 +80,10 @@ Result = Failure | NotRun | None
 
 @frozen
 class Report:
-    """What came of a run: the checks by name, the others with why; `seed` sends the same again."""
+    """What came of a run: the names of the checks that passed, and the others, each with why.
+
+    The same `seed` sends the same requests.
+    """
 
     passed: tuple[str, ...]
     failed: tuple[Failure, ...]

@@ -34,6 +34,7 @@ class KeyWanted:
     Attributes:
         app_id: The SDK app; make it where it is unknown.
         customer_account_id: The customer account, a UUID; make it where it is unknown.
+        environment: Live or test.
         scopes: What the key may do; empty for a key that may only read.
     """
 

@@ -44,7 +44,10 @@ Operations = tuple[type[Operation], ...]
 
 
 class NotConformingError(LifecycleError, AssertionError):
-    """A server does otherwise than the rules say: what was seen, beside what they say."""
+    """A server does otherwise than the rules say: what was seen, beside what they say.
+
+    Whoever drives the check knows after which steps.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

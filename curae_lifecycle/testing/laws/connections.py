@@ -23,7 +23,10 @@ _RANKED: Final = ("PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED")
 
 
 def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
-    """Law 1: a stored status only rises on one id, in the order of storing; ids may be mixed."""
+    """Law 1: a stored status only ever rises on one id.
+
+    `snapshots` are what was stored, in the order of its storing; several ids may be mixed.
+    """
     latest: dict[str, str] = {}
     for position, snapshot in enumerate(snapshots):
         status = str(snapshot.status)
@@ -36,7 +39,10 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
 
 @frozen
 class RevocationSeen:
-    """What an executed revocation, no replay, answered: `revoked_now` says that it was this one."""
+    """What one revocation that was executed answered; a replay is not one.
+
+    `revoked_now` is whether it said that it was this one that revoked.
+    """
 
     connection_id: str
     revoked_now: bool

@@ -119,7 +119,10 @@ def _check_silent(law: int, changes: Changes) -> None:
 
 
 def check_rate_limit(admitted: Iterable[datetime], *, limit: int = 10, seconds: int = 60) -> None:
-    """Law 10: no half-open window of `seconds` holds more than `limit` of one app user's calls."""
+    """Law 10: no half-open window of `seconds` holds more than `limit` calls.
+
+    `admitted` is when one app user's calls were admitted, in any order.
+    """
     instants = sorted(admitted)
     window = timedelta(seconds=seconds)
     for first, last in zip(instants, instants[limit:], strict=False):

@@ -45,7 +45,10 @@ from curae_lifecycle.web.request import Request
 
 @frozen
 class BrokenRequest:
-    """A request that no server may obey: how it was broken, and with which `code` it is refused."""
+    """A request that no server may obey.
+
+    `how` says what was done to a well-formed one, `code` what any caller must be answered.
+    """
 
     request: Request
     how: str
