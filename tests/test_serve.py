@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 import attrs
 import pytest
@@ -25,6 +26,7 @@ from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
@@ -291,8 +293,7 @@ def test_what_was_never_imported_is_logged_without_a_name(
 ) -> None:
     namespace: dict[str, object] = {"__builtins__": __builtins__}
     exec("def mint(now):\n    return 1 / 0\n", namespace)  # noqa: S102 - as a notebook would
-    mint = namespace["mint"]
-    assert callable(mint)
+    mint = cast("Mint", namespace["mint"])
     check_given_up(serve(faulty(), request("create"), mint))
     (line,) = caplog.messages
     assert line.endswith(" > ?:2")
