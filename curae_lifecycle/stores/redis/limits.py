@@ -36,6 +36,7 @@ from redis.retry import Retry
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateKey, RateWrite
@@ -314,7 +315,7 @@ def _is_nothing(changes: Changes, page: HostedPage | None) -> bool:
     return page is None and not (changes.writes or changes.effects or changes.events)
 
 
-@attrs.frozen
+@frozen
 class _Charge:
     """The limits that one decision charges.
 
