@@ -504,9 +504,10 @@ def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
     # Somebody else's value under a name of ours.
     who.client.rpush(limits._name(who.bucket_key), "1")
-    loads = Needs(None, (who.bucket_key,), None, None, None)
+    loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+    loaded = who.store.for_call(who.api_key.digest(), loads)
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        who.store.for_call(who.api_key.digest(), loads)
+        who.store.commit(loaded, charges(who, loaded, BUCKET))
 
 
 # --- The whole kit ----------------------------------------------------------------------------
