@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from curae_lifecycle.stores.codec import load as load
     from curae_lifecycle.stores.contract import Store as Store
     from curae_lifecycle.stores.contract import StoreUnavailableError as StoreUnavailableError
+    from curae_lifecycle.stores.contract import StoreUnchangedError as StoreUnchangedError
     from curae_lifecycle.stores.memory import MemoryStore as MemoryStore
     from curae_lifecycle.stores.minting import RandomIds as RandomIds
     from curae_lifecycle.stores.patience import Patience as Patience
@@ -117,6 +118,7 @@ __all__ = [
     "Standing",
     "Store",
     "StoreUnavailableError",
+    "StoreUnchangedError",
     "Tombstoned",
     "UserId",
     "bearer",
@@ -161,7 +163,7 @@ _MODULES: Final = {
     "service.settings": ("Settings",),
     "service.snapshot": ("NewIds", "Snapshot"),
     "stores.codec": ("dump", "load"),
-    "stores.contract": ("Store", "StoreUnavailableError"),
+    "stores.contract": ("Store", "StoreUnavailableError", "StoreUnchangedError"),
     "stores.memory": ("MemoryStore",),
     "stores.minting": ("RandomIds",),
     "stores.patience": ("Patience",),

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.drivers import Connection
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
+from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from tests.server import API_KEY, CALLER, request
@@ -79,7 +79,8 @@ def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
     with on(url) as database, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
-        with pytest.raises(StoreUnavailableError) as raised:
+        # It is sure that nothing was stored.
+        with pytest.raises(StoreUnchangedError) as raised:
             database.change([MOVE])
         assert "UPDATE" not in str(raised.value)
         runs("COMMIT")
@@ -349,6 +350,34 @@ def test_an_error_is_told_by_its_code(
     dialect: Dialect, error: Exception, *, overtaken: bool, passing: bool
 ) -> None:
     assert (is_overtaken(dialect, error), is_passing(dialect, error)) == (overtaken, passing)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "error", "unchanged"),
+    [
+        *[
+            (Dialect.POSTGRESQL, of_postgresql(code), True)
+            for code in ("40001", "40P01", "55P03", "57014")
+        ],
+        # The connection ended, perhaps after the commit.
+        *[
+            (Dialect.POSTGRESQL, of_postgresql(code), False)
+            for code in (None, "57P01", "57P02", "08006", "53100", "25006")
+        ],
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY), True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
+        (Dialect.SQLITE, of_sqlite(sqlite3.SQLITE_LOCKED), True),
+        (Dialect.SQLITE, OperationalError("closed"), False),
+        (Dialect.MARIADB, OperationalError(1213, "Deadlock found"), True),
+        (Dialect.MARIADB, OperationalError(1205, "Lock wait timeout"), True),
+        (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False),
+        (Dialect.MARIADB, OperationalError(1053, "Shutdown in progress"), False),
+    ],
+)
+def test_what_was_stored_for_sure_is_told_by_its_code(
+    dialect: Dialect, error: Exception, *, unchanged: bool
+) -> None:
+    assert isinstance(unavailable(dialect, error), StoreUnchangedError) is unchanged
     assert not {*map(str, error.args)} & {*reason(dialect, error).split(": ")}
 
 

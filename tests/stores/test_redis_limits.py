@@ -43,6 +43,7 @@ from curae_lifecycle.stores.contract import (
     Store,
     StoreFullError,
     StoreUnavailableError,
+    StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
@@ -287,6 +288,15 @@ def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
         return False
 
     who.inner.before = [emptied]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (1, 1)
+
+
+def test_a_charge_is_given_back_where_nothing_was_stored_for_sure(who: Who) -> None:
+    def wait() -> bool:
+        raise StoreUnchangedError("a lock was not free in time")
+
+    who.inner.before = [wait, wait]
     assert who.initiate(1).status == 201
     assert who.charged() == (1, 1)
 

@@ -17,8 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
+from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, unavailable
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -125,7 +124,7 @@ class DjangoDatabase:
         # Django's error has the driver's own as its cause.
         original = error.__cause__ or error
         if is_passing(self._dialect, original):
-            raise StoreUnavailableError(reason(self._dialect, original)) from None
+            raise unavailable(self._dialect, original) from None
         raise error
 
 

@@ -50,6 +50,7 @@ from curae_lifecycle.stores.contract import (
     Store,
     StoreFullError,
     StoreUnavailableError,
+    StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.pages import HostedPage
@@ -167,7 +168,7 @@ class RedisLimits:
             return True
         try:
             stored = self._store.commit(inner, others, page)
-        except (StoreFullError, ArgumentError):
+        except (StoreFullError, StoreUnchangedError, ArgumentError):
             self._run(GIVE_BACK, charge.names, charge.returned(answer))
             raise
         if not stored:
@@ -227,7 +228,7 @@ class AsyncRedisLimits:
             return True
         try:
             stored = await self._store.commit(inner, others, page)
-        except (StoreFullError, ArgumentError):
+        except (StoreFullError, StoreUnchangedError, ArgumentError):
             await self._run(GIVE_BACK, charge.names, charge.returned(answer))
             raise
         if not stored:

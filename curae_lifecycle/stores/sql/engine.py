@@ -17,14 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.sql.connecting import (
     create_awaited_engine,
     create_engine,
     dialect_of,
 )
 from curae_lifecycle.stores.sql.drivers import AwaitedConnection, Connection, connection_of
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
+from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -202,14 +202,14 @@ def _error_of(engine: sa.Engine) -> type[Exception]:
 def _failed(dialect: Dialect, error: Exception) -> NoReturn:
     # What may pass has a name of its own, and the rest comes out as it is.
     if is_passing(dialect, error):
-        raise StoreUnavailableError(reason(dialect, error)) from None
+        raise unavailable(dialect, error) from None
     raise error
 
 
 def _unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # No statement was run, so no error repeats a value; whoever starts a server must see why.
     if isinstance(error, PoolTimeoutError):
-        raise StoreUnavailableError("no connection was free in time") from None
+        raise StoreUnchangedError("no connection was free in time") from None
     if is_passing(dialect, error):
-        raise StoreUnavailableError(f"no connection ({reason(dialect, error)})") from error
+        raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error
