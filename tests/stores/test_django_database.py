@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import unittest
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -133,11 +133,11 @@ def test_what_is_too_much_for_one_statement_is_still_one_transaction(url: str) -
         made, values = DjangoDatabase(alias), list[int]()
 
         def note(
-            execute: Callable[[str, Given, bool, Mapping[str, object]], object],
+            execute: Callable[[str, Given, bool, dict[str, object]], object],
             text: str,
             given: Given,
             many: bool,  # noqa: FBT001 - as Django has it
-            context: Mapping[str, object],
+            context: dict[str, object],
         ) -> object:
             values.append(len(given or ()))
             return execute(text, given, many, context)
