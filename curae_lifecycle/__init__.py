@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from curae_lifecycle.service.settings import Settings
     from curae_lifecycle.service.snapshot import NewIds, Snapshot
     from curae_lifecycle.stores.codec import dump, load
-    from curae_lifecycle.stores.contract import Store, StoreUnavailableError
+    from curae_lifecycle.stores.contract import Store, StoreUnavailableError, StoreUnchangedError
     from curae_lifecycle.stores.memory import MemoryStore
     from curae_lifecycle.stores.minting import RandomIds
     from curae_lifecycle.stores.patience import Patience
@@ -108,6 +108,7 @@ __all__ = [
     "Standing",
     "Store",
     "StoreUnavailableError",
+    "StoreUnchangedError",
     "Tombstoned",
     "UserId",
     "bearer",
@@ -152,7 +153,7 @@ _MODULES: Final = {
     "service.settings": ("Settings",),
     "service.snapshot": ("NewIds", "Snapshot"),
     "stores.codec": ("dump", "load"),
-    "stores.contract": ("Store", "StoreUnavailableError"),
+    "stores.contract": ("Store", "StoreUnavailableError", "StoreUnchangedError"),
     "stores.memory": ("MemoryStore",),
     "stores.minting": ("RandomIds",),
     "stores.patience": ("Patience",),

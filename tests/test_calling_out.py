@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
@@ -42,6 +44,7 @@ from tests.serving import (
     LOST,
     FakeTime,
     Fault,
+    Faulty,
     Numbered,
     fake_time,
     faulty,
@@ -235,32 +238,68 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("operation", [*KEYED, "graduation"])
-@pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
-def test_what_the_call_raises_comes_out_and_the_key_is_free(
-    operation: str, error: BaseException
+def test_where_the_call_raises_the_answer_may_be_retried_and_the_key_is_free(
+    operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = prepared(operation)
+    check_given_up(ask(made, request(operation), Called(made, failing(UNREACHABLE))))
+    (line,) = caplog.messages
+    assert re.fullmatch(r"a request failed: OSError at curae_lifecycle\S+ > .* > tests\S+", line)
+    check_free(made, operation)
+
+
+@pytest.mark.parametrize("operation", [*KEYED, "graduation"])
+@pytest.mark.parametrize("error", [ArgumentError("a", "b"), AssertionError(), Stop()])
+def test_a_mistake_and_an_end_of_the_program_come_out_and_the_key_is_free(
+    operation: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = prepared(operation)
     with pytest.raises(type(error)) as raised:
         ask(made, request(operation), Called(made, failing(error)))
     assert raised.value is error
+    assert caplog.messages == []
+    check_free(made, operation)
+
+
+def check_free(made: Faulty, operation: str) -> None:
+    """The next retry runs, at once."""
     assert state(made) is (None if operation == "graduation" else RecordState.RELEASED)
     called = Called(made)
     assert retry(made, request(operation), called).response.status == 201
     assert called.times == 1
 
 
+@pytest.mark.parametrize("error", [UNREACHABLE, Stop()])
+def test_what_fails_while_the_key_is_let_go_hides_nothing(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = faulty()
+
+    def fail(_: Renew) -> None:
+        made.before_load = lambda: int("a secret")
+        raise error
+
+    if isinstance(error, Stop):
+        with pytest.raises(Stop):
+            ask(made, request("create"), Called(made, fail))
+    else:
+        check_given_up(ask(made, request("create"), Called(made, fail)))
+    assert [line.partition(" at ")[0] for line in caplog.messages] == [
+        "a key was not freed: ValueError",
+        *(["a request failed: OSError"] if error is UNREACHABLE else []),
+    ]
+
+
 @pytest.mark.parametrize("fault", [LOST, BEFORE, AFTER])
 def test_the_key_is_let_go_in_as_many_attempts_as_that_takes(fault: Fault) -> None:
     made = faulty([None, fault, fault])
-    with pytest.raises(OSError, match="no network"):
-        ask(made, request("create"), Called(made, failing(UNREACHABLE)))
+    check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     assert state(made) is RecordState.RELEASED
 
 
 def test_a_key_that_cannot_be_let_go_is_free_when_its_lease_is_over() -> None:
     made = faulty([None, *[BEFORE] * 100])
-    with pytest.raises(OSError, match="no network"):
-        ask(made, request("create"), Called(made, failing(UNREACHABLE)))
+    check_given_up(ask(made, request("create"), Called(made, failing(UNREACHABLE))))
     made.commits = iter(())
     called = Called(made)
     assert code(retry(made, request("create"), called)) == "IDEMPOTENCY_KEY_IN_FLIGHT"
@@ -280,9 +319,8 @@ def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> N
     assert state(made) is RecordState.RELEASED
 
 
-def test_a_mistake_before_anything_was_asked_for_comes_out() -> None:
+def test_an_error_before_anything_was_asked_for_is_answered() -> None:
     made = faulty()
     made.after_load = lambda: int("a mistake")
-    with pytest.raises(ValueError, match="a mistake"):
-        ask(made, request("create"), Called(made))
+    check_given_up(ask(made, request("create"), Called(made)))
     assert made.asked["for_call"] == 1, "there is no key to let go"

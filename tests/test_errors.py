@@ -21,7 +21,11 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.ratelimit import CostError
 from curae_lifecycle.rules.tables import TableError
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
-from curae_lifecycle.stores.contract import StoreFullError, StoreUnavailableError
+from curae_lifecycle.stores.contract import (
+    StoreFullError,
+    StoreUnavailableError,
+    StoreUnchangedError,
+)
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
@@ -50,6 +54,7 @@ ERRORS = [
     NotSeenError("the server sends no Date"),
     ServerRaisedError("it raised"),
     StoreUnavailableError("the connection was lost"),
+    StoreUnchangedError("a lock was not free in time"),
     StoreFullError("Connection", 10, Environment.LIVE, CustomerAccountId("account-1")),
     TableError("light", "no rule decides a cell", ("red", "green")),
     UnreadableError("it is not JSON"),

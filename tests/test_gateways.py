@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from curae_lifecycle import ArgumentError, Request, Response
-from curae_lifecycle.web.gateways import asgi_headers, asgi_request, wsgi_request
+from curae_lifecycle.stores.waiting import at_once
+from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request, wsgi_request
+from curae_lifecycle.web.request import BODY_MAX
 
 SCOPE: dict[str, object] = {
     "type": "http",
@@ -55,3 +57,44 @@ def test_a_server_that_says_no_request_line_is_refused() -> None:
 def test_headers_keep_their_order_and_their_repetitions() -> None:
     response = Response(200, (("link", "a"), ("etag", '"\xe9"'), ("link", "b")), b"")
     assert asgi_headers(response) == [(b"link", b"a"), (b"etag", b'"\xe9"'), (b"link", b"b")]
+
+
+# --- The body of ASGI -----------------------------------------------------------------------
+
+Message = dict[str, object]
+
+
+def part(body: bytes | None, *, more: bool) -> Message:
+    left = {} if body is None else {"body": body}
+    return {"type": "http.request", "more_body": more, **left}
+
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+def read(*messages: Message) -> tuple[bytes | None, int]:
+    """The body that messages make, and how many of them nobody asked for."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    return at_once(asgi_body(receive)), len(left)
+
+
+def test_a_body_is_read_to_its_end_and_no_further() -> None:
+    assert read({"type": "http.request"}, GONE) == (b"", 1)
+    assert read(part(b"{}", more=False), GONE) == (b"{}", 1)
+    assert read(part(b"{", more=True), part(None, more=True), part(b"}", more=False)) == (b"{}", 0)
+
+
+def test_a_client_that_hangs_up_has_sent_no_body() -> None:
+    assert read(GONE) == (None, 0)
+    # It is JSON, and would be taken for the whole.
+    assert read(part(b"{}", more=True), GONE) == (None, 0)
+
+
+def test_of_a_long_body_one_byte_too_many_is_kept_and_the_rest_is_read() -> None:
+    half = part(b"x" * BODY_MAX, more=True)
+    assert read(half, half, part(b"x", more=False)) == (b"x" * (BODY_MAX + 1), 0)
+    assert read(half, part(b"", more=False)) == (b"x" * BODY_MAX, 0)

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from curae_lifecycle import ArgumentError, NewIds, RandomIds
-from curae_lifecycle.rules.values import SECOND
+from curae_lifecycle import ArgumentError, NewIds, RandomIds, serve
+from curae_lifecycle.rules.values import LAST_INSTANT, SECOND
 from curae_lifecycle.stores import minting
-from tests.strategies import START, at
+from tests.server import request
+from tests.serving import faulty
+from tests.strategies import START, TICK, at
 
 PAGES = "https://connect.example/"
 
@@ -44,6 +46,16 @@ def test_nothing_is_drawn_twice() -> None:
 def test_a_page_lives_half_an_hour_or_as_long_as_the_server_says() -> None:
     assert RandomIds(PAGES)(START).next_action.expires_at == at(30)
     assert RandomIds(PAGES, timedelta(minutes=5))(START).next_action.expires_at == at(5)
+
+
+def test_at_the_end_of_time_a_page_lives_to_its_end() -> None:
+    late = LAST_INSTANT - timedelta(minutes=30)
+    for now in (late, late + TICK, LAST_INSTANT):
+        assert RandomIds(PAGES)(now).next_action.expires_at == LAST_INSTANT
+    assert RandomIds(PAGES)(late - TICK).next_action.expires_at == LAST_INSTANT - TICK
+    made = faulty()
+    made.clock.now = LAST_INSTANT
+    assert serve(made, request("create"), RandomIds(PAGES)).response.status == 201
 
 
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(microseconds=-1)])

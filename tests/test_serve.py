@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import ApiKey, Patience, Request, StoreUnavailableError, record, serve
+from curae_lifecycle import (
+    ApiKey,
+    ArgumentError,
+    Patience,
+    Request,
+    StoreUnavailableError,
+    record,
+    serve,
+)
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import AppId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import StoreFullError
+from curae_lifecycle.stores.formats import NewerFormatError
+from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
@@ -248,12 +261,56 @@ def test_an_operation_without_a_key_leaves_one_page() -> None:
     assert (page.kind, page.coordinate) == (PageKind.USER, COORDINATE)
 
 
-def test_an_error_that_is_no_passing_one_comes_out() -> None:
+# --- What nobody foresaw ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("a secret"), NewerFormatError("Record", 2, 1)])
+def test_an_error_that_nobody_foresaw_is_answered_and_not_tried_again(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     made = faulty()
-    made.after_load = lambda: int("a mistake")
-    with pytest.raises(ValueError, match="a mistake"):
-        ask(made, request("create"))
+    made.after_load = raising(error)
+    check_given_up(ask(made, request("create")))
     assert made.asked["for_call"] == 1
+    (line,) = caplog.messages
+    here = rf"{__name__}:{raising.__code__.co_firstlineno + 4}"
+    kind = type(error).__name__
+    assert re.fullmatch(rf"a request failed: {kind} at curae_lifecycle\S+:\d+ > .* > {here}", line)
+    assert caplog.records[0].exc_info is None, "its text could repeat what a request held"
+
+
+def raising(error: BaseException) -> Callable[[], object]:
+    """What raises, whenever it is called."""
+
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def test_what_was_never_imported_is_logged_without_a_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    namespace: dict[str, object] = {"__builtins__": __builtins__}
+    exec("def mint(now):\n    return 1 / 0\n", namespace)  # noqa: S102 - as a notebook would
+    mint = cast("Mint", namespace["mint"])
+    check_given_up(serve(faulty(), request("create"), mint))
+    (line,) = caplog.messages
+    assert line.endswith(" > ?:2")
+
+
+@pytest.mark.parametrize(
+    "error", [ArgumentError("a", "b"), AssertionError(), KeyboardInterrupt(), SystemExit()]
+)
+def test_a_mistake_and_an_end_of_the_program_come_out(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = faulty()
+    made.after_load = raising(error)
+    with pytest.raises(type(error)) as raised:
+        ask(made, request("create"))
+    assert raised.value is error
+    assert (made.asked["for_call"], caplog.messages) == (1, [])
 
 
 # --- A store that is full -------------------------------------------------------------------

@@ -236,6 +236,27 @@ def test_one_key_is_executed_once_however_many_send_it_at_once(
     assert len(delivered) == 1
 
 
+# --- What nobody foresaw --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("a secret"), ExceptionGroup("a secret", [OSError()])])
+def test_an_error_that_nobody_foresaw_is_answered_alike(
+    error: Exception, time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = faulty()
+
+    def fail() -> None:
+        raise error
+
+    made.after_load = fail
+    answer = ask(made, request("create"), time)
+    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
+    assert [line.partition(" at ")[0] for line in caplog.messages] == [
+        f"a request failed: {type(error).__name__}"
+    ]
+    assert "a secret" not in caplog.text
+
+
 # --- Cancelled ------------------------------------------------------------------------------
 
 

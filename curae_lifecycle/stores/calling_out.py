@@ -29,7 +29,13 @@ from curae_lifecycle.stores.contract import AsyncStore, LoadedCall, StoreFullErr
 from curae_lifecycle.stores.minting import Mint, part_of_a_second
 from curae_lifecycle.stores.pages import page_of
 from curae_lifecycle.stores.patience import Trying
-from curae_lifecycle.stores.serving import Serving, begin_serving, given_up
+from curae_lifecycle.stores.serving import (
+    Serving,
+    answer_always,
+    begin_serving,
+    given_up,
+    log_error,
+)
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 
@@ -74,10 +80,14 @@ async def answer_calling_out(
     trying: Trying,
 ) -> Answer:
     """Answer a request, calling out for its next action where it has one."""
-    serving = begin_serving(store, request, mint, settings)
-    if isinstance(serving, Answer):
-        return serving
-    return await _CallingOut(serving, out, trying).answer()
+
+    async def answer() -> Answer:
+        serving = begin_serving(store, request, mint, settings)
+        if isinstance(serving, Answer):
+            return serving
+        return await _CallingOut(serving, out, trying).answer()
+
+    return await answer_always(answer(), settings)
 
 
 @frozen
@@ -120,7 +130,10 @@ class _CallingOut:
             # Nothing may be awaited any more: the lease will be over by itself.
             raise
         except BaseException:
-            await self.trying.until_done(self._let_go)
+            try:
+                await self.trying.until_done(self._let_go)
+            except Exception as error:  # noqa: BLE001 - what came first says more, or cancels
+                log_error("a key was not freed", error)
             raise
         if answer is None:
             # The store has had its time.

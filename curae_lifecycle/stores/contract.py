@@ -26,7 +26,8 @@ from curae_lifecycle.stores.pages import HostedPage
 class StoreUnavailableError(LifecycleError, RuntimeError):
     """The store could not do now what it was asked: a lock, a deadlock, a lost connection.
 
-    Whether a commit took effect is not known; to load again shows it.
+    Whether a commit took effect is not known, unless it is a `StoreUnchangedError`; to load again
+    shows it.
 
     Attributes:
         reason: What happened, in words that hold no stored value.
@@ -39,6 +40,15 @@ class StoreUnavailableError(LifecycleError, RuntimeError):
 
     def __str__(self) -> str:
         return f"the store cannot be used now: {self.reason}"
+
+
+class StoreUnchangedError(StoreUnavailableError):
+    """The same, and nothing was stored for sure: a lock that was not free in time, a deadlock.
+
+    The loop tries again either way. Who sees the difference is who keeps a part elsewhere, such as
+    rate limits in Redis: what was charged for a commit that is surely undone is given back, so that
+    a request that had to wait for a lock is charged once. Raise it only where it is sure.
+    """
 
 
 class StoreFullError(LifecycleError, RuntimeError):

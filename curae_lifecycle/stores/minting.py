@@ -10,11 +10,20 @@ from uuid import uuid4  # noqa: TID251 - here is where ids come from
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.values import SECOND, ConnectionId, NextAction, SessionId, UserId
+from curae_lifecycle.rules.values import (
+    SECOND,
+    ConnectionId,
+    NextAction,
+    SessionId,
+    UserId,
+    later,
+)
 from curae_lifecycle.service.snapshot import NewIds
 
 PAGE_LIFE: Final = timedelta(minutes=30)
 """How long a next action lives, unless the server says otherwise [O]."""
+
+_TICK: Final = timedelta(microseconds=1)
 
 Mint = Callable[[datetime], NewIds]
 """Makes the ids and the next action of one request, at its instant."""
@@ -26,7 +35,7 @@ class RandomIds:
 
     Attributes:
         pages: What the URL of every hosted page begins with, such as `https://connect.example/`.
-        life: How long a next action lives.
+        life: How long a next action lives; none lives longer than a datetime can say.
     """
 
     pages: str
@@ -43,7 +52,7 @@ class RandomIds:
             ConnectionId(str(uuid4())),
             SessionId(str(uuid4())),
             UserId(str(uuid4())),
-            NextAction(self.pages + token_urlsafe(32), now + self.life),
+            NextAction(self.pages + token_urlsafe(32), later(now, self.life // _TICK)),
         )
 
 

@@ -44,7 +44,7 @@ class Message:
     document: dict[str, Json] = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Delivery:
     """A message as it is handed over, perhaps not for the first time.
 

@@ -1,7 +1,8 @@
 """The one loop: load, decide, commit, and again where somebody was faster.
 
 The laws of this module: **a request is answered in time**, whatever the store does: what no
-attempt can answer is answered with a problem that may be retried; **a call out is made once**.
+attempt can answer, and what fails in a way that nobody foresaw, is answered with a problem that may
+be retried; **a call out is made once**.
 
 Each function comes twice, for a store that waits and for one that is awaited. Both run the same
 coroutine: at a store that waits, nothing ever suspends it.
@@ -51,7 +52,12 @@ def serve(
 
     Returns:
         The answer; what it changes is committed. Where the store could not, in all attempts, it
-        is `INTERNAL`, a problem that may be retried, with `Retry-After`.
+        is `INTERNAL`, a problem that may be retried, with `Retry-After`. So it is where anything
+        else raised; of that, the kind and the place are logged, and no text.
+
+    Raises:
+        ArgumentError: The program is wrong: it gave what no correct one gives.
+        AssertionError: It is wrong, too, and says so itself.
     """
     trying = waiting(patience)
     return at_once(answer_request(_Waiting(store), request, mint, settings, trying))
@@ -92,8 +98,8 @@ def serve_calling_out(
         mint: Makes the ids; its next action is not used.
         call_out: Asks the other service for the next action, given the ids and a function that
             prolongs the lease: call that before the lease is over, and end where it answers
-            false. It is called once at most. What it raises comes out of here, and the key is
-            free again.
+            false. It is called once at most. Where it raises, the key is free again, and the
+            answer is one that may be retried.
         settings: What the server chose.
         lease: For how many seconds a retry is told that this attempt is at work.
         lost_lease: What a lease that is over means. EXECUTE: the next retry calls out again.
@@ -104,6 +110,10 @@ def serve_calling_out(
 
     Returns:
         The answer, as from `serve`.
+
+    Raises:
+        ArgumentError: As from `serve`; the key is free again.
+        AssertionError: The same.
     """
 
     async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:

@@ -1,15 +1,21 @@
 """One request or one fact on its way through its attempts, at a store that is awaited.
 
-The law of this module: **what is committed was decided from what it replaces**.
+The laws of this module: **what is committed was decided from what it replaces**; **of an error
+that nobody foresaw its kind and its place are logged**, and never its text, which could repeat
+what a request held.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable
+from traceback import walk_tb
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.call import Call, Decision, refused
@@ -34,6 +40,8 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 
+_LOG: Final = logging.getLogger(__name__)
+
 _RETRY_AFTER: Final = ("retry-after", "1")
 
 
@@ -42,6 +50,32 @@ def given_up(settings: Settings) -> Answer:
     answer = respond(refused(refuse_at(Gate.ROOM), utc_now(), settings))
     headers = (*answer.response.headers, _RETRY_AFTER)
     return attrs.evolve(answer, response=attrs.evolve(answer.response, headers=headers))
+
+
+def log_error(what: str, error: Exception) -> None:
+    """Log what an error ended, of which kind it is, and the way to where it was raised."""
+    way = " > ".join(
+        # What was never imported may have no name.
+        f"{frame.f_globals.get('__name__', '?')}:{line}"
+        for frame, line in walk_tb(error.__traceback__)
+    )
+    _LOG.error("%s: %s at %s", what, type(error).__name__, way)
+
+
+async def answer_always(answering: Awaitable[Answer], settings: Settings) -> Answer:
+    """An answer, also where something went wrong that nobody foresaw: one that may be retried.
+
+    Raises:
+        ArgumentError: The program is wrong, so a retry would be, too.
+        AssertionError: The same; somebody looked, and found it.
+    """
+    try:
+        return await answering
+    except (ArgumentError, AssertionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        log_error("a request failed", error)
+        return given_up(settings)
 
 
 @frozen
@@ -141,10 +175,14 @@ async def answer_request(
     store: AsyncStore, request: Request, mint: Mint, settings: Settings, trying: Trying
 ) -> Answer:
     """Answer a request in as many attempts as patience has."""
-    serving = begin_serving(store, request, mint, settings)
-    if isinstance(serving, Answer):
-        return serving
-    return await trying.until_done(serving.attempt) or given_up(settings)
+
+    async def answer() -> Answer:
+        serving = begin_serving(store, request, mint, settings)
+        if isinstance(serving, Answer):
+            return serving
+        return await trying.until_done(serving.attempt) or given_up(settings)
+
+    return await answer_always(answer(), settings)
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnswer:

@@ -6,12 +6,12 @@ stand in a `Request` as they came.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import cast
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.request import BODY_MAX, Request
 
 
 def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
@@ -32,6 +32,27 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
     target = path + b"?" + query if query else path
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
     return Request(str(scope["method"]), target.decode("latin-1"), tuple(headers), body)
+
+
+async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
+    """The body of a request of ASGI, of which no more is kept than is needed.
+
+    Args:
+        receive: Gives the next message, as ASGI has it.
+
+    Returns:
+        The body; `None` where the client hung up before it was whole: nobody hears an answer, and
+        half of a request is none.
+    """
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        # One that is too long is read to its end and not kept, so that its client hears of it.
+        body += cast("bytes", message.get("body", b""))[: BODY_MAX + 1 - len(body)]
+        more = bool(message.get("more_body"))
+    return body
 
 
 def asgi_headers(response: Response) -> list[tuple[bytes, bytes]]:

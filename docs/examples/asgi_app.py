@@ -14,15 +14,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 import demo
 import hosted_pages
 import uvicorn
-from failing import failed
 from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
 
 from curae_lifecycle import Request, Response
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
-from curae_lifecycle.web.gateways import asgi_headers, asgi_request
-from curae_lifecycle.web.request import BODY_MAX
+from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request
 
 Message = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""
@@ -41,8 +39,9 @@ async def app(
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
-    body = await read(receive)
+    body = await asgi_body(receive)
     if body is None:
+        # The client hung up before its request was whole.
         return
     response = await asyncio.to_thread(respond_to, asgi_request(scope, body))
     headers = [*asgi_headers(response), (b"content-length", str(len(response.body)).encode())]
@@ -52,27 +51,7 @@ async def app(
 
 def respond_to(request: Request) -> Response:
     """The answer, in the thread that waits for the database."""
-    try:
-        return (
-            hosted_pages.serve(store, request) or serve(limited, request, MINT, SETTINGS).response
-        )
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        return failed(error)
-
-
-async def read(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
-    """The body; `None` where the client hung up before it was whole."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunk = message.get("body", b"")
-        assert isinstance(chunk, bytes)  # noqa: S101 - ASGI says so
-        # One that is too long is read to its end and not kept, so that its client hears of it.
-        body += chunk[: BODY_MAX + 1 - len(body)]
-        more = bool(message.get("more_body"))
-    return body
+    return hosted_pages.serve(store, request) or serve(limited, request, MINT, SETTINGS).response
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
-from failing import failed
 from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
 
 from curae_lifecycle.stores.serve import serve
@@ -70,6 +69,8 @@ project.configure(
     ALLOWED_HOSTS=["*"],
     DATABASES={"default": database(DATABASE_URL)},
     INSTALLED_APPS=["curae_lifecycle.stores.django"],
+    # As every new project has it.
+    MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
     ROOT_URLCONF=__name__,
     USE_TZ=True,
     LOGGING={
@@ -94,10 +95,7 @@ limited = with_limits(store)
 def endpoint(http: HttpRequest) -> HttpResponse:
     """Hand a request over as it came, and its answer back."""
     asked = wsgi_request(http.META, http.read(BODY_MAX + 1))
-    try:
-        answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        answer = failed(error)
+    answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
     # Not every server drops the body that a HEAD must not have.
     response = HttpResponse(b"" if http.method == "HEAD" else answer.body, status=answer.status)
     # It has one of its own, also where there is nothing to be of a type.

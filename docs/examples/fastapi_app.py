@@ -14,10 +14,8 @@ from contextlib import asynccontextmanager
 import demo
 import hosted_pages
 import uvicorn
-from failing import failed
 from fastapi import FastAPI, Request, Response
 from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits_async
-from starlette.requests import ClientDisconnect
 from starlette.routing import request_response
 
 from curae_lifecycle.stores.serve import serve_async
@@ -29,8 +27,7 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
-from curae_lifecycle.web.gateways import asgi_headers, asgi_request
-from curae_lifecycle.web.request import BODY_MAX
+from curae_lifecycle.web.gateways import asgi_body, asgi_request
 
 
 def open_database() -> AsyncDatabase:
@@ -53,31 +50,17 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 async def endpoint(http: Request) -> Response:
     """Hand a request over as it came, nothing decoded, and its answer back."""
-    body = b""
-    async for chunk in http.stream():
-        # One that is too long is read to its end and not kept, so that its client hears of it.
-        body += chunk[: BODY_MAX + 1 - len(body)]
+    body = await asgi_body(http.receive)
+    if body is None:
+        # Nobody hears it: the client hung up before its request was whole.
+        return Response(status_code=400)
     asked = asgi_request(http.scope, body)
-    try:
-        page = await hosted_pages.serve_async(store, asked)
-        answer = page or (await serve_async(limited, asked, MINT, SETTINGS)).response
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        answer = failed(error)
-    response = Response(answer.body, answer.status)
-    response.raw_headers += asgi_headers(answer)
-    return response
+    page = await hosted_pages.serve_async(store, asked)
+    answer = page or (await serve_async(limited, asked, MINT, SETTINGS)).response
+    return Response(answer.body, answer.status, dict(answer.headers))
 
 
-async def gone(_: Request, __: Exception) -> Response:
-    """The client hung up before its request was whole: nobody hears this answer."""
-    return Response(status_code=400)
-
-
-app = FastAPI(
-    lifespan=lifespan,
-    openapi_url=None,
-    exception_handlers={ClientDisconnect: gone},
-)
+app = FastAPI(lifespan=lifespan, openapi_url=None)
 # Everything goes there, also a target that is no path, such as `*`: the rules know paths and
 # methods, and what to answer else.
 app.router.default = request_response(endpoint)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import demo
 import hosted_pages
 import waitress
-from failing import failed
 from flask import Flask, Response, request
 from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
 
@@ -31,10 +30,7 @@ limited = with_limits(store)
 def endpoint() -> Response:
     """Answer everything before Flask looks for a route: the rules know paths and methods."""
     asked = wsgi_request(request.environ, request.stream.read(BODY_MAX + 1))
-    try:
-        answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
-    except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-        answer = failed(error)
+    answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
     return Response(answer.body, answer.status, list(answer.headers))
 
 

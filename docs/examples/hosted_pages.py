@@ -7,6 +7,7 @@ and shows what the rules made of it. A real page would first find out who the pe
 from __future__ import annotations
 
 import html
+import logging
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -28,9 +29,11 @@ from curae_lifecycle import (
     UserId,
 )
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.stores.contract import AsyncStore, Store, StoreUnavailableError
+from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.stores.serve import record, record_async
+
+_LOG: Final = logging.getLogger(__name__)
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 
@@ -86,8 +89,8 @@ def serve(store: PageStore, request: Request) -> Response | None:
         if isinstance(seen, Response):
             return seen
         return _show_outcome(record(store, seen))
-    except StoreUnavailableError:
-        return _LATER
+    except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
+        return _later(error)
 
 
 async def serve_async(store: AsyncPageStore, request: Request) -> Response | None:
@@ -100,8 +103,8 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
         if isinstance(seen, Response):
             return seen
         return _show_outcome(await record_async(store, seen))
-    except StoreUnavailableError:
-        return _LATER
+    except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
+        return _later(error)
 
 
 def _url(request: Request) -> str | None:
@@ -158,4 +161,7 @@ def _show(status: int, title: str, text: str, buttons: str = "") -> Response:
     return Response(status, _HEADERS, page.encode())
 
 
-_LATER: Final = _show(503, "Not now", "Please try again in a moment.")
+def _later(error: Exception) -> Response:
+    # Its text could repeat the page's URL.
+    _LOG.error("a page failed: %s", type(error).__name__)
+    return _show(503, "Not now", "Please try again in a moment.")

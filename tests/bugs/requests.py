@@ -21,7 +21,7 @@ from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.request import ParsedBody, Request
+from curae_lifecycle.web.request import BODY_MAX, ParsedBody, Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, collated, with_members
 
@@ -43,6 +43,19 @@ class _Lenient(Service):
             return super().read(request, now)
         body = ParsedBody(self.lenient(value))
         return super().read(attrs.evolve(request, body=body), now)
+
+
+class WhiteSpaceUncounted(Service):
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        body = request.body
+        stripped = body.strip() if isinstance(body, bytes) else body
+        return super().read(attrs.evolve(request, body=stripped), now)
+
+
+class LongestBodyRefused(Service):
+    def read(self, request: Request, now: datetime) -> Call | Decision:
+        longest = isinstance(request.body, bytes) and len(request.body) == BODY_MAX
+        return super().read(attrs.evolve(request, body=b"{") if longest else request, now)
 
 
 class UnknownMembersIgnored(_Lenient):
@@ -375,6 +388,22 @@ BUGS: Final = (
         "idemkit raises RecursionError",
         ("request.body.no-json",),
         DepthCrashes,
+    ),
+    VisibleBug(
+        "white-space-uncounted",
+        "White space does not count towards the length of a body.",
+        "section 6, a body has at most 65,536 bytes",
+        "",
+        ("request.body.no-json",),
+        WhiteSpaceUncounted,
+    ),
+    VisibleBug(
+        "longest-body-refused",
+        "A body of exactly 65,536 bytes is refused.",
+        "section 6, a body has at most 65,536 bytes",
+        "",
+        ("request.body.empty",),
+        LongestBodyRefused,
     ),
     VisibleBug(
         "nan-taken",

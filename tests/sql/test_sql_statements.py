@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 import pytest
 import sqlalchemy as sa
@@ -14,10 +16,12 @@ from psycopg.pq.abc import PGconn
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, relied_on
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import LoadedFact
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import loading, postgresql, store, storing
@@ -32,6 +36,8 @@ from tests.sql.databases import Counted
 from tests.sql.races import content
 from tests.sql.works import FIRST, SETTINGS, minted
 from tests.strategies import pending
+
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 # --- How many ---------------------------------------------------------------------------------
 
@@ -65,6 +71,44 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
     counted.changed.clear()
     record(made, Authorized(FIRST))
     assert (len(counted.read), len(counted.changed)) == (1, 0)
+
+
+def test_the_page_says_how_many_statements_a_commit_takes(sqlite_database: SqlDatabase) -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
+    sqlite_database.change([Statement(f"DELETE FROM {table}") for table in TABLES])
+    charged = taken(sqlite_database, Settings(buckets=(Bucket("platform", 50, 1, 60),)))
+    assert rows == [
+        (step, str(number), str(with_a_bucket))
+        for (step, number), with_a_bucket in zip(plain, charged, strict=True)
+    ]
+
+
+STEPS = (
+    *("create", "get", "authorized", "revoke", "reconnect", "initiate"),
+    *("account-state", "graduation"),
+)
+
+
+def taken(database: SqlDatabase, settings: Settings) -> list[int]:
+    """How many statements the commit of each step takes, where each does all that it can."""
+    counted = Counted(database)
+    made = SqlStore(counted, settings)
+    made.create_tables()
+    made.register(ApiKey(API_KEY), CALLER)
+    numbers: list[int] = []
+    for number, step in enumerate(STEPS, 1):
+        counted.changed.clear()
+        if step == "authorized":
+            assert isinstance(record(made, Authorized(FIRST)), Done)
+        else:
+            asked = request(step, key=f"k-{number}")
+            answer = serve(made, asked, partial(minted, number), settings)
+            assert answer.response.status in {200, 201}, step
+        assert len(counted.changed) <= 1, step
+        numbers.append(sum(len(each) for each in counted.changed))
+    return numbers
 
 
 def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
@@ -225,7 +269,8 @@ def test_mariadb_is_told_what_it_does_otherwise() -> None:
 @pytest.mark.parametrize("dialect", Dialect)
 def test_the_tables_are_dropped_as_they_are_made(dialect: Dialect) -> None:
     made = [each.text.split()[5] for each in create_tables(dialect) if "TABLE" in each.text]
-    assert made == [each.text.split()[-1] for each in drop_tables()] == [*TABLES]
+    dropped = [each.text.split()[-1] for each in drop_tables(dialect) if "DROP" in each.text]
+    assert made == dropped == [*TABLES]
 
 
 # --- Tables -------------------------------------------------------------------------------------
@@ -237,7 +282,8 @@ def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
         made = pool.map(lambda engine: SqlStore(SqlDatabase(engine)).create_tables(), engines)
         assert [*made] == [None] * 8
     assert content(SqlDatabase(engines[0])).keys() == {*TABLES}
-    SqlDatabase(engines[0]).create(drop_tables())
+    dropping = SqlDatabase(engines[0])
+    dropping.create(drop_tables(dropping.dialect))
     assert not sa.inspect(sa.create_engine(engines[0].url, poolclass=sa.NullPool)).get_table_names()
     for engine in engines:
         engine.dispose()

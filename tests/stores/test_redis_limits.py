@@ -43,6 +43,7 @@ from curae_lifecycle.stores.contract import (
     Store,
     StoreFullError,
     StoreUnavailableError,
+    StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
@@ -291,6 +292,15 @@ def test_nothing_is_given_back_that_others_dropped(who: Who) -> None:
     assert who.charged() == (1, 1)
 
 
+def test_a_charge_is_given_back_where_nothing_was_stored_for_sure(who: Who) -> None:
+    def wait() -> bool:
+        raise StoreUnchangedError("a lock was not free in time")
+
+    who.inner.before = [wait, wait]
+    assert who.initiate(1).status == 201
+    assert who.charged() == (1, 1)
+
+
 @pytest.mark.parametrize("mistake", ["full", "mistaken"])
 def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mistake: str) -> None:
     def refuse() -> bool:
@@ -407,13 +417,16 @@ def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who)
         key = limits._name((who.bucket_key, who.limit_key)[number])
         who.client.set(key, "2 5 later")
         with pytest.raises(NewerFormatError, match=kind):
-            who.initiate(f"second-{number}")
+            who.store.for_call(who.api_key.digest(), loads)
+        assert who.initiate(f"second-{number}").status == 500
         assert not who.store.commit(loaded, charges(who, loaded, BUCKET))
         assert who.client.get(key) == b"2 5 later"
         who.client.delete(key)
 
 
-def test_what_a_newer_release_made_of_a_charge_is_not_given_back(who: Who) -> None:
+def test_what_a_newer_release_made_of_a_charge_is_not_given_back(
+    who: Who, caplog: pytest.LogCaptureFixture
+) -> None:
     names = [limits._name(key) for key in (who.bucket_key, who.limit_key)]
     newer: list[bytes] = []
 
@@ -427,8 +440,8 @@ def test_what_a_newer_release_made_of_a_charge_is_not_given_back(who: Who) -> No
         return False
 
     who.inner.before = [renewed]
-    with pytest.raises(NewerFormatError):
-        who.initiate(1)
+    assert who.initiate(1).status == 500
+    assert "a request failed: NewerFormatError at" in caplog.text
     assert who.client.mget(names) == newer
 
 
@@ -501,8 +514,10 @@ def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
     # Somebody else's value under a name of ours.
     who.client.rpush(limits._name(who.bucket_key), "1")
+    loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+    loaded = who.store.for_call(who.api_key.digest(), loads)
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        who.initiate(1)
+        who.store.commit(loaded, charges(who, loaded, BUCKET))
 
 
 # --- The whole kit ----------------------------------------------------------------------------

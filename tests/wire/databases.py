@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
@@ -57,7 +59,7 @@ def transactions(wrong: str | None) -> Transactions:
 
 
 class MovedDatabase:
-    """A database that waits, with a clock that a test moves."""
+    """A database that waits, with a clock that a test moves; nobody waits for it in a loop."""
 
     def __init__(self, database: Database, ahead: Ahead, run: Transactions = rightly) -> None:
         self._database = database
@@ -69,14 +71,24 @@ class MovedDatabase:
         return self._database.dialect
 
     def rows(self, statement: Statement) -> Rows:
+        check_thread()
         return moved(self._database.rows(statement), self._ahead())
 
     def create(self, statements: Sequence[Statement]) -> None:
+        check_thread()
         self._database.create(statements)
 
     def change(self, statements: Sequence[Statement]) -> bool:
+        check_thread()
         changed = [self._database.change(each) for each in self._run(statements)]
         return all(changed)
+
+
+def check_thread() -> None:
+    """Whoever waits in a thread that has a loop holds up everybody else in it."""
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise AssertionError("a database that waits was asked in an event loop")
 
 
 class AsyncMovedDatabase:

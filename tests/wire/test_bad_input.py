@@ -60,6 +60,17 @@ def test_clients_that_hang_up_leave_the_server_as_it_was(wire: Wire) -> None:
     assert wire.answer_to(whole) == "201"
 
 
+def test_a_body_that_is_cut_off_is_no_body(wire: Wire) -> None:
+    # What came would be one by itself.
+    asked = wire.request(b"POST", CONNECTIONS, key(31), body=BODY + b" ").removesuffix(b" ")
+    wire.hang_up(asked)
+    # Long after it would have been stored.
+    for _ in range(20):
+        assert wire.answer_to(wire.request(b"GET", CONNECTIONS, body=b"")) == "404 NOT_FOUND"
+    other = BODY.replace(b"labs", b"clinical_summary")
+    assert wire.answer_to(wire.request(b"POST", CONNECTIONS, key(31), body=other)) == "201"
+
+
 def test_an_answer_with_nothing_in_it_is_of_no_type(wire: Wire) -> None:
     state = BASE + b"/curae-connect/account-state?appUserId=ada"
     sent = wire.request(b"GET", state, b"If-None-Match: *", body=b"")

@@ -8,7 +8,7 @@ that was lost is not used again**.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import Final, NoReturn
 
 from django import conf
@@ -17,10 +17,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
-from curae_lifecycle.stores.sql.schema import wait_for_setup
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
+from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, unavailable
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
 
 SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
@@ -67,23 +65,30 @@ class DjangoDatabase:
         return found
 
     def create(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, one worker after another; in a migration, with it."""
+        """Run statements that make tables, in one transaction; in a migration, with it."""
         with transaction.atomic(self._alias), self._connection.cursor() as cursor:
-            for statement in (*wait_for_setup(self._dialect), *statements):
+            for statement in statements:
                 _run(cursor, statement)
 
     def change(self, statements: Sequence[Statement]) -> bool:
         """Run statements in one transaction; false where one did not change what it must.
 
         Raises:
-            RuntimeError: A transaction is open, as with ATOMIC_REQUESTS: mark the view with
-                `transaction.non_atomic_requests`. One of `django.test.TestCase` may be.
-            ArgumentError: The connection does not commit by itself.
+            ArgumentError: A transaction is open, as with ATOMIC_REQUESTS: mark the view with
+                `transaction.non_atomic_requests`. One of `django.test.TestCase` may be. Or the
+                connection does not commit by itself.
         """
         connection = self._connection
+        steps = as_few(statements) if self._dialect is Dialect.POSTGRESQL else statements
         try:
-            with self._own_transaction(connection), connection.cursor() as cursor:
-                return self._change(cursor, statements)
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(self._own_transaction(connection, steps))
+                except RuntimeError:
+                    # Django's word for it; of the rules' mistakes it is one like any other.
+                    wanted = "in no transaction, as it is without ATOMIC_REQUESTS"
+                    raise ArgumentError(f"DATABASES[{self._alias!r}]", wanted) from None
+                return self._change(stack.enter_context(connection.cursor()), steps)
         except Error as error:
             if is_overtaken(self._dialect, error.__cause__ or error):
                 return False
@@ -94,19 +99,17 @@ class DjangoDatabase:
         return connections[self._alias]
 
     def _own_transaction(
-        self, connection: BaseDatabaseWrapper
+        self, connection: BaseDatabaseWrapper, statements: Sequence[Statement]
     ) -> transaction.Atomic | nullcontext[None]:
         if not connection.in_atomic_block:
             if not connection.get_autocommit():
                 raise ArgumentError(f"DATABASES[{self._alias!r}]", "in autocommit mode")
-            if self._dialect is Dialect.POSTGRESQL:
-                # One statement is a transaction by itself.
+            if self._dialect is Dialect.POSTGRESQL and len(statements) == 1:
+                # It is a transaction by itself.
                 return nullcontext()
         return transaction.atomic(self._alias, durable=True)
 
     def _change(self, cursor: CursorWrapper, statements: Sequence[Statement]) -> bool:
-        if statements and self._dialect is Dialect.POSTGRESQL:
-            statements = [as_one(statements)]
         for statement in statements:
             _run(cursor, statement)
             if statement.rows not in {None, cursor.rowcount}:
@@ -121,7 +124,7 @@ class DjangoDatabase:
         # Django's error has the driver's own as its cause.
         original = error.__cause__ or error
         if is_passing(self._dialect, original):
-            raise StoreUnavailableError(reason(self._dialect, original)) from None
+            raise unavailable(self._dialect, original) from None
         raise error
 
 

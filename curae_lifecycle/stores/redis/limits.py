@@ -36,6 +36,7 @@ from redis.retry import Retry
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateKey, RateWrite
@@ -49,6 +50,7 @@ from curae_lifecycle.stores.contract import (
     Store,
     StoreFullError,
     StoreUnavailableError,
+    StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.pages import HostedPage
@@ -166,7 +168,7 @@ class RedisLimits:
             return True
         try:
             stored = self._store.commit(inner, others, page)
-        except (StoreFullError, ArgumentError):
+        except (StoreFullError, StoreUnchangedError, ArgumentError):
             self._run(GIVE_BACK, charge.names, charge.returned(answer))
             raise
         if not stored:
@@ -226,7 +228,7 @@ class AsyncRedisLimits:
             return True
         try:
             stored = await self._store.commit(inner, others, page)
-        except (StoreFullError, ArgumentError):
+        except (StoreFullError, StoreUnchangedError, ArgumentError):
             await self._run(GIVE_BACK, charge.names, charge.returned(answer))
             raise
         if not stored:
@@ -314,7 +316,7 @@ def _is_nothing(changes: Changes, page: HostedPage | None) -> bool:
     return page is None and not (changes.writes or changes.effects or changes.events)
 
 
-@attrs.frozen
+@frozen
 class _Charge:
     """The limits that one decision charges.
 

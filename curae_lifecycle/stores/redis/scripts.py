@@ -29,8 +29,10 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.frozen import frozen
 
-@attrs.frozen
+
+@frozen
 class Script:
     """A script, and the digest that Redis knows it by once it was run."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError as MalformedUrlError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.sql.failures import is_passing
 from curae_lifecycle.stores.sql.statement import Dialect
 
 WAIT: Final = 2.0
@@ -197,4 +198,9 @@ def _texts(named: dict[str, object]) -> dict[str, str]:
 
 def _write_ahead(connection: sqlite3.Connection, _: object) -> None:
     # Readers and the one writer do not wait for each other.
-    connection.execute("PRAGMA journal_mode = WAL").close()
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").close()
+    except sqlite3.OperationalError as error:
+        # Of two that open a new file at once SQLite refuses one, at once; the other is doing it.
+        if not is_passing(Dialect.SQLITE, error):
+            raise

@@ -17,24 +17,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.sql.connecting import (
     create_awaited_engine,
     create_engine,
     dialect_of,
 )
 from curae_lifecycle.stores.sql.drivers import AwaitedConnection, Connection, connection_of
-from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason
-from curae_lifecycle.stores.sql.schema import wait_for_setup
-from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
+from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
+from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
 
 __all__ = ["AsyncSqlDatabase", "SqlDatabase", "create_awaited_engine", "create_engine"]
 
 _Answered = TypeVar("_Answered")
-
-_AT_ONCE: Final = 50
-"""How many statements are made into one: PostgreSQL takes so many values and no more."""
 
 
 class SqlDatabase:
@@ -58,7 +54,7 @@ class SqlDatabase:
             _failed(self._dialect, error)
 
     def create(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, one worker after another."""
+        """Run statements that make tables, in one transaction where the database can."""
         steps = _making(self._dialect, statements)
         try:
             self._connected(lambda connection: _run(connection, steps))
@@ -120,7 +116,7 @@ class AsyncSqlDatabase:
             _failed(self._dialect, error)
 
     async def create(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, one worker after another."""
+        """Run statements that make tables, in one transaction where the database can."""
         try:
             await self._run(_making(self._dialect, statements))
         except self._error as error:
@@ -174,9 +170,7 @@ def _transaction(dialect: Dialect, statements: Sequence[Statement]) -> list[Stat
         case Dialect.MARIADB:
             return [_BEGIN, *statements, _COMMIT]
         case Dialect.POSTGRESQL:
-            firsts = range(0, len(statements), _AT_ONCE)
-            joined = [as_one(statements[first : first + _AT_ONCE]) for first in firsts]
-            # One statement is a transaction by itself.
+            joined = as_few(statements)
             return joined if len(joined) == 1 else [_BEGIN, *joined, _COMMIT]
 
 
@@ -188,7 +182,7 @@ def _making(dialect: Dialect, statements: Sequence[Statement]) -> list[Statement
             # Each statement that makes a table is a transaction by itself.
             return [*statements]
         case Dialect.POSTGRESQL:
-            return [_BEGIN, *wait_for_setup(dialect), *statements, _COMMIT]
+            return [_BEGIN, *statements, _COMMIT]
 
 
 def _run(connection: Connection, statements: Sequence[Statement]) -> bool:
@@ -208,14 +202,14 @@ def _error_of(engine: sa.Engine) -> type[Exception]:
 def _failed(dialect: Dialect, error: Exception) -> NoReturn:
     # What may pass has a name of its own, and the rest comes out as it is.
     if is_passing(dialect, error):
-        raise StoreUnavailableError(reason(dialect, error)) from None
+        raise unavailable(dialect, error) from None
     raise error
 
 
 def _unconnected(dialect: Dialect, error: Exception) -> NoReturn:
     # No statement was run, so no error repeats a value; whoever starts a server must see why.
     if isinstance(error, PoolTimeoutError):
-        raise StoreUnavailableError("no connection was free in time") from None
+        raise StoreUnchangedError("no connection was free in time") from None
     if is_passing(dialect, error):
-        raise StoreUnavailableError(f"no connection ({reason(dialect, error)})") from error
+        raise StoreUnchangedError(f"no connection ({reason(dialect, error)})") from error
     raise error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.sql.statement import Dialect
 
 _OVERTAKEN: Final[dict[Dialect, frozenset[object]]] = {
@@ -39,6 +40,17 @@ _PASSING_OF_MARIADB: Final = {
 }
 
 
+_UNDONE: Final[dict[Dialect, frozenset[object]]] = {
+    # As extended codes have it in their lowest byte.
+    Dialect.SQLITE: frozenset(_PASSING_OF_SQLITE),
+    # Serialization, deadlock, a lock that was not free in time, a statement that was cancelled.
+    # Where the server ended the connection, it may have committed before.
+    Dialect.POSTGRESQL: frozenset({"40001", "40P01", "55P03", "57014"}),
+    # Deadlock, lock wait.
+    Dialect.MARIADB: frozenset({1213, 1205}),
+}
+
+
 def is_overtaken(dialect: Dialect, error: BaseException) -> bool:
     """Whether a commit was undone because of one that came before it."""
     return _code(dialect, error) in _OVERTAKEN[dialect]
@@ -59,6 +71,19 @@ def is_passing(dialect: Dialect, error: BaseException) -> bool:
             return not names.isdisjoint({"OperationalError", "InterfaceError"})
         case _:
             return code in _PASSING_OF_MARIADB
+
+
+def is_undone(dialect: Dialect, error: BaseException) -> bool:
+    """Whether nothing of its transaction was stored, for sure."""
+    code = _code(dialect, error)
+    plain = code & 0xFF if dialect is Dialect.SQLITE and isinstance(code, int) else code
+    return plain in _UNDONE[dialect]
+
+
+def unavailable(dialect: Dialect, error: BaseException) -> StoreUnavailableError:
+    """What a store says of an error that may pass."""
+    kind = StoreUnchangedError if is_undone(dialect, error) else StoreUnavailableError
+    return kind(reason(dialect, error))
 
 
 def reason(dialect: Dialect, error: BaseException) -> str:

@@ -16,6 +16,7 @@ import attrs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -173,7 +174,7 @@ def fact_statement(dialect: Dialect, needs: FactNeeds, clock: int | None) -> Sta
     return union.statement()
 
 
-@attrs.frozen
+@frozen
 class _Answer:
     """The rows of one statement, by the part of the answer that they are."""
 

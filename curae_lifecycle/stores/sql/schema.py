@@ -124,18 +124,11 @@ _SETUP_LOCK: Final = 0x63757261
 """Any number that no other application on the same PostgreSQL locks."""
 
 
-def wait_for_setup(dialect: Dialect) -> tuple[Statement, ...]:
-    """What comes first in a transaction that makes tables.
-
-    Two that start at the same time would both find no table, and PostgreSQL would refuse one.
-    """
-    if dialect is not Dialect.POSTGRESQL:
-        return ()
-    return (Statement(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})"),)
-
-
 def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
-    """The statements that make the tables where they are missing; run them one after another."""
+    """The statements that make the tables where they are missing, for one transaction.
+
+    Run them one after another. Many may do so at once: each waits for whoever came before.
+    """
     tables = [
         Statement(
             f"CREATE TABLE IF NOT EXISTS {name} ({_columns(dialect, columns)}){_END[dialect]}"
@@ -146,12 +139,19 @@ def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
         Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
         for name, columns in _INDEXES.items()
     ]
-    return (*tables, *indexes)
+    return (*_wait(dialect), *tables, *indexes)
 
 
-def drop_tables() -> tuple[Statement, ...]:
-    """The statements that drop the tables with all that they hold."""
-    return tuple(Statement(f"DROP TABLE IF EXISTS {name}") for name in _TABLES)
+def drop_tables(dialect: Dialect) -> tuple[Statement, ...]:
+    """The statements that drop the tables with all that they hold, for one transaction."""
+    return (*_wait(dialect), *[Statement(f"DROP TABLE IF EXISTS {name}") for name in _TABLES])
+
+
+def _wait(dialect: Dialect) -> tuple[Statement, ...]:
+    # Two that start at the same time would both find no table, and PostgreSQL would refuse one.
+    if dialect is not POSTGRESQL:
+        return ()
+    return (Statement(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})"),)
 
 
 _END: Final = {SQLITE: "", POSTGRESQL: "", MARIADB: " ENGINE=InnoDB"}

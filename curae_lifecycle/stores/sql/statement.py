@@ -17,6 +17,9 @@ Value = str | int | None
 TEXTS_REMEMBERED: Final = 1024
 """How many texts are remembered in another spelling."""
 
+_AT_ONCE: Final = 50
+"""How many statements are made into one: PostgreSQL takes so many values and no more."""
+
 
 class Dialect(StrEnum):
     """The databases that there are statements for."""
@@ -59,6 +62,12 @@ def as_one(statements: Sequence[Statement]) -> Statement:
     shape = tuple([(statement.text, statement.rows) for statement in statements])
     values = [value for statement in statements for value in statement.values]
     return Statement(_joined(shape), tuple(values))
+
+
+def as_few(statements: Sequence[Statement]) -> list[Statement]:
+    """Statements as few of PostgreSQL; one is a transaction by itself, several need one."""
+    firsts = range(0, len(statements), _AT_ONCE)
+    return [as_one(statements[first : first + _AT_ONCE]) for first in firsts]
 
 
 @lru_cache(TEXTS_REMEMBERED)

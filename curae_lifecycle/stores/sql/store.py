@@ -48,7 +48,7 @@ class Database(Protocol):
         ...
 
     def create(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, one worker after another."""
+        """Run statements that make tables, in one transaction where the database can."""
         ...
 
     def change(self, statements: Sequence[Statement]) -> bool:

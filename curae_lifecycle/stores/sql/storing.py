@@ -15,10 +15,9 @@ from functools import cache
 from operator import itemgetter
 from typing import Final
 
-import attrs
-
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, microseconds
@@ -84,7 +83,7 @@ def commit_statements(
 _PURGED_AT_ONCE: Final = 1000
 
 
-@attrs.frozen
+@frozen
 class Purge:
     """What drops the rows of one table that are over, a thousand at a time: nobody waits long.
 

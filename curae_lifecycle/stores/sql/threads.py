@@ -28,7 +28,7 @@ class InThreads:
         return await asyncio.to_thread(self._database.rows, statement)
 
     async def create(self, statements: Sequence[Statement]) -> None:
-        """Run statements that make tables, one worker after another."""
+        """As `Database.create`."""
         await asyncio.to_thread(self._database.create, statements)
 
     async def change(self, statements: Sequence[Statement]) -> bool:

@@ -30,7 +30,7 @@ from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same, success
 from curae_lifecycle.testing.conformance.gates import refused
 from curae_lifecycle.testing.conformance.steps import Steps, send
-from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.request import BODY_MAX, Request
 
 CHECKS: Final = Checks()
 
@@ -64,6 +64,8 @@ def _no_json(kind: Kind, values: Values) -> Bodies:
     good = body_of(kind, values)
     text = json.dumps(good)
     yield from ("{", "nonsense", "{'a': 'b'}", text[:-1] + ",}", text + " {}", "[" * 5000)
+    # White space counts.
+    yield text.ljust(BODY_MAX + 1)
     yield from ("", " ")[: 2 * len(good)]
     for name in good:
         yield json.dumps(good | {name: "?"}).replace('"?"', "NaN")
@@ -184,10 +186,13 @@ def _bad_empty_bodies(app: App) -> Steps[None]:
     yield from app.shows(connection_id, "PENDING")
 
 
+_EMPTY: Final = (b"", b"{}", b" { } ", b"{}".ljust(BODY_MAX))
+
+
 @CHECKS.add("request.body.empty", rules=("request.body",))
 def _empty_bodies(app: App) -> Steps[None]:
     """For a reconnect and a revoke an absent body and an empty object are one."""
-    for body, kind in product((b"", b"{}", b" { } "), those(app, lambda rule: rule.body == ())):
+    for body, kind in product(_EMPTY, those(app, lambda rule: rule.body == ())):
         request = yield from granted(app, kind, body)
         yield from success(request, kind.rule.status)
 

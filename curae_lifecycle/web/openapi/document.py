@@ -30,6 +30,7 @@ from curae_lifecycle.web.openapi import schemas
 from curae_lifecycle.web.openapi.examples import successes
 from curae_lifecycle.web.openapi.schemas import Schema, reference
 from curae_lifecycle.web.read import BY_KEY
+from curae_lifecycle.web.request import BODY_MAX
 from curae_lifecycle.web.respond import problem_headers
 from curae_lifecycle.web.shapes import camel, format_problem
 
@@ -115,7 +116,11 @@ def _operation(kind: type[Operation], settings: Settings) -> Schema:
         known_members = [each for each in rule.body if each in schemas.MEMBERS]
         example: Schema = {each.name: schemas.MEMBERS[each][1] for each in known_members}
         content = _content(reference("schemas", schemas.body_name(kind)), {"example": example})
-        described["requestBody"] = {"required": bool(rule.body), "content": content}
+        described["requestBody"] = {
+            "description": f"At most {BODY_MAX:,} bytes, white space counted.",
+            "required": bool(rule.body),
+            "content": content,
+        }
     return described
 
 

@@ -18,7 +18,8 @@ def create(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 def drop(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Drop the tables with all that they hold."""
-    DjangoDatabase(editor.connection.alias).create(drop_tables())
+    database = DjangoDatabase(editor.connection.alias)
+    database.create(drop_tables(database.dialect))
 
 
 class Migration(migrations.Migration):
