@@ -287,7 +287,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
         (("register", *OWNER), "", "--environment"),
         (("register", *OWNER, "--environment", "prod"), "", "invalid choice: 'prod'"),
         (("register", *LIVE_OWNER[2:]), "", "--app-id"),
-        (("register", *LIVE_OWNER, "--app-id", ""), "", "appId: must be"),
+        (("register", *LIVE_OWNER, "--app-id", ""), "", "app id: must be"),
         (("register", *LIVE_OWNER, "--account", "7"), "", "customerAccountId: must be a UUID"),
         (("register", *LIVE_OWNER, "--api-key-id", ""), "", "api key id: must be"),
         (("register", *LIVE_OWNER, "--scope", "a b"), "", "without spaces"),
