@@ -39,7 +39,7 @@ from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.limits import RedisLimits, create_client
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
-from tests.stores.charging import BUCKET, KINDS, Wavering, Who, client, known, who
+from tests.stores.charging import BUCKET, Wavering, Who, client, known, who
 from tests.stores.limits import limited, redis_url
 from tests.stores.served import Clock, Served
 from tests.wire.valkey import valkey
@@ -326,7 +326,7 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
 # --- The whole kit ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
 def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url) as client:

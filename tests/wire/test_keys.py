@@ -433,6 +433,7 @@ def test_the_outbox_is_printed_until_somebody_ends_it(url: str, database: SqlDat
     assert database.rows(Statement("SELECT id FROM curae_outbox")) == []
 
 
+@pytest.mark.heavy
 def test_the_page_says_what_can_be_typed(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/keys.md").read_text(encoding="utf-8")
     typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))
