@@ -1,12 +1,16 @@
-"""What all tests share: how Hypothesis runs, and what the garbage collector need not look at."""
+"""What all tests share: how Hypothesis runs, what is no garbage, and one PostgreSQL a process."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 # A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws twice as
 # much; `.ci/run` does so where it tests the wheel.
@@ -25,3 +29,12 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[sa.URL]:
+    # Here, for a folder's own `conftest.py` would start another for that folder.
+    from tests.wire.postgres import postgres  # noqa: PLC0415 - most tests need none
+
+    with postgres() as server:
+        yield server

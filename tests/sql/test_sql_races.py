@@ -19,7 +19,7 @@ def arena(database: Database, kind: type[SqlStore] = SqlStore) -> Arena:
     return Arena(Clocked(database), kind)
 
 
-SMALL = ("the pending one has lapsed", "nine initiates were admitted")
+SMALL = ("nobody is bound, one is pending", "one request is left to the key")
 EACH = [
     *SMALL,
     *(pytest.param(scene, marks=pytest.mark.heavy) for scene in SCENES if scene not in SMALL),
