@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -36,11 +37,11 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.limits import RedisLimits, create_client
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits, create_client
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
 from tests.stores.charging import BUCKET, Wavering, Who, client, known, who
-from tests.stores.limits import limited, redis_url
+from tests.stores.limits import AtOnce, limited, redis_url
 from tests.stores.served import Clock, Served
 from tests.wire.valkey import valkey
 
@@ -223,6 +224,26 @@ def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
     fact = store.for_fact(FactNeeds())
     assert store.commit(fact, NO_CHANGES)
     assert store.caller_of("") is None
+
+
+def test_so_it_does_where_it_is_awaited() -> None:
+    store = AsyncRedisLimits(AtOnce(Wavering()), AwaitedNever())
+
+    async def ask() -> None:
+        loaded = await store.for_call("", NOTHING)
+        assert loaded.snapshot.buckets == ()
+        assert await store.commit(loaded, NO_CHANGES)
+        assert await store.commit(await store.for_fact(FactNeeds()), NO_CHANGES)
+        assert await store.caller_of("") is None
+
+    asyncio.run(ask())
+
+
+class AwaitedNever:
+    """A client that must not be asked, awaited."""
+
+    async def execute_command(self, *command: str | int) -> object:
+        raise AssertionError(command)
 
 
 class Never:

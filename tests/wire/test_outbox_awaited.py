@@ -75,6 +75,21 @@ def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
     assert left(database) == 0
 
 
+def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -> None:
+    stop, looked = asyncio.Event(), list[str]()
+
+    class Idle(InThreads):
+        async def rows(self, statement: Statement) -> Rows:
+            looked.append(statement.text)
+            if len(looked) == 2:
+                stop.set()
+            return await super().rows(statement)
+
+    outbox = AsyncOutbox(Idle(database), Shipping(idle=0.01))
+    asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
+    assert len(looked) == 2
+
+
 def test_an_awaited_handler_ends_with_its_time(
     database: SqlDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
