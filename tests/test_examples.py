@@ -29,7 +29,10 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 APPS: Final = ("fastapi_app", "flask_app", "django_app", "asgi_app")
 
 
-@pytest.mark.parametrize("app", APPS)
+@pytest.mark.parametrize(
+    "app",
+    ["fastapi_app", *(pytest.param(app, marks=pytest.mark.heavy) for app in APPS[1:])],
+)
 def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
     app: str, tmp_path: Path
 ) -> None:

@@ -466,6 +466,7 @@ NEVER_MADE: Final[dict[tuple[str, ...], str]] = {
 }
 
 
+@pytest.mark.heavy
 def test_every_cell_that_traffic_can_reach_is_looked_at() -> None:
     with count_cells() as counts:
         explore(Single(), depth=8, liveness=False)

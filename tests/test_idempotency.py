@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Final
@@ -130,12 +131,21 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
 # --- What is kept ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", range(100, 600))
-def test_a_response_is_kept_if_the_rule_itself_reached_it(status: int) -> None:
-    kept = 200 <= status <= 299 or status in {404, 409}
-    assert is_kept(status) is kept
-    for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
-        if kept:
+KEPT = {*range(200, 300), 404, 409}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [lambda status: Response(status, (), b""), lambda status: ResponseReference(status, "vault/1")],
+    ids=["a response", "a reference"],
+)
+def test_a_response_is_kept_if_the_rule_itself_reached_it(
+    made: Callable[[int], Response | ResponseReference],
+) -> None:
+    for status in range(100, 600):
+        assert is_kept(status) is (status in KEPT), status
+        response = made(status)
+        if status in KEPT:
             assert idempotency.completed_record(first_attempt(), response).response is response
             continue
         with pytest.raises(ArgumentError, match="response"):
@@ -221,14 +231,15 @@ def test_no_repr_shows_a_kept_body() -> None:
 # --- Keys and fingerprints -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [*range(0x180), 0x3000, 0xD800, 0x1F600])
-def test_a_key_is_visible_ascii(number: int) -> None:
-    for text in (chr(number), f"a{chr(number)}", f"{chr(number)}a"):
+@pytest.mark.parametrize("where", ["{}", "a{}", "{}a"])
+def test_a_key_is_visible_ascii(where: str) -> None:
+    for number in (*range(0x180), 0x3000, 0xD800, 0x1F600):
+        text = where.format(chr(number))
         if 0x21 <= number <= 0x7E:
             assert idempotency.parse_key(text) == text
-        else:
-            with pytest.raises(ArgumentError, match="idempotencyKey"):
-                idempotency.parse_key(text)
+            continue
+        with pytest.raises(ArgumentError, match="idempotencyKey"):
+            idempotency.parse_key(text)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
+import attrs
 import pytest
 from hypothesis import Phase, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from curae_lifecycle.stores.outbox import Delivery
@@ -32,6 +34,8 @@ def run(*phases: Phase) -> None:
 def test_no_message_is_lost_or_out_of_order_whoever_is_killed_when() -> None:
     Shipped.seen.clear()
     run(Phase.generate, Phase.shrink)
+    # Which chance leaves out now and then.
+    revive_one()
     reached = {name for name, times in Shipped.seen.items() if times}
     assert reached == {
         "a message shipped",
@@ -140,6 +144,29 @@ def test_a_wrong_worker_is_found(
     mistake(monkeypatch)
     with pytest.raises(AssertionError):
         run(Phase.generate)
+
+
+@attrs.frozen
+class Chosen:
+    """What a rule draws."""
+
+    value: object
+
+    def draw(self, _: st.SearchStrategy[object]) -> object:
+        return self.value
+
+
+def revive_one() -> None:
+    """A message dies, is revived, and is shipped."""
+    machine = Shipped()
+    try:
+        machine.post(["one"])
+        for _ in range(4):
+            machine.go_on(0, 30, "fails")
+            machine.pass_time(61.0)
+        machine.revive(cast("st.DataObject", Chosen(machine.dead()[0])))
+    finally:
+        machine.teardown()
 
 
 def give_back() -> None:

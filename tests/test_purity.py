@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -202,17 +203,14 @@ def test_an_instant_that_came_in_as_an_argument_is_none() -> None:
 
 
 def test_answers_and_pages_are_the_same_in_every_process_whatever_the_hash_seed() -> None:
-    seeds = ("0", "12345")
-    hashes, _, texts = zip(
-        *(child("print", seed=seed).partition(b"\n") for seed in seeds), strict=True
-    )
-    assert len(set(hashes)) == 2, "the seeds differ"
-    assert texts[0] == texts[1]
-    assert "\n".join(printed()).encode() == texts[0], "this process has a history, and it is equal"
+    seed = "12345" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
+    hashed, _, text = child("print", seed=seed).partition(b"\n")
+    assert hashed.decode() != str(hash("a hash seed")), "the seeds differ"
+    assert "\n".join(printed()).encode() == text, "this process has a history, and it is equal"
     for status in (200, 201, 304, 400, 401, 403, 404, 409, 422, 429):
-        assert f'"status": {status},'.encode() in texts[0]
+        assert f'"status": {status},'.encode() in text
     for outcome in ("done", "ignored", "refused"):
-        assert f'"outcome": "{outcome}"'.encode() in texts[0]
+        assert f'"outcome": "{outcome}"'.encode() in text
 
 
 @pytest.mark.parametrize(

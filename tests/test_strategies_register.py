@@ -142,6 +142,7 @@ print("drawn")
 """
 
 
+@pytest.mark.heavy
 def test_from_type_draws_every_public_type() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ALL_TYPES], capture_output=True, text=True, check=False

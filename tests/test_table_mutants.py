@@ -257,7 +257,16 @@ def test_the_golden_answers_are_the_hand_written_ones(of: Subject) -> None:
     }
 
 
-@each_subject
+@pytest.mark.parametrize(
+    "of",
+    [
+        # Hundreds of mutants, each asked hundreds of requests.
+        pytest.param(of, id=of.name, marks=pytest.mark.heavy)
+        if of.name in {"operation", "request"}
+        else pytest.param(of, id=of.name)
+        for of in SUBJECTS
+    ],
+)
 def test_every_mutant_is_noticed(of: Subject) -> None:
     golden = of.oracle()
     fates = Counter(fate(mutant, of, golden) for mutant in of.mutants)

@@ -1,4 +1,4 @@
-"""What the tests of the stores in SQL share: one server of each kind for each test process."""
+"""What the tests of the stores in SQL share: empty databases of each kind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy import event
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.schema import create_tables
 from tests.sql.mariadb import mariadb, mariadb_database
-from tests.wire.conftest import postgres_server, postgres_url, sqlite_url
+from tests.wire.conftest import postgres_url, sqlite_url
 from tests.wire.postgres import database as postgres_database
 from tests.wire.running import sqlite
 
-__all__ = ["postgres_server", "postgres_url", "sqlite_url"]
+__all__ = ["postgres_url", "sqlite_url"]
 
 DATABASES = ["sqlite", "postgres", pytest.param("mariadb", marks=pytest.mark.mariadb)]
 

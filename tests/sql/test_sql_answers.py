@@ -45,7 +45,9 @@ def replayed_on_both(
     ]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 6))]
+)
 def test_generated_traffic_is_answered_as_in_memory(
     database: SqlDatabase, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

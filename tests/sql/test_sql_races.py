@@ -19,7 +19,14 @@ def arena(database: Database, kind: type[SqlStore] = SqlStore) -> Arena:
     return Arena(Clocked(database), kind)
 
 
-@pytest.mark.parametrize("scene", SCENES)
+SMALL = ("nobody is bound, one is pending", "one request is left to the key")
+EACH = [
+    *SMALL,
+    *(pytest.param(scene, marks=pytest.mark.heavy) for scene in SCENES if scene not in SMALL),
+]
+
+
+@pytest.mark.parametrize("scene", EACH)
 def test_one_that_commits_after_another_ends_as_if_it_had_come_later(
     sqlite_database: SqlDatabase, scene: str
 ) -> None:
@@ -34,7 +41,7 @@ LEVELS = [
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", EACH)
 def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
     postgres_url: str, scene: str, level: str
 ) -> None:

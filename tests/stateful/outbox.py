@@ -232,6 +232,9 @@ class Shipped(RuleBasedStateMachine):
         # A worker takes what its handler raises for a failed attempt.
         assert not self.broken, self.broken
 
+    def _runs(self, process: Process) -> bool:
+        return process.running is not None
+
     def _kill(self, which: int) -> None:
         process = self.processes[which]
         if process.running is not None:
@@ -291,13 +294,12 @@ class Shipped(RuleBasedStateMachine):
             last = self.processes[0]
             for _ in range(10 + 10 * len(self.posted)):
                 self.now += 61.0
-                running = last.running = self._batch(last)
-                for _ in range(STEPS):
-                    if last.running is not running:
-                        break
+                last.running = self._batch(last)
+                steps = 0
+                while self._runs(last):
                     self._step(last)
-                else:
-                    raise AssertionError("a batch never ends")
+                    steps += 1
+                    assert steps < STEPS, "a batch never ends"
             assert not self._all(dead=False), "some are never shipped"
             lost = {each for each in self.posted if not self.shipped[each]}
             assert lost <= set(self.dead()), f"lost: {lost}"

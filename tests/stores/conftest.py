@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire.conftest import postgres_server, postgres_url, sqlite_url
+from tests.wire.conftest import postgres_url, sqlite_url
 
-__all__ = ["postgres_server", "postgres_url", "sqlite_url"]
+__all__ = ["postgres_url", "sqlite_url"]
 
 DATABASES = ("sqlite", "postgres")
 

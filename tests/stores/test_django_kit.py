@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from curae_lifecycle.testing.conformance import run
 from tests.stores.project import DjangoServed, database
 
@@ -9,8 +11,11 @@ ONE_ENVIRONMENT = "permission.wrong-environment"
 OF_THE_FRONT = "idempotency.dates"
 
 
-def test_the_kit_on_a_store_on_djangos_connections(url: str) -> None:
-    with database(url) as alias:
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
+def test_the_kit_on_a_store_on_djangos_connections(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    with database(str(request.getfixturevalue(f"{kind}_url"))) as alias:
         served = DjangoServed(alias)
         seen = run(served.server(), seed="1")
         assert not seen.failed, str(seen)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import re
-import secrets
-import signal
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Final
-from uuid import UUID
 
 import attrs
 import pytest
 import redis
 
-import curae_lifecycle as curae
-from curae_lifecycle.rules import values
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import (
     FULL_BUCKET,
@@ -32,141 +23,30 @@ from curae_lifecycle.rules.ratelimit import (
     admit_one,
     fresh_state,
 )
-from curae_lifecycle.rules.values import AppId, CustomerAccountId, microseconds
-from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, LimitKey, RateWrite
+from curae_lifecycle.rules.values import microseconds
+from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import (
     NOTHING,
-    Loaded,
     LoadedCall,
-    Store,
     StoreFullError,
     StoreUnavailableError,
     StoreUnchangedError,
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.limits import RedisLimits, create_awaited_client, create_client
-from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits, create_client
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
-from tests.stores.limits import limited, redis_url
-from tests.stores.served import MINT, PATIENCE, Clock, Served
+from tests.stores.charging import BUCKET, Wavering, Who, client, known, who
+from tests.stores.limits import AtOnce, limited, redis_url
+from tests.stores.served import Clock, Served
 from tests.wire.valkey import valkey
 
-__all__ = ["redis_url"]
-
-BUCKET: Final = Bucket("platform", 100, 50, 1)
-SETTINGS: Final = curae.Settings(buckets=(BUCKET,))
-KINDS: Final = ("waiting", "awaited")
-
-
-@attrs.frozen
-class Who:
-    """Somebody whom no other test knows, and the store that knows them."""
-
-    caller: curae.Caller
-    inner: Wavering
-    store: Store
-    client: redis.Redis
-
-    @property
-    def secret(self) -> str:
-        return f"cae_test_{self.caller.api_key_id}"
-
-    @property
-    def api_key(self) -> curae.ApiKey:
-        return curae.ApiKey(self.secret)
-
-    @property
-    def bucket_key(self) -> BucketKey:
-        return BucketKey(self.caller.key_owner, "platform")
-
-    @property
-    def limit_key(self) -> LimitKey:
-        caller = self.caller
-        user = values.AppUser(
-            caller.environment, caller.customer_account_id, values.AppUserId("ada")
-        )
-        return LimitKey(user, "initiate")
-
-    def held(self) -> tuple[RateState | None, RateState | None]:
-        """The bucket and the log, as they are loaded."""
-        needs = Needs(None, (self.bucket_key,), self.limit_key, None, None)
-        snapshot = self.store.for_call(self.api_key.digest(), needs).snapshot
-        return snapshot.buckets[0], snapshot.limit
-
-    def charged(self) -> tuple[int, int]:
-        """How many tokens are missing, and how many admissions the log holds."""
-        bucket, log = self.held()
-        assert bucket is None or isinstance(bucket, BucketState)
-        assert log is None or isinstance(log, LogState)
-        missing = 0 if bucket is None else bucket.full_at - microseconds(self.inner.now)
-        return round(missing * 50 / 1_000_000), 0 if log is None else len(log.instants)
-
-    def initiate(self, number: object, patience: Patience = PATIENCE) -> curae.Response:
-        request = curae.Request(
-            "POST",
-            "/api/sdk/v1/curae-connect/initiate",
-            (
-                ("authorization", f"Bearer {self.secret}"),
-                ("idempotency-key", f"visit-{number}"),
-            ),
-            b'{"appUserId": "ada"}',
-        )
-        return serve(self.store, request, MINT, SETTINGS, patience=patience).response
-
-
-class Wavering(MemoryStore):
-    """A store in memory on a clock that stands still, which does something before a commit."""
-
-    def __init__(self) -> None:
-        self.now = Clock()()
-        self.before: list[Callable[[], bool]] = []
-        super().__init__(SETTINGS, clock=lambda: self.now)
-
-    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        if self.before and not self.before.pop(0)():
-            return False
-        return super().commit(loaded, changes, page)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with create_client(redis_url) as made:
-        yield made
-
-
-@pytest.fixture(params=KINDS)
-def who(request: pytest.FixtureRequest, redis_url: str, client: redis.Redis) -> Iterator[Who]:
-    with known(str(request.param), redis_url, client) as made:
-        yield made
-
-
-@contextmanager
-def known(kind: str, url: str, client: redis.Redis) -> Iterator[Who]:
-    caller = curae.Caller(
-        values.ApiKeyId(f"key-{unused()}"),
-        AppId("app-1"),
-        CustomerAccountId(unused()),
-        curae.Environment.TEST,
-        frozenset({CONNECTION_WRITE}),
-    )
-    inner = Wavering()
-    with limited(kind, inner, url) as store:
-        who = Who(caller, inner, store, client)
-        inner.register(who.api_key, caller)
-        yield who
-
-
-def unused() -> str:
-    """An id that no other run has used on a server that is given."""
-    return str(UUID(bytes=secrets.token_bytes(16)))
-
+__all__ = ["client", "redis_url", "who"]
 
 # --- Charged ----------------------------------------------------------------------------------
 
@@ -356,6 +236,26 @@ def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
     assert store.caller_of("") is None
 
 
+def test_so_it_does_where_it_is_awaited() -> None:
+    store = AsyncRedisLimits(AtOnce(Wavering()), AwaitedNever())
+
+    async def ask() -> None:
+        loaded = await store.for_call("", NOTHING)
+        assert loaded.snapshot.buckets == ()
+        assert await store.commit(loaded, NO_CHANGES)
+        assert await store.commit(await store.for_fact(FactNeeds()), NO_CHANGES)
+        assert await store.caller_of("") is None
+
+    asyncio.run(ask())
+
+
+class AwaitedNever:
+    """A client that must not be asked, awaited."""
+
+    async def execute_command(self, *command: str | int) -> object:
+        raise AssertionError(command)
+
+
 class Never:
     """A client that must not be asked."""
 
@@ -457,73 +357,10 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
         assert who.charged() == (2, 2)
 
 
-# --- A Redis that fails -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
-    with (
-        valkey() as server,
-        create_client(server.url) as client,
-        known(kind, server.url, client) as who,
-    ):
-        assert who.initiate(0).status == 201
-        server.kill()
-        with pytest.raises(StoreUnavailableError, match="ConnectionError"):
-            who.held()
-        answer = who.initiate(1, Patience(attempts=3))
-        assert answer.status == 500
-        assert json.loads(answer.body)["retryable"] is True
-        assert dict(answer.headers)["retry-after"] == "1"
-        server.start()
-        # What was charged outlived it.
-        assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
-    with (
-        valkey() as server,
-        create_client(server.url) as client,
-        known(kind, server.url, client) as patient,
-        limited(kind, patient.inner, server.url, wait=0.1) as store,
-    ):
-        who = attrs.evolve(patient, store=store)
-        # From here on it knows the script.
-        assert who.initiate(0).status == 201
-        needs = Needs(None, (who.bucket_key,), None, None, None)
-        loaded = store.for_call(who.api_key.digest(), needs)
-        assert server.process is not None
-        server.process.send_signal(signal.SIGSTOP)
-        charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
-        with pytest.raises(StoreUnavailableError):
-            store.commit(loaded, charged)
-        with pytest.raises(StoreUnavailableError):
-            who.held()
-        assert who.initiate(1, Patience(attempts=2)).status == 500
-        server.process.send_signal(signal.SIGCONT)
-        # The answer was lost; whether it was charged is not known.
-        assert patient.charged() in {(1, 1), (2, 1)}
-
-
-def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
-    for client in (create_client(redis_url), create_awaited_client(redis_url)):
-        assert client.connection_pool.connection_kwargs["retry"].get_retries() == 0
-
-
-def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
-    # Somebody else's value under a name of ours.
-    who.client.rpush(limits._name(who.bucket_key), "1")
-    loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
-    loaded = who.store.for_call(who.api_key.digest(), loads)
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        who.store.commit(loaded, charges(who, loaded, BUCKET))
-
-
 # --- The whole kit ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
 def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
     clock = Clock()
     with valkey() as server, create_client(server.url) as client:

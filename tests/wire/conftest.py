@@ -1,4 +1,4 @@
-"""What the tests over the wire share: one PostgreSQL for each test process."""
+"""What the tests over the wire share: an empty database of either kind."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.wire.postgres import database, postgres
+from tests.wire.postgres import database
 from tests.wire.running import sqlite
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[sa.URL]:
-    with postgres() as server:
-        yield server
 
 
 @pytest.fixture

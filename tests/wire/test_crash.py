@@ -11,6 +11,7 @@ from tests.wire.crash import crash
 from tests.wire.postgres import database
 
 
+@pytest.mark.heavy
 def test_killed_workers_on_postgresql_leave_every_law_kept(
     postgres_url: str, tmp_path: Path
 ) -> None:
@@ -36,7 +37,7 @@ def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
     ("wrong", "law"),
     [
         pytest.param("stepping", "law 12", id="one that commits in several steps"),
-        pytest.param("trusting", "law 1", id="one that does not compare"),
+        pytest.param("trusting", "law 1", id="one that does not compare", marks=pytest.mark.heavy),
     ],
 )
 def test_a_wrong_database_is_found(

@@ -15,7 +15,10 @@ from curae_lifecycle.web.request import Request
 from tests.wire.running import Behind, RunningServer, engine_of, running_server, said, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
-APPS = ("fastapi", "flask", "asgi", "django")
+APPS = [
+    "fastapi",
+    *(pytest.param(app, marks=pytest.mark.heavy) for app in ("flask", "asgi", "django")),
+]
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -84,7 +87,7 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
         assert created.result().status == 201
 
 
-@pytest.mark.parametrize("app", ["fastapi", "flask"])
+@pytest.mark.parametrize("app", [pytest.param("fastapi", marks=pytest.mark.heavy), "flask"])
 def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
     app: str, tmp_path: Path
 ) -> None:

@@ -287,7 +287,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
         (("register", *OWNER), "", "--environment"),
         (("register", *OWNER, "--environment", "prod"), "", "invalid choice: 'prod'"),
         (("register", *LIVE_OWNER[2:]), "", "--app-id"),
-        (("register", *LIVE_OWNER, "--app-id", ""), "", "appId: must be"),
+        (("register", *LIVE_OWNER, "--app-id", ""), "", "app id: must be"),
         (("register", *LIVE_OWNER, "--account", "7"), "", "customerAccountId: must be a UUID"),
         (("register", *LIVE_OWNER, "--api-key-id", ""), "", "api key id: must be"),
         (("register", *LIVE_OWNER, "--scope", "a b"), "", "without spaces"),
@@ -433,6 +433,7 @@ def test_the_outbox_is_printed_until_somebody_ends_it(url: str, database: SqlDat
     assert database.rows(Statement("SELECT id FROM curae_outbox")) == []
 
 
+@pytest.mark.heavy
 def test_the_page_says_what_can_be_typed(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/keys.md").read_text(encoding="utf-8")
     typed = "\n".join(re.findall(r"^\$ (.*)$", page, re.MULTILINE))

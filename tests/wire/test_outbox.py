@@ -1,105 +1,34 @@
-"""The worker of the outbox, on each database, waiting and awaited."""
+"""The worker of the outbox, on each database: what it ships, what fails, and how it goes on."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import random
-import re
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from pathlib import Path
-from typing import ClassVar, TypeVar, cast
+from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import attrs
 import pytest
-import sqlalchemy as sa
 
-from curae_lifecycle import Done
-from curae_lifecycle.replay import log as logs
-from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    EventKind,
-    SessionWrite,
-)
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.outbox import Delivery, messages
+from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.patience import Patience
-from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql import shipping
 from curae_lifecycle.stores.sql.clock import MOMENT, clock
 from curae_lifecycle.stores.sql.engine import (
-    AsyncSqlDatabase,
     SqlDatabase,
-    create_awaited_engine,
-    create_engine,
 )
 from curae_lifecycle.stores.sql.keys import key_of
-from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Outbox, Shipping
+from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Database, Rows, SqlStore
-from curae_lifecycle.stores.waiting import at_once
-from curae_lifecycle.web.request import Request
-from curae_lifecycle.web.respond import Answer
-from tests.reference.traffic import traffic
+from curae_lifecycle.stores.sql.store import Database, Rows
+from tests.wire.posting import database, left, pass_time, post, raising, url
+
+__all__ = ["database", "url"]
 
 Answered = TypeVar("Answered")
-
-CALLER = Caller(
-    ApiKeyId("key-1"),
-    AppId("app-1"),
-    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
-    Environment.LIVE,
-    frozenset({CONNECTION_WRITE}),
-)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest) -> str:
-    found: str = request.getfixturevalue(f"{request.param}_url")
-    return found
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[SqlDatabase]:
-    engine = create_engine(url, wait=30)
-    made = SqlDatabase(engine)
-    SqlStore(made).create_tables()
-    yield made
-    engine.dispose()
-
-
-def post(database: Database, *subjects: str) -> None:
-    """Post a message about each subject, one after another."""
-    for number, subject in enumerate(subjects):
-        text = "INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES "
-        values = (key_of(subject), "kind", json.dumps({"number": number}))
-        assert database.change([Statement(text + "(?, ?, ?, 0, 1)", values, 1)])
-
-
-def pass_time(database: Database) -> None:
-    """Let whatever waits for a time have waited."""
-    database.change([Statement("UPDATE curae_outbox SET due_at = 1 WHERE due_at IS NOT NULL")])
-
-
-def raising(_: Delivery) -> None:
-    raise ValueError("a secret")
-
-
-def left(database: Database) -> int:
-    return len(database.rows(Statement("SELECT id FROM curae_outbox")))
 
 
 # --- What is shipped ------------------------------------------------------------------------
@@ -132,6 +61,13 @@ def test_a_number_takes_64_bits(database: SqlDatabase) -> None:
     Outbox(database).ship(seen.append)
     assert [each.number for each in seen] == [2**63 - 2]
     assert left(database) == 0
+
+
+@pytest.mark.parametrize("name", ["batch", "attempts", "lease", "pause", "longest_pause", "idle"])
+@pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
+def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
+    with pytest.raises(ArgumentError, match=name):
+        Shipping(**{name: cast("int", wrong)})
 
 
 # --- What fails -----------------------------------------------------------------------------
@@ -427,190 +363,3 @@ def test_several_workers_ship_no_message_twice(database: SqlDatabase) -> None:
         numbers = [each.number for each in seen if each.subject == key_of(about)]
         assert numbers == sorted(numbers)
     assert left(database) == 0
-
-
-# --- Awaited --------------------------------------------------------------------------------
-
-
-@attrs.define
-class InThreads:
-    """A database that waits, awaited."""
-
-    database: Database
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
-    async def rows(self, statement: Statement) -> Rows:
-        return await asyncio.to_thread(self.database.rows, statement)
-
-    async def create(self, statements: Sequence[Statement]) -> None:
-        await asyncio.to_thread(self.database.create, statements)
-
-    async def change(self, statements: Sequence[Statement]) -> bool:
-        return await asyncio.to_thread(self.database.change, statements)
-
-
-def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
-    post(database, "one", "two", "one", "bad")
-    seen: list[int] = []
-
-    async def run() -> None:
-        outbox = AsyncOutbox(InThreads(database), Shipping(attempts=1, idle=0.01))
-        stop = asyncio.Event()
-
-        async def handle(delivery: Delivery) -> None:
-            if delivery.subject == key_of("bad"):
-                raise ValueError
-            seen.append(delivery.number)
-
-        assert await outbox.ship(handle) == 3
-        assert [each.number for each in await outbox.dead()] == [4]
-        assert await outbox.revive(4)
-
-        async def last(delivery: Delivery) -> None:
-            seen.append(delivery.number)
-            if delivery.number == 3:
-                await asyncio.to_thread(post, database, "late")
-            if len(seen) == 5:
-                stop.set()
-
-        await asyncio.gather(*[outbox.run(last, stop) for _ in range(3)])
-
-    asyncio.run(run())
-    assert sorted(seen) == [1, 2, 3, 4, 5]
-    assert left(database) == 0
-
-
-def test_an_awaited_handler_ends_with_its_time(
-    database: SqlDatabase, caplog: pytest.LogCaptureFixture
-) -> None:
-    post(database, "one")
-
-    async def run() -> int:
-        outbox = AsyncOutbox(InThreads(database), Shipping(lease=1.0))
-        return await outbox.ship(lambda _: asyncio.sleep(3600))
-
-    assert asyncio.run(run()) == 1
-    assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
-
-
-def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
-    seen: list[int] = []
-
-    async def run() -> None:
-        engine = create_awaited_engine(postgres_url, wait=30)
-        database = AsyncSqlDatabase(engine)
-        await AsyncSqlStore(database).create_tables()
-        columns = "curae_outbox (subject, kind, document, attempts, due_at)"
-        values = "VALUES ('s', 'k', '{}', 0, 1)"
-        text = f"INSERT INTO {columns} {values}"
-        assert await database.change([Statement(text, (), 1)])
-
-        async def handle(delivery: Delivery) -> None:
-            seen.append(delivery.number)
-
-        outbox = AsyncOutbox(database)
-        assert [await outbox.ship(handle), await outbox.ship(handle)] == [1, 0]
-        await engine.dispose()
-
-    asyncio.run(run())
-    assert seen == [1]
-
-
-# --- What is in the outbox --------------------------------------------------------------------
-
-
-class Noted(MemoryStore):
-    """A store that keeps the changes of every commit."""
-
-    seen: ClassVar[list[Changes]] = []
-
-    def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
-        answer = super().handle(request, now, new_ids)
-        self.seen.append(answer.changes)
-        return answer
-
-    def record(self, fact: Fact, now: datetime) -> FactAnswer:
-        answer = super().record(fact, now)
-        if isinstance(answer, Done):
-            self.seen.append(answer.value)
-        return answer
-
-
-def written(changes: Changes) -> Iterator[str]:
-    """What the writes of a commit are about, as messages name it."""
-    for write in changes.writes:
-        match write:
-            case ConnectionWrite(_, after) | SessionWrite(_, after):
-                yield after.id
-            case BindingWrite(_, after):
-                yield json.dumps(attrs.astuple(after.coordinate))
-            case _:
-                pass
-
-
-def test_whoever_posts_about_a_subject_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So that what is committed about one subject has numbers in the order of its commits: a
-    # message gets its number after its subject was read, and its subject was not written between.
-    Noted.seen.clear()
-    monkeypatch.setattr(logs, "MemoryStore", Noted)
-    for seed in range(8):
-        for _ in logs.replay(traffic(seed, 400)):
-            pass
-    kinds: Counter[str] = Counter()
-    for changes in Noted.seen:
-        for message in messages(changes):
-            kinds[message.kind] += 1
-            assert message.subject in set(written(changes)), message.kind
-    effects = {"AccessEnded", "HandoffCancelled", "NextActionReplaced", "UserProvisioned"}
-    assert kinds.keys() >= effects | {each.value for each in EventKind}
-
-
-def test_what_waits_never_suspends() -> None:
-    with pytest.raises(AssertionError, match="never suspends"):
-        at_once(asyncio.sleep(0))
-
-
-@pytest.mark.parametrize("name", ["batch", "attempts", "lease", "pause", "longest_pause", "idle"])
-@pytest.mark.parametrize("wrong", [0, -1, 10**9, float("nan")])
-def test_what_would_ship_nothing_is_refused(name: str, wrong: float) -> None:
-    with pytest.raises(ArgumentError, match=name):
-        Shipping(**{name: cast("int", wrong)})
-
-
-def test_the_program_of_the_page_ships(url: str, database: SqlDatabase) -> None:
-    page = (Path(__file__).parents[2] / "docs/outbox.md").read_text(encoding="utf-8")
-    program = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert program is not None
-    store = SqlStore(database)
-    store.register(ApiKey("cae_live_k1"), CALLER)
-    headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k"))
-    target = "/api/sdk/v1/curae-connect/initiate"
-    request = Request("POST", target, headers, b'{"appUserId": "ada"}')
-    assert serve(store, request, RandomIds("https://pages.example/")).response.status == 201
-    stop, seen = threading.Event(), list[str]()
-
-    def publish(document: dict[str, object], *, key: str) -> None:
-        assert len(key) == 64
-        seen.append(str(document["kind"]))
-        stop.set()
-
-    engines: list[sa.Engine] = []
-
-    def engine(url: str) -> sa.Engine:
-        engines.append(create_engine(url, wait=30))
-        return engines[-1]
-
-    given = {
-        "create_limited_user": lambda *_: seen.append("user"),
-        "publish": publish,
-        "stop": stop,
-        "DATABASE_URL": url,
-    }
-    code = program[1].replace("create_engine(DATABASE", "engine(DATABASE")
-    exec(code, given | {"engine": engine})  # noqa: S102 - the page's own code
-    for each in engines:
-        each.dispose()
-    assert "user" in seen or "connect_session.initiated" in seen

@@ -12,11 +12,13 @@ import pytest
 from curae_lifecycle.testing.conformance import KeyWanted
 from tests.wire.running import ROOT, Behind, engine_of, running_server, sqlite
 
+DOCUMENT = ROOT / "docs" / "openapi.json"
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 
 
 def test_the_served_api_is_what_its_document_says(tmp_path: Path) -> None:
-    check(tmp_path, examples=5, cases=100)
+    status, report = run(tmp_path, DOCUMENT, examples=1, phases="examples")
+    assert status == 0, report
 
 
 @pytest.mark.heavy
@@ -26,7 +28,7 @@ def test_the_served_api_is_what_its_document_says_for_many_requests(tmp_path: Pa
 
 def test_a_document_that_says_something_else_is_found(tmp_path: Path) -> None:
     document = tmp_path / "openapi.json"
-    right = (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8")
+    right = DOCUMENT.read_text(encoding="utf-8")
     assert '"lifecycleState"' in right
     document.write_text(right.replace('"lifecycleState"', '"state"'), encoding="utf-8")
     status, report = run(tmp_path, document, examples=1, phases="examples")
@@ -77,9 +79,7 @@ def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple
 
 
 def check(directory: Path, *, examples: int, cases: int) -> None:
-    status, report = run(
-        directory, ROOT / "docs" / "openapi.json", examples=examples, phases=PHASES
-    )
+    status, report = run(directory, DOCUMENT, examples=examples, phases=PHASES)
     assert status == 0, report
     assert "Tested: 7" in report, report
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):

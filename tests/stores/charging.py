@@ -1,0 +1,144 @@
+"""Somebody who is charged in Redis, and the store that knows them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+import attrs
+import pytest
+import redis
+
+import curae_lifecycle as curae
+from curae_lifecycle.rules import values
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE
+from curae_lifecycle.rules.ratelimit import (
+    Bucket,
+    BucketState,
+    LogState,
+    RateState,
+)
+from curae_lifecycle.rules.values import AppId, CustomerAccountId, microseconds
+from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import (
+    Loaded,
+    Store,
+)
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.redis.limits import create_client
+from curae_lifecycle.stores.serve import serve
+from tests.stores.limits import limited
+from tests.stores.served import MINT, PATIENCE, Clock
+
+BUCKET: Final = Bucket("platform", 100, 50, 1)
+SETTINGS: Final = curae.Settings(buckets=(BUCKET,))
+KINDS: Final = ("waiting", "awaited")
+
+
+@attrs.frozen
+class Who:
+    """Somebody whom no other test knows, and the store that knows them."""
+
+    caller: curae.Caller
+    inner: Wavering
+    store: Store
+    client: redis.Redis
+
+    @property
+    def secret(self) -> str:
+        return f"cae_test_{self.caller.api_key_id}"
+
+    @property
+    def api_key(self) -> curae.ApiKey:
+        return curae.ApiKey(self.secret)
+
+    @property
+    def bucket_key(self) -> BucketKey:
+        return BucketKey(self.caller.key_owner, "platform")
+
+    @property
+    def limit_key(self) -> LimitKey:
+        caller = self.caller
+        user = values.AppUser(
+            caller.environment, caller.customer_account_id, values.AppUserId("ada")
+        )
+        return LimitKey(user, "initiate")
+
+    def held(self) -> tuple[RateState | None, RateState | None]:
+        """The bucket and the log, as they are loaded."""
+        needs = Needs(None, (self.bucket_key,), self.limit_key, None, None)
+        snapshot = self.store.for_call(self.api_key.digest(), needs).snapshot
+        return snapshot.buckets[0], snapshot.limit
+
+    def charged(self) -> tuple[int, int]:
+        """How many tokens are missing, and how many admissions the log holds."""
+        bucket, log = self.held()
+        assert bucket is None or isinstance(bucket, BucketState)
+        assert log is None or isinstance(log, LogState)
+        missing = 0 if bucket is None else bucket.full_at - microseconds(self.inner.now)
+        return round(missing * 50 / 1_000_000), 0 if log is None else len(log.instants)
+
+    def initiate(self, number: object, patience: Patience = PATIENCE) -> curae.Response:
+        request = curae.Request(
+            "POST",
+            "/api/sdk/v1/curae-connect/initiate",
+            (
+                ("authorization", f"Bearer {self.secret}"),
+                ("idempotency-key", f"visit-{number}"),
+            ),
+            b'{"appUserId": "ada"}',
+        )
+        return serve(self.store, request, MINT, SETTINGS, patience=patience).response
+
+
+class Wavering(MemoryStore):
+    """A store in memory on a clock that stands still, which does something before a commit."""
+
+    def __init__(self) -> None:
+        self.now = Clock()()
+        self.before: list[Callable[[], bool]] = []
+        super().__init__(SETTINGS, clock=lambda: self.now)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        if self.before and not self.before.pop(0)():
+            return False
+        return super().commit(loaded, changes, page)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with create_client(redis_url) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def who(request: pytest.FixtureRequest, redis_url: str, client: redis.Redis) -> Iterator[Who]:
+    with known(str(request.param), redis_url, client) as made:
+        yield made
+
+
+@contextmanager
+def known(kind: str, url: str, client: redis.Redis) -> Iterator[Who]:
+    caller = curae.Caller(
+        values.ApiKeyId(f"key-{unused()}"),
+        AppId("app-1"),
+        CustomerAccountId(unused()),
+        curae.Environment.TEST,
+        frozenset({CONNECTION_WRITE}),
+    )
+    inner = Wavering()
+    with limited(kind, inner, url) as store:
+        who = Who(caller, inner, store, client)
+        inner.register(who.api_key, caller)
+        yield who
+
+
+def unused() -> str:
+    """An id that no other run has used on a server that is given."""
+    return str(UUID(bytes=secrets.token_bytes(16)))

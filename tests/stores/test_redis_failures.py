@@ -1,0 +1,85 @@
+"""A Redis that fails: it admits nobody, and charges once at most."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import attrs
+import pytest
+import redis
+
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET
+from curae_lifecycle.service.changes import Changes, RateWrite
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.limits import create_awaited_client, create_client
+from tests.stores.charging import BUCKET, KINDS, Who, client, known, who
+from tests.stores.limits import limited, redis_url
+from tests.wire.valkey import valkey
+
+__all__ = ["client", "redis_url", "who"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url) as client,
+        known(kind, server.url, client) as who,
+    ):
+        assert who.initiate(0).status == 201
+        server.kill()
+        with pytest.raises(StoreUnavailableError, match="ConnectionError"):
+            who.held()
+        answer = who.initiate(1, Patience(attempts=3))
+        assert answer.status == 500
+        assert json.loads(answer.body)["retryable"] is True
+        assert dict(answer.headers)["retry-after"] == "1"
+        server.start()
+        # What was charged outlived it.
+        assert [who.initiate(number).status for number in range(1, 11)] == [201] * 9 + [429]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
+    with (
+        valkey() as server,
+        create_client(server.url) as client,
+        known(kind, server.url, client) as patient,
+        limited(kind, patient.inner, server.url, wait=0.1) as store,
+    ):
+        who = attrs.evolve(patient, store=store)
+        # From here on it knows the script.
+        assert who.initiate(0).status == 201
+        needs = Needs(None, (who.bucket_key,), None, None, None)
+        loaded = store.for_call(who.api_key.digest(), needs)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+        with pytest.raises(StoreUnavailableError):
+            store.commit(loaded, charged)
+        with pytest.raises(StoreUnavailableError):
+            who.held()
+        assert who.initiate(1, Patience(attempts=2)).status == 500
+        server.process.send_signal(signal.SIGCONT)
+        # The answer was lost; whether it was charged is not known.
+        assert patient.charged() in {(1, 1), (2, 1)}
+
+
+def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
+    for made in (create_client(redis_url), create_awaited_client(redis_url)):
+        assert made.connection_pool.connection_kwargs["retry"].get_retries() == 0
+
+
+def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
+    # Somebody else's value under a name of ours.
+    who.client.rpush(limits._name(who.bucket_key), "1")
+    needs = Needs(None, (who.bucket_key,), None, None, None)
+    loaded = who.store.for_call(who.api_key.digest(), needs)
+    charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        who.store.commit(loaded, charged)
+    assert who.initiate(1).status == 500

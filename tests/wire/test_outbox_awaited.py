@@ -1,0 +1,131 @@
+"""The worker of the outbox where it is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import attrs
+import pytest
+
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_awaited_engine,
+)
+from curae_lifecycle.stores.sql.keys import key_of
+from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Shipping
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Database, Rows
+from curae_lifecycle.stores.waiting import at_once
+from tests.wire.posting import database, left, post, url
+
+__all__ = ["database", "url"]
+
+
+@attrs.define
+class InThreads:
+    """A database that waits, awaited."""
+
+    database: Database
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    async def rows(self, statement: Statement) -> Rows:
+        return await asyncio.to_thread(self.database.rows, statement)
+
+    async def create(self, statements: Sequence[Statement]) -> None:
+        await asyncio.to_thread(self.database.create, statements)
+
+    async def change(self, statements: Sequence[Statement]) -> bool:
+        return await asyncio.to_thread(self.database.change, statements)
+
+
+def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:
+    post(database, "one", "two", "one", "bad")
+    seen: list[int] = []
+
+    async def run() -> None:
+        outbox = AsyncOutbox(InThreads(database), Shipping(attempts=1, idle=0.01))
+        stop = asyncio.Event()
+
+        async def handle(delivery: Delivery) -> None:
+            if delivery.subject == key_of("bad"):
+                raise ValueError
+            seen.append(delivery.number)
+
+        assert await outbox.ship(handle) == 3
+        assert [each.number for each in await outbox.dead()] == [4]
+        assert await outbox.revive(4)
+
+        async def last(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+            if delivery.number == 3:
+                await asyncio.to_thread(post, database, "late")
+            if len(seen) == 5:
+                stop.set()
+
+        await asyncio.gather(*[outbox.run(last, stop) for _ in range(3)])
+
+    asyncio.run(run())
+    assert sorted(seen) == [1, 2, 3, 4, 5]
+    assert left(database) == 0
+
+
+def test_an_awaited_worker_looks_again_until_it_is_told(database: SqlDatabase) -> None:
+    stop, looked = asyncio.Event(), list[str]()
+
+    class Idle(InThreads):
+        async def rows(self, statement: Statement) -> Rows:
+            looked.append(statement.text)
+            if len(looked) == 2:
+                stop.set()
+            return await super().rows(statement)
+
+    outbox = AsyncOutbox(Idle(database), Shipping(idle=0.01))
+    asyncio.run(outbox.run(lambda _: asyncio.sleep(0), stop))
+    assert len(looked) == 2
+
+
+def test_an_awaited_handler_ends_with_its_time(
+    database: SqlDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    post(database, "one")
+
+    async def run() -> int:
+        outbox = AsyncOutbox(InThreads(database), Shipping(lease=1.0))
+        return await outbox.ship(lambda _: asyncio.sleep(3600))
+
+    assert asyncio.run(run()) == 1
+    assert "message 1: attempt 1 of 50: TimeoutError" in caplog.text
+
+
+def test_a_worker_on_an_awaited_engine(postgres_url: str) -> None:
+    seen: list[int] = []
+
+    async def run() -> None:
+        engine = create_awaited_engine(postgres_url, wait=30)
+        database = AsyncSqlDatabase(engine)
+        await AsyncSqlStore(database).create_tables()
+        columns = "curae_outbox (subject, kind, document, attempts, due_at)"
+        values = "VALUES ('s', 'k', '{}', 0, 1)"
+        text = f"INSERT INTO {columns} {values}"
+        assert await database.change([Statement(text, (), 1)])
+
+        async def handle(delivery: Delivery) -> None:
+            seen.append(delivery.number)
+
+        outbox = AsyncOutbox(database)
+        assert [await outbox.ship(handle), await outbox.ship(handle)] == [1, 0]
+        await engine.dispose()
+
+    asyncio.run(run())
+    assert seen == [1]
+
+
+def test_what_waits_never_suspends() -> None:
+    with pytest.raises(AssertionError, match="never suspends"):
+        at_once(asyncio.sleep(0))

@@ -1,0 +1,135 @@
+"""What is in the outbox, and what of it the page's program ships."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+import pytest
+import sqlalchemy as sa
+
+from curae_lifecycle import Done
+from curae_lifecycle.replay import log as logs
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    EventKind,
+    SessionWrite,
+)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql.engine import (
+    SqlDatabase,
+    create_engine,
+)
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+from tests.reference.traffic import traffic
+from tests.wire.posting import database, url
+
+__all__ = ["database", "url"]
+
+CALLER = Caller(
+    ApiKeyId("key-1"),
+    AppId("app-1"),
+    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    Environment.LIVE,
+    frozenset({CONNECTION_WRITE}),
+)
+
+
+class Noted(MemoryStore):
+    """A store that keeps the changes of every commit."""
+
+    seen: ClassVar[list[Changes]] = []
+
+    def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
+        answer = super().handle(request, now, new_ids)
+        self.seen.append(answer.changes)
+        return answer
+
+    def record(self, fact: Fact, now: datetime) -> FactAnswer:
+        answer = super().record(fact, now)
+        if isinstance(answer, Done):
+            self.seen.append(answer.value)
+        return answer
+
+
+def written(changes: Changes) -> Iterator[str]:
+    """What the writes of a commit are about, as messages name it."""
+    for write in changes.writes:
+        match write:
+            case ConnectionWrite(_, after) | SessionWrite(_, after):
+                yield after.id
+            case BindingWrite(_, after):
+                yield json.dumps(attrs.astuple(after.coordinate))
+            case _:
+                pass
+
+
+def test_whoever_posts_about_a_subject_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that what is committed about one subject has numbers in the order of its commits: a
+    # message gets its number after its subject was read, and its subject was not written between.
+    Noted.seen.clear()
+    monkeypatch.setattr(logs, "MemoryStore", Noted)
+    for seed in range(8):
+        for _ in logs.replay(traffic(seed, 400)):
+            pass
+    kinds: Counter[str] = Counter()
+    for changes in Noted.seen:
+        for message in messages(changes):
+            kinds[message.kind] += 1
+            assert message.subject in set(written(changes)), message.kind
+    effects = {"AccessEnded", "HandoffCancelled", "NextActionReplaced", "UserProvisioned"}
+    assert kinds.keys() >= effects | {each.value for each in EventKind}
+
+
+def test_the_program_of_the_page_ships(url: str, database: SqlDatabase) -> None:
+    page = (Path(__file__).parents[2] / "docs/outbox.md").read_text(encoding="utf-8")
+    program = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert program is not None
+    store = SqlStore(database)
+    store.register(ApiKey("cae_live_k1"), CALLER)
+    headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k"))
+    target = "/api/sdk/v1/curae-connect/initiate"
+    request = Request("POST", target, headers, b'{"appUserId": "ada"}')
+    assert serve(store, request, RandomIds("https://pages.example/")).response.status == 201
+    stop, seen = threading.Event(), list[str]()
+
+    def publish(document: dict[str, object], *, key: str) -> None:
+        assert len(key) == 64
+        seen.append(str(document["kind"]))
+        stop.set()
+
+    engines: list[sa.Engine] = []
+
+    def engine(url: str) -> sa.Engine:
+        engines.append(create_engine(url, wait=30))
+        return engines[-1]
+
+    given = {
+        "create_limited_user": lambda *_: seen.append("user"),
+        "publish": publish,
+        "stop": stop,
+        "DATABASE_URL": url,
+    }
+    code = program[1].replace("create_engine(DATABASE", "engine(DATABASE")
+    exec(code, given | {"engine": engine})  # noqa: S102 - the page's own code
+    for each in engines:
+        each.dispose()
+    assert "user" in seen or "connect_session.initiated" in seen
