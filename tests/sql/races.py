@@ -102,6 +102,10 @@ class SqlArena:
         """Two workers' stores."""
         return self.store(), self.store()
 
+    def right(self) -> SqlArena:
+        """The same database, by a store that is right."""
+        return SqlArena(self.database, SqlStore, self.kept)
+
     def content(self, stage: Stage, touched: Iterable[Write]) -> Content:
         """All that is stored, touched or not."""
         del stage, touched

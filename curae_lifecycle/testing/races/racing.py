@@ -45,10 +45,11 @@ def race_all(
     """Let every ordered pair meet in a scene of which both change something."""
     stage, store = arena.stage(scene), arena.stores()[0]
     names = [name for name, work in stage.works().items() if not work(store).is_nothing]
+    right = arena.right()
 
     @cache
     def order(first: str, second: str) -> Content:
-        return _one_after_the_other(arena, scene, first, second)
+        return _one_after_the_other(right, scene, first, second)
 
     for first, second in product(names, repeat=2):
         yield Raced(first, second, _differing(arena, scene, (first, second), meet, order))
@@ -88,7 +89,7 @@ def _race(
     return taken, arena.content(stage, _touched(every))
 
 
-def _one_after_the_other(arena: Arena[AnyStore], scene: Scene, first: str, second: str) -> Content:
+def _one_after_the_other(arena: Arena[Store], scene: Scene, first: str, second: str) -> Content:
     stage, (store, _) = arena.stage(scene), arena.stores()
     works = stage.works()
     every = [*settle(store, works[first]), *settle(store, works[second])]
