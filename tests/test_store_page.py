@@ -33,7 +33,7 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.conformance import KeyWanted, run
-from tests.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
 from tests.strategies import COORDINATE, TICK, at, pending, uuid
