@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
+from inspect import isawaitable
 from threading import Lock
 from typing import Protocol, TypeVar
 
@@ -20,8 +21,8 @@ _Answered = TypeVar("_Answered")
 class AsyncKeyedStore(AsyncStore, Protocol):
     """A store that is awaited and that API keys can be registered with."""
 
-    def register(self, api_key: ApiKey, caller: Caller) -> Awaitable[object]:
-        """Let an API key stand for a caller, from the next request on; again replaces."""
+    def register(self, api_key: ApiKey, caller: Caller) -> object:
+        """Let an API key stand for a caller; again replaces. It may be awaited, or not."""
         ...
 
 
@@ -42,7 +43,8 @@ class InLoop:
         """Let an API key stand for a caller."""
 
         async def registered() -> object:
-            return await self._store.register(api_key, caller)
+            answer = self._store.register(api_key, caller)
+            return await answer if isawaitable(answer) else answer
 
         return self._run(registered())
 

@@ -92,8 +92,9 @@ class StageArena:
             if isinstance(value, Record):
                 # It ends in a digest and holds bytes, which no mark can be taken out of.
                 document["fingerprint"] = value.fingerprint.operation
-                if isinstance(value.response, Response):
-                    document["response"] = [value.response.status, value.response.body.decode()]
+                answer = value.response
+                bodies = [answer.body.decode()] if isinstance(answer, Response) else []
+                document["response"] = [str(getattr(answer, "status", None)), *bodies]
             found.update(_flat(name, document))
         blank = "x" * len(stage.mark)
         return {
