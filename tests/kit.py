@@ -33,7 +33,7 @@ from curae_lifecycle.testing.conformance import (
     Response,
     Server,
 )
-from tests.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from tests.strategies import START
 
 Given = ParamSpec("Given")

@@ -21,7 +21,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import KeyWanted
-from tests.fact_hooks import caller_of
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from tests.wire.running import engine_of
 from tests.wire.trying import EXAMPLES, PATIENCE, send_parsed, send_printed, walk
 

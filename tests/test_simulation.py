@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import (
     BindingWrite,
+    Changes,
     ConnectionWrite,
     RateWrite,
     RecordWrite,
@@ -27,7 +28,7 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -35,10 +36,13 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.testing.simulation import Mishap, Store, Summary, simulate
+from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
+from curae_lifecycle.testing.simulation.server import FactTransaction, Server
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 
@@ -108,8 +112,9 @@ class TwoSuccessors(MemoryStore):
 class LeavesAccessBehind(MemoryStore):
     """A world that finds no connection of a user who is gone."""
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
-        return attrs.evolve(super().load_fact(fact), connections=())
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        loaded = super().for_fact(needs)
+        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, connections=()))
 
 
 class TellsTenantsApart(MemoryStore):
@@ -179,19 +184,14 @@ def test_a_store_that_leaves_out_what_only_counts_is_found(seed: int, law: int, 
 
 
 class Remembers(MemoryStore):
-    """A world that looks whether an instant goes back, and keeps the facts that it was told."""
+    """A world that looks whether an instant goes back."""
 
     last: Remembers
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         Remembers.last = self
-        self.told: list[Fact] = []
         self.moves = 0
-
-    def load_fact(self, fact: Fact) -> FactSnapshot:
-        self.told.append(fact)
-        return super().load_fact(fact)
 
     def store(self, writes: tuple[Write, ...]) -> bool:
         stored = super().store(writes)
@@ -214,16 +214,25 @@ def check_move(before: Connection, after: Connection) -> None:
 
 @pytest.mark.parametrize("seeds", [SMALL, pytest.param(range(60, 68), marks=pytest.mark.heavy)])
 def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes_apart(
-    seeds: range,
+    seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    facts: list[Fact] = []
+
+    def load_fact(self: Server, fact: Fact, now: datetime) -> FactTransaction:
+        facts.append(fact)
+        return loads(self, fact, now)
+
+    loads = Server.load_fact
+    monkeypatch.setattr(Server, "load_fact", load_fact)
     apart = told = moves = 0
     for seed in seeds:
+        facts.clear()
         summary = simulate(seed, clients=2, hours=12, store=Remembers)
         assert summary.violation is None
         apart += summary.mishaps[str(Mishap.CLOCKS_APART)]
         world, moves = Remembers.last, moves + Remembers.last.moves
         # What was told last may not have been stored any more.
-        for fact in world.told[:-50]:
+        for fact in facts[:-50]:
             if isinstance(fact, Revoked):
                 told += 1
                 named = world.connection(fact.connection_id)
@@ -249,35 +258,52 @@ def test_a_store_that_raises_is_found() -> None:
     assert "ArgumentError" in found[0].account
 
 
-def test_any_store_that_has_six_methods_can_be_simulated() -> None:
-    class Thin:
-        """Nothing but the protocol."""
+class Thin:
+    """Nothing but the contract, on a clock that nobody can set."""
 
-        def __init__(self, settings: Settings) -> None:
-            self._world = MemoryStore(settings)
-            self.asked: Counter[str] = Counter()
+    def __init__(self, settings: Settings) -> None:
+        self._world = MemoryStore(settings, clock=lambda: START)
 
-        def register(self, api_key: ApiKey, caller: Caller) -> None:
-            self._world.register(api_key, caller)
+    def register(self, api_key: ApiKey, caller: Caller) -> None:
+        self._world.register(api_key, caller)
 
-        def caller(self, api_key: ApiKey | None) -> Caller | None:
-            return self._world.caller(api_key)
+    def caller_of(self, digest: str) -> Caller | None:
+        return self._world.caller_of(digest)
 
-        def load(self, asked: Needs) -> Snapshot:
-            return self._world.load(asked)
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        return self._world.for_call(digest, needs)
 
-        def load_fact(self, fact: Fact) -> FactSnapshot:
-            return self._world.load_fact(fact)
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        return self._world.for_fact(needs)
 
-        def store(self, writes: tuple[Write, ...]) -> bool:
-            return self._world.store(writes)
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        return self._world.commit(loaded, changes, page)
 
-        def purge(self, now: datetime) -> int:
-            return self._world.purge(now)
 
-    made: Store = Thin(Settings())
-    assert made.caller(None) is None
-    assert simulate(3, hours=4, store=Thin) == simulate(3, hours=4)
+def test_any_store_that_keeps_the_contract_can_be_simulated() -> None:
+    thin, usual = simulate(3, hours=8, store=Thin), simulate(3, hours=8)
+    assert (thin.purged, usual.purged > 0) == (0, True)
+    assert attrs.evolve(thin, purged=usual.purged) == usual
+
+
+class Silent(Thin):
+    """Its clock can be set, and it does not say how much it drops."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        return self._world.clock
+
+    @clock.setter
+    def clock(self, clock: Callable[[], datetime]) -> None:
+        self._world.clock = clock
+
+    def purge(self) -> None:
+        self._world.purge()
+
+
+def test_a_store_need_not_say_how_much_it_drops() -> None:
+    silent, usual = simulate(3, hours=8, store=Silent), simulate(3, hours=8)
+    assert attrs.evolve(silent, purged=usual.purged) == usual
 
 
 def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import ApiKey, Request, Settings, StoreUnavailableError, record, serve
-from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle import ApiKey, Request, StoreUnavailableError, record, serve
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import (
@@ -32,8 +31,7 @@ from curae_lifecycle.stores.contract import (
     Store,
 )
 from curae_lifecycle.stores.pages import HostedPage, PageKind
-from curae_lifecycle.testing.conformance import KeyWanted, run
-from tests.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.testing.races import SCENES, StageArena, race_all
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
 from tests.strategies import COORDINATE, TICK, at, pending, uuid
@@ -47,6 +45,7 @@ class PageStore(Store, Protocol):
     """What the store of the page has besides."""
 
     database: sqlite3.Connection
+    clock: Callable[[], datetime]
 
     def register(self, api_key: ApiKey, caller: Caller) -> None: ...
     def page(self, url: str) -> HostedPage | None: ...
@@ -67,12 +66,10 @@ def make_store() -> MakeStore:
 
 
 def test_the_page_is_one_program_that_runs() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 3
     namespace: dict[str, object] = {}
     for block in BLOCKS:
         exec(block, namespace)  # noqa: S102 - the page's own code
-    store = cast("PageStore", getattr(namespace["mine"], "store"))  # noqa: B009 - of no known type
-    store.database.close()
 
 
 def test_the_store_is_under_a_hundred_lines() -> None:
@@ -82,60 +79,52 @@ def test_the_store_is_under_a_hundred_lines() -> None:
     assert max(map(len, lines)) <= 100
 
 
-# --- The kit, with every hook ---------------------------------------------------------------
+# --- The one command ------------------------------------------------------------------------
 
 
-class Served(FactHooks):
-    """The page's store behind `serve` and `record`."""
-
-    def __init__(self) -> None:
-        self.time = Clock()
-        self.store = make_store()(":memory:", self.time)
-        self.settings = Settings()
-        self.mint = Numbered()
-        self.keys = 0
-
-    def send(self, asked: Request) -> Response:
-        return serve(self.store, asked, self.mint, self.settings).response
-
-    def make_key(self, wanted: KeyWanted) -> str:
-        self.keys += 1
-        text = f"cae_{wanted.environment}_{self.keys}"
-        self.register_again(text, wanted)
-        return text
-
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
-        self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
-
-    def pass_time(self, span: timedelta) -> None:
-        self.time.now += span
-
-    def may_read(self, connection_id: str, package: str) -> bool:
-        loaded = self.store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))
-        held = loaded.snapshot.connection
-        return held is not None and isinstance(decide_access(held, package, loaded.now), Granted)
-
-    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
-        self.settings = attrs.evolve(self.settings, buckets=buckets or ())
-        with self.store.database:
-            self.store.database.execute("DELETE FROM stored WHERE kind = 'BucketState'")
-
-    def clock(self) -> datetime:
-        return self.time.now
-
-    def recorded(self, fact: Fact) -> FactAnswer:
-        return record(self.store, fact)
+def blocks_of(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_the_store_passes_the_kit() -> None:
-    served = Served()
-    report = run(served.as_server(served.send, None), seed="store")
-    served.store.database.close()
-    assert not report.failed, str(report)
-    assert {each.check for each in report.not_run} == {
-        "idempotency.dates",
-        "permission.wrong-environment",
-    }
+def checked(directory: Path, *options: str) -> list[str]:
+    """What the page's command says of the module that the page has written."""
+    (end,) = blocks_of("py")
+    (directory / "my_store.py").write_text("".join([*BLOCKS[:2], end]), encoding="utf-8")
+    path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "curae_lifecycle", "check", "my_store:empty", *options],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        check=False,
+        timeout=300,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def shown() -> list[str]:
+    (console,) = blocks_of("console")
+    return console.splitlines()
+
+
+def test_the_store_passes_the_kit_by_the_page_s_command(tmp_path: Path) -> None:
+    asked, kit, *_, last = shown()
+    assert asked == "$ python -m curae_lifecycle check my_store:empty"
+    assert checked(tmp_path, "--only", "kit") == [kit, last]
+
+
+@pytest.mark.heavy
+def test_the_command_says_what_the_page_shows(tmp_path: Path) -> None:
+    assert checked(tmp_path) == shown()[1:]
+
+
+def test_two_that_meet_in_the_store_end_as_if_one_had_come_later() -> None:
+    store = make_store()(":memory:", Clock())
+    every = [*race_all(StageArena(store), SCENES["one request is left to the key"])]
+    store.database.close()
+    assert len(every) == 100
+    assert [each for each in every if each.differs] == []
 
 
 # --- What the page says of it ---------------------------------------------------------------

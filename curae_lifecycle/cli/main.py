@@ -5,6 +5,7 @@ python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
 python -m curae_lifecycle tables --diff OLD.json
 python -m curae_lifecycle replay FILE [--check]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
+python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
 python -m curae_lifecycle openapi [--write FILE] [--check]
 python -m curae_lifecycle asyncapi [--write FILE] [--check]
 python -m curae_lifecycle database create --database URL
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle import __version__
-from curae_lifecycle.cli import database, keys, outbox, replay, simulate, tables
+from curae_lifecycle.cli import check, database, keys, outbox, replay, simulate, tables
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -52,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 for a broken line, a divergence, a stale page, a difference or a
-        law that did not hold, a database that refused or a key that is not there; 2 for a mistake on the command line.
+        law that did not hold, a finding in a store, a database that refused or a key that is not
+        there; 2 for a mistake on the command line.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -142,6 +144,15 @@ def _parser() -> argparse.ArgumentParser:
             "the exit status is 1.",
         )
     )
+    check.add_options(
+        commands.add_parser(
+            "check",
+            help="hold a store of your own against the rules",
+            description="Makes empty stores and runs what finds mistakes in one: the conformance "
+            "kit on a server in this process, every pair of happenings that may race, and worlds "
+            "of the simulation. Each part says what it found; the exit status is then 1.",
+        )
+    )
     database.add_options(
         commands.add_parser(
             "database",
@@ -193,6 +204,7 @@ _RUNS: Final[dict[str, Callable[[argparse.ArgumentParser, argparse.Namespace], i
     "tables": tables.run,
     "replay": replay.run,
     "simulate": simulate.run,
+    "check": check.run,
     **dict.fromkeys(_DOCUMENTS, _document),
     "database": database.run,
     "keys": keys.run,

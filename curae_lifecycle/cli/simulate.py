@@ -60,7 +60,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             summary = world.summary
             say(summary.headline(), "title")
             if summary.violation is not None:
-                return _say_violation(seed, summary.violation, log)
+                return say_violation(seed, summary.violation, log)
             total.add(summary)
     for line in total.lines():
         say(line, "asked" if line.startswith(" ") else "title")
@@ -72,7 +72,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0
 
 
-def _say_violation(seed: int, violation: Violation, log: Path | None) -> int:
+def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
+    """Say which law did not hold, and write the log that led there."""
     say(f"seed {seed} at {format_time(violation.at)}: {violation.account}", "rule")
     served = violation.environment
     option = "" if served is None else f" --environment {served}"

@@ -91,6 +91,9 @@ class MemoryStore:
         clock: Tells the instant of what `for_call` and `for_fact` load.
         deliver: Is given the effects and events of each `commit`, in their order, while the store
             is locked: it puts them into a queue. No outbox in memory outlives the process.
+
+    Attributes:
+        clock: As above; it may be set.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class MemoryStore:
     ) -> None:
         self._settings = settings
         self._keep_over = None if keep_over is None else _checked(keep_over)
-        self._clock = clock
+        self.clock = clock
         self._deliver = deliver
         self._lock = RLock()
         self._callers: dict[str, Caller] = {}
@@ -248,14 +251,14 @@ class MemoryStore:
     def for_call(self, digest: str, needs: Needs) -> LoadedCall:
         """The caller, and everything that a call of theirs needs, read at one moment."""
         with self._lock:
-            now, caller = self._clock(), self.caller_of(digest)
+            now, caller = self.clock(), self.caller_of(digest)
             self._tidy(now, owner(caller) if caller else None)
             return LoadedCall(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
         """Everything that a fact concerns, read at one moment."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             self._tidy(now)
             return LoadedFact(self._fact_snapshot(needs), now)
 
@@ -278,19 +281,21 @@ class MemoryStore:
     def page(self, url: str) -> HostedPage | None:
         """What a URL leads to; `None` for one that is unknown or over."""
         with self._lock:
-            return self._pages.find(url, self._clock())
+            return self._pages.find(url, self.clock())
 
-    def purge(self, now: datetime, most: int | None = None) -> int:
+    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
         """Drop what is well over, account by account, and return how many values that were.
 
         A record or a rate limit is dropped five minutes after its deadline, a chain or a session
         five minutes after it was over for `keep_over`.
 
         Args:
-            now: An instant that no clock in use is more than five minutes behind.
+            now: An instant that no clock in use is more than five minutes behind; that of the
+                store's own clock by default.
             most: How many values and accounts are looked at, so that nobody waits long; a chain
                 counts as one. The next call goes on with the next account. `None` for all.
         """
+        now = self.clock() if now is None else now
         check_instant("now", now)
         with self._lock:
             return self._accounts.purge(now, most)

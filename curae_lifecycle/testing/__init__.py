@@ -9,6 +9,7 @@ draws values that the rules can reach, and judges what the rules, or a server, m
 - `strategies`: Hypothesis strategies for every public value; import it where Hypothesis is
   installed. Its `register()` makes `st.from_type` draw the same values.
 - `conformance`: a kit that holds any server against the rules from outside.
+- `races`: any two that meet in a store, beside what one after the other leaves.
 - `simulation`: worlds of clients that fail, on simulated time.
 - `cells`: which cells of the tables a run reached.
 

@@ -10,8 +10,8 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks
 from tests.bugs.service import Service
-from tests.fact_hooks import FactHooks
 from tests.kit import asynchronous
 
 

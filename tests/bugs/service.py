@@ -47,10 +47,10 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import KeyWanted
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
-from tests.fact_hooks import caller_of
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)

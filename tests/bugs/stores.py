@@ -192,7 +192,7 @@ class _EvictsTheOldest(MemoryStore):
 
 
 class _DropsLimitsEarly(MemoryStore):
-    def purge(self, now: datetime, most: int | None = None) -> int:
+    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
         del now, most
         dropped = len(self._rates)
         self._rates.clear()
@@ -201,7 +201,7 @@ class _DropsLimitsEarly(MemoryStore):
 
 
 class _NeverDrops(MemoryStore):
-    def purge(self, now: datetime, most: int | None = None) -> int:
+    def purge(self, now: datetime | None = None, most: int | None = None) -> int:
         del now, most
         return 0
 

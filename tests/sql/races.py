@@ -1,19 +1,17 @@
-"""Two that load the same and commit one after the other, or while the other has not ended."""
+"""Races in a store in SQL: its tables whole, and two transactions that really overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import cache
-from itertools import product
 from typing import Final, cast
 
 import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.stores.contract import Store
+from curae_lifecycle.service.changes import Write
 from curae_lifecycle.stores.sql.connecting import dialect_of
 from curae_lifecycle.stores.sql.drivers import connection_of
 from curae_lifecycle.stores.sql.engine import SqlDatabase, _run, _transaction
@@ -21,12 +19,23 @@ from curae_lifecycle.stores.sql.failures import is_overtaken
 from curae_lifecycle.stores.sql.schema import TABLES
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.stores.sql.store import Database, SqlStore
+from curae_lifecycle.testing.races import (
+    Content,
+    Decided,
+    Meeting,
+    Scene,
+    Stage,
+    commit,
+    one_by_one,
+    race_all,
+    settle,
+)
 from tests.server import API_KEY, CALLER
 from tests.sql.databases import Clocked
-from tests.sql.works import SETTINGS, Decided, Scene, Work, works
+from tests.sql.works import SETTINGS, STAGE
 from tests.strategies import at
 
-Content = dict[str, list[tuple[object, ...]]]
+Tables = dict[str, list[tuple[object, ...]]]
 """The rows of each table, without what a database numbers by itself."""
 
 _COLUMNS: Final = {
@@ -42,16 +51,16 @@ _COLUMNS: Final = {
 }
 
 
-def content(database: Database) -> Content:
+def content(database: Database) -> Tables:
     """All that is stored."""
-    found: Content = {}
+    found: Tables = {}
     for table in TABLES:
         rows = database.rows(Statement(f"SELECT {_COLUMNS[table]} FROM {table}"))
         found[table] = sorted([tuple(row) for row in rows], key=repr)
     return found
 
 
-def put_back(database: Database, kept: Content) -> None:
+def put_back(database: Database, kept: Tables) -> None:
     """Store that and nothing else."""
     # Apart: statements that PostgreSQL runs as one do not see what each other changed.
     assert database.change([Statement(f"DELETE FROM {table}") for table in TABLES])
@@ -64,56 +73,51 @@ def put_back(database: Database, kept: Content) -> None:
     assert database.change(statements)
 
 
-@attrs.frozen
-class Arena:
-    """A database in which things happen, one scene after another."""
+@attrs.define
+class SqlArena:
+    """A database in which things happen, one scene after another, each put back when it is over."""
 
     database: Clocked
     kind: type[SqlStore] = SqlStore
+    kept: dict[Scene, Tables] = attrs.field(factory=dict[Scene, Tables])
 
     def store(self) -> SqlStore:
         """A worker's own store."""
         return self.kind(self.database, SETTINGS)
 
-    def prepare(self, scene: Scene) -> Content:
-        """Let a scene's past happen, by a store that is right."""
-        put_back(self.database, {})
-        store = SqlStore(self.database, SETTINGS)
-        store.register(ApiKey(API_KEY), CALLER)
-        for minutes, work in scene.before:
-            self.database.now = at(minutes)
-            settle(store, work)
+    def stage(self, scene: Scene) -> Stage:
+        """A scene's past has happened, by a store that is right."""
+        put_back(self.database, self.kept.get(scene, {}))
+        if scene not in self.kept:
+            store = SqlStore(self.database, SETTINGS)
+            store.register(ApiKey(API_KEY), CALLER)
+            for minutes, work in scene.before(STAGE):
+                self.database.now = at(minutes)
+                settle(store, work)
+            self.kept[scene] = content(self.database)
         self.database.now = at(scene.now)
-        return content(self.database)
+        return STAGE
+
+    def stores(self) -> tuple[SqlStore, SqlStore]:
+        """Two workers' stores."""
+        return self.store(), self.store()
+
+    def right(self) -> SqlArena:
+        """The same database, by a store that is right."""
+        return SqlArena(self.database, SqlStore, self.kept)
+
+    def content(self, stage: Stage, touched: Iterable[Write]) -> Content:
+        """All that is stored, touched or not."""
+        del stage, touched
+        tables = content(self.database)
+        return {
+            f"{table} {number}": repr(row)
+            for table, rows in tables.items()
+            for number, row in enumerate(rows)
+        }
 
 
-def settle(store: Store, work: Work) -> int:
-    """Do it again for as long as somebody else is faster; how often that was."""
-    for attempt in range(20):
-        decided = work(store)
-        if decided.is_nothing or store.commit(decided.loaded, decided.changes, decided.page):
-            return attempt
-    raise AssertionError("nobody else is there who could be faster")
-
-
-def one_after_the_other(arena: Arena, kept: Content, first: Work, second: Work) -> Content:
-    """What is stored where nobody raced."""
-    put_back(arena.database, kept)
-    for work in (first, second):
-        settle(SqlStore(arena.database, SETTINGS), work)
-    return content(arena.database)
-
-
-Meeting = Callable[[SqlStore, Decided, SqlStore, Decided], tuple[bool, bool]]
-"""Commits one and then another; which of them were taken as they were decided."""
-
-
-def one_by_one(first: SqlStore, one: Decided, second: SqlStore, two: Decided) -> tuple[bool, bool]:
-    """The first has ended when the second begins."""
-    return commit(first, one), commit(second, two)
-
-
-def overlapping(engine: sa.Engine) -> Meeting:
+def overlapping(engine: sa.Engine) -> Meeting[SqlStore]:
     """The first has stored all and not ended when the second begins, and ends once that waits."""
 
     def meet(first: SqlStore, one: Decided, second: SqlStore, two: Decided) -> tuple[bool, bool]:
@@ -165,50 +169,9 @@ def wait_for(engine: sa.Engine, later: Future[bool]) -> None:
         wait([later], 0.001)
 
 
-def race(
-    arena: Arena, kept: Content, first: Work, second: Work, meet: Meeting = one_by_one
-) -> tuple[tuple[bool, bool], Content] | None:
-    """Both load and commit; whoever was refused does it again.
-
-    Returns:
-        Which of them were taken as they were decided, and what is stored in the end; `None` where
-        one of them changes nothing.
-    """
-    put_back(arena.database, kept)
-    stores = arena.store(), arena.store()
-    one, two = first(stores[0]), second(stores[1])
-    if one.is_nothing or two.is_nothing:
-        return None
-    taken = meet(stores[0], one, stores[1], two)
-    for store, work, was_taken in zip(stores, (first, second), taken, strict=True):
-        if not was_taken:
-            settle(store, work)
-    return taken, content(arena.database)
-
-
-def commit(store: Store, decided: Decided) -> bool:
-    return store.commit(decided.loaded, decided.changes, decided.page)
-
-
-def unlike_any_order(arena: Arena, scene: Scene, meet: Meeting = one_by_one) -> list[str]:
+def unlike_any_order(
+    arena: SqlArena, scene: Scene, meet: Meeting[SqlStore] = one_by_one
+) -> list[str]:
     """The pairs that end as neither order of them does."""
-    kept = arena.prepare(scene)
-    happening = works()
-    wrong = []
-
-    @cache
-    def order(one: str, two: str) -> Content:
-        return one_after_the_other(arena, kept, happening[one], happening[two])
-
-    for one, two in product(happening, repeat=2):
-        raced = race(arena, kept, happening[one], happening[two], meet)
-        if raced is None:
-            continue
-        taken, ended = raced
-        # Whoever was refused came second.
-        orders = {(True, False): [(one, two)], (False, True): [(two, one)]}.get(
-            taken, [(one, two), (two, one)]
-        )
-        if all(ended != order(*each) for each in orders):
-            wrong.append(f"{one}; {two}")
-    return wrong
+    every = race_all(arena, scene, meet)
+    return [f"{each.first}; {each.second}" for each in every if each.differs]

@@ -20,10 +20,11 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.testing.in_loop import InLoop
 from curae_lifecycle.web.json import format_json
 from tests.reference.traffic import traffic
 from tests.sql.databases import AsyncClocked
-from tests.sql.worlds import Awaited, Both, SqlWorld
+from tests.sql.worlds import Both, SqlWorld
 
 LINES = 250
 
@@ -65,7 +66,7 @@ def test_generated_traffic_is_answered_as_in_memory_where_the_store_is_awaited(
 
         class AwaitedWorld(SqlWorld):
             def store(self) -> Store:
-                return Awaited(AsyncSqlStore(self.awaited(), self._settings), runner)
+                return InLoop(AsyncSqlStore(self.awaited(), self._settings), runner)
 
             def awaited(self) -> AsyncDatabase:
                 if kind == "threads":

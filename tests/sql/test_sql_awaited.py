@@ -29,8 +29,9 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
 from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
-from tests.sql.works import COORDINATE, SETTINGS, minted
+from tests.sql.works import SETTINGS, minted
 from tests.sql.worlds import no_ids
+from tests.strategies import COORDINATE
 
 ONE = Statement("SELECT 1")
 Act = Callable[[AsyncDatabase], Awaitable[None]]

@@ -24,9 +24,10 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
+from curae_lifecycle.testing.races import SCENES, commit
 from tests.sql.databases import Clocked
-from tests.sql.races import Arena, commit
-from tests.sql.works import CREATE, FIRST, SCENES, SETTINGS, asks, works
+from tests.sql.races import SqlArena
+from tests.sql.works import CREATE, FIRST, SETTINGS, asks, works
 from tests.strategies import START
 
 KEY = "a" * 64
@@ -171,8 +172,8 @@ def test_no_number_of_a_charge_that_is_allowed_is_too_large(bucket: Bucket) -> N
 
 def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
-    arena = Arena(Clocked(database))
-    arena.prepare(SCENES["one is active"])
+    arena = SqlArena(Clocked(database))
+    arena.stage(SCENES["one is active"])
     stores = [arena.store() for _ in range(4)]
     decided = [asks(GetConnection(FIRST), 40 + each)(store) for each, store in enumerate(stores)]
     # All four were decided from the same state, and all are taken.
@@ -190,8 +191,8 @@ def test_charges_of_one_key_commute(database: SqlDatabase) -> None:
 
 def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatabase) -> None:
     SqlStore(database).create_tables()
-    arena = Arena(Clocked(database))
-    arena.prepare(SCENES["one request is left to the key"])
+    arena = SqlArena(Clocked(database))
+    arena.stage(SCENES["one request is left to the key"])
     stores = arena.store(), arena.store()
     one, two = asks(GetConnection(FIRST), 40)(stores[0]), asks(CREATE, 41)(stores[1])
     assert two.page is not None

@@ -36,13 +36,13 @@ from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.races import happens, settle
 from curae_lifecycle.web.request import Request
 from tests.server import API_KEY, CALLER
 from tests.sql.databases import Clocked
-from tests.sql.races import settle
-from tests.sql.works import COORDINATE, CREATE, FIRST, USER, asks, happens, minted
+from tests.sql.works import CREATE, FIRST, USER, asks, minted
 from tests.sql.worlds import SqlWorld
-from tests.strategies import START, at, uuid
+from tests.strategies import COORDINATE, START, at, uuid
 from tests.twins import FEW, LONGEST, TWINS, check_all, unusual
 
 

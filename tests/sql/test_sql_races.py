@@ -8,15 +8,15 @@ import pytest
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import Database, SqlStore
+from curae_lifecycle.testing.races import SCENES
 from tests.sql.broken import LazyStore, Stepping, Trusting
 from tests.sql.databases import Clocked
-from tests.sql.races import Arena, overlapping, unlike_any_order
-from tests.sql.works import SCENES
+from tests.sql.races import SqlArena, overlapping, unlike_any_order
 
 
-def arena(database: Database, kind: type[SqlStore] = SqlStore) -> Arena:
+def arena(database: Database, kind: type[SqlStore] = SqlStore) -> SqlArena:
     SqlStore(database).create_tables()
-    return Arena(Clocked(database), kind)
+    return SqlArena(Clocked(database), kind)
 
 
 SMALL = ("nobody is bound, one is pending", "one request is left to the key")

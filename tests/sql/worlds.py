@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
@@ -21,13 +20,12 @@ from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.contract import LoadedFact, Store
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Database, SqlStore
+from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.sql.databases import Clocked
@@ -91,26 +89,6 @@ class SqlWorld:
 
     def _loaded(self, asked: FactNeeds) -> LoadedFact:
         return self.store().for_fact(asked)
-
-
-class Awaited:
-    """A store that is awaited, as one that waits: each call runs the loop until it is answered."""
-
-    def __init__(self, store: AsyncSqlStore, runner: asyncio.Runner) -> None:
-        self._store = store
-        self._runner = runner
-
-    def caller_of(self, digest: str) -> Caller | None:
-        return self._runner.run(self._store.caller_of(digest))
-
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return self._runner.run(self._store.for_call(digest, needs))
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self._runner.run(self._store.for_fact(needs))
-
-    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        return self._runner.run(self._store.commit(loaded, changes, page))
 
 
 class Both:

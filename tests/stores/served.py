@@ -22,8 +22,8 @@ from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows
 from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.request import Request
-from tests.fact_hooks import FactHooks, caller_of
 
 MINT = RandomIds("https://connect.example/")
 

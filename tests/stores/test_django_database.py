@@ -26,9 +26,10 @@ from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.schema import TABLES
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.races import commit
 from tests.server import API_KEY, CALLER, request
+from tests.sql.works import CREATE, asks
 from tests.stores.project import database
-from tests.stores.races import RACES, race
 from tests.stores.served import MINT, PATIENCE
 
 SECRET = "a-secret-of-somebody"
@@ -94,8 +95,8 @@ def test_a_test_case_of_djangos_undoes_all_that_was_committed(url: str) -> None:
             def runTest(self) -> None:  # noqa: N802 - unittest's word
                 store = registered(alias)
                 assert creates(store) == 201
-                first, second = RACES["record: one key twice"](store)
-                assert race(store, first, second) == [True, False]
+                twice = [asks(CREATE, 2)(store) for _ in range(2)]
+                assert [commit(store, each) for each in twice] == [True, False]
                 with pytest.raises(DatabaseError):
                     DjangoDatabase(alias).change([Statement("UPDATE curae_nothing SET id = 1")])
                 assert counted(alias) == 2
@@ -187,10 +188,10 @@ def test_a_row_that_somebody_holds_is_not_waited_for_without_an_end(postgres_url
         store = registered(alias)
         engine = sa.create_engine(postgres_url)
         with engine.connect() as other:
-            loaded, changes = RACES["record: one key twice"](store)[0](store)
+            decided = asks(CREATE, 2)(store)
             other.execute(sa.text("LOCK TABLE curae_record IN EXCLUSIVE MODE"))
             with pytest.raises(StoreUnavailableError, match="55P03") as refused:
-                store.commit(loaded, changes)
+                store.commit(decided.loaded, decided.changes)
             assert "user-1" not in str(refused.value)
         engine.dispose()
         assert creates(store) == 201
@@ -201,12 +202,12 @@ def test_a_file_that_somebody_writes_is_not_waited_for_without_an_end(
 ) -> None:
     with database(sqlite_url, options={"timeout": 0.05}) as alias:
         store = registered(alias)
-        loaded, changes = RACES["record: one key twice"](store)[0](store)
+        decided = asks(CREATE, 2)(store)
         with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailableError, match="code 5"):
-                store.commit(loaded, changes)
-        assert store.commit(loaded, changes)
+                store.commit(decided.loaded, decided.changes)
+        assert store.commit(decided.loaded, decided.changes)
 
 
 def test_a_database_that_is_not_there_is_unavailable(tmp_path: str) -> None:

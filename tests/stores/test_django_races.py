@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from itertools import permutations
 from typing import TypeVar
 
 import pytest
@@ -14,11 +13,12 @@ from psycopg import IsolationLevel
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.contract import NOTHING
 from curae_lifecycle.stores.django.database import DjangoDatabase
@@ -26,19 +26,21 @@ from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_rate_limit
+from curae_lifecycle.testing.races import SCENES, StageArena, race_all
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request
 from tests.server import API_KEY, CALLER
 from tests.server import request as ask
 from tests.stores.project import at_once, database
-from tests.stores.races import COORDINATE, RACES, SETTINGS, race
 from tests.stores.served import MINT, PATIENCE
+from tests.strategies import COORDINATE
 
 LEVELS = {
     "read committed": IsolationLevel.READ_COMMITTED,
     "repeatable read": IsolationLevel.REPEATABLE_READ,
     "serializable": IsolationLevel.SERIALIZABLE,
 }
+SETTINGS = Settings(buckets=(Bucket("platform", 1000, 500, 1),))
 Stored = TypeVar("Stored", bound=Storable)
 
 
@@ -48,21 +50,23 @@ def registered(alias: str) -> SqlStore:
     return store
 
 
-@pytest.mark.parametrize("order", [0, 1])
-@pytest.mark.parametrize("name", RACES)
-def test_of_two_that_read_the_same_the_second_to_commit_is_refused(
-    url: str, name: str, order: int
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(
+            each, marks=() if each == "nine initiates were admitted" else pytest.mark.heavy
+        )
+        for each in SCENES
+    ],
+)
+def test_two_that_meet_on_djangos_connection_end_as_if_one_had_come_later(
+    url: str, scene: str
 ) -> None:
     with database(url) as alias:
-        store = registered(alias)
-        works = RACES[name](store)
-        first, second = [*permutations(works)][order]
-        assert race(store, first, second) == [True, False]
-        # Nothing of the second is left; decided again, it goes by what the first left.
-        judge(alias)
-        loaded, changes = second(store)
-        assert changes == NO_CHANGES or store.commit(loaded, changes)
-        judge(alias)
+        arena = StageArena(SqlStore(DjangoDatabase(alias)))
+        every = [*race_all(arena, SCENES[scene])]
+        assert len(every) >= 100
+        assert [each for each in every if each.differs] == []
 
 
 def judge(alias: str) -> None:

@@ -29,8 +29,8 @@ from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.request import Request
-from tests.fact_hooks import FactHooks, caller_of
 from tests.wire.databases import MovedDatabase
 from tests.wire.forked import fork
 from tests.wire.serve import Control, read_control

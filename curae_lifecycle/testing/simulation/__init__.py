@@ -2,7 +2,8 @@
 
 The laws of this package: **a seed decides everything that happens**, so a violation is found
 again by its seed; **every step is held against the laws** by a `Watch` that does not ask the
-rules; **any store can be simulated**, by six methods (`Store`).
+rules; **any store can be simulated** that keeps the contract (`stores.contract.Store`) and registers
+API keys; it is purged where it lets its clock be set (`Purgeable`).
 
 Each seed draws its own mix of mishaps. On a violation the summary holds the law's account and a
 log that `python -m curae_lifecycle replay` reads.
@@ -16,10 +17,20 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.simulation.chance import Mishap, Mix
 from curae_lifecycle.testing.simulation.life import START, Simulation
-from curae_lifecycle.testing.simulation.server import Store
 from curae_lifecycle.testing.simulation.summary import Summary, Violation
+from curae_lifecycle.testing.timed import KeyedStore, Purgeable
 
-__all__ = ["START", "Mishap", "Mix", "Simulation", "Store", "Summary", "Violation", "simulate"]
+__all__ = [
+    "START",
+    "KeyedStore",
+    "Mishap",
+    "Mix",
+    "Purgeable",
+    "Simulation",
+    "Summary",
+    "Violation",
+    "simulate",
+]
 
 
 def simulate(
@@ -27,7 +38,7 @@ def simulate(
     *,
     clients: int = 1,
     hours: int = 24,
-    store: Callable[[Settings], Store] = MemoryStore,
+    store: Callable[[Settings], KeyedStore] = MemoryStore,
     watched: bool = True,
 ) -> Summary:
     """Let one world live, from its first hour to its last or to a violation.
@@ -36,7 +47,7 @@ def simulate(
         seed: Decides everything that happens.
         clients: How many apps use the platform.
         hours: How many hours.
-        store: Makes the store from the server's settings; the world in memory by default.
+        store: Makes an empty store for the server's settings; one in memory by default.
         watched: Whether the laws are checked at each step.
 
     Returns:

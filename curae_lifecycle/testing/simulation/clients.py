@@ -14,7 +14,7 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap
 from curae_lifecycle.testing.simulation.journal import Journal
-from curae_lifecycle.testing.simulation.server import Store
+from curae_lifecycle.testing.timed import KeyedStore
 from curae_lifecycle.web.request import Request
 
 _DAY: Final = timedelta(days=1)
@@ -70,7 +70,7 @@ class Population:
         dice: Dice,
         numbers: Iterator[int],
         journal: Journal,
-        store: Store,
+        store: KeyedStore,
         now: datetime,
     ) -> None:
         """So many apps, two of an account; the store knows their API keys."""
@@ -84,7 +84,7 @@ class Population:
             if account not in self._users:
                 self._users[account] = [self._user(account, now) for _ in range(dice.mix.users)]
 
-    def _client(self, number: int, store: Store, now: datetime) -> Client:
+    def _client(self, number: int, store: KeyedStore, now: datetime) -> Client:
         account = values.CustomerAccountId(uuid_of(0xA, number // 2))
         app = values.AppId(f"app-{number}")
         scopes = frozenset({CONNECTION_WRITE})

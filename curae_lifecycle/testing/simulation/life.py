@@ -34,8 +34,9 @@ from curae_lifecycle.testing.simulation.chance import Dice, Mishap, Mix
 from curae_lifecycle.testing.simulation.clients import PACKAGES, Client, Population, User, uuid_of
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.pages import Pages, Planned
-from curae_lifecycle.testing.simulation.server import FactTransaction, Server, Store, Transaction
+from curae_lifecycle.testing.simulation.server import FactTransaction, Server, Transaction
 from curae_lifecycle.testing.simulation.summary import Summary, Violation
+from curae_lifecycle.testing.timed import KeyedStore, TimedStore
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -96,7 +97,7 @@ class Simulation:
         *,
         clients: int = 1,
         hours: int = 24,
-        store: Callable[[Settings], Store],
+        store: Callable[[Settings], KeyedStore],
         watched: bool = True,
     ) -> None:
         """Draw the world's mix and set up its clients."""
@@ -104,9 +105,9 @@ class Simulation:
         self._mix = Mix.draw(chance)
         self._dice = Dice(chance, self._mix)
         self._chance = chance
-        self._store = store(self._mix.settings)
+        timed = TimedStore(store(self._mix.settings), START)
         self._watch = Watch(self._mix.settings.operations) if watched else None
-        self._server = Server(self._store, self._mix.settings, self._watch)
+        self._server = Server(timed, self._mix.settings, self._watch)
         self._journal = Journal()
         self.summary = Summary(seed, clients)
         self._hours = hours
@@ -116,9 +117,7 @@ class Simulation:
         self._numbers = count(1)
         self._skew = [timedelta(0)] * _WORKERS
         self._suspect: values.AppUser | None = None
-        self._people = Population(
-            clients, self._dice, self._numbers, self._journal, self._store, START
-        )
+        self._people = Population(clients, self._dice, self._numbers, self._journal, timed, START)
         self._pages = Pages(self._dice, self._numbers)
 
     def run(self) -> Iterator[int]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     LostLease,
@@ -27,15 +28,23 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import RecordWrite, Write
+from curae_lifecycle.service.changes import Changes, RecordWrite
 from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+    fact_needs,
+    record_fact,
+)
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.timed import TimedStore
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -45,59 +54,41 @@ _Result = TypeVar("_Result")
 _NOT_FOUND: Final = 404
 
 
-class Store(Protocol):
-    """What is asked of a store, so that it can be simulated; `memory.MemoryStore` is one."""
-
-    def register(self, api_key: ApiKey, caller: Caller) -> None:
-        """Let an API key stand for a caller."""
-        ...
-
-    def caller(self, api_key: ApiKey | None) -> Caller | None:
-        """Whom an API key stands for; `None` for no key or an unknown one."""
-        ...
-
-    def load(self, asked: Needs) -> Snapshot:
-        """Everything that a call needs, read at one moment."""
-        ...
-
-    def load_fact(self, fact: Fact) -> FactSnapshot:
-        """Everything that a fact concerns, read at one moment."""
-        ...
-
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        """Compare and set, all or nothing; `False` where something was not as it was read."""
-        ...
-
-    def purge(self, now: datetime) -> int:
-        """Drop the records and rate limits whose deadline has come; return how many."""
-        ...
-
-
 @attrs.define
 class Transaction:
     """A request between its load and its commit.
 
     Attributes:
-        now: The instant of the worker's clock at which it was loaded.
+        digest: Of its API key.
+        loaded: What was loaded, at the instant of the worker's clock.
         read_at: How many commits there were by then.
         attempt: The attempt that calls out, where one does.
     """
 
-    now: datetime
+    digest: str
     call: Call
     asked: Needs
-    snapshot: Snapshot
+    loaded: LoadedCall
     read_at: int
     attempt: Attempt | None = None
 
+    @property
+    def now(self) -> datetime:
+        """The instant at which it was loaded."""
+        return self.loaded.now
 
-@attrs.define
+
+@frozen
 class FactTransaction:
     """A fact between its load and its commit."""
 
     fact: Fact
-    now: datetime
-    snapshot: FactSnapshot
+    loaded: LoadedFact
+
+    @property
+    def now(self) -> datetime:
+        """The instant at which it was loaded."""
+        return self.loaded.now
 
 
 class Server:
@@ -107,7 +98,7 @@ class Server:
     had to start again, `facts` how often each kind of fact had which outcome.
     """
 
-    def __init__(self, store: Store, settings: Settings, watch: Watch | None) -> None:
+    def __init__(self, store: TimedStore, settings: Settings, watch: Watch | None) -> None:
         self._store = store
         self._settings = settings
         self._watch = watch
@@ -118,7 +109,9 @@ class Server:
 
     def load(self, request: Request, now: datetime) -> Transaction | Answer:
         """Read a request and load what it needs, or refuse it."""
-        caller = self._store.caller(bearer(request))
+        api_key = bearer(request)
+        digest = "" if api_key is None else api_key.digest()
+        caller = self._store.caller_of(digest)
         call = _documented(lambda: read(request, caller, now, self._settings))
         if isinstance(call, Decision):
             answer = respond(call)
@@ -126,11 +119,11 @@ class Server:
                 self._watch.answered(answer, now, caller=caller)
             return answer
         asked = needs(call)
-        return Transaction(now, call, asked, self._load(call, asked), self._steps())
+        return Transaction(digest, call, asked, self._load(digest, call, asked, now), self._steps())
 
     def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
         """Decide and store; `None` where somebody was faster: load again."""
-        return self._commit(work, self._decide(work, work.snapshot, new_ids))
+        return self._commit(work, self._decide(work, work.loaded.snapshot, new_ids))
 
     def call_out(
         self, work: Transaction, new_ids: NewIds, lease: int, lost: LostLease
@@ -141,33 +134,33 @@ class Server:
             The answer where no attempt is needed; `None` where `work.attempt` has begun, or
             where somebody was faster.
         """
-        decision = self._decision(work, work.snapshot, new_ids)
+        decision = self._decision(work, work.loaded.snapshot, new_ids)
         attempt = decision.attempt
         if attempt is None:
             return self._commit(work, respond(decision))
         record = in_flight_record(attempt, lease=lease, lost_lease=lost)
-        writes = (RecordWrite(attempt.key, work.snapshot.record, record),)
-        if self._stored(writes, work.now):
+        if self._stored(work.loaded, RecordWrite(attempt.key, work.loaded.snapshot.record, record)):
             work.attempt = attempt
         return None
 
     def prolong(self, work: Transaction, attempt: Attempt, now: datetime, lease: int) -> None:
         """Renew the lease of an attempt that calls out; one that is lost stays lost."""
-        record = self._record(attempt.key)
+        loaded = self._record(work.digest, attempt.key, now)
+        record = loaded.snapshot.record
         renewed = renew(record, attempt, now, lease=lease)
         if isinstance(renewed, Done):
-            self._stored((RecordWrite(attempt.key, record, renewed.value),), now)
-        work.now = now
+            self._stored(loaded, RecordWrite(attempt.key, record, renewed.value))
 
     def come_back(
         self, work: Transaction, attempt: Attempt, now: datetime, new_ids: NewIds
     ) -> Answer | None:
         """End an attempt that called out; `None` where it lost its lease or its race."""
-        work.now, work.read_at = now, self._steps()
-        work.snapshot = self._load(work.call, work.asked)
-        record = work.snapshot.record
+        work.read_at = self._steps()
+        work.loaded = self._load(work.digest, work.call, work.asked, now)
+        snapshot = work.loaded.snapshot
+        record = snapshot.record
         # The attempt is this one's own, so the record does not stand in its way.
-        answer = self._decide(work, attrs.evolve(work.snapshot, record=None), new_ids)
+        answer = self._decide(work, attrs.evolve(snapshot, record=None), new_ids)
         if is_kept(answer.response.status):
             ended = complete(record, attempt, answer.response, now)
         else:
@@ -181,13 +174,13 @@ class Server:
 
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
         """Load what a fact concerns."""
-        return FactTransaction(fact, now, self._store.load_fact(fact))
+        self._store.now = now
+        return FactTransaction(fact, self._store.for_fact(fact_needs(fact)))
 
     def commit_fact(self, work: FactTransaction) -> FactAnswer | None:
         """Record and store; `None` where somebody was faster: load again."""
-        answer = _documented(lambda: record_fact(work.fact, work.snapshot, work.now))
-        if isinstance(answer, Done) and not self._store.store(answer.value.writes):
-            self.conflicts += 1
+        answer = _documented(lambda: record_fact(work.fact, work.loaded.snapshot, work.now))
+        if isinstance(answer, Done) and not self._is_taken(work.loaded, answer.value):
             return None
         outcome = type(answer).__name__.lower()
         if isinstance(answer, Refused):
@@ -200,8 +193,8 @@ class Server:
 
     def ask(self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime) -> str:
         """Whether a package may be read: a status, and why not."""
-        asked = Needs(None, (), None, connection_id, None)
-        connection = self._store.load(asked).connection
+        self._store.now = now
+        connection = self._store.for_fact(FactNeeds(connection=connection_id)).snapshot.connection
         if connection is None or not caller.owns(connection):
             return str(_NOT_FOUND)
         decision = decide_access(connection, package, now)
@@ -213,13 +206,14 @@ class Server:
 
     def settle(self, key: RecordKey, now: datetime, *, answered: bool) -> None:
         """An operator says what became of an attempt whose worker died."""
-        record = self._record(key)
-        self._upkeep(resolve(record, now, response=self._not_found if answered else None), record)
+        loaded = self._record("", key, now)
+        response = self._not_found if answered else None
+        self._upkeep(loaded, resolve(loaded.snapshot.record, now, response=response))
 
     def erase(self, key: RecordKey, now: datetime) -> None:
         """An operator erases the answer under a key."""
-        record = self._record(key)
-        self._upkeep(forget(record, now), record)
+        loaded = self._record("", key, now)
+        self._upkeep(loaded, forget(loaded.snapshot.record, now))
 
     def purge(self, now: datetime) -> int:
         """Drop what is over at an instant that no worker's clock is behind."""
@@ -227,11 +221,14 @@ class Server:
             self._watch.purge(now)
         return self._store.purge(now)
 
-    def _load(self, call: Call, asked: Needs) -> Snapshot:
-        snapshot = self._store.load(asked)
-        if not isinstance(call.operation, GetConnection):
-            return snapshot
-        return attrs.evolve(snapshot, landed=self.landed.get(call.operation.connection_id))
+    def _load(self, digest: str, call: Call, asked: Needs, now: datetime) -> LoadedCall:
+        self._store.now = now
+        loaded = self._store.for_call(digest, asked)
+        operation = call.operation
+        if not isinstance(operation, GetConnection) or operation.connection_id not in self.landed:
+            return loaded
+        landed = self.landed[operation.connection_id]
+        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed=landed))
 
     def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
         return _documented(lambda: decide(work.call, snapshot, work.now, new_ids))
@@ -241,9 +238,7 @@ class Server:
         return _documented(lambda: respond(decision))
 
     def _commit(self, work: Transaction, answer: Answer) -> Answer | None:
-        writes = answer.changes.writes
-        if writes and not self._store.store(writes):
-            self.conflicts += 1
+        if answer.changes.writes and not self._is_taken(work.loaded, answer.changes):
             return None
         if self._watch is not None:
             caller, read_at = work.call.caller, work.read_at
@@ -252,21 +247,27 @@ class Server:
             self._not_found = answer.response
         return answer
 
-    def _record(self, key: RecordKey) -> Record | None:
-        return self._store.load(Needs(key, (), None, None, None)).record
+    def _record(self, digest: str, key: RecordKey, now: datetime) -> LoadedCall:
+        self._store.now = now
+        return self._store.for_call(digest, Needs(key, (), None, None, None))
 
-    def _upkeep(self, kept: Done[Record] | Ignored[Record | None], record: Record | None) -> None:
+    def _upkeep(self, loaded: LoadedCall, kept: Done[Record] | Ignored[Record | None]) -> None:
         if isinstance(kept, Done):
             after = kept.value
-            self._stored((RecordWrite(after.key, record, after),), after.seen_at)
+            self._stored(loaded, RecordWrite(after.key, loaded.snapshot.record, after))
 
-    def _stored(self, writes: tuple[Write, ...], now: datetime) -> bool:
-        if not self._store.store(writes):
-            self.conflicts += 1
+    def _stored(self, loaded: LoadedCall, write: RecordWrite) -> bool:
+        changes = Changes((write,))
+        if not self._is_taken(loaded, changes):
             return False
         if self._watch is not None:
-            self._watch.stored(writes, now)
+            self._watch.stored(changes.writes, loaded.now)
         return True
+
+    def _is_taken(self, loaded: Loaded, changes: Changes) -> bool:
+        taken = self._store.commit(loaded, changes)
+        self.conflicts += not taken
+        return taken
 
     def _steps(self) -> int:
         return 0 if self._watch is None else self._watch.steps

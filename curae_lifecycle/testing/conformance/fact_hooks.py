@@ -29,12 +29,12 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance import KeyWanted, Server
+from curae_lifecycle.testing.conformance.server import KeyWanted, Server
 from curae_lifecycle.web.request import Request
 
 
 def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
-    """Whom a key of a test's server stands for; its id follows from its text."""
+    """Whom an API key stands for; its id follows from its text."""
     return Caller(
         ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
         AppId(wanted.app_id),
@@ -45,20 +45,27 @@ def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
 
 
 class FactHooks(ABC):
-    @abstractmethod
-    def make_key(self, wanted: KeyWanted) -> str: ...
+    """Every hook of a server that records facts, of those few that are its own."""
 
     @abstractmethod
-    def register_again(self, api_key: str, wanted: KeyWanted) -> None: ...
+    def make_key(self, wanted: KeyWanted) -> str:
+        """As `Server.make_key`."""
 
     @abstractmethod
-    def pass_time(self, span: timedelta) -> None: ...
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        """As `Server.register_again`."""
 
     @abstractmethod
-    def may_read(self, connection_id: str, package: str) -> bool: ...
+    def pass_time(self, span: timedelta) -> None:
+        """As `Server.pass_time`."""
 
     @abstractmethod
-    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None: ...
+    def may_read(self, connection_id: str, package: str) -> bool:
+        """As `Server.may_read`."""
+
+    @abstractmethod
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        """As `Server.replace_buckets`."""
 
     @abstractmethod
     def clock(self) -> datetime:
@@ -92,36 +99,46 @@ class FactHooks(ABC):
         )
 
     def record(self, fact: Fact) -> str:
+        """Record a fact; what became of it, in a word."""
         answer = self.recorded(fact)
         if isinstance(answer, Refused):
             return answer.problem.code
         return "done" if isinstance(answer, Done) else "ignored"
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
+        """As `Server.authorize`."""
         end = None if lifetime is None else self.clock() + lifetime
         return self.record(Authorized(ConnectionId(connection_id), end))
 
     def authorize_late(self, connection_id: str, ago: timedelta) -> str:
+        """As `Server.authorize_late`."""
         happened = self.clock() - ago
         return self.record(Authorized(ConnectionId(connection_id), happened_at=happened))
 
     def require_action(self, connection_id: str, reason: str) -> str:
+        """As `Server.require_action`."""
         return self.record(ActionRequired(ConnectionId(connection_id), reason))
 
     def expire(self, connection_id: str) -> str:
+        """As `Server.expire`."""
         return self.record(Expired(ConnectionId(connection_id)))
 
     def revoke(self, connection_id: str, actor: Actor) -> str:
+        """As `Server.revoke`."""
         return self.record(Revoked(ConnectionId(connection_id), actor))
 
     def revoke_late(self, connection_id: str, actor: Actor, ago: timedelta) -> str:
+        """As `Server.revoke_late`."""
         return self.record(Revoked(ConnectionId(connection_id), actor, self.clock() - ago))
 
     def complete_handoff(self, session_id: str, user_id: str) -> str:
+        """As `Server.complete_handoff`."""
         return self.record(HandoffCompleted(SessionId(session_id), UserId(user_id)))
 
     def graduate(self, coordinate: Coordinate, user_id: str | None) -> str:
+        """As `Server.graduate`."""
         return self.record(Graduated(coordinate, None if user_id is None else UserId(user_id)))
 
     def tombstone(self, coordinate: Coordinate) -> str:
+        """As `Server.tombstone`."""
         return self.record(Tombstoned(coordinate))

@@ -1,0 +1,142 @@
+"""`check`: the kit, the races and worlds of the simulation, on a store of anybody's."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final, cast
+
+from curae_lifecycle.cli.simulate import say_violation
+from curae_lifecycle.cli.terminal import say, steps
+from curae_lifecycle.testing.conformance import run as run_kit
+from curae_lifecycle.testing.conformance.of_store import server_of
+from curae_lifecycle.testing.in_loop import AsyncKeyedStore, InLoop
+from curae_lifecycle.testing.races import SCENES, Raced, StageArena, race_all
+from curae_lifecycle.testing.simulation import Simulation
+from curae_lifecycle.testing.timed import KeyedStore
+
+_NEEDED: Final = ("register", "caller_of", "for_call", "for_fact", "commit")
+_CLIENTS: Final = 2
+_HOURS: Final = 12
+_SHOWN: Final = 5
+"""How many findings of a part are told in full, and how much of each."""
+
+Make = Callable[[], KeyedStore]
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Say what there is to check."""
+    command.add_argument(
+        "store",
+        metavar="MODULE:STORE",
+        help="a callable that makes an empty store, a new one each time",
+    )
+    command.add_argument(
+        "--seeds", type=_count, metavar="N", default=3, help="how many worlds are simulated"
+    )
+    command.add_argument("--only", choices=tuple(_PARTS), help="one of the three parts")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Run each part; say what it finds, and whether it found anything."""
+    make = _callable(parser, options.store)
+    names = [options.only] if options.only else [*_PARTS]
+    findings = 0
+    with asyncio.Runner() as runner:
+        for name in names:
+            try:
+                findings += _PARTS[name](lambda: _store(parser, make(), runner), options.seeds)
+            except Exception as error:  # noqa: BLE001 - whatever a store raises is what it does
+                say(f"{name}: raised {type(error).__name__}: {error}", "refused")
+                say("".join(traceback.format_exception(error)).rstrip(), "rule")
+                findings += 1
+    say(f"findings: {findings}", "title")
+    return 1 if findings else 0
+
+
+def _callable(parser: argparse.ArgumentParser, text: str) -> Callable[[], object]:
+    module, _, name = text.partition(":")
+    if not module or not name:
+        parser.error(f"{text}: say which module and what of it, as in my_app.stores:empty_store")
+    try:
+        found: object = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        parser.error(f"{text}: {error}")
+    if not callable(found):
+        parser.error(f"{text} makes no store: it cannot be called")
+    return cast("Callable[[], object]", found)
+
+
+def _store(parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner) -> KeyedStore:
+    missing = [name for name in _NEEDED if not callable(getattr(made, name, None))]
+    if missing:
+        parser.error(f"{type(made).__name__} is no store: it has no {', '.join(missing)}")
+    if inspect.iscoroutinefunction(getattr(made, "for_call", None)):
+        return InLoop(cast("AsyncKeyedStore", made), runner)
+    return cast("KeyedStore", made)
+
+
+# --- The parts ------------------------------------------------------------------------------
+
+
+def _kit(make: Make, seeds: int) -> int:
+    del seeds
+    report = run_kit(server_of(make()))
+    failed = len(report.failed)
+    say(f"kit: {len(report.passed)} checks passed, {failed} failed", "title")
+    for failure in report.failed[:_SHOWN]:
+        say(f"{failure.check}: {failure.account}", "rule")
+    _say_rest(failed)
+    return failed
+
+
+def _races(make: Make, seeds: int) -> int:
+    del seeds
+    arena = StageArena(make())
+    met, wrong = 0, list[tuple[str, Raced]]()
+    for name in steps("races", SCENES, len(SCENES), lambda _: 1):
+        for raced in race_all(arena, SCENES[name]):
+            met += 1
+            if raced.differs:
+                wrong.append((name, raced))
+    say(f"races: {met:,} pairs met, {len(wrong):,} ended as neither order does", "title")
+    for name, raced in wrong[:_SHOWN]:
+        say(f"{name}: {raced.first}, then {raced.second}, which had loaded before that", "rule")
+        for part in raced.differs[:_SHOWN]:
+            say(f"  {part}", "asked")
+    _say_rest(len(wrong))
+    return len(wrong)
+
+
+def _simulation(make: Make, seeds: int) -> int:
+    for seed in range(seeds):
+        world = Simulation(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
+        for _ in steps(f"seed {seed}", world.run(), _HOURS, lambda _: 1):
+            pass
+        say(f"simulation: {world.summary.headline()}", "title")
+        if world.summary.violation is not None:
+            return say_violation(seed, world.summary.violation, None)
+    return 0
+
+
+def _say_rest(number: int) -> None:
+    if number > _SHOWN:
+        say(f"and {number - _SHOWN} more", "rule")
+
+
+_PARTS: Final[dict[str, Callable[[Make, int], int]]] = {
+    "kit": _kit,
+    "races": _races,
+    "simulation": _simulation,
+}

@@ -1,0 +1,108 @@
+"""The kit's server of a store: the loop around it, every hook, and a time of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.changes import BucketKey, Changes, RateWrite, Write
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.testing.conformance.server import KeyWanted, Server
+from curae_lifecycle.testing.timed import KeyedStore, TimedStore
+from curae_lifecycle.web.request import Request
+
+START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+_MINT: Final = RandomIds("https://connect.example/")
+
+
+def server_of(store: KeyedStore) -> Server:
+    """A server for the kit, in this process and on simulated time.
+
+    Args:
+        store: An empty store, which the kit calls from several threads; what its own outbox,
+            pages and clock do is not looked at.
+    """
+    served = _Served(store)
+    return served.as_server(served.send, None)
+
+
+class _Served(FactHooks):
+    def __init__(self, store: KeyedStore) -> None:
+        self._timed = TimedStore(store, START)
+        self._store = _FullBuckets(self._timed)
+        self._settings = Settings()
+        self._numbers = count(1)
+
+    def send(self, request: Request) -> Response:
+        return serve(self._store, request, _MINT, self._settings).response
+
+    def make_key(self, wanted: KeyWanted) -> str:
+        text = f"cae_{wanted.environment}_{next(self._numbers)}"
+        self.register_again(text, wanted)
+        return text
+
+    def register_again(self, api_key: str, wanted: KeyWanted) -> None:
+        self._timed.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def pass_time(self, span: timedelta) -> None:
+        self._timed.now += span
+        self._timed.purge(self._timed.now)
+
+    def may_read(self, connection_id: str, package: str) -> bool:
+        loaded = self._store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))
+        held = loaded.snapshot.connection
+        return held is not None and isinstance(decide_access(held, package, loaded.now), Granted)
+
+    def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
+        self._settings = Settings(buckets=buckets or ())
+        self._store.generation += 1
+
+    def clock(self) -> datetime:
+        return self._timed.now
+
+    def recorded(self, fact: Fact) -> FactAnswer:
+        return record(self._store, fact)
+
+
+@attrs.define
+class _FullBuckets:
+    # No store has a way to fill its buckets, so those of each generation have names of their own.
+    store: TimedStore
+    generation: int = 0
+
+    def caller_of(self, digest: str) -> Caller | None:
+        return self.store.caller_of(digest)
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        buckets = tuple([self._named(key) for key in needs.buckets])
+        return self.store.for_call(digest, attrs.evolve(needs, buckets=buckets))
+
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        return self.store.for_fact(needs)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([self._renamed(write) for write in changes.writes])
+        return self.store.commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+    def _renamed(self, write: Write) -> Write:
+        if isinstance(write, RateWrite) and isinstance(write.key, BucketKey):
+            return attrs.evolve(write, key=self._named(write.key))
+        return write
+
+    def _named(self, key: BucketKey) -> BucketKey:
+        return attrs.evolve(key, policy=f"{key.policy}-{self.generation}")

@@ -1,0 +1,101 @@
+"""A store of anybody's on a time of the test's own, and what a store has beside the contract.
+
+The law of this module: **what is loaded says the test's instant**, whatever clock the store has, so
+that a store which takes its time from a database lives on simulated time like one in memory. Only
+what a store drops goes by its own clock, so nothing is purged where that cannot be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import FactNeeds
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.pages import HostedPage
+
+
+class KeyedStore(Store, Protocol):
+    """A store that API keys can be registered with."""
+
+    def register(self, api_key: ApiKey, caller: Caller) -> object:
+        """Let an API key stand for a caller, from the next request on; again replaces."""
+        ...
+
+
+@runtime_checkable
+class Purgeable(Protocol):
+    """A store that drops what is over, by a clock that can be set.
+
+    Attributes:
+        clock: Tells the store's instant.
+    """
+
+    clock: Callable[[], datetime]
+
+    def purge(self) -> object:
+        """Drop what has been over for five minutes; say how many values that were, or nothing."""
+        ...
+
+
+class TimedStore:
+    """A store on a time of the test's own.
+
+    Args:
+        store: The store; where its clock can be set, it shows the instant of the latest purge.
+        now: The first instant.
+
+    Attributes:
+        now: The instant that it says, which the test sets.
+    """
+
+    def __init__(self, store: KeyedStore, now: datetime) -> None:
+        self.now = now
+        self._store = store
+        self._purged_at = now
+        if isinstance(store, Purgeable):
+            # Transactions overlap here, and workers' clocks differ: what one of them may still
+            # need is not over by the store's clock.
+            store.clock = lambda: self._purged_at
+
+    def register(self, api_key: ApiKey, caller: Caller) -> object:
+        """Let an API key stand for a caller."""
+        return self._store.register(api_key, caller)
+
+    def caller_of(self, digest: str) -> Caller | None:
+        """As `Store.caller_of`."""
+        return self._store.caller_of(digest)
+
+    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+        """As `Store.for_call`, at the test's instant."""
+        loaded = self._store.for_call(digest, needs)
+        if loaded.now is self.now:
+            return loaded
+        return LoadedCall(loaded.caller, loaded.snapshot, self.now, loaded.seen)
+
+    def for_fact(self, needs: FactNeeds) -> LoadedFact:
+        """As `Store.for_fact`, at the test's instant."""
+        loaded = self._store.for_fact(needs)
+        if loaded.now is self.now:
+            return loaded
+        return LoadedFact(loaded.snapshot, self.now, loaded.seen)
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        """As `Store.commit`."""
+        return self._store.commit(loaded, changes, page)
+
+    def purge(self, now: datetime) -> int:
+        """Drop what is over at an instant, where the store lets its clock be set.
+
+        Returns:
+            How many values that were, where the store says so.
+        """
+        self._purged_at = now
+        if not isinstance(self._store, Purgeable):
+            return 0
+        dropped = self._store.purge()
+        return dropped if isinstance(dropped, int) else 0

@@ -1,0 +1,64 @@
+"""Stores that are wrong in one way each, for `python -m curae_lifecycle check`."""
+
+from __future__ import annotations
+
+import attrs
+
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RecordWrite,
+    Write,
+)
+from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.pages import HostedPage
+
+
+class ComparesNothing(MemoryStore):
+    """The last one wins."""
+
+    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
+        return True
+
+
+class Lazy(MemoryStore):
+    """It leaves out a write that only counts."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not only_counts(each)])
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+def only_counts(write: Write) -> bool:
+    """Whether nothing but its version moves."""
+    if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
+        return False
+    return attrs.evolve(write.after, version=write.before.version) == write.before
+
+
+class Stepping(MemoryStore):
+    """It commits each write by itself."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        every = [super(Stepping, self).store((write,)) for write in changes.writes]
+        return all(every) and super().commit(loaded, attrs.evolve(changes, writes=()), page)
+
+
+class Forgetful(MemoryStore):
+    """It keeps no record."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        writes = tuple([each for each in changes.writes if not isinstance(each, RecordWrite)])
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
+
+
+class AnswersAnyway(MemoryStore):
+    """It keeps the answer of an attempt that was refused."""
+
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        taken = super().commit(loaded, changes, page)
+        if not taken:
+            self.store(tuple([each for each in changes.writes if isinstance(each, RecordWrite)]))
+        return taken
