@@ -54,13 +54,16 @@ def test_of_a_store_that_is_right_nothing_is_found(capsys: pytest.CaptureFixture
 
 
 FOUND_BY = {
-    "ComparesNothing": {"kit", "races", "simulation"},
+    "ComparesNothing": {"races", "simulation"},
     "Lazy": {"races"},
     "Stepping": {"races", "simulation"},
     "Forgetful": {"kit", "races", "simulation"},
     "AnswersAnyway": {"races", "simulation"},
 }
-"""What finds each store that is wrong."""
+"""What finds each store that is wrong, each time."""
+
+BY_CHANCE = {"ComparesNothing", "Stepping", "AnswersAnyway"}
+"""Those that the kit finds where its threads happen to meet."""
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
@@ -79,7 +82,8 @@ def test_the_races_find_every_store_that_is_wrong(
 @pytest.mark.parametrize("part", ["kit", "races", "simulation"])
 @pytest.mark.parametrize("name", FOUND_BY)
 def test_each_part_finds_what_is_said_of_it(name: str, part: str) -> None:
-    assert main(["check", wrong(name), "--only", part]) == (part in FOUND_BY[name])
+    status = main(["check", wrong(name), "--only", part])
+    assert status == (part in FOUND_BY[name]) or (part == "kit" and name in BY_CHANCE)
 
 
 @pytest.mark.usefixtures("_small")
