@@ -25,6 +25,7 @@ from curae_lifecycle.service import gates, members
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
 from curae_lifecycle.service.response import ResponseReference
 from curae_lifecycle.service.rulebook import TABLES, find_rule
+from curae_lifecycle.stores.waiting import at_once
 from curae_lifecycle.web import events, gateways, respond, shapes
 from curae_lifecycle.web.openapi import problem_codes
 from tests import server
@@ -170,3 +171,8 @@ def what_servers_hand_over() -> None:
     environ = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/a", "HTTP_A": "b"}
     assert gateways.wsgi_request(environ, b"").target == "/a"
     assert gateways.asgi_headers(Response(200, (("a", "b"),), b"")) == [(b"a", b"b")]
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"a"}
+
+    assert at_once(gateways.asgi_body(receive)) == b"a"

@@ -30,6 +30,7 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.testing.conformance.driving import ServerRaisedError
 from curae_lifecycle.testing.conformance.steps import NotConformingError, NotSeenError
 from curae_lifecycle.testing.laws import LawBrokenError
+from curae_lifecycle.testing.races.works import NeverTakenError
 from curae_lifecycle.web.json import MalformedError
 from tests.specimens import NEXT_ID, OLD_ID
 
@@ -49,6 +50,7 @@ ERRORS = [
     MalformedError("appUserId", Fault.NULL),
     MalformedError(None, Fault.NOT_JSON),
     MergeError(OLD_ID, NEXT_ID),
+    NeverTakenError(),
     NewerFormatError("Record", 3, 2),
     NotConformingError("200 where the rules say 201"),
     NotSeenError("the server sends no Date"),

@@ -17,6 +17,7 @@ from curae_lifecycle.rules.values import (
     NextAction,
 )
 from curae_lifecycle.service.changes import (
+    AccessEnded,
     HandoffCancelled,
     NextActionReplaced,
     SuccessorsLive,
@@ -175,4 +176,4 @@ def test_the_simplest_answers_are_plain() -> None:
     assert smallest(draw.broken_arguments(), lambda _: True).how == "a naive instant"
     assert smallest(draw.broken_documents(), lambda _: True).how == "a list"
     assert isinstance(smallest(draw.replies(), lambda _: True), ConnectionCreated)
-    assert isinstance(smallest(draw.effects(), lambda _: True), HandoffCancelled)
+    assert isinstance(smallest(draw.effects(), lambda _: True), HandoffCancelled | AccessEnded)
