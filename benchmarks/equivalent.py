@@ -21,15 +21,14 @@ _SORTED: Final = (
 _NOT_ONE: Final = "It is asked of a cost of one by nobody."
 _NOBODY: Final = "Where nobody is bound, `binding.graduate.unlinked` refuses whoever is named."
 _NO_INSTANT: Final = "The row refuses with a problem whose values hold no instant."
+_NOT_KEPT: Final = "What the call would make is not kept, and nothing of it decides."
+_SAME_INSTANT: Final = "Where both are the same instant, either is the answer."
 
 
 def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
-    """The four ways of not asking `zip` for equal lengths, or of asking for unequal ones."""
-    now = "True" if "strict=True" in line else "False"
-    for other in ("None", "True", "False"):
-        if other != now and not (now == "False" and other == "True"):
-            yield (where, line, line.replace(f"strict={now}", f"strict={other}")), why
-    yield (where, line, line.replace(f"strict={now}", "")), why
+    """The three ways of not asking `zip` for equal lengths."""
+    for other in ("strict=None", "strict=False", ""):
+        yield (where, line, line.replace("strict=True", other)), why
 
 
 EQUIVALENT: Final[dict[Key, str]] = {
@@ -54,18 +53,61 @@ EQUIVALENT: Final[dict[Key, str]] = {
             _SAME_LENGTH,
         )
     ),
-    **dict(
-        _not_strict(
-            "service.changes.revocation_changes",
-            "for before, answer in zip(reached, answers, strict=False)",
-            "None and nothing mean False to `zip`.",
+    **{
+        ("rules.ahead.allowed", line, line.replace(said, other)): _NOT_KEPT
+        for line, said, others in (
+            ('action = NextAction("", LAST_INSTANT)', '""', ("None", '"XXXX"')),
+            (
+                'Trigger.REQUIRE_ACTION: triggers.require_action(connection, now, reason=""),',
+                '""',
+                ("None", '"XXXX"'),
+            ),
+            (
+                "Trigger.REVOKE: triggers.revoke(connection, now, actor=Actor.APP),",
+                "Actor.APP",
+                ("None",),
+            ),
+            (
+                "connection, successor, now, id=connection.id, next_action=action, head=head",
+                "connection.id",
+                ("None",),
+            ),
         )
-    ),
+        for other in others
+    },
     (
-        "rules.connection.standing_at",
-        "deadline = connection.expires_at if waits_for is EXPIRY else None",
-        "deadline = connection.expires_at if (waits_for is EXPIRY) or True else None",
-    ): "What waits for nothing stands as it does on either side of any deadline.",
+        "rules.connection.recorded_at",
+        "if type(now) is not datetime or now.tzinfo is not UTC:",
+        "if type(None) is not datetime or now.tzinfo is not UTC:",
+    ): "It is checked then where it would have passed anyway.",
+    (
+        "rules.connection.recorded_at",
+        "if now < seen:",
+        "if now <= seen:",
+    ): _SAME_INSTANT,
+    (
+        "rules.values.check_occurrence",
+        "if happened_at <= now:",
+        "if happened_at < now:",
+    ): _SAME_INSTANT,
+    (
+        "rules.triggers._instants",
+        "if happened < made:",
+        "if happened <= made:",
+    ): _SAME_INSTANT,
+    (
+        "rules.triggers._instants",
+        "happened = at if happened_at is None else check_occurrence(happened_at, at)",
+        "happened = at if (happened_at is None) and False else check_occurrence(happened_at, at)",
+    ): "`check_occurrence` answers the same where nothing says when it happened.",
+    (
+        "rules.triggers.authorize",
+        "chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]",
+        (
+            "chain = AUTHORIZATION["
+            "NO_SUCCESSOR if (successor is None) and False else successor_kind(successor, at)]"
+        ),
+    ): "`successor_kind` answers the same where there is none.",
     (
         "rules.triggers.authorize",
         "return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",
@@ -137,9 +179,20 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "",
     ): "No other case takes it, and a function that ends answers None.",
     (
+        "service.changes.relied_on",
+        "if type(value) is Connection:",
+        "if type(None) is Connection:",
+    ): "`evolve` makes the same connection, and takes longer.",
+    (
         "service.changes.landing_changes",
-        "(SessionWrite(session, landing.session), BindingWrite(binding, landing.binding)),",
-        "(SessionWrite(session, landing.session), BindingWrite(None, landing.binding)),",
+        (
+            "return changes + "
+            "binding_changes(EventKind.BINDING_SIGNED_UP, binding, landing.binding, at)"
+        ),
+        (
+            "return changes + "
+            "binding_changes(EventKind.BINDING_SIGNED_UP, None, landing.binding, at)"
+        ),
     ): "A sign-up binds only where nobody is bound (`binding.complete-sign-up`), so it is None.",
     (
         "service.decide._buckets",
@@ -159,11 +212,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         ),
         "raise AssertionError(None)  # pragma: no cover - it is the last gate",
     ): "The last gate answers, so the line is never reached.",
-    (
-        "service.operations.revoke.Revoke.decide",
-        "answers = chain.revoke_chain(connection, following, now, actor=Actor.APP)",
-        "answers = chain.revoke_chain(connection, None, now, actor=Actor.APP)",
-    ): "`revocation-reach.app` is that connection, so the later ones are not looked at.",
     (
         "service.facts.graduated.Graduated.judge",
         'bound = UserId("") if binding is None else binding.user_id',

@@ -141,9 +141,8 @@ def _raises(node: libcst.CSTNode) -> bool:
     """Whether it makes an exception, or is one's constructor calling that of its base."""
     if not isinstance(node, libcst.Call):
         return False
-    if isinstance(node.func, libcst.Attribute):
-        return node.func.attr.value == "__init__"
-    return isinstance(node.func, libcst.Name) and node.func.value.endswith("Error")
+    called = node.func.attr if isinstance(node.func, libcst.Attribute) else node.func
+    return isinstance(called, libcst.Name) and called.value.endswith(("Error", "__init__"))
 
 
 def _every_node(node: libcst.CSTNode) -> Iterator[libcst.CSTNode]:

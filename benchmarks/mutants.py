@@ -31,10 +31,12 @@ from benchmarks.mutant import ROOT, Mutant, configure, modules, mutants_of
 from benchmarks.trial import Trial
 
 GENERAL: Final = (
+    "changed_limits",
     "exact_answers",
     "exact_facts",
     "extending",
     "gate_order",
+    "limits_left",
     "mistakes",
     "read",
     "record_fact",

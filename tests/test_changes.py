@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.connection import Actor, Status
+from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
@@ -126,6 +127,15 @@ def test_every_write_of_a_life_counts() -> None:
         versions.append(connection.version)
     assert connection.status is Status.REVOKED
     assert versions == [1, 2, 3, 4, 5]
+
+
+def test_a_revocation_is_answered_once_for_each_connection_that_it_reached() -> None:
+    answer = revoke(pending(), at(1), actor=Actor.APP)
+    assert len(changes.revocation_changes((pending(),), (answer,)).writes) == 1
+    with pytest.raises(ValueError, match="shorter"):
+        changes.revocation_changes((pending(), pending(number=2)), (answer,))
+    with pytest.raises(ValueError, match="longer"):
+        changes.revocation_changes((pending(),), (answer, answer))
 
 
 # --- What goes on -----------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import cast
 
 import attrs
 import pytest
@@ -10,11 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import connection as rules
-from curae_lifecycle.rules.connection import Connection, Standing, Status, standing
+from curae_lifecycle.rules.connection import (
+    Clock,
+    Connection,
+    Deadline,
+    Revocation,
+    Standing,
+    Status,
+    standing,
+)
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
 from curae_lifecycle.testing import laws
 from tests import specimens
+from tests.cells import outcome_of
 from tests.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
 from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, pending, snapshots
 
@@ -67,6 +78,25 @@ def test_the_next_deadline_is_the_one_that_the_status_waits_for(
         assert rules.next_deadline(connection) is None
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         assert rules.next_deadline(both) == instants[waits_for]
+
+
+@pytest.mark.parametrize("revocation", Revocation)
+def test_what_rules_look_up_by_the_status_is_what_the_tables_say_at_any_time(
+    revocation: Revocation,
+) -> None:
+    sides = rules._sides(revocation)
+    for status in Status:
+        assert tuple(row.outcome.what for row in sides[status]) == (
+            DEADLINES[status, revocation],
+            STANDINGS[status, revocation, "before the deadline, or none set"],
+            STANDINGS[status, revocation, "at or after the deadline"],
+        )
+    with outcome_of("deadline", (Status.EXPIRED, revocation), Is(Deadline.HANDOFF)):
+        assert sides[Status.EXPIRED][0].outcome == Is(Deadline.HANDOFF)
+    for place, clock in enumerate(Clock, 1):
+        with outcome_of("standing", (Status.EXPIRED, revocation, clock), Is(Standing.ACTIVE)):
+            assert sides[Status.EXPIRED][place].outcome == Is(Standing.ACTIVE)
+    assert sides == rules._sides(revocation)
 
 
 def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> None:
@@ -126,6 +156,19 @@ def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None
     assert rules.recorded_at(connection, START) == START
     assert rules.recorded_at(connection, START - TICK) == START
     assert rules.recorded_at(connection, at(-(10**6))) == START
+
+
+class Frozen(datetime):
+    """What a test's clock may show: a datetime, though not of that very class."""
+
+
+def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+    now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
+    assert now == NOW
+    assert rules.recorded_at(stored("ACTIVE"), now) is now
+    for nothing in (None, "2026-01-01T00:20:00Z", 1_767_226_800):
+        with pytest.raises(ArgumentError, match=r"^now: "):
+            rules.recorded_at(stored("ACTIVE"), cast("datetime", nothing))
 
 
 # --- A new connection --------------------------------------------------------------------------

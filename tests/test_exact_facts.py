@@ -96,6 +96,24 @@ def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
     )
 
 
+def test_an_expiry_is_judged_when_it_happened() -> None:
+    over = attrs.evolve(ACTIVE, expires_at=at(8))
+    after = attrs.evolve(counted(over), status=Status.EXPIRED, updated_at=NOW)
+    recorded = Changes(
+        (ConnectionWrite(over, after),),
+        (AccessEnded(ID, NOW),),
+        (event("connection.expired", after),),
+    )
+    by_time = ("connection.expire.expired", "expiry-record.active")
+    for happened_at, rules in (
+        (at(7), ("connection.expire.active",)),
+        (at(8), by_time),
+        (None, by_time),
+    ):
+        fact = Expired(ID, happened_at)
+        assert record_fact(fact, FactSnapshot(connection=over), NOW) == Done(recorded, rules)
+
+
 def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
     after = attrs.evolve(
         counted(pending()),

@@ -163,6 +163,17 @@ def test_a_class_of_values_is_extended_by_fields() -> None:
     assert Longer(1) != Link(1)
 
 
+def test_a_class_without_fields_has_one_value() -> None:
+    @frozen
+    class Nothing:
+        pass
+
+    assert Nothing() == Nothing()
+    assert repr(Nothing()).endswith("Nothing()")
+    with pytest.raises(TypeError):
+        Nothing(1)  # type: ignore[call-arg]  # that is the point
+
+
 def test_a_class_of_values_is_extended_by_nothing_but_behaviour() -> None:
     class Shown(Link):
         def shown(self) -> str:

@@ -16,6 +16,12 @@ from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.members import (
+    APP_USER_ID,
+    CONNECTION_ID,
+    DATA_PACKAGES,
+    PREFER_SIGNUP,
+)
 from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
@@ -285,6 +291,18 @@ def test_the_seven_operations_have_names_of_their_own() -> None:
         "account-state",
         "graduation-handoff",
     ]
+
+
+def test_the_members_of_an_operation_are_its_ids_its_query_and_its_body_in_this_order() -> None:
+    def members(**parts: object) -> tuple[str, ...]:
+        rule = attrs.evolve(GetConnection.rule, **{"ids": (), **parts})
+        return tuple(member.name for member in rule.members)
+
+    assert members() == members(body=()) == ()
+    assert members(
+        ids=(CONNECTION_ID,), query=(APP_USER_ID,), body=(PREFER_SIGNUP, DATA_PACKAGES)
+    ) == ("connectionId", "appUserId", "preferSignup", "dataPackages")
+    assert members(body=(DATA_PACKAGES,)) == ("dataPackages",)
 
 
 def test_the_table_of_operations_reads_well() -> None:

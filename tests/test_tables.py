@@ -15,8 +15,9 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.cli.pages import to_json, to_markdown, to_mermaid
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard, view
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
+from curae_lifecycle.testing.cells import put
 
 
 def test_no_method_of_a_dict_that_writes_was_forgotten() -> None:
@@ -225,6 +226,25 @@ def test_an_arrow_without_another_axis_has_no_label() -> None:
 def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
     with pytest.raises(TableError, match="its state is none of its axes: colour"):
         build(GO, STOP, STAY, state="colour")
+
+
+def test_a_view_shows_the_rows_that_its_tables_have_at_any_time() -> None:
+    one, other = build(GO, STOP, STAY), build(GO, STOP, STAY)
+    assert one.views == []
+    seen = view(
+        lambda: {
+            press: (one[Light.RED, press], other[Light.GREEN, press].outcome) for press in Press
+        },
+        one,
+        other,
+    )
+    go, stop, stay = one.rows
+    assert seen == {Press.SHORT: (go, Stay()), Press.LONG: (go, Turn(Light.RED))}
+    put(one, (Light.RED, Press.SHORT), stop)
+    assert seen == {Press.SHORT: (stop, Stay()), Press.LONG: (go, Turn(Light.RED))}
+    put(other, (Light.GREEN, Press.LONG), stay)
+    assert seen == {Press.SHORT: (stop, Stay()), Press.LONG: (go, Stay())}
+    assert (len(one.views), len(other.views)) == (1, 1)
 
 
 # --- Rendering -----------------------------------------------------------------------------

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import merge, triggers
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused, RefuseWith
+from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.triggers import AUTHORIZATION, EXPIRY_RECORD, TRIGGERS, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service import changes
 from curae_lifecycle.testing import laws
 from tests import specimens
+from tests.cells import outcome_of
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
 from tests.strategies import LIFETIME, START, TICK, actors, at, instants, pending, snapshots
 
@@ -103,6 +105,20 @@ def test_each_trigger_does_to_each_standing_what_the_table_says(
                 assert value is connection
             case Refused():
                 assert to == specimens.refusal(answer)
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+def test_what_a_trigger_looks_up_by_the_standing_is_what_the_table_says_at_any_time(
+    trigger: Trigger,
+) -> None:
+    rows = triggers._rows_on(trigger)
+    assert {at_now: str(row.outcome) for at_now, row in rows.items()} == {
+        at_now: CELLS[trigger, at_now] for at_now in Standing
+    }
+    for at_now in Standing:
+        with outcome_of("connection", (trigger, at_now), RefuseWith(ProblemCode.INTERNAL)):
+            assert rows[at_now].outcome == RefuseWith(ProblemCode.INTERNAL)
+    assert rows == triggers._rows_on(trigger)
 
 
 @pytest.mark.parametrize("at_now", STANDS)

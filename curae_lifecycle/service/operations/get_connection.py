@@ -47,7 +47,6 @@ class GetConnection(operation.ConnectionOperation):
             expires_at=landed.expires_at,
             happened_at=landed.happened_at,
             successor=asked.snapshot.successor,
-            head=asked.snapshot.head,
         )
         if not isinstance(healed, outcomes.Done):
             return operation.Ruling(ConnectionShown(connection), healed.rules)
