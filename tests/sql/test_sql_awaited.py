@@ -207,5 +207,5 @@ def test_mariadb_waits_no_longer_either(mariadb_url: str) -> None:
     engine = create_engine(mariadb_url, wait=3)
     names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
     asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
-    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 3, 3.0]
+    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 3, 3.125]
     engine.dispose()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import attrs
 import pytest
 import sqlalchemy as sa
 from psycopg.abc import PQGen
@@ -18,10 +20,12 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, relied_on
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.contract import LoadedFact
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import loading, postgresql, store, storing
@@ -109,6 +113,27 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
         assert len(counted.changed) <= 1, step
         numbers.append(sum(len(each) for each in counted.changed))
     return numbers
+
+
+@pytest.mark.parametrize("digit", ["0", "f"])
+def test_a_predecessor_is_changed_before_its_successor_is_there(
+    sqlite_database: SqlDatabase, digit: str
+) -> None:
+    # Or two that recover it could wait for each other: at its row and at the unique index.
+    counted = Counted(sqlite_database)
+    made = SqlStore(counted)
+    made.create_tables()
+    made.register(ApiKey(API_KEY), CALLER)
+    serve(made, request("create", key="k-1"), partial(minted, 1))
+    serve(made, request("revoke", key="k-2"), partial(minted, 2))
+
+    def mint(now: datetime) -> NewIds:
+        new_id = ConnectionId(f"{digit * 8}-0000-4000-8000-000000000000")
+        return attrs.evolve(minted(3, now), connection_id=new_id)
+
+    assert serve(made, request("reconnect", key="k-3"), mint).response.status == 201
+    texts = [each.text for each in counted.changed[-1] if "curae_connection " in each.text]
+    assert [text.split()[0] for text in texts] == ["UPDATE", "INSERT"]
 
 
 def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
@@ -287,6 +312,22 @@ def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
     assert not sa.inspect(sa.create_engine(engines[0].url, poolclass=sa.NullPool)).get_table_names()
     for engine in engines:
         engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["postgres", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def test_a_worker_that_starts_waits_for_nobody_who_writes(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    engine = create_engine(request.getfixturevalue(f"{kind}_url"), wait=1)
+    made = SqlStore(SqlDatabase(engine))
+    made.create_tables()
+    writing = sa.create_engine(engine.url)
+    with writing.connect() as writer:
+        for table in TABLES:
+            writer.exec_driver_sql(f"DELETE FROM {table}")
+        made.create_tables()
+    for each in (engine, writing):
+        each.dispose()
 
 
 def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(

@@ -151,7 +151,10 @@ def _connect_args(url: sa.URL, dialect: Dialect, wait: float) -> dict[str, objec
         case Dialect.MARIADB:
             # The weakest level that a store which compares needs, and the fewest deadlocks.
             level = "transaction_isolation = 'READ-COMMITTED'"
-            limits = f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {wait}"
+            # A lock gives up first: that says for sure that nothing was stored.
+            limits = (
+                f"innodb_lock_wait_timeout = {seconds}, max_statement_time = {seconds + GRACE / 2}"
+            )
             return {
                 "autocommit": True,
                 "charset": "utf8mb4",

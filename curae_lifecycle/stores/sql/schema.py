@@ -127,7 +127,8 @@ _SETUP_LOCK: Final = 0x63757261
 def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
     """The statements that make the tables where they are missing, for one transaction.
 
-    Run them one after another. Many may do so at once: each waits for whoever came before.
+    Run them one after another. Many may do so at once: each waits for whoever came before. Where
+    nothing is missing, nobody who uses the tables waits.
     """
     tables = [
         Statement(
@@ -135,11 +136,17 @@ def create_tables(dialect: Dialect) -> tuple[Statement, ...]:
         )
         for name, columns in _TABLES.items()
     ]
-    indexes = [
-        Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
-        for name, columns in _INDEXES.items()
-    ]
+    indexes = [_indexed(dialect, name, columns) for name, columns in _INDEXES.items()]
     return (*_wait(dialect), *tables, *indexes)
+
+
+def _indexed(dialect: Dialect, name: str, columns: str) -> Statement:
+    # PostgreSQL locks the table against writers before it sees that the index is there, so that a
+    # worker that starts would stop those that run, and deadlock with them.
+    if dialect is POSTGRESQL:
+        made = f"CREATE INDEX {name} ON {columns}"
+        return Statement(f"DO 'BEGIN IF to_regclass(''{name}'') IS NULL THEN {made}; END IF; END'")
+    return Statement(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
 
 def drop_tables(dialect: Dialect) -> tuple[Statement, ...]:

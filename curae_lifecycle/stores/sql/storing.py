@@ -3,8 +3,10 @@
 The law of this module: **every write compares the version of what it replaces**, or leaves it to a
 unique index.
 
-Rows are changed in the order of their tables and keys, buckets last, so that two transactions wait
-for each other in one order, and nobody waits for a bucket for long.
+Rows are changed in the order of their tables and keys, those that are there before those that are new,
+buckets last: so two transactions wait for each other in one order, and nobody waits for a bucket for
+long. (Two successors of one connection wait for each other at its row, and not at the unique index
+too, which would be a deadlock.)
 """
 
 from __future__ import annotations
@@ -131,15 +133,15 @@ def purges(now: int) -> list[Purge]:
 
 def _written(
     dialect: Dialect, versions: Versions, write: Write, at: int
-) -> tuple[tuple[int, str], list[Statement]]:
+) -> tuple[_Place, list[Statement]]:
     # Where the write comes in the order of all, and what it runs.
     if isinstance(write, RateWrite) and isinstance(write.policy, Bucket):
         key = rate_key(write.key)
         charge = charge_statements(dialect, write.policy, key, at, known=write.before is not None)
-        return (len(_ORDER), key), charge
+        return (len(_ORDER), False, key), charge
     table, key, whose, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
-    order = _ORDER.index(table), key
+    order = _ORDER.index(table), write.before is None, key
     if write.before is None:
         return order, [_inserted(table, {"id": key, "version": 1, **whose, **columns})]
     if (table, key) not in versions:
@@ -154,6 +156,9 @@ _ORDER: Final = (
     "curae_record",
     "curae_log",
 )
+
+_Place = tuple[int, bool, str]
+"""Which table, whether the row is new, and its key."""
 
 _Columns = dict[str, Value]
 
