@@ -1,16 +1,20 @@
-"""What all tests share: how Hypothesis runs, what is no garbage, and one PostgreSQL a process."""
+"""What all tests share: how Hypothesis runs, where files are, and one PostgreSQL a process."""
 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+ROOM: Final = 2**30
+"""How many bytes must be free in memory for the tests' files."""
 
 # A deadline would be an assertion on wall time. `--hypothesis-profile thorough` draws twice as
 # much; `.ci/run` does so where it tests the wheel.
@@ -19,10 +23,20 @@ settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("curae")
 
 
+def pytest_configure() -> None:
+    # Databases wait for the disk with each commit, and nothing that a test stores must outlive it.
+    memory = "/dev/shm"  # noqa: S108 - pytest makes a folder of this user's own there
+    try:
+        found = os.statvfs(memory)
+    except OSError:
+        return
+    if found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    # Thousands of tests stay until the end: to look for garbage among them, over and over, took a
-    # tenth of the time.
+    # Thousands of tests stay until the end: there is no garbage to be found among them.
     gc.disable()
     try:
         return (yield)

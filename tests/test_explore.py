@@ -398,6 +398,7 @@ def test_a_law_of_the_limit_is_shown_with_its_log(monkeypatch: pytest.MonkeyPatc
     assert [answer.get("status") for answer in answers_of(violation.log)] == [None, 201, 201, 201]
 
 
+@pytest.mark.heavy
 def test_a_log_says_what_a_path_did() -> None:
     # About fifty paths of each world; in no log is anything broken, unheard of or not found.
     codes = {

@@ -212,7 +212,8 @@ def check_move(before: Connection, after: Connection) -> None:
         assert instant is None or after.identity.created_at <= instant <= after.updated_at
 
 
-@pytest.mark.parametrize("seeds", [SMALL, pytest.param(range(60, 68), marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("seeds", [SMALL, range(60, 68)])
 def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes_apart(
     seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +307,7 @@ def test_a_store_need_not_say_how_much_it_drops() -> None:
     assert attrs.evolve(silent, purged=usual.purged) == usual
 
 
+@pytest.mark.heavy
 def test_the_same_seed_is_the_same_world_under_every_hash_seed() -> None:
     code = (
         "from curae_lifecycle.testing.simulation import simulate\n"

@@ -62,6 +62,7 @@ def at_an_instant() -> st.SearchStrategy[tuple[Connection, datetime]]:
 
 
 @pytest.mark.parametrize("wanted", Standing)
+@pytest.mark.heavy
 def test_every_standing_is_drawn(wanted: Standing) -> None:
     connection, now = among(at_an_instant, lambda pair: standing(*pair) is wanted)
     assert standing(connection, now) is wanted
@@ -69,6 +70,7 @@ def test_every_standing_is_drawn(wanted: Standing) -> None:
 
 @pytest.mark.parametrize("wanted", binding._LINKED)
 @pytest.mark.parametrize("generation", range(1, 5))
+@pytest.mark.heavy
 def test_every_state_and_generation_is_drawn(wanted: AccountState, generation: int) -> None:
     bound = among(
         draw.bindings, lambda each: each.state is wanted and each.generation == generation
@@ -89,6 +91,7 @@ def test_a_sign_up_lands_or_waits() -> None:
 
 
 @pytest.mark.parametrize("wanted", RecordState)
+@pytest.mark.heavy
 def test_every_record_state_is_drawn(wanted: RecordState) -> None:
     assert among(draw.records, lambda record: record.state is wanted).state is wanted
 
@@ -109,6 +112,7 @@ def test_every_fact_is_drawn(wanted: type[Fact]) -> None:
 
 @pytest.mark.parametrize("wanted", [Authorized, ActionRequired, Expired, Revoked])
 @pytest.mark.parametrize("late", [False, True])
+@pytest.mark.heavy
 def test_every_fact_of_a_connection_is_drawn_on_time_and_late(
     wanted: type[Fact],
     late: bool,  # noqa: FBT001 - a parameter
@@ -130,6 +134,7 @@ ANSWERED = [
 
 
 @pytest.mark.parametrize(("act", "answer"), ANSWERED)
+@pytest.mark.heavy
 def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
     act: CoordinateAct, answer: type[object]
 ) -> None:
@@ -143,12 +148,14 @@ def test_every_act_at_a_coordinate_is_drawn_with_every_answer(
 
 
 @pytest.mark.parametrize("wanted", RecordAct)
+@pytest.mark.heavy
 def test_every_act_on_a_record_is_drawn(wanted: RecordAct) -> None:
     past = among(draw.record_pasts, lambda past: any(s.act is wanted for s in past.steps))
     assert past.steps
 
 
 @pytest.mark.parametrize("wanted", [Attempt, KnownResponse, Refused, Done, LeaseLost, Ignored])
+@pytest.mark.heavy
 def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> None:
     past = among(
         draw.record_pasts, lambda past: any(isinstance(s.answer, wanted) for s in past.steps)
@@ -157,6 +164,7 @@ def test_every_answer_to_an_act_on_a_record_is_drawn(wanted: type[object]) -> No
 
 
 @pytest.mark.parametrize("wanted", FACTS)
+@pytest.mark.heavy
 def test_every_fact_is_recorded_in_traffic(wanted: type[Fact]) -> None:
     run = among(
         draw.traffic,
@@ -256,6 +264,7 @@ def test_every_recovery_is_drawn(wanted: type[object]) -> None:
 
 
 @pytest.mark.parametrize("reason", DenialReason)
+@pytest.mark.heavy
 def test_every_reason_of_a_denial_is_drawn(reason: DenialReason) -> None:
     assert among(draw.denials, lambda denied: denied.reason is reason).reason is reason
 

@@ -87,6 +87,7 @@ print("registered")
 """
 
 
+@pytest.mark.heavy
 def test_register_makes_from_type_and_builds_draw_reachable_values() -> None:
     # In a process of its own: a registration is global and stays.
     done = subprocess.run(

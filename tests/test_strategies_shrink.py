@@ -65,6 +65,7 @@ def test_a_revoked_connection_shrinks_to_one_revocation_at_once() -> None:
     assert isinstance(step.answer, Done)
 
 
+@pytest.mark.heavy
 def test_an_expiry_shrinks_to_an_authorization_and_its_expiry() -> None:
     history = smallest(draw.histories(), lambda each: each.connection.status is Status.EXPIRED)
     connection_id = history.created.id
@@ -82,6 +83,7 @@ def test_a_lapsed_connection_shrinks_to_its_deadline() -> None:
     assert now == START + timedelta(minutes=30)
 
 
+@pytest.mark.heavy
 def test_a_successor_shrinks_to_a_lapse_and_a_reconnect() -> None:
     older, newer = smallest(
         draw.chains(), lambda chain: len(chain) > 1 and chain[0].status is Status.PENDING
@@ -110,6 +112,7 @@ def test_the_simplest_pasts_are_empty() -> None:
     assert len(smallest(draw.logs(), lambda _: True).lines) == len(draw.CALLERS)
 
 
+@pytest.mark.heavy
 def test_a_landed_sign_up_shrinks_to_a_session_and_its_landing() -> None:
     past = smallest(
         draw.coordinate_pasts(),

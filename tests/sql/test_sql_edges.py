@@ -73,6 +73,18 @@ class Place:
         return self._world.binding(coordinate)
 
 
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.heavy),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
 def test_twins_are_kept_apart(database: SqlDatabase) -> None:
     check_all(Place(database), FEW)
 

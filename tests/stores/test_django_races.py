@@ -95,7 +95,9 @@ def counted(alias: str, table: str) -> int:
     return int(number)
 
 
-@pytest.mark.parametrize("level", ["", *LEVELS])
+@pytest.mark.parametrize(
+    "level", ["", *[pytest.param(level, marks=pytest.mark.heavy) for level in LEVELS]]
+)
 def test_many_at_once_are_answered_one_after_the_other(
     level: str, request: pytest.FixtureRequest
 ) -> None:

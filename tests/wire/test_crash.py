@@ -37,9 +37,10 @@ def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
     ("wrong", "law"),
     [
         pytest.param("stepping", "law 12", id="one that commits in several steps"),
-        pytest.param("trusting", "law 1", id="one that does not compare", marks=pytest.mark.heavy),
+        pytest.param("trusting", "law 1", id="one that does not compare"),
     ],
 )
+@pytest.mark.heavy
 def test_a_wrong_database_is_found(
     wrong: str, law: str, postgres_server: sa.URL, tmp_path: Path
 ) -> None:

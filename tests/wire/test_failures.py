@@ -87,7 +87,8 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
         assert created.result().status == 201
 
 
-@pytest.mark.parametrize("app", [pytest.param("fastapi", marks=pytest.mark.heavy), "flask"])
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
 def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
     app: str, tmp_path: Path
 ) -> None:

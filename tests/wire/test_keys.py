@@ -50,7 +50,7 @@ READER = attrs.evolve(WRITER, scopes=frozenset[str]())
 LIVE = Settings(environment=Environment.LIVE)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
 def url(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
