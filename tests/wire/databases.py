@@ -20,9 +20,7 @@ Transactions = Callable[[Sequence[Statement]], Sequence[Sequence[Statement]]]
 def moved(rows: Rows, ahead: int) -> Rows:
     """What was loaded, of a moment that is later by so much."""
     return [
-        (part, id_, int(str(version)) + ahead, *others) if part == "now" else row
-        for row in rows
-        for part, id_, version, *others in [row]
+        (*row[:2], int(str(row[2])) + ahead, *row[3:]) if row[0] == "now" else row for row in rows
     ]
 
 
