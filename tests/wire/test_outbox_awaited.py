@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
-import attrs
 import pytest
 
 from curae_lifecycle.stores.outbox import Delivery
@@ -16,32 +14,13 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Shipping
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import AsyncSqlStore, Database, Rows
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, Rows
+from curae_lifecycle.stores.sql.threads import InThreads
 from curae_lifecycle.stores.waiting import at_once
 from tests.wire.posting import database, left, post, url
 
 __all__ = ["database", "url"]
-
-
-@attrs.define
-class InThreads:
-    """A database that waits, awaited."""
-
-    database: Database
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
-    async def rows(self, statement: Statement) -> Rows:
-        return await asyncio.to_thread(self.database.rows, statement)
-
-    async def create(self, statements: Sequence[Statement]) -> None:
-        await asyncio.to_thread(self.database.create, statements)
-
-    async def change(self, statements: Sequence[Statement]) -> bool:
-        return await asyncio.to_thread(self.database.change, statements)
 
 
 def test_awaited_workers_do_the_same(database: SqlDatabase) -> None:

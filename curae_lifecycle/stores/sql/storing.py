@@ -3,10 +3,10 @@
 The law of this module: **every write compares the version of what it replaces**, or leaves it to a
 unique index.
 
-Rows are changed in the order of their tables and keys, those that are there before those that are new,
-buckets last: so two transactions wait for each other in one order, and nobody waits for a bucket for
-long. (Two successors of one connection wait for each other at its row, and not at the unique index
-too, which would be a deadlock.)
+Rows are changed in the order of their tables and keys, those that are there before those that are
+new, buckets last: so two transactions wait for each other in one order, and nobody waits for a
+bucket for long. (Two successors of one connection wait for each other at its row, and not at the
+unique index too, which would be a deadlock.)
 """
 
 from __future__ import annotations
