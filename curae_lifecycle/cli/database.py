@@ -1,15 +1,28 @@
-"""The database of a command: how it is named, what is said where it cannot be used; its tables."""
+"""The database of a command, and what is done with one as a whole."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.values import (
+    AppId,
+    Coordinate,
+    Environment,
+    parse_app_user_id,
+    parse_opaque,
+)
+from curae_lifecycle.service.members import parse_account_id
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.sql.erasing import erase
 from curae_lifecycle.stores.sql.schema import TABLES
 from curae_lifecycle.stores.sql.store import SqlStore
 
@@ -92,12 +105,66 @@ def add_options(command: argparse.ArgumentParser) -> None:
         description="Makes the tables and indexes that are missing, and changes none that is "
         "there. Many may do so at once.",
     )
-    add_database(create)
+    purge = acts.add_parser(
+        "purge",
+        help="drop what has been over for five minutes",
+        description="Drops idempotency records, rate limits and hosted pages that have been over "
+        "for five minutes, a thousand at a time. Nothing depends on when it runs, nor how often "
+        "at once.",
+    )
+    erase = acts.add_parser(
+        "erase",
+        help="end what an app user has, and erase it",
+        description="Reads the app user's id on standard input, which no list of processes shows. "
+        "Tombstones whoever is bound, revokes every connection, and then deletes connections, "
+        "sessions, binding and hosted pages, unless messages about them wait in the outbox: ship "
+        "these and run it again. The exit status is 1 then.",
+    )
+    erase.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
+    erase.add_argument("--account", metavar="UUID", required=True, help="the customer account's id")
+    erase.add_argument("--environment", choices=[each.value for each in Environment], required=True)
+    for each in (create, purge, erase):
+        add_database(each)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Make the tables."""
+    """Make the tables, purge or erase."""
+    act = _ACTS[options.act]
+    return act(parser, options)
+
+
+def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with opened(parser, options) as database:
         SqlStore(database).create_tables()
     print(f"the tables are there: {', '.join(TABLES)}")
     return 0
+
+
+def _purge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    with opened(parser, options) as database:
+        SqlStore(database).purge()
+    print("what has been over for five minutes is gone")
+    return 0
+
+
+def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    try:
+        coordinate = Coordinate(
+            Environment(options.environment),
+            AppId(parse_opaque("app id", options.app_id)),
+            parse_account_id(options.account),
+            parse_app_user_id(sys.stdin.readline().rstrip("\r\n")),
+        )
+    except ArgumentError as error:
+        parser.error(str(error))
+    with opened(parser, options) as database:
+        erased = erase(database, coordinate)
+    print(json.dumps(attrs.asdict(erased)))
+    return 1 if erased.waiting else 0
+
+
+_ACTS: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], int]]] = {
+    "create": _create,
+    "purge": _purge,
+    "erase": _erase,
+}

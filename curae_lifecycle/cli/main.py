@@ -8,7 +8,8 @@ python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
 python -m curae_lifecycle openapi [--write FILE] [--check]
 python -m curae_lifecycle asyncapi [--write FILE] [--check]
-python -m curae_lifecycle database create --database URL
+python -m curae_lifecycle database create|purge|erase --database URL
+python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
 python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
 python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
 """
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle import __version__
-from curae_lifecycle.cli import check, database, keys, outbox, replay, simulate, tables
+from curae_lifecycle.cli import check, database, facts, keys, outbox, replay, simulate, tables
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -156,8 +157,19 @@ def _parser() -> argparse.ArgumentParser:
     database.add_options(
         commands.add_parser(
             "database",
-            help="make the tables of a store in SQL",
-            description="Makes what a store keeps everything in, on SQLite, PostgreSQL or MariaDB.",
+            help="make the tables of a store in SQL, purge them, erase an app user",
+            description="Works on what a store keeps everything in, on SQLite, PostgreSQL or "
+            "MariaDB.",
+        )
+    )
+    facts.add_options(
+        commands.add_parser(
+            "facts",
+            help="record what happened outside of requests",
+            description="Records facts, a JSON line each, as the `fact` of a log has them, and "
+            "writes what became of each. To record one twice changes nothing. With --ends-since it "
+            "brings back what a restored database has forgotten. A line that cannot be read is "
+            "answered with its error and the rest goes on; the exit status is then 1.",
         )
     )
     keys.add_options(
@@ -207,6 +219,7 @@ _RUNS: Final[dict[str, Callable[[argparse.ArgumentParser, argparse.Namespace], i
     "check": check.run,
     **dict.fromkeys(_DOCUMENTS, _document),
     "database": database.run,
+    "facts": facts.run,
     "keys": keys.run,
     "outbox": outbox.run,
 }

@@ -160,7 +160,9 @@ class _Log:
                 done = self._request(number, line, now)
             case "fact":
                 done = LineAnswer(
-                    _fact_answer(number, self._world.record(_fact(body, self._facts), now))
+                    format_fact_answer(
+                        number, self._world.record(read_fact(body, self._facts), now)
+                    )
                 )
             case "ask":
                 done = LineAnswer(self._ask(number, body, now))
@@ -380,7 +382,17 @@ def _integer(what: str, value: Json) -> int:
     raise BrokenLineError(f"{what}: must be an integer")
 
 
-def _fact(value: Json, facts: tuple[type[Fact], ...]) -> Fact:
+def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
+    """The fact that a line holds.
+
+    Args:
+        value: What stands in the line's `fact`.
+        facts: The facts that it may be.
+
+    Raises:
+        BrokenLineError: It is none of these, or has other members.
+        ArgumentError: A member is malformed.
+    """
     kinds = {each.kind: each for each in facts}
     name = value.get("type") if isinstance(value, dict) else None
     kind = kinds.get(name) if isinstance(name, str) else None
@@ -395,7 +407,8 @@ def _fact(value: Json, facts: tuple[type[Fact], ...]) -> Fact:
     return kind.read(Given(given))
 
 
-def _fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
+def format_fact_answer(number: int, answer: FactAnswer) -> dict[str, Json]:
+    """What became of a fact, as the line of that number is answered."""
     code = answer.problem.code if isinstance(answer, Refused) else None
     outcome = type(answer).__name__.lower()
     return {"line": number, "outcome": outcome, "code": code, "rules": list(answer.rules)}

@@ -73,7 +73,7 @@ def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[M
 
 
 def _event_message(event: Event, settings: Settings) -> Message:
-    subject = event.subject_id or _coordinate_subject(event.coordinate)
+    subject = event.subject_id or coordinate_subject(event.coordinate)
     return Message(event.kind, subject, format_event(event, settings))
 
 
@@ -93,9 +93,10 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
             members: dict[str, Json] = {"connectionId": connection_id, "headConnectionId": head_id}
             return connection_id, members
         case UserProvisioned(user_id, coordinate):
-            subject = _coordinate_subject(coordinate)
+            subject = coordinate_subject(coordinate)
             return subject, {"userId": user_id, "coordinate": format_coordinate(coordinate)}
 
 
-def _coordinate_subject(coordinate: Coordinate) -> str:
+def coordinate_subject(coordinate: Coordinate) -> str:
+    """What a message about the user of a coordinate is about."""
     return json.dumps(attrs.astuple(coordinate))

@@ -88,9 +88,13 @@ def page_of(call: Call, reply: Reply) -> HostedPage | None:
     coordinate = call.operation.coordinate(call.caller)
     if coordinate is None:
         return None
+    return HostedPage(digest, PageKind.USER, user_subject(coordinate), until)
+
+
+def user_subject(coordinate: Coordinate) -> str:
+    """The subject of a page of kind USER."""
     # Without escapes, which would make the longest id six times as long.
-    text = json.dumps(attrs.astuple(coordinate), ensure_ascii=False)
-    return HostedPage(digest, PageKind.USER, text, until)
+    return json.dumps(attrs.astuple(coordinate), ensure_ascii=False)
 
 
 class Pages:

@@ -109,6 +109,7 @@ _TABLES: Final = {
 
 _INDEXES: Final = {
     "curae_connection_coordinate": "curae_connection (coordinate)",
+    "curae_session_coordinate":    "curae_session (coordinate)",
     "curae_record_expires_at":     "curae_record (expires_at)",
     "curae_log_expires_at":        "curae_log (expires_at)",
     "curae_bucket_full_at":        "curae_bucket (full_at)",

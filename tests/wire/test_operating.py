@@ -1,0 +1,517 @@
+"""What an operator does to a database: facts, erasure, purge, a restored backup; the page's commands.
+
+The law of this module: **whoever was let in by mistake is let out by what the page says**.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+import pytest
+
+from curae_lifecycle import Settings
+from curae_lifecycle.cli.main import main
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+    Environment,
+    SessionId,
+    UserId,
+    format_time,
+)
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.serve import record, serve
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.erasing import Erasure, erase
+from curae_lifecycle.stores.sql.schema import TABLES
+from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.web.request import Request
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+MINT = RandomIds("https://pages.example/")
+ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
+WRITER = Caller(
+    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+)
+KEY = ApiKey("cae_live_k1")
+ADA = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("ada"))
+NAMED = ("--app-id", "app-1", "--account", ACCOUNT, "--environment", "live")
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.heavy),
+    ]
+)
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@attrs.frozen
+class Platform:
+    """A database with one app's key, and what apps and patients do to it."""
+
+    url: str
+    database: SqlDatabase
+    store: SqlStore
+
+    def ask(self, method: str, path: str, **body: object) -> tuple[int, dict[str, object]]:
+        """Ask the API; the status and the document."""
+        keyed = [("Idempotency-Key", os.urandom(8).hex())] if method == "POST" else []
+        headers = (("Authorization", "Bearer cae_live_k1"), *keyed)
+        sent = json.dumps(body).encode() if body else b""
+        request = Request(method, f"/api/sdk/v1/{path}", headers, sent)
+        response = serve(self.store, request, MINT).response
+        return response.status, json.loads(response.body)
+
+    def connect(self, user: str = "ada", *, authorized: bool = True) -> str:
+        """A connection of an app user."""
+        _, made = self.ask("POST", "connections", appUserId=user, dataPackages=["labs"])
+        connection = made["connection"]
+        assert isinstance(connection, dict)
+        if authorized:
+            self.record(Authorized(ConnectionId(connection["id"])))
+        return str(connection["id"])
+
+    def sign_up(self, user: str = "ada") -> None:
+        """Bind a user to an app user, over the hosted page of a session."""
+        initiate = {"appUserId": user, "preferSignup": True}
+        _, begun = self.ask("POST", "curae-connect/initiate", **initiate)
+        session = begun["session"]
+        assert isinstance(session, dict)
+        self.record(HandoffCompleted(SessionId(session["id"]), UserId(f"u-{session['id']}")))
+
+    def record(self, fact: Fact) -> None:
+        record(self.store, fact)
+
+    def status(self, connection_id: str) -> object:
+        """What the wire says of a connection; the problem's code where it says none."""
+        _, document = self.ask("GET", f"connections/{connection_id}")
+        held = document.get("connection")
+        return held["status"] if isinstance(held, dict) else document["code"]
+
+    def ship(self) -> list[Delivery]:
+        """Ship all that is in the outbox."""
+        shipped: list[Delivery] = []
+        outbox = Outbox(self.database)
+        while outbox.ship(shipped.append):
+            pass
+        return shipped
+
+    def everything(self) -> str:
+        """All that is stored, but the callers."""
+        return "\n".join(
+            str(row)
+            for table in TABLES
+            if table != "curae_caller"
+            for row in self.database.rows(Statement(f"SELECT * FROM {table}"))  # noqa: S608
+        )
+
+
+@pytest.fixture
+def platform(url: str) -> Iterator[Platform]:
+    engine = create_engine(url, wait=30)
+    database = SqlDatabase(engine)
+    store = SqlStore(database)
+    store.create_tables()
+    store.register(KEY, WRITER)
+    yield Platform(url, database, store)
+    engine.dispose()
+
+
+class Command(Protocol):
+    """Runs a command on the database: its exit status, its JSON lines, its errors."""
+
+    def __call__(
+        self, *arguments: str, given: str = ""
+    ) -> tuple[int, list[dict[str, object]], str]: ...
+
+
+@pytest.fixture
+def command(
+    platform: Platform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    def run(*arguments: str, given: str = "") -> tuple[int, list[dict[str, object]], str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+        given_up: int | None = None
+        with suppress(SystemExit):
+            given_up = main([*arguments, "--database", platform.url])
+        printed, error = capsys.readouterr()
+        lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+        # A mistake on the command line ends the program.
+        return 2 if given_up is None else given_up, lines, error
+
+    return run
+
+
+# --- Erasure ----------------------------------------------------------------------------------
+
+
+def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
+    platform: Platform, command: Command
+) -> None:
+    platform.sign_up()
+    made = [platform.connect(), platform.connect(authorized=False)]
+    other = platform.connect("bob")
+    waiting = ("database", "erase", *NAMED)
+    # The events of all that, and those of its end.
+    status, printed, _ = command(*waiting, given="ada\n")
+    assert (status, printed[0]["connections"]) == (1, 0)
+    assert printed[0]["waiting"]
+    assert [platform.status(each) for each in made] == ["REVOKED", "REVOKED"]
+    told = [(each.kind, each.document.get("connectionId")) for each in platform.ship()]
+    assert ("AccessEnded", made[0]) in told
+    assert ("HandoffCancelled", made[1]) in told
+    erased = {"connections": 2, "sessions": 1, "bindings": 1, "waiting": 0}
+    assert command(*waiting, given="ada\n")[:2] == (0, [erased])
+    assert [platform.status(each) for each in [*made, other]] == [
+        "NOT_FOUND",
+        "NOT_FOUND",
+        "ACTIVE",
+    ]
+    platform.database.change([Statement("DELETE FROM curae_record")])
+    assert "ada" not in platform.everything()
+    assert "bob" in platform.everything()
+    # Whoever comes next is a stranger.
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=ada")
+    assert state["lifecycleState"] == "UNLINKED"
+
+
+def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Platform) -> None:
+    made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
+    platform.record(ActionRequired(ConnectionId(made[2]), "login"))
+    assert erase(platform.database, ADA).waiting
+    assert [platform.status(each) for each in made] == ["REVOKED"] * 3
+    platform.ship()
+    assert erase(platform.database, ADA) == Erasure(3, 0, 0, 0)
+    assert erase(platform.database, ADA) == Erasure()
+
+
+def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) -> None:
+    made = [platform.connect(authorized=False) for _ in range(101)]
+    erase(platform.database, ADA)
+    platform.database.change([Statement("DELETE FROM curae_outbox")])
+    assert erase(platform.database, ADA).connections == 101
+    assert {platform.status(each) for each in made} == {"NOT_FOUND"}
+
+
+def test_what_is_about_the_user_alone_is_waited_for_too(platform: Platform) -> None:
+    platform.sign_up()
+    platform.ship()
+    # All that this posts is about the binding.
+    assert erase(platform.database, ADA).waiting == 1
+
+
+def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
+    platform.connect()
+    erase(platform.database, ADA)
+
+    def fail(_: Delivery) -> None:
+        raise ValueError
+
+    while Outbox(platform.database, Shipping(attempts=1)).ship(fail):
+        pass
+    assert erase(platform.database, ADA).waiting == len(Outbox(platform.database).dead())
+
+
+def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
+    platform.sign_up()
+    _, again = platform.ask("POST", "connections", appUserId="ada", dataPackages=["labs"])
+    _, begun = platform.ask("POST", "curae-connect/initiate", appUserId="ada")
+    actions = [again["nextAction"], begun["nextAction"]]
+    urls = [str(each["url"]) for each in actions if isinstance(each, dict)]
+    assert len(urls) == 2
+    assert None not in [platform.store.page(each) for each in urls]
+    erase(platform.database, ADA)
+    platform.ship()
+    assert not erase(platform.database, ADA).waiting
+    assert [platform.store.page(each) for each in urls] == [None, None]
+
+
+@attrs.frozen
+class Meanwhile:
+    """A database that lets something happen between the end of access and the erasure."""
+
+    database: SqlDatabase
+    happen: Callable[[], None]
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        if "COUNT" in statement.text:
+            self.happen()
+        return self.database.rows(statement)
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        return self.database.change(statements)
+
+
+def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platform) -> None:
+    platform.sign_up()
+    old = platform.connect()
+    erase(platform.database, ADA)
+    platform.ship()
+    new: list[str] = []
+
+    def come_back() -> None:
+        platform.sign_up()
+        new.append(platform.connect())
+        platform.ship()
+
+    assert erase(Meanwhile(platform.database, come_back), ADA).connections == 1
+    assert [platform.status(each) for each in (old, *new)] == ["NOT_FOUND", "ACTIVE"]
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=ada")
+    # A user who is gone is followed by a new one, provisioned silently.
+    assert state["lifecycleState"] == "LIMITED"
+    (kept,) = platform.database.rows(Statement("SELECT COUNT(*) FROM curae_session"))
+    assert kept == (1,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (("--app-id", "", *NAMED[2:]), "ada", "app id"),
+        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "ada", "customerAccountId"),
+        (NAMED, "", "appUserId"),
+        (NAMED[2:], "ada", "--app-id"),
+    ],
+)
+def test_who_is_to_be_erased_is_named_rightly(
+    command: Command, arguments: tuple[str, ...], given: str, said: str
+) -> None:
+    status, printed, error = command("database", "erase", *arguments, given=given)
+    assert (status, printed) == (2, [])
+    assert said in error
+
+
+# --- Purge ------------------------------------------------------------------------------------
+
+
+def test_what_is_over_is_purged_by_a_command(platform: Platform, command: Command) -> None:
+    platform.connect()
+    count = Statement("SELECT COUNT(*) FROM curae_record")
+    assert command("database", "purge")[0] == 0
+    assert platform.database.rows(count) == [(1,)]
+    platform.database.change([Statement("UPDATE curae_record SET expires_at = 1")])
+    assert command("database", "purge")[0] == 0
+    assert platform.database.rows(count) == [(0,)]
+
+
+# --- Facts ------------------------------------------------------------------------------------
+
+
+def test_facts_are_recorded_and_answered_line_by_line(
+    platform: Platform, command: Command, tmp_path: Path
+) -> None:
+    made = platform.connect()
+    revoke = json.dumps({"type": "connection.revoke", "connectionId": made, "actor": "PLATFORM"})
+    unknown = json.dumps({"type": "connection.expire", "connectionId": "x"})
+    text = f"{revoke}\n{revoke}\n{unknown}\n[]\nno JSON\n"
+    file = tmp_path / "facts.jsonl"
+    file.write_text(text)
+    for arguments, given in ((str(file), ""), ("-", text)):
+        status, printed, _ = command("facts", arguments, given=given)
+        assert status == 1
+        outcomes = [each.get("outcome") for each in printed]
+        assert outcomes == ["done" if not given else "ignored", "ignored", "refused", None, None]
+        assert printed[2]["code"] == "NOT_FOUND"
+        assert "fact.type: must be one of" in str(printed[3]["error"])
+        assert [each["line"] for each in printed] == [1, 2, 3, 4, 5]
+    assert platform.status(made) == "REVOKED"
+    assert command("facts", "-", given=f"{revoke}\n")[0] == 0
+
+
+def test_a_file_or_an_instant_that_is_none_is_told_of(command: Command, tmp_path: Path) -> None:
+    status, _, error = command("facts", str(tmp_path / "none"))
+    assert (status, "cannot read" in error) == (2, True)
+    status, _, error = command("facts", "-", "--ends-since", "today")
+    assert (status, "--ends-since" in error) == (2, True)
+
+
+# --- A restored backup ------------------------------------------------------------------------
+
+
+def printed_lines(shipped: list[Delivery]) -> str:
+    """What the outbox's command prints of them."""
+    lines = [{"number": each.number, "document": each.document} for each in shipped]
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the clock of the database
+
+
+def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command(
+    tmp_path: Path, command: Command, platform: Platform
+) -> None:
+    if not platform.url.startswith("sqlite"):
+        pytest.skip("a file is what is restored here")
+    file = platform.url.removeprefix("sqlite:///")
+    platform.sign_up()
+    platform.sign_up("bob")
+    chain, alone, lasting = platform.connect(), platform.connect(), platform.connect("cy")
+    bobs = platform.connect("bob")
+    old = platform.connect("cy")
+    command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": old}))
+    _, followed = platform.ask("POST", f"connections/{old}:reconnect")
+    head = followed["connection"]
+    assert isinstance(head, dict)
+    platform.record(Authorized(ConnectionId(str(head["id"]))))
+    shipped = platform.ship()
+    backup = tmp_path / "backup.db"
+    since = now()
+    with sqlite3.connect(file) as live, sqlite3.connect(backup) as kept:
+        live.backup(kept)
+    # Ends of every reach, and something that begins.
+    platform.ask("POST", f"connections/{alone}:revoke")
+    command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": chain}))
+    _, recovered = platform.ask("POST", f"connections/{chain}:reconnect")
+    patient = {"type": "connection.revoke", "connectionId": chain, "actor": "PATIENT"}
+    command("facts", "-", given=json.dumps(patient))
+    platform.record(Tombstoned(attrs.evolve(ADA, app_user_id=AppUserId("bob"))))
+    # An app tidies up an old id, whose successor lives on.
+    command(
+        "facts",
+        "-",
+        given=json.dumps({"type": "connection.revoke", "connectionId": old, "actor": "APP"}),
+    )
+    later = platform.connect("cy")
+    shipped += platform.ship()
+    ends = [chain, alone, bobs, old]
+    truth = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
+    with sqlite3.connect(backup) as kept, sqlite3.connect(file) as live:
+        kept.backup(live)
+    # What the page warns of: access that was ended is granted again.
+    assert [platform.status(each) for each in ends] == ["ACTIVE", "ACTIVE", "ACTIVE", "EXPIRED"]
+    given = printed_lines(shipped)
+    for outcome in ("done", "ignored"):
+        status, printed, _ = command("facts", "-", "--ends-since", format_time(since), given=given)
+        assert status == 0
+        # The successor of the chain is gone with its revocation.
+        assert {each["outcome"] for each in printed} == {outcome, "refused"} | (
+            {"ignored"} if outcome == "done" else set()
+        )
+    again = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
+    for before, after in zip(truth, again, strict=True):
+        was, held = before["connection"], after["connection"]
+        assert isinstance(was, dict)
+        assert isinstance(held, dict)
+        assert (held["status"], held["revokedAt"]) == ("REVOKED", was["revokedAt"])
+    assert [platform.status(each) for each in (lasting, str(head["id"]))] == ["ACTIVE", "ACTIVE"]
+    assert platform.status(later) == "NOT_FOUND"
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=bob")
+    assert state["lifecycleState"] == "TOMBSTONED"
+    successor = recovered["connection"]
+    assert isinstance(successor, dict)
+    assert platform.status(str(successor["id"])) == "NOT_FOUND"
+
+
+def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
+    platform: Platform, command: Command
+) -> None:
+    made = platform.connect()
+    platform.ask("POST", f"connections/{made}:revoke")
+    given = printed_lines(platform.ship())
+    tomorrow = format_time(now() + timedelta(days=1))
+    assert command("facts", "-", "--ends-since", tomorrow, given=given) == (0, [], "")
+    status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given='{}\n{"document":1}')
+    assert status == 1
+    assert {each["error"] for each in printed} == {"the line: must be one that outbox printed"}
+    # A line that lost a part is told of, and not passed over.
+    for broken in ('{"kind": "connection.revoked"}', '{"kind": "binding.tombstoned", "at": 1}'):
+        line = f'{{"document": {broken}}}'
+        status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given=line)
+        assert (status, "error" in printed[0]) == (1, True)
+
+
+# --- Buckets ----------------------------------------------------------------------------------
+
+
+def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_one(
+    platform: Platform,
+) -> None:
+    namespace: dict[str, object] = {}
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    exec(block, namespace)  # noqa: S102 - the page's own code
+    old, new = namespace["before"], namespace["after"]
+    assert isinstance(old, Settings)
+    assert isinstance(new, Settings)
+    (bucket,) = new.buckets
+    slow = attrs.evolve(bucket, refill=1, seconds=3600)
+    headers = (("Authorization", "Bearer cae_live_k1"),)
+    asked = Request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada", headers)
+
+    def admitted(settings: Settings) -> int:
+        store = SqlStore(platform.database, settings)
+        statuses = [serve(store, asked, MINT, settings).response.status for _ in range(25)]
+        return statuses.count(200)
+
+    # So slow that none comes back while the test runs.
+    assert admitted(Settings(buckets=(slow,))) == 20
+    assert admitted(Settings(buckets=(attrs.evolve(slow, capacity=22),))) <= 2
+    assert admitted(Settings(buckets=(attrs.evolve(slow, name="another"),))) == 20
+    assert isinstance(old.buckets[0], Bucket)
+
+
+# --- The page ---------------------------------------------------------------------------------
+
+
+@pytest.mark.heavy
+def test_the_page_s_commands_run_in_its_order(tmp_path: Path) -> None:
+    typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
+    python = shlex.quote(sys.executable)
+    # The page's `python` is the one that runs this.
+    program = f'set -e\npython() {{ {python} "$@"; }}\n{typed}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    printed = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    assert [each.get("apiKeyId") for each in printed[:2]] == ["partner-7"] * 2
+    assert printed[2]["code"] == "NOT_FOUND"
+    assert printed[3] == {"connections": 0, "sessions": 0, "bindings": 0, "waiting": 0}
+    first, second = (
+        json.loads((tmp_path / f"{each}.json").read_text()) for each in ("first", "second")
+    )
+    assert first["apiKey"] != second["apiKey"]
