@@ -93,7 +93,7 @@ def serve(store: PageStore, request: Request) -> Response | None:
         fact = _pressed(asked, page)
         answer = None if fact is None else record(store, fact)
         if isinstance(answer, Done):
-            return show(200, "Done", BACK)
+            return _show_done(asked)
         return _look(asked, page, answer, store.for_fact(fact_needs(_finish(page))))
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
@@ -111,7 +111,7 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
         fact = _pressed(asked, page)
         answer = None if fact is None else await record_async(store, fact)
         if isinstance(answer, Done):
-            return show(200, "Done", BACK)
+            return _show_done(asked)
         return _look(asked, page, answer, await store.for_fact(fact_needs(_finish(page))))
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
@@ -183,6 +183,10 @@ def _look(
             return show(409 if isinstance(answer, Refused) else status, title, text)
 
 
+def _show_done(asked: _Asked) -> Response:
+    return show(200, "Done", BACK if asked.action == "finish" else f"Nothing is shared. {BACK}")
+
+
 def _packages(snapshot: FactSnapshot) -> str:
     wanted = snapshot.connection.identity.data_packages if snapshot.connection else ()
     return ", ".join(wanted).replace("_", " ")
@@ -191,9 +195,8 @@ def _packages(snapshot: FactSnapshot) -> str:
 def _is_still_bound(snapshot: FactSnapshot) -> bool:
     # Whether who signed up is still the user there; a connection and a graduation say so themselves.
     session, bound = snapshot.session, snapshot.binding
-    if session is None or bound is None:
-        return session is None
-    return bound.user_id == session.user_id and bound.state is not AccountState.TOMBSTONED
+    gone = bound is None or bound.state is AccountState.TOMBSTONED
+    return session is None or (not gone and bound.user_id == session.user_id)
 
 
 def _later(error: Exception) -> Response:
