@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import attrs
 import pytest
@@ -38,6 +39,7 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import happens, settle
 from curae_lifecycle.web.request import Request
+from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER
 from tests.sql.databases import Clocked
 from tests.sql.works import CREATE, FIRST, USER, asks, minted
@@ -324,6 +326,15 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     later = store.page("https://connect.example/3")
     assert later is not None
     assert later.subject == uuid(2)
+
+
+def test_what_is_kept_of_pages_is_what_is_promised(database: SqlDatabase) -> None:
+    clocked = Clocked(database)
+    store = SqlStore(clocked)
+    store.create_tables()
+    kept = Statement("SELECT * FROM curae_page")
+    set_clock = partial(setattr, clocked, "now")
+    check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
 
 
 def test_an_api_key_that_was_withdrawn_is_nobody_s(database: SqlDatabase) -> None:
