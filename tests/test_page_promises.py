@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import Final
 
 import hosted_pages
@@ -458,6 +459,22 @@ def test_a_person_is_told_of_every_refusal_that_there_is() -> None:
     # An unknown id is refused before any table is asked.
     assert codes | {ProblemCode.NOT_FOUND} == REFUSED.keys()
     assert {status for status, _, _ in REFUSED.values()} == {200, 404, 410}
+
+
+def test_every_promise_of_the_page_has_a_test() -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs/pages.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [A-Z].* \| (`test_.*`) \|$", page, re.MULTILINE)
+    assert len(rows) == page.count("\n| ") - 2
+    files = ("tests/test_page_promises.py", "tests/wire/test_browser.py")
+    there = "".join((root / file).read_text(encoding="utf-8") for file in files)
+    for name in re.findall(r"`(test_\w+)`", "".join(rows)):
+        assert f"def {name}(" in there
+
+
+def test_the_pages_are_no_longer_than_what_is_read_before_it_is_copied() -> None:
+    text = Path(hosted_pages.__file__).read_text(encoding="utf-8")
+    assert text.count("\n") <= 200
 
 
 def test_there_is_a_question_for_every_kind_of_page() -> None:

@@ -12,7 +12,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
-from page_html import BACK, CHANGED, NOWHERE, QUESTIONS, REFUSED, form_of, show
+from page_html import BACK, CHANGED, NOWHERE, REFUSED, show, show_question
 from settings import PUBLIC_URL
 
 from curae_lifecycle import (
@@ -168,11 +168,9 @@ def _look(
     cancelled = asked.action == "cancel"
     match record_fact(_finish(page), loaded.snapshot, loaded.now):
         case Done():
-            title, text = QUESTIONS[page.kind]
-            if cancelled:
-                text = f"Nothing was cancelled, and nothing is done before you finish. {BACK}"
-            text = text.format(_packages(loaded.snapshot))
-            return show(200, title, text, form=form_of(asked.url))
+            connection = loaded.snapshot.connection
+            packages = () if connection is None else connection.identity.data_packages
+            return show_question(asked.url, page.kind, packages, cancelled=cancelled)
         case Ignored() if _is_still_bound(loaded.snapshot):
             before = "This was done before" + ", and nothing was cancelled" * cancelled
             return show(200, "Done", f"{before}. {BACK}")
@@ -187,16 +185,12 @@ def _show_done(asked: _Asked) -> Response:
     return show(200, "Done", BACK if asked.action == "finish" else f"Nothing is shared. {BACK}")
 
 
-def _packages(snapshot: FactSnapshot) -> str:
-    wanted = snapshot.connection.identity.data_packages if snapshot.connection else ()
-    return ", ".join(wanted).replace("_", " ")
-
-
 def _is_still_bound(snapshot: FactSnapshot) -> bool:
     # Whether who signed up is still the user there; a connection and a graduation say so themselves.
     session, bound = snapshot.session, snapshot.binding
-    gone = bound is None or bound.state is AccountState.TOMBSTONED
-    return session is None or (not gone and bound.user_id == session.user_id)
+    if session is None or bound is None or bound.state is AccountState.TOMBSTONED:
+        return session is None
+    return bound.user_id == session.user_id
 
 
 def _later(error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,7 +56,7 @@ BACK: Final = "You can go back to the app."
 QUESTIONS: Final = {
     PageKind.CONNECTION: (
         "Share your records?",
-        "An app asks to read these records of yours for 90 days: {}. You can end it at any time.",
+        "An app asks to read these records of yours for 90 days: {}. You can end it in the app at any time.",
     ),
     PageKind.SESSION: ("Sign up?", "The app goes on with your new account."),
     PageKind.USER: ("Complete your account?", "The app goes on with it."),
@@ -77,13 +78,20 @@ REFUSED: Final = {
 """What a person is told where a finish would be refused, and the status of a page that shows it."""
 
 
-def form_of(url: str) -> str:
-    """The two buttons of a page, and the token that says that they were shown."""
-    return _FORM.format(path=html.escape(urlsplit(url).path), token=form_token(url))
-
-
 def show(status: int, title: str, text: str, *more: tuple[str, str], form: str = "") -> Response:
     """A page with a heading, one paragraph and perhaps a form; `more` headers go with it."""
     title, text = html.escape(title), html.escape(text)
     page = _PAGE.format(title=title, text=text, style=_STYLE, form=form)
     return Response(status, (*_HEADERS, *more), page.encode())
+
+
+def show_question(
+    url: str, kind: PageKind, packages: Iterable[str], *, cancelled: bool
+) -> Response:
+    """What a person is asked, two buttons, and the token that says that they were shown."""
+    title, text = QUESTIONS[kind]
+    text = text.format(", ".join(packages).replace("_", " "))
+    if cancelled:
+        text = f"Nothing was cancelled, and nothing is done before you finish. {BACK}"
+    form = _FORM.format(path=html.escape(urlsplit(url).path), token=form_token(url))
+    return show(200, title, text, form=form)

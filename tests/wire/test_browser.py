@@ -81,7 +81,7 @@ def test_a_person_who_finishes_twice_or_cancels_then_is_told_so(phone: Phone) ->
     (button, _) = phone.browser.find_elements(By.TAG_NAME, "button")
     assert button.size["height"] >= 44
     width = "return document.documentElement.scrollWidth <= window.innerWidth"
-    assert phone.browser.execute_script(width)  # type: ignore[no-untyped-call]  # selenium's own
+    assert phone.browser.execute_script(width)
     phone.presses_by_key()
     assert phone.status(first) == "ACTIVE"
     phone.reload()
