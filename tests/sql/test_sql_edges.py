@@ -29,6 +29,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
@@ -326,6 +327,14 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     later = store.page("https://connect.example/3")
     assert later is not None
     assert later.subject == uuid(2)
+    # One about a user names who is bound.
+    settle(store, asks(Initiate(USER), 4))
+    settle(store, asks(StartGraduation(USER), 5))
+    bound = store.for_fact(FactNeeds(binding=COORDINATE)).snapshot.binding
+    about = store.page("https://connect.example/5")
+    assert bound is not None
+    assert about is not None
+    assert about.user_id == bound.user_id
 
 
 def test_what_is_kept_of_pages_is_what_is_promised(database: SqlDatabase) -> None:
