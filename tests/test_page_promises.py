@@ -209,6 +209,16 @@ def test_what_is_recovered_and_finished_is_not_cancelled_from_an_earlier_page(ap
     assert app.is_now(second) is Standing.ACTIVE
 
 
+def test_a_page_that_was_finished_cancels_nothing_that_came_later(app: App) -> None:
+    first, url = app.create()
+    app.press(url, "finish")
+    app.revoke(first)
+    second, newer = app.recover(first)
+    assert app.press(url, "cancel") == (410, "Asked again", "A newer page took this one's place.")
+    assert app.is_now(second) is Standing.PENDING
+    assert app.press(newer, "finish") == DONE
+
+
 def test_a_page_that_is_found_in_time_and_finished_too_late_says_so(app: App) -> None:
     connection_id, url = app.create()
     app.store.found = lambda: app.clock.pass_time(30 * 60)
