@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curae_lifecycle import ConnectionId, Request, Response, Tombstoned
+from curae_lifecycle import ConnectionId, Request, Response, Tombstoned, UserId
 from curae_lifecycle.rules.connection import Connection
 from tests.strategies import COORDINATE
 from tests.visits import App, path_of
@@ -23,6 +23,8 @@ class Walk:
         self.app = App(awaited=False)
         self.made: list[ConnectionId] = []
         self.urls: list[str] = []
+        # Who was bound when a graduation was given out.
+        self.bound: dict[str, UserId] = {}
 
     def act(self, step: str, number: int) -> None:
         made = self.made[number % len(self.made)] if self.made else None
@@ -35,7 +37,10 @@ class Walk:
             case "sign up":
                 self.urls.append(self.app.sign_up())
             case "graduate":
-                self._take(self.app.ask("graduation"))
+                answer, bound = self.app.ask("graduation"), self.app.store.binding(COORDINATE)
+                self._take(answer)
+                if answer.status == 201 and bound is not None:
+                    self.bound[self.urls[-1]] = bound.user_id
             case "tombstone":
                 self.app.happens(Tombstoned(COORDINATE))
             case "wait":
@@ -57,6 +62,10 @@ class Walk:
         shows_a_form = "<form" in asked.body.decode()
         assert (self.app.press(url, "finish") == DONE) == shows_a_form
         assert (self.state() != before) == shows_a_form
+        bound = self.app.store.binding(COORDINATE)
+        if shows_a_form and url in self.bound:
+            assert bound is not None
+            assert bound.user_id == self.bound[url]
         # Whatever it was, a second one changes nothing, and no page that is done asks again.
         after = self.state()
         assert self.app.press(url, "finish") != DONE
@@ -91,6 +100,9 @@ STEPS: Final = (
 )
 
 
+# What must be met in every run: a finish before a cancel, and a user after the page's own.
+@example([("create", 0), ("finish", 0), ("cancel", 0)])
+@example([("enter", 0), ("graduate", 0), ("tombstone", 0), ("enter", 0)])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 9)), max_size=25))
 def test_in_any_order_what_is_shown_is_true_and_nothing_finished_is_cancelled(
     steps: list[tuple[str, int]],
