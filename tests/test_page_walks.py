@@ -37,10 +37,7 @@ class Walk:
             case "sign up":
                 self.urls.append(self.app.sign_up())
             case "graduate":
-                answer, bound = self.app.ask("graduation"), self.app.store.binding(COORDINATE)
-                self._take(answer)
-                if answer.status == 201 and bound is not None:
-                    self.bound[self.urls[-1]] = bound.user_id
+                self.graduates()
             case "tombstone":
                 self.app.happens(Tombstoned(COORDINATE))
             case "wait":
@@ -53,6 +50,12 @@ class Walk:
                 self.cancels(url)
             case _:
                 pass
+
+    def graduates(self) -> None:
+        answer, bound = self.app.ask("graduation"), self.app.store.binding(COORDINATE)
+        self._take(answer)
+        if answer.status == 201 and bound is not None:
+            self.bound[self.urls[-1]] = bound.user_id
 
     def finishes(self, url: str) -> None:
         """What is shown is what a finish would do."""
