@@ -136,6 +136,20 @@ def test_without_a_key_there_is_no_lease_to_lose() -> None:
     assert seen == [True]
 
 
+def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
+    made = prepared("graduation")
+
+    def replaced(_: Renew) -> None:
+        made.store.record(curae.Tombstoned(COORDINATE), START)
+        made.store.handle(request("initiate", key="second"), START, Numbered(60)(START))
+
+    answer = ask(made, request("graduation"), Called(made, replaced))
+    page, bound = made.store.page(str(url(answer))), made.store.binding(COORDINATE)
+    assert page is not None
+    assert bound is not None
+    assert (page.user_id, bound.generation) == (bound.user_id, 2)
+
+
 def test_who_outlives_the_lease_commits_what_the_call_brought() -> None:
     made = faulty()
     called = Called(made, lambda _: made.clock.pass_time(LEASE + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 import attrs
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.values import (
     AppId,
     AppUserId,
@@ -17,6 +19,7 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
     NextAction,
+    UserId,
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.decide import decide
@@ -30,7 +33,14 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores.pages import HostedPage, PageKind, Pages, page_of, url_digest
+from curae_lifecycle.stores.pages import (
+    HostedPage,
+    PageKind,
+    Pages,
+    form_token,
+    page_of,
+    url_digest,
+)
 from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call, new_ids
 from tests.strategies import LIFETIME, START, TICK, apply_trigger, at, pending, uuid
 
@@ -54,7 +64,7 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
         StartGraduation(USER),
         Snapshot(binding=LIMITED),
         USER_PAGE,
-        '["live", "app-1", "d8c60791-7301-441c-98e8-5bea9a162d9b", "user-1"]',
+        '["live", "app-1", "d8c60791-7301-441c-98e8-5bea9a162d9b", "user-1", "u-1"]',
     ),
 ]
 
@@ -63,7 +73,7 @@ SENDING: Final[list[tuple[Operation, Snapshot, PageKind, str]]] = [
 def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
-    found = page_of(call(operation), decided(operation, snapshot).reply)
+    found = page_of(call(operation), decided(operation, snapshot).reply, snapshot.binding)
     assert found == HostedPage(DIGEST, kind, subject, START + LIFETIME)
 
 
@@ -82,12 +92,13 @@ def test_every_reply_with_a_next_action_is_among_them() -> None:
     ],
 )
 def test_what_sends_nobody_anywhere_has_no_page(operation: Operation, snapshot: Snapshot) -> None:
-    assert page_of(call(operation), decided(operation, snapshot).reply) is None
+    reply = decided(operation, snapshot).reply
+    assert page_of(call(operation), reply, snapshot.binding) is None
 
 
 def test_a_replay_opens_no_page() -> None:
     replayed = Replayed(Response(201, (), b"{}"))
-    assert page_of(call(CreateConnection(USER, PACKAGES)), replayed) is None
+    assert page_of(call(CreateConnection(USER, PACKAGES)), replayed, LIMITED) is None
 
 
 @attrs.frozen
@@ -99,10 +110,12 @@ class Elsewhere(Reply):
 
 def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
     reply = Elsewhere(new_ids().next_action)
-    assert page_of(call(GetConnection(ID)), reply) is None
-    about_the_user = page_of(call(Initiate(USER)), reply)
+    assert page_of(call(GetConnection(ID)), reply, None) is None
+    about_the_user = page_of(call(Initiate(USER)), reply, None)
     assert about_the_user is not None
     assert about_the_user.kind is USER_PAGE
+    # The empty id is nobody's: such a page graduates nobody.
+    assert about_the_user.user_id == ""
 
 
 def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
@@ -115,8 +128,10 @@ def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=256)
 
 
-@given(texts, texts, texts)
-def test_a_page_about_a_user_names_the_coordinate(app: str, account: str, user: str) -> None:
+@given(texts, texts, texts, texts)
+def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
+    app: str, account: str, user: str, bound: str
+) -> None:
     coordinate = Coordinate(
         Environment.TEST, AppId(app), CustomerAccountId(account), AppUserId(user)
     )
@@ -127,16 +142,26 @@ def test_a_page_about_a_user_names_the_coordinate(app: str, account: str, user: 
         environment=coordinate.environment,
     )
     asked = Call(caller, StartGraduation(coordinate.app_user_id))
-    found = page_of(asked, GraduationStarted(new_ids().next_action))
+    binding = LimitedAccountAppBinding(coordinate, UserId(bound), AccountState.LIMITED, 1)
+    found = page_of(asked, GraduationStarted(new_ids().next_action), binding)
     assert found is not None
-    assert found.coordinate == coordinate
+    assert (found.coordinate, found.user_id) == (coordinate, bound)
 
 
 def test_the_longest_id_is_no_longer_in_a_subject_than_it_is() -> None:
     user = AppUserId("\N{GRINNING FACE}" * 256)
-    found = page_of(call(StartGraduation(user)), GraduationStarted(new_ids().next_action))
+    bound = attrs.evolve(LIMITED, user_id=UserId(user))
+    found = page_of(call(StartGraduation(user)), GraduationStarted(new_ids().next_action), bound)
     assert found is not None
-    assert len(found.subject) < 256 + 100
+    assert len(found.subject) < 2 * 256 + 100
+
+
+def test_the_token_of_a_form_follows_from_the_url_and_not_from_what_is_stored() -> None:
+    token = form_token(URL)
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert token == form_token(URL)
+    digests = {DIGEST, form_token(DIGEST), url_digest(DIGEST), form_token(f"{URL}0")}
+    assert token not in digests
 
 
 # --- Kept in memory -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import attrs
@@ -22,6 +23,7 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.stores.contract import NOTHING, StoreFullError
 from curae_lifecycle.stores.pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond
+from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, new_ids
 from tests.serving import DIGEST, Clock
 from tests.strategies import COORDINATE, START, TICK, at, pending, uuid
@@ -156,6 +158,20 @@ def test_a_page_is_over_by_the_store_s_clock() -> None:
     assert made.store.page("url-2") == page
     made.clock.now = at(30)
     assert made.store.page("url-2") is None
+
+
+def test_what_is_kept_of_pages_is_what_is_promised() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    held = store._pages
+    parts = (held._found, held._about, held._ends)
+
+    def rows() -> list[str]:
+        assert len({len(each) for each in parts[:2]}) == 1
+        return [str(attrs.astuple(page)) for page in held._found.values()]
+
+    check_pages(store, partial(setattr, clock, "now"), rows)
+    assert [len(each) for each in parts] == [0, 0, 0]
 
 
 def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -32,6 +32,7 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all
+from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
 from tests.strategies import COORDINATE, TICK, at, pending, uuid
@@ -297,6 +298,15 @@ def test_effects_and_events_are_in_the_outbox(two: tuple[PageStore, PageStore, C
 def kinds(store: PageStore) -> list[object]:
     select = "SELECT kind FROM stored ORDER BY kind"
     return [kind for (kind,) in store.database.execute(select).fetchall()]
+
+
+def test_what_is_kept_of_pages_is_what_is_promised() -> None:
+    clock = Clock()
+    one = make_store()(":memory:", clock)
+    kept = "SELECT * FROM page"
+    set_clock = partial(setattr, clock, "now")
+    check_pages(one, set_clock, lambda: [*map(str, one.database.execute(kept))])
+    one.database.close()
 
 
 def test_what_is_over_is_purged_five_minutes_later_and_nothing_else(

@@ -226,7 +226,8 @@ class _CallingOut:
                 write = RecordWrite(begun.attempt.key, held, ended.value)
                 answer = attrs.evolve(answer, changes=decision.changes + Changes((write,)))
         try:
-            return await self.serving.commit(loaded, answer, page_of(begun.call, decision.reply))
+            page = page_of(begun.call, decision.reply, loaded.snapshot.binding)
+            return await self.serving.commit(loaded, answer, page)
         except StoreFullError:
             return await self._without(given_up(self.serving.settings))
 

@@ -286,8 +286,8 @@ class MemoryStore:
     def purge(self, now: datetime | None = None, most: int | None = None) -> int:
         """Drop what is well over, account by account, and return how many values that were.
 
-        A record or a rate limit is dropped five minutes after its deadline, a chain or a session
-        five minutes after it was over for `keep_over`.
+        A record, a rate limit or a hosted page is dropped five minutes after its deadline, a chain
+        or a session five minutes after it was over for `keep_over`. Pages are not counted.
 
         Args:
             now: An instant that no clock in use is more than five minutes behind; that of the
@@ -298,6 +298,7 @@ class MemoryStore:
         now = self.clock() if now is None else now
         check_instant("now", now)
         with self._lock:
+            self._pages.drop_over(now)
             return self._accounts.purge(now, most)
 
     def _tidy(self, now: datetime, own: Owner | None = None) -> None:

@@ -1,13 +1,15 @@
 """Hosted pages: what a URL that was given out is about, known by the URL's digest alone.
 
-The law of this module: **one page about one thing**. Where a fresh next action is issued, its page
-takes the place of the earlier one, whose URL leads nowhere from then on.
+The laws of this module: **one page about one thing**: where a fresh next action is issued, its page
+takes the place of the earlier one, whose URL leads nowhere from then on; **a page about a user is
+about that user alone**, and never about who comes after them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import hmac
 import json
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +17,7 @@ from itertools import count
 
 import attrs
 
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -26,6 +29,7 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     Environment,
     NextAction,
+    UserId,
     later,
 )
 from curae_lifecycle.service.call import Call
@@ -47,7 +51,8 @@ class HostedPage:
     Attributes:
         digest: The SHA-256 of its URL, in hex: whoever reads the database cannot open the page.
         kind: What it is about.
-        subject: The connection's or the session's id; of a user, the coordinate as JSON.
+        subject: The connection's or the session's id; of a user, the coordinate and who was bound
+            there, as JSON.
         expires_at: When it is no longer good; a store drops it then or later.
     """
 
@@ -59,10 +64,19 @@ class HostedPage:
     @property
     def coordinate(self) -> Coordinate:
         """The user that a page of kind USER is about."""
-        environment, app, account, user = json.loads(self.subject)
+        environment, app, account, user, _ = json.loads(self.subject)
         return Coordinate(
             Environment(environment), AppId(app), CustomerAccountId(account), AppUserId(user)
         )
+
+    @property
+    def user_id(self) -> UserId:
+        """Who was bound when the URL of a page of kind USER was given out.
+
+        Name them in the fact, so that an old URL graduates nobody who came later. Where nobody was
+        bound it is the empty id, which is nobody's.
+        """
+        return UserId(json.loads(self.subject)[-1])
 
 
 def url_digest(url: str) -> str:
@@ -70,8 +84,26 @@ def url_digest(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()
 
 
-def page_of(call: Call, reply: Reply) -> HostedPage | None:
-    """The page that a reply sends its user to; `None` where it sends them nowhere."""
+def form_token(url: str) -> str:
+    """What the form of a page sends back, in hex: who posts it was shown the page.
+
+    It follows from the page's URL, so that nothing is stored and no cookie is set, and not from
+    the URL's digest: whoever reads the database cannot make it. Compare it with
+    `hmac.compare_digest`.
+    """
+    return hmac.digest(url.encode(), b"form", "sha256").hex()
+
+
+def page_of(
+    call: Call, reply: Reply, binding: LimitedAccountAppBinding | None
+) -> HostedPage | None:
+    """The page that a reply sends its user to; `None` where it sends them nowhere.
+
+    Args:
+        call: The call.
+        reply: What was decided.
+        binding: Of the call's coordinate, as it was loaded for the call.
+    """
     members = [getattr(reply, name) for name in reply.__match_args__]
     actions = [member for member in members if isinstance(member, NextAction)]
     if not actions:
@@ -88,13 +120,14 @@ def page_of(call: Call, reply: Reply) -> HostedPage | None:
     coordinate = call.operation.coordinate(call.caller)
     if coordinate is None:
         return None
-    return HostedPage(digest, PageKind.USER, user_subject(coordinate), until)
+    bound = UserId("") if binding is None else binding.user_id
+    return HostedPage(digest, PageKind.USER, user_subject(coordinate, bound), until)
 
 
-def user_subject(coordinate: Coordinate) -> str:
-    """The subject of a page of kind USER."""
+def user_subject(coordinate: Coordinate, bound: UserId) -> str:
+    """The subject of a page of kind USER, by whose it is and who was bound then."""
     # Without escapes, which would make the longest id six times as long.
-    return json.dumps(attrs.astuple(coordinate), ensure_ascii=False)
+    return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)
 
 
 class Pages:

@@ -130,7 +130,8 @@ class Serving:
         # A read mints nothing.
         new_ids = None if call.operation.rule.scope is None else self.mint(loaded.now)
         decision = decide(call, loaded.snapshot, loaded.now, new_ids)
-        return Decided(loaded, decision, call, new_ids, page_of(call, decision.reply))
+        page = page_of(call, decision.reply, loaded.snapshot.binding)
+        return Decided(loaded, decision, call, new_ids, page)
 
     async def answer(self, decided: Decided) -> Answer | None:
         """Commit what was decided; `None` where somebody was faster."""

@@ -1,16 +1,18 @@
 """A stand-in for the platform's hosted pages: a person finishes or cancels a hand-off.
 
-The law of this module: **a page decides nothing**. It reports what happened, as a fact,
-and shows what the rules made of it. A real page would first find out who the person is.
+The laws of this module: **a page decides nothing**: it shows what the rules would make of a finish,
+and reports what was pressed, as a fact; **only a form of its own acts**. A real page would first find
+out who the person is. docs/pages.md says what holds each promise.
 """
 
 from __future__ import annotations
 
-import html
-import logging
-from datetime import timedelta
-from typing import Final, Protocol
+import hmac
+import re
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol
 
+from page_html import BACK, CHANGED, NOWHERE, REFUSED, show, show_question
 from settings import PUBLIC_URL
 
 from curae_lifecycle import (
@@ -18,6 +20,7 @@ from curae_lifecycle import (
     Authorized,
     ConnectionId,
     Done,
+    FactSnapshot,
     Graduated,
     HandoffCompleted,
     Ignored,
@@ -27,40 +30,34 @@ from curae_lifecycle import (
     Revoked,
     SessionId,
     UserId,
+    fact_needs,
+    record_fact,
 )
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.stores.contract import AsyncStore, Store
-from curae_lifecycle.stores.pages import HostedPage, PageKind
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.service.changes import NO_CHANGES
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, the_connection
+from curae_lifecycle.stores.contract import AsyncStore, LoadedFact, Store
+from curae_lifecycle.stores.pages import HostedPage, PageKind, form_token
 from curae_lifecycle.stores.serve import record, record_async
-
-_LOG: Final = logging.getLogger(__name__)
+from curae_lifecycle.stores.serving import log_error
+from curae_lifecycle.web.request import header
 
 AUTHORIZED_FOR: Final = timedelta(days=90)
 
-_HEADERS: Final = (
-    ("content-type", "text/html; charset=utf-8"),
-    ("cache-control", "no-store"),
-    ("referrer-policy", "no-referrer"),
-    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"),
-)
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-  body {{ font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 4rem auto; }}
-  button {{ font: inherit; padding: .5rem 1.5rem; margin-right: 1rem; }}
-</style>
-<h1>{title}</h1>
-<p id="outcome">{text}</p>
-{buttons}
-</html>
-"""
-_BUTTONS: Final = """<form method="post">
-  <button formaction="{path}/finish" id="finish">Finish</button>
-  <button formaction="{path}/cancel" id="cancel">Cancel</button>
-</form>"""
+_PATH: Final = re.compile(r"/pages/([\w-]{1,128})(?:/(finish|cancel))?", re.ASCII)
+
+
+@frozen
+class Declined(Revoked):
+    """The patient said no on the page: a revocation, unless something was authorized before."""
+
+    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+        """Judged in the loop, so that nobody finishes between the look and the commit."""
+        reached = (the_connection(snapshot), *snapshot.following)
+        if any(each.authorized_at is not None for each in reached):
+            return Ignored(NO_CHANGES, ("a finished page cancels nothing",))
+        return super().judge(snapshot, now)
 
 
 class PageStore(Store, Protocol):
@@ -79,63 +76,70 @@ class AsyncPageStore(AsyncStore, Protocol):
         ...
 
 
+class _Asked(NamedTuple):
+    url: str
+    action: str = ""
+
+
 def serve(store: PageStore, request: Request) -> Response | None:
     """Show a page, or record what its person did; `None` where no page is asked for."""
-    url = _url(request)
-    if url is None:
-        return None
+    asked = _read(request)
+    if not isinstance(asked, _Asked):
+        return asked
     try:
-        seen = _visit(request, store.page(url))
-        if isinstance(seen, Response):
-            return seen
-        return _show_outcome(record(store, seen))
+        page = store.page(asked.url)
+        if page is None:
+            return show(*NOWHERE)
+        fact = _pressed(asked, page)
+        answer = None if fact is None else record(store, fact)
+        if isinstance(answer, Done):
+            return _show_done(asked)
+        return _look(asked, page, answer, store.for_fact(fact_needs(_finish(page))))
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
 
 async def serve_async(store: AsyncPageStore, request: Request) -> Response | None:
     """The same with a store that is awaited."""
-    url = _url(request)
-    if url is None:
-        return None
+    asked = _read(request)
+    if not isinstance(asked, _Asked):
+        return asked
     try:
-        seen = _visit(request, await store.page(url))
-        if isinstance(seen, Response):
-            return seen
-        return _show_outcome(await record_async(store, seen))
+        page = await store.page(asked.url)
+        if page is None:
+            return show(*NOWHERE)
+        fact = _pressed(asked, page)
+        answer = None if fact is None else await record_async(store, fact)
+        if isinstance(answer, Done):
+            return _show_done(asked)
+        return _look(asked, page, answer, await store.for_fact(fact_needs(_finish(page))))
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
 
-def _url(request: Request) -> str | None:
-    # The URL that was given out, whatever is done there.
-    if not request.target.startswith("/pages/"):
+def _read(request: Request) -> _Asked | Response | None:
+    # Which page is asked for and what was pressed there; the store has no work with a stranger.
+    path = request.target.partition("?")[0]
+    if not path.startswith("/pages/"):
         return None
-    secret = request.target.partition("?")[0].split("/")[2]
-    return f"{PUBLIC_URL}/pages/{secret}"
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return show(*NOWHERE)
+    url, action = f"{PUBLIC_URL}/pages/{found[1]}", found[2]
+    if request.method in {"GET", "HEAD"}:
+        return _Asked(url)
+    if request.method != "POST" or action is None:
+        allow = "GET, HEAD" if action is None else "GET, HEAD, POST"
+        return show(405, "Nothing done", "A page is only shown.", ("allow", allow))
+    # A form of one field, whose value needs no escapes, is one text.
+    form = f"token={form_token(url)}".encode()
+    own = header(request, "sec-fetch-site") in ([], ["same-origin"], ["none"])
+    if not (own and isinstance(request.body, bytes) and hmac.compare_digest(request.body, form)):
+        return show(403, "Nothing done", "Please open the page again, and press the button there.")
+    return _Asked(url, action)
 
 
-def _visit(request: Request, page: HostedPage | None) -> Response | Fact:
-    # What is shown, or what happened.
-    if page is None:
-        return _show(404, "Nothing here", "This page is over, or a newer one replaced it.")
-    _, _, secret, *action = request.target.partition("?")[0].split("/")
-    match request.method, action:
-        case "GET", []:
-            buttons = _BUTTONS.format(path=html.escape(f"/pages/{secret}"))
-            return _show(200, "Share your records", f"About a {page.kind}.", buttons)
-        case "POST", ["finish"]:
-            return _finished(page)
-        case "POST", ["cancel"] if page.kind is PageKind.CONNECTION:
-            return Revoked(ConnectionId(page.subject), Actor.PATIENT)
-        case "POST", ["cancel"]:
-            # A session or a graduation just waits on.
-            return _show(200, "Done", "You can go back to the app.")
-        case _:
-            return _show(404, "Nothing here", "There is no such page.")
-
-
-def _finished(page: HostedPage) -> Fact:
+def _finish(page: HostedPage) -> Fact:
     match page.kind:
         case PageKind.CONNECTION:
             return Authorized(ConnectionId(page.subject), page.expires_at + AUTHORIZED_FOR)
@@ -143,25 +147,53 @@ def _finished(page: HostedPage) -> Fact:
             # Whoever signs up on this page, however often it is finished.
             return HandoffCompleted(SessionId(page.subject), UserId(f"user-{page.digest}"))
         case PageKind.USER:
-            return Graduated(page.coordinate)
+            return Graduated(page.coordinate, page.user_id)
 
 
-def _show_outcome(answer: FactAnswer) -> Response:
-    match answer:
+def _pressed(asked: _Asked, page: HostedPage) -> Fact | None:
+    match asked.action, page.kind:
+        case "finish", _:
+            return _finish(page)
+        case "cancel", PageKind.CONNECTION:
+            return Declined(ConnectionId(page.subject), Actor.PATIENT)
+        case _:
+            # A sign-up or a graduation that is cancelled just waits on.
+            return None
+
+
+def _look(
+    asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: LoadedFact
+) -> Response:
+    # What is true now: what the rules would make of a finish, which is not recorded here.
+    cancelled = asked.action == "cancel"
+    match record_fact(_finish(page), loaded.snapshot, loaded.now):
         case Done():
-            return _show(200, "Done", "You can go back to the app.")
+            connection = loaded.snapshot.connection
+            packages = () if connection is None else connection.identity.data_packages
+            return show_question(asked.url, page.kind, packages, cancelled=cancelled)
+        case Ignored() if _is_still_bound(loaded.snapshot):
+            before = "This was done before" + ", and nothing was cancelled" * cancelled
+            return show(200, "Done", f"{before}. {BACK}")
         case Ignored():
-            return _show(200, "Done", "This was done before. You can go back to the app.")
+            return show(*CHANGED)
         case Refused(problem):
-            return _show(409, problem.title, problem.detail)
+            status, title, text = REFUSED[problem.code]
+            return show(409 if isinstance(answer, Refused) else status, title, text)
 
 
-def _show(status: int, title: str, text: str, buttons: str = "") -> Response:
-    page = _PAGE.format(title=html.escape(title), text=html.escape(text), buttons=buttons)
-    return Response(status, _HEADERS, page.encode())
+def _show_done(asked: _Asked) -> Response:
+    return show(200, "Done", BACK if asked.action == "finish" else f"Nothing is shared. {BACK}")
+
+
+def _is_still_bound(snapshot: FactSnapshot) -> bool:
+    # Whether who signed up is still the user there; a connection and a graduation say so themselves.
+    session, bound = snapshot.session, snapshot.binding
+    if session is None or bound is None or bound.state is AccountState.TOMBSTONED:
+        return session is None
+    return bound.user_id == session.user_id
 
 
 def _later(error: Exception) -> Response:
-    # Its text could repeat the page's URL.
-    _LOG.error("a page failed: %s", type(error).__name__)
-    return _show(503, "Not now", "Please try again in a moment.")
+    # Of which kind it was and where; its text could repeat the page's URL.
+    log_error("a page failed", error)
+    return show(503, "Not now", "Please try again in a moment.", ("retry-after", "1"))

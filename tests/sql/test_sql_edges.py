@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import attrs
 import pytest
@@ -28,6 +29,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
@@ -38,6 +40,7 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import happens, settle
 from curae_lifecycle.web.request import Request
+from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER
 from tests.sql.databases import Clocked
 from tests.sql.works import CREATE, FIRST, USER, asks, minted
@@ -324,6 +327,23 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     later = store.page("https://connect.example/3")
     assert later is not None
     assert later.subject == uuid(2)
+    # One about a user names who is bound.
+    settle(store, asks(Initiate(USER), 4))
+    settle(store, asks(StartGraduation(USER), 5))
+    bound = store.for_fact(FactNeeds(binding=COORDINATE)).snapshot.binding
+    about = store.page("https://connect.example/5")
+    assert bound is not None
+    assert about is not None
+    assert about.user_id == bound.user_id
+
+
+def test_what_is_kept_of_pages_is_what_is_promised(database: SqlDatabase) -> None:
+    clocked = Clocked(database)
+    store = SqlStore(clocked)
+    store.create_tables()
+    kept = Statement("SELECT * FROM curae_page")
+    set_clock = partial(setattr, clocked, "now")
+    check_pages(store, set_clock, lambda: [str(row) for row in database.rows(kept)])
 
 
 def test_an_api_key_that_was_withdrawn_is_nobody_s(database: SqlDatabase) -> None:

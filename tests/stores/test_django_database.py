@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import unittest
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -27,7 +28,9 @@ from curae_lifecycle.stores.sql.schema import TABLES
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import commit
+from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, request
+from tests.sql.databases import Clocked
 from tests.sql.works import CREATE, asks
 from tests.stores.project import database
 from tests.stores.served import MINT, PATIENCE
@@ -241,6 +244,17 @@ def test_a_migration_makes_the_tables_and_takes_them_back(
         assert counted(alias) == 1
         call_command("makemigrations", check=True, dry_run=True)
     assert "No changes detected" in capsys.readouterr().out
+
+
+# --- Pages ------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_of_pages_is_what_is_promised(url: str) -> None:
+    with database(url) as alias:
+        clocked = Clocked(DjangoDatabase(alias))
+        kept = Statement("SELECT * FROM curae_page")
+        set_clock = partial(setattr, clocked, "now")
+        check_pages(SqlStore(clocked), set_clock, lambda: [*map(str, clocked.rows(kept))])
 
 
 # --- Checks -----------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import attrs
 import pytest
 
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
+from tests.wire.pressing import pressed
 from tests.wire.running import Behind, RunningServer, engine_of, running_server, said, sqlite
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -98,8 +98,7 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
         created = server.send(Request("POST", "/api/sdk/v1/connections", headers, body))
-        page = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
-        finish = Request("POST", f"{page}/finish")
+        finish = pressed(json.loads(created.body)["nextAction"]["url"], "finish")
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             refused = server.send(finish)

@@ -245,17 +245,19 @@ def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
 
 
 def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
-    platform.sign_up()
+    initiate = "curae-connect/initiate"
+    _, begun = platform.ask("POST", initiate, appUserId="ada", preferSignup=True)
+    platform.ask("POST", initiate, appUserId="ada")
+    _, graduation = platform.ask("POST", "curae-connect/graduation-handoff", appUserId="ada")
     _, again = platform.ask("POST", "connections", appUserId="ada", dataPackages=["labs"])
-    _, begun = platform.ask("POST", "curae-connect/initiate", appUserId="ada")
-    actions = [again["nextAction"], begun["nextAction"]]
+    actions = [each["nextAction"] for each in (begun, graduation, again)]
     urls = [str(each["url"]) for each in actions if isinstance(each, dict)]
-    assert len(urls) == 2
+    assert len(urls) == 3
     assert None not in [platform.store.page(each) for each in urls]
     erase(platform.database, ADA)
     platform.ship()
     assert not erase(platform.database, ADA).waiting
-    assert [platform.store.page(each) for each in urls] == [None, None]
+    assert [platform.store.page(each) for each in urls] == [None] * 3
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -12,40 +13,79 @@ from uuid import uuid4  # noqa: TID251 - an account that no other test has
 import attrs
 import pytest
 
+from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate, CustomerAccountId
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.pages import form_token
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
 from tests.wire.postgres import database as fresh
-from tests.wire.running import Behind, RunningServer, engine_of, running_server, said, sqlite
+from tests.wire.pressing import pressed
+from tests.wire.raw import Wire
+from tests.wire.running import (
+    PATIENCE,
+    Behind,
+    RunningServer,
+    engine_of,
+    running_server,
+    said,
+    sqlite,
+)
 from tests.wire.serve import Control
 
 BASE = "/api/sdk/v1"
 CREATE: dict[str, object] = {"appUserId": "ada", "dataPackages": ["labs"]}
 DONE = "You can go back to the app."
+NO = "Nothing is shared. You can go back to the app."
 BEFORE = "This was done before. You can go back to the app."
+KEPT = "This was done before, and nothing was cancelled. You can go back to the app."
 
 
 def test_a_page_is_shown_and_nothing_happens_until_a_button_is_pressed(app: App) -> None:
     created = app.ask("connections", CREATE)
-    for target in ("", "?from=mail", "/finish", "/cancel"):
-        app.visit(created, target, "GET")
     shown = app.visit(created, "", "GET")
     assert shown.status == 200
-    assert b"About a connection." in shown.body
+    assert b"for 90 days: labs." in shown.body
     headers = dict(shown.headers)
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert headers["cache-control"] == "no-store"
     assert headers["referrer-policy"] == "no-referrer"
-    assert "default-src 'none'" in headers["content-security-policy"]
-    for method, action in (("GET", "/finish"), ("POST", ""), ("POST", "/other"), ("PUT", "")):
-        assert app.visit(created, action, method).status == 404
+    assert headers["x-content-type-options"] == "nosniff"
+    for policy in ("default-src 'none'", "frame-ancestors 'none'", "form-action 'self'"):
+        assert policy in headers["content-security-policy"]
+    for target in ("?from=mail", "/finish", "/cancel"):
+        assert app.visit(created, target, "GET").body == shown.body
+        assert app.visit(created, target, "HEAD").status == 200
+    for method, action in (("POST", ""), ("PUT", "/finish"), ("DELETE", "")):
+        refused = app.visit(created, action, method)
+        assert refused.status == 405
+        assert dict(refused.headers)["allow"].startswith("GET, HEAD")
+    assert app.visit(created, "/other", "POST").status == 404
+    for button in ("/finish", "/cancel"):
+        assert app.visit(created, button, "POST").status == 403
     assert app.status_of(created) == "PENDING"
+
+
+def test_what_is_asked_for_by_head_alone_has_the_length_of_the_page_and_no_body(app: App) -> None:
+    created = app.ask("connections", CREATE)
+    wire = Wire(app.server, app.api_key)
+    path = urlsplit(json.loads(created.body)["nextAction"]["url"]).path
+    sent = wire.request(b"HEAD", path.encode(), body=b"")
+    address = ("127.0.0.1", app.server.port)
+    with socket.create_connection(address, PATIENCE) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as stream:
+            head, _, body = stream.read().partition(b"\r\n\r\n")
+    assert body == b""
+    length = len(app.visit(created, "", "GET").body)
+    assert f"content-length: {length}".encode() in head.lower()
 
 
 def test_who_finishes_is_connected_for_ninety_days_and_once(app: App) -> None:
     created = app.ask("connections", CREATE)
     assert app.outcome(created, "finish") == (200, DONE)
     assert app.outcome(created, "finish") == (200, BEFORE)
+    assert app.outcome(created, "cancel") == (200, KEPT)
     assert app.status_of(created) == "AUTHORIZED"
     app.behind.pass_time(timedelta(days=90))
     assert app.status_of(created) == "AUTHORIZED"
@@ -58,22 +98,28 @@ def test_who_says_no_revokes_as_the_patient_with_all_that_follows(app: App) -> N
     path = f"connections/{json.loads(first.body)['connection']['id']}"
     assert app.ask(f"{path}:revoke", {}).status == 200
     second = app.ask(f"{path}:reconnect", {})
-    assert app.outcome(first, "cancel") == (200, DONE)
+    assert b"A newer page took this one" in app.visit(first, "", "GET").body
+    assert app.outcome(first, "cancel") == (200, NO)
     assert app.status_of(second) == "REVOKED"
     assert app.outcome(second, "finish")[0] == 409
 
 
 def test_who_signs_up_is_one_user_however_often_the_page_is_finished(app: App) -> None:
     entered = app.ask("curae-connect/initiate", {"appUserId": "ada", "preferSignup": True})
-    assert app.outcome(entered, "cancel") == (200, DONE)
+    assert app.outcome(entered, "cancel")[1].startswith("Nothing was cancelled")
     assert app.outcome(entered, "finish") == (200, DONE)
     assert app.outcome(entered, "finish") == (200, BEFORE)
 
 
-def test_who_graduates_is_of_the_page(app: App) -> None:
+def test_who_graduates_is_the_user_that_was_bound_when_the_page_was_given_out(app: App) -> None:
     assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
     started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
-    assert b"About a user." in app.visit(started, "", "GET").body
+    assert b"Complete your account?" in app.visit(started, "", "GET").body
+    app.behind.recorded(Tombstoned(app.coordinate))
+    assert app.ask("curae-connect/initiate", {"appUserId": "ada"}).status == 201
+    assert app.visit(started, "", "GET").status == 410
+    assert app.outcome(started, "finish")[0] == 409
+    started = app.ask("curae-connect/graduation-handoff", {"appUserId": "ada"}, key=False)
     assert app.outcome(started, "finish") == (200, DONE)
     again = app.ask("curae-connect/initiate", {"appUserId": "ada"})
     assert json.loads(again.body)["session"]["handoff"] == "LANDED"
@@ -87,8 +133,15 @@ def test_a_page_that_was_replaced_or_is_over_leads_nowhere(app: App) -> None:
     assert app.outcome(second, "finish")[0] == 404
     app.behind.pass_time(timedelta(minutes=30))
     assert app.outcome(again, "finish")[0] == 404
-    for target in ("/pages/", "/pages", "/pages/unknown/finish"):
-        assert app.server.send(Request("POST", target)).status in {401, 404}
+    for target, status in (("/pages/", 404), ("/pages", 401), ("/pages/unknown/finish", 403)):
+        assert app.server.send(Request("POST", target)).status == status
+    # Nothing that is stored about pages is of any use to whoever reads it.
+    with app.behind.engine.connect() as connection:
+        stored = str(connection.exec_driver_sql("SELECT * FROM curae_page").all())
+    for answer in (created, second, again):
+        url = json.loads(answer.body)["nextAction"]["url"]
+        assert url.rpartition("/")[2] not in stored
+        assert form_token(url) not in stored
 
 
 def test_what_happens_on_a_page_is_told_as_the_server_spells_it(app: App) -> None:
@@ -110,6 +163,7 @@ class App:
     server: RunningServer
     behind: Behind
     api_key: str
+    coordinate: Coordinate
     asked: int = 0
 
     def ask(
@@ -128,7 +182,7 @@ class App:
 
     def outcome(self, answer: Response, button: str) -> tuple[int, str]:
         """The status of pressing a button, and what the person is told."""
-        seen = self.visit(answer, f"/{button}", "POST")
+        seen = self.server.send(pressed(json.loads(answer.body)["nextAction"]["url"], button))
         text = seen.body.decode().partition('<p id="outcome">')[2].partition("</p>")[0]
         return seen.status, text
 
@@ -163,4 +217,7 @@ def place(
 def app(place: tuple[RunningServer, Behind]) -> App:
     server, behind = place
     # An account of its own, so that no test meets another's user.
-    return App(server, behind, behind.make_key(KeyWanted("app-1", str(uuid4()))))
+    wanted = KeyWanted("app-1", str(uuid4()))
+    account = CustomerAccountId(wanted.customer_account_id)
+    ada = Coordinate(wanted.environment, AppId(wanted.app_id), account, AppUserId("ada"))
+    return App(server, behind, behind.make_key(wanted), ada)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,6 +26,7 @@ from tests.twins import (
     owner,
     unusual,
 )
+from tests.wire.pressing import pressed
 from tests.wire.running import Behind, engine_of, running_server, sqlite
 from tests.wire.twins import Served, Stored
 
@@ -108,7 +108,7 @@ def check_pages(place: Served, twins: tuple[str, ...]) -> None:
 
 
 def finish(place: Served, url: str) -> Response:
-    return place.send(Request("POST", f"{urlsplit(url).path}/finish"))
+    return place.send(pressed(url, "finish"))
 
 
 def test_twins_are_kept_apart_over_a_socket(tmp_path: Path) -> None:

@@ -149,7 +149,9 @@ def walk(app: str, directory: Path, send: Send) -> None:
             page = send(f"curl -s {url}")
             assert page[0] == 200
             assert 'id="finish"' in page[1]
-            assert send(f"curl -s -X POST {url}/finish")[0] == 200
+            assert send(f"curl -s -X POST {url}/finish")[0] == 403
+            (token,) = re.findall('name="token" value="(.*)"', page[1])
+            assert send(f"curl -s -X POST {url}/finish -d token={token}")[0] == 200
         assert send(state) == (200, '{"lifecycleState":"ACTIVE"}')
         key = next(word for word in shlex.split(state) if word.startswith("Authorization"))
         connection_id = json.loads(created[1])["connection"]["id"]

@@ -12,7 +12,7 @@ from typing import Final
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Status
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -65,41 +65,50 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     # Those that begin after this are of whoever comes next.
     found = database.rows(Statement("SELECT id FROM curae_session WHERE coordinate = ?", (key,)))
     sessions = [str(id_) for (id_,) in found]
-    connections, over = _end(SqlStore(database), coordinate)
-    about = [*connections, *sessions, coordinate_subject(coordinate)]
+    ended = _end(SqlStore(database), coordinate)
+    about = [*ended.connections, *sessions, coordinate_subject(coordinate)]
     waiting = sum(_count(database, part) for part in _parts(list(map(key_of, about))))
     if waiting:
         return Erasure(waiting=waiting)
-    pages = [
-        key_of(PageKind.USER, user_subject(coordinate)),
-        *[key_of(PageKind.CONNECTION, each) for each in connections],
-        *[key_of(PageKind.SESSION, each) for each in sessions],
-    ]
-    binding = Statement("DELETE FROM curae_binding WHERE id = ? AND version = ?", (key, over or 0))
-    deletions = [
-        *_deletions("curae_connection", "id", connections),
-        *_deletions("curae_session", "id", sessions),
-        *_deletions("curae_page", "subject", pages),
-        binding,
-    ]
-    database.change(deletions)
-    return Erasure(len(connections), len(sessions), int(over is not None))
+    pages = [key_of(PageKind.CONNECTION, each) for each in ended.connections]
+    pages += [key_of(PageKind.SESSION, each) for each in sessions]
+    pages += [key_of(PageKind.USER, user_subject(coordinate, user)) for user in ended.users]
+    database.change(
+        [
+            *_deletions("curae_connection", "id", ended.connections),
+            *_deletions("curae_session", "id", sessions),
+            *_deletions("curae_page", "subject", pages),
+            Statement(
+                "DELETE FROM curae_binding WHERE id = ? AND version = ?", (key, ended.version)
+            ),
+        ]
+    )
+    return Erasure(len(ended.connections), len(sessions), len(ended.users))
 
 
-def _end(store: SqlStore, coordinate: Coordinate) -> tuple[list[str], int | None]:
-    # The connections, each of them revoked by now, and the version of the binding that is over.
+@frozen
+class _Ended:
+    # The connections, each of them revoked by now; who was bound and is gone, if anybody was; and
+    # the version of that binding.
+    connections: tuple[str, ...]
+    users: tuple[UserId, ...] = ()
+    version: int = 0
+
+
+def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
     record(store, Tombstoned(coordinate))
     loaded = store.for_fact(FactNeeds(binding=coordinate, connections=coordinate))
     for connection in loaded.snapshot.connections:
         # Where nobody is bound a tombstone ends nothing.
         if connection.status is not Status.REVOKED:
             record(store, Revoked(connection.id, Actor.PLATFORM))
+    connections = tuple(each.id for each in loaded.snapshot.connections)
     binding, seen = loaded.snapshot.binding, loaded.seen
-    over = None
-    if binding is not None and binding.state is AccountState.TOMBSTONED:
-        assert isinstance(seen, Versions)  # noqa: S101 - the store's own note
-        over = seen["curae_binding", coordinate_key(coordinate)]
-    return [each.id for each in loaded.snapshot.connections], over
+    if binding is None or binding.state is not AccountState.TOMBSTONED:
+        return _Ended(connections)
+    assert isinstance(seen, Versions)  # noqa: S101 - the store's own note
+    version = seen["curae_binding", coordinate_key(coordinate)]
+    return _Ended(connections, (binding.user_id,), version)
 
 
 def _parts(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -208,7 +208,8 @@ class Stage:
             loaded = store.for_call(self.digest, needs(call))
             new_ids = self.minted(number, loaded.now)
             decision = decide(call, loaded.snapshot, loaded.now, new_ids)
-            return Decided(loaded, respond(decision).changes, page_of(call, decision.reply))
+            page = page_of(call, decision.reply, loaded.snapshot.binding)
+            return Decided(loaded, respond(decision).changes, page)
 
         return work
 

@@ -33,6 +33,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
 from tests.wire.judge import Keyed, is_kept, judge
+from tests.wire.pressing import pressed
 from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server
 from tests.wire.serve import Control
 
@@ -187,7 +188,7 @@ class Load:
                 case "finish" | "cancel" if self.pages:
                     # The newest pages are the ones that live.
                     page = random.choice(self.pages[-20:])
-                    self._ask(random, Request("POST", f"{page}/{kind}", (), b""))
+                    self._ask(random, pressed(page, kind))
                 case _:
                     request = self._request(kind, random, api_key, known)
                     if request is not None:
@@ -255,7 +256,7 @@ class Load:
             if key is not None and is_kept(response):
                 self.answers[self.ids[api_key], key].append(response)
             if "nextAction" in document:
-                self.pages.append(document["nextAction"]["url"].removeprefix(PAGES))
+                self.pages.append(document["nextAction"]["url"])
             if "connection" in document:
                 self.connections[api_key].append(document["connection"]["id"])
 
