@@ -19,9 +19,12 @@ from curae_lifecycle.testing.conformance.catalogue import checks as checks
 from curae_lifecycle.testing.conformance.check import Check as Check
 from curae_lifecycle.testing.conformance.driving import Failure as Failure
 from curae_lifecycle.testing.conformance.driving import NotRun as NotRun
+from curae_lifecycle.testing.conformance.driving import Outcome as Outcome
+from curae_lifecycle.testing.conformance.driving import Progress as Progress
 from curae_lifecycle.testing.conformance.driving import Report as Report
 from curae_lifecycle.testing.conformance.driving import run as run
 from curae_lifecycle.testing.conformance.driving import run_async as run_async
+from curae_lifecycle.testing.conformance.limit import LIMIT as LIMIT
 from curae_lifecycle.testing.conformance.server import HOOKS as HOOKS
 from curae_lifecycle.testing.conformance.server import AsyncServer as AsyncServer
 from curae_lifecycle.testing.conformance.server import KeyWanted as KeyWanted
