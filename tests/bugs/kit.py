@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
@@ -10,7 +12,7 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
-from curae_lifecycle.testing.conformance.fact_hooks import FactHooks
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, in_a_word
 from tests.bugs.service import Service
 from tests.kit import asynchronous
 
@@ -43,11 +45,50 @@ class Hooks(FactHooks):
         self.service.replace_buckets(() if buckets is None else buckets)
 
 
+ROUNDS: Final = 4
+"""How often a race is run; who comes first takes turns."""
+
+_RECORDING: Final = (
+    *("authorize", "authorize_late", "require_action", "expire", "revoke", "revoke_late"),
+    *("complete_handoff", "graduate", "tombstone"),
+)
+
+
 def server(service: Service) -> Server:
     """A service whose requests run one after the other."""
-    return Hooks(service).as_server(service.send, service.settings.environment)
+    plain = Hooks(service).as_server(service.send, service.settings.environment)
+    return attrs.evolve(
+        plain,
+        withdraw=service.withdraw,
+        finish=service.finish,
+        cancel=service.cancel,
+        purge=service.purge,
+        outbox=service.outbox,
+    )
 
 
 def slow_server(service: Service) -> AsyncServer:
-    """A service whose requests overlap: every one loads before any of the others stores."""
-    return attrs.evolve(asynchronous(server(service)), send=service.send_slowly)
+    """A service whose requests and facts overlap: each loads before any of the others stores."""
+    recording = {name: _slowly(service, name) for name in _RECORDING}
+    awaited = asynchronous(server(service))
+    return attrs.evolve(awaited, send=service.send_slowly, race_rounds=ROUNDS, **recording)
+
+
+class _Noting(Hooks):
+    """Notes a fact and records none."""
+
+    noted: Fact | None = None
+
+    def record(self, fact: Fact) -> str:
+        self.noted = fact
+        return ""
+
+
+def _slowly(service: Service, name: str) -> Callable[..., Awaitable[str]]:
+    async def hook(*arguments: object) -> str:
+        noting = _Noting(service)
+        getattr(noting, name)(*arguments)
+        assert noting.noted is not None
+        return in_a_word(await service.record_slowly(noting.noted))
+
+    return hook
