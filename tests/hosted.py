@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from threading import RLock
 from typing import Final
 
 import attrs
@@ -50,7 +51,9 @@ class Hosted:
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
         self.found: dict[str, Page] = {}
+        self.about: dict[object, str] = {}
         self.given: set[str] = set()
+        self.lock = RLock()
 
     def note(self, request: Request, answer: Response) -> None:
         """Open the page that an answer leads to, if it is one that was never given before."""
@@ -58,10 +61,10 @@ class Hosted:
             return
         body = json.loads(answer.body)
         url = body.get("nextAction", {}).get("url")
-        if not isinstance(url, str) or url in self.given:
-            return
-        self.given.add(url)
-        self.open(url, self.page_of(request, body))
+        with self.lock:
+            if isinstance(url, str) and url not in self.given:
+                self.given.add(url)
+                self.open(url, self.page_of(request, body))
 
     def page_of(self, request: Request, body: dict[str, dict[str, str]]) -> Page:
         """What a page is about."""
@@ -78,9 +81,9 @@ class Hosted:
 
     def open(self, url: str, page: Page) -> None:
         """Let a page be found; an earlier one about the same is gone."""
-        for other in [each for each, held in self.found.items() if held.subject == page.subject]:
-            del self.found[other]
+        self.found.pop(self.about.get(page.subject, ""), None)
         self.found[url] = page
+        self.about[page.subject] = url
 
     def find(self, url: str, now: datetime) -> Page | None:
         """What a URL leads to now."""
@@ -89,7 +92,7 @@ class Hosted:
 
     def close(self, url: str) -> None:
         """Nobody finds a page again."""
-        del self.found[url]
+        self.found.pop(url, None)
 
     def finished(self, page: Page, now: datetime) -> Fact:
         """What happened where somebody finished."""
