@@ -30,6 +30,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.testing.conformance import (
+    CHECKS,
     AsyncServer,
     KeyWanted,
     Request,
@@ -208,6 +209,11 @@ RIGHT: dict[str, Callable[[], Reference]] = {
     "a wide bucket": lambda: Reference(Settings(buckets=(Bucket("wide", 1000, 100, 1),))),
     "another base of types": lambda: Reference(Settings(type_base="urn:problem:")),
 }
+
+
+def needing(*hooks: str) -> set[str]:
+    """The names of the checks that need any of these hooks."""
+    return {check.name for check in CHECKS if not set(hooks).isdisjoint(check.hooks)}
 
 
 class Forgetful(Reference):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, cast
 
 from curae_lifecycle.service.call import Call
@@ -14,7 +15,6 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
-from datetime import datetime
 
 Left = dict[str, Json]
 

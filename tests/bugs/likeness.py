@@ -9,7 +9,13 @@ import attrs
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import AppId, AppUserId, ConnectionId, Coordinate, CustomerAccountId
+from curae_lifecycle.rules.values import (
+    AppId,
+    AppUserId,
+    ConnectionId,
+    Coordinate,
+    CustomerAccountId,
+)
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot

@@ -13,7 +13,7 @@ from typing import Final, cast
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
-from curae_lifecycle.testing.conformance.client import App, Document, happens, require, same
+from curae_lifecycle.testing.conformance.client import App, happens, require, same
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.steps import (
     MANY,
@@ -89,7 +89,15 @@ def _of_a_connection(app: App) -> Steps[None]:
     yield from app.reconnected(connection_id)
     yield from _newest(app, "connection.reissued", successor)
     kinds = _kinds((yield from _events(app, "user")), about="")
-    parts = ("created", "authorized", "action_required", "expired", "revoked", "created", "reissued")
+    parts = (
+        "created",
+        "authorized",
+        "action_required",
+        "expired",
+        "revoked",
+        "created",
+        "reissued",
+    )
     same(kinds, [f"connection.{part}" for part in parts], "the events, in their order,")
 
 

@@ -79,7 +79,9 @@ def _finished_the_earlier(app: App) -> Steps[None]:
     yield from app.shows(successor_of(newest), "ACTIVE")
 
 
-@CHECKS.add("page.finish.revoked", laws=(1, 2), rules=("connection.authorize.revoked",), hooks=("finish",))
+@CHECKS.add(
+    "page.finish.revoked", laws=(1, 2), rules=("connection.authorize.revoked",), hooks=("finish",)
+)
 def _finished_what_was_revoked(app: App) -> Steps[None]:
     """The page of a connection that was revoked meanwhile brings nothing back."""
     connection_id, answer = yield from _created(app)
@@ -87,9 +89,7 @@ def _finished_what_was_revoked(app: App) -> Steps[None]:
     yield from _changes_nothing(app, "finish", answer, connection_id)
 
 
-@CHECKS.add(
-    "page.finish.session", rules=("binding.complete-sign-up.unlinked",), hooks=("finish",)
-)
+@CHECKS.add("page.finish.session", rules=("binding.complete-sign-up.unlinked",), hooks=("finish",))
 def _signed_up(app: App) -> Steps[None]:
     """Whoever finishes a sign-up is ACTIVE, and the next session lands at once."""
     answer = yield from app.initiated("user", prefer_signup=True)

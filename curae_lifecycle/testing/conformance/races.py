@@ -160,9 +160,7 @@ def _chain_revoked_or_authorized(app: App, number: int) -> Steps[None]:
     yield from app.shows(head, "REVOKED")
 
 
-@_race(
-    "chain-revocation.reissue", "revoke", laws=(2, 7), rules=("revocation-reach.patient",)
-)
+@_race("chain-revocation.reissue", "revoke", laws=(2, 7), rules=("revocation-reach.patient",))
 def _chain_revoked_or_reissued(app: App, number: int) -> Steps[None]:
     """A patient's revocation of a chain and a reissue of its head: the head is REVOKED."""
     old, head = yield from _recovering(app, "user")
@@ -204,7 +202,11 @@ def _needed_or_revoked(app: App, number: int) -> Steps[None]:
 
 
 @_race(
-    "tombstone.authorize", "tombstone", "authorize", laws=(17,), rules=("binding.tombstone.limited",)
+    "tombstone.authorize",
+    "tombstone",
+    "authorize",
+    laws=(17,),
+    rules=("binding.tombstone.limited",),
 )
 def _gone_or_authorized(app: App, number: int) -> Steps[None]:
     """A tombstone and the end of a hand-off: no connection of before is left alive."""
@@ -230,7 +232,10 @@ def _gone_or_reissued(app: App, number: int) -> Steps[None]:
 
 
 @_race(
-    "tombstone.graduate", *("tombstone", "graduate"), laws=(17,), rules=("binding.tombstone.limited",)
+    "tombstone.graduate",
+    *("tombstone", "graduate"),
+    laws=(17,),
+    rules=("binding.tombstone.limited",),
 )
 def _gone_or_graduated(app: App, number: int) -> Steps[None]:
     """A tombstone and a graduation: the user is gone in the end."""
@@ -243,7 +248,10 @@ def _gone_or_graduated(app: App, number: int) -> Steps[None]:
 
 
 @_race(
-    "sign-up.sign-up", "complete_handoff", laws=(12,), rules=("binding.complete-sign-up.active.other",)
+    "sign-up.sign-up",
+    "complete_handoff",
+    laws=(12,),
+    rules=("binding.complete-sign-up.active.other",),
 )
 def _two_sign_up(app: App, number: int) -> Steps[None]:
     """Two sign-ups of one app user by two platform users: one lands, and stays."""

@@ -18,9 +18,7 @@ from curae_lifecycle.testing.conformance.steps import Steps, send, use
 CHECKS: Final = Checks()
 
 
-@CHECKS.add(
-    "registration.scopes", rules=("permission.scope-missing",), hooks=("register_again",)
-)
+@CHECKS.add("registration.scopes", rules=("permission.scope-missing",), hooks=("register_again",))
 def _narrowed(app: App) -> Steps[None]:
     """Scopes that are taken from an API key are gone with the next request, and come back so."""
     connection_id = client.id_of((yield from app.created("user")))
@@ -42,7 +40,11 @@ def _of_another(app: App) -> Steps[None]:
     yield from app.initiated("user")
     other = attrs.evolve(app.wanted, app_id=app.names.word("app"))
     yield from use("register_again", app.api_key, other)
-    for request in (app.get(connection_id), app.revoke(connection_id), app.reconnect(connection_id)):
+    for request in (
+        app.get(connection_id),
+        app.revoke(connection_id),
+        app.reconnect(connection_id),
+    ):
         yield from refusal(request, 404, "NOT_FOUND")
     same((yield from app.state("user")), "UNLINKED", "the account state")
     yield from use("register_again", app.api_key, app.wanted)

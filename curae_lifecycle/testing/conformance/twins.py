@@ -22,7 +22,11 @@ CHECKS: Final = Checks()
 def _apps(app: App) -> Steps[list[tuple[App, App]]]:
     # Pairs of apps of one account whose ids look alike.
     account, word, pairs = app.wanted.customer_account_id, app.names.word("App"), []
-    for one, other in ((word, word.lower()), (f"{word}-J\u00fcrgen", f"{word}-Ju\u0308rgen"), (word, f"{word}.")):
+    for one, other in (
+        (word, word.lower()),
+        (f"{word}-J\u00fcrgen", f"{word}-Ju\u0308rgen"),
+        (word, f"{word}."),
+    ):
         made = []
         for each in (one, other):
             made += [(yield from client.new_app(app.kit, account=account, app_id=each))]
@@ -92,7 +96,9 @@ CHECKS.append(
 )
 
 
-@CHECKS.add("account.twins.graduation", rules=("binding.graduate.limited.same",), hooks=("graduate",))
+@CHECKS.add(
+    "account.twins.graduation", rules=("binding.graduate.limited.same",), hooks=("graduate",)
+)
 def _graduated(app: App) -> Steps[None]:
     """A graduation is of one user, and none whose id looks alike: its hand-off, limit and end."""
     for number, pair in enumerate(TWINS):
@@ -136,5 +142,3 @@ def _asked_for(app: App) -> Steps[None]:
         given = [("If-None-Match", each) for each in tag]
         answer = yield from client.success(app.account_state(other, *given), client.OK)
         same(client.text(answer, "lifecycleState"), "UNLINKED", "the account state")
-
-
