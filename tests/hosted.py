@@ -75,7 +75,8 @@ class Hosted:
             return Page(SessionId(body["session"]["id"]), until, session=True)
         caller = self.store.caller(bearer(request))
         assert caller is not None
-        coordinate = caller.coordinate(AppUserId(json.loads(request.body or b"")["appUserId"]))
+        assert isinstance(request.body, bytes)
+        coordinate = caller.coordinate(AppUserId(json.loads(request.body)["appUserId"]))
         bound = self.store.binding(coordinate)
         return Page(coordinate, until, user=None if bound is None else bound.user_id)
 

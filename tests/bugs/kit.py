@@ -14,7 +14,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, in_a_word
 from tests.bugs.service import Service
-from tests.kit import asynchronous
+from tests.kit import Given, asynchronous
 
 
 class Hooks(FactHooks):
@@ -48,11 +48,6 @@ class Hooks(FactHooks):
 ROUNDS: Final = 4
 """How often a race is run; who comes first takes turns."""
 
-_RECORDING: Final = (
-    *("authorize", "authorize_late", "require_action", "expire", "revoke", "revoke_late"),
-    *("complete_handoff", "graduate", "tombstone"),
-)
-
 
 def server(service: Service) -> Server:
     """A service whose requests run one after the other."""
@@ -69,26 +64,41 @@ def server(service: Service) -> Server:
 
 def slow_server(service: Service) -> AsyncServer:
     """A service whose requests and facts overlap: each loads before any of the others stores."""
-    recording = {name: _slowly(service, name) for name in _RECORDING}
-    awaited = asynchronous(server(service))
-    return attrs.evolve(awaited, send=service.send_slowly, race_rounds=ROUNDS, **recording)
+    noting = _Noting(service)
+    return attrs.evolve(
+        asynchronous(server(service)),
+        send=service.send_slowly,
+        authorize=noting.slowly(noting.authorize),
+        authorize_late=noting.slowly(noting.authorize_late),
+        require_action=noting.slowly(noting.require_action),
+        expire=noting.slowly(noting.expire),
+        revoke=noting.slowly(noting.revoke),
+        revoke_late=noting.slowly(noting.revoke_late),
+        complete_handoff=noting.slowly(noting.complete_handoff),
+        graduate=noting.slowly(noting.graduate),
+        tombstone=noting.slowly(noting.tombstone),
+        race_rounds=ROUNDS,
+    )
 
 
 class _Noting(Hooks):
-    """Notes a fact and records none."""
+    """Notes each fact, and records it in small steps."""
 
-    noted: Fact | None = None
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.noted: Fact | None = None
 
     def record(self, fact: Fact) -> str:
         self.noted = fact
         return ""
 
+    def slowly(self, hook: Callable[Given, str]) -> Callable[Given, Awaitable[str]]:
+        """The hook as a coroutine function."""
 
-def _slowly(service: Service, name: str) -> Callable[..., Awaitable[str]]:
-    async def hook(*arguments: object) -> str:
-        noting = _Noting(service)
-        getattr(noting, name)(*arguments)
-        assert noting.noted is not None
-        return in_a_word(await service.record_slowly(noting.noted))
+        async def recording(*args: Given.args, **kwargs: Given.kwargs) -> str:
+            hook(*args, **kwargs)
+            # Nobody else has a turn in between.
+            assert self.noted is not None
+            return in_a_word(await self.service.record_slowly(self.noted))
 
-    return hook
+        return recording

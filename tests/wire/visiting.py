@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import attrs
+from attrs import Factory, define, frozen
 
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.request import Request
@@ -16,19 +16,19 @@ GONE: Final = "gone"
 """What is said where a URL leads nowhere, or to a page without such a button."""
 
 
-@attrs.define
+@define
 class Form(HTMLParser):
     """The form of a page: what it hides, and where each of its buttons sends it."""
 
-    hidden: list[tuple[str, str]] = attrs.Factory(list)
-    buttons: dict[str, tuple[str, list[tuple[str, str]]]] = attrs.Factory(dict)
+    hidden: list[tuple[str, str]] = Factory(list)
+    buttons: dict[str, tuple[str, list[tuple[str, str]]]] = Factory(dict)
     action: str = ""
 
     def __attrs_pre_init__(self) -> None:
         super().__init__()
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attributes}
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.action = given.get("action", "")
         elif tag == "input" and given.get("type") == "hidden":
@@ -38,7 +38,7 @@ class Form(HTMLParser):
             self.buttons[given.get("id", "")] = (given.get("formaction", self.action), sent)
 
 
-@attrs.frozen
+@frozen
 class Visitor:
     """Whoever follows the URL of a next action.
 

@@ -166,10 +166,10 @@ def run(
         KeyError: A name that no check has.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    run = _Run(chosen(only, operations), progress)
-    for check in run.checks():
-        run.ended(check, run_check(server, check, seed, operations, limit))
-    return run.report(seed)
+    going = _Run(chosen(only, operations), progress)
+    for check in going.checks():
+        going.ended(check, run_check(server, check, seed, operations, limit))
+    return going.report(seed)
 
 
 async def run_async(
@@ -186,10 +186,10 @@ async def run_async(
     What exceeds the limit is cancelled. A function that blocks the loop holds up everything.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    run = _Run(chosen(only, operations), progress)
-    for check in run.checks():
-        run.ended(check, await run_check_async(server, check, seed, operations, limit))
-    return run.report(seed)
+    going = _Run(chosen(only, operations), progress)
+    for check in going.checks():
+        going.ended(check, await run_check_async(server, check, seed, operations, limit))
+    return going.report(seed)
 
 
 class _Run:
@@ -251,13 +251,13 @@ def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) ->
 class _Attempt:
     # One run of a check, as it is seen from outside while it goes on.
 
-    def __init__(self, server: Server | AsyncServer, check: Check, kit: Kit) -> None:
+    def __init__(self, check: Check, kit: Kit) -> None:
         self.check = check
         self.steps = check.begin(kit)
         self.told: deque[str] = deque(maxlen=_LAST)
         self.at: Step | None = None
         self.given_up = False
-        self.restores = _BUCKETS in check.hooks and getattr(server, _BUCKETS) is not None
+        self.restores = _BUCKETS in check.hooks
 
     def next(self, outcome: object) -> Step | None:
         # The next step; none where the check has ended, or nobody waits for it any more.
@@ -300,11 +300,12 @@ def run_check(
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    attempt = _Attempt(server, check, _kit(server, check, seed, operations))
+    attempt = _Attempt(check, _kit(server, check, seed, operations))
     limit = _limit(server, limit)
     result = _bounded(attempt, limit, lambda: _drive(server, attempt))
     if not attempt.restores:
         return result
+    attempt.at = _OWN_BUCKETS
     restored = _bounded(attempt, limit, lambda: _perform(server, _OWN_BUCKETS))
     return result or restored
 
@@ -330,11 +331,12 @@ async def run_check_async(
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    attempt = _Attempt(server, check, _kit(server, check, seed, operations))
+    attempt = _Attempt(check, _kit(server, check, seed, operations))
     limit = _limit(server, limit)
     result = await _bounded_async(attempt, limit, _drive_async(server, attempt))
     if not attempt.restores:
         return result
+    attempt.at = _OWN_BUCKETS
     restored = await _bounded_async(attempt, limit, _perform_async(server, _OWN_BUCKETS))
     return result or restored
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, cast
 
-from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, require, same
@@ -156,14 +156,14 @@ def _nothing_leaves(app: App) -> Steps[None]:
 @CHECKS.add("outbox.ids", hooks=("outbox",))
 def _ids(app: App) -> Steps[None]:
     """No two events have one id, and what has left stays as it left."""
+    revoked = yield from connections.bring(app, Standing.REVOKED, "user")
     for _ in range(2):
-        connection_id = client.id_of((yield from app.created("user")))
-        yield from app.revoked(connection_id)
+        yield from connections.bring(app, Standing.REVOKED, "user")
         yield from app.initiated("user")
     before = yield from _events(app, "user")
     ids = Counter([client.text(each, "id") for each in before])
     require(len(ids) == len(before), f"{len(before)} events have {len(ids)} ids")
-    yield from app.reconnected(connection_id)
+    yield from app.reconnected(revoked)
     after = yield from _events(app, "user")
     same(after[: len(before)], before, "what had left before")
     require(len(after) == len(before) + 1, f"a reconnect left {len(after) - len(before)} events")
@@ -185,7 +185,7 @@ def _at_once(app: App) -> Steps[None]:
 def _of_a_tombstone(app: App) -> Steps[None]:
     """A tombstone leaves an event for each connection that it ends, and asks to end its access."""
     yield from app.initiated("user")
-    active = yield from connections.bring(app, connections.Standing.ACTIVE, "user")
+    active = yield from connections.bring(app, Standing.ACTIVE, "user")
     pending = client.id_of((yield from app.created("user")))
     yield from happens("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
@@ -220,7 +220,7 @@ def _of_an_old_id(app: App) -> Steps[None]:
     """Where an app revokes an old id, what leaves names the live head; where a patient does, not."""
     told = {Actor.APP: ["AccessEnded", "SuccessorsLive"], Actor.PATIENT: ["AccessEnded"]}
     for actor, kinds in told.items():
-        old = yield from connections.bring(app, connections.Standing.ACTION_REQUIRED)
+        old = yield from connections.bring(app, Standing.ACTION_REQUIRED)
         head = yield from client.made(app.reconnect(old))
         before = yield from _effects(old)
         if actor is Actor.APP:

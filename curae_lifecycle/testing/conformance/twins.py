@@ -21,22 +21,22 @@ CHECKS: Final = Checks()
 
 def _apps(app: App) -> Steps[list[tuple[App, App]]]:
     # Pairs of apps of one account whose ids look alike.
-    account, word, pairs = app.wanted.customer_account_id, app.names.word("App"), []
+    account, word = app.wanted.customer_account_id, app.names.word("App")
+    pairs: list[tuple[App, App]] = []
     for one, other in (
         (word, word.lower()),
         (f"{word}-J\u00fcrgen", f"{word}-Ju\u0308rgen"),
         (word, f"{word}."),
     ):
-        made = []
-        for each in (one, other):
-            made += [(yield from client.new_app(app.kit, account=account, app_id=each))]
-        pairs.append((made[0], made[1]))
+        first = yield from client.new_app(app.kit, account=account, app_id=one)
+        second = yield from client.new_app(app.kit, account=account, app_id=other)
+        pairs.append((first, second))
     return pairs
 
 
 def _accounts(app: App) -> Steps[list[tuple[App, App]]]:
     # Pairs of apps of one id whose accounts differ in one digit, the first or the last.
-    account, pairs = app.wanted.customer_account_id, []
+    account, pairs = app.wanted.customer_account_id, list[tuple[App, App]]()
     for other in (
         account[:-1] + ("0" if account[-1] != "0" else "1"),
         ("0" if account[0] != "0" else "1") + account[1:],
@@ -122,7 +122,7 @@ def _signed_up(app: App) -> Steps[None]:
     """A sign-up is of one app user and one platform user, and none whose id looks alike."""
     for number, pair in enumerate(TWINS):
         one, other = (f"{number} {user}" for user in pair)
-        sessions = []
+        sessions: list[str] = []
         for _ in range(2):
             sessions += [session_id((yield from app.initiated(one, prefer_signup=True)))]
         yield from happens("complete_handoff", sessions[0], one)
