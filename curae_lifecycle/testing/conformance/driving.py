@@ -59,10 +59,6 @@ _OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
 """What ends a check that brought buckets of its own, however it went."""
 
 
-class ServerHungError(LifecycleError, AssertionError):
-    """A function of the server's did not return in time."""
-
-
 class ServerRaisedError(LifecycleError, AssertionError):
     """A function of the server's raised instead of answering."""
 
@@ -273,19 +269,15 @@ class _Attempt:
         self.told.extend(_told(step, outcome))
         return outcome
 
-    def result(self, error: Exception | None) -> Result:
-        match error:
-            case None:
-                return None
-            case NotSeenError():
-                return NotRun(self.check.name, str(error))
-            case _:
-                return _failure(self.check, error, self.told)
+    def result(self, error: Exception) -> Result:
+        if isinstance(error, NotSeenError):
+            return NotRun(self.check.name, str(error))
+        return _failure(self.check, error, self.told)
 
     def over(self, limit: timedelta | None) -> Result:
         self.given_up = True
         at = "" if self.at is None else f"\n  where: {_place(self.at)}"
-        hung = ServerHungError(f"it took longer than {limit}{at}")
+        hung = OverError(f"it took longer than {limit}{at}")
         return _failure(self.check, hung, self.told.copy())
 
 

@@ -15,6 +15,8 @@ from datetime import timedelta
 from threading import Thread
 from typing import Final, TypeVar
 
+from curae_lifecycle.rules.errors import LifecycleError
+
 Result = TypeVar("Result")
 
 LIMIT: Final = timedelta(seconds=30)
@@ -24,8 +26,8 @@ _GRACE: Final = 1.0
 """Seconds that a coroutine has to end once it was cancelled."""
 
 
-class OverError(Exception):
-    """The limit is over."""
+class OverError(LifecycleError, AssertionError):
+    """Something did not end before the limit was over."""
 
 
 def within(limit: timedelta | None, function: Callable[[], Result]) -> Result:
