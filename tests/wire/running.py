@@ -156,6 +156,7 @@ class Behind(FactHooks):
             MovedDatabase(SqlDatabase(engine), lambda: read_control(control).ahead)
         )
         self._numbers = count(1)
+        self._posted: dict[int, dict[str, Json]] = {}
 
     def now(self) -> datetime:
         return read_control(self.control).now()
@@ -173,9 +174,12 @@ class Behind(FactHooks):
 
     def outbox(self) -> list[dict[str, Json]]:
         # Nothing is shipped here, so whatever has been posted is still there.
-        query = "SELECT document FROM curae_outbox ORDER BY id"
+        query = "SELECT id, document FROM curae_outbox ORDER BY id"
         with self.engine.connect() as connection:
-            return [json.loads(each) for each in connection.exec_driver_sql(query).scalars()]
+            found = connection.exec_driver_sql(query).all()
+        new = {number: text for number, text in found if number not in self._posted}
+        self._posted |= {number: json.loads(text) for number, text in new.items()}
+        return [self._posted[number] for number, _ in found]
 
     def pass_time(self, span: timedelta) -> None:
         control = read_control(self.control)
