@@ -462,5 +462,6 @@ def test_the_server_of_a_store_has_the_hooks_that_the_store_allows() -> None:
     assert {each for each in HOOKS if getattr(whole, each) is None} == missing
     assert {each for each in HOOKS if getattr(some, each) is None} == {*missing, "withdraw"}
     only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]
+    only += ["access.ends-with-a-revocation", "clock.late.revoke"]
     report = run(whole, only=only, seed="1")
     assert set(report.passed) == set(only), str(report)
