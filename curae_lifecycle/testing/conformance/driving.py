@@ -13,12 +13,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
 
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
@@ -26,6 +24,15 @@ from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import in_short
 from curae_lifecycle.testing.conformance.limit import LIMIT, OverError, within, within_async
+from curae_lifecycle.testing.conformance.results import (
+    Failure,
+    NotRun,
+    Progress,
+    Report,
+    Result,
+    Told,
+    outcome_of,
+)
 from curae_lifecycle.testing.conformance.server import FOREVER, HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     Kit,
@@ -61,76 +68,6 @@ _OWN_BUCKETS: Final = Use(_BUCKETS, (None,))
 
 class ServerRaisedError(LifecycleError, AssertionError):
     """A function of the server's raised instead of answering."""
-
-
-@frozen
-class Failure:
-    """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
-
-    check: str
-    account: str
-
-
-@frozen
-class NotRun:
-    """A check that could not be run: its name, and the name of what is missing."""
-
-    check: str
-    reason: str
-
-
-Result = Failure | NotRun | None
-"""What came of one check; `None` where it passed."""
-
-
-class Outcome(StrEnum):
-    """What came of a check, in a word."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    NOT_RUN = "not run"
-
-
-@frozen
-class Progress:
-    """A check that has ended.
-
-    Attributes:
-        check: Its name.
-        outcome: What came of it.
-        seconds: How long it took.
-        number: Which it was, counted from 1.
-        total: Of how many.
-    """
-
-    check: str
-    outcome: Outcome
-    seconds: float
-    number: int
-    total: int
-
-
-Told = Callable[[Progress], object]
-
-
-@frozen
-class Report:
-    """What came of a run: the names of the checks that passed, and the others, each with why.
-
-    The same `seed` sends the same requests.
-    """
-
-    passed: tuple[str, ...]
-    failed: tuple[Failure, ...]
-    not_run: tuple[NotRun, ...]
-    seed: str
-
-    def __str__(self) -> str:
-        counts = (len(self.passed), len(self.failed), len(self.not_run))
-        lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
-        lines += [f"failed: {failure.check}\n  {failure.account}" for failure in self.failed]
-        lines += [f"not run: {left.check}: {left.reason}" for left in self.not_run]
-        return "\n".join(lines)
 
 
 def run(
@@ -208,7 +145,7 @@ class _Run:
             return
         took = time.monotonic() - self._began
         done, total = len(self._results), len(self._asked)
-        self._progress(Progress(check.name, _outcome(result), took, done, total))
+        self._progress(Progress(check.name, outcome_of(result), took, done, total))
 
     def report(self, seed: str) -> Report:
         results = [result for _, result in self._results]
@@ -218,16 +155,6 @@ class _Run:
             tuple([result for result in results if isinstance(result, NotRun)]),
             seed,
         )
-
-
-def _outcome(result: Result) -> Outcome:
-    match result:
-        case None:
-            return Outcome.PASSED
-        case Failure():
-            return Outcome.FAILED
-        case NotRun():
-            return Outcome.NOT_RUN
 
 
 def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:

@@ -11,14 +11,9 @@ from datetime import timedelta
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.driving import (
-    Failure,
-    NotRun,
-    Result,
-    run_check,
-    run_check_async,
-)
+from curae_lifecycle.testing.conformance.driving import run_check, run_check_async
 from curae_lifecycle.testing.conformance.limit import LIMIT
+from curae_lifecycle.testing.conformance.results import Failure, NotRun, Result
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Operations
 
