@@ -14,6 +14,7 @@ import attrs
 
 from curae_lifecycle.rules.access import Granted
 from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
     ConnectionId,
@@ -22,11 +23,14 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.testing.conformance import (
+    CHECKS,
     AsyncServer,
     KeyWanted,
     Request,
@@ -34,7 +38,12 @@ from curae_lifecycle.testing.conformance import (
     Server,
 )
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.web.json import Json
+from tests.hosted import Hosted, Page
 from tests.strategies import START
+
+ROUNDS = 2
+"""How often a race is run."""
 
 Given = ParamSpec("Given")
 
@@ -57,15 +66,19 @@ class Reference(FactHooks):
         self.numbers = count(1)
         self.ticks = tick
         self.lifetime = lifetime
+        self.left: list[dict[str, Json]] = []
+        self.hosted = Hosted(self.world)
 
     def tick(self) -> None:
         self.now += self.ticks
 
     def send(self, request: Request) -> Response:
         self.tick()
-        answer = self.world.handle(request, self.now, self.new_ids()).response
+        answer = self.world.handle(request, self.now, self.new_ids())
+        self.leave(answer.changes)
+        self.hosted.note(request, answer.response)
         date = ("date", format_datetime(self.now, usegmt=True))
-        return attrs.evolve(answer, headers=(*answer.headers, date))
+        return attrs.evolve(answer.response, headers=(*answer.response.headers, date))
 
     def new_ids(self) -> NewIds:
         number = next(self.numbers)
@@ -93,7 +106,34 @@ class Reference(FactHooks):
 
     def recorded(self, fact: Fact) -> FactAnswer:
         self.tick()
-        return self.world.record(fact, self.now)
+        answer = self.world.record(fact, self.now)
+        if isinstance(answer, Done):
+            self.leave(answer.value)
+        return answer
+
+    def leave(self, changes: Changes) -> None:
+        self.left += [each.document for each in messages(changes, self.settings)]
+
+    def withdraw(self, api_key: str) -> None:
+        self.world._callers.pop(ApiKey(api_key).digest())
+
+    def finish(self, url: str) -> str:
+        return self.followed(url, lambda page: self.hosted.finished(page, self.now))
+
+    def cancel(self, url: str) -> str:
+        return self.followed(url, self.hosted.cancelled)
+
+    def followed(self, url: str, what: Callable[[Page], Fact | None]) -> str:
+        page = self.hosted.find(url, self.now)
+        if page is None:
+            return "gone"
+        fact = what(page)
+        if fact is None:
+            return "ignored"
+        outcome = self.record(fact)
+        if outcome == "done":
+            self.hosted.close(url)
+        return outcome
 
     def may_read(self, connection_id: str, package: str) -> bool:
         return isinstance(self.world.ask(ConnectionId(connection_id), package, self.now), Granted)
@@ -102,7 +142,16 @@ class Reference(FactHooks):
         self.world.replace_buckets(self.settings.buckets if buckets is None else buckets)
 
     def server(self) -> Server:
-        return self.as_server(self.send, self.settings.environment)
+        plain = self.as_server(self.send, self.settings.environment)
+        return attrs.evolve(
+            plain,
+            withdraw=self.withdraw,
+            finish=self.finish,
+            cancel=self.cancel,
+            purge=lambda: self.world.purge(self.now),
+            outbox=lambda: [*self.left],
+            race_rounds=ROUNDS,
+        )
 
 
 def turned(function: Callable[Given, Result]) -> Callable[Given, Awaitable[Result]]:
@@ -126,19 +175,25 @@ def asynchronous(server: Server) -> AsyncServer:
     return AsyncServer(
         turned(server.send),
         turned(server.make_key),
-        if_there(server.pass_time),
-        if_there(server.authorize),
-        if_there(server.authorize_late),
-        if_there(server.require_action),
-        if_there(server.expire),
-        if_there(server.revoke),
-        if_there(server.revoke_late),
-        if_there(server.complete_handoff),
-        if_there(server.graduate),
-        if_there(server.tombstone),
-        if_there(server.may_read),
-        if_there(server.replace_buckets),
-        if_there(server.register_again),
+        pass_time=if_there(server.pass_time),
+        authorize=if_there(server.authorize),
+        authorize_late=if_there(server.authorize_late),
+        require_action=if_there(server.require_action),
+        expire=if_there(server.expire),
+        revoke=if_there(server.revoke),
+        revoke_late=if_there(server.revoke_late),
+        complete_handoff=if_there(server.complete_handoff),
+        graduate=if_there(server.graduate),
+        tombstone=if_there(server.tombstone),
+        may_read=if_there(server.may_read),
+        replace_buckets=if_there(server.replace_buckets),
+        register_again=if_there(server.register_again),
+        withdraw=if_there(server.withdraw),
+        finish=if_there(server.finish),
+        cancel=if_there(server.cancel),
+        purge=if_there(server.purge),
+        outbox=if_there(server.outbox),
+        race_rounds=server.race_rounds,
         environment=server.environment,
     )
 
@@ -154,6 +209,11 @@ RIGHT: dict[str, Callable[[], Reference]] = {
     "a wide bucket": lambda: Reference(Settings(buckets=(Bucket("wide", 1000, 100, 1),))),
     "another base of types": lambda: Reference(Settings(type_base="urn:problem:")),
 }
+
+
+def needing(*hooks: str) -> set[str]:
+    """The names of the checks that need any of these hooks."""
+    return {check.name for check in CHECKS if not set(hooks).isdisjoint(check.hooks)}
 
 
 class Forgetful(Reference):

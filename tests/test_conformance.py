@@ -15,12 +15,14 @@ import attrs
 import pytest
 
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.members import Member
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     HOOKS,
@@ -38,7 +40,9 @@ from curae_lifecycle.testing.conformance import (
     run,
     run_async,
 )
+from curae_lifecycle.testing.conformance.of_store import server_of
 from curae_lifecycle.testing.laws import LAWS
+from curae_lifecycle.web.json import Json
 from tests.eighth import EIGHT, Relabel
 from tests.kit import RIGHT, Forgetful, Given, Reference, asynchronous, written
 
@@ -101,7 +105,7 @@ def test_without_hooks_every_check_that_needs_one_names_it() -> None:
     assert {each.check: each.reason for each in report.not_run} == {
         name: f"needs {', '.join(hooks)}" for name, hooks in needed.items()
     }
-    assert len(report.passed) == 126
+    assert len(report.passed) == 129
 
 
 def test_a_check_that_lets_more_time_pass_than_the_patience_is_not_run() -> None:
@@ -184,7 +188,7 @@ def test_every_law_is_shown_by_a_check_or_listed_with_a_reason() -> None:
 def test_names_are_unique_and_a_check_named_after_a_rule_shows_it() -> None:
     names = [check.name for check in CHECKS]
     rules = {row.rule for table in TABLES.values() for row in table.rows}
-    assert len(set(names)) == len(names) == 256
+    assert len(set(names)) == len(names) == 306
     for check in CHECKS:
         assert set(check.hooks) <= set(HOOKS), check.name
         assert check.shows.endswith("."), check.name
@@ -418,3 +422,46 @@ def test_the_pytest_face_has_a_check_for_an_eighth_operation() -> None:
     )
     by_name = {check.name: check for check in checks(EIGHT)}
     test(by_name["operation.relabel"])
+
+
+def test_an_outbox_without_effects_shows_none_and_its_events_are_judged() -> None:
+    reference = Reference()
+
+    def outbox() -> list[dict[str, Json]]:
+        return [each for each in reference.left if "id" in each]
+
+    server = attrs.evolve(reference.server(), outbox=outbox)
+    report = run(server, only=["outbox.reissue", "outbox.ids"], seed="1")
+    assert report.passed == ("outbox.ids",)
+    assert [each.reason for each in report.not_run] == ["no effect has left"]
+
+
+def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
+    server = attrs.evolve(Reference().server(), cancel=None)
+    report = run(server, only=["page.finish.replaced", "page.cancel"], seed="1")
+    assert report.passed == ("page.finish.replaced",)
+    assert [each.reason for each in report.not_run] == ["needs cancel"]
+
+
+def test_what_is_over_may_be_gone_after_a_purge() -> None:
+    reference = Reference()
+    reference.world = MemoryStore(keep_over=timedelta(days=1))
+    report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")
+    assert report.passed == ("purge.live", "purge.over"), str(report)
+    assert len(reference.world._connections) < 10
+
+
+class Withdrawing(MemoryStore):
+    def withdraw(self, api_key: ApiKey) -> None:
+        del self._callers[api_key.digest()]
+
+
+def test_the_server_of_a_store_has_the_hooks_that_the_store_allows() -> None:
+    whole, some = server_of(Withdrawing()), server_of(MemoryStore())
+    missing = {"finish", "cancel", "outbox", "environment"}
+    assert {each for each in HOOKS if getattr(whole, each) is None} == missing
+    assert {each for each in HOOKS if getattr(some, each) is None} == {*missing, "withdraw"}
+    only = ["registration.withdrawn", "purge.live", "race.reissue.authorize", "bucket.refills"]
+    only += ["access.ends-with-a-revocation", "clock.late.revoke"]
+    report = run(whole, only=only, seed="1")
+    assert set(report.passed) == set(only), str(report)

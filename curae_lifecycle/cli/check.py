@@ -7,11 +7,13 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from typing import Final, cast
 
 from curae_lifecycle.cli.simulate import say_violation
 from curae_lifecycle.cli.terminal import say, steps
+from curae_lifecycle.testing.conformance import CHECKS, LIMIT, Failure
 from curae_lifecycle.testing.conformance import run as run_kit
 from curae_lifecycle.testing.conformance.of_store import server_of
 from curae_lifecycle.testing.in_loop import AsyncKeyedStore, InLoop
@@ -38,6 +40,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seeds", type=_count, metavar="N", default=3, help="how many worlds are simulated"
     )
+    command.add_argument(
+        "--limit",
+        type=_count,
+        metavar="SECONDS",
+        default=LIMIT // timedelta(seconds=1),
+        help="how long one check of the kit may take",
+    )
     command.add_argument("--only", choices=tuple(_PARTS), help="one of the three parts")
 
 
@@ -56,7 +65,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with asyncio.Runner() as runner:
         for name in names:
             try:
-                findings += _PARTS[name](lambda: _store(parser, make(), runner), options.seeds)
+                findings += _PARTS[name](lambda: _store(parser, make(), runner), options)
             except Exception as error:  # noqa: BLE001 - whatever a store raises is what it does
                 say(f"{name}: raised {type(error).__name__}: {error}", "refused")
                 say("".join(traceback.format_exception(error)).rstrip(), "rule")
@@ -90,19 +99,22 @@ def _store(parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner
 # --- The parts ------------------------------------------------------------------------------
 
 
-def _kit(make: Make, seeds: int) -> int:
-    del seeds
-    report = run_kit(server_of(make()))
-    failed = len(report.failed)
-    say(f"kit: {len(report.passed)} checks passed, {failed} failed", "title")
-    for failure in report.failed[:_SHOWN]:
+def _kit(make: Make, options: argparse.Namespace) -> int:
+    server, limit = server_of(make()), timedelta(seconds=options.limit)
+    passed, failed = 0, list[Failure]()
+    for each in steps("kit", CHECKS, len(CHECKS), lambda _: 1):
+        report = run_kit(server, only=[each.name], limit=limit)
+        passed += len(report.passed)
+        failed += report.failed
+    say(f"kit: {passed} checks passed, {len(failed)} failed", "title")
+    for failure in failed[:_SHOWN]:
         say(f"{failure.check}: {failure.account}", "rule")
-    _say_rest(failed)
-    return failed
+    _say_rest(len(failed))
+    return len(failed)
 
 
-def _races(make: Make, seeds: int) -> int:
-    del seeds
+def _races(make: Make, options: argparse.Namespace) -> int:
+    del options
     arena = StageArena(make())
     met, wrong = 0, list[tuple[str, Raced]]()
     for name in steps("races", SCENES, len(SCENES), lambda _: 1):
@@ -119,8 +131,8 @@ def _races(make: Make, seeds: int) -> int:
     return len(wrong)
 
 
-def _simulation(make: Make, seeds: int) -> int:
-    for seed in range(seeds):
+def _simulation(make: Make, options: argparse.Namespace) -> int:
+    for seed in range(options.seeds):
         world = Simulation(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
         for _ in steps(f"seed {seed}", world.run(), _HOURS, lambda _: 1):
             pass
@@ -135,7 +147,7 @@ def _say_rest(number: int) -> None:
         say(f"and {number - _SHOWN} more", "rule")
 
 
-_PARTS: Final[dict[str, Callable[[Make, int], int]]] = {
+_PARTS: Final[dict[str, Callable[[Make, argparse.Namespace], int]]] = {
     "kit": _kit,
     "races": _races,
     "simulation": _simulation,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
@@ -10,9 +12,9 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.testing.conformance import AsyncServer, KeyWanted, Server
-from curae_lifecycle.testing.conformance.fact_hooks import FactHooks
+from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, in_a_word
 from tests.bugs.service import Service
-from tests.kit import asynchronous
+from tests.kit import Given, asynchronous
 
 
 class Hooks(FactHooks):
@@ -43,11 +45,60 @@ class Hooks(FactHooks):
         self.service.replace_buckets(() if buckets is None else buckets)
 
 
+ROUNDS: Final = 4
+"""How often a race is run; who comes first takes turns."""
+
+
 def server(service: Service) -> Server:
     """A service whose requests run one after the other."""
-    return Hooks(service).as_server(service.send, service.settings.environment)
+    plain = Hooks(service).as_server(service.send, service.settings.environment)
+    return attrs.evolve(
+        plain,
+        withdraw=service.withdraw,
+        finish=service.finish,
+        cancel=service.cancel,
+        purge=service.purge,
+        outbox=service.outbox,
+    )
 
 
 def slow_server(service: Service) -> AsyncServer:
-    """A service whose requests overlap: every one loads before any of the others stores."""
-    return attrs.evolve(asynchronous(server(service)), send=service.send_slowly)
+    """A service whose requests and facts overlap: each loads before any of the others stores."""
+    noting = _Noting(service)
+    return attrs.evolve(
+        asynchronous(server(service)),
+        send=service.send_slowly,
+        authorize=noting.slowly(noting.authorize),
+        authorize_late=noting.slowly(noting.authorize_late),
+        require_action=noting.slowly(noting.require_action),
+        expire=noting.slowly(noting.expire),
+        revoke=noting.slowly(noting.revoke),
+        revoke_late=noting.slowly(noting.revoke_late),
+        complete_handoff=noting.slowly(noting.complete_handoff),
+        graduate=noting.slowly(noting.graduate),
+        tombstone=noting.slowly(noting.tombstone),
+        race_rounds=ROUNDS,
+    )
+
+
+class _Noting(Hooks):
+    """Notes each fact, and records it in small steps."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.noted: Fact | None = None
+
+    def record(self, fact: Fact) -> str:
+        self.noted = fact
+        return ""
+
+    def slowly(self, hook: Callable[Given, str]) -> Callable[Given, Awaitable[str]]:
+        """The hook as a coroutine function."""
+
+        async def recording(*args: Given.args, **kwargs: Given.kwargs) -> str:
+            hook(*args, **kwargs)
+            # Nobody else has a turn in between.
+            assert self.noted is not None
+            return in_a_word(await self.service.record_slowly(self.noted))
+
+        return recording

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import RLock
@@ -46,11 +46,14 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.testing.conformance.fact_hooks import caller_of
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of, in_a_word
+from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
+from tests.hosted import Hosted, Page
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)
@@ -75,6 +78,8 @@ class Service:
         self.numbers = count(1)
         self.keys = count(1)
         self._lock = RLock()
+        self.left: list[dict[str, Json]] = []
+        self.hosted = self.pages()
 
     # --- What a client and the hosted pages see --------------------------------------------
 
@@ -87,7 +92,7 @@ class Service:
             for _ in range(TRIES):
                 answer = self.judged(call, self.load(call), now)
                 if self.store(call, answer.changes.writes):
-                    return self.dated(self.sent(request, answer.response))
+                    return self.given(request, answer)
             raise StuckError
 
     async def send_slowly(self, request: Request) -> Response:
@@ -101,8 +106,15 @@ class Service:
             await asyncio.sleep(0)
             answer = self.judged(call, snapshot, now)
             if self.store(call, answer.changes.writes):
-                return self.dated(self.sent(request, answer.response))
+                return self.given(request, answer)
         raise StuckError
+
+    def given(self, request: Request, answer: Answer) -> Response:
+        # What is stored leaves, and a page is opened for it.
+        self.leave(answer.changes)
+        response = self.dated(self.sent(request, answer.response))
+        self.hosted.note(request, answer.response)
+        return response
 
     def make_key(self, wanted: KeyWanted) -> str:
         with self._lock:
@@ -112,6 +124,9 @@ class Service:
 
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
         self.memory.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def withdraw(self, api_key: str) -> None:
+        self.memory._callers.pop(ApiKey(api_key).digest())
 
     def pass_time(self, span: timedelta) -> None:
         with self._lock:
@@ -123,9 +138,52 @@ class Service:
             now = self.now()
             for _ in range(TRIES):
                 answer = self.judge_fact(fact, self.load_fact(fact), now)
-                if not isinstance(answer, Done) or self.store(None, answer.value.writes):
+                if self.taken(answer):
                     return answer
             raise StuckError
+
+    async def record_slowly(self, fact: Fact) -> FactAnswer:
+        # As `send_slowly` does.
+        now = self.now()
+        for _ in range(TRIES):
+            snapshot = self.load_fact(fact)
+            await asyncio.sleep(0)
+            answer = self.judge_fact(fact, snapshot, now)
+            if self.taken(answer):
+                return answer
+        raise StuckError
+
+    def taken(self, answer: FactAnswer) -> bool:
+        if not isinstance(answer, Done):
+            return True
+        if not self.store(None, answer.value.writes):
+            return False
+        self.leave(answer.value)
+        return True
+
+    def leave(self, changes: Changes) -> None:
+        self.left += [each.document for each in messages(changes, self.settings)]
+
+    def outbox(self) -> list[dict[str, Json]]:
+        return [*self.left]
+
+    def finish(self, url: str) -> str:
+        return self.followed(url, lambda page: self.hosted.finished(page, self.now()))
+
+    def cancel(self, url: str) -> str:
+        return self.followed(url, self.hosted.cancelled)
+
+    def followed(self, url: str, what: Callable[[Page], Fact | None]) -> str:
+        page = self.hosted.find(url, self.now())
+        if page is None:
+            return "gone"
+        fact = what(page)
+        if fact is None:
+            return "ignored"
+        outcome = in_a_word(self.record(fact))
+        if outcome == "done":
+            self.hosted.close(url)
+        return outcome
 
     def may_read(self, connection_id: ConnectionId, package: str) -> bool:
         with self._lock:
@@ -136,6 +194,9 @@ class Service:
         with self._lock:
             self.settings = attrs.evolve(self.settings, buckets=buckets)
             self.memory.replace_buckets(buckets)
+
+    def pages(self) -> Hosted:
+        return Hosted(self.memory)
 
     # --- The steps ----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.django.database import DjangoDatabase
@@ -108,8 +109,18 @@ class DjangoServed(Served):
         try:
             return super().send(request)
         finally:
-            if threading.current_thread() is not self.thread:
-                connections[self.alias].close()
+            self.leave()
+
+    def recorded(self, fact: Fact) -> FactAnswer:
+        try:
+            return super().recorded(fact)
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Close what a thread opened that will not come back."""
+        if threading.current_thread() is not self.thread:
+            connections[self.alias].close()
 
 
 def server_of(alias: str, environment: Environment | None = None) -> Server:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Protocol
 
+import attrs
+
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import Bucket
@@ -29,6 +31,13 @@ MINT = RandomIds("https://connect.example/")
 
 PATIENCE = Patience(attempts=1000, seconds=60, attempt_seconds=60)
 """What a slow machine is given."""
+
+
+RACES = 3
+"""How often a race is run."""
+
+NOT_THERE = ("withdraw", "finish", "cancel", "purge", "outbox")
+"""The hooks that a store with the loop around it does not have here."""
 
 
 class Clock:
@@ -128,4 +137,4 @@ class Served(FactHooks):
         return isinstance(decide_access(loaded.snapshot.connection, package, loaded.now), Granted)
 
     def server(self, environment: Environment | None = None) -> Server:
-        return self.as_server(self.send, environment)
+        return attrs.evolve(self.as_server(self.send, environment), race_rounds=RACES)

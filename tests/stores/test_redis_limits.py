@@ -41,9 +41,10 @@ from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits, create_client
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
+from tests.kit import needing
 from tests.stores.charging import BUCKET, Wavering, Who, client, known, who
 from tests.stores.limits import AtOnce, limited, redis_url
-from tests.stores.served import Clock, Served
+from tests.stores.served import NOT_THERE, Clock, Served
 from tests.wire.valkey import valkey
 
 __all__ = ["client", "redis_url", "who"]
@@ -370,6 +371,6 @@ def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
             seen = run(served.server(), seed="1")
         assert not seen.failed, str(seen)
         # One needs a server of one environment, the other a front that tells the date.
-        left = {"permission.wrong-environment", "idempotency.dates"}
+        left = {"permission.wrong-environment", "idempotency.dates", *needing(*NOT_THERE)}
         assert {each.check for each in seen.not_run} == left
         assert client.dbsize() > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,15 +31,21 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
+from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from tests.wire.databases import MovedDatabase
 from tests.wire.forked import fork
 from tests.wire.serve import Control, read_control
+from tests.wire.visiting import Visitor
 
 ROOT: Final = Path(__file__).parents[2]
 
 PATIENCE: Final = 60
 """Seconds after which a server that says nothing is taken for dead."""
+
+
+RACES: Final = 3
+"""How often a race is run over sockets."""
 
 
 # --- Servers --------------------------------------------------------------------------------
@@ -149,6 +156,7 @@ class Behind(FactHooks):
             MovedDatabase(SqlDatabase(engine), lambda: read_control(control).ahead)
         )
         self._numbers = count(1)
+        self._posted: dict[int, dict[str, Json]] = {}
 
     def now(self) -> datetime:
         return read_control(self.control).now()
@@ -160,6 +168,18 @@ class Behind(FactHooks):
 
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
         self.store.register(ApiKey(api_key), caller_of(api_key, wanted))
+
+    def withdraw(self, api_key: str) -> None:
+        self.store.withdraw(ApiKey(api_key))
+
+    def outbox(self) -> list[dict[str, Json]]:
+        # Nothing is shipped here, so whatever has been posted is still there.
+        query = "SELECT id, document FROM curae_outbox ORDER BY id"
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql(query).all()
+        new = {number: text for number, text in found if number not in self._posted}
+        self._posted |= {number: json.loads(text) for number, text in new.items()}
+        return [self._posted[number] for number, _ in found]
 
     def pass_time(self, span: timedelta) -> None:
         control = read_control(self.control)
@@ -193,4 +213,13 @@ def conformance_server(
     server: RunningServer, behind: Behind, environment: Environment | None = None
 ) -> Server:
     """A running server as the conformance kit sees it, with every hook."""
-    return behind.as_server(server.send, environment)
+    visitor = Visitor(server.send)
+    return attrs.evolve(
+        behind.as_server(server.send, environment),
+        withdraw=behind.withdraw,
+        finish=visitor.finish,
+        cancel=visitor.cancel,
+        purge=behind.store.purge,
+        outbox=behind.outbox,
+        race_rounds=RACES,
+    )

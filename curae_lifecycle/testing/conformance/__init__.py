@@ -17,11 +17,14 @@ from curae_lifecycle.testing.conformance.catalogue import UNSEEN as UNSEEN
 from curae_lifecycle.testing.conformance.catalogue import UNSEEN_LAWS as UNSEEN_LAWS
 from curae_lifecycle.testing.conformance.catalogue import checks as checks
 from curae_lifecycle.testing.conformance.check import Check as Check
-from curae_lifecycle.testing.conformance.driving import Failure as Failure
-from curae_lifecycle.testing.conformance.driving import NotRun as NotRun
-from curae_lifecycle.testing.conformance.driving import Report as Report
 from curae_lifecycle.testing.conformance.driving import run as run
 from curae_lifecycle.testing.conformance.driving import run_async as run_async
+from curae_lifecycle.testing.conformance.limit import LIMIT as LIMIT
+from curae_lifecycle.testing.conformance.results import Failure as Failure
+from curae_lifecycle.testing.conformance.results import NotRun as NotRun
+from curae_lifecycle.testing.conformance.results import Outcome as Outcome
+from curae_lifecycle.testing.conformance.results import Progress as Progress
+from curae_lifecycle.testing.conformance.results import Report as Report
 from curae_lifecycle.testing.conformance.server import HOOKS as HOOKS
 from curae_lifecycle.testing.conformance.server import AsyncServer as AsyncServer
 from curae_lifecycle.testing.conformance.server import KeyWanted as KeyWanted

@@ -42,6 +42,7 @@ LIMIT: Final = 10
 OK: Final = 200
 CREATED: Final = 201
 NOT_MODIFIED: Final = 304
+BAD_REQUEST: Final = 400
 
 
 @frozen

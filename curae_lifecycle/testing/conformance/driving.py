@@ -1,7 +1,7 @@
 """Runs checks against a server, in threads or in a loop, and tells what came of them.
 
 The law of this module: **every check ends in exactly one of passed, failed and not run**, whatever
-a server does; a check that failed stops no other.
+a server does, and in time; a check that failed stops no other.
 """
 
 from __future__ import annotations
@@ -9,25 +9,37 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import time
 from collections import deque
-from collections.abc import Awaitable, Collection, Generator, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Final, Protocol, cast
 
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.check import Check
 from curae_lifecycle.testing.conformance.client import in_short
-from curae_lifecycle.testing.conformance.server import HOOKS, AsyncServer, Server
+from curae_lifecycle.testing.conformance.limit import LIMIT, OverError, within, within_async
+from curae_lifecycle.testing.conformance.results import (
+    Failure,
+    NotRun,
+    Progress,
+    Report,
+    Result,
+    Told,
+    outcome_of,
+)
+from curae_lifecycle.testing.conformance.server import FOREVER, HOOKS, AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import (
     Kit,
     Names,
     NotSeenError,
     Operations,
+    Single,
     Step,
     Together,
     Use,
@@ -44,7 +56,9 @@ _LAST: Final = 4
 _SHORT: Final = 80
 """How much of a body it tells."""
 
-_OF_KEYS: Final = frozenset({"make_key", "register_again"})
+_UNTOLD: Final = frozenset({"make_key", "register_again", "withdraw", "outbox"})
+"""The hooks of which a failure tells no more than that they were called."""
+
 _NOT_TOLD: Final = frozenset({"authorization", "content-type"})
 
 _BUCKETS: Final = "replace_buckets"
@@ -56,54 +70,14 @@ class ServerRaisedError(LifecycleError, AssertionError):
     """A function of the server's raised instead of answering."""
 
 
-@frozen
-class Failure:
-    """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
-
-    check: str
-    account: str
-
-
-@frozen
-class NotRun:
-    """A check that could not be run: its name, and the name of what is missing."""
-
-    check: str
-    reason: str
-
-
-_Lines = deque[str]
-
-Result = Failure | NotRun | None
-"""What came of one check; `None` where it passed."""
-
-
-@frozen
-class Report:
-    """What came of a run: the names of the checks that passed, and the others, each with why.
-
-    The same `seed` sends the same requests.
-    """
-
-    passed: tuple[str, ...]
-    failed: tuple[Failure, ...]
-    not_run: tuple[NotRun, ...]
-    seed: str
-
-    def __str__(self) -> str:
-        counts = (len(self.passed), len(self.failed), len(self.not_run))
-        lines = ["{} passed, {} failed, {} not run (seed {})".format(*counts, self.seed)]
-        lines += [f"failed: {failure.check}\n  {failure.account}" for failure in self.failed]
-        lines += [f"not run: {left.check}: {left.reason}" for left in self.not_run]
-        return "\n".join(lines)
-
-
 def run(
     server: Server,
     *,
     only: Collection[str] | None = None,
     seed: str | None = None,
     operations: Operations = OPERATIONS,
+    limit: timedelta | None = LIMIT,
+    progress: Told | None = None,
 ) -> Report:
     """Run the checks against a server.
 
@@ -113,6 +87,10 @@ def run(
         seed: Of the names that are sent; a fresh one by default, as a server that lives on
             knows the names of earlier runs.
         operations: What the server serves.
+        limit: How long a check may take, beside the server's patience; then it has failed, and
+            the thread that runs it is left behind. With `None` every check takes what it takes,
+            in the caller's own thread.
+        progress: Is told of each check that has ended.
 
     Returns:
         Every check that was asked for, as passed, failed or not run.
@@ -121,8 +99,10 @@ def run(
         KeyError: A name that no check has.
     """
     seed = secrets.token_hex(8) if seed is None else seed
-    asked = chosen(only, operations)
-    return _report([(check, run_check(server, check, seed, operations)) for check in asked], seed)
+    going = _Run(chosen(only, operations), progress)
+    for check in going.checks():
+        going.ended(check, run_check(server, check, seed, operations, limit))
+    return going.report(seed)
 
 
 async def run_async(
@@ -131,12 +111,50 @@ async def run_async(
     only: Collection[str] | None = None,
     seed: str | None = None,
     operations: Operations = OPERATIONS,
+    limit: timedelta | None = LIMIT,
+    progress: Told | None = None,
 ) -> Report:
-    """Run the checks against a server whose functions are coroutine functions; see `run`."""
+    """Run the checks against a server whose functions are coroutine functions; see `run`.
+
+    What exceeds the limit is cancelled. A function that blocks the loop holds up everything.
+    """
     seed = secrets.token_hex(8) if seed is None else seed
-    asked = chosen(only, operations)
-    results = [(check, await run_check_async(server, check, seed, operations)) for check in asked]
-    return _report(results, seed)
+    going = _Run(chosen(only, operations), progress)
+    for check in going.checks():
+        going.ended(check, await run_check_async(server, check, seed, operations, limit))
+    return going.report(seed)
+
+
+class _Run:
+    # What has come of the checks so far.
+
+    def __init__(self, asked: list[Check], progress: Told | None) -> None:
+        self._asked = asked
+        self._progress = progress
+        self._results: list[tuple[Check, Result]] = []
+        self._began = 0.0
+
+    def checks(self) -> Iterator[Check]:
+        for check in self._asked:
+            self._began = time.monotonic()
+            yield check
+
+    def ended(self, check: Check, result: Result) -> None:
+        self._results.append((check, result))
+        if self._progress is None:
+            return
+        took = time.monotonic() - self._began
+        done, total = len(self._results), len(self._asked)
+        self._progress(Progress(check.name, outcome_of(result), took, done, total))
+
+    def report(self, seed: str) -> Report:
+        results = [result for _, result in self._results]
+        return Report(
+            tuple([check.name for check, result in self._results if result is None]),
+            tuple([result for result in results if isinstance(result, Failure)]),
+            tuple([result for result in results if isinstance(result, NotRun)]),
+            seed,
+        )
 
 
 def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) -> list[Check]:
@@ -153,53 +171,111 @@ def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) ->
     return [check for check in kit if check.name in asked]
 
 
-def run_check(server: Server, check: Check, seed: str, operations: Operations) -> Result:
-    """Run one check."""
+class _Attempt:
+    # One run of a check, as it is seen from outside while it goes on.
+
+    def __init__(self, check: Check, kit: Kit) -> None:
+        self.check = check
+        self.steps = check.begin(kit)
+        self.told: deque[str] = deque(maxlen=_LAST)
+        self.at: Step | None = None
+        self.given_up = False
+        self.restores = _BUCKETS in check.hooks
+
+    def next(self, outcome: object) -> Step | None:
+        # The next step; none where the check has ended, or nobody waits for it any more.
+        if self.given_up:
+            return None
+        try:
+            self.at = self.steps.send(outcome)
+        except StopIteration:
+            return None
+        return self.at
+
+    def done(self, step: Step, outcome: object) -> object:
+        self.told.extend(_told(step, outcome))
+        return outcome
+
+    def result(self, error: Exception) -> Result:
+        if isinstance(error, NotSeenError):
+            return NotRun(self.check.name, str(error))
+        return _failure(self.check, error, self.told)
+
+    def over(self, limit: timedelta | None) -> Result:
+        self.given_up = True
+        at = "" if self.at is None else f"\n  where: {_place(self.at)}"
+        hung = OverError(f"it took longer than {limit}{at}")
+        return _failure(self.check, hung, self.told.copy())
+
+
+def run_check(
+    server: Server,
+    check: Check,
+    seed: str,
+    operations: Operations,
+    limit: timedelta | None = LIMIT,
+) -> Result:
+    """Run one check; `limit` as in `run`."""
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps, told = check.begin(_kit(server, check, seed, operations)), _Lines(maxlen=_LAST)
+    attempt = _Attempt(check, _kit(server, check, seed, operations))
+    limit = _limit(server, limit)
+    result = _bounded(attempt, limit, lambda: _drive(server, attempt))
+    if not attempt.restores:
+        return result
+    attempt.at = _OWN_BUCKETS
+    restored = _bounded(attempt, limit, lambda: _perform(server, _OWN_BUCKETS))
+    return result or restored
+
+
+def _bounded(attempt: _Attempt, limit: timedelta | None, work: Callable[[], object]) -> Result:
     try:
-        try:
-            _drive(server, steps, told)
-        finally:
-            if _BUCKETS in check.hooks:
-                _perform(server, _OWN_BUCKETS)
-    except NotSeenError as reason:
-        return NotRun(check.name, str(reason))
+        within(limit, work)
+    except OverError:
+        return attempt.over(limit)
     except Exception as error:  # noqa: BLE001 - whatever a server's answer led to is its account
-        return _failure(check, error, told)
+        return attempt.result(error)
     return None
 
 
 async def run_check_async(
-    server: AsyncServer, check: Check, seed: str, operations: Operations
+    server: AsyncServer,
+    check: Check,
+    seed: str,
+    operations: Operations,
+    limit: timedelta | None = LIMIT,
 ) -> Result:
-    """Run one check."""
+    """Run one check; `limit` as in `run_async`."""
     missing = _missing(server, check)
     if missing is not None:
         return NotRun(check.name, missing)
-    steps, told = check.begin(_kit(server, check, seed, operations)), _Lines(maxlen=_LAST)
+    attempt = _Attempt(check, _kit(server, check, seed, operations))
+    limit = _limit(server, limit)
+    result = await _bounded_async(attempt, limit, _drive_async(server, attempt))
+    if not attempt.restores:
+        return result
+    attempt.at = _OWN_BUCKETS
+    restored = await _bounded_async(attempt, limit, _perform_async(server, _OWN_BUCKETS))
+    return result or restored
+
+
+async def _bounded_async(
+    attempt: _Attempt, limit: timedelta | None, work: Coroutine[object, object, object]
+) -> Result:
     try:
-        try:
-            await _drive_async(server, steps, told)
-        finally:
-            if _BUCKETS in check.hooks:
-                await _perform_async(server, _OWN_BUCKETS)
-    except NotSeenError as reason:
-        return NotRun(check.name, str(reason))
+        await within_async(limit, work)
+    except OverError:
+        return attempt.over(limit)
     except Exception as error:  # noqa: BLE001 - as above
-        return _failure(check, error, told)
+        return attempt.result(error)
     return None
 
 
-def _report(results: list[tuple[Check, Result]], seed: str) -> Report:
-    return Report(
-        tuple([check.name for check, result in results if result is None]),
-        tuple([result for _, result in results if isinstance(result, Failure)]),
-        tuple([result for _, result in results if isinstance(result, NotRun)]),
-        seed,
-    )
+def _limit(server: Server | AsyncServer, limit: timedelta | None) -> timedelta | None:
+    # A server that really waits may do so for as long as it said.
+    waits = server.patience < FOREVER
+    return limit + server.patience if waits and limit is not None else limit
 
 
 def _missing(server: Server | AsyncServer, check: Check) -> str | None:
@@ -220,10 +296,11 @@ def _kit(server: Server | AsyncServer, check: Check, seed: str, operations: Oper
         server.varying_headers,
         seed,
         operations,
+        server.race_rounds or 0,
     )
 
 
-def _failure(check: Check, error: Exception, told: _Lines) -> Failure:
+def _failure(check: Check, error: Exception, told: deque[str]) -> Failure:
     known = isinstance(error, AssertionError)
     lines = [str(error) if known else f"the answer could not be judged: {error!r}"]
     lines += [f"  after: {each}" for each in told]
@@ -238,11 +315,11 @@ def _told(step: Step, outcome: object) -> Iterator[str]:
     # A step as a failure tells it; never an API key.
     match step:
         case Use(hook, arguments):
-            told = "" if hook in _OF_KEYS else f"({', '.join(map(str, arguments))}): {outcome}"
+            told = "" if hook in _UNTOLD else f"({', '.join(map(str, arguments))}): {outcome}"
             yield hook + told
-        case Together(requests):
-            for pair in zip(requests, cast("tuple[Response, ...]", outcome), strict=True):
-                yield f"at once, {_in_a_line(*pair)}"
+        case Together(several):
+            for one, came in zip(several, cast("tuple[object, ...]", outcome), strict=True):
+                yield from [f"at once, {line}" for line in _told(one, came)]
         case _:
             yield _in_a_line(step, cast("Response", outcome))
 
@@ -265,20 +342,19 @@ class _AsyncHook(Protocol):
 # --- In threads -----------------------------------------------------------------------------
 
 
-def _drive(server: Server, steps: Generator[Step, object, None], told: _Lines) -> None:
+def _drive(server: Server, attempt: _Attempt) -> None:
     outcome: object = None
-    while True:
-        try:
-            step = steps.send(outcome)
-        except StopIteration:
-            return
-        outcome = _perform(server, step)
-        told.extend(_told(step, outcome))
+    while (step := attempt.next(outcome)) is not None:
+        outcome = attempt.done(step, _perform(server, step))
 
 
 def _perform(server: Server, step: Step) -> object:
     if isinstance(step, Together):
-        return _at_once(server, step.requests)
+        return _at_once(server, step.each)
+    return _done(server, step)
+
+
+def _done(server: Server, step: Single) -> object:
     try:
         if isinstance(step, Use):
             hook = cast("_Hook", getattr(server, step.hook))
@@ -288,18 +364,18 @@ def _perform(server: Server, step: Step) -> object:
         raise _raised(step, error) from error
 
 
-def _at_once(server: Server, requests: tuple[Request, ...]) -> tuple[Response, ...]:
-    start = Barrier(len(requests))
-    answers: list[Response | Exception | None] = [None] * len(requests)
+def _at_once(server: Server, several: tuple[Single, ...]) -> tuple[object, ...]:
+    start = Barrier(len(several))
+    came: list[object] = [None] * len(several)
 
-    def answer(position: int) -> None:
+    def do(position: int) -> None:
         start.wait()
         try:
-            answers[position] = server.send(requests[position])
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
-            answers[position] = error
+            came[position] = _done(server, several[position])
+        except ServerRaisedError as error:
+            came[position] = error
 
-    threads = [Thread(target=answer, args=(each,)) for each in range(len(requests))]
+    threads = [Thread(target=do, args=(each,), daemon=True) for each in range(len(several))]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
     try:
@@ -309,30 +385,26 @@ def _at_once(server: Server, requests: tuple[Request, ...]) -> tuple[Response, .
             thread.join()
     finally:
         sys.setswitchinterval(interval)
-    return tuple([_answered(*pair) for pair in zip(requests, answers, strict=True)])
+    return _none_raised(came)
 
 
 # --- In a loop ------------------------------------------------------------------------------
 
 
-async def _drive_async(
-    server: AsyncServer, steps: Generator[Step, object, None], told: _Lines
-) -> None:
+async def _drive_async(server: AsyncServer, attempt: _Attempt) -> None:
     outcome: object = None
-    while True:
-        try:
-            step = steps.send(outcome)
-        except StopIteration:
-            return
-        outcome = await _perform_async(server, step)
-        told.extend(_told(step, outcome))
+    while (step := attempt.next(outcome)) is not None:
+        outcome = attempt.done(step, await _perform_async(server, step))
 
 
 async def _perform_async(server: AsyncServer, step: Step) -> object:
     if isinstance(step, Together):
-        sent = [server.send(request) for request in step.requests]
-        answers = await asyncio.gather(*sent, return_exceptions=True)
-        return tuple([_answered(*pair) for pair in zip(step.requests, answers, strict=True)])
+        doing = [_done_async(server, each) for each in step.each]
+        return _none_raised(await asyncio.gather(*doing, return_exceptions=True))
+    return await _done_async(server, step)
+
+
+async def _done_async(server: AsyncServer, step: Single) -> object:
     try:
         if isinstance(step, Use):
             hook = cast("_AsyncHook", getattr(server, step.hook))
@@ -342,12 +414,22 @@ async def _perform_async(server: AsyncServer, step: Step) -> object:
         raise _raised(step, error) from error
 
 
-def _answered(request: Request, answer: Response | BaseException | None) -> Response:
-    if isinstance(answer, Response):
-        return answer
-    raise _raised(request, answer)
+def _none_raised(came: Sequence[object]) -> tuple[object, ...]:
+    for each in came:
+        if isinstance(each, BaseException):
+            raise each
+    return tuple(came)
 
 
-def _raised(step: Step, error: BaseException | None) -> ServerRaisedError:
-    what = step.hook if isinstance(step, Use) else str(step)
-    return ServerRaisedError(f"the server raised {error!r}\n  where: {what}")
+def _raised(step: Single, error: BaseException) -> ServerRaisedError:
+    return ServerRaisedError(f"the server raised {error!r}\n  where: {_place(step)}")
+
+
+def _place(step: Step) -> str:
+    match step:
+        case Together(several):
+            return f"{len(several)} at once, such as {_place(several[0])}"
+        case Use(hook):
+            return hook
+        case _:
+            return str(step)

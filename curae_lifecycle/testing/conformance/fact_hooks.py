@@ -44,6 +44,13 @@ def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
     )
 
 
+def in_a_word(answer: FactAnswer) -> str:
+    """What became of a fact, as a hook says it."""
+    if isinstance(answer, Refused):
+        return answer.problem.code
+    return "done" if isinstance(answer, Done) else "ignored"
+
+
 class FactHooks(ABC):
     """Every hook of a server that records facts, of those few that are its own."""
 
@@ -100,10 +107,7 @@ class FactHooks(ABC):
 
     def record(self, fact: Fact) -> str:
         """Record a fact; what became of it, in a word."""
-        answer = self.recorded(fact)
-        if isinstance(answer, Refused):
-            return answer.problem.code
-        return "done" if isinstance(answer, Done) else "ignored"
+        return in_a_word(self.recorded(fact))
 
     def authorize(self, connection_id: str, lifetime: timedelta | None) -> str:
         """As `Server.authorize`."""

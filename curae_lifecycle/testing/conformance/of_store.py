@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Final
+from typing import Final, Protocol, cast, runtime_checkable
 
 import attrs
 
@@ -27,6 +27,9 @@ from curae_lifecycle.testing.timed import KeyedStore, TimedStore
 from curae_lifecycle.web.request import Request
 
 START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+_ROUNDS: Final = 5
+"""How often each race is run."""
+
 _MINT: Final = RandomIds("https://connect.example/")
 
 
@@ -35,14 +38,25 @@ def server_of(store: KeyedStore) -> Server:
 
     Args:
         store: An empty store, which the kit calls from several threads; what its own outbox,
-            pages and clock do is not looked at.
+            pages and clock do is not looked at. One that can `withdraw` API keys is asked to.
     """
     served = _Served(store)
-    return served.as_server(served.send, None)
+    return attrs.evolve(
+        served.as_server(served.send, None),
+        withdraw=served.withdraw if isinstance(store, _Withdrawing) else None,
+        purge=served.purge,
+        race_rounds=_ROUNDS,
+    )
+
+
+@runtime_checkable
+class _Withdrawing(Protocol):
+    def withdraw(self, api_key: ApiKey) -> object: ...
 
 
 class _Served(FactHooks):
     def __init__(self, store: KeyedStore) -> None:
+        self._kept = store
         self._timed = TimedStore(store, START)
         self._store = _FullBuckets(self._timed)
         self._settings = Settings()
@@ -61,7 +75,13 @@ class _Served(FactHooks):
 
     def pass_time(self, span: timedelta) -> None:
         self._timed.now += span
+        self.purge()
+
+    def purge(self) -> None:
         self._timed.purge(self._timed.now)
+
+    def withdraw(self, api_key: str) -> None:
+        cast("_Withdrawing", self._kept).withdraw(ApiKey(api_key))
 
     def may_read(self, connection_id: str, package: str) -> bool:
         loaded = self._store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))

@@ -6,7 +6,7 @@ The law of this module: **the kit knows a server only through these functions**.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -44,6 +44,10 @@ class KeyWanted:
     scopes: frozenset[str] = WRITING
 
 
+Outbox = Sequence[Mapping[str, object]]
+"""Events and effects as JSON, in the order in which they left or will leave."""
+
+
 @frozen
 class Server:
     """A server, as the kit sees it.
@@ -73,6 +77,16 @@ class Server:
             server's own back.
         register_again: An API key (its text) stands for another app from now on, under the id
             that it had.
+        withdraw: An API key (its text) stands for nobody from now on.
+        finish: A person follows the URL of a next action and does what the page asks for. Beside
+            the words of a fact it may say `gone` where the URL leads nowhere.
+        cancel: The same, but the person says no.
+        purge: Drops what is over and may be dropped.
+        outbox: Every event, and every effect, that has left since the server began or waits to
+            leave: an event as the AsyncAPI document has it; an effect as `{kind, ...}`, its kind
+            the name of the library's class.
+        race_rounds: How often each race is run, for a server that may be called from several
+            threads at once, hooks that record facts among them.
         environment: The one environment that the server serves; `None` for both.
         patience: The longest time that one check may let pass. Leave it where `pass_time` moves
             a clock; make it small where it really waits.
@@ -95,6 +109,12 @@ class Server:
     may_read: Callable[[str, str], bool] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], object] | None = None
     register_again: Callable[[str, KeyWanted], object] | None = None
+    withdraw: Callable[[str], object] | None = None
+    finish: Callable[[str], str | None] | None = None
+    cancel: Callable[[str], str | None] | None = None
+    purge: Callable[[], object] | None = None
+    outbox: Callable[[], Outbox] | None = None
+    race_rounds: int | None = None
     environment: Environment | None = None
     patience: timedelta = FOREVER
     varying_headers: frozenset[str] = frozenset()
@@ -119,6 +139,12 @@ class AsyncServer:
     may_read: Callable[[str, str], Awaitable[bool]] | None = None
     replace_buckets: Callable[[tuple[Bucket, ...] | None], Awaitable[object]] | None = None
     register_again: Callable[[str, KeyWanted], Awaitable[object]] | None = None
+    withdraw: Callable[[str], Awaitable[object]] | None = None
+    finish: Callable[[str], Awaitable[str | None]] | None = None
+    cancel: Callable[[str], Awaitable[str | None]] | None = None
+    purge: Callable[[], Awaitable[object]] | None = None
+    outbox: Callable[[], Awaitable[Outbox]] | None = None
+    race_rounds: int | None = None
     environment: Environment | None = None
     patience: timedelta = FOREVER
     varying_headers: frozenset[str] = frozenset()

@@ -24,18 +24,22 @@ Result = TypeVar("Result")
 
 
 @frozen
-class Together:
-    """Requests that are sent at once; their responses come back in the same order."""
-
-    requests: tuple[Request, ...]
-
-
-@frozen
 class Use:
     """A hook of the server's that is called."""
 
     hook: str
     arguments: tuple[object, ...]
+
+
+Single = Request | Use
+"""What is done by itself, or beside others."""
+
+
+@frozen
+class Together:
+    """What is done at once; what came of each comes back in the same order."""
+
+    each: tuple[Single, ...]
 
 
 Step = Request | Together | Use
@@ -86,6 +90,7 @@ class Kit:
         patience: The longest time the check may let pass.
         varying: Names of headers that may differ from answer to answer.
         seed: Where the names come from, for a check that draws more than names.
+        rounds: How often a race is run; none where the server may not be called at once.
     """
 
     names: Names
@@ -95,6 +100,7 @@ class Kit:
     varying: frozenset[str]
     seed: str
     operations: Operations
+    rounds: int = 0
 
 
 MANY: Final = 8
@@ -117,6 +123,11 @@ def send(request: Request) -> Steps[Response]:
 def together(requests: tuple[Request, ...]) -> Steps[tuple[Response, ...]]:
     """Send several at once."""
     return cast("tuple[Response, ...]", (yield Together(requests)))
+
+
+def meet(*each: Single) -> Steps[tuple[object, ...]]:
+    """Do several things at once, requests and hooks."""
+    return cast("tuple[object, ...]", (yield Together(each)))
 
 
 def use(hook: str, *arguments: object) -> Steps[str | None]:

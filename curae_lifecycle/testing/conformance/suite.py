@@ -6,17 +6,14 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from datetime import timedelta
 
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.testing.conformance.catalogue import checks
 from curae_lifecycle.testing.conformance.check import Check
-from curae_lifecycle.testing.conformance.driving import (
-    Failure,
-    NotRun,
-    Result,
-    run_check,
-    run_check_async,
-)
+from curae_lifecycle.testing.conformance.driving import run_check, run_check_async
+from curae_lifecycle.testing.conformance.limit import LIMIT
+from curae_lifecycle.testing.conformance.results import Failure, NotRun, Result
 from curae_lifecycle.testing.conformance.server import AsyncServer, Server
 from curae_lifecycle.testing.conformance.steps import Operations
 
@@ -25,6 +22,7 @@ def conformance_tests(
     make: Callable[[], Server | AbstractContextManager[Server]],
     *,
     operations: Operations = OPERATIONS,
+    limit: timedelta | None = LIMIT,
 ) -> Callable[[Check], None]:
     """A test function, parametrized with every check of the kit.
 
@@ -32,6 +30,8 @@ def conformance_tests(
         make: Gives the server, or a context manager that gives it and cleans up. It is called
             for each check and may give the same server each time.
         operations: What the server serves.
+        limit: How long a check may take, as in `run`; `None` where what `make` gives belongs to
+            the thread that called it, as a connection to a database may.
 
     Returns:
         What to bind to a name that pytest collects, such as `test_conformance`. A check that
@@ -41,7 +41,7 @@ def conformance_tests(
     def test(check: Check) -> None:
         made = make()
         with nullcontext(made) if isinstance(made, Server) else made as server:
-            result = run_check(server, check, secrets.token_hex(8), operations)
+            result = run_check(server, check, secrets.token_hex(8), operations, limit)
         _tell(result)
 
     return _parametrized(test, operations)
@@ -51,6 +51,7 @@ def async_conformance_tests(
     make: Callable[[], AsyncServer | AbstractAsyncContextManager[AsyncServer]],
     *,
     operations: Operations = OPERATIONS,
+    limit: timedelta | None = LIMIT,
 ) -> Callable[[Check], None]:
     """The same for a server of coroutine functions; it needs no plugin of pytest's.
 
@@ -60,7 +61,7 @@ def async_conformance_tests(
     async def run(check: Check) -> Result:
         made = make()
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
-            return await run_check_async(server, check, secrets.token_hex(8), operations)
+            return await run_check_async(server, check, secrets.token_hex(8), operations, limit)
 
     def test(check: Check) -> None:
         _tell(asyncio.run(run(check)))

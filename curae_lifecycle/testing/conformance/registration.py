@@ -1,0 +1,64 @@
+"""Checks of API keys: what one may do follows whom it stands for now, at once.
+
+The law of this module: **the next request is judged by the latest registration**.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.testing.conformance import client
+from curae_lifecycle.testing.conformance.asking import about, ask, those
+from curae_lifecycle.testing.conformance.check import Checks
+from curae_lifecycle.testing.conformance.client import App, refusal, same
+from curae_lifecycle.testing.conformance.steps import Steps, send, use
+
+CHECKS: Final = Checks()
+
+
+@CHECKS.add("registration.scopes", rules=("permission.scope-missing",), hooks=("register_again",))
+def _narrowed(app: App) -> Steps[None]:
+    """Scopes that are taken from an API key are gone with the next request, and come back so."""
+    connection_id = client.id_of((yield from app.created("user")))
+    yield from use("register_again", app.api_key, attrs.evolve(app.wanted, scopes=frozenset()))
+    for kind in those(app, lambda rule: rule.scope):
+        request = ask(app, kind, about(connection_id))
+        yield from refusal(request, 403, "SCOPE_INSUFFICIENT")
+    yield from app.shows(connection_id, "PENDING")
+    yield from use("register_again", app.api_key, app.wanted)
+    yield from app.revoked(connection_id)
+
+
+@CHECKS.add(
+    "registration.other-app", laws=(15,), rules=("request.ownership",), hooks=("register_again",)
+)
+def _of_another(app: App) -> Steps[None]:
+    """An API key that stands for another app sees nothing of the one before, and later all again."""
+    connection_id = client.id_of((yield from app.created("user")))
+    yield from app.initiated("user")
+    other = attrs.evolve(app.wanted, app_id=app.names.word("app"))
+    yield from use("register_again", app.api_key, other)
+    for request in (
+        app.get(connection_id),
+        app.revoke(connection_id),
+        app.reconnect(connection_id),
+    ):
+        yield from refusal(request, 404, "NOT_FOUND")
+    same((yield from app.state("user")), "UNLINKED", "the account state")
+    yield from use("register_again", app.api_key, app.wanted)
+    yield from app.shows(connection_id, "PENDING")
+    same((yield from app.state("user")), "LIMITED", "the account state")
+
+
+@CHECKS.add("registration.withdrawn", rules=("request.credentials",), hooks=("withdraw",))
+def _withdrawn(app: App) -> Steps[None]:
+    """An API key that was withdrawn is unknown with the next request; the app's others are not."""
+    request = app.create("user")
+    connection_id = yield from client.made(request)
+    sibling = yield from app.second_key()
+    yield from use("withdraw", app.api_key)
+    for each in (request, app.get(connection_id), app.revoke(connection_id)):
+        client.expect_problem((yield from send(each)), 401, "UNAUTHENTICATED")
+    yield from sibling.shows(connection_id, "PENDING")

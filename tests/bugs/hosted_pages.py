@@ -1,0 +1,285 @@
+"""Servers whose hosted pages do more or less than their hand-off allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.values import (
+    ConnectionId,
+    Coordinate,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from tests.bugs.bug import VisibleBug
+from tests.bugs.service import Service
+from tests.hosted import Hosted, Page
+
+_DAYS: Final = timedelta(days=30)
+
+
+class FinishSaysThanks(Service):
+    def finish(self, url: str) -> str:
+        return "gone" if self.hosted.find(url, self.now()) is None else "ignored"
+
+
+class FinishedAgain(Service):
+    def finish(self, url: str) -> str:
+        page = self.hosted.found.get(url)
+        outcome = super().finish(url)
+        if page is None:
+            return outcome
+        self.hosted.found[url] = page
+        held = self.memory.connection(ConnectionId(str(page.subject)))
+        if outcome != "ignored" or held is None or held.expires_at is None:
+            return outcome
+        longer = attrs.evolve(held, expires_at=held.expires_at + _DAYS)
+        self.memory._set(ConnectionWrite(held, longer))
+        return "done"
+
+
+class _Opened(Hosted):
+    def find(self, url: str, now: datetime) -> Page | None:
+        del now
+        return self.found.get(url)
+
+
+class PagesNeverOver(Service):
+    def pages(self) -> Hosted:
+        return _Opened(self.memory)
+
+
+class _Dated(_Opened):
+    def finished(self, page: Page, now: datetime) -> Fact:
+        fact = super().finished(page, now)
+        if isinstance(fact, Authorized):
+            return attrs.evolve(fact, happened_at=min(now, page.until - timedelta(seconds=1)))
+        return fact
+
+
+class FinishedAsOfTheOpening(Service):
+    def pages(self) -> Hosted:
+        return _Dated(self.memory)
+
+
+class _Beside(Hosted):
+    def open(self, url: str, page: Page) -> None:
+        self.found[url] = page
+
+
+class EarlierPageStays(Service):
+    def pages(self) -> Hosted:
+        return _Beside(self.memory)
+
+
+class FinishedAfterARevocation(Service):
+    def finish(self, url: str) -> str:
+        page = self.hosted.found.get(url)
+        outcome = super().finish(url)
+        if outcome == "CONNECTION_NOT_PENDING" and page is not None:
+            held = self.memory.connection(ConnectionId(str(page.subject)))
+            assert held is not None
+            back = attrs.evolve(held, status=Status.ACTIVE, revoked_at=None)
+            self.memory._set(ConnectionWrite(held, back))
+            return "done"
+        return outcome
+
+
+class _Stranger(Hosted):
+    def finished(self, page: Page, now: datetime) -> Fact:
+        if isinstance(page.subject, Coordinate):
+            return Graduated(page.subject, UserId("somebody"))
+        return super().finished(page, now)
+
+
+class GraduationOfAStranger(Service):
+    def pages(self) -> Hosted:
+        return _Stranger(self.memory)
+
+
+class _Whoever(Hosted):
+    def finished(self, page: Page, now: datetime) -> Fact:
+        if isinstance(page.subject, Coordinate):
+            return Graduated(page.subject)
+        return super().finished(page, now)
+
+
+class GraduatesWhoeverIsBound(Service):
+    def pages(self) -> Hosted:
+        return _Whoever(self.memory)
+
+
+class SignUpOverEverything(Service):
+    def finish(self, url: str) -> str:
+        page = self.hosted.found.get(url)
+        outcome = super().finish(url)
+        if outcome != "BINDING_CHANGED" or page is None:
+            return outcome
+        session = self.memory.session(SessionId(str(page.subject)))
+        assert session is not None
+        bound = self.memory.binding(session.coordinate)
+        assert bound is not None
+        other = attrs.evolve(bound, user_id=UserId("signed-up"), state=AccountState.ACTIVE)
+        self.memory._set(BindingWrite(bound, other))
+        return "done"
+
+
+class _Shared(Hosted):
+    def finished(self, page: Page, now: datetime) -> Fact:
+        if page.session:
+            return HandoffCompleted(SessionId("no-session"), UserId("user"))
+        return super().finished(page, now)
+
+
+class SignUpUnheard(Service):
+    def pages(self) -> Hosted:
+        return _Shared(self.memory)
+
+
+class CancelClosesThePage(Service):
+    def cancel(self, url: str) -> str:
+        if self.hosted.find(url, self.now()) is None:
+            return "gone"
+        self.hosted.close(url)
+        return "done"
+
+
+class CancelsWhatIsFinished(Service):
+    def followed(self, url: str, what: Callable[[Page], Fact | None]) -> str:
+        page = self.hosted.found.get(url)
+        outcome = super().followed(url, what)
+        if page is not None:
+            self.hosted.found[url] = page
+        return outcome
+
+
+class _Leaves(Hosted):
+    def cancelled(self, page: Page) -> Fact | None:
+        if isinstance(page.subject, Coordinate):
+            return Tombstoned(page.subject)
+        return super().cancelled(page)
+
+
+class CancelledGraduationEndsTheUser(Service):
+    def pages(self) -> Hosted:
+        return _Leaves(self.memory)
+
+
+BUGS: Final = (
+    VisibleBug(
+        "finish-says-thanks",
+        "Whoever finishes a page is thanked, and nothing is recorded.",
+        "connection.authorize.pending",
+        "",
+        ("page.finish", "page.finish.graduation"),
+        FinishSaysThanks,
+    ),
+    VisibleBug(
+        "finished-again",
+        "Each time that a connection's page is finished, its authorization gets longer.",
+        "connection.authorize.active",
+        "",
+        ("page.finish",),
+        FinishedAgain,
+    ),
+    VisibleBug(
+        "pages-never-over",
+        "A page that is over can still be cancelled.",
+        "section 3, a next action lives 30 minutes",
+        "",
+        ("page.cancel.over",),
+        PagesNeverOver,
+    ),
+    VisibleBug(
+        "finished-as-of-the-opening",
+        "A page that is over is taken as finished while it was open.",
+        "connection.authorize.lapsed",
+        "",
+        ("page.finish.over",),
+        FinishedAsOfTheOpening,
+    ),
+    VisibleBug(
+        "earlier-page-stays",
+        "A reissue opens another page and leaves the earlier one open.",
+        "recovery.revoked.pending",
+        "",
+        ("page.finish.replaced",),
+        EarlierPageStays,
+    ),
+    VisibleBug(
+        "finished-after-a-revocation",
+        "A page that is finished brings back what was revoked meanwhile.",
+        "law 1; connection.authorize.revoked",
+        "",
+        ("page.finish.revoked",),
+        FinishedAfterARevocation,
+    ),
+    VisibleBug(
+        "sign-up-unheard",
+        "The page of a sign-up reports it for a session that nobody has.",
+        "binding.complete-sign-up.unlinked",
+        "",
+        ("page.finish.session",),
+        SignUpUnheard,
+    ),
+    VisibleBug(
+        "sign-up-over-everything",
+        "A sign-up on an old page takes the place of whoever is bound by now.",
+        "binding.complete-sign-up.limited",
+        "",
+        ("page.finish.session-of-before",),
+        SignUpOverEverything,
+    ),
+    VisibleBug(
+        "graduation-of-a-stranger",
+        "The page of a graduation reports another user than the bound one.",
+        "binding.graduate.limited.other",
+        "",
+        ("page.finish.graduation",),
+        GraduationOfAStranger,
+    ),
+    VisibleBug(
+        "graduates-whoever-is-bound",
+        "An old graduation's page graduates the next user of the coordinate.",
+        "law 17",
+        "",
+        ("page.finish.graduation-of-before",),
+        GraduatesWhoeverIsBound,
+    ),
+    VisibleBug(
+        "cancel-closes-the-page",
+        "Whoever says no only closes the page, and the connection stays pending.",
+        "connection.revoke.pending",
+        "",
+        ("page.cancel",),
+        CancelClosesThePage,
+    ),
+    VisibleBug(
+        "cancels-what-is-finished",
+        "A page that was finished can be cancelled, as by the back button: it revokes.",
+        "section 2, a next action is for one hand-off",
+        "",
+        ("page.cancel.finished",),
+        CancelsWhatIsFinished,
+    ),
+    VisibleBug(
+        "cancelled-graduation-ends-the-user",
+        "Whoever says no to a graduation is gone.",
+        "law 17",
+        "",
+        ("page.cancel.account",),
+        CancelledGraduationEndsTheUser,
+    ),
+)
+"""What is wrong with hosted pages."""

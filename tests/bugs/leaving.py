@@ -1,0 +1,178 @@
+"""Servers whose outbox tells otherwise than what happened."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, cast
+
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import Answer
+from tests.bugs.bug import VisibleBug
+from tests.bugs.service import Service
+
+Left = dict[str, Json]
+
+
+class _Tells(Service):
+    """Gets one message wrong on its way."""
+
+    def told(self, message: Left) -> Left | None:
+        return message
+
+    def leave(self, changes: Changes) -> None:
+        every = [self.told(each.document) for each in messages(changes, self.settings)]
+        self.left += [each for each in every if each is not None]
+
+
+class ExpiryUntold(_Tells):
+    def told(self, message: Left) -> Left | None:
+        return None if message["kind"] == "connection.expired" else message
+
+
+class GraduationUntold(_Tells):
+    def told(self, message: Left) -> Left | None:
+        return None if message["kind"] == "binding.graduated" else message
+
+
+class SubjectOfTheCreation(_Tells):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: dict[str, Json] = {}
+
+    def told(self, message: Left) -> Left | None:
+        subject = cast("dict[str, str]", message.get("subject", {}))
+        kept = self.first.setdefault(subject.get("id", "none"), message.get("subject"))
+        return message if "id" not in subject else {**message, "subject": kept}
+
+
+class IdsOfUsers(_Tells):
+    def told(self, message: Left) -> Left | None:
+        if "id" not in message:
+            return message
+        return {**message, "id": f"{message['kind']} {message['coordinate']}"}
+
+
+class PageNotReplaced(_Tells):
+    def told(self, message: Left) -> Left | None:
+        return None if message["kind"] == "NextActionReplaced" else message
+
+
+class HeadIsTheRevoked(_Tells):
+    def told(self, message: Left) -> Left | None:
+        if message["kind"] == "SuccessorsLive":
+            return {**message, "headConnectionId": message["connectionId"]}
+        return message
+
+
+class TombstoneTellsTheAccount(_Tells):
+    def leave(self, changes: Changes) -> None:
+        gone = [each for each in changes.events if each.kind == "binding.tombstoned"]
+        super().leave(Changes((), (), tuple(gone)) if gone else changes)
+
+
+class ReplayLeavesAgain(Service):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: dict[bytes, Changes] = {}
+
+    def given(self, request: Request, answer: Answer) -> Response:
+        body = answer.response.body
+        if answer.changes.events:
+            self.first[body] = answer.changes
+        elif body in self.first:
+            self.leave(self.first[body])
+        return super().given(request, answer)
+
+
+class LeavesBeforeTheCommit(Service):
+    def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
+        answer = super().judged(call, snapshot, now)
+        super().leave(answer.changes)
+        return answer
+
+    def leave(self, changes: Changes) -> None:
+        del changes
+
+
+BUGS: Final = (
+    VisibleBug(
+        "expiry-untold",
+        "Nobody is told that an authorization has expired.",
+        "section 6, the events of a decision",
+        "",
+        ("outbox.connection",),
+        ExpiryUntold,
+    ),
+    VisibleBug(
+        "subject-of-the-creation",
+        "Every event shows its subject as it was when it was made.",
+        "section 6, the subject as the wire shows it",
+        "",
+        ("outbox.connection",),
+        SubjectOfTheCreation,
+    ),
+    VisibleBug(
+        "graduation-untold",
+        "Nobody is told that a user has graduated.",
+        "section 6, the events of a decision",
+        "",
+        ("outbox.account",),
+        GraduationUntold,
+    ),
+    VisibleBug(
+        "replay-leaves-again",
+        "A replay puts the events of the first execution into the outbox again.",
+        "law 9",
+        "",
+        ("outbox.nothing",),
+        ReplayLeavesAgain,
+    ),
+    VisibleBug(
+        "event-ids-of-users",
+        "An event's id follows from its kind and its user alone, so the second one is dropped.",
+        "section 6, an id follows from kind, subject and instant",
+        "",
+        ("outbox.ids",),
+        IdsOfUsers,
+    ),
+    VisibleBug(
+        "leaves-before-the-commit",
+        "Events leave before the store has taken what they tell of.",
+        "law 11; law 12",
+        "",
+        ("outbox.at-once",),
+        LeavesBeforeTheCommit,
+        slowly=True,
+    ),
+    VisibleBug(
+        "tombstone-tells-the-account",
+        "A tombstone tells that the user is gone, and nothing of the connections that it ends.",
+        "law 17",
+        "",
+        ("outbox.tombstone",),
+        TombstoneTellsTheAccount,
+    ),
+    VisibleBug(
+        "page-not-replaced",
+        "A reissue does not ask for the end of the page before.",
+        "law 7; recovery.revoked.pending",
+        "",
+        ("outbox.reissue",),
+        PageNotReplaced,
+    ),
+    VisibleBug(
+        "head-is-the-revoked",
+        "An app that revokes an old id is told that this id itself is alive.",
+        "revocation-reach.app",
+        "",
+        ("outbox.head-alive",),
+        HeadIsTheRevoked,
+    ),
+)
+"""What is wrong with outboxes."""

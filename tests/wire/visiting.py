@@ -1,0 +1,90 @@
+"""A person at a hosted page: opens it, and presses a button of its form with all that it hides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Final
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from attrs import Factory, define, frozen
+
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.web.request import Request
+
+GONE: Final = "gone"
+"""What is said where a URL leads nowhere, or to a page without such a button."""
+
+
+@define
+class Form(HTMLParser):
+    """The form of a page: what it hides, and where each of its buttons sends it."""
+
+    hidden: list[tuple[str, str]] = Factory(list)
+    buttons: dict[str, tuple[str, list[tuple[str, str]]]] = Factory(dict)
+    action: str = ""
+
+    def __attrs_pre_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action = given.get("action", "")
+        elif tag == "input" and given.get("type") == "hidden":
+            self.hidden.append((given["name"], given.get("value", "")))
+        elif tag == "button":
+            sent = [(given["name"], given.get("value", ""))] if "name" in given else []
+            self.buttons[given.get("id", "")] = (given.get("formaction", self.action), sent)
+
+
+@frozen
+class Visitor:
+    """Whoever follows the URL of a next action.
+
+    Args:
+        send: Sends a request to the server.
+    """
+
+    send: Callable[[Request], Response]
+
+    def finish(self, url: str) -> str | None:
+        """Do what the page asks for; `gone` where it asks for nothing."""
+        return self.press(url, "finish")
+
+    def cancel(self, url: str) -> str | None:
+        """Say no; `gone` where nothing is asked."""
+        return self.press(url, "cancel")
+
+    def press(self, url: str, button: str) -> str | None:
+        """Open a page and press a button; nothing is said of what became of it."""
+        shown = self.send(Request("GET", _target(url)))
+        form = Form()
+        form.feed(shown.body.decode())
+        if button not in form.buttons:
+            return GONE
+        where, more = form.buttons[button]
+        answer = self.send(
+            Request(
+                "POST",
+                _target(urljoin(url, where)),
+                (
+                    ("Content-Type", "application/x-www-form-urlencoded"),
+                    ("Origin", "{0.scheme}://{0.netloc}".format(urlsplit(url))),
+                    *_cookies(shown),
+                ),
+                urlencode([*form.hidden, *more]).encode(),
+            )
+        )
+        assert answer.status < 500, answer
+        return None
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _cookies(shown: Response) -> list[tuple[str, str]]:
+    sets = [value.partition(";")[0] for name, value in shown.headers if name == "set-cookie"]
+    return [("Cookie", "; ".join(sets))] if sets else []
