@@ -21,10 +21,7 @@ OF_THE_FRONT = "idempotency.dates"
 """The Date is set by uvicorn and waitress, from a clock that no test moves."""
 
 
-OF_THE_PAGES = {"page.finish.graduation-of-before", "page.cancel.finished"}
-"""What the hosted pages of the examples do not keep to yet."""
-
-NAMES = [check.name for check in CHECKS if check.name not in OF_THE_PAGES]
+NAMES = [check.name for check in CHECKS]
 
 
 def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
