@@ -176,6 +176,11 @@ async def record_async(
     return await answer_fact(store, fact, awaiting(patience))
 
 
+def awaited(store: Store) -> AsyncStore:
+    """A store that waits, as one that is awaited."""
+    return _Waiting(store)
+
+
 class _Waiting:
     """A store that waits, as one that is awaited: nothing of it ever suspends."""
 

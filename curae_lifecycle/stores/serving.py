@@ -54,17 +54,19 @@ def given_up(settings: Settings) -> Answer:
 
 def log_error(what: str, error: Exception) -> None:
     """Log what an error ended, of which kind it is, and the way to where it was raised."""
-    way = " > ".join(
+    _LOG.error("%s: %s at %s", what, type(error).__name__, way_of(error))
+
+
+def way_of(error: BaseException) -> str:
+    """The way to where an error was raised: modules and lines, and nothing that it says."""
+    return " > ".join(
         # What was never imported may have no name.
         f"{frame.f_globals.get('__name__', '?')}:{line}"
         for frame, line in walk_tb(error.__traceback__)
     )
-    _LOG.error("%s: %s at %s", what, type(error).__name__, way)
 
 
-async def answer_always(
-    answering: Awaitable[Answer], settings: Settings, effort: Effort
-) -> Answer:
+async def answer_always(answering: Awaitable[Answer], settings: Settings, effort: Effort) -> Answer:
     """An answer, also where something went wrong that nobody foresaw: one that may be retried.
 
     Raises:
