@@ -189,11 +189,11 @@ class _Front:
         answered: _Answered | None = None
         try:
             answered = await self._answered(request, effort)
+            response = answered.response
         finally:
             # Also where it was cancelled, or the process is to end.
             self._tell(request, answered, effort, perf_counter() - began)
             REQUEST_ID.reset(token)
-        response = answered.response
         # After all that is kept: a replay is what was sent before, under an id of its own.
         headers = (*response.headers, (REQUEST_ID_HEADER, named))
         return Response(response.status, headers, response.body)
