@@ -51,6 +51,9 @@ def database_alias() -> str:
 class DjangoDatabase:
     """Runs statements on Django's own connection; each thread has one.
 
+    Nobody can end a wait for a new connection, so none is begun that might last longer than whoever
+    asks waits: its patience must be longer than the `connect_timeout` of OPTIONS.
+
     Args:
         alias: Which of DATABASES it is; `None` for the one that the settings name.
     """

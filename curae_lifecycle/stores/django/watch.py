@@ -57,7 +57,7 @@ class Watch:
             yield
         finally:
             with self._changed:
-                del self._watched[number]
+                self._watched.pop(number, None)
             held.close()
 
     def _run(self) -> None:

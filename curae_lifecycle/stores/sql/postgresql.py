@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from time import monotonic
 from typing import Final, TypeVar
@@ -57,12 +58,11 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
                 connected.close()
 
         Thread(target=connect, daemon=True).start()
-        try:
-            return made.result(seconds_left(seconds))
-        except TimeoutError:
-            if made.cancel():
-                raise psycopg.OperationalError("no connection in time") from None
-            return made.result()
+        with suppress(TimeoutError):
+            made.exception(seconds_left(seconds))
+        if made.cancel():
+            raise psycopg.OperationalError("no connection in time")
+        return made.result()
 
     def wait(
         self, gen: PQGen[_Answered], interval: float = _LOOK, timeout: float | None = None
