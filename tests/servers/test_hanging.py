@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from curae_lifecycle import ApiKey, Patience, Request, Response
+from curae_lifecycle import ApiKey, Bucket, Patience, Request, Response, Settings
 from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
@@ -31,7 +32,10 @@ from curae_lifecycle.stores.sql.threads import InThreads
 from tests.server import API_KEY, CALLER, request
 from tests.servers.asking import MINT, header, logged
 from tests.servers.hanging import hanging
+from tests.serving import faulty
+from tests.stores.limits import limited
 from tests.stores.project import database as django_database
+from tests.wire.valkey import valkey
 
 KINDS: Final = ("psycopg", "psycopg awaited", "psycopg in threads", "Django")
 WHILE: Final = 20.0
@@ -227,3 +231,23 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
         assert answer(request("create")).status == 201
         # Whoever else is on this connection waits as before.
         assert [*made.rows(Statement("PRAGMA busy_timeout"))[0]] == [60_000]
+
+
+@pytest.mark.parametrize("kind", ["waiting", "awaited"])
+def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(endpoint, "READY_WITHIN", 0.4)
+    settings = Settings(buckets=(Bucket("wide", 100, 100, 60),))
+    with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:
+        ask = Endpoint(store, MINT, settings, patience=SHORT)
+        assert (ask(GET).status, ask(READY).status) == (404, 200)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            assert (ask(GET).status, ask(READY).status) == (500, 503)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        # What was lost is found once.
+        assert 404 in {ask(GET).status for _ in range(3)}
+        assert 200 in {ask(READY).status for _ in range(3)}
