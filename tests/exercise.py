@@ -76,7 +76,7 @@ def the_rest() -> None:
             str(row.outcome)
     for operation in OPERATIONS:
         problem_codes(operation)
-    assert operation_name(server.request("revoke")) == "revoke-connection"
+    assert operation_name(server.request("revoke")) == "revoke"
     call = read(server.request("revoke"), server.CALLER, START)
     assert not isinstance(call, Decision)
     assert not decide(call, Snapshot(connection=first), at(1)).replayed

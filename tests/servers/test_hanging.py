@@ -12,6 +12,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from threading import Timer
 from typing import Final
 
 import pytest
@@ -20,6 +21,7 @@ from curae_lifecycle import ApiKey, Bucket, Patience, Request, Response, Setting
 from curae_lifecycle.servers import endpoint
 from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
+from curae_lifecycle.stores.sql.connecting import bounds_of
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,
     SqlDatabase,
@@ -170,15 +172,16 @@ def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     answer = Endpoint(store, MINT, patience=SHORT)
-    other = SqlDatabase(engine)
-
-    def meanwhile(_: object) -> int:
-        return answer(GET).status
-
+    free = bounds_of(engine).free
     assert answer(GET).status == 404
+    free.acquire()
+    later = Timer(WHILE, free.release)
+    later.start()
     with logged() as log:
-        assert other._connected(meanwhile) == 500
+        assert answer(GET).status == 500
+    later.cancel()
     assert "no connection was free in time" in log.text
+    free.release()
     assert answer(GET).status == 404
     engine.dispose()
 
@@ -199,6 +202,22 @@ def test_whoever_finds_no_connection_and_awaits_one_is_answered_too(postgres_url
     assert asyncio.run(asked()) == [500, 404]
 
 
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Let a file of SQLite be locked, and no longer than a while."""
+    file = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        later = Timer(WHILE, other.rollback)
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+            later.join()
+            other.rollback()
+
+
 def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
     # Its own limit is a minute.
     engine = create_engine(sqlite_url, wait=60)
@@ -206,8 +225,7 @@ def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) 
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     answer = Endpoint(store, MINT, patience=SHORT)
-    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(sqlite_url):
         assert answer(request("create")).status == 500
         # Who needs no lock waits for none.
         assert answer(GET).status == 404
@@ -225,8 +243,7 @@ def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_
         store = SqlStore(made)
         store.register(ApiKey(API_KEY), CALLER)
         answer = Endpoint(store, MINT, patience=SHORT)
-        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked(sqlite_url):
             assert answer(request("create")).status == 500
         assert answer(request("create")).status == 201
         # Whoever else is on this connection waits as before.
