@@ -266,7 +266,7 @@ def test_the_search_finds_what_a_log_holds() -> None:
         "the idempotency key": "k-1",
         "the user": "ada-of-the-hill",
         "the path": "/api/sdk/v1/connections",
-        "the body": str(create.body, "ascii"),
+        "the body": '{"appUserId": "ada-of-the-hill"',
         "the page": "https://connect.example/page",
     }
     for what, text in holds.items():
