@@ -55,8 +55,6 @@ async def is_ready(store: AsyncStore) -> bool:
         await store.for_call(_NOBODY, _TRIVIAL)
     except StoreUnavailableError as error:
         _LOG.warning("not ready: %s", error)
-    except TimeoutError:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it cannot serve
         log_error("not ready", error)
     else:

@@ -146,9 +146,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _is_told(record: logging.LogRecord) -> bool:
-    # What names paths is heard of where it failed, and then without its words.
-    if record.name not in _NAME_PATHS:
-        return True
+    # At a logger that names paths: it is heard where it failed, and then without its words.
     if record.levelno < logging.ERROR:
         return False
     record.msg, record.args = _HIDDEN, ()
