@@ -28,6 +28,7 @@ from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.stores.waiting import at_once
 from curae_lifecycle.web import events, gateways, respond, shapes
 from curae_lifecycle.web.openapi import problem_codes
+from curae_lifecycle.web.read import operation_name
 from tests import server
 from tests.reference.traffic import traffic
 from tests.strategies import COORDINATE, START, at, pending
@@ -75,6 +76,7 @@ def the_rest() -> None:
             str(row.outcome)
     for operation in OPERATIONS:
         problem_codes(operation)
+    assert operation_name(server.request("revoke")) == "revoke"
     call = read(server.request("revoke"), server.CALLER, START)
     assert not isinstance(call, Decision)
     assert not decide(call, Snapshot(connection=first), at(1)).replayed

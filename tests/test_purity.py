@@ -107,6 +107,20 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.rules.frozen": {"_filled_by_slots": {"exec"}},
     # What a server draws and waits for, around a store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
+    "curae_lifecycle.stores.deadline": {
+        "<module>": {"monotonic", "time"},
+        "seconds_left": {"monotonic"},
+        "within": {"monotonic"},
+    },
+    "curae_lifecycle.stores.django.database": {
+        "<module>": {"monotonic", "time"},
+        "DjangoDatabase._watched": {"monotonic"},
+    },
+    "curae_lifecycle.stores.django.watch": {
+        "<module>": {"monotonic", "os", "socket", "time"},
+        "Watch._run": {"monotonic"},
+        "Watch.over": {"os", "socket"},
+    },
     "curae_lifecycle.stores.minting": {
         "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
         "RandomIds.__call__": {"token_urlsafe", "uuid4"},
@@ -121,7 +135,8 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.stores.sql.clock": {"<module>": {"time"}, "clock": {"time", "time_ns"}},
     "curae_lifecycle.stores.sql.postgresql": {
         "<module>": {"monotonic", "time"},
-        "AwaitedBoundedConnection.wait": {"socket"},
+        "AwaitedBoundedConnection.wait": {"monotonic", "socket"},
+        "BoundedConnection.wait": {"monotonic"},
         "_limited": {"monotonic"},
     },
     "curae_lifecycle.stores.sql.shipping": {

@@ -82,12 +82,12 @@ async def answer_calling_out(
     """Answer a request, calling out for its next action where it has one."""
 
     async def answer() -> Answer:
-        serving = begin_serving(store, request, mint, settings)
+        serving = begin_serving(store, request, mint, settings, trying.effort)
         if isinstance(serving, Answer):
             return serving
         return await _CallingOut(serving, out, trying).answer()
 
-    return await answer_always(answer(), settings)
+    return await answer_always(answer(), settings, trying.effort)
 
 
 @frozen
@@ -170,8 +170,8 @@ class _CallingOut:
         write = RecordWrite(attempt.key, begun.before, running)
         try:
             return begun if await self._commit(loaded, write) else None
-        except StoreFullError:
-            return given_up(self.serving.settings)
+        except StoreFullError as error:
+            return self.serving.full(error)
 
     def _holder(self, record: Record | None) -> _Begun | None:
         # Which attempt a record was given to, though the store could not say that it was.
@@ -228,8 +228,8 @@ class _CallingOut:
         try:
             page = page_of(begun.call, decision.reply, loaded.snapshot.binding)
             return await self.serving.commit(loaded, answer, page)
-        except StoreFullError:
-            return await self._without(given_up(self.serving.settings))
+        except StoreFullError as error:
+            return await self._without(self.serving.full(error))
 
     async def _without(self, answer: Answer) -> Answer | None:
         # An answer that leaves the key free; `None` where somebody was faster.

@@ -19,10 +19,15 @@ import attrs
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.deadline import deadline, within
 
 _LOG: Final = logging.getLogger(__name__)
 
 _Answered = TypeVar("_Answered")
+
+OVERTIME: Final = 0.5
+"""Seconds that an attempt at a `Store` which began in time may go on when the time is over: what
+waits for a lock or a statement until then is ended by the database, whose own answer says more."""
 
 
 @frozen(kw_only=True)
@@ -35,8 +40,8 @@ class Patience:
     Attributes:
         attempts: How often it is tried at most.
         seconds: For how long it is tried in all. No attempt begins after that, and one at an
-            `AsyncStore` ends then; a `Store` has time limits of its own, since a thread that
-            waits cannot be called back.
+            `AsyncStore` ends then. A thread that waits cannot be called back, so a `Store` looks
+            itself how long it may (`stores.deadline`): until `OVERTIME` later.
         attempt_seconds: How long one attempt at an `AsyncStore` may take.
         pause: The first pause, in seconds.
         longest_pause: The longest one, in seconds.
@@ -65,6 +70,29 @@ class Patience:
 DEFAULT_PATIENCE: Final = Patience()
 
 
+@attrs.define
+class Effort:
+    """What a request or a fact took; whoever wants to know hands in an empty one.
+
+    Attributes:
+        attempts: How many attempts began.
+        overtaken: In how many of them somebody else was faster.
+        unavailable: In how many the store could not.
+        late: How many took too long, at a store that is awaited.
+        full: How many found no room for a new value.
+        unforeseen: How many ended in an error that nobody foresaw.
+        waited: How many seconds were waited between attempts.
+    """
+
+    attempts: int = 0
+    overtaken: int = 0
+    unavailable: int = 0
+    late: int = 0
+    full: int = 0
+    unforeseen: int = 0
+    waited: float = 0.0
+
+
 @frozen
 class Trying:
     """A way to try something as often and as long as patience goes.
@@ -73,11 +101,13 @@ class Trying:
         patience: How often and how long.
         sleep: Lets some seconds pass.
         limit: Ends an attempt with `TimeoutError` that takes longer than some seconds.
+        effort: Where it is noted what it took.
     """
 
     patience: Patience
     sleep: Callable[[float], Awaitable[None]]
     limit: Callable[[float], AbstractAsyncContextManager[object]]
+    effort: Effort = attrs.field(factory=Effort)
 
     async def until_done(
         self, attempt: Callable[[], Awaitable[_Answered | None]]
@@ -92,19 +122,22 @@ class Trying:
             What the attempt answered; `None` where patience ran out.
         """
         patience, began = self.patience, time.monotonic()
+        # Where whoever asked waits no longer, nobody hears of a further attempt.
+        ends = min(began + patience.seconds, deadline())
         number = 0
-        while True:
-            number += 1
-            left = began + patience.seconds - time.monotonic()
-            answered = await self._once(attempt, number, min(patience.attempt_seconds, left))
-            if answered is not None:
-                return answered
-            pause = patience.pause_after(number) * random.random()  # noqa: S311 - no secret
-            over = time.monotonic() + pause >= began + patience.seconds
-            if over or number == patience.attempts:
-                _LOG.warning("gave up after attempt %d", number)
-                return None
-            await self.sleep(pause)
+        with within(patience.seconds + OVERTIME):
+            while True:
+                number += 1
+                left = ends - time.monotonic()
+                answered = await self._once(attempt, number, min(patience.attempt_seconds, left))
+                if answered is not None:
+                    return answered
+                pause = patience.pause_after(number) * random.random()  # noqa: S311 - no secret
+                if time.monotonic() + pause >= ends or number == patience.attempts:
+                    _LOG.warning("gave up after attempt %d", number)
+                    return None
+                self.effort.waited += pause
+                await self.sleep(pause)
 
     def once(self) -> Trying:
         """A way to try something a single time."""
@@ -113,24 +146,31 @@ class Trying:
     async def _once(
         self, attempt: Callable[[], Awaitable[_Answered | None]], number: int, seconds: float
     ) -> _Answered | None:
+        effort = self.effort
+        effort.attempts += 1
         try:
             async with self.limit(seconds):
-                return await attempt()
+                answered = await attempt()
         except StoreUnavailableError as error:
+            effort.unavailable += 1
             _LOG.warning("attempt %d: %s", number, error)
         except TimeoutError:
+            effort.late += 1
             _LOG.warning("attempt %d: no answer within %.3f seconds", number, seconds)
+        else:
+            effort.overtaken += answered is None
+            return answered
         return None
 
 
-def waiting(patience: Patience) -> Trying:
+def waiting(patience: Patience, effort: Effort | None = None) -> Trying:
     """A way to try at a `Store`, whose calls wait."""
-    return Trying(patience, _wait, nullcontext)
+    return Trying(patience, _wait, nullcontext, effort or Effort())
 
 
-def awaiting(patience: Patience) -> Trying:
+def awaiting(patience: Patience, effort: Effort | None = None) -> Trying:
     """A way to try at an `AsyncStore`, whose calls are awaited."""
-    return Trying(patience, asyncio.sleep, asyncio.timeout)
+    return Trying(patience, asyncio.sleep, asyncio.timeout, effort or Effort())
 
 
 async def _wait(seconds: float) -> None:

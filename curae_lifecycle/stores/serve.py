@@ -24,7 +24,7 @@ from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, Renew, answe
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
 from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Patience, awaiting, waiting
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience, awaiting, waiting
 from curae_lifecycle.stores.serving import answer_fact, answer_request
 from curae_lifecycle.stores.waiting import at_once
 from curae_lifecycle.web.request import Request
@@ -40,6 +40,7 @@ def serve(
     settings: Settings = DEFAULT_SETTINGS,
     *,
     patience: Patience = DEFAULT_PATIENCE,
+    effort: Effort | None = None,
 ) -> Answer:
     """Answer a request whole: load, decide, commit.
 
@@ -49,6 +50,7 @@ def serve(
         mint: Makes the ids and the next action of a mutation, anew for each attempt.
         settings: What the server chose.
         patience: How often and how long it is tried.
+        effort: Where it is noted what it took, also where this raises.
 
     Returns:
         The answer; what it changes is committed. Where the store could not, in all attempts, it
@@ -59,7 +61,7 @@ def serve(
         ArgumentError: The program is wrong: it gave what no correct one gives.
         AssertionError: It is wrong, too, and says so itself.
     """
-    trying = waiting(patience)
+    trying = waiting(patience, effort)
     return at_once(answer_request(_Waiting(store), request, mint, settings, trying))
 
 
@@ -70,9 +72,10 @@ async def serve_async(
     settings: Settings = DEFAULT_SETTINGS,
     *,
     patience: Patience = DEFAULT_PATIENCE,
+    effort: Effort | None = None,
 ) -> Answer:
     """Answer a request whole, as `serve` does, at a store that is awaited."""
-    return await answer_request(store, request, mint, settings, awaiting(patience))
+    return await answer_request(store, request, mint, settings, awaiting(patience, effort))
 
 
 def serve_calling_out(
@@ -85,6 +88,7 @@ def serve_calling_out(
     lease: float = 60.0,
     lost_lease: LostLease = LostLease.EXECUTE,
     patience: Patience = DEFAULT_PATIENCE,
+    effort: Effort | None = None,
 ) -> Answer:
     """Answer a request whose next action another service makes.
 
@@ -107,6 +111,7 @@ def serve_calling_out(
             the other side and said with `resolve` what happened; and once it was called out, the
             key is not freed without an answer.
         patience: How often and how long each of the two transactions is tried.
+        effort: Where it is noted what both took.
 
     Returns:
         The answer, as from `serve`.
@@ -119,7 +124,7 @@ def serve_calling_out(
     async def called(new_ids: NewIds, renew: AsyncRenew) -> NextAction:
         return call_out(new_ids, lambda: at_once(_awaited(renew())))
 
-    out, trying = CallOut(called, lease, lost_lease), waiting(patience)
+    out, trying = CallOut(called, lease, lost_lease), waiting(patience, effort)
     return at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
 
 
@@ -133,12 +138,13 @@ async def serve_calling_out_async(
     lease: float = 60.0,
     lost_lease: LostLease = LostLease.EXECUTE,
     patience: Patience = DEFAULT_PATIENCE,
+    effort: Effort | None = None,
 ) -> Answer:
     """Answer a request whose next action another service makes, as `serve_calling_out` does.
 
     Where it is cancelled, the key is free again before the cancellation goes on.
     """
-    out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience)
+    out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience, effort)
     return await answer_calling_out(store, request, mint, out, settings, trying)
 
 
@@ -168,6 +174,11 @@ async def record_async(
 ) -> FactAnswer:
     """Record a fact whole, as `record` does, at a store that is awaited."""
     return await answer_fact(store, fact, awaiting(patience))
+
+
+def awaited(store: Store) -> AsyncStore:
+    """A store that waits, as one that is awaited."""
+    return _Waiting(store)
 
 
 class _Waiting:

@@ -35,7 +35,7 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage, page_of
-from curae_lifecycle.stores.patience import Trying
+from curae_lifecycle.stores.patience import Effort, Trying
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
@@ -54,15 +54,19 @@ def given_up(settings: Settings) -> Answer:
 
 def log_error(what: str, error: Exception) -> None:
     """Log what an error ended, of which kind it is, and the way to where it was raised."""
-    way = " > ".join(
+    _LOG.error("%s: %s at %s", what, type(error).__name__, way_of(error))
+
+
+def way_of(error: BaseException) -> str:
+    """The way to where an error was raised: modules and lines, and nothing that it says."""
+    return " > ".join(
         # What was never imported may have no name.
         f"{frame.f_globals.get('__name__', '?')}:{line}"
         for frame, line in walk_tb(error.__traceback__)
     )
-    _LOG.error("%s: %s at %s", what, type(error).__name__, way)
 
 
-async def answer_always(answering: Awaitable[Answer], settings: Settings) -> Answer:
+async def answer_always(answering: Awaitable[Answer], settings: Settings, effort: Effort) -> Answer:
     """An answer, also where something went wrong that nobody foresaw: one that may be retried.
 
     Raises:
@@ -74,6 +78,7 @@ async def answer_always(answering: Awaitable[Answer], settings: Settings) -> Ans
     except (ArgumentError, AssertionError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
+        effort.unforeseen += 1
         log_error("a request failed", error)
         return given_up(settings)
 
@@ -103,6 +108,7 @@ class Serving:
 
     Attributes:
         digest: Of its API key.
+        effort: Where it is noted what it took.
         loaded: What was loaded last; its caller is the newest that is known.
     """
 
@@ -111,6 +117,7 @@ class Serving:
     digest: str
     mint: Mint
     settings: Settings
+    effort: Effort
     loaded: LoadedCall | None = None
 
     async def attempt(self) -> Answer | None:
@@ -137,8 +144,15 @@ class Serving:
         """Commit what was decided; `None` where somebody was faster."""
         try:
             return await self.commit(decided.loaded, respond(decided.decision), decided.page)
-        except StoreFullError:
-            return given_up(self.settings)
+        except StoreFullError as error:
+            return self.full(error)
+
+    def full(self, error: StoreFullError) -> Answer:
+        """The answer where a new value found no room."""
+        self.effort.full += 1
+        # Whose account it is stays out of the log.
+        _LOG.error("no room: %d values of kind %s are kept", error.capacity, error.kind)
+        return given_up(self.settings)
 
     async def commit(
         self, loaded: LoadedCall, answer: Answer, page: HostedPage | None
@@ -160,12 +174,12 @@ class Serving:
 
 
 def begin_serving(
-    store: AsyncStore, request: Request, mint: Mint, settings: Settings
+    store: AsyncStore, request: Request, mint: Mint, settings: Settings, effort: Effort
 ) -> Serving | Answer:
     """A request that may be served, or its answer where it shows no API key."""
     api_key = bearer(request)
     if api_key is not None:
-        return Serving(store, request, api_key.digest(), mint, settings)
+        return Serving(store, request, api_key.digest(), mint, settings, effort)
     # The store has nothing to say to it, not even the time.
     refusal = read(request, None, utc_now(), settings)
     assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
@@ -178,12 +192,12 @@ async def answer_request(
     """Answer a request in as many attempts as patience has."""
 
     async def answer() -> Answer:
-        serving = begin_serving(store, request, mint, settings)
+        serving = begin_serving(store, request, mint, settings, trying.effort)
         if isinstance(serving, Answer):
             return serving
         return await trying.until_done(serving.attempt) or given_up(settings)
 
-    return await answer_always(answer(), settings)
+    return await answer_always(answer(), settings, trying.effort)
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnswer:

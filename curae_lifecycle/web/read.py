@@ -61,6 +61,12 @@ def read(
     return Call(reading.caller, reading.operation, reading.key, settings)
 
 
+def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
+    """The name of the operation that a request asks for, for a log; `None` where there is none."""
+    kind, _ = _route(request, settings.operations)
+    return None if kind is None else kind.rule.name
+
+
 @attrs.define
 class _Reading:
     """A request on its way through the gates; each sets what those after it rely on."""

@@ -2,13 +2,16 @@
 
 The laws of this module: **a commit is a transaction of its own**, and where it cannot be one it is
 refused, since what is not as it was read must be undone without what surrounds it; **a connection
-that was lost is not used again**.
+that was lost is not used again**; **nothing waits for ever**: on PostgreSQL an answer is waited for
+no longer than its `statement_timeout` and a moment, though the server hang.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+import re
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from time import monotonic
 from typing import Final, NoReturn
 
 from django import conf
@@ -17,6 +20,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.stores.contract import StoreUnchangedError
+from curae_lifecycle.stores.deadline import deadline, seconds_left
+from curae_lifecycle.stores.django.watch import WATCH
 from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, unavailable
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
@@ -26,6 +32,14 @@ SETTING: Final = "CURAE_LIFECYCLE_DATABASE"
 
 DIALECTS: Final = {"sqlite": Dialect.SQLITE, "postgresql": Dialect.POSTGRESQL}
 """What is spoken with each vendor of a database, by Django's word for it."""
+
+WAIT: Final = 2.0
+"""Seconds that PostgreSQL is waited for where the settings name no `statement_timeout`."""
+
+GRACE: Final = 0.25
+"""How much longer is waited than the server does, whose own answer says more."""
+
+_STATEMENT_TIMEOUT: Final = re.compile(r"\bstatement_timeout *= *'?([1-9]\d*)(ms|s)?\b")
 
 
 def database_alias() -> str:
@@ -37,6 +51,9 @@ def database_alias() -> str:
 class DjangoDatabase:
     """Runs statements on Django's own connection; each thread has one.
 
+    Nobody can end a wait for a new connection, so none is begun that might last longer than whoever
+    asks waits: its patience must be longer than the `connect_timeout` of OPTIONS.
+
     Args:
         alias: Which of DATABASES it is; `None` for the one that the settings name.
     """
@@ -47,6 +64,9 @@ class DjangoDatabase:
         if vendor not in DIALECTS:
             raise ArgumentError(f"DATABASES[{self._alias!r}]", "SQLite or PostgreSQL")
         self._dialect = DIALECTS[vendor]
+        options: Mapping[str, object] = self._connection.settings_dict["OPTIONS"]
+        self._wait = wait_of(self._dialect, options)
+        self._connect_wait = float(str(options.get("connect_timeout", 0)))
 
     @property
     def dialect(self) -> Dialect:
@@ -57,7 +77,7 @@ class DjangoDatabase:
         """Run one statement by itself, and give its rows."""
         connection = self._connection
         try:
-            with connection.cursor() as cursor:
+            with self._bounded(connection), connection.cursor() as cursor:
                 _run(cursor, statement)
                 found: Rows = cursor.fetchall()
         except Error as error:
@@ -82,6 +102,7 @@ class DjangoDatabase:
         steps = as_few(statements) if self._dialect is Dialect.POSTGRESQL else statements
         try:
             with ExitStack() as stack:
+                stack.enter_context(self._bounded(connection))
                 try:
                     stack.enter_context(self._own_transaction(connection, steps))
                 except RuntimeError:
@@ -97,6 +118,31 @@ class DjangoDatabase:
     @property
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self._alias]
+
+    @contextmanager
+    def _bounded(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
+        # Connected, and nothing waits any longer than it may.
+        if self._dialect is Dialect.SQLITE:
+            connection.ensure_connection()
+            with _locks_bounded(connection, self._wait):
+                yield
+            return
+        with self._watched(connection):
+            connection.close_if_health_check_failed()
+        if connection.connection is None and seconds_left(self._connect_wait) < self._connect_wait:
+            # Nobody would end that wait in time.
+            raise StoreUnchangedError("no time was left to connect")
+        connection.ensure_connection()
+        with self._watched(connection):
+            yield
+
+    def _watched(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        if self._dialect is Dialect.SQLITE or connection.connection is None:
+            return nullcontext()
+        if connection.connection.closed:
+            return nullcontext()
+        until = min(monotonic() + self._wait + GRACE, deadline())
+        return WATCH.over(connection.connection.fileno(), until)
 
     def _own_transaction(
         self, connection: BaseDatabaseWrapper, statements: Sequence[Statement]
@@ -120,12 +166,39 @@ class DjangoDatabase:
     def _failed(self, connection: BaseDatabaseWrapper, error: Error) -> NoReturn:
         # Django would look at it only when the request is over, and there are more attempts.
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
+            with self._watched(connection):
+                connection.close_if_unusable_or_obsolete()
         # Django's error has the driver's own as its cause.
         original = error.__cause__ or error
         if is_passing(self._dialect, original):
             raise unavailable(self._dialect, original) from None
         raise error
+
+
+def wait_of(dialect: Dialect, options: Mapping[str, object]) -> float:
+    """How many seconds a lock of SQLite or a statement of PostgreSQL is waited for, by OPTIONS."""
+    if dialect is Dialect.SQLITE:
+        # Python's own, where nothing is said.
+        return float(str(options.get("timeout", 5.0)))
+    found = _STATEMENT_TIMEOUT.search(str(options.get("options", "")))
+    if found is None:
+        return WAIT
+    return int(found[1]) / (1 if found[2] == "s" else 1000)
+
+
+@contextmanager
+def _locks_bounded(connection: BaseDatabaseWrapper, wait: float) -> Generator[None, None, None]:
+    left = seconds_left(wait)
+    if left == wait:
+        yield
+        return
+    wait_for = "PRAGMA busy_timeout = {}"
+    connection.connection.execute(wait_for.format(int(left * 1000)))
+    try:
+        yield
+    finally:
+        # The connection is everybody's.
+        connection.connection.execute(wait_for.format(int(wait * 1000)))
 
 
 def _run(cursor: CursorWrapper, statement: Statement) -> None:

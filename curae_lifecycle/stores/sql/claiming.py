@@ -85,6 +85,36 @@ def claimed_statement(due: Sequence[Due], claim: str) -> Statement:
     return Statement(text, (claim, *_numbers(due)))
 
 
+class Backlog(NamedTuple):
+    """How many messages an outbox holds, and how far behind its workers are.
+
+    Attributes:
+        messages: How many are to be shipped, those among them that are being shipped.
+        dead: How many are dead.
+        seconds: For how long the one has been due that has been due for longest; 0 where none is.
+    """
+
+    messages: int
+    dead: int
+    seconds: float
+
+
+def backlog_statement(dialect: Dialect) -> Statement:
+    """What counts the messages."""
+    text = (
+        f"SELECT COUNT(due_at), COUNT(*) - COUNT(due_at), MIN(due_at), (SELECT {MOMENT[dialect]}) "
+        "FROM curae_outbox"
+    )
+    return Statement(text, _clock_values(dialect))
+
+
+def backlog(rows: Sequence[Sequence[object]]) -> Backlog:
+    """What the row of a `backlog_statement` says."""
+    messages, dead, first, now = cast("tuple[int, int, int | None, int]", tuple(rows[0]))
+    behind = 0.0 if first is None else max(0, now - first) / SECOND
+    return Backlog(messages, dead, behind)
+
+
 def dead_statement(after: int, limit: int) -> Statement:
     """What reads messages that are dead, from a number on."""
     where = "due_at IS NULL AND id > ? ORDER BY id LIMIT ?"

@@ -7,7 +7,8 @@ statement, not for an answer that never comes.
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, NotRequired, Protocol, TypedDict
+from threading import BoundedSemaphore
+from typing import Final, NotRequired, Protocol, TypedDict, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -15,6 +16,7 @@ from sqlalchemy.exc import ArgumentError as MalformedUrlError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.sql.failures import is_passing
 from curae_lifecycle.stores.sql.statement import Dialect
 
@@ -26,6 +28,22 @@ GRACE: Final = 0.25
 
 _MADE: Final = "curae_lifecycle"
 """The option that an engine of this module has."""
+
+
+@frozen
+class Bounds:
+    """What an engine waits for, and how many may use it at once.
+
+    A pool of SQLAlchemy has one limit for everybody; who comes with little time left waits here,
+    before the pool is asked.
+
+    Attributes:
+        wait: Seconds that a connection or a lock is waited for at most.
+        free: How many connections may be taken.
+    """
+
+    wait: float
+    free: BoundedSemaphore
 
 
 def create_engine(url: str, *, wait: float = WAIT, pool_size: int = 10) -> sa.Engine:
@@ -81,9 +99,20 @@ def dialect_of(engine: sa.Engine) -> Dialect:
     Raises:
         ArgumentError: Another engine, whose connections would not commit what they ran.
     """
-    if _MADE not in engine.get_execution_options():
-        raise ArgumentError("engine", "one that create_engine or create_awaited_engine made")
+    bounds_of(engine)
     return Dialect(engine.dialect.name)
+
+
+def bounds_of(engine: sa.Engine) -> Bounds:
+    """What an engine of this module waits for.
+
+    Raises:
+        ArgumentError: Another engine.
+    """
+    found = engine.get_execution_options().get(_MADE)
+    if found is None:
+        raise ArgumentError("engine", "one that create_engine or create_awaited_engine made")
+    return cast("Bounds", found)
 
 
 _DRIVERS: Final = {
@@ -128,7 +157,7 @@ def _settings(url: sa.URL, dialect: Dialect, wait: float, pool_size: int) -> _Se
         max_overflow=0,
         # Every transaction ends itself.
         pool_reset_on_return=None,
-        execution_options={_MADE: True},
+        execution_options={_MADE: Bounds(wait, BoundedSemaphore(pool_size))},
     )
     if dialect is Dialect.POSTGRESQL:
         # Or each new connection would ask for a type that no table has.

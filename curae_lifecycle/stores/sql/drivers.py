@@ -40,6 +40,10 @@ class Connection(Protocol):
         """Whether it is open, and nothing was begun on it."""
         ...
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """Let no lock be waited for any longer, where the database does not count it itself."""
+        ...
+
     def run(self, statement: Statement) -> Cursor:
         """Run a statement."""
         ...
@@ -57,6 +61,9 @@ class _Sqlite:
     def is_idle(self) -> bool:
         return not self._connection.in_transaction
 
+    def wait_for_locks(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").close()
+
     def run(self, statement: Statement) -> Cursor:
         return self._connection.execute(statement.text, statement.values)
 
@@ -71,6 +78,9 @@ class _Postgresql:
     @property
     def is_idle(self) -> bool:
         return _is_idle(self._connection)
+
+    def wait_for_locks(self, seconds: float) -> None:
+        """Its server counts, and the connection counts the seconds of an answer."""
 
     def run(self, statement: Statement) -> Cursor:
         from psycopg import RawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
@@ -103,6 +113,9 @@ class _Mariadb:
     @property
     def is_idle(self) -> bool:
         return self._connection.open and not self._connection.server_status & _MARIADB_BEGUN
+
+    def wait_for_locks(self, seconds: float) -> None:
+        """Its server counts."""
 
     def run(self, statement: Statement) -> Cursor:
         cursor = self._connection.cursor()

@@ -18,7 +18,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from curae_lifecycle.stores.contract import StoreUnchangedError
+from curae_lifecycle.stores.deadline import seconds_left
 from curae_lifecycle.stores.sql.connecting import (
+    bounds_of,
     create_awaited_engine,
     create_engine,
     dialect_of,
@@ -39,6 +41,7 @@ class SqlDatabase:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._dialect = dialect_of(engine)
+        self._bounds = bounds_of(engine)
         self._error = _error_of(engine)
 
     @property
@@ -72,6 +75,15 @@ class SqlDatabase:
             _failed(self._dialect, error)
 
     def _connected(self, act: Callable[[Connection], _Answered]) -> _Answered:
+        bounds = self._bounds
+        if not bounds.free.acquire(timeout=seconds_left(bounds.wait)):
+            raise StoreUnchangedError("no connection was free in time")
+        try:
+            return self._on_one(act)
+        finally:
+            bounds.free.release()
+
+    def _on_one(self, act: Callable[[Connection], _Answered]) -> _Answered:
         pool = self._engine.pool
         try:
             pooled = self._engine.raw_connection()
@@ -79,6 +91,7 @@ class SqlDatabase:
             _unconnected(self._dialect, error)
         connection = connection_of(self._dialect, pooled.driver_connection)
         try:
+            connection.wait_for_locks(seconds_left(self._bounds.wait))
             return act(connection)
         except BaseException:
             with suppress(self._error):

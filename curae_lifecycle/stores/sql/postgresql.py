@@ -7,6 +7,9 @@ limits nor those of TCP end the wait for it: here the client counts the seconds 
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -14,6 +17,8 @@ import psycopg
 from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+
+from curae_lifecycle.stores.deadline import deadline, seconds_left
 
 _Answered = TypeVar("_Answered")
 
@@ -25,24 +30,47 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
     """A connection that is closed where an answer does not come in time.
 
     Attributes:
-        seconds: How long an answer may take.
+        seconds: How long an answer may take, where no deadline is earlier.
     """
 
     seconds: float = 60.0
 
     @classmethod
     def within(cls, seconds: float, named: dict[str, str]) -> BoundedConnection:
-        """A new connection, with a limit of its own; every statement commits by itself."""
-        made = cls.connect(make_conninfo(**named), autocommit=True)
-        made.seconds = seconds
-        return made
+        """A new connection, with a limit of its own; every statement commits by itself.
+
+        It is made in a thread, which is left alone where it takes longer than the limit: a name
+        may have many hosts, each is waited for, and looking it up takes as long as it takes.
+        """
+        made: Future[BoundedConnection] = Future()
+
+        def connect() -> None:
+            try:
+                connected = cls.connect(make_conninfo(**named), autocommit=True)
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+                if made.set_running_or_notify_cancel():
+                    made.set_exception(error)
+                return
+            if made.set_running_or_notify_cancel():
+                connected.seconds = seconds
+                made.set_result(connected)
+            else:
+                connected.close()
+
+        Thread(target=connect, daemon=True).start()
+        with suppress(TimeoutError):
+            made.exception(seconds_left(seconds))
+        if made.cancel():
+            raise psycopg.OperationalError("no connection in time")
+        return made.result()
 
     def wait(
         self, gen: PQGen[_Answered], interval: float = _LOOK, timeout: float | None = None
     ) -> _Answered:
         """Wait for an answer, no longer than the limit."""
         del timeout  # For notifications alone, which nobody waits for here.
-        return super().wait(_limited(gen, self.pgconn, self.seconds), interval)
+        until = min(monotonic() + self.seconds, deadline())
+        return super().wait(_limited(gen, self.pgconn, until), interval)
 
 
 class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
@@ -69,7 +97,7 @@ class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
     ) -> _Answered:
         """Wait for an answer, no longer than the limit."""
         del timeout
-        limited = _limited(gen, self.pgconn, self.seconds)
+        limited = _limited(gen, self.pgconn, monotonic() + self.seconds)
         try:
             return await waiting.wait_async(limited, self.pgconn.socket, interval)
         except asyncio.CancelledError:
@@ -79,9 +107,8 @@ class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
 
 
 def _limited(
-    waits: PQGen[_Answered], pgconn: psycopg.pq.abc.PGconn, seconds: float
+    waits: PQGen[_Answered], pgconn: psycopg.pq.abc.PGconn, until: float
 ) -> PQGen[_Answered]:
-    until = monotonic() + seconds
     try:
         wanted = next(waits)
         while True:

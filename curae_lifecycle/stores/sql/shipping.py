@@ -27,6 +27,7 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Trying, awaiting, waiting
 from curae_lifecycle.stores.sql import claiming
+from curae_lifecycle.stores.sql.claiming import Backlog
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 from curae_lifecycle.stores.waiting import at_once
@@ -123,6 +124,10 @@ class Outbox:
         """Messages that are dead, in the order of their numbers, from a number on."""
         return at_once(_dead(self._database, after, limit))
 
+    def backlog(self) -> Backlog:
+        """How many messages there are, and how far behind the workers are; it counts all rows."""
+        return at_once(_backlog(self._database))
+
     def revive(self, number: int) -> bool:
         """Let a dead message be tried again; false where there is no such one.
 
@@ -173,6 +178,10 @@ class AsyncOutbox:
         """Messages that are dead, as `Outbox.dead` tells them."""
         return await _dead(self._database, after, limit)
 
+    async def backlog(self) -> Backlog:
+        """How many messages there are, as `Outbox.backlog` tells it."""
+        return await _backlog(self._database)
+
     async def revive(self, number: int) -> bool:
         """Let a dead message be tried again, as `Outbox.revive` does."""
         return await _revive(self._database, number)
@@ -216,6 +225,10 @@ async def _run(worker: _Worker, wait: Callable[[float], Awaitable[None]]) -> Non
 
 async def _dead(database: _Awaited, after: int, limit: int) -> tuple[Delivery, ...]:
     return claiming.deliveries(await database.rows(claiming.dead_statement(after, limit)))
+
+
+async def _backlog(database: _Awaited) -> Backlog:
+    return claiming.backlog(await database.rows(claiming.backlog_statement(database.dialect)))
 
 
 async def _revive(database: _Awaited, number: int) -> bool:

@@ -1,0 +1,150 @@
+"""Whether a worker keeps anything of the requests that it answers: its memory over 200,000 of them.
+
+    python benchmarks/memory_of_worker.py [REQUESTS]
+
+One process with four threads answers through an `Endpoint`: on an `SqlStore` in a SQLite file, with
+limits, counters, hosted pages that are looked for, and a log that is written and thrown away. Every
+operation is there, replays and refusals among them, each user is new, and expired rows are purged as
+it goes. There is no server software and no socket: what those keep is theirs. It says after each tenth
+what memory the process holds and how many blocks of it are Python's, and ends with status 1 where the
+second half moved by more than `BOUND`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import event
+
+from curae_lifecycle import (
+    ApiKey,
+    Bucket,
+    Caller,
+    Environment,
+    RandomIds,
+    Request,
+    Response,
+    Settings,
+)
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
+from curae_lifecycle.servers.endpoint import Endpoint
+from curae_lifecycle.servers.log import configure_logging
+from curae_lifecycle.servers.metrics import Metrics
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.store import SqlStore
+
+BOUND: Final = 5.0
+"""Megabytes by which the second half may move, as the allocator gives back and takes again; the
+smallest thing that is kept of each of 100,000 requests would be more."""
+
+THREADS: Final = 4
+KEYS: Final = 50
+"""API keys that take turns."""
+
+BASE: Final = "/api/sdk/v1"
+SETTINGS: Final = Settings(buckets=(Bucket("wide", 1_000_000, 1_000_000, 60),))
+
+
+def resident() -> float:
+    """The memory that this process holds, in megabytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def opened(file: Path) -> SqlStore:
+    """An empty store in a file, whose API keys are known."""
+    engine = create_engine(f"sqlite:///{file}", wait=60)
+    # What only a crash of the machine would need is left out.
+    event.listen(engine, "connect", lambda made, _: made.execute("PRAGMA synchronous = OFF"))
+    store = SqlStore(SqlDatabase(engine), SETTINGS)
+    store.create_tables()
+    account = CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f")
+    for number in range(KEYS):
+        scopes = frozenset({"connection:write"})
+        caller = Caller(ApiKeyId(f"key-{number}"), AppId("app"), account, Environment.LIVE, scopes)
+        store.register(ApiKey(f"cae_live_{number}"), caller)
+    return store
+
+
+def story(endpoint: Endpoint, number: int) -> int:
+    """What one user's app asks; how many requests that is."""
+    user, asked = f"user-{number}", 0
+
+    def ask(status: int, method: str, path: str, body: object = None, key: str = "") -> Response:
+        nonlocal asked
+        asked += 1
+        headers = [("Authorization", f"Bearer cae_live_{number % KEYS}")]
+        if key:
+            headers.append(("Idempotency-Key", f"{key}-{number}"))
+        content = b"" if body is None else json.dumps(body).encode()
+        answer = endpoint(Request(method, BASE + path, tuple(headers), content))
+        assert answer.status == status, answer
+        return answer
+
+    create = {"appUserId": user, "dataPackages": ["labs", "clinical_summary"]}
+    made = ask(201, "POST", "/connections", create, "create")
+    assert ask(201, "POST", "/connections", create, "create").body == made.body
+    path = f"/connections/{json.loads(made.body)['connection']['id']}"
+    ask(200, "GET", path)
+    ask(200, "POST", f"{path}:revoke", None, "revoke")
+    ask(201, "POST", f"{path}:reconnect", None, "reconnect")
+    ask(201, "POST", "/curae-connect/initiate", {"appUserId": user}, "initiate")
+    ask(200, "GET", f"/curae-connect/account-state?appUserId={user}")
+    ask(400, "POST", "/connections", {"appUserId": 7}, "wrong")
+    ask(404, "GET", f"/{user}")
+    endpoint(Request("GET", BASE + path, (("Authorization", f"Bearer stranger-{number}"),)))
+    return asked + 1
+
+
+def main(requests: int) -> int:
+    """Ask, and say what it holds; 1 where the second half moved by more than `BOUND`."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+    ):
+        configure_logging(logging.INFO, nowhere)
+        store = opened(Path(directory, "curae.db"))
+
+        def pages(asked: Request) -> Response | None:
+            if asked.target.startswith("/pages/"):
+                store.page(asked.target)
+            return None
+
+        endpoint = Endpoint(
+            store, RandomIds("https://connect.example/"), SETTINGS, pages=pages, counters=Metrics()
+        )
+        held: list[float] = []
+        done = story(endpoint, 0)
+        number, began = 1, time.monotonic()
+        print(f"{done:>8} requests: {resident():7.1f} MB")
+        with ThreadPoolExecutor(THREADS) as pool:
+            for tenth in range(1, 11):
+                while done < requests * tenth // 10:
+                    block = range(number, number + 100)
+                    done += sum(pool.map(lambda each: story(endpoint, each), block))
+                    number = block.stop
+                store.purge()
+                gc.collect()
+                held.append(resident())
+                passed = time.monotonic() - began
+                blocks = sys.getallocatedblocks()
+                print(
+                    f"{done:>8} requests: {held[-1]:7.1f} MB, {blocks:>8} blocks, {passed:5.0f} s",
+                    flush=True,
+                )
+    moved = max(held[4:]) - min(held[4:])
+    print(f"the second half moved by {moved:.1f} MB; at most {BOUND} are taken for none")
+    return int(moved > BOUND)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000))

@@ -1,0 +1,20 @@
+"""What the tests of servers share: empty databases, and one whose server may be stopped."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.wire.conftest import postgres_url, sqlite_url
+from tests.wire.postgres import GIVEN
+
+__all__ = ["postgres_url", "sqlite_url"]
+
+
+@pytest.fixture
+def stoppable_url(postgres_url: str) -> str:
+    """An empty database on a server of this process's own."""
+    if GIVEN in os.environ:
+        pytest.skip("a server that somebody gave is not stopped")
+    return postgres_url

@@ -1,0 +1,35 @@
+"""A worker of a server that counts: it answers so many requests, and says what was counted.
+
+`python -m tests.servers.counting NUMBER` creates connections under NUMBER keys; one more is a replay.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from curae_lifecycle import ApiKey, Caller, Environment, MemoryStore, RandomIds, Request
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
+from curae_lifecycle.servers.endpoint import Endpoint
+from curae_lifecycle.servers.metrics import Metrics
+
+BODY = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
+
+
+def main(number: int) -> None:
+    account = CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f")
+    scopes = frozenset({"connection:write"})
+    store = MemoryStore()
+    store.register(
+        ApiKey("cae_live_k1"),
+        Caller(ApiKeyId("k"), AppId("a"), account, Environment.LIVE, scopes),
+    )
+    endpoint = Endpoint(store, RandomIds("https://connect.example/"), counters=Metrics())
+    for key in [*range(number), 0]:
+        headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", f"k-{key}"))
+        answer = endpoint(Request("POST", "/api/sdk/v1/connections", headers, BODY))
+        assert answer.status == 201
+    sys.stdout.write(endpoint(Request("GET", "/metrics")).body.decode())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,439 @@
+"""An endpoint answers every request, and says of each what it took: nothing that it held."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import NoReturn
+
+import attrs
+import pytest
+
+from curae_lifecycle import ApiKey, ArgumentError, Bucket, Request, Response, Settings
+from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
+from curae_lifecycle.servers.log import RequestLine
+from curae_lifecycle.stores.deadline import seconds_left
+from curae_lifecycle.stores.patience import Effort, Patience
+from curae_lifecycle.stores.sql.claiming import Backlog
+from tests.server import API_KEY, CALLER, request
+from tests.servers.asking import KINDS, MINT, Asking, header, logged
+from tests.serving import (
+    BEFORE,
+    HANGS,
+    LOST,
+    Awaited,
+    FakeTime,
+    Faults,
+    Faulty,
+    fake_time,
+    faulty,
+    run_async,
+)
+from tests.strategies import pending
+
+CREATE = request("create")
+INITIATE = request("initiate")
+STRANGER = Request("GET", "/api/sdk/v1/connections/1", (("Authorization", "Bearer unknown"),))
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# --- The API --------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_as_serve_does_and_is_one_line(kind: str) -> None:
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty())(CREATE)
+    assert answer.status == 201
+    (line,) = log.lines
+    seconds = line.pop("seconds")
+    assert isinstance(seconds, float)
+    assert seconds > 0
+    assert line.pop("time")
+    assert line == {
+        "level": "INFO",
+        "logger": "curae_lifecycle.servers.endpoint",
+        "message": "request",
+        "requestId": header(answer, "x-request-id"),
+        "operation": "create-connection",
+        "method": "POST",
+        "status": 201,
+        "rules": line["rules"],
+        "replayed": False,
+        "attempts": 1,
+        "waited": 0.0,
+        "code": None,
+        "retryAfter": None,
+        "limit": None,
+    }
+    assert "operation.create-connection" in str(line["rules"])
+
+
+def test_a_replay_is_the_same_but_for_its_request_s_id(kind: str) -> None:
+    asking = Asking(kind=kind, store=faulty())
+    with logged() as log:
+        first, again = asking(CREATE), asking(CREATE)
+    assert [line["replayed"] for line in log.requests] == [False, True]
+    assert first.body == again.body
+    kept = [pair for pair in first.headers if pair[0] != "x-request-id"]
+    assert kept == [pair for pair in again.headers if pair[0] != "x-request-id"]
+    assert header(first, "x-request-id") != header(again, "x-request-id")
+
+
+def test_the_id_of_a_request_is_never_kept(kind: str) -> None:
+    store = faulty()
+    Asking(kind=kind, store=store)(CREATE)
+    assert "x-request-id" not in repr(store.record_of("k-1"))
+    assert "content-type" in repr(store.record_of("k-1"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "operation", "code", "status"),
+    [
+        (STRANGER, "get-connection", "UNAUTHENTICATED", 401),
+        (attrs.evolve(CREATE, target="/elsewhere"), None, "NOT_FOUND", 404),
+        (attrs.evolve(CREATE, body=b"{"), "create-connection", "BAD_REQUEST", 400),
+        (Request("BREW", "*"), None, "UNAUTHENTICATED", 401),
+    ],
+)
+def test_a_refusal_is_told_by_its_code(
+    kind: str, asked: Request, operation: str | None, code: str, status: int
+) -> None:
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty())(asked)
+    assert answer.status == status
+    (line,) = log.requests
+    assert (line["operation"], line["code"], line["status"]) == (operation, code, status)
+    assert line["method"] == ("OTHER" if asked.method == "BREW" else asked.method)
+
+
+def test_a_limit_that_refuses_is_named_with_when_to_come_again(kind: str) -> None:
+    settings = Settings(buckets=(Bucket("small", 1, 1, 60),))
+    asking = Asking(kind=kind, store=faulty(settings=settings), settings=settings)
+    with logged() as log:
+        asking(INITIATE)
+        refused = asking(request("initiate", key="k-2"))
+    assert refused.status == 429
+    line = log.requests[1]
+    assert (line["limit"], line["code"]) == ("small", "RATE_LIMITED")
+    assert line["retryAfter"] == int(header(refused, "retry-after") or "0") > 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "attempts"), [((), 1), ((LOST,), 2), ((BEFORE, LOST, BEFORE), 4)]
+)
+def test_attempts_and_waits_are_told_and_every_line_bears_the_id(
+    monkeypatch: pytest.MonkeyPatch, kind: str, faults: Faults, attempts: int
+) -> None:
+    time = fake_time(monkeypatch)
+    with logged() as log:
+        answer = ask_in(time, kind, faulty(faults), CREATE)
+    assert answer.status == 201
+    (line,) = log.requests
+    assert line["attempts"] == attempts
+    assert line["waited"] == pytest.approx(0.005 * (2 ** (attempts - 1) - 1))
+    assert {each["requestId"] for each in log.lines} == {header(answer, "x-request-id")}
+    assert len(log.lines) == 1 + [*faults].count(BEFORE)
+
+
+def ask_in(time: FakeTime, kind: str, store: Faulty, asked: Request) -> Response:
+    if kind == "waits":
+        return Endpoint(store, MINT)(asked)
+    return run_async(AsyncEndpoint(Awaited(store), MINT)(asked), time)
+
+
+def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retried(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    time = fake_time(monkeypatch)
+    with logged() as log:
+        answer = ask_in(time, kind, faulty(callers=[BEFORE] * 100), CREATE)
+    assert (answer.status, header(answer, "retry-after")) == (500, "1")
+    (line,) = log.requests
+    assert (line["attempts"], line["code"], line["retryAfter"]) == (20, "INTERNAL", 1)
+    assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
+
+
+class Broken(Faulty):
+    """A store in which something is wrong, where a commit should be."""
+
+    error: Exception
+
+    def commit(self, *_: object, **__: object) -> bool:
+        raise self.error
+
+
+def broken(error: Exception) -> Broken:
+    plain = faulty()
+    store = Broken(plain.store, plain.clock)
+    store.error = error
+    return store
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("a-secret"), "a request failed: KeyError at "),
+        (ArgumentError("a-secret", "something else"), "the program is wrong: ArgumentError at "),
+        (AssertionError("a-secret"), "the program is wrong: AssertionError at "),
+    ],
+)
+def test_whatever_is_raised_is_logged_and_answered(kind: str, error: Exception, said: str) -> None:
+    with logged() as log:
+        answer = Asking(kind=kind, store=broken(error))(CREATE)
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "INTERNAL")
+    assert header(answer, "retry-after") == "1"
+    failed, line = log.lines
+    assert str(failed["message"]).startswith(said)
+    assert "test_endpoint" in str(failed["message"])
+    assert failed["level"] == "ERROR"
+    assert line["requestId"] == failed["requestId"]
+    assert "a-secret" not in log.text
+
+
+def test_what_is_wrong_before_the_loop_is_answered_too(kind: str) -> None:
+    with logged() as log:
+        asking = Asking(kind=kind, store=faulty(), patience=Patience())
+        answer = asking(attrs.evolve(CREATE, headers=(("Authorization", b"no text"),)))  # type: ignore[arg-type]  # what no server hands over
+    assert answer.status == 500
+    assert log.lines[0]["message"] != "request"
+
+
+def test_an_interruption_goes_on_and_is_a_line_without_a_status() -> None:
+    def interrupted(_: Request) -> Response | None:
+        raise KeyboardInterrupt
+
+    with logged() as log, pytest.raises(KeyboardInterrupt):
+        Endpoint(faulty(), MINT, pages=interrupted)(CREATE)
+    (line,) = log.requests
+    assert (line["status"], line["operation"], line["rules"]) == (None, None, [])
+
+
+def test_a_cancellation_goes_on_and_is_a_line_without_a_status() -> None:
+    async def cancelled() -> None:
+        endpoint = AsyncEndpoint(Awaited(faulty(callers=[HANGS])), MINT)
+        task = asyncio.create_task(endpoint(CREATE))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with logged() as log:
+        run_async(cancelled())
+    (line,) = log.requests
+    assert (line["status"], line["attempts"]) == (None, 1)
+
+
+# --- Pages ----------------------------------------------------------------------------------
+
+SHOWN = Response(200, (("content-type", "text/html"),), b"<p>")
+PAGE = Request("GET", "/pages/a-secret")
+
+
+def test_a_page_is_shown_and_the_api_is_not_asked(kind: str) -> None:
+    store = faulty()
+    with logged() as log:
+        answer = Asking(kind=kind, store=store, pages=lambda _: SHOWN)(PAGE)
+    assert answer.body == b"<p>"
+    assert not store.asked
+    (line,) = log.requests
+    assert (line["operation"], line["status"], line["rules"]) == ("page", 200, [])
+
+
+def test_what_is_no_page_goes_on_to_the_api(kind: str) -> None:
+    assert Asking(kind=kind, store=faulty(), pages=lambda _: None)(CREATE).status == 201
+
+
+def test_a_page_that_fails_is_answered_and_logged(kind: str) -> None:
+    def fails(_: Request) -> Response | None:
+        raise KeyError("a-secret")
+
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty(), pages=fails)(PAGE)
+    assert (answer.status, header(answer, "retry-after")) == (503, "1")
+    failed, line = log.lines
+    assert str(failed["message"]).startswith("a page failed: KeyError at ")
+    assert (line["operation"], line["retryAfter"]) == ("page", 1)
+    assert "a-secret" not in log.text
+
+
+def test_a_page_has_no_more_time_than_a_request() -> None:
+    left: list[float] = []
+
+    def page(_: Request) -> Response:
+        left.append(seconds_left(99))
+        return SHOWN
+
+    Endpoint(faulty(), MINT, pages=page)(PAGE)
+    assert 0 < left[0] <= 4.5
+    assert seconds_left(99) == 99
+
+
+def test_a_page_that_hangs_is_ended_where_it_is_awaited() -> None:
+    async def hangs(_: Request) -> Response:
+        await asyncio.get_running_loop().create_future()
+        return SHOWN
+
+    time = FakeTime()
+    with logged() as log:
+        answer = run_async(AsyncEndpoint(Awaited(faulty()), MINT, pages=hangs)(PAGE), time)
+    assert answer.status == 503
+    assert time.passed == pytest.approx(4.5)
+    assert "a page failed: TimeoutError" in str(log.lines[0]["message"])
+
+
+# --- Health ---------------------------------------------------------------------------------
+
+
+def said(answer: Response) -> tuple[int, str, str | None]:
+    return answer.status, json.loads(answer.body)["status"], header(answer, "retry-after")
+
+
+def test_a_server_lives_whatever_its_store_does(kind: str) -> None:
+    store = faulty(loads=[BEFORE] * 9)
+    with logged() as log:
+        answer = Asking(kind=kind, store=store)(Request("GET", "/livez"))
+    assert said(answer) == (200, "ok", None)
+    assert header(answer, "cache-control") == "no-store"
+    assert not store.asked
+    assert log.requests[0]["operation"] == "live"
+
+
+def test_a_server_is_ready_where_its_store_answers(kind: str) -> None:
+    store = faulty(loads=[None, BEFORE])
+    asking = Asking(kind=kind, store=store)
+    with logged() as log:
+        assert said(asking(Request("HEAD", "/readyz?deep=1"))) == (200, "ok", None)
+        assert said(asking(Request("GET", "/readyz"))) == (503, "unavailable", "1")
+    assert "not ready: the store cannot be used now" in str(log.lines[1]["message"])
+    assert [line["operation"] for line in log.requests] == ["ready", "ready"]
+
+
+def test_a_server_is_not_ready_whose_store_is_broken(kind: str) -> None:
+    class Wrong(Faulty):
+        def for_call(self, *_: object, **__: object) -> NoReturn:
+            raise KeyError("a-secret")
+
+    plain = faulty()
+    with logged() as log:
+        answer = Asking(kind=kind, store=Wrong(plain.store, plain.clock))(Request("GET", "/readyz"))
+    assert said(answer) == (503, "unavailable", "1")
+    assert "not ready: KeyError at" in log.text
+    assert "a-secret" not in log.text
+
+
+def test_a_server_is_not_ready_whose_store_never_answers() -> None:
+    time = FakeTime()
+    endpoint = AsyncEndpoint(Awaited(faulty(loads=[HANGS])), MINT)
+    with logged() as log:
+        answer = run_async(endpoint(Request("GET", "/readyz")), time)
+    assert said(answer) == (503, "unavailable", "1")
+    assert time.passed == pytest.approx(3.0)
+    assert log.lines[0]["message"] == "not ready: no answer within 3.000 seconds"
+
+
+def test_readiness_has_three_seconds_of_its_own() -> None:
+    left: list[float] = []
+    store = faulty()
+    store.before_load = lambda: left.append(seconds_left(99))
+    Endpoint(store, MINT)(Request("GET", "/readyz"))
+    assert 0 < left[0] <= 3
+
+
+def test_a_server_that_drains_is_not_ready_and_answers_all_the_same(kind: str) -> None:
+    asking = Asking(kind=kind, store=faulty(), drains=True)
+    assert said(asking(Request("GET", "/readyz"))) == (503, "draining", "1")
+    assert said(asking(Request("GET", "/livez"))) == (200, "ok", None)
+    assert asking(CREATE).status == 201
+
+
+def test_only_get_and_head_ask_for_health(kind: str) -> None:
+    assert Asking(kind=kind, store=faulty())(Request("POST", "/livez")).status == 401
+
+
+# --- Counters -------------------------------------------------------------------------------
+
+
+@attrs.define
+class Counted:
+    """Counters that only keep what they are told."""
+
+    fails: bool = False
+    lines: list[RequestLine] = attrs.field(factory=list[RequestLine])
+    efforts: list[Effort] = attrs.field(factory=list[Effort])
+
+    def count(self, line: RequestLine, effort: Effort) -> None:
+        if self.fails:
+            raise OSError("a-secret")
+        self.lines.append(line)
+        self.efforts.append(effort)
+
+    def page(self, backlog: Backlog | None) -> tuple[str, bytes]:
+        if self.fails:
+            raise OSError("a-secret")
+        return "text/plain", str(backlog).encode()
+
+
+METRICS = Request("GET", "/metrics")
+
+
+def test_without_counters_there_is_nothing_to_read(kind: str) -> None:
+    assert Asking(kind=kind, store=faulty())(METRICS).status == 401
+
+
+def test_counters_hear_of_every_request(kind: str) -> None:
+    counters = Counted()
+    Asking(kind=kind, store=faulty(), counters=counters)(CREATE)
+    assert [line.status for line in counters.lines] == [201]
+    assert counters.efforts == [Effort(attempts=1)]
+
+
+def held() -> Backlog:
+    return Backlog(3, 1, 2.5)
+
+
+def unknown() -> Backlog:
+    raise OSError("a-secret")
+
+
+@pytest.mark.parametrize(
+    ("backlog", "text"),
+    [(held, str(held())), (None, "None"), (unknown, "None")],
+)
+def test_counters_are_read_with_what_the_outbox_holds(
+    kind: str, backlog: Callable[[], Backlog] | None, text: str
+) -> None:
+    with logged() as log:
+        answer = Asking(kind=kind, store=faulty(), counters=Counted(), backlog=backlog)(METRICS)
+    assert (answer.status, answer.body.decode()) == (200, text)
+    assert ("the outbox cannot be counted: OSError" in log.text) == (backlog is unknown)
+    assert "a-secret" not in log.text
+    assert log.requests[0]["operation"] == "metrics"
+
+
+def test_counters_that_fail_keep_nobody_from_an_answer(kind: str) -> None:
+    asking = Asking(kind=kind, store=faulty(), counters=Counted(fails=True))
+    with logged() as log:
+        assert asking(CREATE).status == 201
+        assert asking(METRICS).status == 503
+    assert "a request was not counted: OSError" in log.text
+    assert "the counters cannot be read: OSError" in log.text
+    assert "a-secret" not in log.text
+
+
+# --- Room -----------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_full_is_said_to_be_without_whose_it_is(kind: str) -> None:
+    store = faulty((), pending(), capacity=1)
+    with logged() as log:
+        answer = Asking(kind=kind, store=store)(request("create", user="another"))
+    assert answer.status == 500
+    assert "no room: 1 values of kind" in log.text
+    assert CALLER.customer_account_id not in log.text
+    assert API_KEY not in log.text
+    assert ApiKey(API_KEY).digest() not in log.text

@@ -1,0 +1,269 @@
+"""A database that hangs holds nobody up: there is an answer, and it goes on with the database.
+
+Here the database goes on by itself after a while, so whoever waited for it would get what it asked for;
+what is asserted is that nobody did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from threading import Timer
+from typing import Final
+
+import pytest
+
+from curae_lifecycle import ApiKey, Bucket, Patience, Request, Response, Settings
+from curae_lifecycle.servers import endpoint
+from curae_lifecycle.servers.endpoint import AsyncEndpoint, Endpoint
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
+from curae_lifecycle.stores.sql.connecting import bounds_of
+from curae_lifecycle.stores.sql.engine import (
+    AsyncSqlDatabase,
+    SqlDatabase,
+    create_awaited_engine,
+    create_engine,
+)
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from curae_lifecycle.stores.sql.threads import InThreads
+from tests.server import API_KEY, CALLER, request
+from tests.servers.asking import MINT, header, logged
+from tests.servers.hanging import hanging
+from tests.serving import faulty
+from tests.stores.limits import limited
+from tests.stores.project import database as django_database
+from tests.wire.valkey import valkey
+
+KINDS: Final = ("psycopg", "psycopg awaited", "psycopg in threads", "Django")
+WHILE: Final = 20.0
+"""Seconds for which a database hangs at most."""
+
+SHORT: Final = Patience(seconds=0.5, attempt_seconds=0.2)
+GET: Final = request("get")
+READY: Final = Request("GET", "/readyz")
+
+
+@contextmanager
+def endpoint_on(
+    kind: str, url: str, patience: Patience, wait: float, pool_size: int = 10
+) -> Iterator[Callable[[Request], Response]]:
+    """What answers, on a store of each kind; its tables are made and `API_KEY` is known."""
+    engine = create_engine(url)
+    plain = SqlStore(SqlDatabase(engine))
+    plain.create_tables()
+    plain.register(ApiKey(API_KEY), CALLER)
+    engine.dispose()
+    match kind:
+        case "psycopg":
+            engine = create_engine(url, wait=wait, pool_size=pool_size)
+            store = SqlStore(SqlDatabase(engine))
+            yield Endpoint(store, MINT, patience=patience, pages=paged(store))
+            engine.dispose()
+        case "Django":
+            from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: PLC0415
+
+            limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
+            options = {"connect_timeout": 2, "options": limits}
+            with django_database(url, migrated=False, options=options) as alias:
+                store = SqlStore(DjangoDatabase(alias))
+                yield Endpoint(store, MINT, patience=patience, pages=paged(store))
+        case _:
+            with asyncio.Runner() as runner:
+                made = create_awaited_engine(url, wait=wait, pool_size=pool_size)
+                engine = create_engine(url, wait=wait, pool_size=pool_size)
+                awaited = AsyncSqlStore(
+                    AsyncSqlDatabase(made)
+                    if kind == "psycopg awaited"
+                    else InThreads(SqlDatabase(engine))
+                )
+
+                async def pages(asked: Request) -> Response | None:
+                    if not asked.target.startswith("/pages/"):
+                        return None
+                    await awaited.page(asked.target)
+                    return Response(404, (), b"")
+
+                answer = AsyncEndpoint(awaited, MINT, patience=patience, pages=pages)
+                yield lambda asked: runner.run(answer(asked))
+                runner.run(made.dispose())
+                engine.dispose()
+
+
+def paged(store: SqlStore) -> Callable[[Request], Response | None]:
+    """Pages that are looked for, and never found."""
+
+    def pages(asked: Request) -> Response | None:
+        if not asked.target.startswith("/pages/"):
+            return None
+        store.page(asked.target)
+        return Response(404, (), b"")
+
+    return pages
+
+
+PAGE: Final = Request("GET", "/pages/a")
+
+
+def check_goes_on(ask: Callable[[Request], Response]) -> None:
+    """Raise unless a server comes back with its database."""
+    statuses = {asked.target: 0 for asked in (GET, READY, PAGE)}
+    wanted = dict(zip(statuses, (404, 200, 404), strict=True))
+    # Connections that were lost are found one after the other.
+    for _ in range(10):
+        for asked in (GET, READY, PAGE):
+            statuses[asked.target] = ask(asked).status
+        if statuses == wanted:
+            return
+    raise AssertionError(statuses)
+
+
+def check_hangs(ask: Callable[[Request], Response]) -> None:
+    """Raise unless all that is asked while the database hangs is answered as it must be."""
+    refused = ask(GET)
+    assert (refused.status, header(refused, "retry-after")) == (500, "1")
+    assert json.loads(refused.body)["retryable"] is True
+    for asked in (READY, PAGE):
+        later = ask(asked)
+        assert (later.status, header(later, "retry-after")) == (503, "1")
+    assert ask(Request("GET", "/livez")).status == 200
+
+
+@pytest.mark.parametrize("kind", [*KINDS[:3], pytest.param("Django", marks=pytest.mark.heavy)])
+def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, kind: str, stoppable_url: str
+) -> None:
+    # On Django there must be time to connect, which is two seconds at least.
+    on_django = kind == "Django"
+    monkeypatch.setattr(endpoint, "READY_WITHIN", 2.5 if on_django else 0.4)
+    patience = Patience(seconds=2.1) if on_django else SHORT
+    with endpoint_on(kind, stoppable_url, patience, 0.2) as ask, logged() as log:
+        check_goes_on(ask)
+        with hanging(stoppable_url, WHILE):
+            check_hangs(ask)
+        check_goes_on(ask)
+    told = [each["message"] for each in log.lines]
+    for failure in ("gave up after attempt", "a page failed", "not ready"):
+        assert [each for each in told if str(each).startswith(failure)], (failure, told)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["psycopg", "psycopg awaited", "Django"])
+def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
+    kind: str, stoppable_url: str
+) -> None:
+    with endpoint_on(kind, stoppable_url, DEFAULT_PATIENCE, 2.0) as ask:
+        check_goes_on(ask)
+        # One that waited for the database would be answered otherwise.
+        with hanging(stoppable_url, 9.0):
+            assert ask(GET).status == 500
+        check_goes_on(ask)
+
+
+def test_whoever_finds_no_connection_is_answered_when_its_time_is_over(postgres_url: str) -> None:
+    # A pool of its own would let it wait for a minute.
+    engine = create_engine(postgres_url, wait=60, pool_size=1)
+    store = SqlStore(SqlDatabase(engine))
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    answer = Endpoint(store, MINT, patience=SHORT)
+    free = bounds_of(engine).free
+    assert answer(GET).status == 404
+    free.acquire()
+    later = Timer(WHILE, free.release)
+    later.start()
+    with logged() as log:
+        assert answer(GET).status == 500
+    later.cancel()
+    assert "no connection was free in time" in log.text
+    free.release()
+    assert answer(GET).status == 404
+    engine.dispose()
+
+
+def test_whoever_finds_no_connection_and_awaits_one_is_answered_too(postgres_url: str) -> None:
+    async def asked() -> list[int]:
+        engine = create_awaited_engine(postgres_url, wait=60, pool_size=1)
+        store = AsyncSqlStore(AsyncSqlDatabase(engine))
+        await store.create_tables()
+        await store.register(ApiKey(API_KEY), CALLER)
+        answer = AsyncEndpoint(store, MINT, patience=SHORT)
+        async with engine.connect():
+            statuses = [(await answer(GET)).status]
+        statuses.append((await answer(GET)).status)
+        await engine.dispose()
+        return statuses
+
+    assert asyncio.run(asked()) == [500, 404]
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Let a file of SQLite be locked, and no longer than a while."""
+    file = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(file, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        later = Timer(WHILE, other.rollback)
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+            later.join()
+            other.rollback()
+
+
+def test_a_lock_of_sqlite_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
+    # Its own limit is a minute.
+    engine = create_engine(sqlite_url, wait=60)
+    store = SqlStore(SqlDatabase(engine))
+    store.create_tables()
+    store.register(ApiKey(API_KEY), CALLER)
+    answer = Endpoint(store, MINT, patience=SHORT)
+    with locked(sqlite_url):
+        assert answer(request("create")).status == 500
+        # Who needs no lock waits for none.
+        assert answer(GET).status == 404
+    assert answer(request("create")).status == 201
+    ((busy,),) = SqlDatabase(engine).rows(Statement("PRAGMA busy_timeout"))
+    assert busy == 60_000
+    engine.dispose()
+
+
+def test_a_lock_of_sqlite_on_django_is_waited_for_until_the_time_is_over(sqlite_url: str) -> None:
+    with django_database(sqlite_url, options={"timeout": 60}) as alias:
+        from curae_lifecycle.stores.django.database import DjangoDatabase  # noqa: PLC0415
+
+        made = DjangoDatabase(alias)
+        store = SqlStore(made)
+        store.register(ApiKey(API_KEY), CALLER)
+        answer = Endpoint(store, MINT, patience=SHORT)
+        with locked(sqlite_url):
+            assert answer(request("create")).status == 500
+        assert answer(request("create")).status == 201
+        # Whoever else is on this connection waits as before.
+        assert [*made.rows(Statement("PRAGMA busy_timeout"))[0]] == [60_000]
+
+
+@pytest.mark.parametrize("kind", ["waiting", "awaited"])
+def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(endpoint, "READY_WITHIN", 0.4)
+    settings = Settings(buckets=(Bucket("wide", 100, 100, 60),))
+    with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:
+        ask = Endpoint(store, MINT, settings, patience=SHORT)
+        assert (ask(GET).status, ask(READY).status) == (404, 200)
+        assert server.process is not None
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            assert (ask(GET).status, ask(READY).status) == (500, 503)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        # What was lost is found once.
+        assert 404 in {ask(GET).status for _ in range(3)}
+        assert 200 in {ask(READY).status for _ in range(3)}

@@ -1,0 +1,177 @@
+"""What a process logs: one JSON object a line, under the id of its request, and no path."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+
+from curae_lifecycle import Request
+from curae_lifecycle.servers.log import (
+    REQUEST_ID,
+    JsonFormatter,
+    RequestLine,
+    configure_logging,
+    request_id,
+)
+from tests.servers.asking import logged
+
+UUID = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def asked(*headers: tuple[str, str]) -> Request:
+    return Request("GET", "/", headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ([("X-Request-Id", UUID)], UUID),
+        ([("x-request-id", TRACE.upper())], TRACE.upper()),
+        ([("x-request-id", "0" * 16)], "0" * 16),
+        ([("x-request-id", "0" * 64)], "0" * 64),
+        ([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")], TRACE),
+        ([("traceparent", f"01-{TRACE}-b7ad6b7169203331-01-more")], TRACE),
+        ([("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"), ("x-request-id", UUID)], UUID),
+        ([("x-request-id", "a-word"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")], TRACE),
+    ],
+)
+def test_an_id_that_came_is_taken(headers: list[tuple[str, str]], taken: str) -> None:
+    assert request_id(asked(*headers)) == taken
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("x-request-id", "")],
+        [("x-request-id", "0" * 15)],
+        [("x-request-id", "0" * 65)],
+        [("x-request-id", "cae_live_0123456789abcdef")],
+        [("x-request-id", f"{UUID}\n")],
+        [("x-request-id", f"-{UUID}")],
+        [("x-request-id", f"{UUID}, {UUID}")],
+        [("x-request-id", UUID), ("X-Request-Id", UUID)],
+        [("traceparent", f"00-{TRACE}-b7ad6b7169203331")],
+        [("traceparent", f"00-{TRACE.upper()}-b7ad6b7169203331-01")],
+    ],
+)
+def test_another_is_made_where_none_came_or_one_that_could_be_anything(
+    headers: list[tuple[str, str]],
+) -> None:
+    first, second = request_id(asked(*headers)), request_id(asked(*headers))
+    assert first != second
+    assert {len(first), len(second)} == {32}
+    assert not [value for _, value in headers if value and first in value]
+
+
+def test_everybody_is_heard_under_the_id_of_the_request() -> None:
+    with logged() as log:
+        logging.getLogger("somebody.elses").warning("said %s", "so\nand so")
+        token = REQUEST_ID.set(UUID)
+        logging.getLogger("somebody.elses").info("said so")
+        REQUEST_ID.reset(token)
+    first, second = log.lines
+    assert (first["logger"], first["message"]) == ("somebody.elses", "said so\nand so")
+    assert "requestId" not in first
+    assert (second["level"], second["requestId"]) == ("INFO", UUID)
+    assert log.text.isascii()
+
+
+def fails() -> None:
+    raise KeyError("a-secret")
+
+
+def test_of_an_error_its_kind_and_its_place_are_logged() -> None:
+    with logged() as log:
+        try:
+            fails()
+        except KeyError:
+            logging.getLogger("x").exception("it failed")
+    (line,) = log.lines
+    assert (line["message"], line["error"]) == ("it failed", "KeyError")
+    assert "test_log:" in str(line["raisedAt"])
+    assert "a-secret" not in log.text
+
+
+def test_where_there_is_no_error_none_is_told() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 1, "said", (), (None, None, None))
+    assert "error" not in json.loads(JsonFormatter().format(record))
+
+
+@pytest.mark.parametrize(
+    "name", ["django.request", "django.security.csrf", "uvicorn.access", "gunicorn.access"]
+)
+def test_what_names_paths_is_heard_where_it_failed_and_then_without_its_words(name: str) -> None:
+    own = io.StringIO()
+    handler = logging.StreamHandler(own)
+    logger = logging.getLogger(name)
+    with logged() as log:
+        logger.addHandler(handler)
+        try:
+            logger.warning("Not Found: %s", "/pages/a-secret")
+            logger.error("Internal Server Error: %s", "/pages/a-secret")
+        finally:
+            logger.removeHandler(handler)
+    (line,) = log.lines
+    assert (line["level"], line["logger"]) == ("ERROR", name)
+    assert "outside of the rules" in str(line["message"])
+    for text in (log.text, own.getvalue()):
+        assert "a-secret" not in text
+    assert "outside of the rules" in own.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Exception on %s [%s]", "Exception while serving %s", "Error handling request %s"],
+)
+def test_what_servers_say_of_a_failure_is_heard_without_its_path(text: str) -> None:
+    given = ("/pages/a-secret", "GET")[: text.count("%s")]
+    with logged() as log:
+        logging.getLogger("an.app").error(text, *given)
+    (line,) = log.lines
+    assert "outside of the rules" in str(line["message"])
+    assert "a-secret" not in log.text
+
+
+def test_a_line_that_cannot_be_written_says_so_and_no_more() -> None:
+    wrong = logging.LogRecord("x", logging.ERROR, "", 1, "%d", ("a-secret",), None)
+    line = json.loads(JsonFormatter().format(wrong))
+    assert line["message"] == "a line that cannot be written"
+    of_an_object = logging.LogRecord("x", logging.ERROR, "", 1, ["an object"], (), None)
+    assert json.loads(JsonFormatter().format(of_an_object))["message"] == "['an object']"
+
+
+def test_it_is_configured_anew_each_time_and_silences_nobody() -> None:
+    with logged() as log:
+        other = logging.StreamHandler(io.StringIO())
+        logging.getLogger().addHandler(other)
+        again = io.StringIO()
+        configure_logging(logging.WARNING, again, {"loud": logging.DEBUG})
+        assert other in logging.getLogger().handlers
+        logging.getLogger("loud").debug("heard")
+        logging.getLogger("quiet").info("not heard")
+        logging.getLogger("loud").setLevel(logging.NOTSET)
+    assert log.text == ""
+    assert [json.loads(line)["message"] for line in again.getvalue().splitlines()] == ["heard"]
+
+
+def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged():
+        configure_logging()
+        logging.getLogger("x").warning("heard")
+    seen = capsys.readouterr()
+    assert json.loads(seen.err)["message"] == "heard"
+    assert seen.out == ""
+
+
+def test_another_format_shows_the_members_too() -> None:
+    line = RequestLine(
+        None, "GET", 404, ("request.route",), False, 0.0123456789, 1, 0.0, "NOT_FOUND", 2, None
+    )
+    assert json.loads(str(line)) == line.members()
+    assert line.members()["seconds"] == 0.012346
+    assert line.members()["retryAfter"] == 2

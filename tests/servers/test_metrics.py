@@ -1,0 +1,147 @@
+"""What a server counts, alone and with others, and that no stranger makes a label."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from curae_lifecycle import Bucket, Request, Settings, __version__
+from curae_lifecycle.servers.metrics import MEDIA_TYPE, SECONDS, Metrics
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME
+from curae_lifecycle.stores.sql.claiming import Backlog
+from tests.server import request
+from tests.servers.asking import KINDS, Asking, header
+from tests.serving import BEFORE, LOST, fake_time, faulty
+
+ROOT = Path(__file__).parents[2]
+CREATE = request("create")
+READ = Request("GET", "/metrics")
+
+
+def samples(text: str) -> dict[str, float]:
+    """What was counted: the name, its labels in their order, and the value."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for each in family.samples:
+            labels = " ".join(f"{name}={value}" for name, value in sorted(each.labels.items()))
+            found[f"{each.name} {labels}".strip()] = each.value
+    return found
+
+
+def counted(asking: Asking) -> dict[str, float]:
+    answer = asking(READ)
+    assert (answer.status, header(answer, "content-type")) == (200, MEDIA_TYPE)
+    return samples(answer.body.decode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_are_counted_by_what_they_were_answered(kind: str) -> None:
+    settings = Settings(buckets=(Bucket("small", 3, 1, 60),))
+    asking = Asking(
+        kind=kind,
+        store=faulty(settings=settings),
+        settings=settings,
+        counters=Metrics(),
+        backlog=lambda: Backlog(3, 1, 2.5),
+    )
+    for asked in (CREATE, CREATE, attrs.evolve(CREATE, body=b"{"), CREATE, CREATE):
+        asking(asked)
+    found = counted(asking)
+    made = "operation=create-connection"
+    requests = {name: value for name, value in found.items() if "requests_total" in name}
+    assert requests == {
+        f"curae_requests_total code=none {made} replayed=false status=201": 1,
+        f"curae_requests_total code=none {made} replayed=true status=201": 2,
+        f"curae_requests_total code=BAD_REQUEST {made} replayed=false status=400": 1,
+        f"curae_requests_total code=RATE_LIMITED {made} replayed=false status=429": 1,
+    }
+    assert found[f"curae_request_seconds_count {made}"] == 5
+    assert found["curae_attempts_total ended=done"] == 5
+    assert found["curae_waited_seconds_total"] == 0
+    assert found["curae_limits_reached_total limit=small"] == 1
+    assert found["curae_refusals_total family=request"] >= 1
+    assert found[f"curae_build_info version={__version__}"] == 1
+    assert found["curae_outbox_messages"] == 3
+    assert found["curae_outbox_dead"] == 1
+    assert found["curae_outbox_seconds"] == 2.5
+    # The next time it has been read once.
+    ready = "curae_requests_total code=none operation=metrics replayed=false status=200"
+    assert counted(asking)[ready] == 1
+
+
+def test_what_fails_at_the_store_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_time(monkeypatch)
+    metrics = Metrics()
+    Asking(kind="waits", store=faulty([LOST, BEFORE]), counters=metrics)(CREATE)
+    Asking(kind="waits", store=faulty([], capacity=0), counters=metrics)(CREATE)
+    broken = attrs.evolve(CREATE, headers=(("Authorization", b"y"),))  # type: ignore[arg-type]  # as no server has it
+    Asking(kind="waits", store=faulty(), counters=metrics)(broken)
+    found = samples(metrics.page()[1].decode())
+    assert found["curae_attempts_total ended=overtaken"] == 1
+    assert found["curae_attempts_total ended=unavailable"] == 1
+    assert found["curae_attempts_total ended=done"] == 2
+    assert found["curae_store_failures_total kind=unavailable"] == 1
+    assert found["curae_store_failures_total kind=full"] == 1
+    assert found["curae_store_failures_total kind=unforeseen"] == 1
+    assert found["curae_waited_seconds_total"] == pytest.approx(0.015)
+    assert "curae_outbox_messages" not in found
+
+
+def test_no_stranger_makes_a_label() -> None:
+    metrics = Metrics()
+    asking = Asking(kind="waits", store=faulty(), counters=metrics)
+    asking(CREATE)
+
+    def labels() -> set[str]:
+        return set(samples(metrics.page()[1].decode()))
+
+    for asked in (Request("BREW", "/"), Request("GET", "/x")):
+        asking(asked)
+    before = labels()
+    for number in range(50):
+        key = (("Authorization", f"Bearer unknown-{number}"), ("x-request-id", f"{number:032}"))
+        asking(Request(f"M{number}", f"/pages/{number}?x={number}", key, b"%d" % number))
+        asking(Request("GET", f"/{number}", key))
+    assert labels() == before
+
+
+def test_the_histogram_reaches_to_the_end_of_patience() -> None:
+    assert SECONDS[-1] >= DEFAULT_PATIENCE.seconds + OVERTIME
+
+
+def test_workers_that_count_in_files_answer_for_each_other(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for number in (2, 3):
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.servers.counting", str(number)],
+            cwd=ROOT,
+            env=environ,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        told.append(samples(ended.stdout.decode()))
+    name = "curae_requests_total code=none operation=create-connection replayed={} status=201"
+    assert [each[name.format("false")] for each in told] == [2, 5]
+    assert [each[name.format("true")] for each in told] == [1, 2]
+    assert [each[f"curae_build_info version={__version__}"] for each in told] == [1, 1]
+
+
+def test_without_the_extra_nothing_needs_it() -> None:
+    program = (
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "import curae_lifecycle.servers.endpoint, curae_lifecycle.servers.log\n"
+        "try: import curae_lifecycle.servers.metrics\n"
+        "except ImportError: print('missing')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, timeout=60
+    )
+    assert ended.stdout == b"missing\n"

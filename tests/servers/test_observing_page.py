@@ -1,0 +1,146 @@
+"""What the page on watching a server says is what is logged, counted and waited for."""
+
+from __future__ import annotations
+
+import re
+from inspect import signature
+from pathlib import Path
+
+import attrs
+import pytest
+
+import curae_lifecycle
+from curae_lifecycle.servers.endpoint import METRICS_PATH, REQUEST_ID_HEADER
+from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_WITHIN
+from curae_lifecycle.servers.log import _NAME_PATHS, RequestLine
+from curae_lifecycle.servers.metrics import Metrics
+from curae_lifecycle.stores.django import database as of_django
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME, Effort
+from curae_lifecycle.stores.redis.limits import create_client
+from curae_lifecycle.stores.sql import connecting
+from curae_lifecycle.stores.sql.claiming import Backlog
+from tests.servers.asking import logged
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "observing.md").read_text(encoding="utf-8")
+PACKAGE = Path(curae_lifecycle.__file__).parent
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the table whose heading begins so, its cells by themselves."""
+    lines = PAGE.partition(f"| {heading}")[2].split("\n\n")[0].splitlines()[2:]
+    assert lines, heading
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def tables(heading: str) -> list[list[str]]:
+    """The first cells of each table whose heading is so, without their marks."""
+    parts = PAGE.split(f"| {heading} |")[1:]
+    return [
+        [line.split("|")[1].strip(" `") for line in part.split("\n\n")[0].splitlines()[2:]]
+        for part in parts
+    ]
+
+
+def test_the_block_of_the_page_runs() -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    with logged():
+        exec(block, {})  # noqa: S102 - the page's own code
+
+
+def test_every_member_of_a_line_is_on_the_page() -> None:
+    line = RequestLine("x", "GET", 200, (), False, 0, 1, 0, None, None, None)
+    of_all, of_requests = tables("member")
+    assert of_requests == [*line.members()]
+    with logged() as log:
+        import logging  # noqa: PLC0415 - the one place that logs for itself
+
+        from curae_lifecycle.servers.log import REQUEST_ID  # noqa: PLC0415
+
+        token = REQUEST_ID.set("0" * 32)
+        try:
+            raise_one()
+        except KeyError:
+            logging.getLogger("x").exception("it failed")
+        REQUEST_ID.reset(token)
+    assert of_all == [*log.lines[0]]
+
+
+def raise_one() -> None:
+    raise KeyError
+
+
+def test_every_message_of_the_page_is_one_that_the_package_logs() -> None:
+    source = "".join(
+        file.read_text(encoding="utf-8")
+        for room in ("servers", "stores")
+        for file in (PACKAGE / room).rglob("*.py")
+    )
+    told = {row[1].strip("`") for row in table("level")}
+    for message in told:
+        assert f'"{message}' in source, message
+    # And every one that `serving`, `health` and the endpoint log is on the page.
+    logged_texts = re.findall(r'(?:log_error\(|_LOG\.\w+\()"([^"%:]+)', source)
+    assert {
+        text for text in logged_texts if not any(text.startswith(each) for each in told)
+    } == set()
+
+
+def test_every_metric_is_on_the_page_with_its_labels() -> None:
+    metrics = Metrics()
+    line = RequestLine("x", "GET", 429, ("a.b",), False, 0, 1, 0, "CODE", 1, "limit")
+    metrics.count(line, Effort(1, 1, 1, 1, 1, 1, 1.0))
+    text = metrics.page(Backlog(1, 1, 1.0))[1].decode()
+    found: dict[str, set[str]] = {}
+    for name, labels in re.findall(r"^(curae_\w+)(?:\{(.*?)\})? ", text, re.MULTILINE):
+        if name.endswith("_created"):
+            continue
+        plain = re.sub("_(bucket|sum|count)$", "", name)
+        found.setdefault(plain, set()).update(set(re.findall(r"(\w+)=", labels)) - {"le"})
+    said = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table("metric")}
+    assert said == found
+
+
+def test_the_paths_and_loggers_are_those_of_the_package() -> None:
+    assert [row[0].strip("`") for row in table("path")] == [LIVE_PATH, READY_PATH]
+    assert f"`{METRICS_PATH}`" in PAGE
+    assert f"`{REQUEST_ID_HEADER}`" in PAGE
+    for name in _NAME_PATHS:
+        software = name.removesuffix(".access")
+        assert software in PAGE, name
+
+
+@pytest.mark.parametrize(
+    ("what", "seconds"),
+    [
+        ("all attempts", DEFAULT_PATIENCE.seconds),
+        ("one attempt", DEFAULT_PATIENCE.attempt_seconds),
+        ("the attempt that began last", OVERTIME),
+        ("all it does", DEFAULT_PATIENCE.seconds + OVERTIME),
+        ("the store", READY_WITHIN),
+        ("its lock, its end", connecting.WAIT),
+        ("its answer, by this side's", connecting.WAIT + connecting.GRACE),
+        ("being made, all hosts", connecting.WAIT + connecting.GRACE),
+        ("one that is free", connecting.WAIT),
+        (
+            "a connection of the pool",
+            float(str(signature(create_client).parameters["wait"].default)),
+        ),
+    ],
+)
+def test_how_long_is_waited_is_what_the_page_says(what: str, seconds: float) -> None:
+    (row,) = [row for row in table("who waits") if row[1].startswith(what)]
+    assert row[2].startswith(f"{seconds:g} s")
+
+
+def test_django_waits_as_the_page_says() -> None:
+    (row,) = [row for row in table("who waits") if "statement on Django" in row[0]]
+    assert f"{of_django.GRACE:g} s" in row[2]
+    assert of_django.GRACE == connecting.GRACE
+    assert of_django.WAIT == connecting.WAIT
+
+
+def test_every_field_of_an_effort_is_counted() -> None:
+    fields = {field.name for field in attrs.fields(Effort)} - {"attempts", "waited"}
+    named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in table("metric"))))
+    assert fields <= named

@@ -1,0 +1,93 @@
+"""A connection to PostgreSQL is made in time, or not waited for."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import cast
+
+import attrs
+import psycopg
+import pytest
+
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
+from curae_lifecycle.stores.deadline import within
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+from curae_lifecycle.stores.sql.statement import Statement
+
+ONE = Statement("SELECT 1")
+
+
+def test_a_server_that_takes_a_call_and_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    door = str(tmp_path / ".s.PGSQL.5432")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(door)
+        silent.listen()
+        engine = create_engine(f"postgresql://curae@/curae?host={tmp_path}", wait=60)
+        with within(0.05), pytest.raises(StoreUnchangedError) as raised:
+            SqlDatabase(engine).rows(ONE)
+        # It is this side that waits no longer; psycopg would have a name of its own for it.
+        assert "no connection (OperationalError of postgresql)" in str(raised.value)
+        engine.dispose()
+
+
+@attrs.define
+class Late:
+    """A connection that comes when nobody waits for it any more."""
+
+    closed: Event = attrs.field(factory=Event)
+    seconds: float = 0.0
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def late(monkeypatch: pytest.MonkeyPatch, connect: Callable[[], object]) -> tuple[Event, Event]:
+    """Let connections be made only when it is said so; whether that was begun, and ended."""
+    begins, ended = Event(), Event()
+
+    def connected(*_: object, **__: object) -> BoundedConnection:
+        begins.wait(60)
+        try:
+            return cast("BoundedConnection", connect())
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(BoundedConnection, "connect", connected)
+    return begins, ended
+
+
+def test_a_connection_that_comes_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Late()
+    begins, _ = late(monkeypatch, lambda: made)
+    with pytest.raises(psycopg.OperationalError, match="no connection in time"):
+        BoundedConnection.within(0.01, {})
+    begins.set()
+    assert made.closed.wait(60)
+
+
+def test_what_fails_too_late_is_heard_of_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> object:
+        raise psycopg.OperationalError("a-secret")
+
+    begins, ended = late(monkeypatch, fails)
+    with pytest.raises(psycopg.OperationalError, match="no connection in time"):
+        BoundedConnection.within(0.01, {})
+    begins.set()
+    assert ended.wait(60)
+    # What fails in time is.
+    with pytest.raises(psycopg.OperationalError, match="a-secret"):
+        BoundedConnection.within(60, {})
+
+
+def test_a_deadline_ends_the_wait_for_an_answer(postgres_url: str) -> None:
+    engine = create_engine(postgres_url, wait=60)
+    database = SqlDatabase(engine)
+    assert database.rows(ONE)
+    with within(0.05), pytest.raises(StoreUnavailableError, match="OperationalError"):
+        database.rows(Statement("SELECT pg_sleep(60)"))
+    assert database.rows(ONE)
+    engine.dispose()

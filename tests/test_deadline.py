@@ -1,0 +1,66 @@
+"""Until when what waits in a thread may take: what is within something never ends later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from curae_lifecycle import Patience
+from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.deadline import deadline, seconds_left, within
+from curae_lifecycle.stores.patience import OVERTIME, awaiting, waiting
+
+
+def test_where_nobody_set_one_everything_has_its_own_limit() -> None:
+    assert seconds_left(7.5) == 7.5
+    assert deadline() == float("inf")
+
+
+def test_a_deadline_leaves_what_is_left_and_is_over_with_its_context() -> None:
+    before = time.monotonic()
+    with within(60):
+        assert before + 60 <= deadline() <= time.monotonic() + 60
+        assert seconds_left(1) == 1
+        assert 0 < seconds_left(99) <= 60
+        with within(99):
+            assert seconds_left(99) <= 60
+        with within(5):
+            assert seconds_left(99) <= 5
+        assert seconds_left(99) > 5
+        with within(0):
+            assert seconds_left(99) == 0
+    assert seconds_left(99) == 99
+
+
+def test_a_thread_has_none_but_what_is_asked_for_in_one_has() -> None:
+    with within(5), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(seconds_left, 99).result() == 99
+        assert asyncio.run(asyncio.to_thread(seconds_left, 99)) <= 5
+
+
+@pytest.mark.parametrize("how", [waiting, awaiting])
+def test_an_attempt_has_until_patience_is_over_and_a_moment(how: type) -> None:
+    left: list[float] = []
+
+    async def attempt() -> bool:
+        left.append(seconds_left(99))
+        return True
+
+    assert asyncio.run(how(Patience(seconds=3)).until_done(attempt))
+    assert 3 < left[0] <= 3 + OVERTIME
+    assert seconds_left(99) == 99
+
+
+def test_where_whoever_asked_waits_no_longer_it_is_not_tried_again() -> None:
+    tried: list[int] = []
+
+    async def attempt() -> None:
+        tried.append(1)
+        raise StoreUnavailableError("a lock")
+
+    with within(0):
+        assert asyncio.run(waiting(Patience()).until_done(attempt)) is None
+    assert len(tried) == 1
