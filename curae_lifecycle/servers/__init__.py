@@ -1,0 +1,1 @@
+"""What a server that runs needs around the loop of the stores."""
