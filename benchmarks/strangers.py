@@ -9,8 +9,8 @@ starts each example by its command, with two workers on a SQLite file, and sees
   them was cut off;
 - how much of a body of 200 MB was taken before its sender, who has no key, was answered;
 - how many requests of eight clients that keep their connections, and of eight that open one for
-  each request, were answered and lost while SIGTERM came. Lost is one that was sent whole and not
-  answered. A connection that was refused, or ended before anything was sent on it, loses nothing.
+  each request, were answered and lost while SIGTERM came. Lost is one that a connection ended
+  under, before its answer was whole. A connection that was never accepted loses nothing.
 
 Clients and workers share this machine's cores: read the ratios.
 """

@@ -7,12 +7,16 @@ It is granian: worker processes that accept for themselves, HTTP in Rust. docs/s
 
 from __future__ import annotations
 
-from typing import Final
+from importlib import import_module
+from typing import Final, cast
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+
+from curae_lifecycle.servers.guard import AsgiApp
+from curae_lifecycle.servers.leaving import Leaving
 
 HEADERS: Final = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536)
 """How long the headers of a request may take, in milliseconds, and what is buffered of them, in
@@ -29,7 +33,9 @@ DRAIN_SECONDS: Final = 30
 def run(target: str, *, host: str, port: int, workers: int) -> None:
     """Serve an ASGI app until SIGTERM or SIGINT, and answer what was begun before it returns.
 
-    On SIGHUP each worker is replaced by a new one. One that dies is replaced as well.
+    At SIGTERM each worker goes on for a second, in which every answer ends its connection; then it
+    accepts no more, and ends with its last answer. On SIGHUP each worker is replaced so by a new
+    one, which begins before. One that dies is replaced as well.
 
     Args:
         target: The app, as `module:name`; each worker imports it.
@@ -53,4 +59,10 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_SECONDS,
-    ).serve()
+    ).serve(target_loader=load)
+
+
+def load(target: str) -> AsgiApp:
+    """What a worker serves: the app that is named as `module:name`, and its way to end."""
+    module, _, name = target.partition(":")
+    return Leaving(cast("AsgiApp", getattr(import_module(module), name)))
