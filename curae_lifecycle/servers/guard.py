@@ -179,18 +179,18 @@ async def _refuse(send: Send, status: int, title: bytes, header: tuple[bytes, by
 
 
 async def _lifespan(app: AsgiApp, scope: Message, receive: Receive, send: Send) -> None:
-    said = False
+    knows = False
 
-    async def saying(message: Message) -> None:
-        nonlocal said
-        said = True
-        await send(message)
+    async def receiving() -> Message:
+        nonlocal knows
+        knows = True
+        return await receive()
 
     try:
-        await app(scope, receive, saying)
+        await app(scope, receiving, send)
     except Exception:
-        if said:
-            # It knows of a lifespan, and its own failed.
+        if knows:
+            # It has one, and that failed.
             raise
         for step in ("startup", "shutdown"):
             await receive()

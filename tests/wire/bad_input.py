@@ -24,6 +24,20 @@ ANSWERED: dict[str, tuple[tuple[bytes, ...], bytes, str]] = {
     ),
     "two keys": ((b"POST", CONNECTIONS, key(4), key(5)), BODY, "400 IDEMPOTENCY_KEY_INVALID"),
     "one key twice": ((b"POST", CONNECTIONS, key(6), key(6)), BODY, "400 IDEMPOTENCY_KEY_INVALID"),
+    "two spellings of one header": (
+        (b"POST", CONNECTIONS, b"Idempotency-Key: one", b"IDEMPOTENCY-KEY: two"),
+        BODY,
+        "400 IDEMPOTENCY_KEY_INVALID",
+    ),
+    "a key with a comma": ((b"POST", CONNECTIONS, b"Idempotency-Key: one,two"), BODY, "201"),
+    "an upgrade to a WebSocket": (
+        (
+            *(b"GET", CONNECTIONS + b"/" + UPPER, b"Connection: Upgrade", b"Upgrade: websocket"),
+            *(b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
+        ),
+        b"",
+        "404 NOT_FOUND",
+    ),
     "two credentials": (
         (b"POST", CONNECTIONS, key(7), b"Authorization: Bearer another"),
         BODY,

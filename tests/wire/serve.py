@@ -3,7 +3,8 @@
 `main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
-a browser finds the server, if not on its port, and in what way its database is wrong.
+a browser finds the server, if not on its port, in what way its database is wrong, and how long a
+stranger may take over headers, and over a body, if not as long as always.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import attrs
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.servers import guard
 from curae_lifecycle.servers.guard import AsgiApp
 from curae_lifecycle.servers.run import CONNECTIONS, HEADERS
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
@@ -47,6 +52,7 @@ class Control:
     spelling: str = "ACTIVE"
     public_url: str | None = None
     wrong: str | None = None
+    stranger_seconds: float | None = None
 
     def write(self, file: Path) -> None:
         """Replace the file in one step, so that no reader finds half of it."""
@@ -128,7 +134,9 @@ def reserve(port: int) -> socket.socket:
     return held
 
 
-async def serve_here(app: AsgiApp, port: int, listens: Callable[[], None]) -> None:
+async def serve_here(
+    app: AsgiApp, port: int, listens: Callable[[], None], headers: HTTP1Settings = HEADERS
+) -> None:
     """Serve an app in this process, as a worker of `servers.run` does, until SIGTERM.
 
     A worker that is killed or paused is then the whole server.
@@ -140,7 +148,7 @@ async def serve_here(app: AsgiApp, port: int, listens: Callable[[], None]) -> No
         interface=Interfaces.ASGI,
         websockets=False,
         http=HTTPModes.http1,
-        http1_settings=HEADERS,
+        http1_settings=headers,
         backpressure=CONNECTIONS,
         # It would say that it is new.
         log_enabled=False,
@@ -166,6 +174,11 @@ def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> N
         public_url = read_control(Path(control)).public_url
         os.environ["PUBLIC_URL"] = public_url or f"http://127.0.0.1:{bound}"
         follow(app, Path(control))
+        headers = HEADERS
+        seconds = read_control(Path(control)).stranger_seconds
+        if seconds is not None:
+            put(guard, Guard=partial(guard.Guard, body_seconds=seconds))
+            headers = replace(HEADERS, header_read_timeout=int(seconds * 1000))
         module = importlib.import_module(f"{app}_app")
         # As the example itself does before it has workers.
         if app == "django":
@@ -174,4 +187,4 @@ def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> N
             call_command("migrate", verbosity=0)
         else:
             importlib.import_module("demo").prepare()
-        asyncio.run(serve_here(module.served, bound, lambda: listens(bound)))
+        asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers))
