@@ -202,8 +202,10 @@ def see(app: str, say: Callable[[str], None]) -> None:
 def main(apps: tuple[str, ...]) -> None:
     """Print a line for each example."""
     print("             alone      half headers       half bodies        200 MB       SIGTERM")
-    print("         p50 ms p99    p50    p99  ended   p50    p99  ended      MB"
-          "  got answered  lost  seconds")
+    print(
+        "         p50 ms p99    p50    p99  ended   p50    p99  ended      MB"
+        "  got answered  lost  seconds"
+    )
     for app in apps:
         see(app, lambda line: print(line, flush=True))
 

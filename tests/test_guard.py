@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -23,6 +24,9 @@ from curae_lifecycle.servers.guard import (
 from curae_lifecycle.servers.leaving import Leaving
 from curae_lifecycle.servers.threads import in_threads
 from curae_lifecycle.web.request import BODY_MAX
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PART = 10_000
 
@@ -302,17 +306,19 @@ def test_a_lifespan_that_fails_is_not_passed_over() -> None:
 def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -> None:
     given: list[tuple[object, object, object]] = []
 
-    def app(environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
-        stream, length = environ["wsgi.input"], environ["CONTENT_LENGTH"]
-        assert hasattr(stream, "read")
-        given.append((environ["asgi.scope"], length, stream.read(int(str(length)))))
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        length = environ["CONTENT_LENGTH"]
+        body = environ["wsgi.input"].read(int(length))
+        given.append((environ["asgi.scope"], length, body))
         start("200 OK", [("X", "y")])
         return [b"ok"]
 
     client = Client([part(b"{", more=True), part(b"}", more=False)])
     scope = {
         **scope_of((b"transfer-encoding", b"chunked"), (b"k", b"1"), (b"k", b"2")),
-        **{"path": "/", "query_string": b"", "http_version": "1.1"},
+        "path": "/",
+        "query_string": b"",
+        "http_version": "1.1",
     }
 
     async def scenario() -> None:

@@ -6,19 +6,18 @@ framework has for each thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
 
 from curae_lifecycle.servers.guard import AsgiApp
 
-WsgiApp = Callable[..., Iterable[bytes]]
-"""An app of WSGI, as frameworks have one."""
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
-def in_threads(app: WsgiApp, threads: int) -> AsgiApp:
+def in_threads(app: WSGIApplication, threads: int) -> AsgiApp:
     """Run an app of WSGI in threads; what came stands in its environment's `asgi.scope`.
 
     Put a `Guard` before it that lets in as many requests at once as there are threads: the queue

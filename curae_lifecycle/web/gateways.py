@@ -77,8 +77,8 @@ def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
         ArgumentError: The environment does not have the request line.
     """
     scope = environ.get("asgi.scope")
-    if isinstance(scope, Mapping):
-        return asgi_request(scope, body)
+    if scope is not None:
+        return asgi_request(cast("Mapping[str, object]", scope), body)
     target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
     if not isinstance(target, str):
         raise ArgumentError("environ", "one with REQUEST_URI or RAW_URI")

@@ -34,8 +34,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
     body = await asgi_body(receive)
-    assert body is not None, "the guard hands over what is whole"
-    asked = asgi_request(scope, body)
+    # The guard hands over what is whole.
+    asked = asgi_request(scope, body or b"")
     response = await asyncio.get_running_loop().run_in_executor(threads, respond_to, asked)
     headers = [*asgi_headers(response), (b"content-length", str(len(response.body)).encode())]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -50,9 +50,11 @@ def prepare() -> None:
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
             most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
-        if WORKERS * POOL > most - RESERVED:
-            wanted = f"WORKERS x POOL must be at most {most - RESERVED}, the connections there are"
-            raise SystemExit(wanted)
+        free = most - RESERVED
+        if free < WORKERS * POOL:
+            raise SystemExit(
+                f"WORKERS times POOL must be at most {free}: max_connections is {most}"
+            )
     if DATABASE_URL == DEMO_URL:
         store.register(ApiKey(API_KEY), CALLER)
         print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)

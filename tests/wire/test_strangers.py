@@ -42,7 +42,11 @@ def last_words(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize(
     "app",
-    ["fastapi", "flask", *(pytest.param(each, marks=pytest.mark.heavy) for each in ("asgi", "django"))],
+    [
+        "fastapi",
+        "flask",
+        *(pytest.param(each, marks=pytest.mark.heavy) for each in ("asgi", "django")),
+    ],
 )
 def test_strangers_are_cut_off_while_a_client_is_served(app: str, tmp_path: Path) -> None:
     Control(stranger_seconds=1).write(tmp_path / "control.json")
