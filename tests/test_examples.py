@@ -119,7 +119,9 @@ def test_what_is_counted_of_a_module_is_what_it_names(tmp_path: Path) -> None:
     assert lines_for(file, "store") == 4
 
 
-EMBEDDED: Final = {
+_Names = tuple[str, ...]
+
+EMBEDDED: Final[dict[str, tuple[str, _Names, _Names, _Names]]] = {
     "FastAPI": ("fastapi_app", (), ("endpoint",), ("app.router.default =", "served =")),
     "Flask": ("flask_app", (), ("endpoint",), ("served =",)),
     "Django": ("django_app", (), ("endpoint",), ("urlpatterns =", "handler404 =", "served =")),

@@ -310,13 +310,15 @@ def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -
         length = environ["CONTENT_LENGTH"]
         body = environ["wsgi.input"].read(int(length))
         given.append((environ["asgi.scope"], length, body))
+        assert (environ["HTTP_K"], environ["PATH_INFO"]) == ("1,2", "/\xc3\xa9")
+        start("500 Failed", [])
         start("200 OK", [("X", "y")])
         return [b"ok"]
 
     client = Client([part(b"{", more=True), part(b"}", more=False)])
     scope = {
         **scope_of((b"transfer-encoding", b"chunked"), (b"k", b"1"), (b"k", b"2")),
-        "path": "/",
+        "path": "/\xe9",
         "query_string": b"",
         "http_version": "1.1",
     }
@@ -330,7 +332,39 @@ def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -
     assert (length, body) == ("2", b"{}")
     headers = [(b"k", b"1"), (b"k", b"2"), (b"content-length", b"2")]
     assert seen == {**scope, "headers": headers}
+    assert (client.heard[0]["status"], client.headers()) == (200, {b"X": b"y"})
     assert client.body() == b"ok"
+
+
+class Closed(list[bytes]):
+    """The parts of an answer, which wants to be closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> None:
+    parts = Closed([b"a", b"b"])
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("201 Created", [])(b"written ")
+        return parts
+
+    client = Client([part(b"", more=False)])
+    scope = {**scope_of(), "path": "/", "query_string": b"", "http_version": "1.1"}
+
+    async def scenario() -> None:
+        guard = Guard(in_threads(app, 1), at_once=1)
+        beginning = lifespan()
+        await guard({"type": "lifespan"}, beginning.receive, beginning.send)
+        assert beginning.heard == COMPLETE
+        await guard(scope, client.receive, client.send)
+
+    run(scenario())
+    assert parts.closed
+    assert (client.heard[0]["status"], client.body()) == (201, b"written ab")
 
 
 # --- An end ---------------------------------------------------------------------------------

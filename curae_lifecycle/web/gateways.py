@@ -68,7 +68,7 @@ def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
     `Authorization` and `Idempotency-Key`. Behind ASGI there is no such doubt.
 
     Args:
-        environ: The environment. One that a2wsgi made has the scope of ASGI, and all is read there.
+        environ: The environment. One behind ASGI has the scope of that, and all is read there.
             Else, since `PATH_INFO` is decoded, the request line is needed: `REQUEST_URI` of
             waitress and uWSGI, or `RAW_URI` of gunicorn.
         body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
