@@ -65,14 +65,11 @@ def test_strangers_are_cut_off_while_a_client_is_served(app: str, tmp_path: Path
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("sent", [HALF_HEADERS, HALF_BODY], ids=["headers", "bodies"])
-@pytest.mark.parametrize("app", ["fastapi", "flask", "django", "asgi"])
-def test_five_hundred_strangers_stop_nobody_and_are_gone_in_time(
-    app: str, sent: bytes, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
+def test_five_hundred_strangers_stop_nobody_and_are_gone_in_time(app: str, tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     with engine_of(url), launched(app, url, tmp_path, workers=2) as server:
-        with strangers(server.port, 500, sent) as held:
+        with strangers(server.port, 250, HALF_HEADERS, HALF_BODY) as held:
             for _ in range(200):
                 assert send(server.port, STRANGER).status == 401
             assert {last_words(each)[9:12] for each in held} <= {b"", b"408"}
