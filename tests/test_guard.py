@@ -102,8 +102,8 @@ def run(made: Coroutine[object, object, None]) -> None:
 
 
 def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None:
-    """One request through a guard; a body that is not whole is waited for a moment."""
-    guard = Guard(app, at_once=1, body_seconds=0.01 if not client.sends else 60)
+    """One request through a guard."""
+    guard = Guard(app, at_once=1)
     run(guard(scope_of(*headers), client.receive, client.send))
 
 
@@ -174,10 +174,20 @@ def test_a_client_that_hangs_up_in_its_body_reaches_no_app() -> None:
     assert (app.scopes, client.heard) == ([], [])
 
 
-def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends() -> None:
+def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def noted(seconds: float | None) -> asyncio.Timeout:
+        limits.append(seconds)
+        return timeout(0)
+
+    monkeypatch.setattr(asyncio, "timeout", noted)
     app, client = Seen(), Client([])
-    guarded(app, client)
-    assert app.scopes == []
+    run(Guard(app, at_once=1, body_seconds=7)(scope_of(), client.receive, client.send))
+    assert (app.scopes, limits) == ([], [7])
     assert client.heard[0]["status"] == 408
     assert client.headers()[b"connection"] == b"close"
     assert client.headers()[b"content-length"] == str(len(client.body())).encode()

@@ -51,11 +51,13 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
                 assert not any(each.done() for each in begun)
                 sleep(0.02)
             server.terminate()
-            # Whoever goes on asking on a connection is answered until it is told.
-            told = False
-            while not told:
-                status, told = clients[2].state()
-                assert status == 200
+            # Whoever goes on asking on a connection is answered until it is told; so is who was
+            # silent when the end came, and whose connection was not ended over its head.
+            for client in clients[2:]:
+                told = False
+                while not told:
+                    status, told = client.state()
+                    assert status == 200
             connection.exec_driver_sql("ROLLBACK")
         assert [each.result() for each in begun] == [(201, True)] * 2
         assert server.ended() == 0
