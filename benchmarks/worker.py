@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -21,7 +23,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "examples")]
 
 import settings  # noqa: E402 - found by the line above
 import sqlalchemy as sa  # noqa: E402 - as above
-import uvicorn  # noqa: E402 - as above
 from fastapi import FastAPI, Response  # noqa: E402 - as above
 
 from curae_lifecycle import Bucket, Settings  # noqa: E402 - as above
@@ -31,7 +32,7 @@ from curae_lifecycle.stores.sql.engine import (  # noqa: E402 - as above
     create_awaited_engine,
     create_engine,
 )
-from tests.wire.serve import listen  # noqa: E402 - as above
+from tests.wire.serve import reserve, serve_here  # noqa: E402 - as above
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
@@ -107,17 +108,18 @@ def main(how: str, buckets: str, file: str) -> None:
     watch(vars(loading), ("load", "parse_json"), "values")
     if buckets == "buckets":
         vars(settings).update(SETTINGS=Settings(buckets=BUCKETS))
-    app = bare() if how == "bare" else importlib.import_module(f"{how}_app").app
-    listening = listen(0)
-    print(listening.getsockname()[1], flush=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    app = bare() if how == "bare" else importlib.import_module(f"{how}_app").served
+    if how != "bare":
+        importlib.import_module("demo").prepare()
 
     def end() -> None:
         sys.stdin.read()
-        server.should_exit = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end, daemon=True).start()
-    server.run(sockets=[listening])
+    with reserve(0) as held:
+        port = held.getsockname()[1]
+        asyncio.run(serve_here(app, port, lambda: print(port, flush=True)))
     spent = {**SPENT, "all": time.process_time() - SPENT["begun"]}
     Path(file).write_text(json.dumps(spent))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 import pytest
+import sqlalchemy as sa
 
 from curae_lifecycle import ApiKey
 from curae_lifecycle.service.changes import Effect
@@ -22,6 +23,7 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
+from tests.wire.postgres import database
 from tests.wire.running import engine_of
 from tests.wire.trying import EXAMPLES, PATIENCE, send_parsed, send_printed, walk
 
@@ -117,10 +119,12 @@ def test_what_is_counted_of_a_module_is_what_it_names(tmp_path: Path) -> None:
     assert lines_for(file, "store") == 4
 
 
-EMBEDDED: Final = {
-    "FastAPI": ("fastapi_app", ("lifespan",), ("endpoint",), ("app.router.default =",)),
-    "Flask": ("flask_app", (), ("endpoint",), ()),
-    "Django": ("django_app", (), ("endpoint", "unmatched"), ("urlpatterns =", "handler404 =")),
+_Names = tuple[str, ...]
+
+EMBEDDED: Final[dict[str, tuple[str, _Names, _Names, _Names]]] = {
+    "FastAPI": ("fastapi_app", (), ("endpoint",), ("app.router.default =", "served =")),
+    "Flask": ("flask_app", (), ("endpoint",), ("served =",)),
+    "Django": ("django_app", (), ("endpoint",), ("urlpatterns =", "handler404 =", "served =")),
 }
 """Of each framework its file, and what its store and its route are made of."""
 
@@ -144,6 +148,33 @@ def test_a_user_writes_as_many_lines_as_the_page_says_and_at_most_fifteen() -> N
     asgi = EXAMPLES / "asgi_app.py"
     spent = sum(lines_of(asgi, each) for each in ("app", "respond_to"))
     assert f"spends {spent} lines" in page
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_example_fits_on_a_page(app: str) -> None:
+    assert len((EXAMPLES / f"{app}.py").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+@pytest.mark.heavy
+def test_more_connections_than_the_database_has_are_refused_at_the_start(
+    postgres_server: sa.URL, tmp_path: Path
+) -> None:
+    with database(postgres_server) as url:
+        given = {"DATABASE_URL": url, "PYTHONPATH": str(ROOT), "WORKERS": "50", "POOL": "100"}
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "flask_app.py")],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, **given},
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"WORKERS times POOL must be at most \d+: max_connections is \d+\n", done.stderr
+    )
+    assert done.stdout == ""
 
 
 def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:

@@ -7,7 +7,7 @@ import pytest
 from curae_lifecycle import ArgumentError, Request, Response
 from curae_lifecycle.stores.waiting import at_once
 from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request, wsgi_request
-from curae_lifecycle.web.request import BODY_MAX
+from curae_lifecycle.web.request import BODY_MAX, bearer, header, idempotency_key
 
 SCOPE: dict[str, object] = {
     "type": "http",
@@ -42,6 +42,29 @@ def test_an_environment_is_handed_over_as_it_came() -> None:
     assert wsgi_request(ENVIRON, b"{}") == asked
     gunicorn = {("RAW_URI" if name == "REQUEST_URI" else name): ENVIRON[name] for name in ENVIRON}
     assert wsgi_request(gunicorn, b"{}") == asked
+
+
+@pytest.mark.parametrize("comma", [",", ", "])
+def test_two_headers_that_a_server_joined_are_two(comma: str) -> None:
+    joined = {
+        **ENVIRON,
+        "HTTP_IDEMPOTENCY_KEY": f"one{comma}two",
+        "HTTP_AUTHORIZATION": f"Bearer cae_live_k1{comma}Bearer cae_live_k2",
+        "HTTP_IF_NONE_MATCH": f'"a"{comma}"b"',
+    }
+    asked = wsgi_request(joined, b"{}")
+    assert len(header(asked, "idempotency-key")) == 2
+    assert idempotency_key(header(asked, "idempotency-key")) is None
+    assert bearer(asked) is None
+    # Of these there may be more, and a list is one as well.
+    assert header(asked, "if-none-match") == [f'"a"{comma}"b"']
+
+
+def test_an_environment_that_has_the_scope_of_asgi_is_read_there() -> None:
+    spelled = [(b"idempotency-key", b"a,b"), (b"idempotency-key", b"c")]
+    asked = wsgi_request({**ENVIRON, "asgi.scope": {**SCOPE, "headers": spelled}}, b"{}")
+    headers = (("idempotency-key", "a,b"), ("idempotency-key", "c"))
+    assert asked == Request("post", "/a%2fb%20c", headers, b"{}")
 
 
 def test_a_server_that_says_no_request_line_is_refused() -> None:

@@ -1,13 +1,13 @@
 """Requests and responses as Python's servers have them: ASGI and WSGI.
 
 The law of this module: **nothing is decoded and nothing is joined**: a target, a name and a value
-stand in a `Request` as they came.
+stand in a `Request` as they came. Where a server of WSGI joined two headers, they are two again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import cast
+from typing import Final, cast
 
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.response import Response
@@ -63,20 +63,33 @@ def asgi_headers(response: Response) -> list[tuple[bytes, bytes]]:
 def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
     """The request of a WSGI environment.
 
+    A server of WSGI joins headers of one name with a comma, whose values cannot be told from one
+    that has a comma in it. So a value with a comma is taken for several where one alone is allowed:
+    `Authorization` and `Idempotency-Key`. Behind ASGI there is no such doubt.
+
     Args:
-        environ: The environment. `PATH_INFO` is decoded, so the request line is needed:
-            `REQUEST_URI` of waitress and uWSGI, or `RAW_URI` of gunicorn.
+        environ: The environment. One behind ASGI has the scope of that, and all is read there.
+            Else, since `PATH_INFO` is decoded, the request line is needed: `REQUEST_URI` of
+            waitress and uWSGI, or `RAW_URI` of gunicorn.
         body: Its body, of which no more is needed than one byte more than `BODY_MAX`.
 
     Raises:
         ArgumentError: The environment does not have the request line.
     """
+    scope = environ.get("asgi.scope")
+    if scope is not None:
+        return asgi_request(cast("Mapping[str, object]", scope), body)
     target = environ.get("REQUEST_URI", environ.get("RAW_URI"))
     if not isinstance(target, str):
         raise ArgumentError("environ", "one with REQUEST_URI or RAW_URI")
     headers = [
-        (name.removeprefix("HTTP_").replace("_", "-"), str(value))
-        for name, value in environ.items()
+        (name.removeprefix("HTTP_").replace("_", "-"), value)
+        for name, joined in environ.items()
         if name.startswith("HTTP_")
+        for value in (str(joined).split(",") if name in _SINGLE else [str(joined)])
     ]
     return Request(str(environ["REQUEST_METHOD"]), target, tuple(headers), body)
+
+
+_SINGLE: Final = {"HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY"}
+"""Of which a request has one at most."""

@@ -9,41 +9,34 @@ try. Set DATABASE_URL to `postgresql+psycopg://user:password@host/name` for Post
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 
 import demo
 import hosted_pages
-import uvicorn
-from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
+from settings import DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
 
 from curae_lifecycle import Request, Response
+from curae_lifecycle.servers.guard import Guard, Message, Receive, Send
+from curae_lifecycle.servers.run import run
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request
 
-Message = MutableMapping[str, object]
-"""What the two sides of ASGI tell each other."""
-
-store = SqlStore(SqlDatabase(create_engine(DATABASE_URL)), SETTINGS)
-store.create_tables()
+store = SqlStore(SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL)), SETTINGS)
 limited = with_limits(store)
+threads = ThreadPoolExecutor(POOL)
 
 
-async def app(
-    scope: Message,
-    receive: Callable[[], Awaitable[Message]],
-    send: Callable[[Message], Awaitable[None]],
-) -> None:
+async def app(scope: Message, receive: Receive, send: Send) -> None:
     """Answer one request, whatever its path and method."""
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
     body = await asgi_body(receive)
-    if body is None:
-        # The client hung up before its request was whole.
-        return
-    response = await asyncio.to_thread(respond_to, asgi_request(scope, body))
+    # The guard hands over what is whole.
+    asked = asgi_request(scope, body or b"")
+    response = await asyncio.get_running_loop().run_in_executor(threads, respond_to, asked)
     headers = [*asgi_headers(response), (b"content-length", str(len(response.body)).encode())]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
@@ -54,6 +47,8 @@ def respond_to(request: Request) -> Response:
     return hosted_pages.serve(store, request) or serve(limited, request, MINT, SETTINGS).response
 
 
+served = Guard(app, at_once=POOL)
+
 if __name__ == "__main__":
-    demo.explain()
-    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")
+    demo.prepare()
+    run("asgi_app:served", host=HOST, port=PORT, workers=WORKERS)

@@ -1,15 +1,19 @@
-"""What an example prints when it starts: a key to try, and requests that work as they stand."""
+"""What an example does before it serves: its tables, once for all workers, and what to try."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from settings import DATABASE_URL, PUBLIC_URL
+from settings import DATABASE_URL, DEMO_URL, POOL, PUBLIC_URL, WORKERS
 
 from curae_lifecycle import ApiKey, Caller, Environment
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
+
+RESERVED: Final = 10
+"""Connections that are left to the worker of the outbox, to commands and to whoever looks after the
+database."""
 
 API_KEY: Final = "cae_test_demo"
 CALLER: Final = Caller(
@@ -38,11 +42,20 @@ finish or cancel, and look what became of it:
 """
 
 
-def explain() -> None:
-    """Let the demonstration's key in, in the test environment, and print what to try."""
+def prepare() -> None:
+    """Make the tables; on the file that is used unasked, let a key in and print what to try."""
     engine = create_engine(DATABASE_URL)
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
-    store.register(ApiKey(API_KEY), CALLER)
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
+        free = most - RESERVED
+        if free < WORKERS * POOL:
+            raise SystemExit(
+                f"WORKERS times POOL must be at most {free}: max_connections is {most}"
+            )
+    if DATABASE_URL == DEMO_URL:
+        store.register(ApiKey(API_KEY), CALLER)
+        print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)
     engine.dispose()
-    print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)

@@ -10,30 +10,32 @@ from __future__ import annotations
 
 import demo
 import hosted_pages
-import waitress
 from flask import Flask, Response, request
-from settings import DATABASE_URL, MINT, PORT, SETTINGS, with_limits
+from settings import DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
 
+from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.run import run
+from curae_lifecycle.servers.threads import in_threads
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.gateways import wsgi_request
-from curae_lifecycle.web.request import BODY_MAX
 
 app = Flask(__name__, static_folder=None)
-store = SqlStore(SqlDatabase(create_engine(DATABASE_URL)), SETTINGS)
-store.create_tables()
+store = SqlStore(SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL)), SETTINGS)
 limited = with_limits(store)
 
 
 @app.before_request
 def endpoint() -> Response:
     """Answer everything before Flask looks for a route: the rules know paths and methods."""
-    asked = wsgi_request(request.environ, request.stream.read(BODY_MAX + 1))
+    asked = wsgi_request(request.environ, request.get_data())
     answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
     return Response(answer.body, answer.status, list(answer.headers))
 
 
+served = Guard(in_threads(app, POOL), at_once=POOL)
+
 if __name__ == "__main__":
-    demo.explain()
-    waitress.serve(app, host="127.0.0.1", port=PORT)
+    demo.prepare()
+    run("flask_app:served", host=HOST, port=PORT, workers=WORKERS)

@@ -9,11 +9,17 @@ from curae_lifecycle import Settings
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.minting import RandomIds
 
+HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
 PUBLIC_URL: Final = os.environ.get("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 """Where a browser finds this server."""
 
-DATABASE_URL: Final = os.environ.get("DATABASE_URL", "sqlite:///curae.db")
+WORKERS: Final = int(os.environ.get("WORKERS", "1"))
+POOL: Final = int(os.environ.get("POOL", "10"))
+"""How many connections to the database a worker has at most, and how many threads use them."""
+
+DEMO_URL: Final = "sqlite:///curae.db"
+DATABASE_URL: Final = os.environ.get("DATABASE_URL", DEMO_URL)
 REDIS_URL: Final = os.environ.get("REDIS_URL")
 """Where the rate limits are kept; in the database where there is none."""
 

@@ -16,7 +16,7 @@ from typing import Final
 
 LIBRARIES: Final = (
     *("django.core.management", "django.core.wsgi", "django.db.models"),
-    *("fastapi", "flask", "redis", "uvicorn", "waitress"),
+    *("fastapi", "flask", "redis", "granian.server.embed"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite"),
     # Of the examples nothing: they read the environment, and each server has its own.
     *("curae_lifecycle.stores.sql.engine", "curae_lifecycle.stores.serve"),

@@ -3,24 +3,35 @@
 `main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
-a browser finds the server, if not on its port, and in what way its database is wrong.
+a browser finds the server, if not on its port, in what way its database is wrong, and how long a
+stranger may take over headers, and over a body, if not as long as always.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import attrs
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
+from curae_lifecycle.servers import guard
+from curae_lifecycle.servers.guard import AsgiApp
+from curae_lifecycle.servers.run import CONNECTIONS, HEADERS
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import serve as serving
 from curae_lifecycle.stores.contract import AsyncStore, Store
@@ -41,6 +52,7 @@ class Control:
     spelling: str = "ACTIVE"
     public_url: str | None = None
     wrong: str | None = None
+    stranger_seconds: float | None = None
 
     def write(self, file: Path) -> None:
         """Replace the file in one step, so that no reader finds half of it."""
@@ -113,36 +125,66 @@ def follow(app: str, file: Path) -> None:
     put(serving, serve=serve, serve_async=serve_async)
 
 
-def listen(port: int) -> socket.socket:
-    """Listen on a port of this machine; 0 for any that is free."""
-    # asyncio sends small packets at once only where a socket says that it speaks TCP.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
-    listening.listen(128)
-    return listening
+def reserve(port: int) -> socket.socket:
+    """Hold a port of this machine, 0 for any that is free, so that the server gets it."""
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Each worker of granian listens at it with a socket of its own.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", port))
+    return held
+
+
+async def serve_here(
+    app: AsgiApp, port: int, listens: Callable[[], None], headers: HTTP1Settings = HEADERS
+) -> None:
+    """Serve an app in this process, as a worker of `servers.run` does, until SIGTERM.
+
+    A worker that is killed or paused is then the whole server.
+    """
+    server = Server(
+        app,
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        http=HTTPModes.http1,
+        http1_settings=headers,
+        backpressure=CONNECTIONS,
+        # It would say that it is new.
+        log_enabled=False,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    serving = asyncio.create_task(server.serve())
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            listens()
+            break
+    await serving
 
 
 def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> None:
     """Serve an example until the process ends, and say once on which port."""
-    listening = listen(port)
-    bound = listening.getsockname()[1]
-    public_url = read_control(Path(control)).public_url
-    os.environ["PUBLIC_URL"] = public_url or f"http://127.0.0.1:{bound}"
-    follow(app, Path(control))
-    module = importlib.import_module(f"{app}_app")
-    if app == "django":
-        from django.core.management import call_command  # noqa: PLC0415 - only where it is used
+    with reserve(port) as held:
+        bound = held.getsockname()[1]
+        public_url = read_control(Path(control)).public_url
+        os.environ["PUBLIC_URL"] = public_url or f"http://127.0.0.1:{bound}"
+        follow(app, Path(control))
+        headers = HEADERS
+        seconds = read_control(Path(control)).stranger_seconds
+        if seconds is not None:
+            put(guard, Guard=partial(guard.Guard, body_seconds=seconds))
+            headers = replace(HEADERS, header_read_timeout=int(seconds * 1000))
+        module = importlib.import_module(f"{app}_app")
+        # As the example itself does before it has workers.
+        if app == "django":
+            from django.core.management import call_command  # noqa: PLC0415 - only where it is used
 
-        call_command("migrate", verbosity=0)
-    listens(bound)
-    match app:
-        case "flask" | "django":
-            import waitress  # noqa: PLC0415 - only where it is served by it
-
-            waitress.serve(module.app, sockets=[listening], threads=8)
-        case _:
-            import uvicorn  # noqa: PLC0415 - the same
-
-            config = uvicorn.Config(module.app, log_level="warning")
-            uvicorn.Server(config).run(sockets=[listening])
+            call_command("migrate", verbosity=0)
+        else:
+            importlib.import_module("demo").prepare()
+        asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers))

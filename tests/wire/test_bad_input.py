@@ -45,6 +45,15 @@ def test_a_body_that_comes_in_parts_is_read_whole(wire: Wire) -> None:
             assert stream.read().startswith(b"HTTP/1.1 201")
 
 
+def test_a_body_in_chunks_is_read_whole(wire: Wire) -> None:
+    length = b"Content-Length: " + str(len(BODY)).encode()
+    sent = wire.request(b"POST", CONNECTIONS, key(17)).removesuffix(BODY)
+    sent = sent.replace(length, b"Transfer-Encoding: chunked")
+    for part in (BODY[:10], BODY[10:]):
+        sent += b"%x\r\n%b\r\n" % (len(part), part)
+    assert wire.answer_to(sent + b"0\r\n\r\n") == "201"
+
+
 def test_several_requests_at_once_are_answered_in_order(wire: Wire) -> None:
     sent = wire.request(b"POST", CONNECTIONS, last=False)
     sent += wire.request(b"GET", CONNECTIONS + b"/" + UPPER, body=b"", last=False)

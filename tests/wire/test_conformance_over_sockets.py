@@ -18,7 +18,7 @@ ONE_ENVIRONMENT = "permission.wrong-environment"
 """What can be seen only where one environment alone is served."""
 
 OF_THE_FRONT = "idempotency.dates"
-"""The Date is set by uvicorn and waitress, from a clock that no test moves."""
+"""The Date is set by granian, from a clock that no test moves."""
 
 
 NAMES = [check.name for check in CHECKS]

@@ -1,0 +1,54 @@
+"""What DATABASES says of a URL, its limits of time set."""
+
+from __future__ import annotations
+
+import pytest
+
+from curae_lifecycle import ArgumentError
+from curae_lifecycle.stores.django.settings import database_settings
+
+
+def test_sqlite_waits_for_a_lock_as_long_as_is_said() -> None:
+    assert database_settings("sqlite:///curae.db", wait=3) == {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": "curae.db",
+        "OPTIONS": {
+            "timeout": 3,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode = WAL",
+        },
+        "CONN_MAX_AGE": 600,
+    }
+    assert database_settings("sqlite:////var/curae.db")["NAME"] == "/var/curae.db"
+
+
+def test_postgresql_is_named_and_bounded() -> None:
+    url = "postgresql+psycopg://an%40app:p%2Fw@db.example:5433/of%20curae?sslmode=require"
+    assert database_settings(url) == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "of curae",
+        "USER": "an@app",
+        "PASSWORD": "p/w",
+        "HOST": "db.example",
+        "PORT": "5433",
+        "OPTIONS": {
+            "sslmode": "require",
+            "connect_timeout": 2,
+            "options": "-c statement_timeout=2000 -c lock_timeout=2000",
+        },
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def test_what_a_url_says_beside_the_limits_is_kept() -> None:
+    seen = database_settings("postgresql:///curae?host=/run&port=1&options=-c%20a%3Db", wait=0.5)
+    assert (seen["HOST"], seen["PORT"], seen["USER"]) == ("/run", "1", "")
+    limits = "-c statement_timeout=500 -c lock_timeout=500"
+    assert seen["OPTIONS"] == {"connect_timeout": 2, "options": f"-c a=b {limits}"}
+
+
+@pytest.mark.parametrize("url", ["mariadb://localhost/x", "sqlite://", "curae.db", ""])
+def test_another_database_is_refused_without_its_url(url: str) -> None:
+    with pytest.raises(ArgumentError, match="one for a SQLite file or PostgreSQL"):
+        database_settings(url)

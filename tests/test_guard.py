@@ -1,0 +1,403 @@
+"""Whoever sends slowly, or too much, keeps nobody else waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from curae_lifecycle.servers.guard import (
+    LINGER_BYTES,
+    AsgiApp,
+    Guard,
+    Headers,
+    Message,
+    Receive,
+    Send,
+)
+from curae_lifecycle.servers.leaving import Leaving
+from curae_lifecycle.servers.threads import in_threads
+from curae_lifecycle.web.request import BODY_MAX
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+PART = 10_000
+
+
+def part(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+@attrs.define
+class Client:
+    """What a client sends, after which it is silent; and what it was answered."""
+
+    sends: list[Message]
+    heard: list[Message] = attrs.field(factory=list)
+
+    async def receive(self) -> Message:
+        if not self.sends:
+            await asyncio.Event().wait()
+        return self.sends.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.heard.append(message)
+
+    def headers(self) -> dict[bytes, bytes]:
+        headers = self.heard[0]["headers"]
+        assert isinstance(headers, list)
+        return dict(headers)
+
+    def body(self) -> bytes:
+        return b"".join([as_bytes(each["body"]) for each in self.heard[1:]])
+
+
+def as_bytes(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value
+
+
+def scope_of(*headers: tuple[bytes, bytes]) -> Message:
+    return {"type": "http", "method": "POST", "headers": list(headers)}
+
+
+async def answer(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]})
+    await send({"type": "http.response.body", "body": body[:1], "more_body": True})
+    await send({"type": "http.response.body", "body": body[1:]})
+
+
+@attrs.define
+class Seen:
+    """An app that keeps what it was given, and says how long the body was."""
+
+    scopes: list[Message] = attrs.field(factory=list)
+    messages: list[Message] = attrs.field(factory=list)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError
+        self.scopes.append(scope)
+        self.messages.append(await receive())
+        await answer(send, str(len(as_bytes(self.messages[0]["body"]))).encode())
+
+    def headers(self) -> Headers:
+        headers = self.scopes[0]["headers"]
+        assert isinstance(headers, list)
+        return headers
+
+
+def run(made: Coroutine[object, object, None]) -> None:
+    asyncio.run(made)
+
+
+def guarded(app: AsgiApp, client: Client, *headers: tuple[bytes, bytes]) -> None:
+    """One request through a guard."""
+    guard = Guard(app, at_once=1)
+    run(guard(scope_of(*headers), client.receive, client.send))
+
+
+# --- Bodies ---------------------------------------------------------------------------------
+
+
+def test_a_body_that_came_in_parts_reaches_the_app_as_one() -> None:
+    app, client = Seen(), Client([part(b"{", more=True), part(b"}", more=False)])
+    guarded(app, client, (b"content-length", b"2"), (b"a", b"1"), (b"a", b"2"))
+    assert app.messages == [part(b"{}", more=False)]
+    assert app.headers() == [(b"a", b"1"), (b"a", b"2"), (b"content-length", b"2")]
+    assert client.body() == b"2"
+    assert client.headers() == {b"x": b"y"}
+
+
+def test_the_longest_body_is_handed_over_whole_and_the_connection_is_kept() -> None:
+    app, client = Seen(), Client([part(b"x" * BODY_MAX, more=True), part(b"", more=False)])
+    guarded(app, client, (b"content-length", str(BODY_MAX).encode()))
+    assert client.body() == str(BODY_MAX).encode()
+    assert b"connection" not in client.headers()
+
+
+def test_a_body_of_unknown_length_has_one_when_it_is_whole() -> None:
+    app, client = Seen(), Client([part(b"abc", more=False)])
+    guarded(app, client, (b"transfer-encoding", b"chunked"))
+    assert app.headers() == [(b"content-length", b"3")]
+
+
+def test_a_request_without_a_body_has_no_length() -> None:
+    app, client = Seen(), Client([part(b"", more=False)])
+    guarded(app, client)
+    assert app.headers() == []
+
+
+def test_of_a_body_that_is_too_long_one_byte_too_many_is_handed_over() -> None:
+    app = Seen()
+    client = Client([part(b"x" * PART, more=True) for _ in range(20)] + [part(b"x", more=False)])
+    guarded(app, client, (b"content-length", b"200001"))
+    assert app.headers() == [(b"content-length", str(BODY_MAX + 1).encode())]
+    assert client.body() == str(BODY_MAX + 1).encode()
+    # The answer is out before the rest is read, and the connection ends after it.
+    assert [each.get("more_body") for each in client.heard] == [None, True, True, None]
+    assert client.headers() == {b"x": b"y", b"connection": b"close"}
+    assert client.sends == []
+
+
+def test_of_a_body_without_end_no_more_is_dropped_than_is_bounded() -> None:
+    number = 10 * LINGER_BYTES // PART
+    client = Client([part(b"x" * PART, more=True) for _ in range(number)])
+    guarded(Seen(), client)
+    taken = (number - len(client.sends)) * PART
+    assert LINGER_BYTES <= taken <= BODY_MAX + LINGER_BYTES + 2 * PART
+    assert client.heard[-1] == {"type": "http.response.body", "body": b""}
+
+
+def test_whoever_stops_in_a_body_that_is_too_long_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("curae_lifecycle.servers.guard.LINGER_SECONDS", 0.01)
+    client = Client([part(b"x" * (BODY_MAX + 1), more=True)])
+    guarded(Seen(), client)
+    assert client.heard[-1] == {"type": "http.response.body", "body": b""}
+
+
+def test_a_client_that_hangs_up_in_its_body_reaches_no_app() -> None:
+    app, client = Seen(), Client([part(b"{", more=True), GONE])
+    guarded(app, client)
+    assert (app.scopes, client.heard) == ([], [])
+
+
+def test_a_body_that_does_not_come_is_answered_408_and_the_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def noted(seconds: float | None) -> asyncio.Timeout:
+        limits.append(seconds)
+        return timeout(0)
+
+    monkeypatch.setattr(asyncio, "timeout", noted)
+    app, client = Seen(), Client([])
+    run(Guard(app, at_once=1, body_seconds=7)(scope_of(), client.receive, client.send))
+    assert (app.scopes, limits) == ([], [7])
+    assert client.heard[0]["status"] == 408
+    assert client.headers()[b"connection"] == b"close"
+    assert client.headers()[b"content-length"] == str(len(client.body())).encode()
+    problem = {"type": "about:blank", "title": "Request Timeout", "status": 408}
+    assert json.loads(client.body()) == problem
+
+
+def test_an_app_that_asks_on_hears_of_nothing_but_the_end() -> None:
+    heard: list[Message] = []
+
+    async def app(_: Message, receive: Receive, send: Send) -> None:
+        heard.extend([await receive(), await receive()])
+        await answer(send, b"ok")
+
+    long = part(b"x" * (BODY_MAX + 1), more=True)
+    client = Client([long, part(b"more", more=True), GONE])
+    guarded(app, client)
+    assert [each["type"] for each in heard] == ["http.request", "http.disconnect"]
+
+
+# --- Turns ----------------------------------------------------------------------------------
+
+
+def test_whoever_gets_no_turn_is_answered_503_and_the_next_one_is_served() -> None:
+    async def scenario() -> None:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def app(_: Message, __: Receive, send: Send) -> None:
+            entered.set()
+            await leave.wait()
+            await answer(send, b"ok")
+
+        guard = Guard(app, at_once=1, turn_seconds=0.01)
+
+        def asked() -> tuple[Client, asyncio.Task[None]]:
+            client = Client([part(b"", more=False)])
+            return client, asyncio.create_task(ask(guard, client))
+
+        first, waits = asked()
+        await entered.wait()
+        second, refused = asked()
+        await refused
+        assert second.heard[0]["status"] == 503
+        assert second.headers()[b"retry-after"] == b"1"
+        assert json.loads(second.body())["title"] == "Service Unavailable"
+        leave.set()
+        await waits
+        assert first.body() == b"ok"
+        third, served = asked()
+        await served
+        assert third.body() == b"ok"
+
+    run(scenario())
+
+
+async def ask(guard: AsgiApp, client: Client) -> None:
+    await guard(scope_of(), client.receive, client.send)
+
+
+def test_an_app_that_fails_gives_its_turn_back() -> None:
+    async def failing(_: Message, __: Receive, ___: Send) -> None:
+        raise RuntimeError("a mistake")
+
+    async def scenario() -> None:
+        guard = Guard(failing, at_once=1, turn_seconds=0.01)
+        for _ in range(2):
+            client = Client([part(b"", more=False)])
+            with pytest.raises(RuntimeError, match="a mistake"):
+                await ask(guard, client)
+
+    run(scenario())
+
+
+# --- What is no request ---------------------------------------------------------------------
+
+
+def test_a_websocket_is_refused_before_it_opens() -> None:
+    app, client = Seen(), Client([{"type": "websocket.connect"}])
+    guard = Guard(app, at_once=1)
+    run(guard({"type": "websocket"}, client.receive, client.send))
+    assert client.heard == [{"type": "websocket.close", "code": 1000}]
+    assert app.scopes == []
+
+
+def lifespan() -> Client:
+    return Client([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+
+COMPLETE: list[Message] = [
+    {"type": "lifespan.startup.complete"},
+    {"type": "lifespan.shutdown.complete"},
+]
+
+
+def test_a_lifespan_is_the_apps() -> None:
+    async def app(_: Message, receive: Receive, send: Send) -> None:
+        for each in COMPLETE:
+            await receive()
+            await send(each)
+
+    client = lifespan()
+    run(Guard(app, at_once=1)({"type": "lifespan"}, client.receive, client.send))
+    assert (client.sends, client.heard) == ([], COMPLETE)
+
+
+def test_an_app_that_knows_no_lifespan_is_served_without() -> None:
+    client = lifespan()
+    run(Guard(Seen(), at_once=1)({"type": "lifespan"}, client.receive, client.send))
+    assert (client.sends, client.heard) == ([], COMPLETE)
+
+
+def test_a_lifespan_that_fails_is_not_passed_over() -> None:
+    async def app(_: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed"})
+        raise RuntimeError("no database")
+
+    client = lifespan()
+    with pytest.raises(RuntimeError, match="no database"):
+        run(Guard(app, at_once=1)({"type": "lifespan"}, client.receive, client.send))
+
+
+# --- Threads --------------------------------------------------------------------------------
+
+
+def test_an_app_of_wsgi_gets_the_scope_and_a_body_of_the_length_that_is_said() -> None:
+    given: list[tuple[object, object, object]] = []
+
+    def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        length = environ["CONTENT_LENGTH"]
+        body = environ["wsgi.input"].read(int(length))
+        given.append((environ["asgi.scope"], length, body))
+        assert (environ["HTTP_K"], environ["PATH_INFO"]) == ("1,2", "/\xc3\xa9")
+        start("500 Failed", [])
+        start("200 OK", [("X", "y")])
+        return [b"ok"]
+
+    client = Client([part(b"{", more=True), part(b"}", more=False)])
+    scope = {
+        **scope_of((b"transfer-encoding", b"chunked"), (b"k", b"1"), (b"k", b"2")),
+        "path": "/\xe9",
+        "query_string": b"",
+        "http_version": "1.1",
+    }
+
+    async def scenario() -> None:
+        guard = Guard(in_threads(app, 1), at_once=1)
+        await guard(scope, client.receive, client.send)
+
+    run(scenario())
+    ((seen, length, body),) = given
+    assert (length, body) == ("2", b"{}")
+    headers = [(b"k", b"1"), (b"k", b"2"), (b"content-length", b"2")]
+    assert seen == {**scope, "headers": headers}
+    assert (client.heard[0]["status"], client.headers()) == (200, {b"X": b"y"})
+    assert client.body() == b"ok"
+
+
+class Closed(list[bytes]):
+    """The parts of an answer, which wants to be closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> None:
+    parts = Closed([b"a", b"b"])
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("201 Created", [])(b"written ")
+        return parts
+
+    client = Client([part(b"", more=False)])
+    scope = {**scope_of(), "path": "/", "query_string": b"", "http_version": "1.1"}
+
+    async def scenario() -> None:
+        guard = Guard(in_threads(app, 1), at_once=1)
+        beginning = lifespan()
+        await guard({"type": "lifespan"}, beginning.receive, beginning.send)
+        assert beginning.heard == COMPLETE
+        await guard(scope, client.receive, client.send)
+
+    run(scenario())
+    assert parts.closed
+    assert (client.heard[0]["status"], client.body()) == (201, b"written ab")
+
+
+# --- An end ---------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> None:
+    async def scenario() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGINT, ended.set)
+        leaving = Leaving(Guard(Seen(), at_once=1), seconds=0.01)
+        beginning = lifespan()
+        serving = asyncio.create_task(
+            leaving({"type": "lifespan"}, beginning.receive, beginning.send)
+        )
+        await serving
+        before = Client([part(b"", more=False)])
+        await ask(leaving, before)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await ended.wait()
+        after = Client([part(b"", more=False)])
+        await ask(leaving, after)
+        assert b"connection" not in before.headers()
+        assert after.headers() == {b"x": b"y", b"connection": b"close"}
+        assert after.body() == b"0"
+
+    run(scenario())

@@ -1,0 +1,96 @@
+"""A server that is asked to end answers what it has, and its clients hear of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from curae_lifecycle.testing.conformance import KeyWanted
+from tests.wire.launched import launched
+from tests.wire.running import PATIENCE, Behind, engine_of, sqlite
+from tests.wire.serve import Control
+
+ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
+CREATE = "/api/sdk/v1/connections"
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "asgi",
+        *(pytest.param(app, marks=pytest.mark.heavy) for app in ("fastapi", "flask", "django")),
+    ],
+)
+def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path) -> None:
+    url, control = sqlite(tmp_path), tmp_path / "control.json"
+    Control().write(control)
+    with (
+        engine_of(url) as engine,
+        launched(app, url, tmp_path, workers=2) as server,
+        ThreadPoolExecutor() as pool,
+        ExitStack() as stack,
+    ):
+        key = Behind(control, engine).make_key(KeyWanted("app-1", ACCOUNT))
+        clients = [
+            stack.enter_context(closing(Client(server.port, key, f"user-{number}")))
+            for number in range(4)
+        ]
+        # Each connection is a worker's by now.
+        assert [each.create("first") for each in clients] == [(201, False)] * 4
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            begun = [pool.submit(each.create, "second") for each in clients[:2]]
+            # The log says that a request waits for the lock.
+            while "attempt 1" not in server.log.read_text():
+                assert not any(each.done() for each in begun)
+                sleep(0.02)
+            server.terminate()
+            # Whoever goes on asking on a connection is answered until it is told; so is who was
+            # silent when the end came, and whose connection was not ended over its head.
+            for client in clients[2:]:
+                told = False
+                while not told:
+                    status, told = client.state()
+                    assert status == 200
+            connection.exec_driver_sql("ROLLBACK")
+        assert [each.result() for each in begun] == [(201, True)] * 2
+        assert server.ended() == 0
+        with pytest.raises(ConnectionRefusedError):
+            stack.enter_context(closing(Client(server.port, key, "nobody"))).state()
+
+
+class Client:
+    """A client that keeps its connection."""
+
+    def __init__(self, port: int, key: str, user: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self._key = key
+        self._user = user
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def create(self, idempotency_key: str) -> tuple[int, bool]:
+        """The status of an answer, and whether the connection is over."""
+        body = json.dumps({"appUserId": self._user, "dataPackages": ["labs"]})
+        key = f"{self._user}-{idempotency_key}"
+        return self._ask("POST", CREATE, body, {"Idempotency-Key": key})
+
+    def state(self) -> tuple[int, bool]:
+        path = f"/api/sdk/v1/curae-connect/account-state?appUserId={self._user}"
+        return self._ask("GET", path, None, {})
+
+    def _ask(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> tuple[int, bool]:
+        given = {"Authorization": f"Bearer {self._key}", **headers}
+        self._connection.request(method, path, body, given)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status, answer.will_close

@@ -1,0 +1,77 @@
+"""Strangers who hold half-sent requests are cut off, and a normal client goes on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from curae_lifecycle.web.request import Request
+from tests.wire.launched import launched
+from tests.wire.running import PATIENCE, engine_of, running_server, said, send, sqlite
+from tests.wire.serve import Control
+
+HEAD = b"POST /api/sdk/v1/connections HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+HALF_HEADERS = HEAD + b"Authoriz"
+HALF_BODY = HEAD + b"Content-Length: 60000\r\n\r\n{"
+HALF_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\n{"
+STRANGER = Request("GET", "/")
+
+
+@contextmanager
+def strangers(port: int, number: int, *sent: bytes) -> Iterator[list[socket.socket]]:
+    """Clients who say no more than this, so many of each kind."""
+    with ExitStack() as stack:
+        held = []
+        for each in sent * number:
+            one = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+            stack.enter_context(one)
+            one.sendall(each)
+            held.append(one)
+        yield held
+
+
+def last_words(connection: socket.socket) -> bytes:
+    """What a stranger was answered before the connection ended."""
+    with connection.makefile("rb") as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        "fastapi",
+        "flask",
+        *(pytest.param(each, marks=pytest.mark.heavy) for each in ("asgi", "django")),
+    ],
+)
+def test_strangers_are_cut_off_while_a_client_is_served(app: str, tmp_path: Path) -> None:
+    Control(stranger_seconds=1).write(tmp_path / "control.json")
+    with running_server(app, sqlite(tmp_path), tmp_path) as server:
+        # More than there are threads.
+        with strangers(server.port, 20, HALF_HEADERS, HALF_BODY, HALF_CHUNK) as held:
+            for _ in range(10):
+                assert server.send(STRANGER).status == 401
+            # Every one of them is still there: nobody made room for the client.
+            answers = [last_words(each) for each in held]
+        assert answers[::3] == [b""] * 20
+        for each in (*answers[1::3], *answers[2::3]):
+            assert each.startswith(b"HTTP/1.1 408")
+        assert server.send(STRANGER).status == 401
+    assert said(server.log) == []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", ["fastapi", "flask"])
+def test_five_hundred_strangers_stop_nobody_and_are_gone_in_time(app: str, tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    with engine_of(url), launched(app, url, tmp_path, workers=2) as server:
+        with strangers(server.port, 250, HALF_HEADERS, HALF_BODY) as held:
+            for _ in range(200):
+                assert send(server.port, STRANGER).status == 401
+            assert {last_words(each)[9:12] for each in held} <= {b"", b"408"}
+        assert send(server.port, STRANGER).status == 401
+    assert server.log.read_text() == ""
