@@ -384,7 +384,9 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
     async def scenario() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_signal_handler(signal.SIGINT, ended.set)
-        leaving = Leaving(Guard(Seen(), at_once=1), seconds=0.01)
+        drained: list[str] = []
+        guard = Guard(Seen(), at_once=1, drain=lambda: drained.append("drains"))
+        leaving = Leaving(guard, guard.drain, seconds=0.01)
         beginning = lifespan()
         serving = asyncio.create_task(
             leaving({"type": "lifespan"}, beginning.receive, beginning.send)
@@ -392,6 +394,7 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
         await serving
         before = Client([part(b"", more=False)])
         await ask(leaving, before)
+        assert drained == []
         os.kill(os.getpid(), signal.SIGTERM)
         await ended.wait()
         after = Client([part(b"", more=False)])
@@ -399,5 +402,10 @@ def test_a_worker_that_is_to_end_says_so_with_each_answer_and_ends_later() -> No
         assert b"connection" not in before.headers()
         assert after.headers() == {b"x": b"y", b"connection": b"close"}
         assert after.body() == b"0"
+        assert drained == ["drains"]
 
     run(scenario())
+
+
+def test_a_guard_of_an_app_that_need_not_hear_of_its_end_says_nothing() -> None:
+    Guard(Seen(), at_once=1).drain()

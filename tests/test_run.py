@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.servers import guard
 from curae_lifecycle.servers import run as running
 from curae_lifecycle.servers.leaving import Leaving
@@ -47,6 +48,8 @@ def test_what_a_stranger_may_cost_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     app = Started.loader(TARGET)
     assert isinstance(app, Leaving)
     assert app._app is served
+    with pytest.raises(ArgumentError, match="the module and the name of a Guard"):
+        Started.loader(f"{__name__}:plain")
 
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "servers.md").read_text(encoding="utf-8")
@@ -54,7 +57,7 @@ PAGE = (Path(__file__).resolve().parent.parent / "docs" / "servers.md").read_tex
 
 def test_the_page_starts_what_it_says() -> None:
     block = PAGE.split("```python\n")[1].split("```")[0]
-    namespace: dict[str, object] = {"app": served, "__name__": "my_module"}
+    namespace: dict[str, object] = {"app": plain, "__name__": "my_module"}
     exec(block, namespace)  # noqa: S102 - the page's own code
     assert isinstance(namespace["served"], guard.Guard)
     assert namespace["run"] is running.run
@@ -77,5 +80,8 @@ def test_the_page_says_each_bound_as_it_is(what: str, bound: float) -> None:
     assert re.search(rf"\b{bound:,.0f}\b", row.split("|")[2]), row
 
 
-async def served(scope: object, receive: object, send: object) -> None:
+async def plain(scope: object, receive: object, send: object) -> None:
     """An app."""
+
+
+served = guard.Guard(plain, at_once=1)

@@ -54,6 +54,7 @@ class Guard:
         app: The app.
         at_once: How many requests may be in the app at a time; those of more wait for a turn. For
             an app in threads, as many as there are threads.
+        drain: Called where the worker is about to end, such as `Endpoint.drain`.
         body_seconds: How long a whole body may take.
         turn_seconds: How long a request waits for its turn.
     """
@@ -63,10 +64,12 @@ class Guard:
         app: AsgiApp,
         *,
         at_once: int,
+        drain: Callable[[], None] | None = None,
         body_seconds: float = BODY_SECONDS,
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self._app = app
+        self._drain = drain
         self._turns = asyncio.Semaphore(at_once)
         self._body_seconds = body_seconds
         self._turn_seconds = turn_seconds
@@ -82,6 +85,11 @@ class Guard:
                 await send({"type": "websocket.close", "code": 1000})
             case _:
                 await _lifespan(self._app, scope, receive, send)
+
+    def drain(self) -> None:
+        """Say that the worker is about to end; what comes all the same is answered."""
+        if self._drain is not None:
+            self._drain()
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         try:

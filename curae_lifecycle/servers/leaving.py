@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
@@ -25,11 +26,15 @@ class Leaving:
 
     Args:
         app: The app.
+        drain: Called at once where it is to end, such as `Guard.drain`.
         seconds: How much later. Then the worker gets the SIGINT that granian ends at, too.
     """
 
-    def __init__(self, app: AsgiApp, seconds: float = LEAVE_SECONDS) -> None:
+    def __init__(
+        self, app: AsgiApp, drain: Callable[[], None], seconds: float = LEAVE_SECONDS
+    ) -> None:
         self._app = app
+        self._drain = drain
         self._seconds = seconds
         self._leaves = False
 
@@ -50,5 +55,6 @@ class Leaving:
 
     def _leave(self) -> None:
         self._leaves = True
+        self._drain()
         loop = asyncio.get_running_loop()
         loop.call_later(self._seconds, signal.raise_signal, signal.SIGINT)

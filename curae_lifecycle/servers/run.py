@@ -8,14 +8,15 @@ It is granian: worker processes that accept for themselves, HTTP in Rust. docs/s
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import Final
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from curae_lifecycle.servers.guard import AsgiApp
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.servers.guard import Guard
 from curae_lifecycle.servers.leaving import Leaving
 
 HEADERS: Final = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536)
@@ -31,14 +32,14 @@ DRAIN_SECONDS: Final = 30
 
 
 def run(target: str, *, host: str, port: int, workers: int) -> None:
-    """Serve an ASGI app until SIGTERM or SIGINT, and answer what was begun before it returns.
+    """Serve a guarded app until SIGTERM or SIGINT, and answer what was begun before it returns.
 
     At SIGTERM each worker goes on for a second, in which every answer ends its connection; then it
     accepts no more, and ends with its last answer. On SIGHUP each worker is replaced so by a new
     one, which begins before. One that dies is replaced as well.
 
     Args:
-        target: The app, as `module:name`; each worker imports it.
+        target: The `Guard` of an app, as `module:name`; each worker imports it.
         host: The address to listen at.
         port: The port to listen at.
         workers: How many processes.
@@ -62,7 +63,10 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
     ).serve(target_loader=load)
 
 
-def load(target: str) -> AsgiApp:
-    """What a worker serves: the app that is named as `module:name`, and its way to end."""
+def load(target: str) -> Leaving:
+    """What a worker serves: the guard that is named as `module:name`, and its way to end."""
     module, _, name = target.partition(":")
-    return Leaving(cast("AsgiApp", getattr(import_module(module), name)))
+    guard = getattr(import_module(module), name)
+    if not isinstance(guard, Guard):
+        raise ArgumentError("target", "the module and the name of a Guard")
+    return Leaving(guard, guard.drain)

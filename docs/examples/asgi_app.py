@@ -10,44 +10,48 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import demo
 import hosted_pages
-from settings import DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import COUNTERS, DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
 
-from curae_lifecycle import Request, Response
+from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard, Message, Receive, Send
+from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
-from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.shipping import Outbox
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.gateways import asgi_body, asgi_headers, asgi_request
 
-store = SqlStore(SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL)), SETTINGS)
-limited = with_limits(store)
+configure_logging()
 threads = ThreadPoolExecutor(POOL)
+database = SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL))
+store = SqlStore(database, SETTINGS)
+endpoint = Endpoint(
+    with_limits(store),
+    MINT,
+    SETTINGS,
+    pages=partial(hosted_pages.serve, store),
+    counters=COUNTERS,
+    backlog=Outbox(database).backlog,
+)
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer one request, whatever its path and method."""
+    """Answer one request, in a thread that may wait for the database."""
     if scope["type"] != "http":
         # A server asks whether we want to hear of its start and end: no.
         raise NotImplementedError
-    body = await asgi_body(receive)
-    # The guard hands over what is whole.
-    asked = asgi_request(scope, body or b"")
-    response = await asyncio.get_running_loop().run_in_executor(threads, respond_to, asked)
-    headers = [*asgi_headers(response), (b"content-length", str(len(response.body)).encode())]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    asked = asgi_request(scope, await asgi_body(receive) or b"")
+    answer = await asyncio.get_running_loop().run_in_executor(threads, endpoint, asked)
+    headers = [*asgi_headers(answer), (b"content-length", str(len(answer.body)).encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
-def respond_to(request: Request) -> Response:
-    """The answer, in the thread that waits for the database."""
-    return hosted_pages.serve(store, request) or serve(limited, request, MINT, SETTINGS).response
-
-
-served = Guard(app, at_once=POOL)
+served = Guard(app, at_once=POOL, drain=endpoint.drain)
 
 if __name__ == "__main__":
     demo.prepare()

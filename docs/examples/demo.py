@@ -59,3 +59,14 @@ def prepare() -> None:
         store.register(ApiKey(API_KEY), CALLER)
         print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)
     engine.dispose()
+
+
+def prepare_django() -> None:
+    """The same, where Django's migrations make the tables."""
+    from django.core.management import call_command  # noqa: PLC0415 - needed only on Django
+    from django.db import connection  # noqa: PLC0415 - needed only on Django
+
+    call_command("migrate", verbosity=0)
+    # No worker shares it.
+    connection.close()
+    prepare()

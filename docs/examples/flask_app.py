@@ -8,33 +8,45 @@ try. Set DATABASE_URL to `postgresql+psycopg://user:password@host/name` for Post
 
 from __future__ import annotations
 
+from functools import partial
+
 import demo
 import hosted_pages
 from flask import Flask, Response, request
-from settings import DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
+from settings import COUNTERS, DATABASE_URL, HOST, MINT, POOL, PORT, SETTINGS, WORKERS, with_limits
 
+from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.guard import Guard
+from curae_lifecycle.servers.log import configure_logging
 from curae_lifecycle.servers.run import run
 from curae_lifecycle.servers.threads import in_threads
-from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.shipping import Outbox
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.gateways import wsgi_request
 
+configure_logging()
 app = Flask(__name__, static_folder=None)
-store = SqlStore(SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL)), SETTINGS)
-limited = with_limits(store)
+database = SqlDatabase(create_engine(DATABASE_URL, pool_size=POOL))
+store = SqlStore(database, SETTINGS)
+endpoint = Endpoint(
+    with_limits(store),
+    MINT,
+    SETTINGS,
+    pages=partial(hosted_pages.serve, store),
+    counters=COUNTERS,
+    backlog=Outbox(database).backlog,
+)
 
 
 @app.before_request
-def endpoint() -> Response:
+def route() -> Response:
     """Answer everything before Flask looks for a route: the rules know paths and methods."""
-    asked = wsgi_request(request.environ, request.get_data())
-    answer = hosted_pages.serve(store, asked) or serve(limited, asked, MINT, SETTINGS).response
+    answer = endpoint(wsgi_request(request.environ, request.get_data()))
     return Response(answer.body, answer.status, list(answer.headers))
 
 
-served = Guard(in_threads(app, POOL), at_once=POOL)
+served = Guard(in_threads(app, POOL), at_once=POOL, drain=endpoint.drain)
 
 if __name__ == "__main__":
     demo.prepare()

@@ -6,8 +6,12 @@ import os
 from typing import Final
 
 from curae_lifecycle import Settings
+from curae_lifecycle.servers.endpoint import Counters
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.minting import RandomIds
+from curae_lifecycle.stores.sql import engine
+from curae_lifecycle.stores.sql.store import AsyncDatabase
+from curae_lifecycle.stores.sql.threads import InThreads
 
 HOST: Final = os.environ.get("HOST", "127.0.0.1")
 PORT: Final = int(os.environ.get("PORT", "8000"))
@@ -25,6 +29,26 @@ REDIS_URL: Final = os.environ.get("REDIS_URL")
 
 SETTINGS: Final = Settings()
 MINT: Final = RandomIds(f"{PUBLIC_URL}/pages/")
+
+
+def counters() -> Counters | None:
+    """What `/metrics` answers, where METRICS is set: nothing protects it but your network."""
+    if os.environ.get("METRICS") is None:
+        return None
+    from curae_lifecycle.servers.metrics import Metrics  # noqa: PLC0415 - needed only where wanted
+
+    return Metrics()
+
+
+COUNTERS: Final = counters()
+
+
+def open_awaited() -> AsyncDatabase:
+    """The database of an asynchronous server."""
+    if DATABASE_URL.startswith("sqlite:"):
+        # It is a file, and nobody awaits one any faster.
+        return InThreads(engine.SqlDatabase(engine.create_engine(DATABASE_URL, pool_size=POOL)))
+    return engine.AsyncSqlDatabase(engine.create_awaited_engine(DATABASE_URL, pool_size=POOL))
 
 
 def with_limits(store: Store) -> Store:

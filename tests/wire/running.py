@@ -74,8 +74,17 @@ class RunningServer:
 
 
 def said(log: Path) -> list[str]:
-    """What a server said in its log."""
-    return log.read_text().splitlines()
+    """What a server said in its log, but for its line of each request."""
+    lines = log.read_text().splitlines()
+    return [line for line in lines if not is_request(line)]
+
+
+def is_request(line: str) -> bool:
+    """Whether a line is what an endpoint logs of a request."""
+    try:
+        return bool(json.loads(line)["message"] == "request")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def send(port: int, request: Request) -> Response:

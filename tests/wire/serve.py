@@ -29,13 +29,14 @@ from granian.server.embed import Server
 
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
-from curae_lifecycle.servers import guard
+from curae_lifecycle.servers import endpoint, guard
 from curae_lifecycle.servers.guard import AsgiApp
 from curae_lifecycle.servers.run import CONNECTIONS, HEADERS
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import serve as serving
 from curae_lifecycle.stores.contract import AsyncStore, Store
 from curae_lifecycle.stores.minting import Mint
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -113,16 +114,30 @@ def follow(app: str, file: Path) -> None:
         return read_control(file).settings() if given is chosen else given
 
     def serve(
-        store: Store, request: Request, mint: Mint, settings: Settings = DEFAULT_SETTINGS
+        store: Store,
+        request: Request,
+        mint: Mint,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        patience: Patience = DEFAULT_PATIENCE,
+        effort: Effort | None = None,
     ) -> Answer:
-        return plain(store, request, mint, settings_of(settings))
+        given = settings_of(settings)
+        return plain(store, request, mint, given, patience=patience, effort=effort)
 
     async def serve_async(
-        store: AsyncStore, request: Request, mint: Mint, settings: Settings = DEFAULT_SETTINGS
+        store: AsyncStore,
+        request: Request,
+        mint: Mint,
+        settings: Settings = DEFAULT_SETTINGS,
+        *,
+        patience: Patience = DEFAULT_PATIENCE,
+        effort: Effort | None = None,
     ) -> Answer:
-        return await awaited(store, request, mint, settings_of(settings))
+        given = settings_of(settings)
+        return await awaited(store, request, mint, given, patience=patience, effort=effort)
 
-    put(serving, serve=serve, serve_async=serve_async)
+    put(endpoint, serve=serve, serve_async=serve_async)
 
 
 def reserve(port: int) -> socket.socket:
@@ -182,9 +197,7 @@ def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> N
         module = importlib.import_module(f"{app}_app")
         # As the example itself does before it has workers.
         if app == "django":
-            from django.core.management import call_command  # noqa: PLC0415 - only where it is used
-
-            call_command("migrate", verbosity=0)
+            importlib.import_module("demo").prepare_django()
         else:
             importlib.import_module("demo").prepare()
         asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from tests.wire.running import ROOT
+from tests.wire.running import ROOT, said
 
 EXAMPLES: Final = ROOT / "docs" / "examples"
 PATIENCE: Final = 60
@@ -54,7 +54,7 @@ def started(app: str, directory: Path) -> Iterator[list[str]]:
             printed += line
         wait_for(port)
         yield re.findall(r"^  (curl (?:.*\\\n)*.*)$", printed, re.MULTILINE)
-        assert log.read_text() == ""
+        assert said(log) == []
     finally:
         process.terminate()
         process.wait(PATIENCE)
