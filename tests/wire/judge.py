@@ -36,7 +36,9 @@ Keyed = tuple[str, str]
 
 _CREATED: Final = 201
 _WINDOW: Final = timedelta(seconds=60)
-_OF_THE_FRONT: Final = frozenset({"date", "server", "content-length", "connection", "via"})
+_OF_THE_FRONT: Final = frozenset(
+    {"date", "server", "content-length", "connection", "via", "x-request-id"}
+)
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from curae_lifecycle.rules.values import (
     ConnectionId,
     Environment,
 )
+from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.patience import Patience
@@ -230,4 +231,5 @@ def conformance_server(
         purge=behind.store.purge,
         outbox=behind.outbox,
         race_rounds=RACES,
+        varying_headers=frozenset({REQUEST_ID_HEADER}),
     )
