@@ -123,8 +123,8 @@ class How:
         batch: How long a batch takes about, in seconds; 0 for one call.
     """
 
-    rounds: int = 25
-    batch: float = 0.008
+    rounds: int = 15
+    batch: float = 0.005
 
 
 DEFAULT: Final = How()
@@ -136,6 +136,8 @@ _LARGEST: Final = 200_000
 def without_collector() -> Iterator[None]:
     """No cyclic garbage is collected meanwhile: it would meet whoever is at work by chance."""
     gc.collect()
+    # What lives already is not looked at again: the peers' modules are many.
+    gc.freeze()
     gc.disable()
     try:
         yield
@@ -219,6 +221,4 @@ def measured(row: Row, unit: Side, how: How) -> list[Figure]:
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
     """Of each round how many times as much the one is as the other; 0 where nothing was seen."""
-    return [
-        value / other if other else 0.0 for value, other in zip(values, others, strict=True)
-    ]
+    return [value / other if other else 0.0 for value, other in zip(values, others, strict=True)]

@@ -87,49 +87,46 @@ def picture(lines: Sequence[Shown]) -> str:
         factor = each.to_ours or 1.0
         drawn += _bar(each, factor, across(1.0), across(factor), at)
         at += STEP
-    return _framed(drawn, [10.0**power for power in range(low, high + 1)], across(1.0), at)
+    return _framed(drawn, low, high, at)
 
 
 def _bar(line: Shown, factor: float, one: float, end: float, at: int) -> list[str]:
-    text = f"{factor:.2f}" if factor < 10 else f"{factor:,.0f}"  # noqa: PLR2004 - digits enough
-    start, width = min(one, end), abs(end - one)
-    # The number stands beyond the bar's end, away from the line at 1.
+    said = f"{factor:.2f} ×" if factor < 10 else f"{factor:,.0f} ×"  # noqa: PLR2004 - digits enough
+    whose, start, width = escape(line.side), min(one, end), max(abs(end - one), 1)
+    # The number stands beyond the bar's end, away from the line of ours.
     place = f'x="{end - 5:.1f}" text-anchor="end"' if end < one else f'x="{end + 5:.1f}"'
+    box = f'x="{start:.1f}" y="{at - 6}" width="{width:.1f}" height="12" rx="2"'
     return [
-        f'<text class="quiet" x="{LEFT - 12}" y="{at + 4}" text-anchor="end">'
-        f"{escape(line.side)}</text>",
-        f'<rect class="{line.kind}" x="{start:.1f}" y="{at - 6}" width="{max(width, 1):.1f}" '
-        f'height="12" rx="2"><title>{escape(line.side)}: {text} × ours</title></rect>',
-        f'<text {place} y="{at + 4}">{text} ×</text>',
+        f'<text class="quiet" x="{LEFT - 12}" y="{at + 4}" text-anchor="end">{whose}</text>',
+        f'<rect class="{line.kind}" {box}><title>{whose}: {said} ours</title></rect>',
+        f'<text {place} y="{at + 4}">{said}</text>',
     ]
 
 
-def _framed(drawn: list[str], ticks: list[float], one: float, bottom: int) -> str:
+_NAMED: Final = """<title id="title">Time of peers and floors, in times of ours</title>
+<desc id="desc">One bar for each peer and each floor of each operation, from the line of ours: to the
+right it takes longer than ours, to the left less. The scale is logarithmic; the table beside the
+picture has the same figures.</desc>"""
+_HEADING: Final = "Processor time in times of ours: left of the line less, right of it more"
+
+
+def _framed(drawn: list[str], low: int, high: int, bottom: int) -> str:
     height, width = bottom + 12, LEFT + WIDE + RIGHT
-    first, last = ticks[0], ticks[-1]
     grid: list[str] = []
-    for each in ticks:
-        place = LEFT + WIDE * (log10(each) - log10(first)) / (log10(last) - log10(first))
-        kind = "one" if each == 1 else "grid"
-        label = "ours" if each == 1 else f"{each:g} ×"
-        grid += [
-            f'<line class="{kind}" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP - 12}" y2="{bottom}"/>',
-            f'<text class="quiet" x="{place:.1f}" y="{TOP - 20}" text-anchor="middle">{label}</text>',
-        ]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-            'aria-labelledby="title desc">',
-            '<title id="title">Time of peers and floors, in times of ours</title>',
-            '<desc id="desc">One bar for each peer and each floor of each operation, from the line '
-            "of ours: to the right it takes longer than ours, to the left less. The scale is "
-            "logarithmic; the table beside the picture has the same figures.</desc>",
-            f"<style>{_STYLE}</style>",
-            f'<text class="heading" x="12" y="24">Processor time in times of ours '
-            f"(left of the line faster, right of it slower)</text>",
-            *grid,
-            *drawn,
-            "</svg>",
-            "",
-        ]
-    )
+    for power in range(low, high + 1):
+        place = f"{LEFT + WIDE * (power - low) / (high - low):.1f}"
+        kind, label = ("grid", f"{10.0**power:g} ×") if power else ("one", "ours")
+        ends = f'x1="{place}" x2="{place}" y1="{TOP - 12}" y2="{bottom}"'
+        middle = f'x="{place}" y="{TOP - 20}" text-anchor="middle"'
+        grid += [f'<line class="{kind}" {ends}/>', f'<text class="quiet" {middle}>{label}</text>']
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+    parts = [
+        f'{opening} aria-labelledby="title desc">',
+        _NAMED,
+        f"<style>{_STYLE}</style>",
+        f'<text class="heading" x="12" y="24">{_HEADING}</text>',
+        *grid,
+        *drawn,
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"

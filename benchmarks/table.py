@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import attrs
@@ -31,7 +32,6 @@ from benchmarks.measure import (
     Quantity,
     Row,
     measured,
-    median,
     spread,
     times,
 )
@@ -195,7 +195,9 @@ def measure(how: How, peers: tuple[str, ...], *, million: bool = False) -> Repor
 def about(peers: tuple[str, ...]) -> dict[str, str]:
     """The machine, the interpreter and the versions."""
     compiler = platform.python_compiler()
-    found = {"Python": f"{platform.python_implementation()} {platform.python_version()}, {compiler}"}
+    found = {
+        "Python": f"{platform.python_implementation()} {platform.python_version()}, {compiler}"
+    }
     found["machine"] = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
     versions = {each: installed(each) for each in ("attrs", "cattrs", *peers)}
     return found | {name: text for name, text in versions.items() if text is not None}
@@ -229,7 +231,11 @@ def markdown(report: Report, beside: Report | None = None) -> str:
     versions = [each for each in versions if not each.startswith("machine ")]
     text = [
         f"Seen on {report.about['Python']}, {report.about['machine']}; {', '.join(versions)}.",
-        *([f"Not installed and left out: {', '.join(report.left_out)}."] if report.left_out else []),
+        *(
+            [f"Not installed and left out: {', '.join(report.left_out)}."]
+            if report.left_out
+            else []
+        ),
         "",
         "| operation | whose | seen | in F | to ours | how it differs |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -258,8 +264,10 @@ def _beside(report: Report, other: Report) -> list[str]:
     theirs = {(each.family, each.name, each.side, each.unit): each for each in other.lines}
     here, there = (each.about["Python"].split(",")[0] for each in (report, other))
     text = [
-        f"Ours and the unit on {here} ({report.about['Python']}) and on {there} "
-        f"({other.about['Python']}), one after the other on the same machine:",
+        (
+            f"Ours and the unit on {here} ({report.about['Python']}) and on {there} "
+            f"({other.about['Python']}), one after the other on the same machine:"
+        ),
         "",
         f"| operation | {here} | {there} | {there} to {here} | in F, {here} | in F, {there} |",
         "| --- | --- | --- | --- | --- | --- |",

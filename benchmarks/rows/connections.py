@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
 from benchmarks.measure import Row, Side, Work
+from benchmarks.rows.state_machines import (
+    automat_reused,
+    automat_state,
+    configured,
+    django_fsm_refused,
+    django_fsm_reused,
+    django_state,
+    state_of,
+    statemachine_fresh,
+    statemachine_reused,
+    transitions_fresh,
+    transitions_refused,
+    transitions_reused,
+)
 from benchmarks.rows.subjects import (
     COORDINATE,
     END,
@@ -21,7 +34,7 @@ from benchmarks.rows.subjects import (
     pending,
 )
 from curae_lifecycle.rules.chain import reconnect
-from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import authorize, revoke
 
@@ -146,258 +159,6 @@ def _what(said: object) -> str:
     return said.what
 
 
-# --- Peers ------------------------------------------------------------------------------------
-
-
-class _Machine(Protocol):
-    """What the peers' machines have: an event, and the state that it leaves."""
-
-    state: str
-
-
-_STATES: Final = ["PENDING", "ACTIVE", "ACTION_REQUIRED", "EXPIRED", "REVOKED"]
-_MOVES: Final = [
-    {"trigger": "authorize", "source": "PENDING", "dest": "ACTIVE"},
-    {"trigger": "revoke", "source": _STATES[:-1], "dest": "REVOKED"},
-    {"trigger": "reconnect", "source": "EXPIRED", "dest": "ACTIVE"},
-]
-
-
-class _Model:
-    """What a machine of transitions moves."""
-
-    state: str
-    authorize: Callable[[], bool]
-    revoke: Callable[[], bool]
-    reconnect: Callable[[], bool]
-
-
-@cache
-def _transitions(state: str = "PENDING") -> _Model:
-    from transitions import Machine
-
-    model = _Model()
-    Machine(model=model, states=_STATES, transitions=_MOVES, initial=state)
-    return model
-
-
-def _transitions_fresh(_calls: int) -> Work:
-    def work() -> _Model:
-        model = _transitions.__wrapped__()
-        model.authorize()
-        return model
-
-    return work
-
-
-def _transitions_reused(event: str, before: str) -> Callable[[int], Work]:
-    def make(_calls: int) -> Work:
-        model = _transitions()
-        move: Callable[[], bool] = getattr(model, event)
-
-        def work() -> _Model:
-            model.state = before
-            move()
-            return model
-
-        return work
-
-    return make
-
-
-def _transitions_refused(event: str) -> Callable[[int], Work]:
-    def make(_calls: int) -> Work:
-        from transitions import MachineError
-
-        model = _transitions()
-        model.state = "ACTIVE"
-        move: Callable[[], bool] = getattr(model, event)
-
-        def work() -> str:
-            try:
-                move()
-            except MachineError:
-                return "refused"
-            return "moved"
-
-        return work
-
-    return make
-
-
-def _state_of(model: object) -> str:
-    assert isinstance(model, _Model)
-    return model.state
-
-
-@cache
-def _statemachine() -> Callable[[], object]:
-    from statemachine import State, StateMachine
-
-    class Lifecycle(StateMachine):
-        pending = State(initial=True)
-        active = State()
-        action_required = State()
-        expired = State()
-        revoked = State(final=True)
-        authorize = pending.to(active)
-        need = active.to(action_required)
-        expire = active.to(expired) | action_required.to(expired)
-        revoke = (
-            pending.to(revoked)
-            | active.to(revoked)
-            | action_required.to(revoked)
-            | expired.to(revoked)
-        )
-        reconnect = expired.to(active)
-
-    return Lifecycle
-
-
-def _statemachine_fresh(_calls: int) -> Work:
-    kind = _statemachine()
-
-    def work() -> object:
-        machine = kind()
-        machine.authorize()  # type: ignore[attr-defined]  # its metaclass makes it  # pyright: ignore[reportAttributeAccessIssue]
-        return machine
-
-    return work
-
-
-def _statemachine_reused(calls: int) -> Work:
-    kind = _statemachine()
-    machines = iter([kind() for _ in range(calls)])
-
-    def work() -> object:
-        machine = next(machines)
-        machine.authorize()  # type: ignore[attr-defined]  # as above  # pyright: ignore[reportAttributeAccessIssue]
-        return machine
-
-    return work
-
-
-def _configured(machine: object) -> str:
-    values: set[str] = set(getattr(machine, "configuration_values"))  # noqa: B009 - it is untyped
-    return values.pop().upper()
-
-
-@cache
-def _automat() -> Callable[[], object]:
-    from automat import TypeMachineBuilder
-
-    class Inputs(Protocol):
-        def authorize(self) -> None: ...
-        def revoke(self) -> None: ...
-        def state(self) -> str: ...
-
-    class Core:
-        """Nothing is kept beside the state."""
-
-    builder = TypeMachineBuilder(Inputs, Core)
-    pending_, active, revoked = map(builder.state, ("PENDING", "ACTIVE", "REVOKED"))
-    pending_.upon(Inputs.authorize).to(active).returns(None)
-    pending_.upon(Inputs.revoke).to(revoked).returns(None)
-    active.upon(Inputs.revoke).to(revoked).returns(None)
-    for each, name in ((pending_, "PENDING"), (active, "ACTIVE"), (revoked, "REVOKED")):
-        each.upon(Inputs.state).loop().returns(name)
-    build = builder.build()
-    return lambda: build(Core())
-
-
-def _automat_reused(event: str, *before: str) -> Callable[[int], Work]:
-    def make(calls: int) -> Work:
-        made = [_automat()() for _ in range(calls)]
-        for each in made:
-            for earlier in before:
-                getattr(each, earlier)()
-        machines = iter(made)
-
-        def work() -> object:
-            machine = next(machines)
-            getattr(machine, event)()
-            return machine
-
-        return work
-
-    return make
-
-
-def _automat_state(machine: object) -> str:
-    return str(getattr(machine, "state")())  # noqa: B009 - it is untyped
-
-
-@cache
-def _django_fsm() -> Callable[[], _Machine]:
-    import django
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure()
-        django.setup()
-    from django.db import models
-    from django_fsm import FSMField, transition
-
-    class Patient(models.Model):
-        state = FSMField(default="PENDING")
-
-        class Meta:
-            app_label = "benchmarks"
-
-        @transition(field=state, source="PENDING", target="ACTIVE")
-        def authorize(self) -> None:
-            """Nothing but the state changes."""
-
-        @transition(field=state, source=_STATES[:-1], target="REVOKED")
-        def revoke(self) -> None:
-            """Nothing but the state changes."""
-
-        @transition(field=state, source="EXPIRED", target="ACTIVE")
-        def reconnect(self) -> None:
-            """Nothing but the state changes."""
-
-    return Patient
-
-
-def _django_fsm_reused(event: str, before: str) -> Callable[[int], Work]:
-    def make(_calls: int) -> Work:
-        instance = _django_fsm()()
-        move: Callable[[], None] = getattr(instance, event)
-
-        def work() -> _Machine:
-            instance.state = before
-            move()
-            return instance
-
-        return work
-
-    return make
-
-
-def _django_fsm_refused(event: str) -> Callable[[int], Work]:
-    def make(_calls: int) -> Work:
-        from django_fsm import TransitionNotAllowed
-
-        instance = _django_fsm()()
-        instance.state = "ACTIVE"
-        move: Callable[[], None] = getattr(instance, event)
-
-        def work() -> str:
-            try:
-                move()
-            except TransitionNotAllowed:
-                return "refused"
-            return "moved"
-
-        return work
-
-    return make
-
-
-def _django_state(instance: object) -> str:
-    return str(getattr(instance, "state"))  # noqa: B009 - its class is made where it is installed
-
-
 # --- The rows ---------------------------------------------------------------------------------
 
 
@@ -426,43 +187,43 @@ def rows() -> list[Row]:
                 ),
                 Side(
                     "transitions, a machine for each",
-                    _transitions_fresh,
-                    _state_of,
+                    transitions_fresh,
+                    state_of,
                     _NO_DATA,
                     transitions,
                 ),
                 Side(
                     "transitions, one machine",
-                    _transitions_reused("authorize", "PENDING"),
-                    _state_of,
+                    transitions_reused("authorize", "PENDING"),
+                    state_of,
                     _NO_DATA,
                     transitions,
                 ),
                 Side(
                     "python-statemachine, a machine for each",
-                    _statemachine_fresh,
-                    _configured,
+                    statemachine_fresh,
+                    configured,
                     _NO_DATA,
                     statemachine,
                 ),
                 Side(
                     "python-statemachine, made before",
-                    _statemachine_reused,
-                    _configured,
+                    statemachine_reused,
+                    configured,
                     _NO_DATA,
                     statemachine,
                 ),
                 Side(
                     "automat, made before",
-                    _automat_reused("authorize"),
-                    _automat_state,
+                    automat_reused("authorize"),
+                    automat_state,
                     _NO_DATA,
                     automat,
                 ),
                 Side(
                     "django-fsm-2",
-                    _django_fsm_reused("authorize", "PENDING"),
-                    _django_state,
+                    django_fsm_reused("authorize", "PENDING"),
+                    django_state,
                     "a state alone, and Django's signals",
                     django_fsm,
                 ),
@@ -482,22 +243,22 @@ def rows() -> list[Row]:
                 ),
                 Side(
                     "transitions, one machine",
-                    _transitions_reused("revoke", "ACTIVE"),
-                    _state_of,
+                    transitions_reused("revoke", "ACTIVE"),
+                    state_of,
                     _NO_DATA,
                     transitions,
                 ),
                 Side(
                     "automat, made before",
-                    _automat_reused("revoke", "authorize"),
-                    _automat_state,
+                    automat_reused("revoke", "authorize"),
+                    automat_state,
                     _NO_DATA,
                     automat,
                 ),
                 Side(
                     "django-fsm-2",
-                    _django_fsm_reused("revoke", "ACTIVE"),
-                    _django_state,
+                    django_fsm_reused("revoke", "ACTIVE"),
+                    django_state,
                     "a state alone, and Django's signals",
                     django_fsm,
                 ),
@@ -545,14 +306,14 @@ def rows() -> list[Row]:
                 ),
                 Side(
                     "transitions, one machine",
-                    _transitions_refused("reconnect"),
+                    transitions_refused("reconnect"),
                     _refused_by_peer(not_reconnectable),
                     raises,
                     transitions,
                 ),
                 Side(
                     "django-fsm-2",
-                    _django_fsm_refused("reconnect"),
+                    django_fsm_refused("reconnect"),
                     _refused_by_peer(not_reconnectable),
                     raises,
                     django_fsm,

@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Coroutine
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import attrs
 
@@ -93,6 +93,7 @@ def _ours_answer(answer: object) -> str:
 
 
 # --- The floors -------------------------------------------------------------------------------
+
 
 @attrs.frozen
 class _Stored:
@@ -205,13 +206,14 @@ def _fastapi_replay(calls: int) -> Work:
 def _decorated(word: list[str]) -> Callable[[str], dict[str, object]]:
     from idempotency import MemoryStore, idempotent
 
-    @idempotent(ttl=DAY, store=MemoryStore(), key=lambda key: key)
     def initiate(key: str) -> dict[str, object]:
         del key
         word[0] = "kept"
         return {"status": 201, "body": ANSWER.decode()}
 
-    return initiate
+    once: Callable[[str], dict[str, object]]
+    once = idempotent(ttl=DAY, store=MemoryStore(), key=lambda key: key)(initiate)
+    return once
 
 
 def _decorated_fresh(calls: int) -> Work:
@@ -245,13 +247,15 @@ def _layer() -> type[BasePersistenceLayer]:
         IdempotencyItemAlreadyExistsError,
         IdempotencyItemNotFoundError,
     )
-    from aws_lambda_powertools.utilities.idempotency.persistence.base import DataRecord
+    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import (
+        DataRecord,
+    )
 
     class InMemory(BasePersistenceLayer):
         """As little as its own layer for DynamoDB does around its two calls."""
 
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]  # its own
             self.records: dict[str, DataRecord] = {}
 
         def _get_record(self, idempotency_key: str) -> DataRecord:
@@ -275,6 +279,10 @@ def _layer() -> type[BasePersistenceLayer]:
     return InMemory
 
 
+class _Initiate(Protocol):
+    def __call__(self, *, request: dict[str, object]) -> object: ...
+
+
 def _powertools(word: list[str]) -> Callable[[str], object]:
     from aws_lambda_powertools.utilities.idempotency import (
         IdempotencyConfig,
@@ -287,9 +295,6 @@ def _powertools(word: list[str]) -> Callable[[str], object]:
         expires_after_seconds=DAY,
     )
 
-    @idempotent_function(
-        data_keyword_argument="request", persistence_store=_layer()(), config=config
-    )
     def initiate(*, request: dict[str, object]) -> dict[str, object]:
         del request
         word[0] = "kept"
@@ -298,9 +303,13 @@ def _powertools(word: list[str]) -> Callable[[str], object]:
     # It warns at each call that no Lambda is about.
     warnings.filterwarnings("ignore", message="Couldn't determine the remaining time left")
     request: dict[str, object] = {"appUserId": "user-1", "preferSignup": False}
+    store = _layer()()
+    once: _Initiate = idempotent_function(
+        initiate, data_keyword_argument="request", persistence_store=store, config=config
+    )
 
     def ask(key: str) -> object:
-        return initiate(request={"key": key, **request})
+        return once(request={"key": key, **request})
 
     return ask
 
@@ -337,7 +346,9 @@ def rows() -> list[Row]:
             f"kept 201 {len(ANSWER)}",
             (
                 Side("ours", _ours_fresh, _ours_answer),
-                Side("floor: sha256, a dict, a value", _floor_fresh, _floor_answer("kept"), no_race),
+                Side(
+                    "floor: sha256, a dict, a value", _floor_fresh, _floor_answer("kept"), no_race
+                ),
                 Side(fastapi, _fastapi_fresh, str, no_owner, fastapi),
                 Side(decorated, _decorated_fresh, _decorated_answer, not_compared, decorated),
                 Side(powertools, _powertools_fresh, _decorated_answer, no_owner, powertools),

@@ -29,7 +29,13 @@ print(time.process_time_ns() - begun)
 
 def milliseconds(statement: str, cache: str) -> float:
     """The processor time of a statement in a fresh process, compiled files in a folder of their own."""
-    command = [sys.executable, "-X", f"pycache_prefix={cache}", "-c", _TIMED.format(statement=statement)]
+    command = [
+        sys.executable,
+        "-X",
+        f"pycache_prefix={cache}",
+        "-c",
+        _TIMED.format(statement=statement),
+    ]
     root = str(Path(__file__).parents[2])
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
     return int(done.stdout) / 1e6

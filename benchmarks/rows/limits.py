@@ -167,7 +167,10 @@ def _limits(rules: int) -> tuple[MovingWindowRateLimiter, tuple[RateLimitItem, .
 
 
 def limits_hits(calls: int, *, rules: int, before: int) -> Work:
-    # Each user has had so many of ten: the tenth is admitted, the eleventh refused.
+    """Hits of so many limits, by users that each had so many of ten.
+
+    The tenth hit is admitted, the eleventh refused; after a refusal no further limit is asked.
+    """
     limiter, items = _limits(rules)
     users = [f"user-{number}" for number in range(calls)]
     for user in users:
@@ -178,16 +181,13 @@ def limits_hits(calls: int, *, rules: int, before: int) -> Work:
     if rules == 1:
         (only,) = items
         return lambda: limiter.hit(only, next(asking))
+    first, second, third = items
 
     def work() -> bool:
         user = next(asking)
-        return all([limiter.hit(item, user) for item in items])
+        return limiter.hit(first, user) and limiter.hit(second, user) and limiter.hit(third, user)
 
-    def stopping() -> bool:
-        user = next(asking)
-        return all(limiter.hit(item, user) for item in items)
-
-    return stopping if before == INITIATE_LIMIT.limit else work
+    return work
 
 
 # --- token-bucket -----------------------------------------------------------------------------

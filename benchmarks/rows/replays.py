@@ -107,9 +107,7 @@ def quantities(lines: int, rounds: int) -> list[Quantity]:
     name = f"replay of {len(traffic):,} lines, each answer printed"
     return [
         Quantity("replay", name, "ours", median(ours), "lines/s", spread(ours)),
-        Quantity(
-            "replay", name, "floor: the JSON alone", median(alone), "lines/s", spread(alone)
-        ),
+        Quantity("replay", name, "floor: the JSON alone", median(alone), "lines/s", spread(alone)),
         Quantity("replay", name, "floor to ours", median(parts), "×", spread(parts)),
         Quantity("replay", "memory that a further read leaves", "ours", growth(lines // 10), "B"),
     ]

@@ -19,7 +19,6 @@ from benchmarks.rows.subjects import (
     END,
     FRESH_ACTION,
     LATER,
-    NEXT_ACTION,
     NOW,
     SECRET,
     SOON,

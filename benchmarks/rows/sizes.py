@@ -116,7 +116,9 @@ def quantities(many: int) -> list[Quantity]:
 
 def of_powertools(many: int) -> Quantity:
     """The size of a record of Powertools for AWS Lambda."""
-    from aws_lambda_powertools.utilities.idempotency.persistence.base import DataRecord
+    from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import (
+        DataRecord,
+    )
 
     def make(number: int) -> object:
         return DataRecord(

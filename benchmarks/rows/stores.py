@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks.measure import Row, Side, Work
-from benchmarks.rows.limits import limits_hits, full_log
+from benchmarks.rows.limits import full_log, limits_hits
 from benchmarks.rows.requests import initiate_request, stored_record
 from benchmarks.rows.subjects import (
     API_KEY,
@@ -38,7 +38,9 @@ from curae_lifecycle.web.respond import Answer
 def limit_key(number: int) -> LimitKey:
     """The key of a user's log."""
     user = AppUserId(f"user-{number}")
-    return LimitKey(AppUser(COORDINATE.environment, COORDINATE.customer_account_id, user), "initiate")
+    return LimitKey(
+        AppUser(COORDINATE.environment, COORDINATE.customer_account_id, user), "initiate"
+    )
 
 
 def charge(store: MemoryStore, key: LimitKey) -> bool:
