@@ -2,14 +2,13 @@
 
     python -m benchmarks.shares [--seconds 5] [FAMILY NAME]
 
-Each millisecond of processor time the function at work is noted, with those that called it. What C
-code does counts for the function that called it. Without a name it is an initiate from bytes to bytes.
+After each millisecond of processor time, or as often as the system's clock ticks, the function at work
+is noted. What C code does counts for the function that called it. Without a name it is an initiate from bytes to bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import signal
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from benchmarks.measure import Row, Work
+from benchmarks.measure import Row, Work, without_collector
 from benchmarks.table import all_rows
 
 PACKAGE: Final = "curae_lifecycle"
@@ -53,19 +52,17 @@ def sampled(row: Row, seconds: float) -> Counter[str]:
 
     make = row.sides[0].make
     until = time.process_time() + seconds
-    signal.signal(signal.SIGPROF, note)
-    gc.disable()
+    before = signal.signal(signal.SIGPROF, note)
     try:
         while time.process_time() < until:
             work = make(CALLS)
-            signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
-            work_loop(work)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            gc.collect()
+            with without_collector():
+                signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+                work_loop(work)
+                signal.setitimer(signal.ITIMER_PROF, 0)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        gc.enable()
+        signal.signal(signal.SIGPROF, before)
     return seen
 
 

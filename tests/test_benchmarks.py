@@ -149,8 +149,7 @@ def test_sizes_replay_and_scale_run() -> None:
         *scale.quantities((5, 10), 10, 1),
     ]
     assert [each.name for each in seen if each.value <= 0 and each.unit != "B"] == []
-    log, *_ = seen
-    assert log.name == "a full log of ten"
+    log = next(each for each in seen if each.name == "a full log of ten")
     assert log.value > 80, "ten instants take eight bytes each"
 
 
@@ -300,7 +299,7 @@ def test_an_interpreter_that_is_not_noted_is_said_and_fails_in_ci(
 
 def test_the_shares_of_a_path_are_of_its_own_functions() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
-    seen = shares.sampled(row, 0.2)
+    seen = shares.sampled(row, 0.1)
     assert seen.total() > 0
     assert any(name.startswith(("rules.", "service.", "web.")) for name in seen)
 

@@ -1,7 +1,8 @@
 """Rate limits: an exact log alone and beside two buckets, admitted and refused.
 
 Every side finds its state by a key and puts the new one back. Ours and the floor are given the
-instant; the peers read the clock themselves, which is about a tenth of a microsecond of theirs.
+instant; the peers read the clock themselves, which is about a tenth of a microsecond of theirs. The
+thread of limits that drops what is over is not counted.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def growth(reads: int) -> float:
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    return (peaks[2] - peaks[1]) / (9 * reads)
+    return max(0, peaks[2] - peaks[1]) / (9 * reads)
 
 
 def quantities(lines: int, rounds: int) -> list[Quantity]:

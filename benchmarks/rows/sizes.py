@@ -93,24 +93,15 @@ def connection(number: int) -> Connection:
 
 def quantities(many: int) -> list[Quantity]:
     """The sizes of ours and of the floor."""
-    family = "memory"
-    ours: list[tuple[str, Callable[[int], object], str]] = [
-        ("a full log of ten", full_log, ""),
-        ("a record", record, f"an answer of {len(ANSWER)} bytes among it"),
-        ("a connection", connection, ""),
+    asked: list[tuple[str, str, Callable[[int], object], str]] = [
+        ("a connection", "ours", connection, ""),
+        ("a full log of ten", "ours", full_log, ""),
+        ("a full log of ten", "floor: ten integers, packed", packed_log, ""),
+        ("a record", "ours", record, f"an answer of {len(ANSWER) + 1} bytes among it"),
     ]
     return [
-        *[
-            Quantity(family, name, "ours", bytes_each(make, many), "B", lacks=what)
-            for name, make, what in ours
-        ],
-        Quantity(
-            family,
-            "a full log of ten",
-            "floor: ten integers, packed",
-            bytes_each(packed_log, many),
-            "B",
-        ),
+        Quantity("memory", name, side, bytes_each(make, many), "B", lacks=what)
+        for name, side, make, what in asked
     ]
 
 
