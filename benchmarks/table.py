@@ -262,14 +262,11 @@ def markdown(report: Report, beside: Report | None = None) -> str:
 
 def _beside(report: Report, other: Report) -> list[str]:
     theirs = {(each.family, each.name, each.side, each.unit): each for each in other.lines}
-    here, there = (each.about["Python"].split(",")[0] for each in (report, other))
+    here, there = (each.about["Python"].split(",")[0].split()[-1] for each in (report, other))
     text = [
-        (
-            f"Ours and the unit on {here} ({report.about['Python']}) and on {there} "
-            f"({other.about['Python']}), one after the other on the same machine:"
-        ),
+        f"Ours on {report.about['Python']} and on {other.about['Python']}, one after the other:",
         "",
-        f"| operation | {here} | {there} | {there} to {here} | in F, {here} | in F, {there} |",
+        f"| operation | {here} | {there} | in times of {here} | in F, {here} | in F, {there} |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for line in report.lines:
