@@ -22,6 +22,7 @@ from benchmarks import instructions, shares, table
 from benchmarks.hot_paths import CALLS, paths
 from benchmarks.measure import (
     ONCE,
+    How,
     Kind,
     Row,
     Side,
@@ -31,6 +32,7 @@ from benchmarks.measure import (
     ratios,
     spent,
     spread,
+    times,
 )
 from benchmarks.picture import picture
 from benchmarks.rows import imports, replays, scale, sizes
@@ -133,6 +135,17 @@ def test_a_batch_is_made_for_as_many_calls_as_are_timed() -> None:
     calls.clear()
     assert spent(side.make(7), 7) >= 0
     assert len(calls) == 7
+
+
+def test_sides_take_turns_and_each_round_begins_with_another() -> None:
+    order: list[str] = []
+
+    def side(name: str) -> Side:
+        return Side(name, lambda _calls: lambda: order.append(name), str)
+
+    seen = times([side("a"), side("b")], How(rounds=3, batch=0))
+    assert "".join(order) == "abbaab"
+    assert [len(each) for each in seen] == [3, 3]
 
 
 def test_a_row_gives_a_figure_for_each_of_its_sides() -> None:
