@@ -103,11 +103,11 @@ def bare() -> FastAPI:
 
 def main(how: str, buckets: str, file: str) -> None:
     """Serve, and say at the end what it took."""
-    watch(vars(serving), ("bearer", "read", "needs", "decide", "respond"), "rules")
-    watch(vars(storing), ("dump", "format_document"), "values")
-    watch(vars(loading), ("load", "parse_json"), "values")
+    watch(serving.__dict__, ("bearer", "read", "needs", "decide", "respond"), "rules")
+    watch(storing.__dict__, ("dump", "format_document"), "values")
+    watch(loading.__dict__, ("load", "parse_json"), "values")
     if buckets == "buckets":
-        vars(settings).update(SETTINGS=Settings(buckets=BUCKETS))
+        settings.__dict__.update(SETTINGS=Settings(buckets=BUCKETS))
     app = bare() if how == "bare" else importlib.import_module(f"{how}_app").served
     if how != "bare":
         importlib.import_module("demo").prepare()

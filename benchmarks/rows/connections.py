@@ -1,0 +1,323 @@
+"""What happens to a connection, beside state machines and beside constructing what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from benchmarks.measure import Row, Side, Work
+from benchmarks.rows.state_machines import (
+    automat_reused,
+    automat_state,
+    configured,
+    django_fsm_refused,
+    django_fsm_reused,
+    django_state,
+    state_of,
+    statemachine_fresh,
+    statemachine_reused,
+    transitions_fresh,
+    transitions_refused,
+    transitions_reused,
+)
+from benchmarks.rows.subjects import (
+    COORDINATE,
+    END,
+    FRESH_ACTION,
+    LATER,
+    NEXT_ACTION,
+    SOON,
+    connection_id,
+    pending,
+)
+from curae_lifecycle.rules.chain import reconnect
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.triggers import authorize, revoke
+
+_NO_DATA: Final = "a state alone: no deadline, no instants, no rule's name"
+
+
+# --- Ours -------------------------------------------------------------------------------------
+
+
+def _authorize(_calls: int) -> Work:
+    connection = pending()
+    return lambda: authorize(connection, SOON, expires_at=END)
+
+
+def _active() -> Connection:
+    answer = authorize(pending(), SOON, expires_at=END)
+    assert isinstance(answer, Done)
+    return answer.value
+
+
+def _authorize_again(_calls: int) -> Work:
+    connection = _active()
+    return lambda: authorize(connection, SOON, expires_at=END)
+
+
+def _authorize_late(_calls: int) -> Work:
+    connection = pending()
+    return lambda: authorize(connection, LATER, expires_at=END)
+
+
+def _revoke(_calls: int) -> Work:
+    connection = _active()
+    return lambda: revoke(connection, LATER, actor=Actor.APP)
+
+
+def _reconnect(_calls: int) -> Work:
+    connection, identity = _active(), connection_id(2)
+    return lambda: reconnect(connection, None, LATER, id=identity, next_action=FRESH_ACTION)
+
+
+def _outcome(answer: object) -> str:
+    match answer:
+        case Done(Connection(status=status)):
+            return status
+        case Refused(problem):
+            return f"refused {problem.code}"
+        case Connection(status=status):
+            return status
+        case _:
+            return type(answer).__name__
+
+
+# --- Constructing the same --------------------------------------------------------------------
+
+
+def _construct(after: Connection) -> Callable[[int], Work]:
+    # By position, with all its parts: what is shared above is made here.
+    identity = after.identity
+    packages, created, root = identity.data_packages, identity.created_at, identity.root_id
+
+    def work() -> Connection:
+        own = ConnectionIdentity(identity.id, COORDINATE, packages, created, None, root)
+        return Connection(
+            own,
+            after.status,
+            after.updated_at,
+            NEXT_ACTION.expires_at,
+            SOON,
+            END,
+            None,
+            after.revoked_at,
+            after.revoked_by,
+            after.version,
+        )
+
+    return lambda _calls: work
+
+
+def _revoked() -> Connection:
+    return revoke(_active(), LATER, actor=Actor.APP).value
+
+
+# --- The floors -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Said:
+    what: str
+    value: object
+
+
+_VERDICTS: Final = {
+    ("authorize", "ACTIVE"): ("Ignored", "connection.authorize.active"),
+    ("authorize", "LAPSED"): ("refused HANDOFF_LAPSED", "connection.authorize.lapsed"),
+    ("reconnect", "ACTIVE"): (
+        "refused CONNECTION_NOT_RECONNECTABLE",
+        "connection.reconnect.active",
+    ),
+}
+
+
+def _floor(trigger: str, standing: str, deadline: datetime, now: datetime) -> Callable[[int], Work]:
+    # The deadline is compared, a dict says what follows, and that is said in a value.
+    verdicts = _VERDICTS
+
+    def ignored() -> _Said:
+        stands = standing if now < deadline else "LAPSED"
+        verdict, rule = verdicts[trigger, stands]
+        return _Said(verdict, rule)
+
+    def refused() -> _Said:
+        stands = standing if now < deadline else "LAPSED"
+        verdict, rule = verdicts[trigger, stands]
+        return _Said(verdict, _Said("id", (stands, rule)))
+
+    is_ignored = verdicts[trigger, standing if now < deadline else "LAPSED"][0] == "Ignored"
+    return lambda _calls: ignored if is_ignored else refused
+
+
+def _what(said: object) -> str:
+    assert isinstance(said, _Said)
+    return said.what
+
+
+# --- The rows ---------------------------------------------------------------------------------
+
+
+def _refused_by_peer(code: str) -> Callable[[object], str]:
+    return lambda answer: f"{answer} {code}"
+
+
+def rows() -> list[Row]:
+    """The rows of this family."""
+    transitions, django_fsm = "transitions", "django-fsm-2"
+    statemachine, automat = "python-statemachine", "automat"
+    not_reconnectable = "CONNECTION_NOT_RECONNECTABLE"
+    raises = "an exception that names no deadline, no id and no code"
+    return [
+        Row(
+            "connection",
+            "authorize, accepted",
+            "ACTIVE",
+            (
+                Side("ours", _authorize, _outcome),
+                Side(
+                    "floor: the same connection constructed",
+                    _construct(_active()),
+                    _outcome,
+                    "decides nothing; constructs the identity too, which a transition shares",
+                ),
+                Side(
+                    "transitions, a machine for each",
+                    transitions_fresh,
+                    state_of,
+                    _NO_DATA,
+                    transitions,
+                ),
+                Side(
+                    "transitions, one machine",
+                    transitions_reused("authorize", "PENDING"),
+                    state_of,
+                    _NO_DATA,
+                    transitions,
+                ),
+                Side(
+                    "python-statemachine, a machine for each",
+                    statemachine_fresh,
+                    configured,
+                    _NO_DATA,
+                    statemachine,
+                ),
+                Side(
+                    "python-statemachine, made before",
+                    statemachine_reused,
+                    configured,
+                    _NO_DATA,
+                    statemachine,
+                ),
+                Side(
+                    "automat, made before",
+                    automat_reused("authorize"),
+                    automat_state,
+                    _NO_DATA,
+                    automat,
+                ),
+                Side(
+                    "django-fsm-2",
+                    django_fsm_reused("authorize", "PENDING"),
+                    django_state,
+                    "a state alone, and Django's signals",
+                    django_fsm,
+                ),
+            ),
+        ),
+        Row(
+            "connection",
+            "revoke, accepted",
+            "REVOKED",
+            (
+                Side("ours", _revoke, _outcome),
+                Side(
+                    "floor: the same connection constructed",
+                    _construct(_revoked()),
+                    _outcome,
+                    "as above",
+                ),
+                Side(
+                    "transitions, one machine",
+                    transitions_reused("revoke", "ACTIVE"),
+                    state_of,
+                    _NO_DATA,
+                    transitions,
+                ),
+                Side(
+                    "automat, made before",
+                    automat_reused("revoke", "authorize"),
+                    automat_state,
+                    _NO_DATA,
+                    automat,
+                ),
+                Side(
+                    "django-fsm-2",
+                    django_fsm_reused("revoke", "ACTIVE"),
+                    django_state,
+                    "a state alone, and Django's signals",
+                    django_fsm,
+                ),
+            ),
+        ),
+        Row(
+            "connection",
+            "authorize, ignored",
+            Ignored.__name__,
+            (
+                Side("ours", _authorize_again, _outcome),
+                Side(
+                    "floor: two comparisons and a dict",
+                    _floor("authorize", "ACTIVE", END, SOON),
+                    _what,
+                    "checks no instant",
+                ),
+            ),
+        ),
+        Row(
+            "connection",
+            "authorize, refused",
+            "refused HANDOFF_LAPSED",
+            (
+                Side("ours", _authorize_late, _outcome),
+                Side(
+                    "floor: two comparisons and a dict",
+                    _floor("authorize", "PENDING", NEXT_ACTION.expires_at, LATER),
+                    _what,
+                    "checks no instant",
+                ),
+            ),
+        ),
+        Row(
+            "connection",
+            "reconnect, refused",
+            f"refused {not_reconnectable}",
+            (
+                Side("ours", _reconnect, _outcome),
+                Side(
+                    "floor: two comparisons and a dict",
+                    _floor("reconnect", "ACTIVE", END, LATER),
+                    _what,
+                    "checks no instant",
+                ),
+                Side(
+                    "transitions, one machine",
+                    transitions_refused("reconnect"),
+                    _refused_by_peer(not_reconnectable),
+                    raises,
+                    transitions,
+                ),
+                Side(
+                    "django-fsm-2",
+                    django_fsm_refused("reconnect"),
+                    _refused_by_peer(not_reconnectable),
+                    raises,
+                    django_fsm,
+                ),
+            ),
+        ),
+    ]

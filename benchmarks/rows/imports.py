@@ -1,0 +1,74 @@
+"""What an import costs more than importing attrs, in processor time of a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from benchmarks.measure import Quantity, spread
+
+ATTRS: Final = "import attrs"
+OURS: Final = {
+    "decide": "from curae_lifecycle.service.decide import decide",
+    "the store in memory, and bytes to bytes": "from curae_lifecycle.stores.memory import MemoryStore",
+    "the codec, with cattrs": "from curae_lifecycle.stores.codec import dump",
+}
+PYDANTIC: Final = "from pydantic import BaseModel"
+
+_TIMED: Final = """
+import time
+begun = time.process_time_ns()
+{statement}
+print(time.process_time_ns() - begun)
+"""
+
+
+def milliseconds(statement: str, cache: str) -> float:
+    """The processor time of a statement in a fresh process, compiled files in a folder of their own."""
+    command = [
+        sys.executable,
+        "-X",
+        f"pycache_prefix={cache}",
+        "-c",
+        _TIMED.format(statement=statement),
+    ]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=root)
+    return int(done.stdout) / 1e6
+
+
+def statement_of(name: str) -> str:
+    """What is imported, as a heading of the table."""
+    return f"import {name}"
+
+
+def quantities(rounds: int, *, pydantic: bool) -> list[Quantity]:
+    """What each import costs more than attrs, in turns; everything was compiled before."""
+    asked = {"attrs": ATTRS} | OURS | ({"pydantic's BaseModel": PYDANTIC} if pydantic else {})
+    with tempfile.TemporaryDirectory() as cache:
+        for statement in asked.values():
+            milliseconds(statement, cache)
+        seen: dict[str, list[float]] = {name: [] for name in asked}
+        for _ in range(rounds):
+            for name, statement in asked.items():
+                seen[name].append(milliseconds(statement, cache))
+    more = {
+        name: [took - base for took, base in zip(times, seen["attrs"], strict=True)]
+        for name, times in seen.items()
+        if name != "attrs"
+    }
+    return [
+        Quantity(
+            "import",
+            statement_of(name),
+            "ours" if name in OURS else "pydantic",
+            median(times),
+            "ms more than attrs",
+            spread(times),
+        )
+        for name, times in more.items()
+    ]

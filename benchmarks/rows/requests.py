@@ -1,0 +1,223 @@
+"""Requests: decided from a loaded snapshot, and from bytes to bytes. No peer does either.
+
+The bytes of a request are read, decided and answered; what is loaded for it is at hand. The floor of
+that is what no server does without: the headers by name, a digest of the API key and one of what is
+asked, the body's JSON read and the answer's JSON written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks.measure import Row, Side, Work
+from benchmarks.rows.subjects import (
+    API_KEY,
+    CALLER,
+    END,
+    FRESH_ACTION,
+    LATER,
+    NOW,
+    SECRET,
+    SOON,
+    USER,
+    connection_id,
+    new_ids,
+    pending,
+    print_json,
+)
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import IdempotencyKey, Record
+from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.triggers import authorize, revoke
+from curae_lifecycle.service.call import Call, Decision
+from curae_lifecycle.service.changes import RecordWrite
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request, bearer
+from curae_lifecycle.web.respond import Answer, respond
+
+BASE: Final = "/api/sdk/v1"
+KEY: Final = IdempotencyKey("0b7c1b2a-9a43-4b0f-8a57-000000000001")
+FIRST: Final = connection_id(1)
+SENT: Final = (
+    ("Host", "api.example"),
+    ("Authorization", f"Bearer {SECRET}"),
+    ("Content-Type", "application/json"),
+    ("Accept", "application/json"),
+)
+"""What a client sends with every request."""
+
+
+def initiate_request(user: str = USER, key: str = KEY) -> Request:
+    """The bytes of an initiate."""
+    body = json.dumps({"appUserId": user}).encode()
+    headers = (*SENT, ("Idempotency-Key", key))
+    return Request("POST", f"{BASE}/curae-connect/initiate", headers, body)
+
+
+def reconnect_request() -> Request:
+    """The bytes of a reconnect."""
+    headers = (*SENT, ("Idempotency-Key", KEY))
+    return Request("POST", f"{BASE}/connections/{FIRST}:reconnect", headers, b"{}")
+
+
+def get_request() -> Request:
+    """The bytes of a get."""
+    return Request("GET", f"{BASE}/connections/{FIRST}", SENT)
+
+
+def revoked() -> Connection:
+    """A connection that a reconnect recovers."""
+    active = authorize(pending(), SOON, expires_at=END)
+    assert isinstance(active, Done)
+    return revoke(active.value, SOON, actor=Actor.APP).value
+
+
+def stored_record() -> Record:
+    """The record of an initiate that was answered."""
+    decision = decide(Call(CALLER, Initiate(USER), KEY), Snapshot(), NOW, new_ids(1))
+    writes = respond(decision).changes.writes
+    return next(write.after for write in writes if isinstance(write, RecordWrite))
+
+
+# --- Decided ----------------------------------------------------------------------------------
+
+
+def _deciding(operation: Operation, snapshot: Callable[[], Snapshot]) -> Callable[[int], Work]:
+    def make(_calls: int) -> Work:
+        key = None if operation.rule.scope is None else KEY
+        call, loaded, minted = Call(CALLER, operation, key), snapshot(), new_ids(2, FRESH_ACTION)
+        return lambda: decide(call, loaded, LATER, minted)
+
+    return make
+
+
+def _decided(answer: object) -> str:
+    assert isinstance(answer, Decision)
+    again = ", again" if answer.replayed else ""
+    return f"{answer.status}{again}: {len(answer.changes.writes)} writes"
+
+
+def _no_snapshot() -> Snapshot:
+    return Snapshot()
+
+
+def _with_record() -> Snapshot:
+    return Snapshot(record=stored_record())
+
+
+def _with_revoked() -> Snapshot:
+    return Snapshot(connection=revoked())
+
+
+# --- Bytes in, bytes out ----------------------------------------------------------------------
+
+
+def _answering(request: Request, snapshot: Callable[[], Snapshot]) -> Callable[[int], Work]:
+    def make(_calls: int) -> Work:
+        callers: dict[str, Caller] = {API_KEY.digest(): CALLER}
+        loaded, minted = snapshot(), new_ids(2, FRESH_ACTION)
+
+        def work() -> Answer | None:
+            key = bearer(request)
+            caller = None if key is None else callers.get(key.digest())
+            call = read(request, caller, LATER)
+            if isinstance(call, Decision):
+                return respond(call)
+            needs(call)
+            return respond(decide(call, loaded, LATER, minted))
+
+        return work
+
+    return make
+
+
+def _answered(answer: object) -> str:
+    assert isinstance(answer, Answer)
+    again = ", again" if answer.replayed else ""
+    return f"{answer.response.status}{again}"
+
+
+def _headers_of(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers}
+
+
+def _floor(request: Request, answer: Answer, said: str) -> Callable[[int], Work]:
+    shown: object = json.loads(answer.response.body)
+    body = request.body
+    assert isinstance(body, bytes)
+
+    def work() -> tuple[str, bytes]:
+        headers = _headers_of(request)
+        digest = hashlib.sha256(headers["authorization"][7:].encode()).hexdigest()
+        asked = json.loads(body) if body else {}
+        text = "\n".join([digest, request.target, *map(str, asked.values())])
+        hashlib.sha256(text.encode()).hexdigest()
+        return said, print_json(shown)
+
+    return lambda _calls: work
+
+
+def _floor_said(answer: object) -> str:
+    assert isinstance(answer, tuple)
+    said, _ = answer
+    return str(said)
+
+
+# --- The rows ---------------------------------------------------------------------------------
+
+
+def _bytes_row(name: str, said: str, request: Request, snapshot: Callable[[], Snapshot]) -> Row:
+    ours = _answering(request, snapshot)
+    answer = ours(1)()
+    assert isinstance(answer, Answer)
+    return Row(
+        "bytes in, bytes out",
+        name,
+        said,
+        (
+            Side("ours", ours, _answered),
+            Side(
+                "floor: headers, two sha256, JSON in and out",
+                _floor(request, answer, said),
+                _floor_said,
+                "decides nothing, checks nothing",
+            ),
+        ),
+    )
+
+
+def rows() -> list[Row]:
+    """The rows of this family."""
+    initiate, reconnect = Initiate(USER), Reconnect(FIRST)
+    got = GetConnection(FIRST)
+    decided = [
+        ("initiate", "201: 3 writes", initiate, _no_snapshot),
+        ("reconnect", "201: 2 writes", reconnect, _with_revoked),
+        ("get", "200: 0 writes", got, _with_revoked),
+        ("replay of an initiate", "201, again: 0 writes", initiate, _with_record),
+    ]
+    return [
+        *[
+            Row(
+                "decided from a snapshot",
+                name,
+                said,
+                (Side("ours", _deciding(operation, snapshot), _decided),),
+            )
+            for name, said, operation, snapshot in decided
+        ],
+        _bytes_row("initiate", "201", initiate_request(), _no_snapshot),
+        _bytes_row("reconnect", "201", reconnect_request(), _with_revoked),
+        _bytes_row("get", "200", get_request(), _with_revoked),
+        _bytes_row("replay of an initiate", "201, again", initiate_request(), _with_record),
+    ]

@@ -1,0 +1,102 @@
+"""The store in memory by how many users it keeps, and what purging it costs.
+
+A log is loaded, charged and stored for users in a random order, so that nothing is in a cache by
+chance; the stores of all sizes take turns in each round.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from statistics import median
+
+from benchmarks.measure import Quantity, ratios, spread, without_collector
+from benchmarks.rows.stores import limit_key
+from benchmarks.rows.subjects import NOW
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
+from curae_lifecycle.service.changes import LimitKey, RateWrite
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.memory import MemoryStore
+
+_STEP = timedelta(seconds=7)
+"""So long that a log of ten a minute never refuses."""
+
+_AT_ONCE = 1000
+"""How many values a call of `purge` looks at."""
+
+
+def charged(store: MemoryStore, key: LimitKey, now: datetime) -> None:
+    """Load a user's log, charge it and store it."""
+    before = store.load(Needs(None, (), key, None, None)).limit
+    log = fresh_state(INITIATE_LIMIT) if before is None else before
+    after = admit_one(INITIATE_LIMIT, log, now)
+    assert not isinstance(after, int)
+    stored = store.store((RateWrite(key, INITIATE_LIMIT, before, after),))
+    assert stored
+
+
+def filled(users: int) -> MemoryStore:
+    """A store that keeps the log of so many users."""
+    store = MemoryStore(capacity=users)
+    for number in range(users):
+        charged(store, limit_key(number), NOW)
+    return store
+
+
+def flat(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
+    """How many times as long a charge takes as with the fewest users."""
+    draw = random.Random(1)  # noqa: S311 - users in any order
+    stores = {users: filled(users) for users in sizes}
+    seen: dict[int, list[float]] = {users: [] for users in sizes}
+    for number in range(rounds):
+        now = NOW + (number + 1) * _STEP
+        for users, store in stores.items():
+            asked = [limit_key(each) for each in draw.sample(range(users), min(calls, users))]
+            with without_collector():
+                begun = time.process_time_ns()
+                for key in asked:
+                    charged(store, key, now)
+                seen[users].append((time.process_time_ns() - begun) / len(asked))
+    first = seen[sizes[0]]
+    return [
+        Quantity(
+            "scale",
+            f"a charge with {users:,} users",
+            "ours",
+            median(ratios(seen[users], first)),
+            f"× as with {sizes[0]:,}",
+            spread(ratios(seen[users], first)),
+        )
+        for users in sizes[1:]
+    ]
+
+
+def purging(sizes: tuple[int, ...]) -> list[Quantity]:
+    """What it costs to purge all that is due, and how long the longest call holds the store."""
+    found: list[Quantity] = []
+    for users in sizes:
+        store = filled(users)
+        over = NOW + timedelta(hours=1)
+        took: list[float] = []
+        dropped = -1
+        with without_collector():
+            while dropped:
+                begun = time.process_time_ns()
+                dropped = store.purge(over, _AT_ONCE)
+                took.append((time.process_time_ns() - begun) / 1e6)
+        each = sum(took) / users * 1000
+        name = f"purge {users:,} logs that are over, {_AT_ONCE:,} at once"
+        found.append(Quantity("scale", name, "ours", each, "µs a log"))
+        found.append(Quantity("scale", name, "ours", max(took), "ms the longest call"))
+    return found
+
+
+def quantities(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
+    """What grows with the number of users, and what does not."""
+    parts: tuple[Callable[[], list[Quantity]], ...] = (
+        lambda: flat(sizes, calls, rounds),
+        lambda: purging(sizes[-2:]),
+    )
+    return [each for part in parts for each in part()]

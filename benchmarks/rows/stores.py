@@ -1,0 +1,238 @@
+"""Values kept: in the store in memory, and as the JSON that other stores keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+from benchmarks.measure import Row, Side, Work
+from benchmarks.rows.limits import full_log, limits_hits
+from benchmarks.rows.requests import initiate_request, stored_record
+from benchmarks.rows.subjects import (
+    API_KEY,
+    CALLER,
+    COORDINATE,
+    NOW,
+    USER,
+    new_ids,
+    print_json,
+)
+from curae_lifecycle.rules.idempotency import IdempotencyKey
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
+from curae_lifecycle.rules.values import AppUser, AppUserId
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import Changes, LimitKey, RateWrite
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.stores.codec import Storable, dump, load
+from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.outbox import Message, messages
+from curae_lifecycle.web.json import format_json, parse_json
+from curae_lifecycle.web.respond import Answer
+
+# --- The store in memory ----------------------------------------------------------------------
+
+
+def limit_key(number: int) -> LimitKey:
+    """The key of a user's log."""
+    user = AppUserId(f"user-{number}")
+    return LimitKey(
+        AppUser(COORDINATE.environment, COORDINATE.customer_account_id, user), "initiate"
+    )
+
+
+def charge(store: MemoryStore, key: LimitKey) -> bool:
+    """Load a user's log, charge it and store it."""
+    before = store.load(Needs(None, (), key, None, None)).limit
+    log = fresh_state(INITIATE_LIMIT) if before is None else before
+    after = admit_one(INITIATE_LIMIT, log, NOW)
+    return not isinstance(after, int) and store.store(
+        (RateWrite(key, INITIATE_LIMIT, before, after),)
+    )
+
+
+def _charging(calls: int) -> Work:
+    store, keys = MemoryStore(), [limit_key(number) for number in range(calls)]
+    for key in keys:
+        for _ in range(9):
+            charge(store, key)
+    asking = iter(keys)
+    return lambda: charge(store, next(asking))
+
+
+def _initiating(calls: int) -> Work:
+    store = MemoryStore(capacity=max(1000, 2 * calls))
+    store.register(API_KEY, CALLER)
+    asked = iter(
+        [
+            (initiate_request(f"user-{each}", IdempotencyKey(f"key-{each}")), new_ids(each))
+            for each in range(calls)
+        ]
+    )
+
+    def work() -> Answer:
+        request, minted = next(asked)
+        return store.handle(request, NOW, minted)
+
+    return work
+
+
+def _true(answer: object) -> str:
+    return "admitted" if answer is True else "refused"
+
+
+def _status(answer: object) -> str:
+    assert isinstance(answer, Answer)
+    return str(answer.response.status)
+
+
+# --- As JSON ----------------------------------------------------------------------------------
+
+
+def _text(value: Storable) -> str:
+    return format_json(dump(value)).decode()
+
+
+def _record() -> Storable:
+    return stored_record()
+
+
+def _log() -> Storable:
+    return full_log()
+
+
+def _reading(value: Callable[[], Storable]) -> Callable[[int], Work]:
+    def make(_calls: int) -> Work:
+        kept = value()
+        kind, text = type(kept), _text(kept)
+        return lambda: load(kind, parse_json(text))
+
+    return make
+
+
+def _parsing(value: Callable[[], Storable]) -> Callable[[int], Work]:
+    return lambda _calls: partial(json.loads, _text(value()))
+
+
+def _writing_value(value: Callable[[], Storable]) -> Callable[[int], Work]:
+    def make(_calls: int) -> Work:
+        kept = value()
+        return lambda: format_json(dump(kept))
+
+    return make
+
+
+def _printing(document: Callable[[], object]) -> Callable[[int], Work]:
+    def make(_calls: int) -> Work:
+        shown = document()
+        return lambda: print_json(shown)
+
+    return make
+
+
+def _document(value: Callable[[], Storable]) -> Callable[[], object]:
+    return lambda: dump(value())
+
+
+def _read(answer: object) -> str:
+    return "read" if answer else "nothing"
+
+
+def _written(answer: object) -> str:
+    return "written" if answer else "nothing"
+
+
+def _changes() -> Changes:
+    call = Call(CALLER, Initiate(USER), IdempotencyKey("key-1"))
+    return decide(call, Snapshot(), NOW, new_ids(1)).changes
+
+
+def _outbox(_calls: int) -> Work:
+    changes = _changes()
+
+    def work() -> list[bytes]:
+        return [format_json(message.document) for message in messages(changes)]
+
+    return work
+
+
+def _documents() -> list[object]:
+    found: tuple[Message, ...] = messages(_changes())
+    return [message.document for message in found]
+
+
+def _outbox_alone(_calls: int) -> Work:
+    documents = _documents()
+
+    def work() -> list[bytes]:
+        return [print_json(each) for each in documents]
+
+    return work
+
+
+# --- The rows ---------------------------------------------------------------------------------
+
+_ALONE = "floor: the JSON alone"
+
+
+def _stored_rows(name: str, value: Callable[[], Storable]) -> list[Row]:
+    return [
+        Row(
+            "stored values",
+            f"read {name}",
+            "read",
+            (
+                Side("ours", _reading(value), _read),
+                Side(_ALONE, _parsing(value), _read, "checks nothing, makes no value"),
+            ),
+        ),
+        Row(
+            "stored values",
+            f"write {name}",
+            "written",
+            (
+                Side("ours", _writing_value(value), _written),
+                Side(_ALONE, _printing(_document(value)), _written, "of members at hand"),
+            ),
+        ),
+    ]
+
+
+def rows() -> list[Row]:
+    """The rows of this family."""
+    return [
+        Row(
+            "the store in memory",
+            "load a log, charge it, store it",
+            "admitted",
+            (
+                Side("ours", _charging, _true),
+                Side(
+                    "limits, moving window",
+                    partial(limits_hits, rules=1, before=9),
+                    _true,
+                    "a window of one rule and nothing else; says no wait",
+                    "limits",
+                ),
+            ),
+        ),
+        Row(
+            "the store in memory",
+            "an initiate, from bytes to bytes, stored",
+            "201",
+            (Side("ours", _initiating, _status),),
+        ),
+        *_stored_rows("a record", _record),
+        *_stored_rows("a full log", _log),
+        Row(
+            "stored values",
+            "write an initiate's rows of the outbox",
+            "written",
+            (
+                Side("ours", _outbox, _written),
+                Side(_ALONE, _outbox_alone, _written, "of documents at hand"),
+            ),
+        ),
+    ]

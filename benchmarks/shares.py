@@ -1,0 +1,96 @@
+"""Where the time of one path goes: a profile by sampling, so that nothing is slowed down by counting.
+
+    python -m benchmarks.shares [--seconds 5] [FAMILY NAME]
+
+After each millisecond of processor time, or as often as the system's clock ticks, the function at work
+is noted. What C code does counts for the function that called it. Without a name it is an initiate from bytes to bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from benchmarks.measure import Row, Work, without_collector
+from benchmarks.table import all_rows
+
+PACKAGE: Final = "curae_lifecycle"
+SHOWN: Final = 16
+INTERVAL: Final = 0.001
+CALLS: Final = 200
+"""How many calls are prepared at once."""
+
+
+def where(frame: FrameType) -> str:
+    """The function that is at work, or the class whose value is constructed."""
+    code = frame.f_code
+    if code.co_name == "__init__" and PACKAGE not in code.co_filename:
+        return "constructing values"
+    path = Path(code.co_filename)
+    if PACKAGE not in path.parts:
+        return f"Python's {path.stem}"
+    at = path.parts[path.parts.index(PACKAGE) + 1 :]
+    return f"{'.'.join((*at[:-1], path.stem))}: {code.co_qualname}"
+
+
+def sampled(row: Row, seconds: float) -> Counter[str]:
+    """How often each function was at work."""
+    seen = Counter[str]()
+
+    def note(_signal: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is not work_loop.__code__:
+            seen[where(frame)] += 1
+
+    def work_loop(work: Work) -> None:
+        for _ in range(CALLS):
+            work()
+
+    make = row.sides[0].make
+    until = time.process_time() + seconds
+    before = signal.signal(signal.SIGPROF, note)
+    try:
+        while time.process_time() < until:
+            work = make(CALLS)
+            with without_collector():
+                signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+                work_loop(work)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    return seen
+
+
+def markdown(seen: Counter[str]) -> str:
+    """The largest shares, and what all others make."""
+    total = seen.total() or 1
+    shown = seen.most_common(SHOWN)
+    rest = total - sum(times for _, times in shown)
+    lines = ["| share | where |", "| --- | --- |"]
+    lines += [f"| {times / total:.0%} | {name} |" for name, times in shown]
+    return "\n".join([*lines, f"| {rest / total:.0%} | all others |"]) + "\n"
+
+
+def main() -> None:
+    """Sample one path and print its shares."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("family", nargs="?", default="bytes in, bytes out")
+    parser.add_argument("name", nargs="?", default="initiate")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    asked = parser.parse_args()
+    rows = {(each.family, each.name): each for each in all_rows(())}
+    row = rows.get((asked.family, asked.name))
+    if row is None:
+        raise SystemExit("\n".join(f"{family!r} {name!r}" for family, name in rows))
+    print(markdown(sampled(row, asked.seconds)))
+
+
+if __name__ == "__main__":
+    main()
