@@ -495,6 +495,16 @@ def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_o
 # --- The page ---------------------------------------------------------------------------------
 
 
+def test_what_is_to_be_watched_is_counted_and_has_such_labels() -> None:
+    counted = (ROOT / "docs/observing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(curae_\w+)` \| (.*)$", counted, re.MULTILINE))
+    watched = re.findall(r"^\| `(curae_\w+)`(.*?) \|", PAGE, re.MULTILINE)
+    assert len(watched) == 6
+    for metric, more in watched:
+        labels = re.findall(r'`(\w+)="', more)
+        assert all(f"`{each}`" in rows[metric] for each in labels), metric
+
+
 @pytest.mark.heavy
 def test_the_page_s_commands_run_in_its_order(tmp_path: Path) -> None:
     typed = "\n".join(re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE))
