@@ -3,7 +3,8 @@
 `main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
-a browser finds the server, if not on its port, and in what way its database is wrong.
+a browser finds the server, if not on its port, and in what way its database is wrong. How far the
+clock of this one server is ahead of that, in microseconds, its environment says as SKEW.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
-from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, transactions
+from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, spoil, transactions
 
 
 @attrs.frozen
@@ -75,9 +76,11 @@ def put(module: ModuleType, **names: object) -> None:
 def follow(app: str, file: Path) -> None:
     """Let the example that is imported next go by what the file says."""
     run = transactions(read_control(file).wrong)
+    spoil(read_control(file).wrong)
+    skew = int(os.environ.get("SKEW", "0"))
 
     def ahead() -> int:
-        return read_control(file).ahead
+        return read_control(file).ahead + skew
 
     waiting, awaiting = engine.SqlDatabase, engine.AsyncSqlDatabase
     # Put in place of what the example imports; it has no way to be told otherwise.
