@@ -158,7 +158,17 @@ def crash(
                 begun = time.perf_counter()
                 rest = reader.read(base.number)
                 ahead = read_control(load.behind.control).ahead
-                judge_round(judged, seen, base, rest, load.keys, ahead=ahead, until=true_time())
+                judge_round(
+                    judged,
+                    seen,
+                    base,
+                    rest,
+                    load.keys,
+                    load.app_users,
+                    ahead=ahead,
+                    until=true_time(),
+                )
+                import sys; print(number, "loaded", round(loading,1), "judged", round(time.perf_counter()-begun,1), len(seen), judged.executed, file=sys.stderr)
                 spread = round(2 * skew * SECOND)
                 laws += overdrawn(seen, [Bucket(*each) for each in buckets], spread)
                 judging += time.perf_counter() - begun

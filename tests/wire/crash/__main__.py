@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +31,8 @@ def main() -> int:
     parser.add_argument("--wrong", choices=WRONG)
     parser.add_argument("--blows", action="store_true", help="say each blow")
     asked = parser.parse_args()
+    # What this process has to try again is no news.
+    logging.disable(logging.WARNING)
     enemies = {
         Enemy.KILL: asked.kills,
         Enemy.PAUSE: asked.pauses,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -57,7 +57,8 @@ def judge_round(
     operations: Sequence[Operation],
     base: Whole,
     rest: Whole,
-    users: Mapping[tuple[str, str], AppUser],
+    keys: Mapping[tuple[str, str], AppUser],
+    users: Collection[AppUser],
     *,
     ahead: int,
     until: int,
@@ -69,12 +70,13 @@ def judge_round(
         operations: What was done in between.
         base: The database before.
         rest: The database after, all that was posted in between.
-        users: Whose each idempotency key is.
+        keys: Whose each idempotency key is.
+        users: Every user.
         ahead: How far the clock of all servers is ahead.
         until: When it was at rest again, in microseconds of the true clock.
     """
-    before, _ = of_users(base, users)
-    after, nobodys = of_users(rest, users)
+    before, _ = of_users(base, keys, users)
+    after, nobodys = of_users(rest, keys, users)
     judged.broken += [f"nobody's: {each}" for each in nobodys]
     histories: dict[AppUser, list[Operation]] = defaultdict(list)
     for each in operations:

@@ -215,6 +215,19 @@ class Load:
             load.workers.append(load.start(skew))
         return load
 
+    @property
+    def app_users(self) -> list[AppUser]:
+        """Every user."""
+        caller = self.callers[self.api_keys[0]]
+        return [
+            AppUser(caller.environment, caller.customer_account_id, self._name(number))
+            for number in range(self.users)
+        ]
+
+    @staticmethod
+    def _name(number: int) -> AppUserId:
+        return AppUserId(f"user-{number}")
+
     def start(self, skew: int) -> RunningServer:
         """Start one worker, whose clock is ahead by so many microseconds."""
         return start_server(self.app, self.url, self.directory, skew=skew)
@@ -342,7 +355,7 @@ class Load:
     def _target(self, random: Random, *, late: bool = False) -> Target:
         api_key = random.choice(self.api_keys)
         caller = self.callers[api_key]
-        user = AppUserId(f"user-{random.randrange(self.users)}")
+        user = self._name(random.randrange(self.users))
         known = list(self.connections.items())
         now = self.behind.now()
         if late:
@@ -354,7 +367,7 @@ class Load:
         if chosen is None and known:
             # Another app's: it is not found.
             chosen = random.choice(known[-24:])
-        if chosen is not None and random.random() < 0.7:
+        if chosen is not None and random.random() < 0.4:
             user = chosen[1][0].app_user_id
         coordinate = Coordinate(
             caller.environment, caller.app_id, caller.customer_account_id, user

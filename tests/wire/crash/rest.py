@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, TypeVar
 
 import attrs
@@ -86,13 +86,14 @@ class Reader:
 
 
 def of_users(
-    whole: Whole, users: Mapping[tuple[str, str], AppUser]
+    whole: Whole, keys: Mapping[tuple[str, str], AppUser], users: Collection[AppUser]
 ) -> tuple[dict[AppUser, Rest], list[str]]:
     """What a database holds of each user.
 
     Args:
         whole: All that it holds.
-        users: Whose each idempotency key is, by the id of its API key and itself.
+        keys: Whose each idempotency key is, by the id of its API key and itself.
+        users: Every user.
 
     Returns:
         Each user's part, and what belongs to nobody that is known.
@@ -101,11 +102,11 @@ def of_users(
     posted: dict[AppUser, dict[str, list[Posted]]] = defaultdict(lambda: defaultdict(list))
     nobodys: list[str] = []
     logs: dict[str, AppUser] = {}
-    for user in set(users.values()):
+    for user in users:
         logs |= {rate_key(LimitKey(user, limit)): user for limit in _LIMITS}
     owners: dict[str, AppUser] = {}
     for place, value in whole.values.items():
-        owner = _owner(place, value, users, logs)
+        owner = _owner(place, value, keys, logs)
         if owner is None:
             nobodys.append(f"{place[0]} {place[1]}")
             continue
@@ -124,7 +125,7 @@ def of_users(
 def _owner(
     place: Place,
     value: Storable,
-    users: Mapping[tuple[str, str], AppUser],
+    keys: Mapping[tuple[str, str], AppUser],
     logs: Mapping[str, AppUser],
 ) -> AppUser | None:
     match value:
@@ -133,7 +134,7 @@ def _owner(
         case CuraeConnectSession() | LimitedAccountAppBinding():
             return value.coordinate.app_user
         case Record():
-            return users.get((value.key.owner.api_key_id, value.key.key))
+            return keys.get((value.key.owner.api_key_id, value.key.key))
         case _:
             return logs.get(place[1])
 

@@ -30,6 +30,7 @@ from curae_lifecycle.rules.values import (
     UserId,
     parse_time,
 )
+from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
@@ -155,14 +156,14 @@ class Search:
         return Verdict(False, self._executed, best, self._open(*stuck))
 
     def _node(self, done: int, world: World) -> _Node:
-        # What changes nothing comes at once, and again: one more may come after it.
-        placed = True
-        while placed:
-            placed = False
-            for number in self._next(done):
+        # What changes nothing comes at once, and then what may come after it.
+        tried = set[int]()
+        while new := set(self._next(done)) - tried:
+            tried |= new
+            for number in new:
                 step = self._made[number]
                 if step.is_sure and any(after is world for after in self._after(step, world)):
-                    done, placed = done | 1 << number, True
+                    done |= 1 << number
         return _Node(done, world, (done & self._sure).bit_count(), self._moves(done, world))
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
@@ -279,24 +280,36 @@ class Search:
         work, answer = step.operation.work, step.operation.answer
         if step.record_place is not None and (answer is None or is_kept(answer)):
             if world.find(step.record_place) is not None:
-                return [step.lo]
+                return [step.lo] if step.is_sure else []
             if step.record is not None:
                 inside = step.lo <= step.record.seen_at <= step.hi
                 return [step.record.seen_at] if inside else []
             if answer is None:
                 # It would have left a record.
                 return []
-        if isinstance(work, Asked):
-            return self._within(step, self._of_request(work, step, world))
-        return self._within(step, self._told)
+        if not isinstance(work, Asked):
+            return self._within(step, self._told)
+        limit = needs(work.call).limit
+        if limit is not None and not (isinstance(answer, Response) and answer.status == 429):
+            # It was charged, and the log says when.
+            return self._charged(step, limit)
+        return self._within(step, self._of_request(work, step, world))
+
+    def _charged(self, step: _Step, limit: LimitKey) -> list[datetime]:
+        log = World(self._rest).log(limit)
+        instants = [] if log is None else log.instants
+        charged = [each for each in instants if step.lo <= each <= step.hi]
+        # A log forgets what is a minute older than what came later.
+        is_forgotten = bool(instants) and instants[-1] - step.lo >= 60 * _SECOND
+        made = step.new_ids.next_action.expires_at - PAGE_LIFE
+        forgotten = [made if step.lo <= made <= step.hi else step.lo] if is_forgotten else []
+        return [*charged, *forgotten]
 
     def _of_request(self, work: Asked, step: _Step, world: World) -> Iterator[datetime]:
         asked = needs(work.call)
-        made = step.new_ids.next_action.expires_at - PAGE_LIFE
-        yield made
         if asked.limit is not None:
-            for log in (world.log(asked.limit), World(self._rest).log(asked.limit)):
-                yield from () if log is None else _edges(log, step)
+            log = world.log(asked.limit)
+            yield from () if log is None else _edges(log, step)
         for connection_id in (asked.connection,):
             connection = None if connection_id is None else world.connection(connection_id)
             deadline = None if connection is None else next_deadline(connection)
