@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import SECOND, microseconds
 from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
-from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn
+from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
 from tests.wire.crash.load import PAGES, Load, seeded, true_time
 from tests.wire.crash.rest import Reader, Whole
 from tests.wire.judge import judge
@@ -34,7 +34,7 @@ from tests.wire.postgres import Cluster
 from tests.wire.running import engine_of
 from tests.wire.serve import read_control
 
-BUCKETS: Final = (("platform", 150, 80, 1),)
+BUCKETS: Final = (("platform", 660, 20, 1),)
 """The standard buckets of each API key: they refuse a part of the load."""
 
 SKEW: Final = 15.0
@@ -153,6 +153,7 @@ def crash(
                 if number:
                     base = _pass_time(load, reader, base, random.choice([20, 61, 600, 2400]), laws)
                 begun = time.perf_counter()
+                first = true_time()
                 seen = load.round(f"{seed} {number}", requests // rounds, plan[number])
                 loading += time.perf_counter() - begun
                 begun = time.perf_counter()
@@ -169,8 +170,9 @@ def crash(
                     until=true_time(),
                 )
                 import sys; print(number, "loaded", round(loading,1), "judged", round(time.perf_counter()-begun,1), len(seen), judged.executed, file=sys.stderr)
-                spread = round(2 * skew * SECOND)
-                laws += overdrawn(seen, [Bucket(*each) for each in buckets], spread)
+                behind, chosen = round(skew * SECOND), [Bucket(*each) for each in buckets]
+                laws += overdrawn(seen, chosen, 2 * behind)
+                laws += uncharged(seen, chosen, base, rest, first + ahead - behind)
                 judging += time.perf_counter() - begun
                 base = rest
         finally:

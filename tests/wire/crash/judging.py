@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, AppUser, microseconds
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
+from curae_lifecycle.service.changes import BucketKey
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.keys import rate_key
 from tests.wire.crash.history import Operation
 from tests.wire.crash.rest import Whole, of_users
 from tests.wire.crash.search import Search, Verdict
@@ -101,15 +103,54 @@ def overdrawn(
     """
     of_key: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for each in operations:
-        if isinstance(each.work, Asked) and isinstance(each.answer, Response):
-            status, until = each.answer.status, each.returned
-            if status not in _UNCHARGED and status < 500 and until is not None:
-                of_key[each.work.caller.api_key_id].append((each.invoked, until))
+        if isinstance(each.work, Asked) and _is_admitted(each) and each.returned is not None:
+            of_key[each.work.caller.api_key_id].append((each.invoked, each.returned))
     for bucket in buckets:
         for key, spans in of_key.items():
             most = _most_over(spans, bucket, spread)
             if most > 0:
                 yield f"law 10: {key} was admitted {most:.1f} times too often by {bucket.name}"
+
+
+def uncharged(
+    operations: Sequence[Operation],
+    buckets: Sequence[Bucket],
+    before: Whole,
+    after: Whole,
+    earliest: int,
+) -> Iterator[str]:
+    """API keys whose buckets were charged less often than they were admitted.
+
+    A charge moves on the instant at which a bucket is full again, and nothing moves it back.
+
+    Args:
+        operations: What was done between two rests.
+        buckets: Of each API key.
+        before: The database before.
+        after: The database after.
+        earliest: What the clock that is most behind said at the beginning, in microseconds.
+    """
+    admitted = Counter(
+        each.work.caller.key_owner for each in operations if isinstance(each.work, Asked) and _is_admitted(each)
+    )
+    for bucket in buckets:
+        token = bucket.seconds * SECOND / bucket.refill
+        for owner, times in admitted.items():
+            key = rate_key(BucketKey(owner, bucket.name))
+            left = after.buckets.get(key, FULL_BUCKET).full_at
+            began = max(before.buckets.get(key, FULL_BUCKET).full_at, earliest)
+            # It may have been full at first, by the clock that was asked first.
+            charged = (left - min(began, left)) / token
+            if charged < times - 1:
+                yield (
+                    f"law 10: {owner.api_key_id} was admitted {times} times and charged "
+                    f"{charged:.1f} times by {bucket.name}"
+                )
+
+
+def _is_admitted(operation: Operation) -> bool:
+    answer = operation.answer
+    return isinstance(answer, Response) and answer.status not in _UNCHARGED
 
 
 def _most_over(spans: list[tuple[int, int]], bucket: Bucket, spread: int) -> float:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record
-from curae_lifecycle.rules.ratelimit import LogState
+from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import AppUser, CustomerAccountId, Environment
 from curae_lifecycle.service.changes import LimitKey
@@ -43,11 +43,13 @@ class Whole:
         posted: What came into its outbox since it was read before, in order: the number, the key
             of what it is about, the message.
         number: The number of the last message.
+        buckets: When each bucket is full again, by its key.
     """
 
     values: Mapping[Place, Storable]
     posted: tuple[tuple[int, str, Posted], ...]
     number: int
+    buckets: Mapping[str, BucketState]
 
 
 @attrs.define
@@ -72,7 +74,9 @@ class Reader:
                 f"WHERE id > {after} ORDER BY id"  # noqa: S608 - a number
             )
             posted = [(row[0], row[1], (row[2], json.loads(row[3]))) for row in rows]
-        return Whole(values, tuple(posted), posted[-1][0] if posted else after)
+            rows = connection.exec_driver_sql("SELECT id, full_at, part, parts FROM curae_bucket")
+            buckets = {row[0]: BucketState(row[1], row[2], row[3]) for row in rows}
+        return Whole(values, tuple(posted), posted[-1][0] if posted else after, buckets)
 
     def _values(
         self, connection: sa.Connection, kind: type[Stored], table: str
