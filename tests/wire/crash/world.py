@@ -8,8 +8,9 @@ Buckets are left out: they are an API key's, not a user's, and are judged apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -57,6 +58,7 @@ Place = tuple[str, str]
 Posted = tuple[str, dict[str, Json]]
 """A message of the outbox: its kind and its document."""
 
+_MINUTE: Final = timedelta(minutes=1)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RULES: Final = Settings()
 """What the servers chose, but for their buckets."""
@@ -126,6 +128,8 @@ class World:
         for write in changes.writes:
             place = place_of(write)
             if self.find(place) != write.before:
+                return None
+            if isinstance(write.after, LogState) and not _is_logged(write.after, rest, place):
                 return None
             moved[place] = write.after
         return World(self.base, moved, posted)
@@ -211,6 +215,16 @@ class World:
         connection = None if connection_id is None else self.connection(connection_id)
         later = [] if connection is None else self._later(connection)
         return (connection, later[0], later[-1]) if later else (connection, None, None)
+
+
+def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
+    # Whether all that was charged is in the log at rest, but for what a minute has passed over.
+    found = rest.values.get(place)
+    if not isinstance(found, LogState):
+        return False
+    kept = Counter(found.instants)
+    charged = Counter([each for each in log.instants if found.instants[-1] - each < _MINUTE])
+    return charged <= kept
 
 
 def _is_of(connection: Connection, coordinate: Coordinate | None) -> bool:
