@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -15,9 +15,7 @@ from curae_lifecycle.service.changes import (
     ConnectionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactSnapshot
-from curae_lifecycle.service.snapshot import Snapshot
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded, LoadedFact
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql import loading, storing
@@ -108,33 +106,26 @@ def spoil(wrong: str | None) -> None:
     """Make every store of this process wrong in this way, where it is one of stores."""
     match wrong:
         case "unversioned":
-            storing.commit_statements = _unversioned(storing.commit_statements)
+            vars(storing)["commit_statements"] = _unversioned
         case "headless":
-            loading.loaded_call = _headless_call(loading.loaded_call)
-            loading.loaded_fact = _headless_fact(loading.loaded_fact)
+            vars(loading)["loaded_fact"] = _headless
         case _:
             pass
 
 
-_Committing = Callable[
-    [Dialect, Loaded, Changes, Sequence[Message], HostedPage | None], list[Statement]
-]
+_RIGHT: Final = storing.commit_statements, loading.loaded_fact
 
 
-def _unversioned(commit: _Committing) -> _Committing:
-    """Leaves out what only counts: a write that was relied on moves no version."""
-
-    def commit_statements(
-        dialect: Dialect,
-        loaded: Loaded,
-        changes: Changes,
-        messages: Sequence[Message],
-        page: HostedPage | None,
-    ) -> list[Statement]:
-        left = tuple([each for each in changes.writes if not _only_counts(each)])
-        return commit(dialect, loaded, attrs.evolve(changes, writes=left), messages, page)
-
-    return commit_statements
+def _unversioned(
+    dialect: Dialect,
+    loaded: Loaded,
+    changes: Changes,
+    messages: Sequence[Message],
+    page: HostedPage | None,
+) -> list[Statement]:
+    """Leaves out what only counts: whatever was relied on moves no version."""
+    left = tuple([each for each in changes.writes if not _only_counts(each)])
+    return _RIGHT[0](dialect, loaded, attrs.evolve(changes, writes=left), messages, page)
 
 
 def _only_counts(write: Write) -> bool:
@@ -147,24 +138,11 @@ def _only_counts(write: Write) -> bool:
             return False
 
 
-def _headless_call(load: Callable[..., LoadedCall]) -> Callable[..., LoadedCall]:
-    """Takes every connection for the head of its chain."""
-
-    def loaded_call(*asked: object) -> LoadedCall:
-        loaded = load(*asked)
-        snapshot: Snapshot = attrs.evolve(loaded.snapshot, successor=None, head=None)
-        return attrs.evolve(loaded, snapshot=snapshot)
-
-    return loaded_call
-
-
-def _headless_fact(load: Callable[..., LoadedFact]) -> Callable[..., LoadedFact]:
-    def loaded_fact(*asked: object) -> LoadedFact:
-        loaded = load(*asked)
-        snapshot: FactSnapshot = attrs.evolve(loaded.snapshot, successor=None, head=None)
-        return attrs.evolve(loaded, snapshot=snapshot)
-
-    return loaded_fact
+def _headless(rows: Iterable[Sequence[object]]) -> LoadedFact:
+    """Takes every connection that something happened to for the head of its chain."""
+    loaded = _RIGHT[1](rows)
+    snapshot = attrs.evolve(loaded.snapshot, successor=None, head=None)
+    return attrs.evolve(loaded, snapshot=snapshot)
 
 
 class MovedDatabase:

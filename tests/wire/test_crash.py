@@ -12,9 +12,9 @@ from tests.wire.crash.enemies import ROOM, Enemy
 from tests.wire.postgres import can_mount, cluster, database
 
 _EVERY_ENEMY: Final = {
-    Enemy.KILL: 4,
-    Enemy.PAUSE: 2,
-    Enemy.RESTART: 2,
+    Enemy.KILL: 2,
+    Enemy.PAUSE: 1,
+    Enemy.RESTART: 1,
     Enemy.FREEZE: 1,
     Enemy.EXHAUST: 1,
     Enemy.FILL: 1 if can_mount() else 0,
@@ -48,17 +48,16 @@ def test_every_enemy_leaves_every_law_kept(app: str, tmp_path: Path) -> None:
             app,
             url,
             tmp_path,
-            requests=800,
+            requests=400,
             enemies=_EVERY_ENEMY,
             cluster=server,
-            rounds=3,
-            longest=2.5,
+            rounds=2,
+            longest=1.5,
         )
     assert seen.broken == [], str(seen)
     assert seen.blows == {enemy: times for enemy, times in _EVERY_ENEMY.items() if times}
-    assert seen.sent >= 800
-    # What the rules refuse for now is part of the load.
-    assert seen.statuses.keys() >= {200, 201, 409, 429}
+    assert seen.sent >= 400
+    assert seen.statuses.keys() >= {200, 201, 409}
 
 
 @pytest.mark.heavy
@@ -87,9 +86,11 @@ def _with_wrong(wrong: str, url: str, directory: Path) -> Run:
         "asgi",
         url,
         directory,
-        requests=600,
+        requests=240,
         enemies={Enemy.KILL: 1},
         rounds=2,
-        users=6,
+        users=4,
+        # What no order explains need not be looked for any longer than that.
+        budget=2_000,
         wrong=wrong,
     )

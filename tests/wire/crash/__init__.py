@@ -29,6 +29,7 @@ from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, En
 from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
 from tests.wire.crash.load import PAGES, Load, seeded, true_time
 from tests.wire.crash.rest import Reader, Whole
+from tests.wire.crash.search import BUDGET
 from tests.wire.judge import judge
 from tests.wire.postgres import Cluster
 from tests.wire.running import engine_of
@@ -106,6 +107,7 @@ def crash(
     longest: float = 8.0,
     skew: float = SKEW,
     buckets: tuple[tuple[str, int, int, int], ...] = BUCKETS,
+    budget: int = BUDGET,
     wrong: str | None = None,
 ) -> Run:
     """Load workers with requests, let enemies strike, and judge what was seen and what is left.
@@ -124,16 +126,17 @@ def crash(
         longest: For how many seconds an enemy stays at most.
         skew: How many seconds the clock of the first worker is behind, and of the last one ahead.
         buckets: The standard buckets.
+        budget: How many times an operation is executed for one history, before it is given up.
         wrong: In what way the store of each worker is wrong.
     """
     random = seeded(seed)
     parsed = sa.make_url(url)
     against: Against = (
-        AgainstSqlite(parsed) if parsed.drivername.startswith("sqlite") else _against(cluster, parsed)
+        AgainstSqlite(parsed)
+        if parsed.drivername.startswith("sqlite")
+        else _against(cluster, parsed)
     )
-    plan = schedule(
-        random, enemies, rounds=rounds, requests=requests // rounds, longest=longest
-    )
+    plan = schedule(random, enemies, rounds=rounds, requests=requests // rounds, longest=longest)
     judged, laws, judging, loading = Judged(), list[str](), 0.0, 0.0
     with engine_of(url) as engine:
         load = Load.begin(
@@ -168,8 +171,8 @@ def crash(
                     load.app_users,
                     ahead=ahead,
                     until=true_time(),
+                    budget=budget,
                 )
-                import sys; print(number, "loaded", round(loading,1), "judged", round(time.perf_counter()-begun,1), len(seen), judged.executed, file=sys.stderr)
                 behind, chosen = round(skew * SECOND), [Bucket(*each) for each in buckets]
                 laws += overdrawn(seen, chosen, 2 * behind)
                 laws += uncharged(seen, chosen, base, rest, first + ahead - behind)

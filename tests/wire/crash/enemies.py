@@ -197,5 +197,3 @@ class AgainstSqlite:
 
 
 Against = AgainstPostgres | AgainstSqlite
-
-

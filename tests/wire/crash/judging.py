@@ -64,6 +64,7 @@ def judge_round(
     *,
     ahead: int,
     until: int,
+    budget: int,
 ) -> None:
     """Search the history of every user between two rests.
 
@@ -76,6 +77,7 @@ def judge_round(
         users: Every user.
         ahead: How far the clock of all servers is ahead.
         until: When it was at rest again, in microseconds of the true clock.
+        budget: How many times an operation is executed for one history, before it is given up.
     """
     before, _ = of_users(base, keys, users)
     after, nobodys = of_users(rest, keys, users)
@@ -85,9 +87,8 @@ def judge_round(
         histories[each.user].append(each)
     for user in sorted({*before, *after, *histories}, key=lambda each: each.app_user_id):
         ended = after.get(user, Rest())
-        search = Search(
-            histories[user], before.get(user, Rest()), ended, ahead=ahead, until=until
-        )
+        begun = before.get(user, Rest())
+        search = Search(histories[user], begun, ended, ahead=ahead, until=until, budget=budget)
         judged.add(user, search.run(), search.size)
 
 
@@ -131,7 +132,9 @@ def uncharged(
         earliest: What the clock that is most behind said at the beginning, in microseconds.
     """
     admitted = Counter(
-        each.work.caller.key_owner for each in operations if isinstance(each.work, Asked) and _is_admitted(each)
+        each.work.caller.key_owner
+        for each in operations
+        if isinstance(each.work, Asked) and _is_admitted(each)
     )
     for bucket in buckets:
         token = bucket.seconds * SECOND / bucket.refill

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -317,10 +318,9 @@ class Load:
         first = true_time()
         time.sleep(seconds)
         last = true_time()
-        try:
+        # Unless it was killed meanwhile.
+        with suppress(ValueError, ProcessLookupError):
             worker.resume()
-        except (ValueError, ProcessLookupError):
-            pass
         others = sum(first <= when <= last for when, port in self.answered if port != worker.port)
         undisturbed = not any(a <= last and first <= b for a, b in self.troubles)
         if others == 0 and seconds > 1 and undisturbed:
@@ -369,9 +369,7 @@ class Load:
             chosen = random.choice(known[-24:])
         if chosen is not None and random.random() < 0.4:
             user = chosen[1][0].app_user_id
-        coordinate = Coordinate(
-            caller.environment, caller.app_id, caller.customer_account_id, user
-        )
+        coordinate = Coordinate(caller.environment, caller.app_id, caller.customer_account_id, user)
         sessions = [id_ for id_, whose in list(self.sessions.items()) if whose == coordinate]
         session = random.choice(sessions[-4:]) if sessions else None
         return Target(api_key, coordinate, None if chosen is None else chosen[0], session)

@@ -40,7 +40,7 @@ from tests.wire.crash.history import TICK, Operation, at
 from tests.wire.crash.world import Asked, Place, Rest, Visited, World
 from tests.wire.judge import as_kept
 
-BUDGET: Final = 200_000
+BUDGET: Final = 20_000
 """How many times an operation is executed for one history, before it is given up."""
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"

@@ -37,7 +37,13 @@ from curae_lifecycle.service.changes import (
 )
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+    FactSnapshot,
+    record_fact,
+)
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
