@@ -15,7 +15,8 @@ from curae_lifecycle.service.changes import (
     ConnectionWrite,
     Write,
 )
-from curae_lifecycle.stores.contract import Loaded, LoadedFact
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, LoadedCall
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql import loading, storing
@@ -106,14 +107,14 @@ def spoil(wrong: str | None) -> None:
     """Make every store of this process wrong in this way, where it is one of stores."""
     match wrong:
         case "unversioned":
-            vars(storing)["commit_statements"] = _unversioned
+            storing.commit_statements = _unversioned
         case "headless":
-            vars(loading)["loaded_fact"] = _headless
+            loading.loaded_call = _headless
         case _:
             pass
 
 
-_RIGHT: Final = storing.commit_statements, loading.loaded_fact
+_RIGHT: Final = storing.commit_statements, loading.loaded_call
 
 
 def _unversioned(
@@ -138,10 +139,10 @@ def _only_counts(write: Write) -> bool:
             return False
 
 
-def _headless(rows: Iterable[Sequence[object]]) -> LoadedFact:
-    """Takes every connection that something happened to for the head of its chain."""
-    loaded = _RIGHT[1](rows)
-    snapshot = attrs.evolve(loaded.snapshot, successor=None, head=None)
+def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
+    """Takes the successor of a connection for the head of its chain."""
+    loaded = _RIGHT[1](needs, rows)
+    snapshot = attrs.evolve(loaded.snapshot, head=loaded.snapshot.successor)
     return attrs.evolve(loaded, snapshot=snapshot)
 
 

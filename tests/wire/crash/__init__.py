@@ -79,13 +79,16 @@ class Run:
         statuses = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
         blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy)
         judged = self.judged
+        searched = (
+            f"{judged.histories} histories, the longest of {judged.longest} operations, "
+            f"explained by executing {judged.executed} in {self.judging:.0f} s; "
+            f"{judged.undecided} undecided"
+        )
         return "\n".join(
             [
                 f"{self.sent} requests in {self.seconds:.0f} s ({statuses})",
                 f"{blows}; {self.cut} answers cut off, {self.unknown} outcomes unknown",
-                f"{judged.histories} histories, the longest of {judged.longest} operations, "
-                f"explained by executing {judged.executed} in {self.judging:.0f} s; "
-                f"{judged.undecided} undecided",
+                searched,
                 f"{len(self.broken)} violations",
                 *self.broken[:10],
             ]

@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, AppUser, microseconds
-from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.service.changes import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.keys import rate_key

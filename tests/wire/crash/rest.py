@@ -15,7 +15,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import AppUser, CustomerAccountId, Environment
+from curae_lifecycle.rules.values import AppUser, AppUserId, CustomerAccountId, Environment
 from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.keys import rate_key
@@ -151,6 +151,6 @@ def _owner_of_message(
         return AppUser(
             Environment(str(coordinate["environment"])),
             CustomerAccountId(str(coordinate["customerAccountId"])),
-            str(coordinate["appUserId"]),  # type: ignore[arg-type]
+            AppUserId(str(coordinate["appUserId"])),
         )
     return owners.get(str(document.get("connectionId")))
