@@ -222,5 +222,12 @@ def _pass_time(load: Load, reader: Reader, before: Whole, seconds: int, laws: li
 
 def _told(log: Path) -> list[str]:
     # What no log may hold: a key, a hosted page, an app user; and what nobody foresaw.
-    secrets = ("cae_", PAGES, "/pages/", "user-", "Traceback")
-    return [line for line in log.read_text().splitlines() if any(each in line for each in secrets)]
+    secrets = ("cae_", PAGES, "/pages/", "user-")
+    lines = log.read_text().splitlines()
+    told = [line for line in lines if any(each in line for each in secrets)]
+    for number, line in enumerate(lines):
+        if "Traceback" in line:
+            # Its last line says what it was.
+            after = (each for each in lines[number + 1 :] if not each.startswith(" "))
+            told.append(f"{line} ... {next(after, '')}")
+    return told

@@ -230,8 +230,16 @@ class Load:
         return AppUserId(f"user-{number}")
 
     def start(self, skew: int) -> RunningServer:
-        """Start one worker, whose clock is ahead by so many microseconds."""
-        return start_server(self.app, self.url, self.directory, skew=skew)
+        """Start one worker, whose clock is ahead by so many microseconds, and see it serve."""
+        while True:
+            worker = start_server(self.app, self.url, self.directory, skew=skew)
+            try:
+                worker.send(Request("GET", "/", (), b""))
+            except CUT:
+                # It ended before it served: its database was not there.
+                worker.kill()
+            else:
+                return worker
 
     def stop(self) -> None:
         """End every worker."""

@@ -37,7 +37,7 @@ from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.keys import record_key
 from curae_lifecycle.stores.minting import PAGE_LIFE
 from tests.wire.crash.history import TICK, Operation, at
-from tests.wire.crash.world import Asked, Place, Rest, Visited, World
+from tests.wire.crash.world import Asked, Place, Rest, Visited, World, forgets_until
 from tests.wire.judge import as_kept
 
 BUDGET: Final = 20_000
@@ -297,10 +297,11 @@ class Search:
 
     def _charged(self, step: _Step, limit: LimitKey) -> list[datetime]:
         log = World(self._rest).log(limit)
-        instants = [] if log is None else log.instants
-        charged = [each for each in instants if step.lo <= each <= step.hi]
-        # A log forgets what is a minute older than what came later.
-        is_forgotten = bool(instants) and instants[-1] - step.lo >= 60 * _SECOND
+        if log is None:
+            return []
+        charged = sorted({each for each in log.instants if step.lo <= each <= step.hi})
+        since = forgets_until(log)
+        is_forgotten = since is not None and step.lo <= since
         made = step.new_ids.next_action.expires_at - PAGE_LIFE
         forgotten = [made if step.lo <= made <= step.hi else step.lo] if is_forgotten else []
         return [*charged, *forgotten]

@@ -21,7 +21,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.ratelimit import LogState
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
 from curae_lifecycle.service.call import Call
@@ -224,13 +224,22 @@ class World:
 
 
 def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
-    # Whether all that was charged is in the log at rest, but for what a minute has passed over.
+    # Whether all that was charged is in the log at rest, but for what that has forgotten.
     found = rest.values.get(place)
     if not isinstance(found, LogState):
         return False
-    kept = Counter(found.instants)
-    charged = Counter([each for each in log.instants if found.instants[-1] - each < _MINUTE])
-    return charged <= kept
+    since = forgets_until(found)
+    charged = Counter([each for each in log.instants if since is None or each > since])
+    return charged <= Counter(found.instants)
+
+
+def forgets_until(log: LogState) -> datetime | None:
+    """Up to when a log at rest may have dropped what was charged; `None` where it dropped nothing.
+
+    It drops what is a minute old, and that only where it has no room.
+    """
+    instants = log.instants
+    return instants[-1] - _MINUTE if len(instants) >= INITIATE_LIMIT.limit else None
 
 
 def _is_of(connection: Connection, coordinate: Coordinate | None) -> bool:
