@@ -311,12 +311,11 @@ class Search:
         if asked.limit is not None:
             log = world.log(asked.limit)
             yield from () if log is None else _edges(log, step)
-        for connection_id in (asked.connection,):
-            connection = None if connection_id is None else world.connection(connection_id)
-            deadline = None if connection is None else next_deadline(connection)
-            if deadline is not None:
-                yield deadline
-                yield deadline - TICK
+        connection = None if asked.connection is None else world.connection(asked.connection)
+        deadline = None if connection is None else next_deadline(connection)
+        if deadline is not None:
+            yield deadline
+            yield deadline - TICK
 
     def _within(self, step: _Step, instants: Iterable[datetime]) -> list[datetime]:
         inside = {each for each in instants if step.lo <= each <= step.hi}
