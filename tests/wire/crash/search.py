@@ -32,15 +32,25 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.decide import needs
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.stores.keys import record_key
+from curae_lifecycle.stores.keys import key_of, record_key
 from curae_lifecycle.stores.minting import PAGE_LIFE
 from tests.wire.crash.history import TICK, Operation, at
-from tests.wire.crash.world import Asked, Place, Rest, Visited, World, forgets_until
+from tests.wire.crash.world import (
+    DONE,
+    Asked,
+    Place,
+    Posted,
+    Rest,
+    Visited,
+    World,
+    forgets_until,
+)
 from tests.wire.judge import as_kept
 
-BUDGET: Final = 20_000
+BUDGET: Final = 100_000
 """How many times an operation is executed for one history, before it is given up."""
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
@@ -129,6 +139,12 @@ class Search:
         made = [step for each in operations for step in self._steps(each)]
         self._made = sorted(made, key=lambda step: step.hint)
         self._sure = sum(1 << number for number, each in enumerate(self._made) if each.is_sure)
+        # Of what has a key and may have happened, the world says whether it has.
+        self._told_apart = ~sum(
+            1 << number
+            for number, each in enumerate(self._made)
+            if not each.is_sure and each.record_place is not None
+        )
 
     def run(self) -> Verdict:
         """Look for an order."""
@@ -149,7 +165,7 @@ class Search:
                 continue
             number, world = move
             done = node.done | 1 << number
-            mark = (done, *world.mark())
+            mark = (done & self._told_apart, *world.mark())
             if mark not in seen:
                 seen.add(mark)
                 stack.append(self._node(done, world))
@@ -188,10 +204,10 @@ class Search:
         # It, and what it may have done before in an attempt of which its server did not know.
         if operation.answer is not None:
             yield self._step(operation, is_sure=True)
-        if operation.answer is None or operation.is_doubtful:
-            doubtful = attrs.evolve(operation, answer=None, returned=None)
-            if not _only_reads(operation):
-                yield self._step(doubtful, is_sure=False)
+        doubtful = operation.is_doubtful and _may_have_been_twice(operation)
+        if (operation.answer is None or doubtful) and not _only_reads(operation):
+            before = attrs.evolve(operation, answer=None, returned=None)
+            yield self._step(before, is_sure=False)
 
     def _step(self, operation: Operation, *, is_sure: bool) -> _Step:
         if isinstance(operation.work, Visited):
@@ -200,7 +216,8 @@ class Search:
         lo = at(operation.invoked + self._ahead + operation.skew) - _TOLERANCE
         hi = at(ends + self._ahead + operation.skew) + _TOLERANCE
         record, place = self._kept(operation)
-        hint = lo if record is None or not lo <= record.seen_at <= hi else record.seen_at
+        likely = [record.seen_at] if record is not None else self._likely(operation)
+        hint = next((each for each in likely if lo <= each <= hi), lo)
         moment = (hint - at(self._ahead + operation.skew)) / TICK
         return _Step(
             operation,
@@ -213,6 +230,18 @@ class Search:
             place,
             moment,
         )
+
+    def _likely(self, operation: Operation) -> list[datetime]:
+        # When something happened to what a fact is about.
+        work = operation.work
+        fact = work.told if isinstance(work, Visited) else getattr(work, "fact", None)
+        if not isinstance(fact, Fact):
+            return []
+        asked = fact.needs()
+        subject = asked.connection or asked.chain or asked.session
+        if subject is None:
+            return self._told
+        return sorted(_instants_of(self._rest.posted.get(key_of(subject), ())))
 
     def _kept(self, operation: Operation) -> tuple[Record | None, Place | None]:
         # The record of its key, as it is at rest.
@@ -341,8 +370,11 @@ def _edges(log: LogState, step: _Step) -> Iterator[datetime]:
 
 def _told(rest: Rest) -> set[datetime]:
     # When the facts were recorded: their events say so.
-    documents = [document for posted in rest.posted.values() for _, document in posted]
-    return {parse_time("at", each["at"]) for each in documents if "at" in each}
+    return {at for posted in rest.posted.values() for at in _instants_of(posted)}
+
+
+def _instants_of(posted: Iterable[Posted]) -> set[datetime]:
+    return {parse_time("at", document["at"]) for _, document in posted if "at" in document}
 
 
 def is_kept(answer: Response | str) -> bool:
@@ -363,6 +395,14 @@ def _is_turned_away(operation: Operation) -> bool:
         return False
     policy = dict(answer.headers).get("ratelimit-policy", "")
     return not policy.startswith(_OF_USERS)
+
+
+def _may_have_been_twice(operation: Operation) -> bool:
+    # What is answered by its record, or as done, happened when that says, and only then.
+    if isinstance(operation.work, Asked):
+        key = needs(operation.work.call).record
+        return key is None or not is_kept(operation.answer or "")
+    return operation.answer != DONE
 
 
 def _only_reads(operation: Operation) -> bool:
