@@ -47,9 +47,10 @@ from curae_lifecycle.web.request import Request
 from tests.wire.crash.enemies import Enemy, schedule
 from tests.wire.crash.history import Operation, at
 from tests.wire.crash.judging import lost, overdrawn, uncharged
-from tests.wire.crash.load import ACCOUNT, BASE, seeded
+from tests.wire.crash.load import ACCOUNT, seeded
 from tests.wire.crash.rest import Whole
 from tests.wire.crash.search import Search, Verdict
+from tests.wire.crash.traffic import BASE
 from tests.wire.crash.world import Asked, Place, Posted, Rest, Told, Visited, Work, said_of
 
 CALLER: Final = Caller(

@@ -7,44 +7,30 @@ purpose. Whatever was sent is noted, with when it was, and what came back.
 
 from __future__ import annotations
 
-import html
 import http.client
 import json
-import re
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
-from urllib.parse import urlencode
 
 import attrs
 import sqlalchemy as sa
 
-from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.values import (
     AppUser,
     AppUserId,
-    ConnectionId,
     Coordinate,
-    SessionId,
-    UserId,
     parse_time,
 )
-from curae_lifecycle.service.facts.action_required import ActionRequired
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.facts.graduated import Graduated
-from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
-from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.testing.conformance import KeyWanted
@@ -53,6 +39,16 @@ from curae_lifecycle.web.request import Request
 from tests.wire.crash.enemies import OF_DATABASE, Against, Blow, Enemy
 from tests.wire.crash.history import Operation
 from tests.wire.crash.search import is_kept
+from tests.wire.crash.traffic import (
+    BASE,
+    MEETINGS,
+    WEIGHTS,
+    Page,
+    Target,
+    fact_of,
+    form_of,
+    request_of,
+)
 from tests.wire.crash.world import Asked, Told, Visited, Work, said_of
 from tests.wire.judge import Keyed
 from tests.wire.running import Behind, RunningServer, send, start_server
@@ -60,7 +56,6 @@ from tests.wire.serve import Control
 
 ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 PAGES: Final = "https://pages.example"
-BASE: Final = "/api/sdk/v1"
 CLIENTS: Final = 8
 AGAIN: Final = 0.2
 """How often a request is sent twice at once, and how often once more after an answer."""
@@ -77,52 +72,6 @@ DOUBT: Final = 1_500_000
 CUT: Final = (OSError, http.client.HTTPException)
 """What a client sees when its worker dies, or stands still for too long."""
 
-_WEIGHTS: Final = {
-    "initiate": 24,
-    "create": 12,
-    "reconnect": 12,
-    "revoke": 6,
-    "get": 6,
-    "state": 3,
-    "graduate": 4,
-    "finish": 12,
-    "cancel": 3,
-    "expired": 3,
-    "action-required": 3,
-    "revoked": 2,
-    "tombstoned": 1,
-    "graduated": 1,
-    "landed": 2,
-    "meeting": 22,
-}
-
-_MEETINGS: Final = (
-    # On one connection.
-    ("reconnect", "late"),
-    ("reconnect", "late"),
-    ("reconnect", "revoked"),
-    ("reconnect", "expired"),
-    ("reconnect", "reconnect"),
-    ("reconnect", "tombstoned"),
-    ("reconnect", "revoke"),
-    ("revoke", "revoked"),
-    ("revoke", "revoke"),
-    ("revoke", "late"),
-    ("expired", "action-required"),
-    # On one user.
-    ("create", "tombstoned"),
-    ("initiate", "tombstoned"),
-    ("initiate", "initiate"),
-    ("initiate", "initiate"),
-    ("initiate", "graduated"),
-    ("graduate", "graduated"),
-    ("landed", "initiate"),
-    ("landed", "landed"),
-)
-
-_HIDDEN: Final = re.compile(r"<input\b[^>]*\btype=\"hidden\"[^>]*>")
-_MEMBER: Final = re.compile(r"\b(name|value)=\"([^\"]*)\"")
-
 
 def seeded(seed: object) -> Random:
     """Chance that comes out the same for the same seed."""
@@ -132,26 +81,6 @@ def seeded(seed: object) -> Random:
 def true_time() -> int:
     """Microseconds of the clock that the database's own follows."""
     return time.time_ns() // 1000
-
-
-@attrs.frozen
-class Page:
-    """A hosted page that was given out."""
-
-    path: str
-    kind: str
-    subject: str
-    coordinate: Coordinate
-
-
-@attrs.frozen
-class Target:
-    """What an operation is about: a user of an app, and a connection of theirs."""
-
-    api_key: str
-    coordinate: Coordinate
-    connection: str | None
-    session: str | None
 
 
 @attrs.define
@@ -348,9 +277,9 @@ class Load:
     def _client(self, seed: str, until: int) -> None:
         random = seeded(seed)
         while (self.sent < until or self.at_work) and not self.failures:
-            kind = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+            kind = random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             if kind == "meeting":
-                first, second = random.choice(_MEETINGS)
+                first, second = random.choice(MEETINGS)
                 target = self._target(random, late="late" in {first, second})
                 works = [
                     partial(self._do, seeded(random.random()), each, target, random.random() / 200)
@@ -380,7 +309,8 @@ class Load:
         coordinate = Coordinate(caller.environment, caller.app_id, caller.customer_account_id, user)
         sessions = [id_ for id_, whose in list(self.sessions.items()) if whose == coordinate]
         session = random.choice(sessions[-4:]) if sessions else None
-        return Target(api_key, coordinate, None if chosen is None else chosen[0], session)
+        connection, deadline = (None, None) if chosen is None else (chosen[0], chosen[1][1])
+        return Target(api_key, coordinate, connection, deadline, session)
 
     def _do(self, random: Random, kind: str, target: Target, wait: float = 0.0) -> None:
         if wait:
@@ -390,43 +320,13 @@ class Load:
                 # The newest pages are the ones that live.
                 self._visit(random, random.choice(self.pages[-30:]), kind)
             return
-        fact = self._fact(random, kind, target)
+        fact = fact_of(random, kind, target, self.behind.now())
         if fact is not None:
             self._record(fact, target)
             return
-        request = self._request(random, kind, target)
+        request = request_of(random, kind, target)
         if request is not None:
             self._ask(random, request, target)
-
-    def _fact(self, random: Random, kind: str, target: Target) -> Fact | None:
-        user = target.coordinate
-        match kind:
-            case "tombstoned":
-                return Tombstoned(user)
-            case "graduated":
-                return Graduated(user)
-            case "landed" if target.session is not None:
-                who = UserId(f"landed-{random.randrange(2)}")
-                return HandoffCompleted(SessionId(target.session), who)
-            case _:
-                pass
-        if target.connection is None:
-            return None
-        id_ = ConnectionId(target.connection)
-        match kind:
-            case "expired":
-                return Expired(id_)
-            case "action-required":
-                return ActionRequired(id_, "login")
-            case "revoked":
-                actor = random.choice([Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM])
-                return Revoked(id_, actor)
-            case "late":
-                now, deadline = self.behind.now(), self.connections[target.connection][1]
-                happened = min(now, deadline) - timedelta(seconds=1)
-                return Authorized(id_, now + timedelta(days=90), happened)
-            case _:
-                return None
 
     def _record(self, fact: Fact, target: Target) -> None:
         connection = fact.needs().connection or fact.needs().chain
@@ -448,29 +348,6 @@ class Load:
         with self.lock:
             self.unknown += answer is None
             self.history.append(operation)
-
-    def _request(self, random: Random, kind: str, target: Target) -> Request | None:
-        user, connection = target.coordinate.app_user_id, target.connection
-        path, body = {
-            "initiate": (
-                "curae-connect/initiate",
-                {"appUserId": user, "preferSignup": random.random() < 0.5},
-            ),
-            "create": ("connections", {"appUserId": user, "dataPackages": ["labs"]}),
-            "reconnect": (f"connections/{connection}:reconnect", None),
-            "revoke": (f"connections/{connection}:revoke", None),
-            "get": (f"connections/{connection}", None),
-            "state": (f"curae-connect/account-state?appUserId={user}", None),
-            "graduate": ("curae-connect/graduation-handoff", {"appUserId": user}),
-        }.get(kind, ("", None))
-        if not path or (connection is None and "None" in path):
-            return None
-        headers = [("Authorization", f"Bearer {target.api_key}")]
-        if kind in {"initiate", "create", "reconnect", "revoke"}:
-            headers.append(("Idempotency-Key", f"{random.getrandbits(64):016x}"))
-        method = "GET" if kind in {"get", "state"} else "POST"
-        sent = b"" if body is None else json.dumps(body).encode()
-        return Request(method, f"{BASE}/{path}", tuple(headers), sent)
 
     def _ask(self, random: Random, request: Request, target: Target) -> None:
         about = target.coordinate
@@ -560,10 +437,8 @@ class Load:
         worker, shown = self._send(random, Request("GET", page.path, (), b""))
         if worker is None or shown is None:
             return
-        fields = [dict(_MEMBER.findall(each)) for each in _HIDDEN.findall(shown.body.decode())]
-        form = {html.unescape(each["name"]): html.unescape(each["value"]) for each in fields}
         headers = (("Content-Type", "application/x-www-form-urlencoded"),)
-        body = urlencode(form).encode()
+        body = form_of(shown.body)
         invoked = true_time()
         worker, response = self._send(
             random, Request("POST", f"{page.path}/{action}", headers, body)
