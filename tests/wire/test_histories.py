@@ -351,6 +351,17 @@ def test_a_page_is_explained_by_its_fact_or_says_no(lived: Lived) -> None:
     assert lived.judged().is_explained is False
 
 
+def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: Lived) -> None:
+    revoked(lived)
+    first = lived.connections[0]
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
+    assert lived.tell(Revoked(ConnectionId(first), Actor.PATIENT)) == "done"
+    # It began when there was nothing left to revoke, and ended when there was.
+    work = Visited("connection", first, USER, "cancel")
+    lived.alter(5, work=work, invoked=lived.history[4].invoked)
+    assert lived.judged().is_explained
+
+
 def test_a_search_that_is_given_up_says_so(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None

@@ -178,14 +178,17 @@ class Search:
             tried |= new
             for number in new:
                 step = self._made[number]
-                if step.is_sure and any(after is world for after in self._after(step, world)):
+                if not step.is_sure or _is_open(step.operation):
+                    continue
+                if any(after is world for after in self._after(step, world)):
                     done |= 1 << number
         return _Node(done, world, (done & self._sure).bit_count(), self._moves(done, world))
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
         for number in self._next(done):
-            for after in self._after(self._made[number], world):
-                if after is not world:
+            step = self._made[number]
+            for after in self._after(step, world):
+                if after is not world or _is_open(step.operation):
                     yield number, after
 
     def _next(self, done: int) -> list[int]:
@@ -395,6 +398,11 @@ def _is_turned_away(operation: Operation) -> bool:
         return False
     policy = dict(answer.headers).get("ratelimit-policy", "")
     return not policy.startswith(_OF_USERS)
+
+
+def _is_open(operation: Operation) -> bool:
+    # A page says done, too, where it found its work done: it may have done it later.
+    return isinstance(operation.work, Visited) and operation.answer == DONE
 
 
 def _may_have_been_twice(operation: Operation) -> bool:
