@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import attrs
+
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    Write,
+)
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded, LoadedCall
+from curae_lifecycle.stores.outbox import Message
+from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.sql import loading, storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 
 Ahead = Callable[[], int]
 """How far a clock is ahead, in microseconds."""
 
-Transactions = Callable[[Sequence[Statement]], Sequence[Sequence[Statement]]]
-"""What is run, of what belongs into one transaction, in one transaction after another."""
+Running = Generator[Sequence[Statement], bool, bool]
+"""Hands out one transaction after the other, is told whether each was done, and says at the end
+whether all was."""
+
+Transactions = Callable[[Sequence[Statement]], Running]
+"""What is run of what belongs into one transaction."""
 
 
 def moved(rows: Rows, ahead: int) -> Rows:
@@ -24,36 +41,109 @@ def moved(rows: Rows, ahead: int) -> Rows:
     ]
 
 
-def rightly(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+def rightly(statements: Sequence[Statement]) -> Running:
     """All of it in one transaction, as it is."""
-    return [statements]
+    return (yield statements)
 
 
-def trusting(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+def trusting(statements: Sequence[Statement]) -> Running:
     """Compares no version: it writes over whatever is there."""
     compared = " AND version = ?"
-    return [
-        [
+    return (
+        yield [
             Statement(each.text.removesuffix(compared), each.values[:-1], each.rows)
             if each.text.endswith(compared)
             else each
             for each in statements
         ]
-    ]
+    )
 
 
-def stepping(statements: Sequence[Statement]) -> Sequence[Sequence[Statement]]:
+def stepping(statements: Sequence[Statement]) -> Running:
     """Commits after every write: what follows may never happen."""
-    return [[each] for each in statements]
+    done = True
+    for each in statements:
+        done = (yield [each]) and done
+    return done
 
 
-WRONG: Final = {"trusting": trusting, "stepping": stepping}
+def charging(statements: Sequence[Statement]) -> Running:
+    """Charges the limits first, and gives nothing back where the rest is refused."""
+    charges = [each for each in statements if _is_of(each, "curae_log", "curae_bucket")]
+    if charges and not (yield charges):
+        return False
+    return (yield [each for each in statements if each not in charges])
+
+
+def keeping(statements: Sequence[Statement]) -> Running:
+    """Keeps and gives its answer though its commit was refused."""
+    if not (yield statements):
+        yield [each for each in statements if _is_of(each, "curae_record")]
+    return True
+
+
+def _is_of(statement: Statement, *tables: str) -> bool:
+    return any(f" {table} " in statement.text for table in tables)
+
+
+WRONG: Final[dict[str, Transactions]] = {
+    "trusting": trusting,
+    "stepping": stepping,
+    "charging": charging,
+    "keeping": keeping,
+    # These are wrong elsewhere: see `spoil`.
+    "unversioned": rightly,
+    "headless": rightly,
+}
 """Ways in which a database may be wrong."""
 
 
 def transactions(wrong: str | None) -> Transactions:
     """What a database runs that is wrong in this way, or in none."""
     return rightly if wrong is None else WRONG[wrong]
+
+
+def spoil(wrong: str | None) -> None:
+    """Make every store of this process wrong in this way, where it is one of stores."""
+    match wrong:
+        case "unversioned":
+            storing.commit_statements = _unversioned
+        case "headless":
+            loading.loaded_call = _headless
+        case _:
+            pass
+
+
+_RIGHT: Final = storing.commit_statements, loading.loaded_call
+
+
+def _unversioned(
+    dialect: Dialect,
+    loaded: Loaded,
+    changes: Changes,
+    messages: Sequence[Message],
+    page: HostedPage | None,
+) -> list[Statement]:
+    """Leaves out what only counts: whatever was relied on moves no version."""
+    left = tuple([each for each in changes.writes if not _only_counts(each)])
+    return _RIGHT[0](dialect, loaded, attrs.evolve(changes, writes=left), messages, page)
+
+
+def _only_counts(write: Write) -> bool:
+    match write:
+        case ConnectionWrite(before, after) if before is not None:
+            return attrs.evolve(after, version=before.version) == before
+        case BindingWrite(before, after) if before is not None:
+            return attrs.evolve(after, version=before.version) == before
+        case _:
+            return False
+
+
+def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
+    """Takes the successor of a connection for the head of its chain."""
+    loaded = _RIGHT[1](needs, rows)
+    snapshot = attrs.evolve(loaded.snapshot, head=loaded.snapshot.successor)
+    return attrs.evolve(loaded, snapshot=snapshot)
 
 
 class MovedDatabase:
@@ -78,8 +168,13 @@ class MovedDatabase:
 
     def change(self, statements: Sequence[Statement]) -> bool:
         check_thread()
-        changed = [self._database.change(each) for each in self._run(statements)]
-        return all(changed)
+        running = self._run(statements)
+        try:
+            transaction = next(running)
+            while True:
+                transaction = running.send(self._database.change(transaction))
+        except StopIteration as ended:
+            return bool(ended.value)
 
 
 def check_thread() -> None:
@@ -108,5 +203,10 @@ class AsyncMovedDatabase:
         await self._database.create(statements)
 
     async def change(self, statements: Sequence[Statement]) -> bool:
-        changed = [await self._database.change(each) for each in self._run(statements)]
-        return all(changed)
+        running = self._run(statements)
+        try:
+            transaction = next(running)
+            while True:
+                transaction = running.send(await self._database.change(transaction))
+        except StopIteration as ended:
+            return bool(ended.value)

@@ -11,14 +11,17 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+import attrs
 import psycopg
 import sqlalchemy as sa
 
@@ -36,8 +39,8 @@ def postgres() -> Iterator[sa.URL]:
     if given is not None:
         yield sa.make_url(given).set(drivername="postgresql+psycopg")
         return
-    with tempfile.TemporaryDirectory(prefix="curae-pg-") as name, _started(Path(name)) as url:
-        yield url
+    with cluster() as started:
+        yield started.url
 
 
 @contextmanager
@@ -57,45 +60,155 @@ def _administer(server: sa.URL, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-@contextmanager
-def _started(directory: Path) -> Iterator[sa.URL]:
-    # PostgreSQL refuses to run as root, so root starts it as the user who owns nothing.
-    nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    programs = _programs(directory, copied=nobody is not None)
-    data, door = directory / "data", directory / "door"
-    directory.chmod(0o711)
-    for made in (data, door):
-        made.mkdir(mode=0o700)
-        if nobody is not None:
-            os.chown(made, nobody.pw_uid, nobody.pw_gid)
+@attrs.define
+class Cluster:
+    """A PostgreSQL that this process has started, and may end, start again and let stand still."""
 
-    def run(program: str, *arguments: str) -> None:
-        with (directory / "log").open("a+") as log:
+    programs: Path
+    directory: Path
+    settings: str
+    owner: pwd.struct_passwd | None
+
+    @property
+    def url(self) -> sa.URL:
+        """The URL of its database `postgres`."""
+        return sa.URL.create(
+            "postgresql+psycopg",
+            "postgres",
+            database="postgres",
+            query={"host": str(self.directory / "door")},
+        )
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps everything."""
+        return self.directory / "data"
+
+    def start(self) -> None:
+        """Start it, and wait until it lets clients in."""
+        self.run("pg_ctl", "--wait", "--options", self.settings, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """End it: `immediate` as a crash would, `fast` as an operator would."""
+        self.run("pg_ctl", "--wait", f"--mode={mode}", "stop")
+
+    def is_running(self) -> bool:
+        """Whether it is there, whatever it is doing."""
+        return bool(self.processes())
+
+    def pause(self) -> None:
+        """Let all its processes stand still; the first one starts no others meanwhile."""
+        for process in self.processes():
+            _signal(process, signal.SIGSTOP)
+        # Those that were started in between.
+        for process in self.processes():
+            _signal(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for process in self.processes():
+            _signal(process, signal.SIGCONT)
+
+    def processes(self) -> list[int]:
+        """Its processes, the first one first; none where it has ended."""
+        try:
+            first = int((self.data / "postmaster.pid").read_text().split("\n")[0])
+            children = Path(f"/proc/{first}/task/{first}/children").read_text()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return []
+        return [first, *map(int, children.split())]
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of its programs on its data."""
+        owner = self.owner
+        with (self.directory / "log").open("a+") as log:
             ended = subprocess.run(
-                [programs / program, "--pgdata", data, *arguments],
+                [self.programs / program, "--pgdata", self.data, *arguments],
                 check=False,
-                cwd=door,
+                cwd=self.directory / "door",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 timeout=PATIENCE,
-                user=None if nobody is None else nobody.pw_uid,
-                group=None if nobody is None else nobody.pw_gid,
-                extra_groups=None if nobody is None else (),
+                user=None if owner is None else owner.pw_uid,
+                group=None if owner is None else owner.pw_gid,
+                extra_groups=None if owner is None else (),
             )
             log.seek(0)
             assert ended.returncode == 0, f"{program} failed:\n{log.read()}"
 
-    run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "-N")
-    # What only a crash of the machine would need is left out: the tests end processes.
-    settings = f"-k {door} -c listen_addresses= -c fsync=off -c max_connections=200"
-    run("pg_ctl", "--wait", "--options", settings, "start")
-    try:
-        yield sa.URL.create(
-            "postgresql+psycopg", "postgres", database="postgres", query={"host": str(door)}
+
+def _signal(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
+@contextmanager
+def cluster(*, connections: int = 200, room: int | None = None) -> Iterator[Cluster]:
+    """A PostgreSQL of its own for as long as the context lasts.
+
+    Args:
+        connections: How many clients it lets in.
+        room: How many MB its data may take, in a file system of its own, where this process may
+            make one; as many as the machine has where it is `None`.
+    """
+    with tempfile.TemporaryDirectory(prefix="curae-pg-") as name:
+        directory = Path(name)
+        # PostgreSQL refuses to run as root, so root starts it as the user who owns nothing.
+        nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        programs = _programs(directory, copied=nobody is not None)
+        # What only a crash of the machine would need is left out: the tests end processes.
+        settings = (
+            f"-k {directory / 'door'} -c listen_addresses= -c fsync=off "
+            f"-c max_connections={connections}"
         )
+        made = Cluster(programs, directory, settings, nobody)
+        directory.chmod(0o711)
+        made.data.mkdir()
+        (directory / "door").mkdir()
+        with _room(made.data, room):
+            for place in (made.data, directory / "door"):
+                place.chmod(0o700)
+                if nobody is not None:
+                    os.chown(place, nobody.pw_uid, nobody.pw_gid)
+            words = "--auth=trust --username=postgres --encoding=UTF8 --no-locale -N"
+            made.run("initdb", *words.split())
+            made.start()
+            try:
+                yield made
+            finally:
+                made.resume()
+                if made.is_running():
+                    made.stop()
+
+
+@contextmanager
+def _room(place: Path, megabytes: int | None) -> Iterator[None]:
+    if megabytes is None or not can_mount():
+        yield
+        return
+    _administer_files("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place))
+    try:
+        yield
     finally:
-        run("pg_ctl", "--wait", "--mode=immediate", "stop")
+        _administer_files("umount", "--lazy", str(place))
+
+
+@cache
+def can_mount() -> bool:
+    """Whether this process may make a file system of its own."""
+    with tempfile.TemporaryDirectory() as place:
+        made = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
+        try:
+            subprocess.run(made, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            return False
+        _administer_files("umount", place)
+        return True
+
+
+def _administer_files(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _programs(directory: Path, *, copied: bool) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -62,10 +63,21 @@ class RunningServer:
     log: Path
     process: ForkServerProcess
     port: int
+    skew: int = 0
 
     def send(self, request: Request) -> Response:
         """Send a request over a socket of its own, as it stands."""
         return send(self.port, request)
+
+    def pause(self) -> None:
+        """Let it stand still, as a machine does that has no time for it."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it stood still."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -88,9 +100,9 @@ def is_request(line: str) -> bool:
         return False
 
 
-def send(port: int, request: Request) -> Response:
+def send(port: int, request: Request, patience: float = PATIENCE) -> Response:
     """Send a request to a port of this machine, as it stands."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
     try:
         connection.putrequest(
             request.method, request.target, skip_host=True, skip_accept_encoding=True
@@ -109,15 +121,26 @@ def send(port: int, request: Request) -> Response:
         connection.close()
 
 
-def start_server(app: str, url: str, directory: Path, port: int = 0) -> RunningServer:
-    """Start an example on a database; what controls it and its log are files in the directory."""
+def start_server(
+    app: str, url: str, directory: Path, port: int = 0, skew: int = 0
+) -> RunningServer:
+    """Start an example on a database; what controls it and its log are files in the directory.
+
+    Args:
+        app: The example.
+        url: The database.
+        directory: The directory.
+        port: Where it listens; 0 for a free port.
+        skew: How many microseconds its clock is ahead of what controls it.
+    """
     directory.mkdir(exist_ok=True)
     control, log = directory / "control.json", directory / "log"
     if not control.exists():
         Control().write(control)
-    process, listens = fork(app, control, port, {**os.environ, "DATABASE_URL": url}, log)
+    environment = {**os.environ, "DATABASE_URL": url, "SKEW": str(skew)}
+    process, listens = fork(app, control, port, environment, log)
     assert listens is not None, f"{app} did not start:\n{log.read_text()}"
-    return RunningServer(app, url, control, log, process, listens)
+    return RunningServer(app, url, control, log, process, listens, skew)
 
 
 @contextmanager

@@ -4,7 +4,8 @@
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
 a browser finds the server, if not on its port, in what way its database is wrong, and how long a
-stranger may take over headers, and over a body, if not as long as always.
+stranger may take over headers, and over a body, if not as long as always. How far the clock of this
+one server is ahead of that, in microseconds, its environment says as SKEW.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
-from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, transactions
+from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, spoil, transactions
 
 
 @attrs.frozen
@@ -88,9 +89,11 @@ def put(module: ModuleType, **names: object) -> None:
 def follow(app: str, file: Path) -> None:
     """Let the example that is imported next go by what the file says."""
     run = transactions(read_control(file).wrong)
+    spoil(read_control(file).wrong)
+    skew = int(os.environ.get("SKEW", "0"))
 
     def ahead() -> int:
-        return read_control(file).ahead
+        return read_control(file).ahead + skew
 
     waiting, awaiting = engine.SqlDatabase, engine.AsyncSqlDatabase
     # Put in place of what the example imports; it has no way to be told otherwise.

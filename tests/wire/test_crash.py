@@ -1,74 +1,104 @@
-"""Workers are killed at any point, and nothing is half done, done twice or forgotten."""
+"""Enemies work against servers under load, and nothing is half done, done twice or forgotten."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 import sqlalchemy as sa
 
-from tests.wire.crash import crash
-from tests.wire.postgres import database
+from tests.wire.crash import Run, crash
+from tests.wire.crash.enemies import ROOM, Enemy
+from tests.wire.postgres import can_mount, cluster, database
 
-
-@pytest.mark.heavy
-def test_killed_workers_on_postgresql_leave_every_law_kept(
-    postgres_url: str, tmp_path: Path
-) -> None:
-    seen = crash("asgi", postgres_url, tmp_path, requests=600, kills=3, rounds=3)
-    assert seen.broken == [], str(seen)
-    assert seen.sent >= 600
-    assert seen.kills == 3
-    # What the rules refuse for now is part of the load, and no server gave up.
-    assert seen.statuses.keys() >= {200, 201, 409, 429}
-    assert 500 not in seen.statuses, str(seen)
+_EVERY_ENEMY: Final = {
+    Enemy.KILL: 2,
+    Enemy.PAUSE: 1,
+    Enemy.RESTART: 1,
+    Enemy.FREEZE: 1,
+    Enemy.EXHAUST: 1,
+    Enemy.FILL: 1 if can_mount() else 0,
+}
 
 
 def test_killed_workers_on_a_sqlite_file_leave_every_law_kept(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    seen = crash("asgi", sqlite_url, tmp_path, requests=300, kills=2, rounds=2, workers=2)
+    seen = crash(
+        "asgi",
+        sqlite_url,
+        tmp_path,
+        requests=200,
+        enemies={Enemy.KILL: 2},
+        rounds=2,
+        workers=2,
+        users=8,
+    )
     assert seen.broken == [], str(seen)
-    assert seen.kills == 2
+    assert seen.blows == {Enemy.KILL: 2}
+    assert seen.judged.histories >= 8
     assert 500 not in seen.statuses, str(seen)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "law"),
-    [
-        pytest.param("stepping", "law 12", id="one that commits in several steps"),
-        pytest.param("trusting", "law 1", id="one that does not compare"),
-    ],
-)
 @pytest.mark.heavy
-def test_a_wrong_database_is_found(
-    wrong: str, law: str, postgres_server: sa.URL, tmp_path: Path
-) -> None:
-    # How requests interleave is the machine's, so one run may find nothing; ten would not.
-    def is_found(seed: int) -> bool:
-        place = tmp_path / str(seed)
-        with database(postgres_server) as url:
-            seen = crash(
-                "asgi",
-                url,
-                place,
-                wrong=wrong,
-                seed=seed,
-                requests=150,
-                kills=1,
-                rounds=1,
-                workers=2,
-            )
-        return any(each.startswith(law) for each in seen.broken)
-
-    assert any(map(is_found, range(10)))
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("app", ["asgi", "fastapi", "flask", "django"])
-def test_many_killed_workers_leave_every_law_kept(
-    app: str, postgres_url: str, tmp_path: Path
-) -> None:
-    seen = crash(app, postgres_url, tmp_path, requests=2_500, kills=8, rounds=5, workers=4)
+@pytest.mark.parametrize("app", ["fastapi", "flask", "django"])
+def test_every_enemy_leaves_every_law_kept(app: str, tmp_path: Path) -> None:
+    with cluster(connections=80, room=ROOM) as server, database(server.url) as url:
+        seen = crash(
+            app,
+            url,
+            tmp_path,
+            requests=400,
+            enemies=_EVERY_ENEMY,
+            cluster=server,
+            rounds=2,
+            longest=1.5,
+        )
     assert seen.broken == [], str(seen)
-    assert seen.kills == 8
+    assert seen.blows == {enemy: times for enemy, times in _EVERY_ENEMY.items() if times}
+    assert seen.sent >= 400
+    assert seen.statuses.keys() >= {200, 201, 409}
+
+
+@pytest.mark.heavy
+def test_a_lock_that_others_hold_leaves_every_law_kept_on_a_sqlite_file(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    enemies = {Enemy.KILL: 1, Enemy.EXHAUST: 2}
+    seen = crash(
+        "flask", sqlite_url, tmp_path, requests=300, enemies=enemies, rounds=2, longest=4.0
+    )
+    assert seen.broken == [], str(seen)
+    assert seen.blows == enemies
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "wrong", ["trusting", "stepping", "charging", "keeping", "unversioned", "headless"]
+)
+def test_a_wrong_store_is_found(wrong: str, postgres_server: sa.URL, tmp_path: Path) -> None:
+    # How requests interleave is the machine's, so one run may find nothing; five would not.
+    def is_found(seed: int) -> bool:
+        with database(postgres_server) as url:
+            seen = _with_wrong(wrong, url, tmp_path / str(seed), seed)
+        return any(each.startswith("no order") for each in seen.judged.broken)
+
+    assert any(map(is_found, range(1, 6)))
+
+
+def _with_wrong(wrong: str, url: str, directory: Path, seed: int) -> Run:
+    return crash(
+        "asgi",
+        url,
+        directory,
+        requests=300,
+        enemies={Enemy.KILL: 1},
+        workers=3,
+        rounds=2,
+        users=5,
+        seed=seed,
+        # What no order explains need not be looked for any longer than that.
+        budget=2_000,
+        wrong=wrong,
+    )

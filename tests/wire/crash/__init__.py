@@ -1,70 +1,45 @@
-"""Workers that are killed at random points, under load of requests that are sent again.
+"""Servers that enemies work against, under load, and the judge of all that was seen.
 
-    python -m tests.wire.crash --requests 20000 --kills 50
+    python -m tests.wire.crash
 
 runs it at the size that the docs publish, on PostgreSQL, and says what it saw. Several workers of
-one example share one database. Clients send requests, and send them again with the same key:
-where no answer came, because an answer came, and twice at once. Between rounds the clock moves on.
-At the end everything in the database and everything that was answered is held against the laws.
+one example share one database; their clocks disagree. Workers are killed and stand still, the
+database is ended and stands still, its connections and its disk run out (`enemies`). Clients send
+requests and note what they saw (`load`). Between rounds everything comes to rest and the clock moves
+on. For each user and each round some order must explain all that was seen and all that is stored
+(`search`), in a world where `decide` and `record_fact` alone say what happens (`world`). At the end
+everything in the database and everything that was answered is held against the laws (`judge`).
 """
 
 from __future__ import annotations
 
-import http.client
-import json
-import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from random import Random
 from typing import Final
 
 import attrs
 import sqlalchemy as sa
 
-from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.facts.action_required import ActionRequired
-from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.web.request import Request
-from tests.wire.judge import Keyed, is_kept, judge
-from tests.wire.pressing import pressed
-from tests.wire.running import Behind, RunningServer, engine_of, said, send, start_server
-from tests.wire.serve import Control
+from curae_lifecycle.rules.ratelimit import Bucket
+from curae_lifecycle.rules.values import SECOND, microseconds
+from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
+from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
+from tests.wire.crash.load import PAGES, Load, seeded, true_time
+from tests.wire.crash.rest import Reader, Whole
+from tests.wire.crash.search import BUDGET
+from tests.wire.judge import judge
+from tests.wire.postgres import Cluster
+from tests.wire.running import engine_of
+from tests.wire.serve import read_control
 
-ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
-PAGES: Final = "https://pages.example"
-BASE: Final = "/api/sdk/v1"
-CLIENTS: Final = 6
-AGAIN: Final = 0.25
-"""How often a request is sent twice at once, and how often once more after an answer."""
+BUCKETS: Final = (("platform", 660, 20, 1),)
+"""The standard buckets of each API key: they refuse a part of the load."""
 
-CUT: Final = (OSError, http.client.HTTPException)
-"""What a client sees when its worker dies."""
-
-_WEIGHTS: Final = {
-    "initiate": 30,
-    "create": 14,
-    "reconnect": 16,
-    "revoke": 8,
-    "get": 4,
-    "account-state": 2,
-    "graduate": 3,
-    "finish": 14,
-    "cancel": 3,
-    "expire": 3,
-    "require-action": 3,
-}
-
-
-def seeded(seed: object) -> Random:
-    """Chance that comes out the same for the same seed."""
-    return Random(str(seed))  # noqa: S311 - nothing here is a secret
+SKEW: Final = 15.0
+"""How many seconds the clock of the first worker is behind, and that of the last one ahead."""
 
 
 @attrs.define
@@ -74,191 +49,50 @@ class Run:
     Attributes:
         sent: How many requests were sent, each attempt counted.
         cut: How many of them ended with no answer.
-        kills: How many workers were killed.
+        unknown: How many operations had no answer that says what became of them.
+        blows: How often each enemy struck.
+        fought: Each blow: after how many requests, and what it was.
         statuses: How often each status was answered.
-        broken: Which laws were broken, and how.
+        judged: What the searches found.
+        laws: Which laws were broken, and how.
         seconds: How long the load took.
+        judging: How long the searches took.
     """
 
     sent: int
     cut: int
-    kills: int
+    unknown: int
+    blows: Counter[Enemy]
+    fought: list[str]
     statuses: Counter[int]
-    broken: list[str]
+    judged: Judged
+    laws: list[str]
     seconds: float
+    judging: float
+
+    @property
+    def broken(self) -> list[str]:
+        """All that is wrong."""
+        return [*self.laws, *self.judged.broken]
 
     def __str__(self) -> str:
         statuses = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
-        load = (
-            f"{self.sent} requests, {self.kills} workers killed, {self.cut} answers cut off, "
-            f"{self.seconds:.0f} s ({statuses})"
+        blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy)
+        judged = self.judged
+        searched = (
+            f"{judged.histories} histories, the longest of {judged.longest} operations, "
+            f"explained by executing {judged.executed} in {self.judging:.0f} s; "
+            f"{judged.undecided} undecided"
         )
-        return "\n".join([load, f"{len(self.broken)} violations", *self.broken[:10]])
-
-
-class Load:
-    """Workers, clients and whoever kills, on one database."""
-
-    def __init__(
-        self,
-        app: str,
-        engine: sa.Engine,
-        directory: Path,
-        *,
-        workers: int,
-        seed: int,
-        wrong: str | None,
-    ) -> None:
-        self.url = engine.url.render_as_string(hide_password=False)
-        self.app, self.directory, self.seed = app, directory, seed
-        directory.mkdir(exist_ok=True)
-        Control(public_url=PAGES, wrong=wrong).write(directory / "control.json")
-        self.behind = Behind(directory / "control.json", engine)
-        self.api_keys = [
-            self.behind.make_key(KeyWanted(app_id, ACCOUNT))
-            for app_id in ("app-1", "app-1", "app-2")
-        ]
-        # As `Behind` names the callers of the keys that it makes.
-        self.ids = {key: f"key-{number}" for number, key in enumerate(self.api_keys, 1)}
-        self.workers = tuple([self.start() for _ in range(workers)])
-        self.lock = threading.Condition()
-        self.sent = self.cut = self.kills = 0
-        self.statuses: Counter[int] = Counter()
-        self.answers: dict[Keyed, list[Response]] = defaultdict(list)
-        self.connections: dict[str, list[str]] = {key: [] for key in self.api_keys}
-        self.pages: list[str] = []
-        self.failures: list[str] = []
-
-    def start(self) -> RunningServer:
-        return start_server(self.app, self.url, self.directory)
-
-    def round(self, number: int, requests: int, kills: Iterable[int]) -> None:
-        """Send about so many requests, and kill a worker after each of these counts."""
-        until = self.sent + requests
-        seed = f"{self.seed} {number}"
-        clients = [partial(self._client, f"{seed} {each}", until) for each in range(CLIENTS)]
-        self._together([*clients, partial(self._kill, seed, kills)])
-        assert not self.failures, self.failures[0]
-
-    def stop(self) -> None:
-        for worker in self.workers:
-            worker.kill()
-
-    def _together(self, works: Iterable[Callable[[], None]]) -> None:
-        threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    def _guard(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - the thread that waits reports it
-            self.failures.append(repr(error))
-
-    def _kill(self, seed: str, after: Iterable[int]) -> None:
-        random = seeded(seed)
-        for count in after:
-            with self.lock:
-                self.lock.wait_for(partial(self._has_sent, count))
-            victim = random.choice(self.workers)
-            victim.kill()
-            others = tuple([each for each in self.workers if each is not victim])
-            self.workers = others
-            self.workers = (*others, self.start())
-            self.kills += 1
-
-    def _has_sent(self, count: int) -> bool:
-        return self.sent >= count
-
-    # --- Clients ------------------------------------------------------------------------------
-
-    def _client(self, seed: str, until: int) -> None:
-        random = seeded(seed)
-        while self.sent < until and not self.failures:
-            kind = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-            api_key = random.choice(self.api_keys)
-            known = self.connections[api_key]
-            match kind:
-                case "expire" | "require-action" if known:
-                    id_ = ConnectionId(random.choice(known))
-                    fact: Fact = Expired(id_) if kind == "expire" else ActionRequired(id_, "login")
-                    self.behind.record(fact)
-                case "finish" | "cancel" if self.pages:
-                    # The newest pages are the ones that live.
-                    page = random.choice(self.pages[-20:])
-                    self._ask(random, pressed(page, kind))
-                case _:
-                    request = self._request(kind, random, api_key, known)
-                    if request is not None:
-                        self._ask(random, request)
-
-    def _request(self, kind: str, random: Random, api_key: str, known: list[str]) -> Request | None:
-        user = f"user-{random.randrange(8)}"
-        # Where connections are few, the same one is asked for again and again.
-        connection = random.choice(known[-12:]) if known else None
-        path, body = {
-            "initiate": (
-                "curae-connect/initiate",
-                {"appUserId": user, "preferSignup": random.random() < 0.5},
-            ),
-            "create": ("connections", {"appUserId": user, "dataPackages": ["labs"]}),
-            "reconnect": (f"connections/{connection}:reconnect", None),
-            "revoke": (f"connections/{connection}:revoke", None),
-            "get": (f"connections/{connection}", None),
-            "account-state": (f"curae-connect/account-state?appUserId={user}", None),
-            "graduate": ("curae-connect/graduation-handoff", {"appUserId": user}),
-        }.get(kind, ("", None))
-        if not path or (connection is None and "None" in path):
-            return None
-        headers = [("Authorization", f"Bearer {api_key}")]
-        if kind in {"initiate", "create", "reconnect", "revoke"}:
-            headers.append(("Idempotency-Key", f"{random.getrandbits(64):x}"))
-        method = "GET" if kind in {"get", "account-state"} else "POST"
-        sent = b"" if body is None else json.dumps(body).encode()
-        return Request(method, f"{BASE}/{path}", tuple(headers), sent)
-
-    def _ask(self, random: Random, request: Request) -> None:
-        seeds = [seeded(random.random()) for _ in range(2 if random.random() < AGAIN else 1)]
-        self._together([partial(self._until_answered, each, request) for each in seeds])
-        if random.random() < AGAIN:
-            self._until_answered(random, request)
-
-    def _until_answered(self, random: Random, request: Request) -> None:
-        while True:
-            worker = random.choice(self.workers)
-            try:
-                response = send(worker.port, request)
-            except ConnectionRefusedError:
-                # It was dead before the request was sent.
-                continue
-            except CUT:
-                response = None
-            with self.lock:
-                self.sent += 1
-                self.cut += response is None
-                if response is not None:
-                    self.statuses[response.status] += 1
-                self.lock.notify_all()
-            if response is not None:
-                self._learn(request, response)
-                return
-
-    def _learn(self, request: Request, response: Response) -> None:
-        if not request.target.startswith(BASE):
-            return
-        headers = dict(request.headers)
-        api_key = headers["Authorization"].removeprefix("Bearer ")
-        key = headers.get("Idempotency-Key")
-        document = json.loads(response.body)
-        with self.lock:
-            if key is not None and is_kept(response):
-                self.answers[self.ids[api_key], key].append(response)
-            if "nextAction" in document:
-                self.pages.append(document["nextAction"]["url"])
-            if "connection" in document:
-                self.connections[api_key].append(document["connection"]["id"])
+        return "\n".join(
+            [
+                f"{self.sent} requests in {self.seconds:.0f} s ({statuses})",
+                f"{blows}; {self.cut} answers cut off, {self.unknown} outcomes unknown",
+                searched,
+                f"{len(self.broken)} violations",
+                *self.broken[:10],
+            ]
+        )
 
 
 def crash(
@@ -267,43 +101,133 @@ def crash(
     directory: Path,
     *,
     requests: int,
-    kills: int,
-    workers: int = 3,
+    enemies: Mapping[Enemy, int],
+    cluster: Cluster | None = None,
+    workers: int = 4,
     rounds: int = 5,
+    users: int = 24,
     seed: int = 1,
+    longest: float = 8.0,
+    skew: float = SKEW,
+    buckets: tuple[tuple[str, int, int, int], ...] = BUCKETS,
+    budget: int = BUDGET,
     wrong: str | None = None,
 ) -> Run:
-    """Load workers with requests, kill them, and judge what is left.
+    """Load workers with requests, let enemies strike, and judge what was seen and what is left.
 
     Args:
         app: The example.
         url: A new database.
         directory: For what controls the workers, and for their log.
         requests: How many requests to send at least.
-        kills: How many workers to kill.
+        enemies: How often each enemy strikes.
+        cluster: The server of the database, where enemies work against it.
         workers: How many run at any time.
-        rounds: Between two rounds a clock moves on, by up to an hour.
-        seed: Of what is sent and when a worker is killed; how they interleave is the machine's.
-        wrong: In what way the database of each worker is wrong.
+        rounds: Between two rounds the clock moves on, by up to an hour.
+        users: How many app users there are.
+        seed: Of what is sent and when who strikes; how they interleave is the machine's.
+        longest: For how many seconds an enemy stays at most.
+        skew: How many seconds the clock of the first worker is behind, and of the last one ahead.
+        buckets: The standard buckets.
+        budget: How many times an operation is executed for one history, before it is given up.
+        wrong: In what way the store of each worker is wrong.
     """
     random = seeded(seed)
+    parsed = sa.make_url(url)
+    against: Against = (
+        AgainstSqlite(parsed)
+        if parsed.drivername.startswith("sqlite")
+        else _against(cluster, parsed)
+    )
+    plan = schedule(random, enemies, rounds=rounds, requests=requests // rounds, longest=longest)
+    judged, laws, judging, loading = Judged(), list[str](), 0.0, 0.0
     with engine_of(url) as engine:
-        load = Load(app, engine, directory, workers=workers, seed=seed, wrong=wrong)
-        begun = time.perf_counter()
+        load = Load.begin(
+            app,
+            engine,
+            directory,
+            against,
+            skews=_skews(skew, workers),
+            users=users,
+            buckets=buckets,
+            wrong=wrong,
+        )
+        reader = Reader(engine)
         try:
-            each = requests // rounds
+            base = reader.read()
             for number in range(rounds):
-                # The last kill of a round comes while enough is still to be sent.
-                count = kills * (number + 1) // rounds - kills * number // rounds
-                points = sorted(random.randrange(each * 9 // 10) for _ in range(count))
                 if number:
-                    ahead = random.choice([20, 61, 600, 2400])
-                    load.behind.pass_time(timedelta(seconds=ahead))
-                load.round(number, each, [load.sent + point for point in points])
+                    base = _pass_time(load, reader, base, random.choice([20, 61, 600, 2400]), laws)
+                begun = time.perf_counter()
+                first = true_time()
+                seen = load.round(f"{seed} {number}", requests // rounds, plan[number])
+                loading += time.perf_counter() - begun
+                begun = time.perf_counter()
+                rest = reader.read(base.number)
+                ahead = read_control(load.behind.control).ahead
+                judge_round(
+                    judged,
+                    seen,
+                    base,
+                    rest,
+                    load.keys,
+                    load.app_users,
+                    ahead=ahead,
+                    until=true_time(),
+                    budget=budget,
+                )
+                behind, chosen = round(skew * SECOND), [Bucket(*each) for each in buckets]
+                laws += overdrawn(seen, chosen, 2 * behind)
+                laws += uncharged(seen, chosen, base, rest, first + ahead - behind)
+                judging += time.perf_counter() - begun
+                base = rest
         finally:
             load.stop()
-        seconds = time.perf_counter() - begun
-        broken = judge(engine, load.behind.now(), load.answers)
+        now = load.behind.now() + timedelta(seconds=skew)
+        laws += judge(engine, now, load.answers)
+    laws += load.stalled
     if wrong is None:
-        broken += [f"the log says: {line}" for line in said(directory / "log")]
-    return Run(load.sent, load.cut, load.kills, load.statuses, broken, seconds)
+        laws += [f"the log says: {line}" for line in _told(directory / "log")]
+    return Run(
+        load.sent,
+        load.cut,
+        load.unknown,
+        load.blows,
+        load.fought,
+        load.statuses,
+        judged,
+        laws,
+        loading,
+        judging,
+    )
+
+
+def _against(cluster: Cluster | None, url: sa.URL) -> Against:
+    return AgainstPostgres(cluster, url)
+
+
+def _skews(skew: float, workers: int) -> Sequence[int]:
+    # From the one that is most behind to the one that is most ahead.
+    return [
+        round(skew * SECOND * (2 * number / max(1, workers - 1) - 1)) for number in range(workers)
+    ]
+
+
+def _pass_time(load: Load, reader: Reader, before: Whole, seconds: int, laws: list[str]) -> Whole:
+    load.behind.pass_time(timedelta(seconds=seconds))
+    after = reader.read(before.number)
+    laws += lost(before, after, microseconds(load.behind.now()))
+    return after
+
+
+def _told(log: Path) -> list[str]:
+    # What no log may hold: a key, a hosted page, an app user; and what nobody foresaw.
+    secrets = ("cae_", PAGES, "/pages/", "user-")
+    lines = log.read_text().splitlines()
+    told = [line for line in lines if any(each in line for each in secrets)]
+    for number, line in enumerate(lines):
+        if "Traceback" in line:
+            # Its last line says what it was.
+            after = (each for each in lines[number + 1 :] if not each.startswith(" "))
+            told.append(f"{line} ... {next(after, '')}")
+    return told

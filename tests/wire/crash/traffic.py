@@ -1,0 +1,161 @@
+"""What clients send, and what happens beside: which kinds, how often, and which of them meet."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+from urllib.parse import urlencode
+
+import attrs
+
+from curae_lifecycle.rules.connection import Actor
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.web.request import Request
+
+BASE: Final = "/api/sdk/v1"
+
+WEIGHTS: Final = {
+    "initiate": 24,
+    "create": 12,
+    "reconnect": 12,
+    "revoke": 6,
+    "get": 6,
+    "state": 3,
+    "graduate": 4,
+    "finish": 12,
+    "cancel": 3,
+    "expired": 3,
+    "action-required": 3,
+    "revoked": 2,
+    "tombstoned": 1,
+    "graduated": 1,
+    "landed": 2,
+    "meeting": 22,
+}
+
+MEETINGS: Final = (
+    # On one connection.
+    ("reconnect", "late"),
+    ("reconnect", "late"),
+    ("reconnect", "revoked"),
+    ("reconnect", "expired"),
+    ("reconnect", "reconnect"),
+    ("reconnect", "tombstoned"),
+    ("reconnect", "revoke"),
+    ("revoke", "revoked"),
+    ("revoke", "revoke"),
+    ("revoke", "late"),
+    ("expired", "action-required"),
+    # On one user.
+    ("create", "tombstoned"),
+    ("initiate", "tombstoned"),
+    ("initiate", "initiate"),
+    ("initiate", "initiate"),
+    ("initiate", "graduated"),
+    ("graduate", "graduated"),
+    ("landed", "initiate"),
+    ("landed", "landed"),
+)
+
+_HIDDEN: Final = re.compile(r"<input\b[^>]*\btype=\"hidden\"[^>]*>")
+_MEMBER: Final = re.compile(r"\b(name|value)=\"([^\"]*)\"")
+
+
+@attrs.frozen
+class Page:
+    """A hosted page that was given out."""
+
+    path: str
+    kind: str
+    subject: str
+    coordinate: Coordinate
+
+
+@attrs.frozen
+class Target:
+    """What an operation is about: a user of an app, a connection, and a session of theirs.
+
+    Attributes:
+        deadline: When the connection's hosted page is over.
+    """
+
+    api_key: str
+    coordinate: Coordinate
+    connection: str | None
+    deadline: datetime | None
+    session: str | None
+
+
+def fact_of(random: Random, kind: str, target: Target, now: datetime) -> Fact | None:
+    """The fact of a kind that is reported of a target; `None` where it is none, or not of it."""
+    user = target.coordinate
+    match kind:
+        case "tombstoned":
+            return Tombstoned(user)
+        case "graduated":
+            return Graduated(user)
+        case "landed" if target.session is not None:
+            who = UserId(f"landed-{random.randrange(2)}")
+            return HandoffCompleted(SessionId(target.session), who)
+        case _:
+            pass
+    if target.connection is None:
+        return None
+    id_ = ConnectionId(target.connection)
+    match kind:
+        case "expired":
+            return Expired(id_)
+        case "action-required":
+            return ActionRequired(id_, "login")
+        case "revoked":
+            actor = random.choice([Actor.PATIENT, Actor.PLATFORM, Actor.UPSTREAM])
+            return Revoked(id_, actor)
+        case "late":
+            happened = min(now, target.deadline or now) - timedelta(seconds=1)
+            return Authorized(id_, now + timedelta(days=90), happened)
+        case _:
+            return None
+
+
+def request_of(random: Random, kind: str, target: Target) -> Request | None:
+    """The request of a kind that is sent about a target; `None` where it is none, or not of it."""
+    user, connection = target.coordinate.app_user_id, target.connection
+    path, body = {
+        "initiate": (
+            "curae-connect/initiate",
+            {"appUserId": user, "preferSignup": random.random() < 0.5},
+        ),
+        "create": ("connections", {"appUserId": user, "dataPackages": ["labs"]}),
+        "reconnect": (f"connections/{connection}:reconnect", None),
+        "revoke": (f"connections/{connection}:revoke", None),
+        "get": (f"connections/{connection}", None),
+        "state": (f"curae-connect/account-state?appUserId={user}", None),
+        "graduate": ("curae-connect/graduation-handoff", {"appUserId": user}),
+    }.get(kind, ("", None))
+    if not path or (connection is None and "None" in path):
+        return None
+    headers = [("Authorization", f"Bearer {target.api_key}")]
+    if kind in {"initiate", "create", "reconnect", "revoke"}:
+        headers.append(("Idempotency-Key", f"{random.getrandbits(64):016x}"))
+    method = "GET" if kind in {"get", "state"} else "POST"
+    sent = b"" if body is None else json.dumps(body).encode()
+    return Request(method, f"{BASE}/{path}", tuple(headers), sent)
+
+
+def form_of(page: bytes) -> bytes:
+    """The hidden fields of a page's form, as a browser sends them."""
+    fields = [dict(_MEMBER.findall(each)) for each in _HIDDEN.findall(page.decode())]
+    form = {html.unescape(each["name"]): html.unescape(each["value"]) for each in fields}
+    return urlencode(form).encode()

@@ -1,0 +1,367 @@
+"""The sequential specification: a world in which one operation comes after the other.
+
+The law of this module: **`decide` and `record_fact` themselves say what an operation does**; here
+is only what they are given, and what becomes of what they answer.
+
+Buckets are left out: they are an API key's, not a user's, and are judged apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Actor, Connection
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.rules.idempotency import Record
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, LogState
+from curae_lifecycle.rules.session import CuraeConnectSession
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    LimitKey,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.fact import (
+    Fact,
+    FactAnswer,
+    FactNeeds,
+    FactSnapshot,
+    record_fact,
+)
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.stores.codec import Storable
+from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
+from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.read import read
+from curae_lifecycle.web.request import Request
+from curae_lifecycle.web.respond import respond
+
+Place = tuple[str, str]
+"""The kind of a value, and its key."""
+
+Posted = tuple[str, dict[str, Json]]
+"""A message of the outbox: its kind and its document."""
+
+_MINUTE: Final = timedelta(minutes=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+RULES: Final = Settings()
+"""What the servers chose, but for their buckets."""
+
+
+@attrs.frozen(eq=False)
+class Rest:
+    """What a database at rest holds of one user.
+
+    Attributes:
+        values: What is stored.
+        posted: The messages that were posted since the last rest, in their order, by the key of
+            what they are about.
+    """
+
+    values: Mapping[Place, Storable] = attrs.field(factory=dict)
+    posted: Mapping[str, Sequence[Posted]] = attrs.field(factory=dict)
+
+    @cached_property
+    def connections(self) -> Sequence[Connection]:
+        """Its connections."""
+        return [each for each in self.values.values() if isinstance(each, Connection)]
+
+
+@attrs.frozen(eq=False)
+class World:
+    """What is stored after some operations.
+
+    Attributes:
+        base: What was stored before the first of them.
+        moved: What they stored.
+        posted: How many messages they posted, by the key of what those are about.
+    """
+
+    base: Rest
+    moved: Mapping[Place, Storable] = attrs.field(factory=dict)
+    posted: Mapping[str, int] = attrs.field(factory=dict)
+
+    def mark(self) -> tuple[object, ...]:
+        """What two worlds share that are the same."""
+        return frozenset(self.moved.items()), frozenset(self.posted.items())
+
+    def find(self, place: Place) -> Storable | None:
+        """What is stored there."""
+        found = self.moved.get(place)
+        return self.base.values.get(place) if found is None else found
+
+    def is_at(self, rest: Rest) -> bool:
+        """Whether this is what a database at rest holds, all of it."""
+        if len(self.base.values.keys() | self.moved.keys()) != len(rest.values):
+            return False
+        if any(self.find(place) != value for place, value in rest.values.items()):
+            return False
+        return all(self.posted.get(key, 0) == len(each) for key, each in rest.posted.items())
+
+    def after(self, changes: Changes, rest: Rest) -> World | None:
+        """The world with these changes; `None` where the outbox at rest says something else."""
+        posted = dict(self.posted)
+        for message in messages(changes, RULES):
+            subject = key_of(message.subject)
+            number = posted.get(subject, 0)
+            seen = rest.posted.get(subject, ())
+            if number >= len(seen) or seen[number] != (message.kind, message.document):
+                return None
+            posted[subject] = number + 1
+        moved = dict(self.moved)
+        for write in changes.writes:
+            place = place_of(write)
+            if self.find(place) != write.before:
+                return None
+            if isinstance(write.after, LogState) and not _is_logged(write.after, rest, place):
+                return None
+            moved[place] = write.after
+        return World(self.base, moved, posted)
+
+    # --- What is loaded -----------------------------------------------------------------------
+
+    def snapshot(self, asked: Needs) -> Snapshot:
+        """What is loaded for a call."""
+        connection, successor, head = self._line(asked.connection)
+        return Snapshot(
+            self._record(asked),
+            (),
+            None if asked.limit is None else self.log(asked.limit),
+            connection,
+            successor,
+            head,
+            None if asked.binding is None else self._binding(asked.binding),
+        )
+
+    def fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
+        """What is loaded for a fact."""
+        connection, successor, head = self._line(asked.connection)
+        following: tuple[Connection, ...] = ()
+        if asked.chain is not None:
+            connection = self.connection(asked.chain)
+            following = () if connection is None else tuple(self._later(connection))
+        session = None if asked.session is None else self._session(asked.session)
+        user = asked.binding if session is None else session.coordinate
+        return FactSnapshot(
+            connection,
+            successor,
+            head,
+            following,
+            session,
+            None if user is None else self._binding(user),
+            tuple([each for each in self._connections() if _is_of(each, asked.connections)]),
+        )
+
+    def log(self, key: LimitKey) -> LogState | None:
+        """The log of a limit."""
+        found = self.find((LogState.__name__, rate_key(key)))
+        return found if isinstance(found, LogState) else None
+
+    def connection(self, connection_id: ConnectionId) -> Connection | None:
+        """A connection, by its id."""
+        found = self.find((Connection.__name__, connection_id))
+        return found if isinstance(found, Connection) else None
+
+    def _record(self, asked: Needs) -> Record | None:
+        found = None
+        if asked.record is not None:
+            found = self.find((Record.__name__, record_key(asked.record)))
+        return found if isinstance(found, Record) else None
+
+    def _session(self, session_id: SessionId) -> CuraeConnectSession | None:
+        found = self.find((CuraeConnectSession.__name__, session_id))
+        return found if isinstance(found, CuraeConnectSession) else None
+
+    def _binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
+        found = self.find((LimitedAccountAppBinding.__name__, coordinate_key(coordinate)))
+        return found if isinstance(found, LimitedAccountAppBinding) else None
+
+    def _connections(self) -> Iterable[Connection]:
+        for each in self.base.connections:
+            moved = self.moved.get((Connection.__name__, each.id))
+            yield moved if isinstance(moved, Connection) else each
+        for place, found in self.moved.items():
+            if isinstance(found, Connection) and place not in self.base.values:
+                yield found
+
+    def _later(self, connection: Connection) -> list[Connection]:
+        its = connection.identity
+        later = [
+            each
+            for each in self._connections()
+            if each.identity.root_id == its.root_id and each.identity.position > its.position
+        ]
+        return sorted(later, key=lambda each: each.identity.position)
+
+    def _line(
+        self, connection_id: ConnectionId | None
+    ) -> tuple[Connection | None, Connection | None, Connection | None]:
+        connection = None if connection_id is None else self.connection(connection_id)
+        later = [] if connection is None else self._later(connection)
+        return (connection, later[0], later[-1]) if later else (connection, None, None)
+
+
+def _is_logged(log: LogState, rest: Rest, place: Place) -> bool:
+    # Whether all that was charged is in the log at rest, but for what that has forgotten.
+    found = rest.values.get(place)
+    if not isinstance(found, LogState):
+        return False
+    since = forgets_until(found)
+    charged = Counter([each for each in log.instants if since is None or each > since])
+    return charged <= Counter(found.instants)
+
+
+def forgets_until(log: LogState) -> datetime | None:
+    """Up to when a log at rest may have dropped what was charged; `None` where it dropped nothing.
+
+    It drops what is a minute old, and that only where it has no room.
+    """
+    instants = log.instants
+    return instants[-1] - _MINUTE if len(instants) >= INITIATE_LIMIT.limit else None
+
+
+def _is_of(connection: Connection, coordinate: Coordinate | None) -> bool:
+    return coordinate is not None and connection.identity.coordinate == coordinate
+
+
+def place_of(write: Write) -> Place:
+    """Where a write stores its value."""
+    kind = type(write.after).__name__
+    match write:
+        case ConnectionWrite() | SessionWrite():
+            return kind, write.after.id
+        case BindingWrite(_, binding):
+            return kind, coordinate_key(binding.coordinate)
+        case RecordWrite(key):
+            return kind, record_key(key)
+        case RateWrite(key):
+            return kind, rate_key(key)
+
+
+# --- Operations ---------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Asked:
+    """A request of a caller."""
+
+    caller: Caller
+    request: Request
+
+    @cached_property
+    def call(self) -> Call:
+        """The request, read: no time comes into that."""
+        call = read(self.request, self.caller, EPOCH, RULES)
+        assert isinstance(call, Call), "only what can be read is sent"
+        return call
+
+    def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[Response, Changes]:
+        """What it is answered, and what it changes."""
+        decision = decide(self.call, world.snapshot(needs(self.call)), now, new_ids)
+        answer = respond(decision)
+        return answer.response, answer.changes
+
+
+@attrs.frozen
+class Told:
+    """A fact that was recorded."""
+
+    fact: Fact
+
+    def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[str, Changes]:
+        """What became of it, in a word, and what it changes."""
+        del new_ids
+        answer = record_fact(self.fact, world.fact_snapshot(self.fact.needs()), now)
+        return said_of(answer), answer.value if isinstance(answer, Done) else Changes()
+
+
+@attrs.frozen
+class Visited:
+    """A hosted page on which something was done.
+
+    Attributes:
+        kind: What it is about: a connection, a session or a user.
+        subject: The connection's or the session's id.
+        coordinate: Whose it is.
+        action: `finish` or `cancel`.
+        told: The fact that it records; none where it records none, or before `adopting`.
+    """
+
+    kind: str
+    subject: str
+    coordinate: Coordinate
+    action: str
+    told: Fact | None = None
+
+    def adopting(self, rest: Rest) -> Visited:
+        """The same with its fact; what the page itself chose is as it is at rest."""
+        match self.kind, self.action:
+            case "connection", "finish":
+                made = rest.values.get((Connection.__name__, self.subject))
+                until = made.expires_at if isinstance(made, Connection) else None
+                told: Fact | None = Authorized(ConnectionId(self.subject), until)
+            case "connection", "cancel":
+                told = Revoked(ConnectionId(self.subject), Actor.PATIENT)
+            case "session", "finish":
+                landed = rest.values.get((CuraeConnectSession.__name__, self.subject))
+                user = landed.user_id if isinstance(landed, CuraeConnectSession) else None
+                told = HandoffCompleted(SessionId(self.subject), user or UserId("nobody"))
+            case "user", "finish":
+                told = Graduated(self.coordinate)
+            case _:
+                told = None
+        return attrs.evolve(self, told=told)
+
+    def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[str, Changes]:
+        """As a fact; `done` also where the same was done before, and where nothing is cancelled."""
+        if self.told is None or self._is_finished(world):
+            return DONE, Changes()
+        said, changes = Told(self.told).act(world, now, new_ids)
+        return (DONE if said == IGNORED else said), changes
+
+    def _is_finished(self, world: World) -> bool:
+        # A page cancels nothing that was finished, nor what came after that.
+        if not isinstance(self.told, Revoked):
+            return False
+        snapshot = world.fact_snapshot(self.told.needs())
+        reached = (snapshot.connection, *snapshot.following)
+        return any(each is not None and each.authorized_at is not None for each in reached)
+
+
+Work = Asked | Told | Visited
+
+DONE: Final = "done"
+IGNORED: Final = "ignored"
+
+
+def said_of(answer: FactAnswer) -> str:
+    """What became of a fact, in a word."""
+    match answer:
+        case Done():
+            return DONE
+        case Ignored():
+            return IGNORED
+        case Refused(problem):
+            return str(problem.code)
