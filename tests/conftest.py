@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from hypothesis import settings
 
+from curae_lifecycle.stores.deadline import deadline
+
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
@@ -43,6 +45,15 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    finally:
+        # What one test left would end what a later one waits for.
+        assert deadline() == float("inf"), "a deadline was left"
 
 
 @pytest.fixture(scope="session")

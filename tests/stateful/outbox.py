@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Generator, Sequence
 from contextlib import nullcontext, suppress
+from contextvars import Context, copy_context
 from types import SimpleNamespace
 from typing import ClassVar, Final
 
@@ -63,6 +64,8 @@ class Process:
     current: int | None = None
     began: float = 0.0
     end: str = "ships"
+    # What it has set for itself, as a thread of its own has.
+    context: Context = attrs.field(factory=copy_context)
 
 
 @attrs.frozen
@@ -226,7 +229,7 @@ class Shipped(RuleBasedStateMachine):
         if process.running is None:
             process.running = self._batch(process)
         try:
-            process.running.send(None)
+            process.context.run(process.running.send, None)
         except (StopIteration, StoreUnavailableError):
             process.running = process.current = None
         # A worker takes what its handler raises for a failed attempt.
@@ -243,7 +246,7 @@ class Shipped(RuleBasedStateMachine):
             self.seen["a worker killed"] += 1
             process.killed = True
             with suppress(KilledError):
-                process.running.throw(KilledError())
+                process.context.run(process.running.throw, KilledError())
         self.processes[which] = Process()
 
     def _batch(self, process: Process) -> Coroutine[None, None, int]:

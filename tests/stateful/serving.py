@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import nullcontext
+from contextvars import Context, copy_context
 from functools import partial
 from types import coroutine
 from typing import Final, TypeVar
@@ -98,6 +99,7 @@ class Run:
         read_at: How many commits there were when it loaded.
         taken: The records in flight that it stored, and at which step of the machine.
         called: How often it called out.
+        context: What it has set for itself, as a task or a thread of its own has.
     """
 
     key: str
@@ -107,6 +109,7 @@ class Run:
     read_at: int = 0
     taken: list[tuple[int, Record]] = attrs.field(factory=list[tuple[int, Record]])
     called: int = 0
+    context: Context = attrs.field(factory=copy_context)
 
 
 @attrs.frozen
@@ -232,7 +235,7 @@ class Serving:
         run = self.runs.pop(number % len(self.runs))
         assert run.coroutine is not None
         self.seen["died"] += 1
-        run.coroutine.close()
+        run.context.run(run.coroutine.close)
 
     def arrive(self) -> None:
         """A commit takes effect, of which its worker knows nothing."""
@@ -258,7 +261,7 @@ class Serving:
         """Whoever is still at work stops: something went wrong."""
         for run in self.runs:
             assert run.coroutine is not None
-            run.coroutine.close()
+            run.context.run(run.coroutine.close)
 
     def _send(self, run: Run) -> None:
         assert run.coroutine is not None
@@ -267,7 +270,7 @@ class Serving:
     def _resume(self, run: Run, resume: Callable[[], object]) -> None:
         self.step += 1
         try:
-            resume()
+            run.context.run(resume)
         except StopIteration as end:
             self.runs.remove(run)
             if isinstance(end.value, Answer):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Status
 from curae_lifecycle.rules.frozen import frozen
@@ -91,7 +93,7 @@ class _Ended:
     # The connections, each of them revoked by now; who was bound and is gone, if anybody was; and
     # the version of that binding.
     connections: tuple[str, ...]
-    users: tuple[UserId, ...] = ()
+    users: tuple[UserId, ...] = attrs.field(default=(), repr=False)
     version: int = 0
 
 
