@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import attrs
 import pytest
@@ -288,6 +289,20 @@ def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, acto
                 revoked_by=actor,
                 version=8,
             )
+
+
+class Frozen(datetime):
+    """What a test's clock may show: a datetime, though not of that very class."""
+
+
+def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+    end = Frozen(2026, 3, 1, tzinfo=UTC)
+    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    assert isinstance(answer, Done)
+    assert answer.value.expires_at is end
+    for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
+        with pytest.raises(ArgumentError, match=r"^expires_at: "):
+            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
 def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_seen() -> None:
