@@ -175,8 +175,7 @@ def _act(
     row = ATTEMPT[act, record_standing(record, now), holder]
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
-    if now < record.seen_at:
-        now = record.seen_at
+    now = max(now, record.seen_at)
     until = None if lease is None else lease_until_of(now, lease)
     moved = record_of(record, row.outcome.to, now, until, record.lost_lease, response)
     return Done(moved, row.rules)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final, NewType
@@ -28,7 +28,15 @@ from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
-from curae_lifecycle.rules.values import HOUR, MINUTE, ceil_seconds, check_instant, elapsed, later
+from curae_lifecycle.rules.values import (
+    HOUR,
+    MINUTE,
+    TICK,
+    ceil_seconds,
+    check_instant,
+    elapsed,
+    later,
+)
 
 IdempotencyKey = NewType("IdempotencyKey", str)
 
@@ -38,7 +46,7 @@ _KEY: Final = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
 RETENTION: Final = 24 * HOUR
 """How long a record is kept, in microseconds from the first use of its key [P]."""
 
-_RETENTION: Final = timedelta(microseconds=RETENTION)
+_RETENTION: Final = RETENTION * TICK
 
 DEFAULT_LEASE: Final = MINUTE
 """How long an attempt may run before it must renew, in microseconds [O]."""
@@ -253,8 +261,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
     """What the record is at `now`, a UTC instant, or at the latest it has seen [P, O]."""
     if record is None:
         return ABSENT
-    if now < record.seen_at:
-        now = record.seen_at
+    now = max(now, record.seen_at)
     if now - record.first_used_at >= _RETENTION:
         return ABSENT
     until = record.lease_until
@@ -284,8 +291,7 @@ def begin(
         return Attempt(key, fingerprint, 1, now, now, BEGIN[ABSENT, SAME].rules)
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
-    if now < record.seen_at:
-        now = record.seen_at
+    now = max(now, record.seen_at)
     at = record_standing(record, now)
     row = BEGIN[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:

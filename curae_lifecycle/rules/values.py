@@ -39,7 +39,9 @@ CLOCK_TOLERANCE: Final = 5 * MINUTE
 
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK: Final = timedelta(microseconds=1)
+TICK: Final = timedelta(microseconds=1)
+"""One microsecond."""
+
 
 APP_USER_ID_MAX: Final = 256
 """The longest that an app's id of its user may be, in code points."""
@@ -154,7 +156,7 @@ def parse_time(argument: str, value: object) -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Whole microseconds since 1970, exact (a float would not be)."""
-    return (instant - _EPOCH) // _TICK
+    return (instant - _EPOCH) // TICK
 
 
 def instant_at(since_epoch: int) -> datetime:
@@ -165,14 +167,14 @@ def instant_at(since_epoch: int) -> datetime:
 def later(instant: datetime, by: int) -> datetime:
     """The instant `by` microseconds later, or the last one that a datetime can hold."""
     try:
-        return instant + by * _TICK
+        return instant + by * TICK
     except OverflowError:
         return LAST_INSTANT
 
 
 def elapsed(since: datetime, now: datetime) -> int:
     """Microseconds from `since` to `now`; negative where the clock ran backwards."""
-    return (now - since) // _TICK
+    return (now - since) // TICK
 
 
 def ceil_seconds(span: int) -> int:

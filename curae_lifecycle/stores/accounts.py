@@ -20,16 +20,18 @@ from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
+    TICK,
     AppUser,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
     Environment,
     SessionId,
-    later,
 )
 from curae_lifecycle.service import changes
 from curae_lifecycle.stores.contract import StoreFullError
+
+_TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 LOOKED_AT: Final = 8
 """How many values of an account a request looks at, whether they are over."""
@@ -104,31 +106,29 @@ class Accounts:
         self._by_owner: OrderedDict[Owner, Account] = OrderedDict()
         self._order = count()
 
-    def check_room(self, writes: tuple[changes.Write, ...]) -> list[Owner | None]:
-        """Whose each new value is; none for what only moves.
+    def check_room(self, new: list[changes.Write]) -> None:
+        """Whether there is room for new values.
 
         Raises:
-            StoreFullError: An account has no room for all of its new values.
+            StoreFullError: An account has no room for all of them.
         """
-        owners = [_owner_of(write) if write.before is None else None for write in writes]
-        new: dict[tuple[Owner, Kind], int] = {}
-        for owner, write in zip(owners, writes, strict=True):
-            if owner is not None:
-                of = owner, type(write)
-                new[of] = new.get(of, 0) + 1
-        for (owner, kind), added in new.items():
+        counts: dict[tuple[Owner, Kind], int] = {}
+        for write in new:
+            of = _owner_of(write), type(write)
+            counts[of] = counts.get(of, 0) + 1
+        for (owner, kind), added in counts.items():
             account = self._by_owner.get(owner)
             held = account.held[kind] if account else 0
             if held + added > self._capacity:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
-        return owners
 
-    def add(self, owner: Owner, kind: Kind, due: tuple[datetime, Held] | None) -> None:
+    def add(self, new: changes.Write, due: tuple[datetime, Held] | None) -> None:
         """Count a new value, and note down from when on it may be over, if ever."""
+        owner = _owner_of(new)
         account = self._by_owner.get(owner)
         if account is None:
             account = self._by_owner[owner] = Account()
-        account.held[kind] += 1
+        account.held[type(new)] += 1
         if due is not None:
             self._note(account, *due)
 
@@ -198,7 +198,7 @@ class Accounts:
 def is_over(deadline: datetime, now: datetime) -> bool:
     """Whether a value with this deadline may be dropped."""
     # Not at the deadline itself: another worker's clock may be behind.
-    return later(deadline, CLOCK_TOLERANCE) <= now
+    return now - deadline >= _TOLERANCE
 
 
 def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
@@ -207,12 +207,13 @@ def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
 
 
 def _owner_of(write: changes.Write) -> Owner:
-    match write:
-        case changes.RecordWrite(key):
-            return owner(key.owner)
-        case changes.RateWrite(key):
-            return owner(key.owner if isinstance(key, changes.BucketKey) else key.app_user)
-        case changes.ConnectionWrite(_, after):
-            return owner(after.identity.coordinate)
-        case changes.SessionWrite(_, after) | changes.BindingWrite(_, after):
-            return owner(after.coordinate)
+    if isinstance(write, changes.RecordWrite):
+        whose: Coordinate | KeyOwner | AppUser = write.key.owner
+    elif isinstance(write, changes.RateWrite):
+        key = write.key
+        whose = key.app_user if isinstance(key, changes.LimitKey) else key.owner
+    elif isinstance(write, changes.ConnectionWrite):
+        whose = write.after.identity.coordinate
+    else:
+        whose = write.after.coordinate
+    return whose.environment, whose.customer_account_id
