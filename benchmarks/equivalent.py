@@ -90,6 +90,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
                 "if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:",
                 "type(expires_at)",
             ),
+            (
+                "rules.idempotency.begin",
+                "if type(now) is not datetime or now.tzinfo is not UTC:",
+                "type(now)",
+            ),
         )
         for other in ("type(None)",)
     },
@@ -98,6 +103,14 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "if now < seen:",
         "if now <= seen:",
     ): _SAME_INSTANT,
+    **{
+        (where, "if now < record.seen_at:", "if now <= record.seen_at:"): _SAME_INSTANT
+        for where in (
+            "rules.attempt._act",
+            "rules.idempotency.begin",
+            "rules.idempotency.record_standing",
+        )
+    },
     (
         "rules.values.check_occurrence",
         "if happened_at <= now:",

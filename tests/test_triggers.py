@@ -23,7 +23,7 @@ from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.cells import outcome_of
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
-from tests.strategies import LIFETIME, START, TICK, actors, at, instants, pending, snapshots
+from tests.strategies import LIFETIME, START, TICK, Frozen, actors, at, instants, pending, snapshots
 
 SHORT = """
                | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
@@ -289,10 +289,6 @@ def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, acto
                 revoked_by=actor,
                 version=8,
             )
-
-
-class Frozen(datetime):
-    """What a test's clock may show: a datetime, though not of that very class."""
 
 
 def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() -> None:

@@ -15,17 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from threading import RLock
+from time import sleep
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import is_live
-from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket, Policy, RateState, state_expires_at
@@ -52,6 +51,7 @@ from curae_lifecycle.stores.accounts import (
     Held,
     Owner,
     SessionKey,
+    ended_at,
     is_over,
     owner,
 )
@@ -65,14 +65,11 @@ from curae_lifecycle.web.respond import Answer, respond
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, where nothing else is said [O]."""
 
+PAUSE: Final = 0.0001
+"""For how many seconds a purge of all lets others have the store, a thousand values apart."""
+
 _CLOCKS: Final = 16
 """How many instants must agree before a request drops anything."""
-
-
-@frozen
-class _RateRow:
-    state: RateState
-    policy: Policy
 
 
 class MemoryStore:
@@ -118,7 +115,7 @@ class MemoryStore:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
-        self._rates: dict[changes.RateKey, _RateRow] = {}
+        self._rates: dict[changes.RateKey, tuple[RateState, Policy]] = {}
         self._pages = Pages()
         self._accounts = Accounts(capacity, self._kept_until, self._drop)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
@@ -298,12 +295,23 @@ class MemoryStore:
             now: An instant that no clock in use is more than five minutes behind; that of the
                 store's own clock by default.
             most: How many values and accounts are looked at, so that nobody waits long; a chain
-                counts as one. The next call goes on with the next account. `None` for all.
+                counts as one. The next call goes on with the next account. `None` for all, a
+                thousand at a time: others have their turn in between.
         """
         now = self.clock() if now is None else now
         check_instant("now", now)
-        with self._lock:
-            return self._accounts.purge(now, most)
+        if most is not None:
+            with self._lock:
+                return self._accounts.purge(now, most)
+        batches, dropped = self._accounts.purge_all(now), 0
+        while True:
+            with self._lock:
+                gone = next(batches, None)
+            if gone is None:
+                return dropped
+            dropped += gone
+            # Who lets go of a lock and asks again at once has it again, whoever waits.
+            sleep(PAUSE)
 
     def _tidy(self, now: datetime, own: Owner | None = None) -> None:
         check_instant("now", now)
@@ -317,7 +325,7 @@ class MemoryStore:
 
     def _rate(self, key: changes.RateKey) -> RateState | None:
         row = self._rates.get(key)
-        return None if row is None else row.state
+        return None if row is None else row[0]
 
     def _line(
         self, connection_id: ConnectionId | None
@@ -384,7 +392,7 @@ class MemoryStore:
 
     def _set(self, write: changes.Write) -> None:
         if isinstance(write, changes.RateWrite):
-            self._rates[write.key] = _RateRow(write.after, write.policy)
+            self._rates[write.key] = write.after, write.policy
         elif isinstance(write, changes.RecordWrite):
             self._records[write.key] = write.after
         elif isinstance(write, changes.SessionWrite):
@@ -431,8 +439,8 @@ class MemoryStore:
             case RecordKey():
                 deadline = record_expires_at(self._records[held])
             case _:
-                row = self._rates[held]
-                deadline = state_expires_at(row.policy, row.state) or LAST_INSTANT
+                state, policy = self._rates[held]
+                deadline = state_expires_at(policy, state) or LAST_INSTANT
         return None if is_over(deadline, now) else deadline
 
     def _chain_kept_until(self, chain: ChainKey, now: datetime) -> datetime | None:
@@ -440,7 +448,7 @@ class MemoryStore:
         # enough to look again after as long as what is over is kept.
         again = self._kept(now)
         for each in self._backwards(chain):
-            ended = _ended_at(each)
+            ended = ended_at(each)
             deadline = again if ended is None else self._kept(ended)
             if not is_over(deadline, now):
                 return min(deadline, again)
@@ -490,11 +498,3 @@ def _checked(keep_over: timedelta) -> int:
     if span < RETENTION:
         raise ArgumentError("keep_over", "at least 24 hours, as long as an answer is replayed")
     return span
-
-
-def _ended_at(connection: Connection) -> datetime | None:
-    # None: only what happens to it ends it.
-    ends = next_deadline(connection)
-    if ends is None and not is_live(connection, LAST_INSTANT):
-        return connection.updated_at
-    return ends
