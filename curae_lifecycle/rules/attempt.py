@@ -175,7 +175,8 @@ def _act(
     row = ATTEMPT[act, record_standing(record, now), holder]
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
-    now = max(now, record.seen_at)
+    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
+        now = record.seen_at
     until = None if lease is None else lease_until_of(now, lease)
     moved = record_of(record, row.outcome.to, now, until, record.lost_lease, response)
     return Done(moved, row.rules)

@@ -261,7 +261,8 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
     """What the record is at `now`, a UTC instant, or at the latest it has seen [P, O]."""
     if record is None:
         return ABSENT
-    now = max(now, record.seen_at)
+    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
+        now = record.seen_at
     if now - record.first_used_at >= _RETENTION:
         return ABSENT
     until = record.lease_until
@@ -291,7 +292,8 @@ def begin(
         return Attempt(key, fingerprint, 1, now, now, BEGIN[ABSENT, SAME].rules)
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
-    now = max(now, record.seen_at)
+    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
+        now = record.seen_at
     at = record_standing(record, now)
     row = BEGIN[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:

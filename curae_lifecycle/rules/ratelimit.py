@@ -255,7 +255,9 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
-    check_instant("now", now)
+    # Most requests ask this, so it does without a second call.
+    if type(now) is not datetime or now.tzinfo is not UTC:
+        check_instant("now", now)
     if isinstance(policy, ExactLog):
         return _charge_log(policy, state, microseconds(now), 1)
     return _charge_bucket(policy, state, microseconds(now), 1)
@@ -329,7 +331,8 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
     excess = missing - policy.capacity * token
     if excess > 0:
         return -(-excess // refill)
-    return BucketState(at + missing // refill, missing % refill, refill)
+    # As `BucketState(...)`, in half the time.
+    return tuple.__new__(BucketState, (at + missing // refill, missing % refill, refill))
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:
