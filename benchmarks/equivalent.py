@@ -95,6 +95,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
                 "if type(now) is not datetime or now.tzinfo is not UTC:",
                 "type(now)",
             ),
+            (
+                "rules.ratelimit.admit_one",
+                "if type(now) is not datetime or now.tzinfo is not UTC:",
+                "type(now)",
+            ),
         )
         for other in ("type(None)",)
     },

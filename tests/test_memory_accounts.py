@@ -20,7 +20,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import (
     ConnectionWrite,
 )
-from curae_lifecycle.stores import accounts, memory
+from curae_lifecycle.stores import accounts
 from curae_lifecycle.stores.contract import StoreFullError
 from tests.memory import (
     BUCKET,
@@ -230,7 +230,7 @@ def test_a_purge_of_all_lets_others_in_after_each_few(
     fill_records(made, 5)
     made.handle(by_neighbour(unknown(0)), START)
     left: list[int] = []
-    monkeypatch.setattr(memory, "sleep", lambda _: left.append(_from_elsewhere(made)))
+    monkeypatch.setattr(made._pause, "wait", lambda _: left.append(_from_elsewhere(made)))
     due = START + DAY + TOLERANCE
     assert made.purge(due - TICK) == 0
     left.clear()

@@ -107,10 +107,6 @@ WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     "curae_lifecycle.rules.frozen": {"_filled_by_slots": {"exec"}},
     # What a server draws and waits for, around a store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
-    "curae_lifecycle.stores.memory": {
-        "<module>": {"sleep", "time"},
-        "MemoryStore.purge": {"sleep"},
-    },
     "curae_lifecycle.stores.minting": {
         "<module>": {"secrets", "randbelow", "token_urlsafe", "uuid4"},
         "RandomIds.__call__": {"token_urlsafe", "uuid4"},

@@ -332,7 +332,8 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
     if excess > 0:
         return -(-excess // refill)
     # As `BucketState(...)`, in half the time.
-    return tuple.__new__(BucketState, (at + missing // refill, missing % refill, refill))
+    parts = at + missing // refill, missing % refill, refill
+    return tuple.__new__(BucketState, parts)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:

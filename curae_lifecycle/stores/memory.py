@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from threading import RLock
-from time import sleep
+from threading import Event, RLock
 from typing import Final
 
 import attrs
@@ -107,6 +106,7 @@ class MemoryStore:
         self.clock = clock
         self._deliver = deliver
         self._lock = RLock()
+        self._pause = Event()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
         self._successors: dict[ConnectionId, Connection] = {}
@@ -311,7 +311,7 @@ class MemoryStore:
                 return dropped
             dropped += gone
             # Who lets go of a lock and asks again at once has it again, whoever waits.
-            sleep(PAUSE)
+            self._pause.wait(PAUSE)
 
     def _tidy(self, now: datetime, own: Owner | None = None) -> None:
         check_instant("now", now)
