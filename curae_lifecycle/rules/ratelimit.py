@@ -32,6 +32,7 @@ from typing import Final, NamedTuple
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import (
+    EPOCH,
     MINUTE,
     SECOND,
     check_instant,
@@ -156,6 +157,9 @@ FRESH_LOG: Final = LogState()
 FULL_BUCKET: Final = BucketState(microseconds(datetime.min.replace(tzinfo=UTC)))
 """Full for as long as there are instants."""
 
+DAY: Final = 86_400
+"""A day in seconds."""
+
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
 _pack: Final = _INSTANT.pack
@@ -255,12 +259,14 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
-    # Most requests ask this, so it does without a second call.
+    # Most requests ask this, so it checks and counts as `admit` does without the calls.
     if type(now) is not datetime or now.tzinfo is not UTC:
         check_instant("now", now)
+    since = now - EPOCH
+    at = (since.days * DAY + since.seconds) * SECOND + since.microseconds
     if isinstance(policy, ExactLog):
-        return _charge_log(policy, state, microseconds(now), 1)
-    return _charge_bucket(policy, state, microseconds(now), 1)
+        return _charge_log(policy, state, at, 1)
+    return _charge_bucket(policy, state, at, 1)
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:

@@ -38,7 +38,9 @@ CLOCK_TOLERANCE: Final = 5 * MINUTE
 """How far clocks may disagree, in microseconds, before it is a caller's mistake [O]."""
 
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The instant from which microseconds are counted."""
+
 TICK: Final = timedelta(microseconds=1)
 """One microsecond."""
 
@@ -156,12 +158,12 @@ def parse_time(argument: str, value: object) -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Whole microseconds since 1970, exact (a float would not be)."""
-    return (instant - _EPOCH) // TICK
+    return (instant - EPOCH) // TICK
 
 
 def instant_at(since_epoch: int) -> datetime:
     """The instant so many microseconds after 1970, or the last one a datetime can hold."""
-    return later(_EPOCH, since_epoch)
+    return later(EPOCH, since_epoch)
 
 
 def later(instant: datetime, by: int) -> datetime:
