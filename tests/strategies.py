@@ -57,6 +57,12 @@ def pending(now: datetime = START, *, number: int = 1) -> Connection:
 
 instants = strategies.instants()
 actors = st.sampled_from(Actor)
+
+
+class Frozen(datetime):
+    """What a test's clock may show: a datetime, though not of that very class."""
+
+
 few_instants = st.sampled_from([at(minutes) for minutes in (0, 10, 20, 30)])
 snapshots = st.builds(
     Connection,

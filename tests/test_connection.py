@@ -27,7 +27,17 @@ from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.cells import outcome_of
 from tests.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
-from tests.strategies import COORDINATE, START, TICK, at, instants, next_action, pending, snapshots
+from tests.strategies import (
+    COORDINATE,
+    START,
+    TICK,
+    Frozen,
+    at,
+    instants,
+    next_action,
+    pending,
+    snapshots,
+)
 
 STANDINGS = transcribed("""
                                | before the deadline, or none set | at or after the deadline
@@ -156,10 +166,6 @@ def test_what_is_recorded_is_never_before_what_the_connection_has_seen() -> None
     assert rules.recorded_at(connection, START) == START
     assert rules.recorded_at(connection, START - TICK) == START
     assert rules.recorded_at(connection, at(-(10**6))) == START
-
-
-class Frozen(datetime):
-    """What a test's clock may show: a datetime, though not of that very class."""
 
 
 def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_else() -> None:

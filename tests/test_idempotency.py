@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
@@ -24,7 +24,7 @@ from tests import specimens
 from tests.explore import clients, engine
 from tests.explore.key import Held
 from tests.specimens import ANSWER, DAY, KEY, LEASE, RECORDS, SAME, done, first_attempt, running
-from tests.strategies import START, TICK, uuid
+from tests.strategies import START, TICK, Frozen, uuid
 
 CELLS = specimens.transcribed("""
                           | same fingerprint            | other fingerprint
@@ -292,6 +292,13 @@ def test_two_lists_of_values_have_one_fingerprint_only_if_they_are_equal(
 def test_a_fingerprint_holds_no_value() -> None:
     fingerprint = Fingerprint.of("initiate", "a-readable-user")
     assert "readable" not in repr(fingerprint)
+
+
+def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
+    now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
+    attempt = begin(None, KEY, SAME, now)
+    assert isinstance(attempt, Attempt)
+    assert attempt.at is now
 
 
 @pytest.mark.parametrize("bad", [specimens.NAIVE, START.isoformat()])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 import attrs
@@ -18,6 +20,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import (
     ConnectionWrite,
 )
+from curae_lifecycle.stores import accounts
 from curae_lifecycle.stores.contract import StoreFullError
 from tests.memory import (
     BUCKET,
@@ -216,6 +219,34 @@ def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
     assert made.sizes()["records"] == 70
     assert made.purge(due) == 70
     assert made.purge(due) == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 6, 7, 1000])
+def test_a_purge_of_all_lets_others_in_after_each_few(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(accounts, "AT_ONCE", at_once)
+    made = store()
+    fill_records(made, 5)
+    made.handle(by_neighbour(unknown(0)), START)
+    left: list[int] = []
+    monkeypatch.setattr(made._pause, "wait", lambda _: left.append(_from_elsewhere(made)))
+    due = START + DAY + TOLERANCE
+    assert made.purge(due - TICK) == 0
+    left.clear()
+    assert made.purge(due) == 6
+    assert left[-1] == 0
+    assert all(before - after <= at_once for before, after in pairwise([6, *left]))
+    # Each account counts as one more, whatever of it is over.
+    assert len(left) == 1 + 8 // at_once
+    assert made.sizes()["deadlines"] == 0
+
+
+def _from_elsewhere(made: Store) -> int:
+    # Another thread has its turn: what is locked by this one would be locked to it for ever.
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(made.connection, ID).result(timeout=10) is None
+    return made.sizes()["records"]
 
 
 def test_a_purge_goes_on_with_the_next_account() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import product
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ from curae_lifecycle.rules.ratelimit import (
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import limit_header, policy_header
-from tests.strategies import START, TICK
+from tests.strategies import START, TICK, Frozen
 
 
 def test_the_fields_are_spelled_as_in_the_draft() -> None:
@@ -306,6 +306,13 @@ def test_an_instant_is_in_utc(policy: Policy) -> None:
         admit((Charge(policy, fresh_state(policy)),), naive)
     with pytest.raises(ArgumentError, match="now"):
         ratelimit.admit_one(policy, fresh_state(policy), naive)
+    with pytest.raises(ArgumentError, match="now"):
+        ratelimit.admit_one(policy, fresh_state(policy), cast("datetime", START.isoformat()))
+    other = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
+    admitted = ratelimit.admit_one(policy, fresh_state(policy), other)
+    assert admitted == ratelimit.admit_one(
+        policy, fresh_state(policy), START + timedelta(minutes=20)
+    )
 
 
 # --- What is left, and when it is over -------------------------------------------------------

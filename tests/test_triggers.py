@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import attrs
 import pytest
@@ -22,7 +23,7 @@ from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.cells import outcome_of
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
-from tests.strategies import LIFETIME, START, TICK, actors, at, instants, pending, snapshots
+from tests.strategies import LIFETIME, START, TICK, Frozen, actors, at, instants, pending, snapshots
 
 SHORT = """
                | PENDING         | LAPSED  | ACTIVE          | ACTION_REQUIRED | EXPIRED      | REVOKED
@@ -288,6 +289,16 @@ def test_a_revocation_under_a_clock_that_is_behind_is_recorded(at_now: str, acto
                 revoked_by=actor,
                 version=8,
             )
+
+
+def test_an_authorization_ends_at_a_datetime_of_any_class_and_at_nothing_else() -> None:
+    end = Frozen(2026, 3, 1, tzinfo=UTC)
+    answer = triggers.authorize(pending(), NOW, expires_at=end)
+    assert isinstance(answer, Done)
+    assert answer.value.expires_at is end
+    for nothing in ("2026-03-01T00:00:00Z", 1_772_323_200):
+        with pytest.raises(ArgumentError, match=r"^expires_at: "):
+            triggers.authorize(pending(), NOW, expires_at=cast("datetime", nothing))
 
 
 def test_an_authorization_that_ends_is_measured_from_what_the_connection_has_seen() -> None:

@@ -32,6 +32,7 @@ from typing import Final, NamedTuple
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import (
+    EPOCH,
     MINUTE,
     SECOND,
     check_instant,
@@ -156,6 +157,9 @@ FRESH_LOG: Final = LogState()
 FULL_BUCKET: Final = BucketState(microseconds(datetime.min.replace(tzinfo=UTC)))
 """Full for as long as there are instants."""
 
+DAY: Final = 86_400
+"""A day in seconds."""
+
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
 _pack: Final = _INSTANT.pack
@@ -255,10 +259,14 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
-    check_instant("now", now)
+    # Most requests ask this, so it checks and counts as `admit` does without the calls.
+    if type(now) is not datetime or now.tzinfo is not UTC:
+        check_instant("now", now)
+    since = now - EPOCH
+    at = (since.days * DAY + since.seconds) * SECOND + since.microseconds
     if isinstance(policy, ExactLog):
-        return _charge_log(policy, state, microseconds(now), 1)
-    return _charge_bucket(policy, state, microseconds(now), 1)
+        return _charge_log(policy, state, at, 1)
+    return _charge_bucket(policy, state, at, 1)
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
@@ -329,7 +337,9 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
     excess = missing - policy.capacity * token
     if excess > 0:
         return -(-excess // refill)
-    return BucketState(at + missing // refill, missing % refill, refill)
+    # As `BucketState(...)`, in half the time.
+    parts = at + missing // refill, missing % refill, refill
+    return tuple.__new__(BucketState, parts)  # pyright: ignore[reportUnknownMemberType] - as above
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:

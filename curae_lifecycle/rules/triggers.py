@@ -12,7 +12,7 @@ still to be written down, `ENDING` what ends with a transition. What a reconnect
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -38,7 +38,7 @@ from curae_lifecycle.rules.outcomes import (
     Refused,
     RefuseWith,
 )
-from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import Axis, Row, Table, view
 from curae_lifecycle.rules.values import check_instant, check_occurrence
 
@@ -217,7 +217,8 @@ def authorize(
         Done: ACTIVE now. Ignored: it was ACTIVE before. Refused: `CONNECTION_SUPERSEDED`,
         `HANDOFF_LAPSED` or `CONNECTION_NOT_PENDING`.
     """
-    at, happened = _instants(connection, now, happened_at)
+    at = recorded_at(connection, now)
+    happened = at if happened_at is None else _happened(connection, happened_at, at)
     check_end(expires_at, happened)
     chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
     if isinstance(chain.outcome, RefuseWith):
@@ -233,7 +234,9 @@ def authorize(
 def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
     """Raise where an authorization ends before it begins, or at once."""
     if expires_at is not None:
-        check_instant("expires_at", expires_at)
+        # Every authorization asks this, so it does without a second call.
+        if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:
+            check_instant("expires_at", expires_at)
         if expires_at <= authorized_at:
             raise ArgumentError("expires_at", "after the authorization")
 
@@ -246,7 +249,8 @@ def require_action(
     Returns:
         Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
     """
-    at, happened = _instants(connection, now, happened_at)
+    at = recorded_at(connection, now)
+    happened = at if happened_at is None else _happened(connection, happened_at, at)
     row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
         return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
@@ -262,7 +266,8 @@ def expire(
         Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
         authorized, or a status of the same or a higher rank is stored.
     """
-    at, happened = _instants(connection, now, happened_at)
+    at = recorded_at(connection, now)
+    happened = at if happened_at is None else _happened(connection, happened_at, at)
     row = ON_EXPIRE[standing_at(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
@@ -284,7 +289,8 @@ def revoke(
         Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
         `revokedAt` stands and `revokedNow` is false [P].
     """
-    at, revoked_at = _instants(connection, now, happened_at)
+    at = recorded_at(connection, now)
+    revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
     row = ON_REVOKE[standing_at(connection, at)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
@@ -324,16 +330,13 @@ def moved(
     )
 
 
-def _instants(
-    connection: Connection, now: datetime, happened_at: datetime | None
-) -> tuple[datetime, datetime]:
-    # When it is recorded, and when it happened: at the earliest when the connection was made [O].
-    at = recorded_at(connection, now)
-    happened = at if happened_at is None else check_occurrence(happened_at, at)
+def _happened(connection: Connection, happened_at: datetime, at: datetime) -> datetime:
+    # At the earliest when the connection was made [O].
+    happened = check_occurrence(happened_at, at)
     made = connection.identity.created_at
     if happened < made:
-        return at, made
-    return at, happened
+        return made
+    return happened
 
 
 def _unmoved(
@@ -353,15 +356,12 @@ def problem_of(
     head: Connection | None = None,
 ) -> Problem:
     """The problem that a refusal of the connection's or the chain's tables answers."""
-    values: tuple[DetailValue, ...]
-    match refuse.code:
-        case ProblemCode.CONNECTION_SUPERSEDED:
-            assert successor is not None  # noqa: S101 - only a successor supersedes
-            values = (successor.id, (head or successor).id)
-        case ProblemCode.CONNECTION_NOT_PENDING:
-            values = (standing_at(connection, at),)
-        case ProblemCode.HANDOFF_LAPSED:
-            values = (connection.handoff_deadline,)
-        case _:
-            values = (refuse.reason,)
-    return Problem(refuse.code, (connection.id, *values))
+    code, named = refuse.code, connection.identity.id
+    if code is SUPERSEDED.code:
+        assert successor is not None  # noqa: S101 - only a successor supersedes
+        return Problem(code, (named, successor.id, (head or successor).id))
+    if code is NOT_PENDING.code:
+        return Problem(code, (named, standing_at(connection, at)))
+    if code is HANDOFF_LAPSED.code:
+        return Problem(code, (named, connection.handoff_deadline))
+    return Problem(code, (named, refuse.reason))

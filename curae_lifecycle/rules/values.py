@@ -38,8 +38,12 @@ CLOCK_TOLERANCE: Final = 5 * MINUTE
 """How far clocks may disagree, in microseconds, before it is a caller's mistake [O]."""
 
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK: Final = timedelta(microseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The instant from which microseconds are counted."""
+
+TICK: Final = timedelta(microseconds=1)
+"""One microsecond."""
+
 
 APP_USER_ID_MAX: Final = 256
 """The longest that an app's id of its user may be, in code points."""
@@ -154,25 +158,26 @@ def parse_time(argument: str, value: object) -> datetime:
 
 def microseconds(instant: datetime) -> int:
     """Whole microseconds since 1970, exact (a float would not be)."""
-    return (instant - _EPOCH) // _TICK
+    return (instant - EPOCH) // TICK
 
 
 def instant_at(since_epoch: int) -> datetime:
     """The instant so many microseconds after 1970, or the last one a datetime can hold."""
-    return later(_EPOCH, since_epoch)
+    return later(EPOCH, since_epoch)
 
 
 def later(instant: datetime, by: int) -> datetime:
     """The instant `by` microseconds later, or the last one that a datetime can hold."""
     try:
-        return instant + timedelta(microseconds=by)
+        # By position: that takes two thirds of the time.
+        return instant + timedelta(0, 0, by)
     except OverflowError:
         return LAST_INSTANT
 
 
 def elapsed(since: datetime, now: datetime) -> int:
     """Microseconds from `since` to `now`; negative where the clock ran backwards."""
-    return (now - since) // _TICK
+    return (now - since) // TICK
 
 
 def ceil_seconds(span: int) -> int:

@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
 from typing import Final
 
 import attrs
 
+from curae_lifecycle.rules.chain import is_live
+from curae_lifecycle.rules.connection import Connection, next_deadline
 from curae_lifecycle.rules.credentials import Caller, KeyOwner
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
+    LAST_INSTANT,
+    TICK,
     AppUser,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
     Environment,
     SessionId,
-    later,
 )
 from curae_lifecycle.service import changes
 from curae_lifecycle.stores.contract import StoreFullError
 
+_TOLERANCE: Final = CLOCK_TOLERANCE * TICK
+
 LOOKED_AT: Final = 8
 """How many values of an account a request looks at, whether they are over."""
+
+AT_ONCE: Final = 1000
+"""How many values and accounts a purge of all looks at before it lets others in."""
 
 Kind = type[changes.Write]
 """A kind of value, by what writes it."""
@@ -104,31 +112,29 @@ class Accounts:
         self._by_owner: OrderedDict[Owner, Account] = OrderedDict()
         self._order = count()
 
-    def check_room(self, writes: tuple[changes.Write, ...]) -> list[Owner | None]:
-        """Whose each new value is; none for what only moves.
+    def check_room(self, new: list[changes.Write]) -> None:
+        """Whether there is room for new values.
 
         Raises:
-            StoreFullError: An account has no room for all of its new values.
+            StoreFullError: An account has no room for all of them.
         """
-        owners = [_owner_of(write) if write.before is None else None for write in writes]
-        new: dict[tuple[Owner, Kind], int] = {}
-        for owner, write in zip(owners, writes, strict=True):
-            if owner is not None:
-                of = owner, type(write)
-                new[of] = new.get(of, 0) + 1
-        for (owner, kind), added in new.items():
+        counts: dict[tuple[Owner, Kind], int] = {}
+        for write in new:
+            of = _owner_of(write), type(write)
+            counts[of] = counts.get(of, 0) + 1
+        for (owner, kind), added in counts.items():
             account = self._by_owner.get(owner)
             held = account.held[kind] if account else 0
             if held + added > self._capacity:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
-        return owners
 
-    def add(self, owner: Owner, kind: Kind, due: tuple[datetime, Held] | None) -> None:
+    def add(self, new: changes.Write, due: tuple[datetime, Held] | None) -> None:
         """Count a new value, and note down from when on it may be over, if ever."""
+        owner = _owner_of(new)
         account = self._by_owner.get(owner)
         if account is None:
             account = self._by_owner[owner] = Account()
-        account.held[kind] += 1
+        account.held[type(new)] += 1
         if due is not None:
             self._note(account, *due)
 
@@ -140,7 +146,7 @@ class Accounts:
         if self._by_owner:
             self._drop_over(self._next(), now, LOOKED_AT)
 
-    def purge(self, now: datetime, most: int | None) -> int:
+    def purge(self, now: datetime, most: int) -> int:
         """Drop what is over, account by account, looking at no more values and accounts than said.
 
         Returns:
@@ -148,12 +154,27 @@ class Accounts:
         """
         dropped = 0
         for _ in range(len(self._by_owner)):
-            if most is not None and most <= 0:
+            if most <= 0:
                 break
             looked_at, gone = self._drop_over(self._next(), now, most)
             dropped += gone
-            most = None if most is None else most - max(1, looked_at)
+            most -= max(1, looked_at)
         return dropped
+
+    def purge_all(self, now: datetime) -> Iterator[int]:
+        """Drop all that is over, so many values and accounts at a time: how many values each."""
+        left, dropped = AT_ONCE, 0
+        for account in list(self._by_owner.values()):
+            left -= 1
+            while True:
+                looked_at, gone = self._drop_over(account, now, left)
+                left -= looked_at
+                dropped += gone
+                if left > 0:
+                    break
+                yield dropped
+                left, dropped = AT_ONCE, 0
+        yield dropped
 
     def drop_buckets(self) -> None:
         """Drop every bucket, over or not."""
@@ -172,7 +193,7 @@ class Accounts:
         self._by_owner.move_to_end(owner)
         return self._by_owner[owner]
 
-    def _drop_over(self, account: Account, now: datetime, most: int | None) -> tuple[int, int]:
+    def _drop_over(self, account: Account, now: datetime, most: int) -> tuple[int, int]:
         looked_at = dropped = 0
         deadlines = account.deadlines
         while deadlines and looked_at != most and is_over(deadlines[0][0], now):
@@ -198,7 +219,15 @@ class Accounts:
 def is_over(deadline: datetime, now: datetime) -> bool:
     """Whether a value with this deadline may be dropped."""
     # Not at the deadline itself: another worker's clock may be behind.
-    return later(deadline, CLOCK_TOLERANCE) <= now
+    return now - deadline >= _TOLERANCE
+
+
+def ended_at(connection: Connection) -> datetime | None:
+    """When a connection was over, or is by itself; `None` where only what happens to it ends it."""
+    ends = next_deadline(connection)
+    if ends is None and not is_live(connection, LAST_INSTANT):
+        return connection.updated_at
+    return ends
 
 
 def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
@@ -207,12 +236,13 @@ def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
 
 
 def _owner_of(write: changes.Write) -> Owner:
-    match write:
-        case changes.RecordWrite(key):
-            return owner(key.owner)
-        case changes.RateWrite(key):
-            return owner(key.owner if isinstance(key, changes.BucketKey) else key.app_user)
-        case changes.ConnectionWrite(_, after):
-            return owner(after.identity.coordinate)
-        case changes.SessionWrite(_, after) | changes.BindingWrite(_, after):
-            return owner(after.coordinate)
+    if isinstance(write, changes.RecordWrite):
+        whose: Coordinate | KeyOwner | AppUser = write.key.owner
+    elif isinstance(write, changes.RateWrite):
+        key = write.key
+        whose = key.app_user if isinstance(key, changes.LimitKey) else key.owner
+    elif isinstance(write, changes.ConnectionWrite):
+        whose = write.after.identity.coordinate
+    else:
+        whose = write.after.coordinate
+    return whose.environment, whose.customer_account_id

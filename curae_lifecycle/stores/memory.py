@@ -14,21 +14,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from threading import RLock
+from threading import Event, RLock
 from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
-from curae_lifecycle.rules.chain import is_live
-from curae_lifecycle.rules.connection import Connection, next_deadline
+from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.ratelimit import Bucket, RateState
+from curae_lifecycle.rules.ratelimit import Bucket, Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     LAST_INSTANT,
@@ -52,6 +50,7 @@ from curae_lifecycle.stores.accounts import (
     Held,
     Owner,
     SessionKey,
+    ended_at,
     is_over,
     owner,
 )
@@ -65,14 +64,11 @@ from curae_lifecycle.web.respond import Answer, respond
 DEFAULT_CAPACITY: Final = 100_000
 """How many values of one kind a customer account may hold, where nothing else is said [O]."""
 
+PAUSE: Final = 0.0001
+"""For how many seconds a purge of all lets others have the store, a thousand values apart."""
+
 _CLOCKS: Final = 16
 """How many instants must agree before a request drops anything."""
-
-
-@frozen
-class _RateRow:
-    state: RateState
-    expires_at: datetime
 
 
 class MemoryStore:
@@ -110,6 +106,7 @@ class MemoryStore:
         self.clock = clock
         self._deliver = deliver
         self._lock = RLock()
+        self._pause = Event()
         self._callers: dict[str, Caller] = {}
         self._connections: dict[ConnectionId, Connection] = {}
         self._successors: dict[ConnectionId, Connection] = {}
@@ -118,7 +115,7 @@ class MemoryStore:
         self._sessions: dict[SessionId, CuraeConnectSession] = {}
         self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
         self._records: dict[RecordKey, Record] = {}
-        self._rates: dict[changes.RateKey, _RateRow] = {}
+        self._rates: dict[changes.RateKey, tuple[RateState, Policy]] = {}
         self._pages = Pages()
         self._accounts = Accounts(capacity, self._kept_until, self._drop)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
@@ -209,10 +206,12 @@ class MemoryStore:
     def load(self, asked: Needs) -> Snapshot:
         """Everything that a call needs, read at one moment."""
         with self._lock:
-            connection, successor, head = self._line(asked.connection)
+            connection = successor = head = None
+            if asked.connection:
+                connection, successor, head = self._line(asked.connection)
             return Snapshot(
                 self._records.get(asked.record) if asked.record else None,
-                tuple([self._rate(key) for key in asked.buckets]),
+                tuple([self._rate(key) for key in asked.buckets]) if asked.buckets else (),
                 self._rate(asked.limit) if asked.limit else None,
                 connection,
                 successor,
@@ -235,12 +234,15 @@ class MemoryStore:
             StoreFullError: A new value found no room in its account; nothing was stored.
         """
         with self._lock:
-            if not all(map(self._is_current, writes)):
-                return False
-            owners = self._accounts.check_room(writes)
-            for whose, write in zip(owners, writes, strict=True):
-                if whose is not None:
-                    self._accounts.add(whose, type(write), self._due(write))
+            for write in writes:
+                if not self._is_current(write):
+                    return False
+            new = [write for write in writes if write.before is None]
+            if new:
+                self._accounts.check_room(new)
+            for write in writes:
+                if write.before is None:
+                    self._accounts.add(write, self._due(write))
                 self._set(write)
             return True
 
@@ -293,13 +295,24 @@ class MemoryStore:
             now: An instant that no clock in use is more than five minutes behind; that of the
                 store's own clock by default.
             most: How many values and accounts are looked at, so that nobody waits long; a chain
-                counts as one. The next call goes on with the next account. `None` for all.
+                counts as one. The next call goes on with the next account. `None` for all, a
+                thousand at a time: others have their turn in between.
         """
         now = self.clock() if now is None else now
         check_instant("now", now)
         with self._lock:
             self._pages.drop_over(now)
-            return self._accounts.purge(now, most)
+            if most is not None:
+                return self._accounts.purge(now, most)
+        batches, dropped = self._accounts.purge_all(now), 0
+        while True:
+            with self._lock:
+                gone = next(batches, None)
+            if gone is None:
+                return dropped
+            dropped += gone
+            # Who lets go of a lock and asks again at once has it again, whoever waits.
+            self._pause.wait(PAUSE)
 
     def _tidy(self, now: datetime, own: Owner | None = None) -> None:
         check_instant("now", now)
@@ -313,7 +326,7 @@ class MemoryStore:
 
     def _rate(self, key: changes.RateKey) -> RateState | None:
         row = self._rates.get(key)
-        return None if row is None else row.state
+        return None if row is None else row[0]
 
     def _line(
         self, connection_id: ConnectionId | None
@@ -360,63 +373,62 @@ class MemoryStore:
                     pass
 
     def _is_current(self, write: changes.Write) -> bool:
-        match write:
-            case changes.ConnectionWrite(None, after):
-                predecessor = after.identity.predecessor_id
-                taken = predecessor is not None and predecessor in self._successors
-                return not taken and after.id not in self._connections
-            case changes.ConnectionWrite(before, after):
-                return self._connections.get(after.id) == before
-            case changes.SessionWrite(before, after):
-                return self._sessions.get(after.id) == before
-            case changes.BindingWrite(before, after):
-                return self._bindings.get(after.coordinate) == before
-            case changes.RecordWrite(key, before):
-                return self._records.get(key) == before
-            case changes.RateWrite(key, _, before):
-                return self._rate(key) == before
+        # What is most often written comes first, here and in `_set`; and what was loaded here is
+        # the very value, so few are compared.
+        before = write.before
+        if isinstance(write, changes.RateWrite):
+            held: object = self._rate(write.key)
+        elif isinstance(write, changes.RecordWrite):
+            held = self._records.get(write.key)
+        elif isinstance(write, changes.SessionWrite):
+            held = self._sessions.get(write.after.id)
+        elif isinstance(write, changes.BindingWrite):
+            held = self._bindings.get(write.after.coordinate)
+        else:
+            identity = write.after.identity
+            held = self._connections.get(identity.id)
+            if before is None and identity.predecessor_id in self._successors:
+                return False
+        return held is before or held == before
 
     def _set(self, write: changes.Write) -> None:
-        match write:
-            case changes.ConnectionWrite(_, after):
-                identity = after.identity
-                self._connections[identity.id] = after
-                self._of_user.setdefault(identity.coordinate, {})[identity.id] = after
-                if identity.predecessor_id is not None:
-                    self._successors[identity.predecessor_id] = after
-                head = self._heads.get(identity.root_id)
-                if head is None or head.identity.position <= identity.position:
-                    self._heads[identity.root_id] = after
-            case changes.SessionWrite(_, after):
-                self._sessions[after.id] = after
-            case changes.BindingWrite(_, after):
-                self._bindings[after.coordinate] = after
-            case changes.RecordWrite(key, _, after):
-                self._records[key] = after
-            case changes.RateWrite(key, _, _, after):
-                self._rates[key] = _RateRow(after, write.expires_at)
+        if isinstance(write, changes.RateWrite):
+            self._rates[write.key] = write.after, write.policy
+        elif isinstance(write, changes.RecordWrite):
+            self._records[write.key] = write.after
+        elif isinstance(write, changes.SessionWrite):
+            self._sessions[write.after.id] = write.after
+        elif isinstance(write, changes.BindingWrite):
+            self._bindings[write.after.coordinate] = write.after
+        else:
+            self._set_connection(write.after)
+
+    def _set_connection(self, after: Connection) -> None:
+        identity = after.identity
+        self._connections[identity.id] = after
+        self._of_user.setdefault(identity.coordinate, {})[identity.id] = after
+        if identity.predecessor_id is not None:
+            self._successors[identity.predecessor_id] = after
+        head = self._heads.get(identity.root_id)
+        if head is None or head.identity.position <= identity.position:
+            self._heads[identity.root_id] = after
 
     # --- What is over -------------------------------------------------------------------------
 
     def _due(self, write: changes.Write) -> tuple[datetime, Held] | None:
-        # From when on a new value may be over, if it is ever dropped.
-        match write:
-            case changes.ConnectionWrite(_, after):
-                root_id = after.identity.root_id
-                if self._keep_over is None or root_id in self._heads:
-                    return None
-                return self._kept(after.updated_at), ChainKey(root_id)
-            case changes.SessionWrite(_, after):
-                if self._keep_over is None:
-                    return None
-                return self._kept(after.expires_at), SessionKey(after.id)
-            case changes.RecordWrite(key, _, after):
-                return record_expires_at(after), key
-            case changes.RateWrite(key):
-                return write.expires_at, key
-            case changes.BindingWrite():
-                # A tombstone is never over.
-                return None
+        # From when on a new value may be over, if it is ever dropped: a tombstone never is.
+        if isinstance(write, changes.RateWrite):
+            return write.expires_at, write.key
+        if isinstance(write, changes.RecordWrite):
+            return record_expires_at(write.after), write.key
+        if self._keep_over is None or isinstance(write, changes.BindingWrite):
+            return None
+        if isinstance(write, changes.SessionWrite):
+            return self._kept(write.after.expires_at), SessionKey(write.after.id)
+        root_id = write.after.identity.root_id
+        if root_id in self._heads:
+            return None
+        return self._kept(write.after.updated_at), ChainKey(root_id)
 
     def _kept_until(self, held: Held, now: datetime) -> datetime | None:
         # None: it is over.
@@ -428,7 +440,8 @@ class MemoryStore:
             case RecordKey():
                 deadline = record_expires_at(self._records[held])
             case _:
-                deadline = self._rates[held].expires_at
+                state, policy = self._rates[held]
+                deadline = state_expires_at(policy, state) or LAST_INSTANT
         return None if is_over(deadline, now) else deadline
 
     def _chain_kept_until(self, chain: ChainKey, now: datetime) -> datetime | None:
@@ -436,7 +449,7 @@ class MemoryStore:
         # enough to look again after as long as what is over is kept.
         again = self._kept(now)
         for each in self._backwards(chain):
-            ended = _ended_at(each)
+            ended = ended_at(each)
             deadline = again if ended is None else self._kept(ended)
             if not is_over(deadline, now):
                 return min(deadline, again)
@@ -486,11 +499,3 @@ def _checked(keep_over: timedelta) -> int:
     if span < RETENTION:
         raise ArgumentError("keep_over", "at least 24 hours, as long as an answer is replayed")
     return span
-
-
-def _ended_at(connection: Connection) -> datetime | None:
-    # None: only what happens to it ends it.
-    ends = next_deadline(connection)
-    if ends is None and not is_live(connection, LAST_INSTANT):
-        return connection.updated_at
-    return ends

@@ -165,7 +165,6 @@ SHIFTED: Final = tuple(
         ("standing_at", access),
         ("_completion", session),
         ("record_standing", idempotency, attempt),
-        ("elapsed", idempotency),
         ("admit_one", ratelimit),
     )
     for by in (TICK, -TICK)

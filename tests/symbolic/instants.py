@@ -130,8 +130,8 @@ def claims() -> Iterator[Claim]:
         "a record's lease and retention are over at their ends and not a tick before",
         record_ends,
         (
-            Mistake(idempotency, "record_standing", ">= RETENTION", "> RETENTION"),
-            Mistake(idempotency, "record_standing", "max(now, record.seen_at)", "now"),
-            Mistake(idempotency, "record_standing", "now < record.lease", "now <= record.lease"),
+            Mistake(idempotency, "record_standing", ">= _RETENTION", "> _RETENTION"),
+            Mistake(idempotency, "record_standing", "now = record.seen_at", "pass"),
+            Mistake(idempotency, "record_standing", "now >= until", "now > until"),
         ),
     )

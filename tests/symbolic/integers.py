@@ -104,6 +104,12 @@ class Span(Number):
         assert other == _TICK
         return Number(self.term)
 
+    def __ge__(self, other: Number | int | timedelta) -> Condition:
+        return super().__ge__(other // _TICK if isinstance(other, timedelta) else other)
+
+    def __gt__(self, other: Number | int | timedelta) -> Condition:
+        return super().__gt__(other // _TICK if isinstance(other, timedelta) else other)
+
 
 class Instant:
     """An instant that stands for all that the assumptions allow; a `datetime` to the functions."""
@@ -122,6 +128,9 @@ class Instant:
 
     def __gt__(self, other: Instant | datetime) -> Condition:
         return Condition(self.term > _instant_term(other))
+
+    def __ge__(self, other: Instant | datetime) -> Condition:
+        return Condition(self.term >= _instant_term(other))
 
 
 def number(name: str, least: int | None = None, most: int | None = None) -> Number:
