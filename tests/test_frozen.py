@@ -14,7 +14,6 @@ from types import FunctionType
 from typing import Final, Generic, TypeVar, cast
 
 import attrs
-import cattrs
 import pytest
 
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
@@ -154,16 +153,6 @@ def test_a_value_is_matched_by_position() -> None:
     match KEY:
         case Key(name, _, uses):
             assert (name, uses) == ("k", 1)
-
-
-def test_a_value_is_structured() -> None:
-    @frozen
-    class Ring:
-        keys: tuple[Link, ...]
-        main: Link | None = None
-
-    ring = Ring((Link(1), Link(2)), Link(3))
-    assert cattrs.structure(cattrs.unstructure(ring), Ring) == ring
 
 
 @frozen

@@ -143,6 +143,11 @@ _chunks: Final = c_make_encoder(
 )
 
 
+def json_text(value: Mapping[str, Json]) -> str:
+    """The compact text of a document."""
+    return "".join(_chunks(value, 0))
+
+
 def format_json(value: Mapping[str, Json]) -> bytes:
     """The compact UTF-8 text of a body."""
-    return "".join(_chunks(value, 0)).encode()
+    return json_text(value).encode()
