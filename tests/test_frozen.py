@@ -337,6 +337,8 @@ FIELDS: Final[dict[str, Callable[[], object]]] = {
     "defaulted": lambda: attrs.field(default=7),
     "made": lambda: attrs.field(factory=list),
     "derived": lambda: attrs.field(default=attrs.Factory(repr, takes_self=True)),
+    "follows": lambda: attrs.field(init=False, default=attrs.Factory(held_by, takes_self=True)),
+    "counted": lambda: attrs.field(init=False, factory=list),
 }
 """Fields of every kind, those without a default first."""
 
@@ -345,6 +347,12 @@ CHOSEN: Final[list[tuple[str, ...]]] = [
     *(("defaulted",), ("made",), ("given", "named"), ("named", "private"), ("set",)),
 ]
 """What is given by name."""
+
+
+def held_by(value: object) -> list[object]:
+    """What the value holds so far, by name; a field that is not filled yet it has not."""
+    return [(name, getattr(value, name, "unset")) for name in (*FIELDS, *WIDE)]
+
 
 SEEN: Final[list[str]] = []
 """What followed a filling."""

@@ -42,7 +42,12 @@ def _filled(cls: _Class) -> _Class:
     if hasattr(cls, "__attrs_pre_init__") or not all(_is_plain(cls, field) for field in fields):
         return cls
     names = {f"_fill_{field.name}": getattr(cls, field.name).__set__ for field in fields}
-    lines = [f"_fill_{field.name}(self, {field.alias})" for field in fields]
+    filled = [(field.name, field.alias) for field in fields]
+    for at, field in enumerate(fields):
+        if not field.init:
+            names[f"_make_{field.name}"] = field.default.factory
+            filled[at] = field.name, f"_make_{field.name}(self)"
+    lines = [f"_fill_{name}(self, {value})" for name, value in filled]
     if len(fields) > _FEW:
         names |= {"_set_class": _set_class, "_own": cls, "_open": _opened(cls)}
         lines = [
@@ -51,12 +56,12 @@ def _filled(cls: _Class) -> _Class:
             *[f" {line}" for line in lines],
             "else:",
             " _set_class(self, _open)",
-            *[f" self.{field.name} = {field.alias}" for field in fields],
+            *[f" self.{name} = {value}" for name, value in filled],
             " self.__class__ = _own",
         ]
     if hasattr(cls, "__attrs_post_init__"):
         lines.append("self.__attrs_post_init__()")
-    parameters = ", ".join(["self", *(field.alias for field in fields)])
+    parameters = ", ".join(["self", *(field.alias for field in fields if field.init)])
     # As attrs makes its own, of the same names.
     exec(f"def __init__({parameters}):\n " + "\n ".join(lines or ["pass"]), names)  # noqa: S102
     init = names["__init__"]
@@ -73,12 +78,13 @@ def _opened(cls: type) -> type:
 
 
 def _is_plain(cls: type, field: attrs.Attribute[object]) -> bool:
-    """Whether a slot holds what stands in the field's place, or a default that is a value."""
+    """Whether a slot holds what stands in the field's place, or follows from those before it."""
+    is_made = isinstance(field.default, _FACTORY)
     return (
         isinstance(getattr(cls, field.name, None), MemberDescriptorType)
-        and field.init
+        and field.init is not is_made
+        and (field.init or getattr(field.default, "takes_self", False))
         and not field.kw_only
         and field.converter is None  # pyright: ignore[reportUnknownMemberType] - of any types
         and field.validator is None
-        and not isinstance(field.default, _FACTORY)
     )
