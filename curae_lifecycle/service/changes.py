@@ -269,7 +269,8 @@ def connection_changes(kind: EventKind, before: Connection, after: Connection) -
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
     held = ConnectionWrite(recovered, relied_on(recovered))
-    return Changes((held,)) + written(EventKind.CONNECTION_CREATED, None, successor)
+    made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
+    return Changes((held, ConnectionWrite(None, successor)), (), (made,))
 
 
 def revocation_changes(
@@ -306,14 +307,13 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     """The changes of a session that was minted, and of the user that it provisioned."""
     session, after = made.session, made.binding
     at = session.created_at
-    initiated = Event(EventKind.SESSION_INITIATED, session, at)
-    changes = Changes((SessionWrite(None, session),), (), (initiated,))
+    write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
     if after is None or after is before:
-        return changes
-    return changes + Changes(
-        (BindingWrite(before, after),),
+        return Changes((write,), (), (initiated,))
+    return Changes(
+        (write, BindingWrite(before, after)),
         (UserProvisioned(after.user_id, session.coordinate),),
-        (Event(EventKind.BINDING_PROVISIONED, after, at),),
+        (initiated, Event(EventKind.BINDING_PROVISIONED, after, at)),
     )
 
 

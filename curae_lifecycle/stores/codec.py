@@ -325,7 +325,9 @@ _LAST: Final = microseconds(LAST_INSTANT)
 
 def _read_log(document: dict[str, object]) -> LogState:
     instants = cast("_Log", _LOG.read(document)).instants
-    if instants == tuple(sorted(instants)) and all(_FIRST <= each <= _LAST for each in instants):
+    # In order, so that the first and the last say it of all.
+    in_order = instants == tuple(sorted(instants))
+    if in_order and (not instants or _FIRST <= instants[0] <= instants[-1] <= _LAST):
         return LogState.of(map(instant_at, instants))
     raise MalformedError(None, Fault.INVALID)
 
