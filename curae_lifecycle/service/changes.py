@@ -12,7 +12,6 @@ from datetime import datetime
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _json_text
 from typing import Final, TypeVar
-from uuid import UUID
 
 import attrs
 
@@ -166,7 +165,7 @@ class EventKind(StrEnum):
 Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
 """What an event is about."""
 
-_EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11").bytes
+_EVENTS: Final = bytes.fromhex("6f1c3d0e 9a43 5b0f 8a57 2f4f6f0f5d11")
 """The name space of the ids of events."""
 
 
