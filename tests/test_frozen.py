@@ -66,6 +66,25 @@ class Key:
 KEY: Final = Key("k", "s")
 
 
+def test_a_field_that_follows_from_the_others_is_filled_with_them() -> None:
+    @frozen
+    class Named:
+        name: str
+        length: int = attrs.field(
+            init=False, default=attrs.Factory(lambda named: len(named.name), takes_self=True)
+        )
+
+    @frozen
+    class Counted:
+        name: str
+        uses: list[str] = attrs.field(init=False, factory=list)
+
+    assert Named("four").length == 4
+    assert not filled_by_attrs(Named)
+    assert Counted("four").uses == []
+    assert filled_by_attrs(Counted)
+
+
 def test_attrs_fills_its_own_classes() -> None:
     @attrs.frozen
     class Own:

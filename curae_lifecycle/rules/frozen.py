@@ -83,7 +83,7 @@ def _is_plain(cls: type, field: attrs.Attribute[object]) -> bool:
     return (
         isinstance(getattr(cls, field.name, None), MemberDescriptorType)
         and field.init is not is_made
-        and (field.init or getattr(field.default, "takes_self", False))
+        and (field.init or getattr(field.default, "takes_self"))  # noqa: B009 - no stub knows it
         and not field.kw_only
         and field.converter is None  # pyright: ignore[reportUnknownMemberType] - of any types
         and field.validator is None
