@@ -135,9 +135,7 @@ class _Members:
             (name, defaults[name], part.kind, part.read, part.or_null)
             for name, part in parts.items()
         ]
-        self._written = [
-            (name, part.write) for name, part in parts.items() if part.write is not _same
-        ]
+        self._written = [(name, part.write) for name, part in parts.items()]
 
     def read(self, document: dict[str, object]) -> object:
         """The value of a document.
@@ -166,10 +164,9 @@ class _Members:
 
     def write(self, value: object) -> dict[str, object]:
         """The document of a value."""
-        document: dict[str, object] = dict(zip(self._names, self._fields_of(value), strict=True))
-        for name, write in self._written:
-            if document[name] is not None:
-                document[name] = write(document[name])
+        document: dict[str, object] = {}
+        for (name, write), held in zip(self._written, self._fields_of(value), strict=True):
+            document[name] = held if write is _same or held is None else write(held)
         return document
 
 
