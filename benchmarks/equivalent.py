@@ -22,6 +22,7 @@ _NOT_ONE: Final = "It is asked of a cost of one by nobody."
 _NOBODY: Final = "Where nobody is bound, `binding.graduate.unlinked` refuses whoever is named."
 _NO_INSTANT: Final = "The row refuses with a problem whose values hold no instant."
 _NOT_KEPT: Final = "What the call would make is not kept, and nothing of it decides."
+_DIGEST: Final = "digits = hashlib.sha1(name, usedforsecurity=False).hexdigest()"
 _SAME_INSTANT: Final = "Where both are the same instant, either is the answer."
 
 
@@ -222,14 +223,25 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "One is less than a period, which is at least 10^6, so both give no token.",
     (
         "rules.values.format_time",
-        'return (_TO_TICKS % at).rstrip("0") + "Z" if fraction else _TO_SECONDS % at[:-1]',
-        'return (_TO_TICKS % at).rstrip("XX0XX") + "Z" if fraction else _TO_SECONDS % at[:-1]',
+        'text = f"{text}.{ticks}".rstrip("0")',
+        'text = f"{text}.{ticks}".rstrip("XX0XX")',
     ): "An instant's text holds no X to be stripped.",
     (
         "rules.credentials.check_permission",
         "case Proceed(): return None",
         "",
     ): "No other case takes it, and a function that ends answers None.",
+    **{
+        ("service.changes._uuid5", _DIGEST, _DIGEST.replace("usedforsecurity=False", other)): (
+            "It is asked by Pythons that forbid SHA-1 where security needs it."
+        )
+        for other in ("usedforsecurity=None", "usedforsecurity=True", "")
+    },
+    (
+        "service.changes._uuid5",
+        'variant = "89ab"[int(digits[16], 16) % 4]',
+        'variant = "89ab"[int(digits[16], 17) % 4]',
+    ): "A digit in base 16 is the same number in base 17.",
     (
         "service.changes.relied_on",
         "if type(value) is Connection:",

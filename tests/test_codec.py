@@ -213,9 +213,23 @@ def test_a_status_that_a_later_release_may_have_added_is_malformed() -> None:
     assert "PAUSED" not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.parametrize("text", [b'{"full_at":1,"full_at":2}', b'{"full_at":{"a":1,"a":1}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"full_at":1,"full_at":2}',
+        b'{"full_at":{"a":1,"a":1}}',
+        b'{"format":1,"full_at":1,"full_at":2,"part":0,"parts":1}',
+        b'{"format":1,"full_at":{"a":1,"a":1},"part":0,"parts":1}',
+        b'{"format":1,"full_at":1,"part":[{"a":1,"a":1}],"parts":1}',
+    ],
+)
 def test_a_stored_document_that_says_something_twice_is_malformed(text: bytes) -> None:
     assert fault(lambda: load(BucketState, parse_json(text))) == (None, "INVALID")
+
+
+def test_a_stored_object_that_says_the_same_twice_is_malformed_where_an_object_is_wanted() -> None:
+    text = json.dumps(dump(pending())).replace('"app_id"', '"app_id": "app-1", "app_id"', 1)
+    assert fault(lambda: load(Connection, parse_json(text))) == (None, "INVALID")
 
 
 def test_a_stored_document_may_hold_the_same_list_twice() -> None:

@@ -14,7 +14,6 @@ from types import FunctionType
 from typing import Final, Generic, TypeVar, cast
 
 import attrs
-import cattrs
 import pytest
 
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
@@ -45,6 +44,10 @@ def filled_by_attrs(cls: type) -> bool:
     return "_cached_setattr_get" in init_of(cls).__code__.co_names
 
 
+def filled_while_open(cls: type) -> bool:
+    return "__class__" in init_of(cls).__code__.co_names
+
+
 def init_of(cls: type) -> FunctionType:
     return cast("FunctionType", cls.__init__)  # type: ignore[misc]  # of that class alone
 
@@ -63,6 +66,25 @@ class Key:
 KEY: Final = Key("k", "s")
 
 
+def test_a_field_that_follows_from_the_others_is_filled_with_them() -> None:
+    @frozen
+    class Named:
+        name: str
+        length: int = attrs.field(
+            init=False, default=attrs.Factory(lambda named: len(named.name), takes_self=True)
+        )
+
+    @frozen
+    class Counted:
+        name: str
+        uses: list[str] = attrs.field(init=False, factory=list)
+
+    assert Named("four").length == 4
+    assert not filled_by_attrs(Named)
+    assert Counted("four").uses == []
+    assert filled_by_attrs(Counted)
+
+
 def test_attrs_fills_its_own_classes() -> None:
     @attrs.frozen
     class Own:
@@ -70,6 +92,23 @@ def test_attrs_fills_its_own_classes() -> None:
 
     assert filled_by_attrs(Own)
     assert not filled_by_attrs(Key)
+
+
+def test_values_of_more_than_two_fields_are_filled_while_they_are_open() -> None:
+    @frozen
+    class Two:
+        first: int
+        second: int
+
+    @frozen
+    class Three(Two):
+        third: int
+
+    assert not filled_while_open(Two)
+    assert filled_while_open(Three)
+    (opened,) = Three.__subclasses__()
+    assert opened.__setattr__ is object.__setattr__
+    assert opened.__delattr__ is object.__delattr__
 
 
 @pytest.mark.parametrize("name", ["name", "_secret", "unknown", "__class__"])
@@ -135,19 +174,16 @@ def test_a_value_is_matched_by_position() -> None:
             assert (name, uses) == ("k", 1)
 
 
-def test_a_value_is_structured() -> None:
-    @frozen
-    class Ring:
-        keys: tuple[Link, ...]
-        main: Link | None = None
-
-    ring = Ring((Link(1), Link(2)), Link(3))
-    assert cattrs.structure(cattrs.unstructure(ring), Ring) == ring
-
-
 @frozen
 class Link:
     number: int
+
+
+@frozen
+class Wide:
+    first: int
+    second: int
+    third: int
 
 
 # --- Classes of classes ----------------------------------------------------------------------
@@ -186,6 +222,56 @@ def test_a_class_of_values_is_extended_by_nothing_but_behaviour() -> None:
     for value in (Shown(1), Slim(1)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             write(value, "number")
+
+
+def test_a_class_of_wide_values_is_extended_by_nothing_but_behaviour() -> None:
+    @frozen
+    class Wide:
+        first: int
+        second: int
+        third: int
+
+    class Shown(Wide):
+        def shown(self) -> str:
+            return f"<{self.first}{self.second}{self.third}>"
+
+    class Slim(Wide):
+        __slots__ = ()
+
+    assert Shown(1, 2, 3).shown() == "<123>"
+    assert type(Slim(1, 2, 3)) is Slim
+    for value in (Wide(1, 2, 3), Shown(1, 2, 3), Slim(1, 2, 3)):
+        assert attrs.astuple(value) == (1, 2, 3)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            write(value, "first")
+
+
+def test_a_wide_value_that_was_filled_is_closed_and_of_its_own_class() -> None:
+    value = Wide(1, 2, 3)
+    assert type(value) is Wide
+    assert value == attrs.evolve(Wide(1, 2, 4), third=3)
+    assert hash(value) == hash(Wide(1, 2, 3))
+    Wide.__init__(value, 4, 5, 6)
+    assert value == Wide(4, 5, 6)
+
+
+def test_a_wide_class_is_extended_by_fields_and_abstract() -> None:
+    class Named(ABC):
+        __slots__ = ()
+
+        @abstractmethod
+        def name(self) -> str: ...
+
+    @frozen
+    class Wider(Wide, Named):
+        fourth: int
+
+        def name(self) -> str:
+            return str(self.fourth)
+
+    assert filled_while_open(Wider)
+    assert attrs.astuple(Wider(1, 2, 3, 4)) == (1, 2, 3, 4)
+    assert Wider(1, 2, 3, 4).name() == "4"
 
 
 def test_a_class_of_values_is_abstract_or_generic() -> None:
@@ -270,6 +356,8 @@ FIELDS: Final[dict[str, Callable[[], object]]] = {
     "defaulted": lambda: attrs.field(default=7),
     "made": lambda: attrs.field(factory=list),
     "derived": lambda: attrs.field(default=attrs.Factory(repr, takes_self=True)),
+    "follows": lambda: attrs.field(init=False, default=attrs.Factory(held_by, takes_self=True)),
+    "counted": lambda: attrs.field(init=False, factory=list),
 }
 """Fields of every kind, those without a default first."""
 
@@ -279,18 +367,29 @@ CHOSEN: Final[list[tuple[str, ...]]] = [
 ]
 """What is given by name."""
 
+
+def held_by(value: object) -> list[object]:
+    """What the value holds so far, by name; a field that is not filled yet it has not."""
+    return [(name, getattr(value, name, "unset")) for name in (*FIELDS, *WIDE)]
+
+
 SEEN: Final[list[str]] = []
 """What followed a filling."""
 
 
+WIDE: Final = ("wide", "wider", "widest")
+"""Fields that are given by place, and make a class one of more than a few fields."""
+
+
+@pytest.mark.parametrize("more", [(), WIDE], ids=["few", "many"])
 @pytest.mark.parametrize("first", FIELDS)
-def test_a_class_is_the_twin_of_one_of_attrs_own(first: str) -> None:
+def test_a_class_is_the_twin_of_one_of_attrs_own(first: str, more: tuple[str, ...]) -> None:
     for second, follows in product(FIELDS, (False, True)):
         ours, own = (
-            twin(each, {first, second}, follows=follows) for each in (frozen, attrs.frozen)
+            twin(each, {first, second}, more, follows=follows) for each in (frozen, attrs.frozen)
         )
         assert shown(ours) == shown(own)
-        for places, named in product(range(3), CHOSEN):
+        for places, named in product(range(len(more), len(more) + 3), CHOSEN):
             assert outcome(ours, places, named) == outcome(own, places, named)
 
 
@@ -309,8 +408,15 @@ def test_a_class_with_an_option_is_the_twin_of_one_of_attrs_own(option: str) -> 
             assert outcome(ours, 2 - len(named), named) == outcome(own, 2 - len(named), named)
 
 
-def twin(decorator: Callable[[type], type], names: Collection[str], *, follows: bool) -> type:
-    members: dict[str, object] = {name: FIELDS[name]() for name in FIELDS if name in names}
+def twin(
+    decorator: Callable[[type], type],
+    names: Collection[str],
+    more: tuple[str, ...] = (),
+    *,
+    follows: bool,
+) -> type:
+    members: dict[str, object] = {name: attrs.field() for name in more}
+    members |= {name: FIELDS[name]() for name in FIELDS if name in names}
     members["__annotations__"] = dict.fromkeys(members, "int")
     if follows:
         members["__attrs_post_init__"] = lambda it: SEEN.append(repr(it))

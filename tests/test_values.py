@@ -26,15 +26,31 @@ from curae_lifecycle.rules.values import (
     check_occurrence,
     check_uuid,
     elapsed,
+    format_time,
     instant_at,
     later,
     microseconds,
     parse_app_user_id,
     parse_data_packages,
+    parse_time,
     parse_uuid,
 )
 from curae_lifecycle.service import members
 from tests.strategies import COORDINATE, START, TICK, at, uuid
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0001-01-01T00:00:00Z", "1999-12-31T23:59:59.9Z", "2000-02-29T01:02:03.000001Z"),
+        *("2019-10-20T10:20:30.1002Z", "2101-11-12T13:14:15.01Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_an_instant_is_written_as_it_was_read_and_is_of_utc_itself(text: str) -> None:
+    instant = parse_time("at", text)
+    assert instant.tzinfo is UTC
+    assert instant == datetime.fromisoformat(f"{text[:-1]}+00:00")
+    assert format_time(instant) == text
 
 
 def test_no_repr_shows_a_hand_off_url() -> None:

@@ -15,7 +15,7 @@ ATTRS: Final = "import attrs"
 OURS: Final = {
     "decide": "from curae_lifecycle.service.decide import decide",
     "the store in memory, and bytes to bytes": "from curae_lifecycle.stores.memory import MemoryStore",
-    "the codec, with cattrs": "from curae_lifecycle.stores.codec import dump",
+    "the codec": "from curae_lifecycle.stores.codec import dump",
 }
 PYDANTIC: Final = "from pydantic import BaseModel"
 

@@ -43,6 +43,9 @@ from curae_lifecycle.web.request import ParsedBody, Request
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""
 
+_REQUIRED: Final = frozenset({"at"})
+_OPTIONAL: Final = frozenset({*KINDS, "as", "response"})
+
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 """How long a next action lives where no recorded response says otherwise [O]."""
 
@@ -144,7 +147,7 @@ class _Log:
             document = self._with_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
-        line = _object("the line", document, {"at"}, {*KINDS, "as", "response"})
+        line = _object("the line", document, _REQUIRED, _OPTIONAL)
         kinds = [kind for kind in KINDS if kind in line]
         if len(kinds) != 1:
             raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
@@ -246,6 +249,8 @@ class _Log:
     def _with_names(self, value: Json) -> Json:
         # map, not comprehensions, keeps a level of nesting to one level of recursion.
         if isinstance(value, str):
+            if "{" not in value:
+                return value
             text = _NAME.sub(self._named_value, value)
             if len(text) > max(len(value), _NAMED_MAX):
                 raise BrokenLineError(f"names: must make no text longer than {_NAMED_MAX}")

@@ -80,8 +80,10 @@ class Recorded:
         self, parse: Callable[[str, object], _Value], outer: str, inner: str
     ) -> _Value | None:
         holder = self.body.get(outer) if isinstance(self.body, dict) else None
+        if not isinstance(holder, dict):
+            return None
         try:
-            return parse(inner, holder.get(inner) if isinstance(holder, dict) else None)
+            return parse(inner, holder.get(inner))
         except ArgumentError:
             return None
 

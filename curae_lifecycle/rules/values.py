@@ -56,9 +56,10 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OWN_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
-# Faster than `isoformat`, which asks the time zone.
-_TO_SECONDS: Final = "%04d-%02d-%02dT%02d:%02d:%02dZ"
-_TO_TICKS: Final = "%04d-%02d-%02dT%02d:%02d:%02d.%06d"
+_TWO: Final = tuple([f"{number:02}" for number in range(100)])
+"""The numbers of two digits as text, of which an instant is put together: formatting them anew, or
+asking the time zone as `isoformat` does, takes half as long again."""
+
 _PACKAGE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{DATA_PACKAGE_MAX - 1}}}")
 
 
@@ -141,16 +142,20 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
 
 def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    day, month, fraction = instant.day, instant.month, instant.microsecond
-    at = instant.year, month, day, instant.hour, instant.minute, instant.second, fraction
-    return (_TO_TICKS % at).rstrip("0") + "Z" if fraction else _TO_SECONDS % at[:-1]
+    year, fraction = instant.year, instant.microsecond
+    day = f"{_TWO[year // 100]}{_TWO[year % 100]}-{_TWO[instant.month]}-{_TWO[instant.day]}"
+    text = f"{day}T{_TWO[instant.hour]}:{_TWO[instant.minute]}:{_TWO[instant.second]}"
+    if fraction:
+        ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
+        text = f"{text}.{ticks}".rstrip("0")
+    return f"{text}Z"
 
 
 def parse_time(argument: str, value: object) -> datetime:
     """An RFC 3339 time ending in `Z`, with at most six fraction digits."""
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
-            return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
+            return datetime.fromisoformat(value)
         except ValueError:
             pass
     raise ArgumentError(argument, "an RFC 3339 time ending in Z, at most six fraction digits")

@@ -4,22 +4,66 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import attrs
+
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.rules.values import Coordinate
+from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, LimitKey
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import status_of
+
+
+def _needs(call: Call) -> Needs:
+    operation = call.operation
+    coordinate = operation.coordinate(call.caller)
+    return Needs(
+        _record_key(call),
+        _bucket_keys(call),
+        _limit_key(operation, coordinate),
+        operation.connection(),
+        coordinate,
+    )
+
+
+def _record_key(call: Call) -> idempotency.RecordKey | None:
+    return None if call.key is None else idempotency.RecordKey(call.caller.key_owner, call.key)
+
+
+def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
+    buckets = call.settings.buckets
+    if not buckets:
+        return ()
+    owner = call.caller.key_owner
+    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
+
+
+def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
+    limit = operation.rule.limit
+    if limit is None:
+        return None
+    if coordinate is None:
+        raise ArgumentError("operation", "one that names whose limit it charges")
+    return LimitKey(coordinate.app_user, limit.name)
 
 
 @frozen
 class Call:
-    """A request that was read and may be decided; it has a key where its operation needs one."""
+    """A request that was read and may be decided; it has a key where its operation needs one.
+
+    What it needs loaded follows from it.
+    """
 
     caller: credentials.Caller
     operation: Operation
     key: idempotency.IdempotencyKey | None = None
     settings: Settings = DEFAULT_SETTINGS
+    needs: Needs = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_needs, takes_self=True)
+    )
 
 
 @frozen

@@ -21,11 +21,11 @@ from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.binding import check_coordinate
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, RecordKey, begin
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, begin
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateWrite, Write
+from curae_lifecycle.service.changes import Changes, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
     Asked,
@@ -48,32 +48,7 @@ def fingerprint(operation: Operation) -> Fingerprint:
 
 def needs(call: Call) -> Needs:
     """What the server must load before it decides the call."""
-    operation = call.operation
-    coordinate = operation.coordinate(call.caller)
-    limit = _limit_key(operation, coordinate)
-    connection = operation.connection()
-    return Needs(_record_key(call), _bucket_keys(call), limit, connection, coordinate)
-
-
-def _record_key(call: Call) -> RecordKey | None:
-    return None if call.key is None else RecordKey(call.caller.key_owner, call.key)
-
-
-def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
-    buckets = call.settings.buckets
-    if not buckets:
-        return ()
-    owner = call.caller.key_owner
-    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
-
-
-def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
-    limit = operation.rule.limit
-    if limit is None:
-        return None
-    if coordinate is None:
-        raise ArgumentError("operation", "one that names whose limit it charges")
-    return LimitKey(coordinate.app_user, limit.name)
+    return call.needs
 
 
 def decide(
@@ -96,8 +71,7 @@ def decide(
             not the one that was asked for.
     """
     check_instant("now", now)
-    coordinate = call.operation.coordinate(call.caller)
-    request = _Request(call.caller, snapshot, now, coordinate, new_ids, call)
+    request = _Request(call.caller, snapshot, now, call.needs.binding, new_ids, call)
     for passes in DECIDED.values():
         decision = passes(request)
         if decision is not None:
@@ -152,7 +126,7 @@ def _buckets(request: _Request) -> Decision | None:
     answer = ratelimit.admit(tuple(charges), request.now)
     if isinstance(answer, ratelimit.Limited):
         return request.limited(Gate.BUCKETS, answer)
-    keys = _bucket_keys(request.call)
+    keys = request.call.needs.buckets
     charged = zip(keys, buckets, stored, answer.states, strict=True)
     request.charges += tuple([RateWrite(*each) for each in charged])
     return None
@@ -160,7 +134,7 @@ def _buckets(request: _Request) -> Decision | None:
 
 def _idempotency(request: _Request) -> Decision | None:
     call, record, now = request.call, request.snapshot.record, request.now
-    key = _record_key(call)
+    key = call.needs.record
     if key is None:
         return None
     begun = begin(record, key, fingerprint(call.operation), now)
@@ -175,10 +149,10 @@ def _idempotency(request: _Request) -> Decision | None:
 
 
 def _limit(request: _Request) -> Decision | None:
-    operation, coordinate = request.call.operation, request.given_coordinate
+    call, coordinate = request.call, request.given_coordinate
     if coordinate is not None:
         check_coordinate(request.snapshot.binding, coordinate)
-    limit, key = operation.rule.limit, _limit_key(operation, coordinate)
+    limit, key = call.operation.rule.limit, call.needs.limit
     if limit is None or key is None:
         return None
     before = request.snapshot.limit
@@ -191,7 +165,7 @@ def _limit(request: _Request) -> Decision | None:
 
 
 def _ownership(request: _Request) -> Decision | None:
-    asked, connection = request.call.operation.connection(), request.snapshot.connection
+    asked, connection = request.call.needs.connection, request.snapshot.connection
     if asked is None:
         return None
     if connection is None or not request.caller.owns(connection):

@@ -7,7 +7,7 @@ JSON, which keeps the parts of a name apart.
 from __future__ import annotations
 
 import hashlib
-import json
+from json.encoder import encode_basestring_ascii
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
@@ -16,7 +16,9 @@ from curae_lifecycle.service.changes import BucketKey, RateKey
 
 def key_of(*parts: str) -> str:
     """The SHA-256 of a name, in hex."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    # As `json.dumps` writes them, which makes an encoder for each name.
+    text = f"[{', '.join(map(encode_basestring_ascii, parts))}]"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def coordinate_key(coordinate: Coordinate) -> str:

@@ -33,7 +33,7 @@ from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
-from curae_lifecycle.web.json import format_json, parse_json
+from curae_lifecycle.web.json import json_text, parse_json
 
 _Stored = TypeVar("_Stored", bound=Storable)
 _Key = TypeVar("_Key")
@@ -90,7 +90,7 @@ class Wanted:
 def row_of(write: Write) -> Row:
     """The row that a write leaves."""
     after = write.after
-    kind, document = type(after).__name__, format_json(dump(after)).decode()
+    kind, document = type(after).__name__, json_text(dump(after))
     match write:
         case ConnectionWrite(_, connection):
             its = connection.identity

@@ -34,8 +34,9 @@ def format_connection(
 
     ACTIVE is spelled AUTHORIZED where the server asks for it [P].
     """
-    identity = connection.identity
+    identity, updated_at = connection.identity, connection.updated_at
     coordinate = identity.coordinate
+    created = format_time(identity.created_at)
     status = WIRE_STATUS[standing(connection, now)].outcome.what
     return {
         "id": identity.id,
@@ -47,8 +48,8 @@ def format_connection(
         "expiresAt": _optional_time(connection.expires_at),
         "revokedAt": _optional_time(connection.revoked_at),
         "actionRequiredReason": connection.action_required_reason,
-        "createdAt": format_time(identity.created_at),
-        "updatedAt": format_time(connection.updated_at),
+        "createdAt": created,
+        "updatedAt": created if updated_at is identity.created_at else format_time(updated_at),
     }
 
 
