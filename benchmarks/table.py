@@ -22,7 +22,6 @@ from statistics import median
 from typing import Final
 
 import attrs
-import cattrs
 
 from benchmarks.measure import (
     DEFAULT,
@@ -199,7 +198,7 @@ def about(peers: tuple[str, ...]) -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {compiler}"
     }
     found["machine"] = f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
-    versions = {each: installed(each) for each in ("attrs", "cattrs", *peers)}
+    versions = {each: installed(each) for each in ("attrs", *peers)}
     return found | {name: text for name, text in versions.items() if text is not None}
 
 
@@ -297,7 +296,8 @@ def dumped(report: Report) -> str:
 
 def loaded(file: Path) -> Report:
     """A report that was dumped."""
-    return cattrs.structure(json.loads(file.read_text(encoding="utf-8")), Report)
+    held = json.loads(file.read_text(encoding="utf-8"))
+    return Report(held["about"], held["left_out"], [Line(**each) for each in held["lines"]])
 
 
 def main(arguments: list[str] | None = None) -> None:

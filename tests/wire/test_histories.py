@@ -160,9 +160,9 @@ class Lived:
             values["LimitedAccountAppBinding", coordinate_key(user)] = binding
         for key, kept in store._records.items():
             values["Record", record_key(key)] = kept
-        for limit, row in store._rates.items():
-            assert isinstance(row.state, LogState)
-            values["LogState", rate_key(limit)] = row.state
+        for limit, (state, _) in store._rates.items():
+            assert isinstance(state, LogState)
+            values["LogState", rate_key(limit)] = state
         return Rest(values, {key: list(each) for key, each in self.posted.items()})
 
     def judged(self, rest: Rest | None = None, budget: int = 5_000) -> Verdict:
