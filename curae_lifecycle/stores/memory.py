@@ -5,8 +5,7 @@ all writes of a decision or none; **nothing live is ever evicted**: where a cust
 full, what is new is refused to that account alone, and a value is dropped five minutes after its
 own deadline, never before.
 
-It shows what any store has to do: load by key, compare, set. Tests and small servers use it as
-it is.
+It shows what any store has to do: load by key, compare, set.
 """
 
 from __future__ import annotations
