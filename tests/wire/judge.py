@@ -223,7 +223,7 @@ def _answers(record: Record | None, key: Keyed, seen: list[Response]) -> Iterato
         return
     lasting = [as_kept(each) for each in seen]
     yield from _broken(lambda: check_one_execution(lasting, 1))
-    # Waitress sends headers in an order of its own, though always in the same one.
+    # A server may send headers in an order of its own, though always in the same one.
     yield from _broken(lambda: check_one_execution([_sorted(kept), _sorted(lasting[0])], 1))
 
 
