@@ -15,7 +15,10 @@ import sqlalchemy as sa
 from curae_lifecycle import ApiKey, ArgumentError, NewIds, Patience, Request, Response
 from curae_lifecycle.servers.endpoint import Endpoint
 from curae_lifecycle.servers.metrics import Metrics
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.minting import Mint
+from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import run
@@ -24,12 +27,20 @@ from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
 from tests.servers.asking import KINDS, MINT, Asking, Log, header, logged
 from tests.servers.searching import Secrets
 from tests.serving import BEFORE, faulty
-from tests.sql.conftest import url
+from tests.sql.conftest import mariadb_server, mariadb_url, url
+from tests.wire.conftest import postgres_url, sqlite_url
 
-__all__ = ["url"]
+__all__ = ["mariadb_server", "mariadb_url", "postgres_url", "sqlite_url", "url"]
 
 SHORT: Final = Patience(seconds=0.2, attempts=3)
 SECRET: Final = "a-secret-of-somebody"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
 
 
 @attrs.define
@@ -233,12 +244,22 @@ class Behind(Reference):
         super().__init__()
         self.secrets = Secrets()
         self.world.clock = lambda: self.now
+        stored = self.world.commit
+
+        def commit(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+            is_done = stored(loaded, changes, page)
+            if is_done:
+                self.leave(changes)
+            return is_done
+
+        self.world.commit = commit  # type: ignore[method-assign]  # as the outbox would be told
 
     def send(self, request: Request) -> Response:
         self.tick()
         endpoint = Endpoint(self.world, lambda _: self.new_ids(), self.world.settings)
         answer = endpoint(request)
         self.secrets.saw(request, answer)
+        self.hosted.note(request, answer)
         return answer
 
 
