@@ -27,10 +27,6 @@ from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
 from tests.servers.asking import KINDS, MINT, Asking, Log, header, logged
 from tests.servers.searching import Secrets
 from tests.serving import BEFORE, faulty
-from tests.sql.conftest import mariadb_server, mariadb_url, url
-from tests.wire.conftest import postgres_url, sqlite_url
-
-__all__ = ["mariadb_server", "mariadb_url", "postgres_url", "sqlite_url", "url"]
 
 SHORT: Final = Patience(seconds=0.2, attempts=3)
 SECRET: Final = "a-secret-of-somebody"
