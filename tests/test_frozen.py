@@ -186,13 +186,14 @@ def test_a_class_may_print_itself() -> None:
 
 
 def test_what_follows_from_others_sees_a_value_of_a_class_of_that_name() -> None:
-    @frozen
-    class Named:
-        first: int
-        second: int
-        said: str = attrs.field(init=False, default=attrs.Factory(repr, takes_self=True))
+    class Outer:
+        @frozen
+        class Inner:
+            first: int
+            second: int
+            said: str = attrs.field(init=False, default=attrs.Factory(repr, takes_self=True))
 
-    assert Named(1, 2).said == "Named(first=1, second=2, said=NOTHING)"
+    assert Outer.Inner(1, 2).said == "Outer.Inner(first=1, second=2, said=NOTHING)"
 
 
 def test_a_value_is_referred_to_weakly() -> None:
