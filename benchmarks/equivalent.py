@@ -35,8 +35,8 @@ def _not_strict(where: str, line: str, why: str) -> Iterator[tuple[Key, str]]:
 EQUIVALENT: Final[dict[Key, str]] = {
     **dict(
         _not_strict(
-            "rules.tables._covers",
-            "for part, value in zip(pattern, key, strict=True)",
+            "rules.tables._covered",
+            "for axis, part in zip(axes, pattern, strict=True)",
             _SAME_LENGTH,
         )
     ),

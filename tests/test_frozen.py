@@ -154,6 +154,48 @@ def test_a_value_is_hashed_compared_and_printed_by_its_fields() -> None:
     assert repr(KEY) == "Key(name='k', uses=1)"
 
 
+def test_a_value_that_holds_itself_is_printed_once() -> None:
+    @frozen
+    class Holding:
+        held: list[object]
+
+    value = Holding([])
+    value.held.append(value)
+    assert repr(value) == "Holding(held=[...])"
+
+
+def test_a_field_is_printed_by_what_it_asks_for() -> None:
+    @frozen
+    class Masked:
+        name: str = attrs.field(repr=str.upper)
+        number: int
+
+    assert repr(Masked("n", 1)) == "Masked(name=N, number=1)"
+
+
+def test_a_class_may_print_itself() -> None:
+    @frozen
+    class Quiet:
+        name: str
+
+        def __repr__(self) -> str:
+            return "quiet"
+
+    assert repr(Quiet("n")) == "quiet"
+    assert not filled_by_attrs(Quiet)
+
+
+def test_what_follows_from_others_sees_a_value_of_a_class_of_that_name() -> None:
+    class Outer:
+        @frozen
+        class Inner:
+            first: int
+            second: int
+            said: str = attrs.field(init=False, default=attrs.Factory(repr, takes_self=True))
+
+    assert Outer.Inner(1, 2).said == "Outer.Inner(first=1, second=2, said=NOTHING)"
+
+
 def test_a_value_is_referred_to_weakly() -> None:
     key = Key("k", "s")
     assert weakref.ref(key)() is key
@@ -426,9 +468,9 @@ def twin(
 def shown(cls: type) -> list[object]:
     """What a reader or a tool sees of how values are made."""
     init = init_of(cls)
-    seen = [init.__doc__, init.__module__, init.__qualname__, init.__annotations__]
     return [
-        *seen,
+        init.__annotations__,
+        *[(made.__doc__, made.__module__, made.__qualname__) for made in (init, cls.__repr__)],
         str(inspect.signature(cls)),
         getattr(cls, "__match_args__", ()),
         sorted(vars(cls)),

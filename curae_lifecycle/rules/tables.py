@@ -197,7 +197,7 @@ def _cells(
             raise TableError(name, "a rule name is used twice", (row.rule,))
         if row.rule.rstrip().endswith(".") or not row.why.strip():
             raise TableError(name, "a rule has no name or does not say why", (row.rule,))
-        covered = [key for key in every if _covers(row.parts, key)]
+        covered = _covered(axes, row.parts)
         if not covered:
             raise TableError(name, "a rule covers no cell of the axes", (row.rule,))
         doubled = tuple(_show(key) for key in covered if key in cells)
@@ -210,12 +210,18 @@ def _cells(
     return {key[0] if len(axes) == 1 else key: cells[key] for key in every}
 
 
-def _covers(pattern: tuple[str, ...], key: tuple[str, ...]) -> bool:
+def _covered(axes: tuple[Axis, ...], pattern: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The cells that a rule's key covers, in the order of the axes."""
+    if len(pattern) != len(axes):
+        return []
     # The type too: members of two StrEnums with the same text are equal.
-    return len(pattern) == len(key) and all(
-        part is ANY or (type(part) is type(value) and part == value)
-        for part, value in zip(pattern, key, strict=True)
+    parts = (
+        axis.values
+        if part is ANY
+        else [value for value in axis.values if type(value) is type(part) and value == part]
+        for axis, part in zip(axes, pattern, strict=True)
     )
+    return list(product(*parts))
 
 
 def _name_of(row: Row[object]) -> str:

@@ -161,8 +161,12 @@ class Accounts:
             most -= max(1, looked_at)
         return dropped
 
-    def purge_all(self, now: datetime) -> Iterator[int]:
-        """Drop all that is over, so many values and accounts at a time: how many values each."""
+    def purge_all(self, now: datetime) -> Iterator[tuple[int, bool]]:
+        """Drop all that is over, so many values and accounts at a time.
+
+        Yields:
+            How many values were dropped, and whether there may be more.
+        """
         left, dropped = AT_ONCE, 0
         for account in list(self._by_owner.values()):
             left -= 1
@@ -172,9 +176,9 @@ class Accounts:
                 dropped += gone
                 if left > 0:
                     break
-                yield dropped
+                yield dropped, True
                 left, dropped = AT_ONCE, 0
-        yield dropped
+        yield dropped, False
 
     def drop_buckets(self) -> None:
         """Drop every bucket, over or not."""

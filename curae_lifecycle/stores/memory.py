@@ -306,10 +306,10 @@ class MemoryStore:
         batches, dropped = self._accounts.purge_all(now), 0
         while True:
             with self._lock:
-                gone = next(batches, None)
-            if gone is None:
-                return dropped
+                gone, may_go_on = next(batches)
             dropped += gone
+            if not may_go_on:
+                return dropped
             # Who lets go of a lock and asks again at once has it again, whoever waits.
             self._pause.wait(PAUSE)
 
