@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from enum import Enum
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from docutils.nodes import document
     from sphinx.application import Sphinx
 
 DOCS: Final = Path(__file__).resolve().parent
@@ -29,13 +29,13 @@ project = "curae_lifecycle"
 author = "The curae_lifecycle authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-nitpicky = False
 # Docstrings set code in single backticks.
 default_role = "code"
 myst_heading_anchors = 6
+# Every object of the reference in the contents of every page would be most of the site.
+toc_object_entries = False
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-autodoc_class_signature = "separated"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
@@ -151,13 +151,20 @@ def _read(_: Sphinx, name: str, source: list[str]) -> None:
     source[0] = page(name, source[0])
 
 
-def _anchors(app: Sphinx, doctree: document) -> None:
+def _anchors(app: Sphinx, _: object) -> None:
     # Anchors that are written as HTML, so that GitHub knows them, too.
     name = app.env.docname
-    text = page(name, Path(doctree["source"]).read_text(encoding="utf-8"))
+    text = page(name, Path(app.env.doc2path(name)).read_text(encoding="utf-8"))
     slugs = app.env.metadata[name].setdefault("myst_slugs", {})
     for anchor in _ANCHOR.findall(text):
         slugs.setdefault(anchor, (0, anchor, ""))
+
+
+def _skips(
+    _: Sphinx, _what: str, _name: str, value: object, _skip: object, _options: object
+) -> bool | None:
+    # The members of an enumeration are its meaning, also where one sentence says it for all.
+    return False if isinstance(value, Enum) else None
 
 
 class _Page(HTMLParser):
@@ -218,8 +225,10 @@ def _finished(app: Sphinx, error: Exception | None) -> None:
             raise SystemExit("\n".join(["the site is not good:", *wrong]))
 
 
-def setup(app: Sphinx) -> None:
-    """Tell Sphinx what to ask of this module."""
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx what to ask of this module, and that it may ask in several processes."""
     app.connect("source-read", _read)
     app.connect("doctree-read", _anchors)
+    app.connect("autodoc-skip-member", _skips)
     app.connect("build-finished", _finished)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
