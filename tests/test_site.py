@@ -202,3 +202,47 @@ def test_each_test_that_is_cited_passes_by_its_name() -> None:
     )
     assert told.returncode == 0, told.stdout
     assert re.search(r"^\d+ passed", told.stdout.splitlines()[-1]), told.stdout
+
+
+# --- Every Python block of every page runs ---------------------------------------------------
+
+RUN_BY = {
+    "README.md": "tests/test_docs.py",
+    "docs/conformance.md": "tests/test_conformance.py",
+    "docs/django.md": "tests/stores/test_store_pages.py",
+    "docs/extending.md": "tests/test_extending.py",
+    "docs/howto.md": "tests/test_examples.py",
+    "docs/observing.md": "tests/servers/test_observing_page.py",
+    "docs/operating.md": "tests/wire/test_operating.py",
+    "docs/outbox.md": "tests/wire/test_outbox_messages.py",
+    "docs/questions.md": "tests/test_site.py",
+    "docs/redis.md": "tests/stores/test_store_pages.py",
+    "docs/servers.md": "tests/test_run.py",
+    "docs/simulation.md": "tests/test_site.py",
+    "docs/stores.md": "tests/test_store_page.py",
+    "docs/testing.md": "tests/test_docs.py",
+    "docs/upgrades.md": "tests/test_examples.py",
+}
+"""Each page with Python, and the tests that run its blocks."""
+
+
+def test_each_page_with_python_has_tests_that_run_its_blocks() -> None:
+    pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
+    with_python = {
+        page.relative_to(ROOT).as_posix()
+        for page in pages
+        if "\n```python\n" in page.read_text(encoding="utf-8")
+    }
+    assert with_python == RUN_BY.keys()
+    for page, file in RUN_BY.items():
+        tests = (ROOT / file).read_text(encoding="utf-8")
+        assert Path(page).name in tests
+        assert re.search(r"\b(?:exec|compile)\(", tests)
+
+
+def test_the_blocks_of_the_page_of_the_simulation_run() -> None:
+    text = (DOCS / "simulation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(block, {})  # noqa: S102 - the page's own code
+    assert len(blocks) == 2
