@@ -101,7 +101,7 @@ def test_the_committed_pages_are_what_the_tables_say() -> None:
 
 def test_every_table_of_the_package_has_a_page() -> None:
     for table in TABLES.values():
-        assert pages()[f"{table.name}.md"] == to_markdown(table)
+        assert pages()[f"{table.name}.md"] == to_markdown(table, anchors=True)
 
 
 def test_the_log_of_the_replay_page_runs() -> None:

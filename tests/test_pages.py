@@ -23,4 +23,4 @@ def test_there_is_a_page_for_each_table_and_an_index() -> None:
     assert list(written) == ["README.md", *(f"{name}.md" for name in TABLES)]
     assert written["README.md"].startswith("# Tables\n\n")
     assert written["README.md"].endswith(index())
-    assert written["life.md"] == to_markdown(TABLES["life"])
+    assert written["life.md"] == to_markdown(TABLES["life"], anchors=True)

@@ -3,6 +3,7 @@
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
 python -m curae_lifecycle tables --diff OLD.json
+python -m curae_lifecycle problems [CODE] [--write DIR] [--check]
 python -m curae_lifecycle replay FILE [--check]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
@@ -25,7 +26,17 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle import __version__
-from curae_lifecycle.cli import check, database, facts, keys, outbox, replay, simulate, tables
+from curae_lifecycle.cli import (
+    check,
+    database,
+    facts,
+    keys,
+    outbox,
+    problems,
+    replay,
+    simulate,
+    tables,
+)
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -106,6 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     pages.add_argument(
         "--check", action="store_true", help="with --write: write nothing, fail on a stale page"
+    )
+    problems.add_options(
+        commands.add_parser(
+            "problems",
+            help="print what each problem code means and what a client should do",
+            description="Prints the page of every problem code, or of the one named: its status, "
+            "its details, the rules that answer it, and what a client should do.",
+        )
     )
     log = commands.add_parser(
         "replay",
@@ -214,6 +233,7 @@ def _document(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
 _RUNS: Final[dict[str, Callable[[argparse.ArgumentParser, argparse.Namespace], int]]] = {
     "tour": _tour,
     "tables": tables.run,
+    "problems": problems.run,
     "replay": replay.run,
     "simulate": simulate.run,
     "check": check.run,

@@ -30,7 +30,7 @@ Every rule of the package. These pages are printed from the objects that the fun
 
 def pages() -> dict[str, str]:
     """Every page by its file name."""
-    texts = {f"{table.name}.md": to_markdown(table) for table in TABLES.values()}
+    texts = {f"{table.name}.md": to_markdown(table, anchors=True) for table in TABLES.values()}
     return {"README.md": _INDEX_HEAD + index()} | texts
 
 
@@ -44,18 +44,24 @@ def index(folder: str = "") -> str:
     for table in TABLES.values():
         page, cells = f"[{table.name}]({folder}{table.name}.md)", len(table)
         lines.append([page, str(cells), str(len(table.rows)), table.law])
-    return _markdown(lines)
+    return markdown(lines)
 
 
-def to_markdown(table: AnyTable) -> str:
-    """A table as a Markdown page: one line per rule, in the order they are declared."""
+def to_markdown(table: AnyTable, *, anchors: bool = False) -> str:
+    """A table as a Markdown page: one line per rule, in the order they are declared.
+
+    Args:
+        table: Which.
+        anchors: Whether each rule is an anchor, named as it is, for links.
+    """
     head = [*(axis.name for axis in table.axes), "outcome", "rule", "why"]
-    rules = [
-        [*map(str, row.parts), str(row.outcome), f"`{row.rule}`", row.why] for row in table.rows
-    ]
+    rules: list[list[str]] = []
+    for row in table.rows:
+        place = f'<a id="{row.rule}"></a>' if anchors else ""
+        rules.append([*map(str, row.parts), str(row.outcome), f"{place}`{row.rule}`", row.why])
     size = f"{len(table)} cells, {len(rules)} rules."
     text = f"# {table.name}\n\n{table.law}\n\n{size}\n\n"
-    text += _markdown([head, ["---"] * len(head), *rules])
+    text += markdown([head, ["---"] * len(head), *rules])
     return text if table.state is None else f"{text}\n```mermaid\n{to_mermaid(table)}```\n"
 
 
@@ -115,7 +121,8 @@ def _table(table: AnyTable) -> dict[str, Json]:
     }
 
 
-def _markdown(lines: list[list[str]]) -> str:
+def markdown(lines: list[list[str]]) -> str:
+    """Lines of cells as a Markdown table."""
     escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 

@@ -1,0 +1,234 @@
+"""The site that the pages make: which text each page has, in which order, and what is checked.
+
+The law of this module: **a page is written once, and reads on GitHub and on the site alike**. A link
+between files is a link between pages; what the top folder holds is a page here, too; and the lists of
+pages that a reader sees are the site's contents. `python -m sphinx -W --keep-going -b html docs OUT`
+builds it without a network, and fails where a link or an anchor leads nowhere, where a page would ask
+another host for anything, or where a path of this machine stands in one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import Enum
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath
+from posixpath import normpath, relpath
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+DOCS: Final = Path(__file__).resolve().parent
+ROOT: Final = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+project = "curae_lifecycle"
+author = "The curae_lifecycle authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+# Docstrings set code in single backticks.
+default_role = "code"
+myst_heading_anchors = 6
+# Every object of the reference in the contents of every page would be most of the site.
+toc_object_entries = False
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = "curae_lifecycle"
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+
+TOP: Final = {
+    "README.md": "index",
+    "CHANGELOG.md": "changelog",
+    "CONTRIBUTING.md": "contributing",
+    "SECURITY.md": "security",
+}
+"""The files of the top folder that are pages of the site, and their names there."""
+
+LISTS: Final = ("tables/README", "problems/README", "reference/README")
+"""The pages that list the others of their folder."""
+
+SAME_NAMES: Final = frozenset({"stores.sql.drivers", "stores.sql.loading", "stores.rows"})
+"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one."""
+
+_LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
+_ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
+
+
+def contents(text: str) -> list[tuple[str, list[str]]]:
+    """The pages that a list of links names, under the heading that each stands below."""
+    found: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            found.append((line.lstrip("# "), []))
+        elif line.startswith(("- [", "| [")) and found:
+            page = re.search(r"\]\(([\w/.-]+)\.md\)", line)
+            if page is not None:
+                found[-1][1].append(page[1])
+    return [(caption, pages) for caption, pages in found if pages]
+
+
+def on_site(name: str, text: str, folder: str = "docs") -> str:
+    """A page's text with its links to the files of the top folder made links to their pages.
+
+    Args:
+        name: The page, without its ending.
+        text: What its file says.
+        folder: The folder of that file, seen from the top; it may be another than the page's.
+    """
+    here = str(PurePosixPath("docs", name).parent)
+
+    def moved(link: re.Match[str]) -> str:
+        target = normpath(f"{folder}/{link[1]}")
+        if not (ROOT / target).exists():
+            return link[0]
+        target = f"docs/{TOP[target]}.md" if target in TOP else target
+        return f"]({relpath(target, here)}{link[2] or ''})"
+
+    return _LINK.sub(moved, text).replace("```mermaid\n", "```text\n")
+
+
+def page(name: str, text: str) -> str:
+    """A page as the site shows it, from what its file says."""
+    top = next((file for file, there in TOP.items() if there == name), None)
+    folder = str(PurePosixPath("docs", name).parent)
+    shown = on_site(name, text, folder)
+    if top is not None:
+        shown = on_site(name, (ROOT / top).read_text(encoding="utf-8"), ".")
+    own = PurePosixPath(name).name
+    for anchor in _ANCHOR.findall(shown):
+        shown = shown.replace(f"](#{anchor})", f"]({own}.md#{anchor})")
+    if name == "index":
+        shown += "\n" + re.sub("^#", "##", on_site(name, text), flags=re.MULTILINE)
+    if name == "reference/README":
+        shown += "\n" + face()
+    elif name.startswith("reference/"):
+        shown = described(shown)
+    trees = contents(text) if name == "index" or name in LISTS else []
+    for caption, pages in trees:
+        captioned = f":caption: {caption}\n" if name == "index" else ""
+        listed = "\n".join(pages)
+        shown += f"\n```{{toctree}}\n:hidden:\n{captioned}\n{listed}\n```\n"
+    return shown
+
+
+def described(text: str) -> str:
+    """A page of the reference with what the docstrings of each listed module say."""
+    modules = re.findall(r"^- `curae_lifecycle\.([\w.]+)`", text, re.MULTILINE)
+    for name in modules:
+        listed = f"- `curae_lifecycle.{name}`"
+        text = text.replace(f"{listed}:", f"- [`{name}`](#{name.replace('.', '')}):")
+        unindexed = "   :no-index:\n" if name in SAME_NAMES else ""
+        text += f"\n## {name}\n\n```{{eval-rst}}\n.. automodule:: curae_lifecycle.{name}\n{unindexed}```\n"
+    return text
+
+
+def face() -> str:
+    """The names that a server uses, each with the place where it is described."""
+    import curae_lifecycle as package  # noqa: PLC0415 - the tests read this file from a wheel, too
+
+    homes = {name: home for home, names in package._MODULES.items() for name in names}  # noqa: SLF001
+    lines = ["| name | described in |", "| --- | --- |"]
+    lines += [
+        f"| {{py:obj}}`{name} <curae_lifecycle.{homes[name]}.{name}>` "
+        f"| `curae_lifecycle.{homes[name]}` |"
+        for name in package.__all__
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _read(_: Sphinx, name: str, source: list[str]) -> None:
+    source[0] = page(name, source[0])
+
+
+def _anchors(app: Sphinx, _: object) -> None:
+    # Anchors that are written as HTML, so that GitHub knows them, too.
+    name = app.env.docname
+    text = page(name, Path(app.env.doc2path(name)).read_text(encoding="utf-8"))
+    slugs = app.env.metadata[name].setdefault("myst_slugs", {})
+    for anchor in _ANCHOR.findall(text):
+        slugs.setdefault(anchor, (0, anchor, ""))
+
+
+def _skips(
+    _: Sphinx, _what: str, _name: str, value: object, _skip: object, _options: object
+) -> bool | None:
+    # The members of an enumeration are its meaning, also where one sentence says it for all.
+    return False if isinstance(value, Enum) else None
+
+
+class _Page(HTMLParser):
+    """What a built page defines, links to and loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what one element says."""
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            elif name == "href" and value:
+                (self.links if tag == "a" else self.loads).append(value)
+            elif name in {"src", "srcset", "action", "poster", "data"} and value:
+                self.loads.append(value)
+
+
+def faults(out: Path) -> list[str]:
+    """What is wrong with a built site: links that lead nowhere, foreign hosts, paths of this machine."""
+    pages = {
+        path.relative_to(out).as_posix(): _Page(path.read_text(encoding="utf-8"))
+        for path in out.rglob("*.html")
+    }
+    found: list[str] = []
+    for name, shown in pages.items():
+        for link in shown.links + shown.loads:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                if link in shown.loads and parts.scheme != "data":
+                    found.append(f"{name} loads {link}")
+                continue
+            target = normpath(f"{name}/../{unquote(parts.path)}") if parts.path else name
+            anchor = unquote(parts.fragment)
+            if not (out / target).is_file():
+                found.append(f"{name} leads to {target}, which is not there")
+            elif anchor and target in pages and anchor not in pages[target].ids:
+                found.append(f"{name} leads to {target}#{anchor}, which is not there")
+    for path in (each for each in out.rglob("*") if each.is_file()):
+        text = path.read_bytes()
+        name = path.relative_to(out).as_posix()
+        if path.suffix == ".css" and re.search(rb"(?:@import|url\()\s*[\"']?(?:https?:)?//", text):
+            found.append(f"{name} loads from elsewhere")
+        if str(ROOT).encode() in text and ".doctrees" not in path.parts:
+            found.append(f"{name} holds a path of this machine")
+    return sorted(set(found))
+
+
+def _finished(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.name == "html":
+        wrong = faults(Path(app.outdir))
+        if wrong:
+            raise SystemExit("\n".join(["the site is not good:", *wrong]))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Tell Sphinx what to ask of this module, and that it may ask in several processes."""
+    app.connect("source-read", _read)
+    app.connect("doctree-read", _anchors)
+    app.connect("autodoc-skip-member", _skips)
+    app.connect("build-finished", _finished)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
