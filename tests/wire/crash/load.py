@@ -293,7 +293,8 @@ class Load:
         api_key = random.choice(self.api_keys)
         caller = self.callers[api_key]
         user = self._name(random.randrange(self.users))
-        known = list(self.connections.items())
+        with self.lock:
+            known, begun = list(self.connections.items()), list(self.sessions.items())
         now = self.behind.now()
         if late:
             # Their hosted pages are over, or will be when somebody looks.
@@ -307,7 +308,7 @@ class Load:
         if chosen is not None and random.random() < 0.4:
             user = chosen[1][0].app_user_id
         coordinate = Coordinate(caller.environment, caller.app_id, caller.customer_account_id, user)
-        sessions = [id_ for id_, whose in list(self.sessions.items()) if whose == coordinate]
+        sessions = [id_ for id_, whose in begun if whose == coordinate]
         session = random.choice(sessions[-4:]) if sessions else None
         connection, deadline = (None, None) if chosen is None else (chosen[0], chosen[1][1])
         return Target(api_key, coordinate, connection, deadline, session)
