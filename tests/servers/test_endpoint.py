@@ -415,6 +415,31 @@ def test_counters_are_read_with_what_the_outbox_holds(
     assert log.requests[0]["operation"] == "metrics"
 
 
+def test_the_outbox_is_counted_within_three_seconds() -> None:
+    left: list[float] = []
+
+    def asked() -> Backlog:
+        left.append(seconds_left(99))
+        return held()
+
+    Endpoint(faulty(), MINT, counters=Counted(), backlog=asked)(METRICS)
+    assert 0 < left[0] <= 3
+
+
+def test_counters_are_read_though_the_outbox_never_answers() -> None:
+    async def hangs() -> Backlog:
+        await asyncio.get_running_loop().create_future()
+        return held()
+
+    time = FakeTime()
+    endpoint = AsyncEndpoint(Awaited(faulty()), MINT, counters=Counted(), backlog=hangs)
+    with logged() as log:
+        answer = run_async(endpoint(METRICS), time)
+    assert (answer.status, answer.body) == (200, b"None")
+    assert time.passed == pytest.approx(3.0)
+    assert "the outbox cannot be counted: TimeoutError" in log.text
+
+
 def test_counters_that_fail_keep_nobody_from_an_answer(kind: str) -> None:
     asking = Asking(kind=kind, store=faulty(), counters=Counted(fails=True))
     with logged() as log:
