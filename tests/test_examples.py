@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Final, get_args
 
+import demo
 import pytest
 import sqlalchemy as sa
 
@@ -185,6 +186,25 @@ def test_more_connections_than_the_database_has_are_refused_at_the_start(
         r"WORKERS times POOL must be at most \d+: max_connections is \d+\n", done.stderr
     )
     assert done.stdout == ""
+
+
+@pytest.mark.heavy
+def test_ten_connections_are_left_and_no_key_is_let_in(
+    postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database(postgres_server) as url, engine_of(url) as engine:
+        with engine.connect() as connection:
+            most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
+        monkeypatch.setattr(demo, "DATABASE_URL", url)
+        monkeypatch.setattr(demo, "WORKERS", 1)
+        monkeypatch.setattr(demo, "POOL", most - 10)
+        demo.prepare()
+        monkeypatch.setattr(demo, "POOL", most - 9)
+        with pytest.raises(SystemExit, match=f"at most {most - 10}: max_connections is {most}"):
+            demo.prepare()
+        store = SqlStore(SqlDatabase(engine))
+        assert store.caller_of(ApiKey(demo.API_KEY).digest()) is None
+    assert capsys.readouterr().out == ""
 
 
 def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:

@@ -158,6 +158,14 @@ def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retri
     assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
 
 
+def test_a_request_is_tried_as_often_as_it_was_said(kind: str) -> None:
+    store = faulty(callers=[BEFORE] * 100)
+    with logged() as log:
+        answer = Asking(kind=kind, store=store, patience=Patience(attempts=2))(CREATE)
+    assert answer.status == 500
+    assert log.requests[0]["attempts"] == 2
+
+
 class Broken(Faulty):
     """A store in which something is wrong, where a commit should be."""
 
