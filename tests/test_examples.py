@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import sqlite3
@@ -47,6 +48,70 @@ def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
 @pytest.mark.parametrize("app", APPS)
 def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_printed(tmp_path))
+
+
+ASKED: Final = """
+import asyncio, importlib, json, sys
+import demo
+
+served = importlib.import_module(sys.argv[1]).served
+prepare = demo.prepare_django if sys.argv[1] == "django_app" else demo.prepare
+prepare()
+
+async def ask(path):
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+    scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": [], "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2)}
+    told = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        told.append(message)
+
+    await served(scope, receive, send)
+    return told[0]["status"], told[1]["body"].decode()
+
+async def main():
+    said = [await ask("/metrics"), await ask("/readyz")]
+    served.drain()
+    return [*said, await ask("/readyz")]
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("app", APPS)
+def test_an_example_counts_its_outbox_and_says_that_it_is_to_end_in_one_line_each(
+    app: str, tmp_path: Path
+) -> None:
+    given = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'curae.db'}",
+        "METRICS": "1",
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(EXAMPLES))),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, app],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **given},
+        text=True,
+        timeout=PATIENCE,
+    )
+    (counted, metrics), ready, draining = json.loads(done.stdout)
+    assert counted == 200
+    assert "curae_outbox_messages 0.0" in metrics
+    assert ready == [200, '{"status": "ok"}']
+    assert draining == [503, '{"status": "draining"}']
+    # Django would have a word of its own for each answer of 500 or more.
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(each["message"], each.get("status")) for each in lines] == [
+        ("request", 200),
+        ("request", 200),
+        ("request", 503),
+    ]
 
 
 # --- What a user writes ---------------------------------------------------------------------
