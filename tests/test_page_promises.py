@@ -427,7 +427,7 @@ def test_a_page_is_whole_without_a_script_and_says_what_it_is(app: App) -> None:
 
 
 def test_what_a_page_says_is_text() -> None:
-    page = show(200, "<b>One & \"two\"", "<script>alert(1)</script> & so on").body.decode()
+    page = show(200, '<b>One & "two"', "<script>alert(1)</script> & so on").body.decode()
     assert "<b>" not in page
     assert "<script" not in page
     assert page.count("&lt;b&gt;One &amp; &quot;two&quot;") == 2
