@@ -51,12 +51,24 @@ def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
 
 
 ASKED: Final = """
-import asyncio, importlib, json, sys
+import asyncio, concurrent.futures, importlib, json, sys
+
+threads = []
+
+class Noted(concurrent.futures.ThreadPoolExecutor):
+    def __init__(self, max_workers=None, *more, **named):
+        if max_workers != 1:  # one of asgiref's own
+            threads.append(max_workers)
+        super().__init__(max_workers, *more, **named)
+
+concurrent.futures.ThreadPoolExecutor = Noted
 import demo
 
-served = importlib.import_module(sys.argv[1]).served
-prepare = demo.prepare_django if sys.argv[1] == "django_app" else demo.prepare
-prepare()
+module = importlib.import_module(sys.argv[1])
+served, database = module.served, getattr(module, "database", None)
+database = getattr(database, "_database", database)
+connections = None if database is None else database._engine.pool.size()
+bounds = [connections, threads[:], served._turns._value]
 
 async def ask(path):
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
@@ -78,40 +90,66 @@ async def main():
     served.drain()
     return [*said, await ask("/readyz")]
 
-print(json.dumps(asyncio.run(main())))
+said = None
+if len(sys.argv) == 2:
+    (demo.prepare_django if sys.argv[1] == "django_app" else demo.prepare)()
+    said = asyncio.run(main())
+print(json.dumps([bounds, said]))
 """
 
 
-@pytest.mark.heavy
-@pytest.mark.parametrize("app", APPS)
-def test_an_example_counts_its_outbox_and_says_that_it_is_to_end_in_one_line_each(
-    app: str, tmp_path: Path
-) -> None:
-    given = {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'curae.db'}",
-        "METRICS": "1",
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(EXAMPLES))),
-    }
+def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[object]], list[str]]:
+    """The bounds of an example, what it answers before and after its drain, and what it logs."""
+    path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
+    given = {"DATABASE_URL": url, "METRICS": "1", "POOL": "3", "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-c", ASKED, app],
+        [sys.executable, "-c", ASKED, app, *more],
         capture_output=True,
         check=True,
         env={**os.environ, **given},
         text=True,
         timeout=PATIENCE,
     )
-    (counted, metrics), ready, draining = json.loads(done.stdout)
+    bounds, said = json.loads(done.stdout)
+    return bounds, said, done.stderr.splitlines()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("app", "bounds"),
+    [
+        ("fastapi_app", [3, [], 30]),
+        ("flask_app", [3, [3], 3]),
+        ("django_app", [None, [3], 3]),
+        ("asgi_app", [3, [3], 3]),
+    ],
+)
+def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_end(
+    app: str, bounds: list[object], tmp_path: Path
+) -> None:
+    found, ((counted, metrics), ready, draining), log = asked(
+        app, f"sqlite:///{tmp_path / 'curae.db'}"
+    )
+    # Connections, threads and turns; Django has a connection for each thread.
+    assert found == bounds
     assert counted == 200
-    assert "curae_outbox_messages 0.0" in metrics
+    assert "curae_outbox_messages 0.0" in str(metrics)
     assert ready == [200, '{"status": "ok"}']
     assert draining == [503, '{"status": "draining"}']
     # Django would have a word of its own for each answer of 500 or more.
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = [json.loads(line) for line in log]
     assert [(each["message"], each.get("status")) for each in lines] == [
         ("request", 200),
         ("request", 200),
         ("request", 503),
     ]
+
+
+@pytest.mark.heavy
+def test_an_awaited_example_keeps_to_its_pool_on_postgresql() -> None:
+    # Nobody connects before there is a request.
+    bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
+    assert bounds == [3, [], 30]
 
 
 # --- What a user writes ---------------------------------------------------------------------
