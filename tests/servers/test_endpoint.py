@@ -263,6 +263,7 @@ def test_a_page_that_fails_is_answered_and_logged(kind: str) -> None:
     with logged() as log:
         answer = Asking(kind=kind, store=faulty(), pages=fails)(PAGE)
     assert (answer.status, header(answer, "retry-after")) == (503, "1")
+    assert header(answer, "cache-control") == "no-store"
     failed, line = log.lines
     assert str(failed["message"]).startswith("a page failed: KeyError at ")
     assert (line["operation"], line["retryAfter"]) == ("page", 1)
@@ -418,6 +419,7 @@ def test_counters_are_read_with_what_the_outbox_holds(
     with logged() as log:
         answer = Asking(kind=kind, store=faulty(), counters=Counted(), backlog=backlog)(METRICS)
     assert (answer.status, answer.body.decode()) == (200, text)
+    assert header(answer, "cache-control") == "no-store"
     assert ("the outbox cannot be counted: OSError" in log.text) == (backlog is unknown)
     assert "a-secret" not in log.text
     assert log.requests[0]["operation"] == "metrics"
