@@ -92,7 +92,12 @@ async def main():
 
 said = None
 if len(sys.argv) == 2:
-    (demo.prepare_django if sys.argv[1] == "django_app" else demo.prepare)()
+    if sys.argv[1] == "django_app":
+        from django.db import connection
+        demo.prepare_django()
+        assert connection.connection is None, "a connection is left to the workers"
+    else:
+        demo.prepare()
     said = asyncio.run(main())
 print(json.dumps([bounds, said]))
 """
