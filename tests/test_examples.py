@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import sqlite3
@@ -12,6 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Final, get_args
 
+import demo
 import pytest
 import sqlalchemy as sa
 
@@ -46,6 +48,113 @@ def test_an_example_starts_with_one_command_and_its_lines_do_what_they_promise(
 @pytest.mark.parametrize("app", APPS)
 def test_the_lines_work_as_they_are_printed(app: str, tmp_path: Path) -> None:
     walk(app, tmp_path, send_printed(tmp_path))
+
+
+ASKED: Final = """
+import asyncio, concurrent.futures, importlib, json, sys
+
+threads = []
+
+class Noted(concurrent.futures.ThreadPoolExecutor):
+    def __init__(self, max_workers=None, *more, **named):
+        if max_workers != 1:  # one of asgiref's own
+            threads.append(max_workers)
+        super().__init__(max_workers, *more, **named)
+
+concurrent.futures.ThreadPoolExecutor = Noted
+import demo
+
+module = importlib.import_module(sys.argv[1])
+served, database = module.served, getattr(module, "database", None)
+database = getattr(database, "_database", database)
+connections = None if database is None else database._engine.pool.size()
+bounds = [connections, threads[:], served._turns._value]
+
+async def ask(path):
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+    scope |= {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": [], "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2)}
+    told = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        told.append(message)
+
+    await served(scope, receive, send)
+    return told[0]["status"], told[1]["body"].decode()
+
+async def main():
+    said = [await ask("/metrics"), await ask("/readyz")]
+    served.drain()
+    return [*said, await ask("/readyz")]
+
+said = None
+if len(sys.argv) == 2:
+    if sys.argv[1] == "django_app":
+        from django.db import connection
+        demo.prepare_django()
+        assert connection.connection is None, "a connection is left to the workers"
+    else:
+        demo.prepare()
+    said = asyncio.run(main())
+print(json.dumps([bounds, said]))
+"""
+
+
+def asked(app: str, url: str, *more: str) -> tuple[list[object], list[list[object]], list[str]]:
+    """The bounds of an example, what it answers before and after its drain, and what it logs."""
+    path = os.pathsep.join((str(ROOT), str(EXAMPLES)))
+    given = {"DATABASE_URL": url, "METRICS": "1", "POOL": "3", "PYTHONPATH": path}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, app, *more],
+        capture_output=True,
+        check=True,
+        env={**os.environ, **given},
+        text=True,
+        timeout=PATIENCE,
+    )
+    bounds, said = json.loads(done.stdout)
+    return bounds, said, done.stderr.splitlines()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("app", "bounds"),
+    [
+        ("fastapi_app", [3, [], 30]),
+        ("flask_app", [3, [3], 3]),
+        ("django_app", [None, [3], 3]),
+        ("asgi_app", [3, [3], 3]),
+    ],
+)
+def test_an_example_keeps_to_its_pool_counts_its_outbox_and_says_that_it_is_to_end(
+    app: str, bounds: list[object], tmp_path: Path
+) -> None:
+    found, ((counted, metrics), ready, draining), log = asked(
+        app, f"sqlite:///{tmp_path / 'curae.db'}"
+    )
+    # Connections, threads and turns; Django has a connection for each thread.
+    assert found == bounds
+    assert counted == 200
+    assert "curae_outbox_messages 0.0" in str(metrics)
+    assert ready == [200, '{"status": "ok"}']
+    assert draining == [503, '{"status": "draining"}']
+    # Django would have a word of its own for each answer of 500 or more.
+    lines = [json.loads(line) for line in log]
+    assert [(each["message"], each.get("status")) for each in lines] == [
+        ("request", 200),
+        ("request", 200),
+        ("request", 503),
+    ]
+
+
+@pytest.mark.heavy
+def test_an_awaited_example_keeps_to_its_pool_on_postgresql() -> None:
+    # Nobody connects before there is a request.
+    bounds, _, _ = asked("fastapi_app", "postgresql://127.0.0.1:1/nobody", "bounds")
+    assert bounds == [3, [], 30]
 
 
 # --- What a user writes ---------------------------------------------------------------------
@@ -185,6 +294,25 @@ def test_more_connections_than_the_database_has_are_refused_at_the_start(
         r"WORKERS times POOL must be at most \d+: max_connections is \d+\n", done.stderr
     )
     assert done.stdout == ""
+
+
+@pytest.mark.heavy
+def test_ten_connections_are_left_and_no_key_is_let_in(
+    postgres_server: sa.URL, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database(postgres_server) as url, engine_of(url) as engine:
+        with engine.connect() as connection:
+            most = int(connection.exec_driver_sql("SHOW max_connections").scalar_one())
+        monkeypatch.setattr(demo, "DATABASE_URL", url)
+        monkeypatch.setattr(demo, "WORKERS", 1)
+        monkeypatch.setattr(demo, "POOL", most - 10)
+        demo.prepare()
+        monkeypatch.setattr(demo, "POOL", most - 9)
+        with pytest.raises(SystemExit, match=f"at most {most - 10}: max_connections is {most}"):
+            demo.prepare()
+        store = SqlStore(SqlDatabase(engine))
+        assert store.caller_of(ApiKey(demo.API_KEY).digest()) is None
+    assert capsys.readouterr().out == ""
 
 
 def test_every_setting_and_file_of_the_examples_is_on_their_page() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -375,6 +375,30 @@ def test_an_answer_of_wsgi_is_closed_also_where_the_app_knows_no_lifespan() -> N
     run(scenario())
     assert parts.closed
     assert (client.heard[0]["status"], client.body()) == (201, b"written ab")
+
+
+def test_an_answer_of_wsgi_that_fails_in_the_middle_is_closed() -> None:
+    class Failing(Closed):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"a"
+            raise OSError
+
+    parts = Failing()
+
+    def app(_: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("200 OK", [])
+        return parts
+
+    client = Client([part(b"", more=False)])
+    scope = {**scope_of(), "path": "/", "query_string": b"", "http_version": "1.1"}
+
+    async def scenario() -> None:
+        with pytest.raises(OSError):  # noqa: PT011 - it says nothing
+            await Guard(in_threads(app, 1), at_once=1)(scope, client.receive, client.send)
+
+    run(scenario())
+    assert parts.closed
+    assert client.heard == []
 
 
 # --- An end ---------------------------------------------------------------------------------

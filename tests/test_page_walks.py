@@ -1,4 +1,4 @@
-"""A person and an app who do anything in any order: what a page shows is what it would do."""
+"""A person and an app who do anything in any order: what a page shows is true, and is text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from page_html import show
 
 from curae_lifecycle import ConnectionId, Request, Response, Tombstoned, UserId
 from curae_lifecycle.rules.connection import Connection
@@ -116,3 +117,11 @@ def test_in_any_order_what_is_shown_is_true_and_nothing_finished_is_cancelled(
     for url in walk.urls:
         walk.finishes(url)
         walk.cancels(url)
+
+
+def test_what_a_page_says_is_text() -> None:
+    page = show(200, '<b>One & "two"', "<script>alert(1)</script> & so on").body.decode()
+    assert "<b>" not in page
+    assert "<script" not in page
+    assert page.count("&lt;b&gt;One &amp; &quot;two&quot;") == 2
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; so on" in page

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curae_lifecycle import ArgumentError, Patience
 from curae_lifecycle.stores.contract import StoreUnavailableError
-from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Trying, awaiting, waiting
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Trying, awaiting, waiting
 from tests.serving import FakeTime, fake_time, run_async
 
 
@@ -133,8 +133,10 @@ def test_an_error_that_is_no_passing_one_comes_out_at_once() -> None:
 def test_once_is_once_as_long_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
     time = fake_time(monkeypatch)
     attempt = Tried()
-    trying = waiting(DEFAULT_PATIENCE).once()
+    effort = Effort(attempts=2)
+    trying = waiting(DEFAULT_PATIENCE, effort).once()
     assert asyncio.run(trying.until_done(attempt)) is None
+    assert effort == Effort(attempts=3, overtaken=1)
     assert (attempt.times, time.pauses) == (1, [])
     assert trying.patience.attempt_seconds == DEFAULT_PATIENCE.attempt_seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import sqlalchemy as sa
 from settings import DATABASE_URL, DEMO_URL, POOL, PUBLIC_URL, WORKERS
 
 from curae_lifecycle import ApiKey, Caller, Environment
@@ -45,6 +46,13 @@ finish or cancel, and look what became of it:
 def prepare() -> None:
     """Make the tables; on the file that is used unasked, let a key in and print what to try."""
     engine = create_engine(DATABASE_URL)
+    try:
+        _prepare(engine)
+    finally:
+        engine.dispose()
+
+
+def _prepare(engine: sa.Engine) -> None:
     store = SqlStore(SqlDatabase(engine))
     store.create_tables()
     if engine.dialect.name == "postgresql":
@@ -58,7 +66,6 @@ def prepare() -> None:
     if DATABASE_URL == DEMO_URL:
         store.register(ApiKey(API_KEY), CALLER)
         print(_TEXT.format(url=PUBLIC_URL, key=API_KEY), flush=True)
-    engine.dispose()
 
 
 def prepare_django() -> None:

@@ -34,6 +34,12 @@ class FinishSaysThanks(Service):
         return "gone" if self.hosted.find(url, self.now()) is None else "ignored"
 
 
+class ThanksAgain(Service):
+    def finish(self, url: str) -> str:
+        outcome = super().finish(url)
+        return "done" if outcome in {"gone", "ignored"} else outcome
+
+
 class FinishedAgain(Service):
     def finish(self, url: str) -> str:
         page = self.hosted.found.get(url)
@@ -184,6 +190,14 @@ BUGS: Final = (
         "",
         ("page.finish", "page.finish.graduation"),
         FinishSaysThanks,
+    ),
+    VisibleBug(
+        "thanks-again",
+        "Whoever finishes a page that is over is told that it was done, as if for the first time.",
+        "section 2, a next action is for one hand-off",
+        "",
+        ("page.finish", "page.finish.over", "page.finish.graduation"),
+        ThanksAgain,
     ),
     VisibleBug(
         "finished-again",

@@ -58,6 +58,13 @@ class IdsOfUsers(_Tells):
         return {**message, "id": f"{message['kind']} {message['coordinate']}"}
 
 
+class NewestFirst(_Tells):
+    def leave(self, changes: Changes) -> None:
+        earlier, self.left = self.left, []
+        super().leave(changes)
+        self.left += earlier
+
+
 class PageNotReplaced(_Tells):
     def told(self, message: Left) -> Left | None:
         return None if message["kind"] == "NextActionReplaced" else message
@@ -140,6 +147,14 @@ BUGS: Final = (
         "",
         ("outbox.ids",),
         IdsOfUsers,
+    ),
+    VisibleBug(
+        "newest-first",
+        "The outbox hands over what left last before what left first.",
+        "section 6, the events of a decision",
+        "",
+        ("outbox.ids", "outbox.connection", "outbox.account"),
+        NewestFirst,
     ),
     VisibleBug(
         "leaves-before-the-commit",

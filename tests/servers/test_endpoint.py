@@ -158,6 +158,14 @@ def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retri
     assert [each["message"] for each in log.lines][-2] == "gave up after attempt 20"
 
 
+def test_a_request_is_tried_as_often_as_it_was_said(kind: str) -> None:
+    store = faulty(callers=[BEFORE] * 100)
+    with logged() as log:
+        answer = Asking(kind=kind, store=store, patience=Patience(attempts=2))(CREATE)
+    assert answer.status == 500
+    assert log.requests[0]["attempts"] == 2
+
+
 class Broken(Faulty):
     """A store in which something is wrong, where a commit should be."""
 
@@ -255,6 +263,7 @@ def test_a_page_that_fails_is_answered_and_logged(kind: str) -> None:
     with logged() as log:
         answer = Asking(kind=kind, store=faulty(), pages=fails)(PAGE)
     assert (answer.status, header(answer, "retry-after")) == (503, "1")
+    assert header(answer, "cache-control") == "no-store"
     failed, line = log.lines
     assert str(failed["message"]).startswith("a page failed: KeyError at ")
     assert (line["operation"], line["retryAfter"]) == ("page", 1)
@@ -410,9 +419,35 @@ def test_counters_are_read_with_what_the_outbox_holds(
     with logged() as log:
         answer = Asking(kind=kind, store=faulty(), counters=Counted(), backlog=backlog)(METRICS)
     assert (answer.status, answer.body.decode()) == (200, text)
+    assert header(answer, "cache-control") == "no-store"
     assert ("the outbox cannot be counted: OSError" in log.text) == (backlog is unknown)
     assert "a-secret" not in log.text
     assert log.requests[0]["operation"] == "metrics"
+
+
+def test_the_outbox_is_counted_within_three_seconds() -> None:
+    left: list[float] = []
+
+    def asked() -> Backlog:
+        left.append(seconds_left(99))
+        return held()
+
+    Endpoint(faulty(), MINT, counters=Counted(), backlog=asked)(METRICS)
+    assert 0 < left[0] <= 3
+
+
+def test_counters_are_read_though_the_outbox_never_answers() -> None:
+    async def hangs() -> Backlog:
+        await asyncio.get_running_loop().create_future()
+        return held()
+
+    time = FakeTime()
+    endpoint = AsyncEndpoint(Awaited(faulty()), MINT, counters=Counted(), backlog=hangs)
+    with logged() as log:
+        answer = run_async(endpoint(METRICS), time)
+    assert (answer.status, answer.body) == (200, b"None")
+    assert time.passed == pytest.approx(3.0)
+    assert "the outbox cannot be counted: TimeoutError" in log.text
 
 
 def test_counters_that_fail_keep_nobody_from_an_answer(kind: str) -> None:

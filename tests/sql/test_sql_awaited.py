@@ -162,6 +162,31 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
     asyncio.run(give_up())
 
 
+def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
+    async def lose() -> None:
+        engine = create_awaited_engine(postgres_url)
+        database = AsyncSqlDatabase(engine)
+        for each in [await engine.connect() for _ in range(4)]:
+            await each.close()
+        waiting = create_engine(postgres_url)
+        ended = SqlDatabase(waiting).rows(
+            Statement(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+        waiting.dispose()
+        assert len(ended) == 4
+        with pytest.raises(StoreUnavailableError):
+            await database.rows(ONE)
+        # The other three are not tried.
+        for _ in range(4):
+            assert await database.rows(ONE)
+        await engine.dispose()
+
+    asyncio.run(lose())
+
+
 # --- Engines ------------------------------------------------------------------------------------
 
 

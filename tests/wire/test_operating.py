@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -373,6 +373,10 @@ def printed_lines(shipped: list[Delivery]) -> str:
     return "".join(f"{json.dumps(line)}\n" for line in lines)
 
 
+def is_revocation(document: Mapping[str, object]) -> bool:
+    return document.get("kind") == "connection.revoked"
+
+
 def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
@@ -447,7 +451,11 @@ def test_ends_before_the_instant_and_what_is_no_end_are_passed_over(
 ) -> None:
     made = platform.connect()
     platform.ask("POST", f"connections/{made}:revoke")
-    given = printed_lines(platform.ship())
+    shipped = platform.ship()
+    given = printed_lines(shipped)
+    (at,) = [each.document["at"] for each in shipped if is_revocation(each.document)]
+    status, printed, _ = command("facts", "-", "--ends-since", str(at), given=given)
+    assert (status, [each["outcome"] for each in printed]) == (0, ["ignored"])
     tomorrow = format_time(now() + timedelta(days=1))
     assert command("facts", "-", "--ends-since", tomorrow, given=given) == (0, [], "")
     status, printed, _ = command("facts", "-", "--ends-since", tomorrow, given='{}\n{"document":1}')

@@ -6,7 +6,6 @@ limits nor those of TCP end the wait for it: here the client counts the seconds 
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
@@ -74,7 +73,7 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
 
 
 class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
-    """The same, awaited; it is closed where its task is cancelled, too.
+    """The same, awaited; where its task is cancelled, it is at work still, and to be closed.
 
     Attributes:
         seconds: How long an answer may take.
@@ -98,12 +97,9 @@ class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
         """Wait for an answer, no longer than the limit."""
         del timeout
         limited = _limited(gen, self.pgconn, monotonic() + self.seconds)
-        try:
-            return await waiting.wait_async(limited, self.pgconn.socket, interval)
-        except asyncio.CancelledError:
-            # psycopg would ask the server to cancel, and wait for it: one that hangs never does.
-            self.pgconn.finish()
-            raise
+        # Where it is cancelled, psycopg's own would ask the server to cancel, and wait for it: one
+        # that hangs never does. Whoever ran the statement finds it not idle, and closes it.
+        return await waiting.wait_async(limited, self.pgconn.socket, interval)
 
 
 def _limited(
