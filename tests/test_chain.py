@@ -228,7 +228,9 @@ def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
         for each in connections:
             old = attrs.evolve(each, updated_at=seen)
             for like in [None, *specimens.EVERY_CONNECTION]:
-                after = None if like is None else specimens.successor_of(old, like)
+                after = None
+                if like is not None:
+                    after = attrs.evolve(specimens.successor_of(old, like), updated_at=seen)
                 assert reconnect(old, after, seen - behind) == reconnect(old, after, seen), at_now
                 if after is not None:
                     # What the successor has seen counts as well.
@@ -246,6 +248,23 @@ def test_a_reconnect_under_a_clock_that_is_behind_takes_what_was_seen_for_now(
     assert isinstance(again, Done)
     assert again.value.connection.updated_at == seen
     assert again.value.connection.handoff_deadline == action.expires_at
+
+
+@pytest.mark.parametrize("to", ["revoke", "expire"])
+def test_a_reissue_is_the_same_whether_its_predecessor_moved_before_or_after(to: str) -> None:
+    # They write two rows and meet on none, so either may be stored first.
+    recovered = stored("ACTION_REQUIRED")
+    minted = specimens.reconnect(recovered)
+    assert isinstance(minted, Done)
+    successor = minted.value.connection
+    moved = happen(to, recovered, NOW + 2 * TICK)
+    assert isinstance(moved, Done)
+    after, before = [
+        specimens.reconnect(each, successor, NOW + TICK) for each in (moved.value, recovered)
+    ]
+    assert isinstance(after, Done)
+    assert isinstance(before, Done)
+    assert after.value == before.value
 
 
 # --- Contradictions ----------------------------------------------------------------------------

@@ -190,15 +190,16 @@ def reconnect(
         or `CONNECTION_SUPERSEDED` naming the chain's next id and its head.
     """
     check_next_action(next_action, now)
-    at = recorded_at(connection, now)
-    if successor is not None:
-        at = recorded_at(successor, at)
+    # Of the connection a reissue asks only what nothing takes back once it has a successor, so that
+    # whoever moves the connection meanwhile need not meet it on a row: not when that moved, either.
+    asked_at = now if successor is None else recorded_at(successor, now)
+    at = recorded_at(connection, asked_at)
     stands = standing_at(connection, at)
     asked = ON_RECONNECT[stands]
     if isinstance(asked.outcome, RefuseWith):
         return Refused(problem_of(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
-    row = RECOVERY[stands, successor_kind(successor, at)]
+    row = RECOVERY[stands, successor_kind(successor, asked_at)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
@@ -206,7 +207,7 @@ def reconnect(
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
-            again = moved(successor, successor.status, at, handoff_deadline=ends)
+            again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
             return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return Refused(problem_of(refuse, connection, at, successor, head), rules)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Final, TypedDict, Unpack
+from functools import partial
+from typing import Final
 
 import attrs
 import pytest
@@ -13,20 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState
 from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    AppUserId,
     ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.changes import BucketKey, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -36,143 +27,11 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.codec import Storable
-from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
-from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.outbox import messages
-from curae_lifecycle.stores.serve import record, serve
-from curae_lifecycle.testing.conformance import KeyWanted
-from curae_lifecycle.web.request import Request
-from tests.wire.crash.enemies import Enemy, schedule
-from tests.wire.crash.history import Operation, at
-from tests.wire.crash.judging import lost, overdrawn, uncharged
-from tests.wire.crash.load import ACCOUNT, seeded
-from tests.wire.crash.rest import Whole
-from tests.wire.crash.search import Search, Verdict
-from tests.wire.crash.traffic import BASE
-from tests.wire.crash.world import Asked, Place, Posted, Rest, Told, Visited, Work, said_of
-
-CALLER: Final = Caller(
-    ApiKeyId("key-1"),
-    AppId("app-1"),
-    CustomerAccountId(ACCOUNT),
-    Environment.LIVE,
-    KeyWanted("app-1", ACCOUNT).scopes,
-)
-USER: Final = Coordinate(
-    CALLER.environment, CALLER.app_id, CALLER.customer_account_id, AppUserId("ada")
-)
-MINT: Final = RandomIds("https://pages.example/")
-START: Final = 1_800_000_000_000_000
-STEP: Final = 10_000
-"""Microseconds, longer than what clocks may disagree in by their resolution."""
-
-
-class Alterations(TypedDict, total=False):
-    """What may have been seen otherwise."""
-
-    work: Work
-    invoked: int
-    returned: int | None
-    answer: Response | str | None
-    skew: int
-    is_doubtful: bool
-
-
-class Lived:
-    """A world that is lived through the real loop, one operation after the other."""
-
-    def __init__(self) -> None:
-        self.moment = START
-        self.posted: dict[str, list[Posted]] = defaultdict(list)
-        self.store = MemoryStore(clock=lambda: at(self.moment), deliver=self._deliver)
-        self.store.register(ApiKey("cae_live_1"), CALLER)
-        self.history: list[Operation] = []
-        self.connections: list[str] = []
-        self.sessions: list[str] = []
-
-    def _deliver(self, changes: Changes) -> None:
-        for each in messages(changes):
-            document = json.loads(json.dumps(each.document))
-            self.posted[key_of(each.subject)].append((str(each.kind), document))
-
-    def create(self, key: str) -> Response:
-        body = {"appUserId": "ada", "dataPackages": ["labs"]}
-        return self.ask("POST", "connections", body, key)
-
-    def initiate(self, key: str) -> Response:
-        return self.ask("POST", "curae-connect/initiate", {"appUserId": "ada"}, key)
-
-    def revoke(self, connection: str, key: str) -> Response:
-        return self.ask("POST", f"connections/{connection}:revoke", None, key)
-
-    def get(self, connection: str) -> Response:
-        return self.ask("GET", f"connections/{connection}")
-
-    def ask(self, method: str, path: str, body: object = None, key: str | None = None) -> Response:
-        headers = [("Authorization", "Bearer cae_live_1")]
-        if key is not None:
-            headers.append(("Idempotency-Key", key))
-        sent = b"" if body is None else json.dumps(body).encode()
-        request = Request(method, f"{BASE}/{path}", tuple(headers), sent)
-        response = self._note(
-            Asked(CALLER, request), lambda: serve(self.store, request, MINT).response
-        )
-        assert isinstance(response, Response)
-        document = json.loads(response.body)
-        if response.status == 201 and "connection" in document:
-            self.connections.append(document["connection"]["id"])
-        if "session" in document:
-            self.sessions.append(document["session"]["id"])
-        return response
-
-    def tell(self, fact: Fact) -> str:
-        said = self._note(Told(fact), lambda: said_of(record(self.store, fact)))
-        assert isinstance(said, str)
-        return said
-
-    def _note(self, work: Work, act: Callable[[], Response | str]) -> Response | str:
-        invoked = self.moment
-        self.moment += STEP
-        answer = act()
-        self.moment += STEP
-        self.history.append(
-            Operation(
-                user=USER.app_user,
-                work=work,
-                invoked=invoked,
-                returned=self.moment,
-                answer=answer,
-            )
-        )
-        self.moment += STEP
-        return answer
-
-    def pass_time(self, seconds: int) -> None:
-        self.moment += seconds * 1_000_000
-
-    def rest(self) -> Rest:
-        store, values = self.store, dict[Place, Storable]()
-        values |= {("Connection", id_): each for id_, each in store._connections.items()}
-        values |= {("CuraeConnectSession", id_): each for id_, each in store._sessions.items()}
-        for user, binding in store._bindings.items():
-            values["LimitedAccountAppBinding", coordinate_key(user)] = binding
-        for key, kept in store._records.items():
-            values["Record", record_key(key)] = kept
-        for limit, (state, _) in store._rates.items():
-            assert isinstance(state, LogState)
-            values["LogState", rate_key(limit)] = state
-        return Rest(values, {key: list(each) for key, each in self.posted.items()})
-
-    def judged(self, rest: Rest | None = None, budget: int = 5_000) -> Verdict:
-        ended = self.rest() if rest is None else rest
-        search = Search(self.history, Rest(), ended, ahead=0, until=self.moment, budget=budget)
-        return search.run()
-
-    def alter(self, number: int, **how: Unpack[Alterations]) -> None:
-        """Pretend that an operation was seen otherwise."""
-        self.history[number] = attrs.evolve(self.history[number], **how)
+from curae_lifecycle.stores.contract import LoadedCall
+from curae_lifecycle.stores.pages import HostedPage
+from tests.wire.crash.history import at
+from tests.wire.crash.lived import START, STEP, USER, Lived
+from tests.wire.crash.world import Rest, Visited
 
 
 @pytest.fixture
@@ -362,6 +221,31 @@ def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: L
     assert lived.judged().is_explained
 
 
+@pytest.mark.parametrize("meanwhile", [partial(Revoked, actor=Actor.UPSTREAM), Expired])
+def test_a_reissue_whose_commit_comes_late_is_explained(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[ConnectionId], Fact]
+) -> None:
+    lived.create("k-1")
+    first = ConnectionId(lived.connections[0])
+    lived.tell(Authorized(first))
+    lived.tell(ActionRequired(first, "login"))
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    commit = lived.store.commit
+
+    def late(loaded: LoadedCall, changes: Changes, page: HostedPage | None = None) -> bool:
+        # As behind a lock that others hold: all that it was decided from was loaded before.
+        monkeypatch.undo()
+        assert lived.tell(meanwhile(first)) == "done"
+        lived.get(ConnectionId(lived.connections[1]))
+        return commit(loaded, changes, page)
+
+    begun = lived.moment
+    monkeypatch.setattr(lived.store, "commit", late)
+    assert lived.ask("POST", f"connections/{first}:reconnect", None, "k-3").status == 201
+    lived.alter(len(lived.history) - 1, invoked=begun)
+    assert lived.judged().is_explained
+
+
 def test_a_search_that_is_given_up_says_so(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
@@ -443,58 +327,3 @@ def test_what_the_loop_does_is_explained_and_nothing_else(
         place = data.draw(st.sampled_from(sorted(rest.values)))
         values = {each: value for each, value in rest.values.items() if each != place}
         assert lived.judged(Rest(values, rest.posted)).is_explained is False
-
-
-# --- Beside the search ----------------------------------------------------------------------------
-
-BUCKET: Final = Bucket("platform", 2, 1, 1)
-KEY: Final = rate_key(BucketKey(CALLER.key_owner, "platform"))
-
-
-def whole(full_at: int | None, values: dict[Place, Storable] | None = None) -> Whole:
-    buckets = {} if full_at is None else {KEY: BucketState(full_at)}
-    return Whole(values or {}, (), 0, buckets)
-
-
-def test_whoever_is_admitted_too_often_is_found(lived: Lived) -> None:
-    for _ in range(3):
-        lived.ask("GET", "curae-connect/account-state?appUserId=ada")
-    assert any(overdrawn(lived.history, [BUCKET], 0))
-    assert not any(overdrawn(lived.history, [BUCKET], 1_000_000))
-    assert not any(overdrawn(lived.history[1:], [BUCKET], 0))
-
-
-def test_a_charge_that_is_missing_is_found(lived: Lived) -> None:
-    for _ in range(3):
-        lived.ask("GET", "curae-connect/account-state?appUserId=ada")
-    before, charged = whole(None), whole(START + 3_000_000)
-    assert not any(uncharged(lived.history, [BUCKET], before, charged, START))
-    assert any(uncharged(lived.history, [BUCKET], before, whole(START + 1_500_000), START))
-    assert any(uncharged(lived.history, [BUCKET], before, before, START))
-    assert any(uncharged(lived.history, [BUCKET], charged, charged, START))
-
-
-def test_a_purge_that_drops_what_lives_is_found(lived: Lived) -> None:
-    lived.create("k-1")
-    values = dict(lived.rest().values)
-    before, day = whole(None, values), 86_400_000_000
-    assert len(list(lost(before, whole(None), START + 2 * day))) == 1
-    for kind, found in (("Record", "purged too early"), ("Connection", "lost")):
-        left = {place: each for place, each in values.items() if place[0] != kind}
-        assert any(each.find(found) >= 0 for each in lost(before, whole(None, left), START + day))
-    left = {place: each for place, each in values.items() if place[0] != "Record"}
-    assert not any(lost(before, whole(None, left), START + 2 * day))
-
-
-def test_enemies_come_as_their_seed_says() -> None:
-    wanted = {Enemy.KILL: 7, Enemy.PAUSE: 3, Enemy.FILL: 1}
-
-    def planned(seed: int) -> object:
-        return schedule(seeded(seed), wanted, rounds=3, requests=100, longest=8.0)
-
-    plan = schedule(seeded(1), wanted, rounds=3, requests=100, longest=8.0)
-    assert planned(1) == plan
-    assert planned(2) != plan
-    blows = [blow for blows in plan for blow in blows]
-    assert len(blows) == 11
-    assert all(0 <= blow.after < 80 and 0 < blow.seconds <= 8 for blow in blows)

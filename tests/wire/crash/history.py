@@ -9,7 +9,7 @@ import attrs
 
 from curae_lifecycle.rules.values import AppUser
 from curae_lifecycle.service.response import Response
-from tests.wire.crash.world import EPOCH, Work
+from tests.wire.crash.world import EPOCH, Asked, Told, Visited, Work
 
 TICK: Final = timedelta(microseconds=1)
 
@@ -46,8 +46,23 @@ class Operation:
     is_doubtful: bool = False
 
     def __str__(self) -> str:
-        what = self.work
-        named = getattr(what, "request", None)
-        name = f"{named.method} {named.target}" if named else repr(getattr(what, "fact", None))
-        answer = self.answer.status if isinstance(self.answer, Response) else self.answer
-        return f"{name} -> {answer} at {self.invoked}..{self.returned}"
+        answer = self.answer
+        if isinstance(answer, Response):
+            # Its body names what was refused and why, and what was minted.
+            answer = f"{answer.status} {bytes(answer.body).decode()}"
+        doubtful = ", doubtful" if self.is_doubtful else ""
+        return (
+            f"{self.invoked}..{self.returned or 'unknown'} (clock {self.skew:+d}{doubtful}) "
+            f"{_named(self.work)} -> {answer or 'unknown'}"
+        )
+
+
+def _named(work: Work) -> str:
+    match work:
+        case Asked(_, request):
+            key = dict(request.headers).get("Idempotency-Key", "none")
+            return f"{request.method} {request.target} by key {key}"
+        case Told(fact):
+            return repr(fact)
+        case Visited(kind, subject, _, action):
+            return f"{action} on the page of {kind} {subject}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -40,8 +41,8 @@ class Judged:
     undecided: int = 0
     broken: list[str] = attrs.field(factory=list[str])
 
-    def add(self, user: AppUser, verdict: Verdict, size: int) -> None:
-        """Count one history."""
+    def add(self, user: AppUser, verdict: Verdict, size: int, told: Callable[[], str]) -> None:
+        """Count one history; where it is not explained, it is told whole."""
         self.histories += 1
         self.longest = max(self.longest, size)
         self.executed += verdict.executed
@@ -49,9 +50,23 @@ class Judged:
         where = f"{verdict.placed} of {size} operations of {user.app_user_id}"
         if verdict.is_explained is None:
             self.undecided += 1
-            self.broken.append(f"undecided: an order was found of {where}, then: {stuck}")
+            self.broken.append(f"undecided: an order was found of {where}, then: {stuck}{told()}")
         elif not verdict.is_explained:
-            self.broken.append(f"no order: {where} at most can be ordered, then: {stuck}")
+            self.broken.append(f"no order: {where} at most can be ordered, then: {stuck}{told()}")
+
+
+def tell(operations: Sequence[Operation], base: Rest, rest: Rest) -> str:
+    """All that is known of one user: what was seen, in the order in which it began, what was stored
+    before and after it, and what was posted meanwhile."""
+    lines = ["", "seen:", *map(str, sorted(operations, key=lambda each: each.invoked))]
+    for name, whole in (("stored before", base), ("stored after", rest)):
+        lines.append(f"{name}:")
+        lines += [
+            f"{kind} {key}: {whole.values[kind, key]!r}" for kind, key in sorted(whole.values)
+        ]
+    lines.append("posted:")
+    lines += [f"{key}: {kind} {each}" for key in rest.posted for kind, each in rest.posted[key]]
+    return "\n  ".join(lines)
 
 
 def judge_round(
@@ -89,7 +104,8 @@ def judge_round(
         ended = after.get(user, Rest())
         begun = before.get(user, Rest())
         search = Search(histories[user], begun, ended, ahead=ahead, until=until, budget=budget)
-        judged.add(user, search.run(), search.size)
+        told = partial(tell, histories[user], begun, ended)
+        judged.add(user, search.run(), search.size, told)
 
 
 def overdrawn(
