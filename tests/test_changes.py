@@ -147,7 +147,8 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
     third = subjects.recovered(second, at(4), 3)
     for head in (second, third):
         named = changes.left_alive(first, head, at(5))
-        assert named == changes.Changes(effects=(changes.SuccessorsLive(first.id, head.id),))
+        held = changes.ConnectionWrite(head, changes.relied_on(head))
+        assert named == changes.Changes((held,), (changes.SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
     for nobody in (None, first, over):
         assert changes.left_alive(first, nobody, at(5)) == changes.NO_CHANGES

@@ -173,7 +173,9 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     answer = curae.record_fact(fact, loaded(fact, first, second, third), at(7))
     assert isinstance(answer, curae.Done)
     reached = [each for each, hit in zip((first, second, third), CHAIN[actor], strict=True) if hit]
-    assert [write.before for write in answer.value.writes] == reached
+    # A head that is named as alive is held, so that it does not end meanwhile.
+    held = [] if len(reached) == 3 else [third]
+    assert [write.before for write in answer.value.writes] == reached + held
     assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
     ended = [changes.AccessEnded(each.id, at(6)) for each in reached]
     alive = [] if len(reached) == 3 else [changes.SuccessorsLive(ID, third.id)]

@@ -162,7 +162,10 @@ def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
         assert decision.status == 200
         assert decision.changes.effects == effects
         if now_revoked:
-            assert decision.changes.writes == (ConnectionWrite(connection, reply.connection),)
+            head, written = lines[chain][1], [ConnectionWrite(connection, reply.connection)]
+            if head is not None and any(isinstance(e, changes.SuccessorsLive) for e in effects):
+                written.append(ConnectionWrite(head, changes.relied_on(head)))
+            assert decision.changes.writes == tuple(written)
             assert event_names(decision) == ["connection.revoked"]
         else:
             assert reply.connection is connection

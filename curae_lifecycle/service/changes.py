@@ -296,10 +296,14 @@ def revocation_changes(
 
 
 def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
-    """What the server learns where a connection was revoked alone and its chain goes on [O]."""
+    """What the server learns where a connection was revoked alone and its chain goes on [O].
+
+    The head is held: it may not end meanwhile and be named as alive all the same.
+    """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
-    return Changes(effects=(SuccessorsLive(connection.id, head.id),))
+    held = ConnectionWrite(head, relied_on(head))
+    return Changes((held,), (SuccessorsLive(connection.id, head.id),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:

@@ -246,6 +246,29 @@ def test_a_reissue_whose_commit_comes_late_is_explained(
     assert lived.judged().is_explained
 
 
+def test_a_revocation_whose_commit_comes_late_names_no_head_that_ended_meanwhile(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived.create("k-1")
+    first = ConnectionId(lived.connections[0])
+    lived.tell(Authorized(first))
+    lived.tell(ActionRequired(first, "login"))
+    lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
+    commit = lived.store.commit
+
+    def late(loaded: LoadedCall, changes: Changes, page: HostedPage | None = None) -> bool:
+        monkeypatch.undo()
+        lived.tell(Revoked(ConnectionId(lived.connections[1]), Actor.UPSTREAM))
+        lived.get(first)
+        return commit(loaded, changes, page)
+
+    begun = lived.moment
+    monkeypatch.setattr(lived.store, "commit", late)
+    assert lived.revoke(first, "k-3").status == 200
+    lived.alter(len(lived.history) - 1, invoked=begun)
+    assert lived.judged().is_explained
+
+
 def test_a_search_that_is_given_up_says_so(lived: Lived) -> None:
     revoked(lived)
     assert lived.judged(budget=2).is_explained is None
