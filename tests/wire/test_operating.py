@@ -59,7 +59,8 @@ WRITER = Caller(
     ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
 )
 KEY = ApiKey("cae_live_k1")
-ADA = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("ada"))
+# Of letters that no digest and no id has.
+MARY = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("mary"))
 NAMED = ("--app-id", "app-1", "--account", ACCOUNT, "--environment", "live")
 
 
@@ -93,7 +94,7 @@ class Platform:
         response = serve(self.store, request, MINT).response
         return response.status, json.loads(response.body)
 
-    def connect(self, user: str = "ada", *, authorized: bool = True) -> str:
+    def connect(self, user: str = "mary", *, authorized: bool = True) -> str:
         """A connection of an app user."""
         _, made = self.ask("POST", "connections", appUserId=user, dataPackages=["labs"])
         connection = made["connection"]
@@ -102,7 +103,7 @@ class Platform:
             self.record(Authorized(ConnectionId(connection["id"])))
         return str(connection["id"])
 
-    def sign_up(self, user: str = "ada") -> None:
+    def sign_up(self, user: str = "mary") -> None:
         """Bind a user to an app user, over the hosted page of a session."""
         initiate = {"appUserId": user, "preferSignup": True}
         _, begun = self.ask("POST", "curae-connect/initiate", **initiate)
@@ -184,7 +185,7 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
     other = platform.connect("bob")
     waiting = ("database", "erase", *NAMED)
     # The events of all that, and those of its end.
-    status, printed, _ = command(*waiting, given="ada\n")
+    status, printed, _ = command(*waiting, given="mary\n")
     assert (status, printed[0]["connections"]) == (1, 0)
     assert printed[0]["waiting"]
     assert [platform.status(each) for each in made] == ["REVOKED", "REVOKED"]
@@ -192,35 +193,35 @@ def test_nothing_of_an_app_user_is_left_but_answers_that_are_kept_for_a_day(
     assert ("AccessEnded", made[0]) in told
     assert ("HandoffCancelled", made[1]) in told
     erased = {"connections": 2, "sessions": 1, "bindings": 1, "waiting": 0}
-    assert command(*waiting, given="ada\n")[:2] == (0, [erased])
+    assert command(*waiting, given="mary\n")[:2] == (0, [erased])
     assert [platform.status(each) for each in [*made, other]] == [
         "NOT_FOUND",
         "NOT_FOUND",
         "ACTIVE",
     ]
     platform.database.change([Statement("DELETE FROM curae_record")])
-    assert "ada" not in platform.everything()
+    assert "mary" not in platform.everything()
     assert "bob" in platform.everything()
     # Whoever comes next is a stranger.
-    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=ada")
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
     assert state["lifecycleState"] == "UNLINKED"
 
 
 def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Platform) -> None:
     made = [platform.connect(), platform.connect(authorized=False), platform.connect()]
     platform.record(ActionRequired(ConnectionId(made[2]), "login"))
-    assert erase(platform.database, ADA).waiting
+    assert erase(platform.database, MARY).waiting
     assert [platform.status(each) for each in made] == ["REVOKED"] * 3
     platform.ship()
-    assert erase(platform.database, ADA) == Erasure(3, 0, 0, 0)
-    assert erase(platform.database, ADA) == Erasure()
+    assert erase(platform.database, MARY) == Erasure(3, 0, 0, 0)
+    assert erase(platform.database, MARY) == Erasure()
 
 
 def test_an_app_user_with_hundreds_of_connections_is_erased(platform: Platform) -> None:
     made = [platform.connect(authorized=False) for _ in range(101)]
-    erase(platform.database, ADA)
+    erase(platform.database, MARY)
     platform.database.change([Statement("DELETE FROM curae_outbox")])
-    assert erase(platform.database, ADA).connections == 101
+    assert erase(platform.database, MARY).connections == 101
     assert {platform.status(each) for each in made} == {"NOT_FOUND"}
 
 
@@ -228,34 +229,34 @@ def test_what_is_about_the_user_alone_is_waited_for_too(platform: Platform) -> N
     platform.sign_up()
     platform.ship()
     # All that this posts is about the binding.
-    assert erase(platform.database, ADA).waiting == 1
+    assert erase(platform.database, MARY).waiting == 1
 
 
 def test_what_is_dead_in_the_outbox_is_waited_for(platform: Platform) -> None:
     platform.connect()
-    erase(platform.database, ADA)
+    erase(platform.database, MARY)
 
     def fail(_: Delivery) -> None:
         raise ValueError
 
     while Outbox(platform.database, Shipping(attempts=1)).ship(fail):
         pass
-    assert erase(platform.database, ADA).waiting == len(Outbox(platform.database).dead())
+    assert erase(platform.database, MARY).waiting == len(Outbox(platform.database).dead())
 
 
 def test_a_page_of_an_erased_user_leads_nowhere(platform: Platform) -> None:
     initiate = "curae-connect/initiate"
-    _, begun = platform.ask("POST", initiate, appUserId="ada", preferSignup=True)
-    platform.ask("POST", initiate, appUserId="ada")
-    _, graduation = platform.ask("POST", "curae-connect/graduation-handoff", appUserId="ada")
-    _, again = platform.ask("POST", "connections", appUserId="ada", dataPackages=["labs"])
+    _, begun = platform.ask("POST", initiate, appUserId="mary", preferSignup=True)
+    platform.ask("POST", initiate, appUserId="mary")
+    _, graduation = platform.ask("POST", "curae-connect/graduation-handoff", appUserId="mary")
+    _, again = platform.ask("POST", "connections", appUserId="mary", dataPackages=["labs"])
     actions = [each["nextAction"] for each in (begun, graduation, again)]
     urls = [str(each["url"]) for each in actions if isinstance(each, dict)]
     assert len(urls) == 3
     assert None not in [platform.store.page(each) for each in urls]
-    erase(platform.database, ADA)
+    erase(platform.database, MARY)
     platform.ship()
-    assert not erase(platform.database, ADA).waiting
+    assert not erase(platform.database, MARY).waiting
     assert [platform.store.page(each) for each in urls] == [None] * 3
 
 
@@ -285,7 +286,7 @@ class Meanwhile:
 def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platform) -> None:
     platform.sign_up()
     old = platform.connect()
-    erase(platform.database, ADA)
+    erase(platform.database, MARY)
     platform.ship()
     new: list[str] = []
 
@@ -294,9 +295,9 @@ def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platfor
         new.append(platform.connect())
         platform.ship()
 
-    assert erase(Meanwhile(platform.database, come_back), ADA).connections == 1
+    assert erase(Meanwhile(platform.database, come_back), MARY).connections == 1
     assert [platform.status(each) for each in (old, *new)] == ["NOT_FOUND", "ACTIVE"]
-    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=ada")
+    _, state = platform.ask("GET", "curae-connect/account-state?appUserId=mary")
     # A user who is gone is followed by a new one, provisioned silently.
     assert state["lifecycleState"] == "LIMITED"
     (kept,) = platform.database.rows(Statement("SELECT COUNT(*) FROM curae_session"))
@@ -306,10 +307,10 @@ def test_what_begins_while_a_user_is_erased_is_of_the_next_one(platform: Platfor
 @pytest.mark.parametrize(
     ("arguments", "given", "said"),
     [
-        (("--app-id", "", *NAMED[2:]), "ada", "app id"),
-        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "ada", "customerAccountId"),
+        (("--app-id", "", *NAMED[2:]), "mary", "app id"),
+        ((*NAMED[:2], "--account", "x", *NAMED[4:]), "mary", "customerAccountId"),
         (NAMED, "", "appUserId"),
-        (NAMED[2:], "ada", "--app-id"),
+        (NAMED[2:], "mary", "--app-id"),
     ],
 )
 def test_who_is_to_be_erased_is_named_rightly(
@@ -408,7 +409,7 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     _, recovered = platform.ask("POST", f"connections/{chain}:reconnect")
     patient = {"type": "connection.revoke", "connectionId": chain, "actor": "PATIENT"}
     command("facts", "-", given=json.dumps(patient))
-    platform.record(Tombstoned(attrs.evolve(ADA, app_user_id=AppUserId("bob"))))
+    platform.record(Tombstoned(attrs.evolve(MARY, app_user_id=AppUserId("bob"))))
     # An app tidies up an old id, whose successor lives on.
     command(
         "facts",
@@ -483,7 +484,7 @@ def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_o
     (bucket,) = new.buckets
     slow = attrs.evolve(bucket, refill=1, seconds=3600)
     headers = (("Authorization", "Bearer cae_live_k1"),)
-    asked = Request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=ada", headers)
+    asked = Request("GET", "/api/sdk/v1/curae-connect/account-state?appUserId=mary", headers)
 
     def admitted(settings: Settings) -> int:
         store = SqlStore(platform.database, settings)
