@@ -465,7 +465,7 @@ NEVER = {
 @pytest.mark.heavy
 def test_every_law_holds_over_a_hundred_thousand_requests() -> None:
     everything, cells = run(range(1000, 1009), 3, 36)
-    assert (everything.requests, everything.client_hours) == (148_005, 972)
+    assert (everything.requests, everything.client_hours) == (147_109, 972)
     assert everything.asked.keys() == OPERATIONS
     assert everything.answers.keys() == ANSWERS
     assert everything.access.keys() == QUESTIONS
@@ -475,6 +475,6 @@ def test_every_law_holds_over_a_hundred_thousand_requests() -> None:
     never = {name for name in names if name.startswith(tuple(NEVER))}
     reached = {"/".join(cell) for cell in cells}
     assert reached & never == set()
-    assert (len(names), len(never), len(reached)) == (339, 58, 240)
+    assert (len(names), len(never), len(reached)) == (339, 58, 238)
     page = (Path(__file__).parent.parent / "docs/simulation.md").read_text(encoding="utf-8")
     assert "Of the 339 cells of the\ntables, 58 are out of reach" in page

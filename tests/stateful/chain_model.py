@@ -218,6 +218,7 @@ class ChainModel:
         goes_on = not whole and head["id"] != self.line[n]["id"]
         if goes_on and "done" in outcomes and standing(head, now) in LIVE:
             effects.append(f"{head['id']} lives on after {self.line[n]['id']}")
+            self.rely_on(len(self.line) - 1)
         return outcomes, effects
 
     def rely_on(self, n: int) -> None:
@@ -228,9 +229,9 @@ class ChainModel:
         """Done names in its details what was done, and the recovery's id."""
         stored, is_last = self.line[n], n + 1 == len(self.line)
         details: dict[str, object] = {"connectionId": stored["id"]}
-        at = max(now, stored["updated"])
-        if not is_last:
-            at = max(at, self.line[n + 1]["updated"])
+        # A recovery that is issued again is its own: when the one before moved does not count.
+        asked = now if is_last else max(now, self.line[n + 1]["updated"])
+        at = max(asked, stored["updated"])
         at_now = standing(stored, at)
         if at_now in ["PENDING", "ACTIVE"]:
             details["reason"] = "STILL_PENDING" if at_now == "PENDING" else "ALREADY_ACTIVE"
@@ -240,11 +241,11 @@ class ChainModel:
             self.rely_on(n)
             return "done", None, {"minted": new_ids}
         successor = self.line[n + 1]
-        if standing(successor, at) != "PENDING":
+        if standing(successor, asked) != "PENDING":
             details["nextConnectionId"] = successor["id"]
             details["headConnectionId"] = self.line[-1]["id"]
             return "refused", "CONNECTION_SUPERSEDED", details
-        self._move(n + 1, successor["status"], at)["deadline"] = deadline
+        self._move(n + 1, successor["status"], asked)["deadline"] = deadline
         return "done", None, {"reissued": successor["id"]}
 
     def ask(self, n: int, now: datetime, package: str) -> tuple[str | None, datetime | None]:
