@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -64,12 +64,7 @@ MARY = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("mary"))
 NAMED = ("--app-id", "app-1", "--account", ACCOUNT, "--environment", "live")
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.heavy),
-    ]
-)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.heavy)])
 def url(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(f"{request.param}_url")
     return found
@@ -378,6 +373,11 @@ def is_revocation(document: Mapping[str, object]) -> bool:
     return document.get("kind") == "connection.revoked"
 
 
+def copy(source: str | Path, target: str | Path) -> None:
+    with closing(sqlite3.connect(source)) as of, closing(sqlite3.connect(target)) as to:
+        of.backup(to)
+
+
 def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of the database
 
@@ -401,8 +401,7 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     shipped = platform.ship()
     backup = tmp_path / "backup.db"
     since = now()
-    with sqlite3.connect(file) as live, sqlite3.connect(backup) as kept:
-        live.backup(kept)
+    copy(file, backup)
     # Ends of every reach, and something that begins.
     platform.ask("POST", f"connections/{alone}:revoke")
     command("facts", "-", given=json.dumps({"type": "connection.expire", "connectionId": chain}))
@@ -420,8 +419,7 @@ def test_what_a_restored_database_has_forgotten_comes_back_by_the_page_s_command
     shipped += platform.ship()
     ends = [chain, alone, bobs, old]
     truth = [platform.ask("GET", f"connections/{each}")[1] for each in ends]
-    with sqlite3.connect(backup) as kept, sqlite3.connect(file) as live:
-        kept.backup(live)
+    copy(backup, file)
     # What the page warns of: access that was ended is granted again.
     assert [platform.status(each) for each in ends] == ["ACTIVE", "ACTIVE", "ACTIVE", "EXPIRED"]
     given = printed_lines(shipped)
