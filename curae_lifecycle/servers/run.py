@@ -1,4 +1,4 @@
-"""Start the server software, its bounds set, and end it with every request answered.
+"""Start the server software, its bounds set, and end it with what was begun answered.
 
 The law of this module: **nothing that came is logged**: a path can be a secret.
 

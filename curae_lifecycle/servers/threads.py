@@ -34,6 +34,7 @@ def in_threads(app: WSGIApplication, threads: int) -> AsgiApp:
 
     async def served(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            # WSGI knows no start and no end; the guard answers in its place.
             raise NotImplementedError
         message = await receive()
         environ = _environ(scope, cast("bytes", message.get("body", b"")))

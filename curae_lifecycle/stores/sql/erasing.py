@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.connection import Actor, Status
+from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.facts.fact import FactNeeds
@@ -101,9 +101,8 @@ def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
     record(store, Tombstoned(coordinate))
     loaded = store.for_fact(FactNeeds(binding=coordinate, connections=coordinate))
     for connection in loaded.snapshot.connections:
-        # Where nobody is bound a tombstone ends nothing.
-        if connection.status is not Status.REVOKED:
-            record(store, Revoked(connection.id, Actor.PLATFORM))
+        # Where nobody is bound a tombstone ends nothing; what it ended is revoked already.
+        record(store, Revoked(connection.id, Actor.PLATFORM))
     connections = tuple(each.id for each in loaded.snapshot.connections)
     binding, seen = loaded.snapshot.binding, loaded.seen
     if binding is None or binding.state is not AccountState.TOMBSTONED:
