@@ -16,6 +16,7 @@ from typing import Final, cast
 import attrs
 import redis
 
+from curae_lifecycle.stores.redis.clients import Redis
 from tests.wire.trying import free_port
 
 PATIENCE: Final = 60
@@ -91,7 +92,7 @@ def valkey_cluster() -> Iterator[Valkey]:
 
 
 def _is_up(client: redis.Redis) -> bool:
-    told = cast("dict[str, str]", client.execute_command("CLUSTER INFO"))
+    told = cast("dict[str, str]", cast("Redis", client).execute_command("CLUSTER INFO"))
     return told["cluster_state"] == "ok"
 
 
