@@ -282,6 +282,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=6, help="how often each enemy strikes")
     parser.add_argument("--longest", type=float, default=12.0, help="twice the seconds of a fault")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nodes", type=int, default=3, help="how many hosts have a node")
     parser.add_argument("--replicas", action="store_true", help="others take a node's place")
     parser.add_argument("--lags", action="store_true", help="and have not heard its last second")
     parser.add_argument("--blows", action="store_true", help="say each blow")
@@ -291,9 +292,8 @@ def main() -> int:
         need(program, package)
     logging.disable(logging.WARNING)
     random = seeded(asked.seed)
-    wanted = dict.fromkeys((Enemy.KILL, *ENEMIES), asked.each)
-    if asked.lags:
-        wanted = {Enemy.CRASH: asked.each}
+    strikers = (Enemy.CRASH,) if asked.lags else (Enemy.KILL, *ENEMIES)
+    wanted: dict[Enemy, int] = dict.fromkeys(strikers, asked.each)
     plan = schedule(
         random,
         wanted,
@@ -302,12 +302,16 @@ def main() -> int:
         longest=asked.longest,
     )
     laws, fought = list[str](), list[str]()
-    begun = time.monotonic()
+    loading = 0.0
     with (
         tempfile.TemporaryDirectory(prefix="curae-engines-") as name,
         network("a", "b", "c") as hosts,
         cluster(
-            hosts, Path(name), replicas=asked.replicas or asked.lags, lags=asked.lags
+            hosts,
+            Path(name),
+            size=asked.nodes,
+            replicas=asked.replicas or asked.lags,
+            lags=asked.lags,
         ) as valkeys,
     ):
         os.environ["REDIS_URL"] = valkeys.urls
@@ -315,8 +319,9 @@ def main() -> int:
             for number in range(asked.rounds):
                 if number:
                     pass_time(load, random.choice([20, 61, 600]))
-                size = asked.requests // asked.rounds
+                size, begun = asked.requests // asked.rounds, time.monotonic()
                 fought += load.round(f"{asked.seed} {number}", size, plan[number], valkeys)
+                loading += time.monotonic() - begun
                 laws += overdrawn(load.operations, [BUCKET], 2 * SKEW)
     over = exceeded(load.admitted)
     extra = sum(
@@ -325,7 +330,7 @@ def main() -> int:
     if asked.blows:
         _say("\n".join(fought))
     statuses = ", ".join(f"{status}: {n}" for status, n in sorted(load.statuses.items()))
-    _say(f"{load.sent} requests in {time.monotonic() - begun:.0f} s ({statuses})")
+    _say(f"{load.sent} requests in {loading:.0f} s ({statuses})")
     _say("; ".join(f"{times} {each}" for each, times in load.blows.items()))
     _say("seconds until limits were back, for the median and the longest of each:")
     for enemy, gaps in load.away.items():

@@ -208,17 +208,18 @@ def wait_until(told: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def cluster(
-    network: Network, directory: Path, *, replicas: bool, lags: bool
+    network: Network, directory: Path, *, size: int, replicas: bool, lags: bool
 ) -> Generator[Cluster, None, None]:
     """A cluster for as long as the context lasts.
 
     Args:
         network: Its three hosts.
         directory: Where its nodes keep what they keep.
+        size: How many of them have a node.
         replicas: Whether each node has one that takes its place.
         lags: Whether that one is cut off from it before it is killed.
     """
-    hosts = network.hosts
+    hosts = network.hosts[:size]
     others = (*hosts[1:], hosts[0]) if replicas else ()
     made = Cluster(
         network,
