@@ -1,7 +1,7 @@
 // Python in a thread of its own: it loads what stands beside it, and answers one log at a time.
 //
-// It is told `{log, check}`, the log as bytes. It tells `{ready, links, loaded}` once, then
-// `{answered}` for each log, or `{failed}`.
+// It is told `{log, check}`, the log as bytes. It tells `{ready, links}` once, then
+// `{answered, loaded}` for each log, or `{failed}`.
 
 import { loadPyodide } from "./pyodide.mjs";
 
@@ -20,11 +20,7 @@ async function start() {
   const own = python.toPy({ __name__: "answer" });
   python.runPython(new TextDecoder().decode(await bytes("answer.py")), { globals: own });
   const links = JSON.parse(own.get("links")());
-  const loaded = performance.getEntriesByType("resource").map((each) => ({
-    name: each.name,
-    size: each.decodedBodySize,
-  }));
-  postMessage({ ready: python.version, links, loaded });
+  postMessage({ ready: true, links });
   return { python, answer: own.get("answer") };
 }
 
@@ -35,7 +31,12 @@ onmessage = async ({ data }) => {
   try {
     const { python, answer } = await started;
     python.FS.writeFile(FILE, data.log);
-    postMessage({ answered: JSON.parse(answer(FILE, data.check)) });
+    const answered = JSON.parse(answer(FILE, data.check));
+    const loaded = performance.getEntriesByType("resource").map((each) => ({
+      name: each.name,
+      size: each.decodedBodySize,
+    }));
+    postMessage({ answered, loaded });
   } catch (error) {
     postMessage({ failed: String(error) });
   }
