@@ -72,9 +72,9 @@ LOGS: Final[dict[str, list[bytes]]] = {
     ],
     "names that a page could take for its own": [
         K1,
-        created(1, TEXT, user="user 1"),
+        created(1, TEXT, user=TEXT, key="create"),
         got(2, TEXT),
-        initiated(3, TEXT),
+        initiated(3, TEXT, key="initiate"),
         b"x" * 5_000,
     ],
     "keys of two apps": [K1, registered("cae_test_k2", environment="test"), *REST],
@@ -127,9 +127,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def browser(
-    served: Served, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[webdriver.Chrome]:
+def browser(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     with chromium(tmp_path_factory.mktemp("browser"), "--window-size=500,900") as opened:
         opened.get(f"{served.url}playground.html")
         yield opened
