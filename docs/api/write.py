@@ -193,12 +193,12 @@ def operation_page(method: str, path: str, operation: Object, document: Object) 
                 f"`{each['name']}`",
                 str(each["in"]),
                 "yes" if each.get("required") else "no",
-                ". ".join([holds(obj(each["schema"]), homes), *_described(each)]),
                 code(each["example"]),
+                ". ".join([holds(obj(each["schema"]), homes), *_described(each)]),
             )
             for each in parameters
         ]
-        head = ("name", "in", "required", "holds", "for example")
+        head = ("name", "in", "required", "for example", "holds")
         parts.append(f"\n## Parameters\n\n{table(head, rows)}")
     if "requestBody" in operation:
         parts.append(_body(obj(operation["requestBody"]), homes))
