@@ -63,8 +63,8 @@ def test_the_page_s_bounds_are_those_of_the_script() -> None:
     script = (HERE / "page.js").read_text(encoding="utf-8")
     found = dict(re.findall(r"const (\w+) = ([\d_]+);", script))
     bounds = {name: f"{int(value):,}" for name, value in found.items()}
-    assert bounds.keys() == {"LOG_BYTES", "LINK_CHARACTERS", "SECONDS"}
-    assert f"at most {bounds['LOG_BYTES']} bytes" in PAGE
+    assert bounds.keys() == {"LOG_BYTES", "LOG_LINES", "LINK_CHARACTERS", "SECONDS"}
+    assert f"at most {bounds['LOG_BYTES']} bytes and {bounds['LOG_LINES']} lines" in PAGE
     assert f"at most {bounds['LINK_CHARACTERS']} characters" in " ".join(PAGE.split())
     assert f"longer than {bounds['SECONDS']} seconds" in PAGE
 

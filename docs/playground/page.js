@@ -6,6 +6,7 @@
 "use strict";
 {
   const LOG_BYTES = 1_048_576;
+  const LOG_LINES = 10_000;
   const LINK_CHARACTERS = 32_000;
   const SECONDS = 60;
 
@@ -41,6 +42,11 @@
     const bytes = new TextEncoder().encode(log.value);
     if (bytes.length > LOG_BYTES) {
       say(`The log has ${bytes.length} bytes; ${LOG_BYTES} is the most that is answered here.`);
+      return;
+    }
+    const lines = log.value.replace(/\n$/, "").split("\n").length;
+    if (lines > LOG_LINES) {
+      say(`The log has ${lines} lines; ${LOG_LINES} is the most that is answered here.`);
       return;
     }
     submit.disabled = true;

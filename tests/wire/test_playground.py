@@ -104,8 +104,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert place is not None
     html = f'<!doctype html><html lang="en"><title>Playground</title><main>{place[0]}</main></html>'
     (site / "playground.html").write_text(html, encoding="utf-8")
-    BUILD.build(site)
-    # Built again, it is one playground still.
     size, packed = BUILD.build(site)
     assert packed < size
     asked: list[str] = []
@@ -304,7 +302,10 @@ def test_what_is_over_a_bound_is_told_and_not_done(
     paste(browser, "é" * 524_288 + "x")
     press(browser, "answer")
     assert said(browser, "bytes").startswith("The log has 1048577 bytes; 1048576 is the most")
-    # Hashes, which do not pack.
+    paste(browser, "\n" * 10_001)
+    press(browser, "answer")
+    assert said(browser, "lines;").startswith("The log has 10001 lines; 10000 is the most")
+    # What chance gives does not pack.
     script = """
         const bytes = crypto.getRandomValues(new Uint8Array(30_000));
         document.getElementById("playground-log").value = String.fromCharCode(...bytes);
