@@ -119,6 +119,8 @@
     part("caption").textContent = "What each line is answered";
     part("rows").replaceChildren(...answers.map(row));
     part("printed").textContent = lines.join("\n") + (said === "" ? "" : `\n\n${said}`);
+    // It scrolls, so a keyboard has to reach it.
+    part("printed").tabIndex = 0;
     part("answers").hidden = false;
     say(summary);
   }
