@@ -54,9 +54,11 @@ def test_what_is_built_in_says_how_large_it_is_and_begins_with_the_example() -> 
 def test_the_example_has_each_kind_of_line_that_is_shown_in_a_way_of_its_own() -> None:
     answers = [line.answer for line in replay(EXAMPLE.splitlines(keepends=True))]
     assert [line["line"] for line in answers if "error" in line] == [10]
-    assert {line["granted"] for line in answers if "granted" in line} == {True, False}
-    assert {line["replayed"] for line in answers if "replayed" in line} == {True, False}
-    assert {line["outcome"] for line in answers if "outcome" in line} == {"done"}
+    assert [line["granted"] for line in answers if "granted" in line] == [True, False]
+    replayed = [line["line"] for line in answers if line.get("replayed") is True]
+    refused = [line["line"] for line in answers if line.get("status") == 409]
+    assert (replayed, refused) == ([3], [6, 12])
+    assert [line["outcome"] for line in answers if "outcome" in line] == ["done"] * 3
 
 
 def test_the_page_s_bounds_are_those_of_the_script() -> None:
