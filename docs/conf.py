@@ -46,6 +46,8 @@ html_show_sphinx = False
 html_show_copyright = False
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
+# Where other people's tools find them.
+html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]
 
 TOP: Final = {
     "README.md": "index",
@@ -55,7 +57,7 @@ TOP: Final = {
 }
 """The files of the top folder that are pages of the site, and their names there."""
 
-LISTS: Final = ("tables/README", "problems/README", "reference/README")
+LISTS: Final = ("tables/README", "problems/README", "reference/README", "api/README")
 """The pages that list the others of their folder."""
 
 SAME_NAMES: Final = frozenset({"stores.sql.drivers", "stores.sql.loading", "stores.rows"})
