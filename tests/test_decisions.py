@@ -14,6 +14,7 @@ import pytest
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import ExactLog
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
@@ -167,7 +168,7 @@ class Rarer(Initiate):
 
 
 def test_an_operation_of_one_s_own_stands_in_place_of_ours() -> None:
-    mine = {Reconnect: Politer, Initiate: Rarer}
+    mine: dict[type[Operation], type[Operation]] = {Reconnect: Politer, Initiate: Rarer}
     settings = Settings(operations=tuple(mine.get(each, each) for each in OPERATIONS))
     store = world(settings, apply_trigger(pending(), "APP", at(1)))
     statuses = [
