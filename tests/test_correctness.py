@@ -97,7 +97,7 @@ def test_every_figure_is_that_of_the_page_or_the_test_beside_it() -> None:
         ("holds 290 servers with one mistake each", "test_bugs", "VISIBLE = 290"),
         ("and 50 functions and stores", "test_bugs", "HIDDEN = 50"),
         ("Sixty generated logs", "test_against_reference", "SEEDS: Final = range(60)"),
-        ("has there, 2,035 mutants", "test_table_mutants", "== (2035, 1960, 0, 75)"),
+        ("member by member, 2,035 mutants", "test_table_mutants", "== (2035, 1960, 0, 75)"),
         ("something else (1,960)", "test_table_mutants", "== (2035, 1960, 0, 75)"),
         ("reach the cell (75,", "test_table_mutants", "== (2035, 1960, 0, 75)"),
         ("that Hypothesis and 300 seeds choose", "test_serve_laws", "for seed in range(300)"),
