@@ -74,6 +74,7 @@ _PASSING: Final = (
 )
 
 Value = str | int
+"""What a script is given."""
 
 
 class Redis(Protocol):
@@ -115,7 +116,13 @@ def create_client(url: str, *, wait: float = WAIT, pool_size: int = 10) -> redis
 def create_awaited_client(
     url: str, *, wait: float = WAIT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """The same, awaited, for `AsyncRedisLimits`."""
+    """The same, awaited, for `AsyncRedisLimits`.
+
+    Args:
+        url: As `create_client` takes it.
+        wait: As there, in seconds.
+        pool_size: As there.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
         max_connections=pool_size,
