@@ -59,8 +59,12 @@ def test_each_law_says_what_enforces_it_and_how_strongly_it_is_held() -> None:
     for number, text in said.items():
         words = [word for word, _ in items(text)]
         assert words[0] == "Enforced by", number
-        strengths = words[1:]
-        assert strengths, number
+        assert words[-1] == "Shown by", number
+        strengths = [word for word in words if word in STRENGTHS]
+        assert words[1 : len(strengths) + 1] == strengths != [], number
+        assert words[len(strengths) + 1 :] in (["Code", "Shown by"], ["Shown by"]), number
+        for code in re.findall(r"`([\w/]+(?:\.py)?)`", dict(items(text)).get("Code", "")):
+            assert (ROOT / "curae_lifecycle" / code).exists() or (ROOT / code).exists(), code
         assert strengths == [word for word in STRENGTHS if word in strengths], number
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| {number} |"))
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
@@ -74,7 +78,7 @@ def test_each_strength_is_explained_and_names_where_it_is_to_be_seen() -> None:
             named = re.search(
                 r"`tests/\w+\.py`|\]\([\w-]+\.md|as law \d|the same states", said, re.IGNORECASE
             )
-            assert named or word in {"Enforced by", "By reading"}, (number, word)
+            assert named or word not in STRENGTHS or word == "By reading", (number, word)
 
 
 MERGES = sum(each.answers for each in DOMAINS if each.walk.__name__.startswith("merge_"))
