@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+import curae_lifecycle
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing import laws
 from tests.fuzz.corpus_files import load_corpus
@@ -16,6 +17,7 @@ from tests.oracles.oracle import UNREACHABLE
 from tests.test_small_domains import DOMAINS
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(curae_lifecycle.__file__).parent
 PAGE = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
 QUESTIONS = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
 STRENGTHS: Final = ("Proven", "Exhausted", "Sampled", "Lived through", "By reading")
@@ -65,7 +67,7 @@ def test_each_law_says_what_enforces_it_and_how_strongly_it_is_held() -> None:
         assert words[1 : len(strengths) + 1] == strengths != [], number
         assert words[len(strengths) + 1 :] in (["Code", "Shown by"], ["Shown by"]), number
         for code in re.findall(r"`([\w/]+(?:\.py)?)`", dict(items(text)).get("Code", "")):
-            assert (ROOT / "curae_lifecycle" / code).exists() or (ROOT / code).exists(), code
+            assert (PACKAGE / code).exists() or (ROOT / code).exists(), code
         assert strengths == [word for word in STRENGTHS if word in strengths], number
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| {number} |"))
         assert f"[{', '.join(strengths).lower()}](#law-{number})" in row
