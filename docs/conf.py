@@ -60,7 +60,7 @@ LISTS: Final = ("tables/README", "problems/README", "reference/README")
 
 SAME_NAMES: Final = frozenset(
     {"stores.sql.drivers", "stores.sql.loading", "stores.rows"}
-    | {"stores.redis.limits", "stores.sql.statement"}
+    | {"stores.redis.clients", "stores.sql.statement"}
 )
 """Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one. And those
 with a `Value` of their own, which no type links to."""
