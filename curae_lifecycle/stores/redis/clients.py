@@ -142,7 +142,7 @@ class ClusterClient:
 def create_awaited_cluster_client(
     urls: Sequence[str], *, wait: float = WAIT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """A client as `create_cluster_client` makes one, awaited, for `AsyncRedisLimits`."""
+    """A client of a cluster, as `ClusterClient` is one, awaited, for `AsyncRedisLimits`."""
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(
         startup_nodes=[AwaitedNode(host, port) for host, port in nodes.places],
