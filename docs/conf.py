@@ -60,8 +60,12 @@ TOP: Final = {
 LISTS: Final = ("tables/README", "problems/README", "reference/README", "api/README")
 """The pages that list the others of their folder."""
 
-SAME_NAMES: Final = frozenset({"stores.sql.drivers", "stores.sql.loading", "stores.rows"})
-"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one."""
+SAME_NAMES: Final = frozenset(
+    {"stores.sql.drivers", "stores.sql.loading", "stores.rows"}
+    | {"stores.redis.clients", "stores.sql.statement"}
+)
+"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one. And those
+with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')

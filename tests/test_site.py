@@ -155,6 +155,17 @@ def test_there_are_ten_questions_two_clicks_from_the_readme() -> None:
     assert len(headings) == 10
     assert all(heading.endswith("?") for heading in headings)
     assert "](docs/questions.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    # Each is one click further: a list of them comes first.
+    listed = re.findall(r"^\d+\. \[(.*)\]\(#([\w-]+)\)$", QUESTIONS, re.MULTILINE)
+    assert [heading for heading, _ in listed] == headings
+    for heading, anchor in listed:
+        assert anchor == re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_what_is_never_on_the_wire_and_what_is_not_proven_are_lists() -> None:
+    for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
+        answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
+        assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
 
 
 def test_each_question_but_the_last_has_rules_a_test_and_lines_that_show_it() -> None:

@@ -34,6 +34,7 @@ PORT: Final = 6379
 """Where a server listens, where a URL says nothing else."""
 
 Value = str | int
+"""What a command is given."""
 
 
 class Redis(Protocol):
@@ -74,7 +75,7 @@ def create_client(url: str, *, wait: float = WAIT, pool_size: int = 10) -> redis
 def create_awaited_client(
     url: str, *, wait: float = WAIT, pool_size: int = 10
 ) -> redis.asyncio.Redis:
-    """The same, awaited, for `AsyncRedisLimits`."""
+    """A client as `create_client` makes one, awaited, for `AsyncRedisLimits`."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
         url,
         max_connections=pool_size,
@@ -141,7 +142,7 @@ class ClusterClient:
 def create_awaited_cluster_client(
     urls: Sequence[str], *, wait: float = WAIT, pool_size: int = NODE_CONNECTIONS
 ) -> redis.asyncio.RedisCluster:
-    """The same, awaited, for `AsyncRedisLimits`."""
+    """A client of a cluster, as `ClusterClient` is one, awaited, for `AsyncRedisLimits`."""
     nodes = _Nodes.of(urls)
     return redis.asyncio.RedisCluster(
         startup_nodes=[AwaitedNode(host, port) for host, port in nodes.places],

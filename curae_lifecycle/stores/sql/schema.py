@@ -121,6 +121,7 @@ _INDEXES: Final = {
 # fmt: on
 
 TABLES: Final = tuple(_TABLES)
+"""The names of the tables."""
 
 _SETUP_LOCK: Final = 0x63757261
 """Any number that no other application on the same PostgreSQL locks."""
