@@ -221,6 +221,7 @@ RUN_BY = {
     "docs/simulation.md": "tests/test_site.py",
     "docs/stores.md": "tests/test_store_page.py",
     "docs/testing.md": "tests/test_docs.py",
+    "docs/tutorial.md": "tests/tutorial.py",
     "docs/upgrades.md": "tests/test_examples.py",
 }
 """Each page with Python, and the tests that run its blocks."""
