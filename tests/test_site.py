@@ -208,10 +208,14 @@ def test_each_test_that_is_cited_passes_by_its_name() -> None:
 
 RUN_BY = {
     "README.md": "tests/test_docs.py",
+    "docs/ahead.md": "tests/test_task_pages.py",
+    "docs/audit.md": "tests/test_task_pages.py",
+    "docs/changing.md": "tests/test_task_pages.py",
     "docs/conformance.md": "tests/test_conformance.py",
     "docs/django.md": "tests/stores/test_store_pages.py",
     "docs/extending.md": "tests/test_extending.py",
     "docs/howto.md": "tests/test_examples.py",
+    "docs/merging.md": "tests/test_task_pages.py",
     "docs/observing.md": "tests/servers/test_observing_page.py",
     "docs/operating.md": "tests/wire/test_operating.py",
     "docs/outbox.md": "tests/wire/test_outbox_messages.py",
