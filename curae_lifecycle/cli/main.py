@@ -13,6 +13,8 @@ python -m curae_lifecycle database create|purge|erase --database URL
 python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
 python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
 python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
+
+`curae-lifecycle`, the console script, is the same.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from curae_lifecycle.cli import (
     simulate,
     tables,
 )
+from curae_lifecycle.cli.called import called_as
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -81,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m curae_lifecycle",
+        prog=called_as(),
         description="The lifecycle of patient-data connections, as pure rules.",
     )
     parser.add_argument("--version", action="version", version=f"curae_lifecycle {__version__}")
@@ -215,7 +218,7 @@ def _tour(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
     for number, step in enumerate(tour_steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
-    say("Each rule is a row of a table: python -m curae_lifecycle tables RULE", "title")
+    say(f"Each rule is a row of a table: {called_as()} tables RULE", "title")
     return 0
 
 
