@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from curae_lifecycle import Request, Response
+from curae_lifecycle import Authorized, ConnectionId, RandomIds, Request, Response, standing
+from curae_lifecycle.cli import main as command_line
 from curae_lifecycle.cli.pages import index, pages, to_markdown
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
@@ -85,6 +88,66 @@ def test_the_readme_endpoint_goes_by_the_settings_of_its_store() -> None:
 def test_the_readme_endpoint_is_fifteen_lines() -> None:
     lines = [line for line in block(README, "python").splitlines() if line.strip()]
     assert len(lines) <= 15
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = re.findall(r"^\$ (.*)$", README, re.MULTILINE)
+    assert listed == re.findall(r"^python -m .*$", command_line.__doc__ or "", re.MULTILINE)
+    assert {line.split()[3] for line in listed} == command_line._RUNS.keys()
+
+
+def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    prefix = "Programming Language :: Python :: 3."
+    *before, last = [
+        f"3.{each.removeprefix(prefix)}"
+        for each in project["classifiers"]
+        if each.startswith(prefix)
+    ]
+    (dependency,) = project["dependencies"]
+    said = f"Python {', '.join(before)} and {last} · {project['license']} · typed · one dependency, attrs"
+    assert f"\n{said}\n" in README
+    assert dependency.startswith("attrs>=")
+    assert "Typing :: Typed" in project["classifiers"]
+
+
+def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
+    """Each connection of the picture, with what happened to it, in its order."""
+    drawn = block(README, "text")
+    now = datetime(2030, 1, 5, 9, tzinfo=UTC)
+    store = world()
+    rules: list[str] = []
+    statuses: list[list[str]] = []
+
+    def post(target: str, key: str, body: bytes = b"{}") -> ConnectionId:
+        sent = request("POST", f"/api/sdk/v1/connections{target}", key, body)
+        answer = store.handle(sent, now, RandomIds("https://connect.example/")(now))
+        rules.append(answer.rules[-1])
+        return ConnectionId(json.loads(answer.response.body)["connection"]["id"])
+
+    def seen(connection_id: ConnectionId) -> str:
+        found = store.connection(connection_id)
+        assert found is not None
+        return str(standing(found, now))
+
+    a = post("", "k-1", b'{"appUserId": "ada", "dataPackages": ["labs"]}')
+    statuses.append([seen(a)])
+    authorized = store.record(Authorized(a, now + timedelta(days=1)), now)
+    rules[-1] = authorized.rules[-1]
+    statuses[-1].append(seen(a))
+    now += timedelta(days=1)
+    statuses[-1].append(seen(a))
+    b = post(f"/{a}:reconnect", "k-2")
+    statuses.append([seen(b)])
+    post(f"/{b}:revoke", "k-3")
+    statuses[-1].append(seen(b))
+    c = post(f"/{b}:reconnect", "k-4")
+    statuses.append([seen(c)])
+    # Nothing that was recovered has changed.
+    assert (seen(a), seen(b)) == ("EXPIRED", "REVOKED")
+    assert re.findall(r"[\w-]+\.[\w.-]+", drawn) == rules
+    of_each = re.split(r"^[ABC] ", drawn, flags=re.MULTILINE)[1:]
+    assert [re.findall(r"\b[A-Z]{6,}\b", each) for each in of_each] == statuses
 
 
 def test_the_readme_lists_every_table() -> None:

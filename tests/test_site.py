@@ -20,6 +20,7 @@ from curae_lifecycle.service.rulebook import find_rule
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = Path(curae_lifecycle.__file__).parent
+CONTENTS = (DOCS / "index.md").read_text(encoding="utf-8")
 QUESTIONS = (DOCS / "questions.md").read_text(encoding="utf-8")
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", QUESTIONS)
 
@@ -155,6 +156,9 @@ def test_there_are_ten_questions_two_clicks_from_the_readme() -> None:
     assert len(headings) == 10
     assert all(heading.endswith("?") for heading in headings)
     assert "](docs/questions.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    # On the site they are on the front page, and one click from there.
+    listed = re.findall(r"^  - \[(.*)\]\(questions\.md#", CONTENTS, re.MULTILINE)
+    assert listed == headings
 
 
 def test_each_question_but_the_last_has_rules_a_test_and_lines_that_show_it() -> None:

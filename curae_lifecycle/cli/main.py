@@ -1,10 +1,10 @@
 """The command line, and the only I/O of the package.
 
 python -m curae_lifecycle tour
-python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
-python -m curae_lifecycle tables --diff OLD.json
+python -m curae_lifecycle tables [NAME|RULE|CODE|REASON] [--format md|mermaid|json]
+python -m curae_lifecycle tables --diff OLD.json [--format json]
 python -m curae_lifecycle problems [CODE] [--write DIR] [--check]
-python -m curae_lifecycle replay FILE [--check]
+python -m curae_lifecycle replay FILE [--check] [--environment live|test]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
 python -m curae_lifecycle openapi [--write FILE] [--check]
