@@ -66,6 +66,11 @@ def test_every_block_says_what_it_is_and_only_what_is_shown_with_its_output_has_
             assert typed == (language == "console"), (path, block)
 
 
+def test_what_is_installed_is_the_folder_since_nothing_is_released() -> None:
+    for path in PAGES:
+        assert "pip install 'curae" not in path.read_text(encoding="utf-8"), path
+
+
 def test_every_page_begins_with_its_name() -> None:
     for path in PAGES:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
