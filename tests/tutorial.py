@@ -83,7 +83,7 @@ def printed(page: Page, folder: Path) -> tuple[list[str], str]:
             lines.append(f"{server}python server.py > server.log 2>&1 & server=$!")
             lines.append("trap 'kill $server' EXIT")
             lines.append(f"until curl -s -o page.txt http://127.0.0.1:{PORT}/pages/; do")
-            lines.append("kill -0 $server; done; cd ..")
+            lines.append("kill -0 $server; sleep 0.1; done; cd ..")
         else:
             lines.append(each)
     lines.append(f"echo '{_MARK}'; cat server.log")
