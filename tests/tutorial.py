@@ -20,6 +20,9 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "tutorial.md"
+FOLDER: Final = ROOT / "tutorial"
+"""What the page makes."""
+
 PORT: Final = "8000"
 START: Final = "python server.py\n"
 PATIENCE: Final = 300
@@ -137,10 +140,12 @@ def main(arguments: list[str]) -> int:
     """Do it in the folder of the repository, as printed."""
     text = PAGE.read_text(encoding="utf-8")
     page = read(text)
+    if FOLDER.exists():
+        raise SystemExit(f"{FOLDER.name} is somebody's already")
     try:
         texts, log = printed(page, ROOT)
     finally:
-        shutil.rmtree(ROOT / "tutorial", ignore_errors=True)
+        shutil.rmtree(FOLDER, ignore_errors=True)
     if arguments == ["--write"]:
         PAGE.write_text(rewritten(text, page, texts, log), encoding="utf-8")
         return 0
