@@ -12,7 +12,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK: Final = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "text"}
+LANGUAGES: Final = {"console", "diff", "json", "mermaid", "py", "python", "sh", "text", "ts"}
 
 AVOIDED: Final = re.compile(
     # Who speaks is nobody; what is easy shows by itself; old words, and Latin where English will do.
