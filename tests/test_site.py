@@ -20,6 +20,7 @@ from curae_lifecycle.service.rulebook import find_rule
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = Path(curae_lifecycle.__file__).parent
+CONTENTS = (DOCS / "index.md").read_text(encoding="utf-8")
 QUESTIONS = (DOCS / "questions.md").read_text(encoding="utf-8")
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", QUESTIONS)
 
@@ -160,6 +161,9 @@ def test_there_are_ten_questions_two_clicks_from_the_readme() -> None:
     assert [heading for heading, _ in listed] == headings
     for heading, anchor in listed:
         assert anchor == re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+    # On the site they are on the front page, and one click from there.
+    on_front = re.findall(r"^  - \[(.*)\]\(questions\.md#", CONTENTS, re.MULTILINE)
+    assert on_front == headings
 
 
 def test_what_is_never_on_the_wire_and_what_is_not_proven_are_lists() -> None:
@@ -219,10 +223,14 @@ def test_each_test_that_is_cited_passes_by_its_name() -> None:
 
 RUN_BY = {
     "README.md": "tests/test_docs.py",
+    "docs/ahead.md": "tests/test_task_pages.py",
+    "docs/audit.md": "tests/test_task_pages.py",
+    "docs/changing.md": "tests/test_task_pages.py",
     "docs/conformance.md": "tests/test_conformance.py",
     "docs/django.md": "tests/stores/test_store_pages.py",
     "docs/extending.md": "tests/test_extending.py",
     "docs/howto.md": "tests/test_examples.py",
+    "docs/merging.md": "tests/test_task_pages.py",
     "docs/observing.md": "tests/servers/test_observing_page.py",
     "docs/operating.md": "tests/wire/test_operating.py",
     "docs/outbox.md": "tests/wire/test_outbox_messages.py",
@@ -232,6 +240,7 @@ RUN_BY = {
     "docs/simulation.md": "tests/test_site.py",
     "docs/stores.md": "tests/test_store_page.py",
     "docs/testing.md": "tests/test_docs.py",
+    "docs/tutorial.md": "tests/tutorial.py",
     "docs/upgrades.md": "tests/test_examples.py",
 }
 """Each page with Python, and the tests that run its blocks."""
