@@ -69,6 +69,7 @@ with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
+_PICTURE: Final = re.compile(r"^!\[[^]]*\]\((\S+\.svg)\)$", re.MULTILINE)
 
 
 def contents(text: str) -> list[tuple[str, list[str]]]:
@@ -101,7 +102,7 @@ def on_site(name: str, text: str, folder: str = "docs") -> str:
         target = f"docs/{TOP[target]}.md" if target in TOP else target
         return f"]({relpath(target, here)}{link[2] or ''})"
 
-    return _LINK.sub(moved, text).replace("```mermaid\n", "```text\n")
+    return _LINK.sub(moved, text)
 
 
 def page(name: str, text: str) -> str:
@@ -111,6 +112,7 @@ def page(name: str, text: str) -> str:
     shown = on_site(name, text, folder)
     if top is not None:
         shown = on_site(name, (ROOT / top).read_text(encoding="utf-8"), ".")
+    shown = _PICTURE.sub(lambda found: drawn(name, found), shown)
     own = PurePosixPath(name).name
     for anchor in _ANCHOR.findall(shown):
         shown = shown.replace(f"](#{anchor})", f"]({own}.md#{anchor})")
@@ -126,6 +128,14 @@ def page(name: str, text: str) -> str:
         listed = "\n".join(pages)
         shown += f"\n```{{toctree}}\n:hidden:\n{captioned}\n{listed}\n```\n"
     return shown
+
+
+def drawn(name: str, shown: re.Match[str]) -> str:
+    """A picture as part of the page, so that it is light or dark as the page is, and not the system."""
+    text = (ROOT / normpath(f"docs/{name}/../{shown[1]}")).read_text(encoding="utf-8")
+    if not text.startswith('<svg class="picture"'):
+        return shown[0]
+    return f'```{{raw}} html\n<div class="drawn" tabindex="0">{text}</div>\n```'
 
 
 def described(text: str) -> str:
