@@ -175,9 +175,10 @@ def to_svg(picture: Picture) -> str:
     name, (width, height) = picture.name, picture.size
     height += LINE * len(picture.notes)
     said = " ".join(f"{arrow.sentence}." for arrow in picture.arrows)
-    looks = f'viewBox="0 0 {width} {height}" role="img" aria-labelledby="{name}-title {name}-words"'
+    looks = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img"'
     lines = [
-        f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {looks}>',
+        f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {looks}',
+        f'aria-labelledby="{name}-title {name}-words">',
         f'<title id="{name}-title">{escape(picture.title)}</title>',
         f'<desc id="{name}-words">{escape(said)}</desc>',
         f"<style>\n{STYLE}\n</style>",

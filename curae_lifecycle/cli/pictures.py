@@ -400,14 +400,14 @@ _RECORD_ROUTES: Final[dict[Place, Route]] = {
 def gates(tables: Tables = TABLES) -> Picture:
     """What a request passes, in the order of the table of gates, and where it is turned away."""
     order, catalogue, answers = tables["request"], tables["problems"], tables["problem-status"]
-    boxes = [Box("a request", (60, 12), (280, 28), ("a request",), "plain")]
+    boxes = [Box("a request", (16, 12), (280, 28), ("a request",), "plain")]
     arrows: list[Arrow] = []
     routes: dict[Place, Route] = {}
     before = "a request"
     rules: tuple[str, ...] = ()
     for number, ((gate,), row) in enumerate(order.cells()):
         top = 62 + 56 * number
-        boxes.append(Box(gate, (60, top), (280, 34), (f"{number + 1} {gate}",)))
+        boxes.append(Box(gate, (16, top), (280, 34), (f"{number + 1} {gate}",)))
         arrows.append(Arrow(before, gate, "", "move", rules))
         before, rules = gate, row.rules
         end, said = f"answer {number}", str(row.outcome)
@@ -415,13 +415,13 @@ def gates(tables: Tables = TABLES) -> Picture:
             kind = cast("ProblemType", catalogue[row.outcome.code].outcome).kind
             status = cast("HttpStatus", answers[kind].outcome).status
             said = f"{status} {row.outcome.code}"
-        boxes.append(Box(end, (460, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
+        boxes.append(Box(end, (400, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
         stops = "stop" if isinstance(row.outcome, RefuseWith) else "move"
         arrows.append(Arrow(gate, end, "", stops, row.rules, f"{gate} → {said}"))
-    boxes.append(Box("the answer", (60, 62 + 56 * len(order)), (280, 28), ("the answer",), "plain"))
+    boxes.append(Box("the answer", (16, 62 + 56 * len(order)), (280, 28), ("the answer",), "plain"))
     arrows.append(Arrow(before, "the answer", "", "move", rules))
     title = "What a request passes, in this order, and what it is answered where it does not."
-    size = (760, 110 + 56 * len(order))
+    size = (700, 110 + 56 * len(order))
     return Picture("request", title, size, tuple(boxes), tuple(arrows), routes)
 
 
