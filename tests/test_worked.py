@@ -53,8 +53,8 @@ def test_every_section_has_an_answer_a_reason_with_its_source_a_test_and_an_exam
     for section in (each for each in sections if not each.startswith("#")):
         assert re.match(
             r"\S+\n\n.+: \*\*.+\*\*\. \[[SPO]\] .+\n\n"
-            r"It (?:keeps (?:\[law \d+\]\(\.\./\.\./rules\.md#law-\d+\)(?: and |, and is ))+|is )"
-            r"held by `tests/\S+\.py` in `\w+`; `tests/test_table_mutants.py` changes it in \d+ ways\."
+            r"It (?:keeps \[law \d+\]\(\.\./\.\./rules\.md#law-\d+\)(?: and \[law \d+\]\(\S+\))*, )?"
+            r"is held by `tests/\S+\.py` in `\w+`, and is changed in \d+ ways\."
             r"\n(?:\n(?:- Unreachable, .+: .+\n)+)?\n<details>\n<summary>.+</summary>\n\n```text\n",
             section,
         ), section[:400]

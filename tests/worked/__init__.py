@@ -19,7 +19,12 @@ from tests.worked import held
 from tests.worked.scenes import SCENES, Called, Scene
 from tests.worked.shown import code_of, lines, rules_of, summary
 
-COMMAND: Final = "python -m tests.worked docs/tables/worked"
+_HEAD: Final = """\
+[The table](../{}.md) has all of them side by side. A rule keeps the laws that name it or its table on
+[the page of laws](../../correctness.md). It is held by the test in which its answer was written down by
+hand, and `tests/test_table_mutants.py` puts other answers in its place: something must notice each.
+The examples were run by `python -m tests.worked docs/tables/worked`; JSON is set in lines.
+"""
 Example = tuple[Scene, object]
 
 
@@ -81,8 +86,7 @@ def pages() -> dict[str, str]:
 
 def _page(table: AnyTable, kept: dict[str, tuple[int, ...]], tests: dict[str, str]) -> str:
     text = f"# {table.name}, rule by rule\n\n{table.law}\n\n"
-    text += f"[The table](../{table.name}.md) of these rules. "
-    text += f"Everything here was run by `{COMMAND}`; the bodies are set in lines.\n"
+    text += _HEAD.format(table.name)
     for row, (scene, ran) in zip(table.rows, examples(table.name).values(), strict=True):
         text += f"\n{_section(table, row, kept.get(row.rule, ()), tests)}"
         shown = "\n".join(line.rstrip() for line in lines(scene, ran))
@@ -95,14 +99,14 @@ def _section(
     table: AnyTable, row: Row[object], kept: tuple[int, ...], tests: dict[str, str]
 ) -> str:
     key = " × ".join(map(str, row.parts))
-    keeps = [f"[law {number}](../../rules.md#law-{number})" for number in kept]
-    said = f"It keeps {' and '.join(keeps)}, and is held by" if keeps else "It is held by"
+    keeps = " and ".join(f"[law {number}](../../rules.md#law-{number})" for number in kept)
+    laws = f"keeps {keeps}, is " if keeps else "is "
     changes = held.changes_noticed(table, row)
     told = [
         f"- Unreachable, {' × '.join(cell)}: {why}\n" for cell, why in held.unreachable(table, row)
     ]
     return (
         f"## {row.rule}\n\n{key}: **{row.outcome}**. {row.why}\n\n"
-        f"{said} {held.holder(table, row, tests)}; `tests/test_table_mutants.py` changes it in "
-        f"{changes} ways.\n" + ("\n" + "".join(told) if told else "")
+        f"It {laws}held by {held.holder(table, row, tests)}, and is changed in {changes} ways.\n"
+        + ("\n" + "".join(told) if told else "")
     )

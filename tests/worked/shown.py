@@ -47,7 +47,8 @@ def summary(scene: Scene, ran: object) -> str:
             said = f"is answered {ran.response.status} {code_of(ran)}".rstrip()
         case Happened(), _:
             asked = f"fact {scene.fact.kind}"
-            said = f"is {_outcome(ran)} {code_of(ran)}".rstrip()
+            done = "recorded" if isinstance(ran, Done) else _outcome(ran)
+            said = f"is {done} {code_of(ran)}".rstrip()
         case _:
             assert isinstance(scene, Called)
             asked, said = scene.name, f"is {_outcome(ran)}"
