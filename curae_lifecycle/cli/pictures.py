@@ -41,6 +41,8 @@ from curae_lifecycle.rules.session import Enter, EntryPath
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.rules.triggers import Recover, Successor, Trigger
 from curae_lifecycle.rules.values import HOUR
+from curae_lifecycle.service.gates import Ask
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.status import HttpStatus
 
@@ -76,9 +78,16 @@ def life() -> Picture:
         lines = (f"{ANOTHER}, which begins {Standing.PENDING}" if name == ANOTHER else name,)
         boxes.append(Box(name, at, size, lines, kind))
     words = "Every move of a connection: what is stored, and what the clock makes of it."
+    size, held = (1000, 500), merged(arrows)
     return Picture(
-        "connection", words, (1000, 500), tuple(boxes), merged(arrows), _LIFE_ROUTES, (LEGEND,)
+        "connection", words, size, tuple(boxes), held, _LIFE_ROUTES, LEGEND, tuple(_superseded())
     )
+
+
+def _superseded() -> Iterator[str]:
+    for (successor,), row in TABLES["authorization"].cells():
+        if isinstance(row.outcome, RefuseWith):
+            yield f"{Trigger.AUTHORIZE}, {successor} → {row.outcome}"
 
 
 def _born() -> Iterator[Arrow]:
@@ -342,7 +351,7 @@ def key_record() -> Picture:
     title = "The life of a key's record, from its first request until it is gone."
     legend = "Solid: a request, its attempt or the server. Dashed, blue: the clock."
     return Picture(
-        "idempotency", title, (1120, 482), tuple(boxes), merged(arrows), _RECORD_ROUTES, (legend,)
+        "idempotency", title, (1120, 482), tuple(boxes), merged(arrows), _RECORD_ROUTES, legend
     )
 
 
@@ -397,10 +406,9 @@ _RECORD_ROUTES: Final[dict[Place, Route]] = {
 
 def gates() -> Picture:
     """What a request passes, in the order of the table of gates, and where it is turned away."""
-    order, catalogue, answers = TABLES["request"], TABLES["problems"], TABLES["problem-status"]
+    order = TABLES["request"]
     boxes = [Box("a request", (16, 12), (280, 28), ("a request",), "plain")]
     arrows: list[Arrow] = []
-    routes: dict[Place, Route] = {}
     before = "a request"
     rules: tuple[str, ...] = ()
     for number, ((gate,), row) in enumerate(order.cells()):
@@ -410,9 +418,10 @@ def gates() -> Picture:
         before, rules = gate, row.rules
         end, said = f"answer {number}", str(row.outcome)
         if isinstance(row.outcome, RefuseWith):
-            kind = cast("ProblemType", catalogue[row.outcome.code].outcome).kind
-            status = cast("HttpStatus", answers[kind].outcome).status
-            said = f"{status} {row.outcome.code}"
+            said = f"{_status(row.outcome)} {row.outcome.code}"
+        elif isinstance(row.outcome, Ask):
+            statuses = _statuses(row.outcome.table)
+            said += f": {' or '.join(statuses)}" if statuses else ""
         boxes.append(Box(end, (400, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
         stops = "stop" if isinstance(row.outcome, RefuseWith) else "move"
         arrows.append(Arrow(gate, end, "", stops, row.rules, f"{gate} → {said}"))
@@ -420,7 +429,20 @@ def gates() -> Picture:
     arrows.append(Arrow(before, "the answer", "", "move", rules))
     title = "What a request passes, in this order, and what it is answered where it does not."
     size = (700, 110 + 56 * len(order))
-    return Picture("request", title, size, tuple(boxes), tuple(arrows), routes)
+    return Picture("request", title, size, tuple(boxes), tuple(arrows))
+
+
+def _status(refusal: RefuseWith) -> str:
+    kind = cast("ProblemType", TABLES["problems"][refusal.code].outcome).kind
+    return str(cast("HttpStatus", TABLES["problem-status"][kind].outcome).status)
+
+
+def _statuses(table: str) -> list[str]:
+    # What a request may be answered by the tables that a gate leaves it to.
+    asked = (table,) if table else tuple(name for kind in OPERATIONS for name in kind.rule.asks)
+    rows = [row for each in TABLES.values() for row in each.values() if row.rule.startswith(asked)]
+    said = {_status(row.outcome) for row in rows if isinstance(row.outcome, RefuseWith)}
+    return sorted(said)
 
 
 # --- Any table that moves a state --------------------------------------------------------------
