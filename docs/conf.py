@@ -69,7 +69,7 @@ with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
-_PICTURE: Final = re.compile(r"^!\[[^]]*\]\((\S+\.svg)\)$", re.MULTILINE)
+_PICTURE: Final = re.compile(r"^!\[[^]]*\]\((?!https?:)(\S+\.svg)\)$", re.MULTILINE)
 
 
 def contents(text: str) -> list[tuple[str, list[str]]]:

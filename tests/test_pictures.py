@@ -34,7 +34,8 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.chain import REISSUE, Life
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.idempotency import EXECUTE, RecordState
-from curae_lifecycle.rules.outcomes import IGNORE, Is, MoveTo
+from curae_lifecycle.rules.outcomes import IGNORE, Is, MoveTo, RefuseWith
+from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.session import COMPLETION, PATHS
 from curae_lifecycle.rules.triggers import RECOVER, TRIGGERS, Trigger
 from curae_lifecycle.service.gates import ORDER, Ask
@@ -123,6 +124,10 @@ def by_hand(text: str) -> Ways:
 def test_a_connection_s_life_is_the_one_written_out_by_hand() -> None:
     assert ways("connection") == by_hand(LIFE)
     assert START == "nothing"
+    assert PICTURES["connection"].notes == (
+        "authorize, successor PENDING → refuse CONNECTION_SUPERSEDED",
+        "authorize, successor anything else → refuse CONNECTION_SUPERSEDED",
+    )
 
 
 def test_a_record_s_life_is_the_one_written_out_by_hand() -> None:
@@ -159,8 +164,21 @@ def test_gates_stand_in_the_order_of_their_table() -> None:
         assert tops[before] < tops[gate]
         before = gate
     said = [box.lines[0] for box in picture.boxes if box.name.startswith("answer ")]
-    assert said[:3] == ["401 UNAUTHENTICATED", "404 NOT_FOUND", "see permission"]
-    assert len(said) == len(ORDER)
+    assert said == [
+        "401 UNAUTHENTICATED",
+        "404 NOT_FOUND",
+        "see permission: 403",
+        "400 BAD_REQUEST",
+        "400 IDEMPOTENCY_KEY_NOT_ALLOWED",
+        "400 IDEMPOTENCY_KEY_REQUIRED",
+        "400 IDEMPOTENCY_KEY_INVALID",
+        "429 RATE_LIMITED",
+        "see idempotency: 409 or 422",
+        "429 RATE_LIMITED",
+        "404 NOT_FOUND",
+        "see the tables of the operation: 409",
+        "500 INTERNAL",
+    ]
 
 
 def sources(picture: Picture) -> set[tuple[str, str]]:
@@ -184,6 +202,7 @@ def test_another_outcome_in_a_cell_of_any_rule_that_is_shown_changes_the_picture
     assert to_svg(DRAW[name]()) == before
 
 
+REFUSED: Final = RefuseWith(ProblemCode.CONNECTION_SUPERSEDED)
 TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
 
 
@@ -194,6 +213,7 @@ TO_ACTIVE: Final = TRIGGERS[Trigger.AUTHORIZE, Standing.PENDING].outcome
         ("connection", "connection", ("require_action", "LAPSED"), TO_ACTIVE,
          "LAPSED → ACTIVE: require_action"),
         ("connection", "life", ("EXPIRED",), Is(Life.LIVE), ""),
+        ("connection", "authorization", ("no successor",), REFUSED, "authorize, no successor → refuse"),
         ("recovery", "connection", ("reconnect", "PENDING"), IGNORE, "PENDING, any successor → ignore"),
         ("recovery", "recovery", ("REVOKED", "no successor"), REISSUE, "REVOKED, no successor → reissue"),
         ("idempotency", "idempotency", ("unknown", "same fingerprint"), EXECUTE, "unknown → in flight"),
@@ -238,7 +258,11 @@ def test_the_file_has_each_arrow_once_between_the_boxes_that_it_joins(name: str)
         assert touches(boxes[arrow.target], (numbers[-2], numbers[-1])), arrow
     described = root.find(f"{SVG}desc")
     assert described is not None
-    assert described.text == " ".join(f"{arrow.sentence}." for arrow in picture.arrows)
+    assert described.text == " ".join(f"{sentence}." for sentence in picture.sentences)
+    arrows = [arrow.sentence for arrow in picture.arrows]
+    assert list(picture.sentences) == [*arrows, *picture.notes]
+    below = [each.text for each in root.iter(f"{SVG}text") if each.get("class") == "note"]
+    assert below == [note for note in (picture.legend, *picture.notes) if note]
     title = root.find(f"{SVG}title")
     assert title is not None
     assert title.text == picture.title

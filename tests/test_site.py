@@ -85,6 +85,16 @@ def test_the_front_page_s_links_are_the_site_s() -> None:
     assert "# curae_lifecycle" in front.partition("\n")[0]
 
 
+def test_a_picture_of_the_tables_is_part_of_its_page_and_any_other_stays_a_file() -> None:
+    shown = SITE.page("rules", "# A\n\n![words](tables/connection.svg)\n\nB\n")
+    picture = (DOCS / "tables/connection.svg").read_text(encoding="utf-8")
+    assert shown.startswith("# A\n\n```{raw} html\n<div")
+    assert picture in shown
+    assert "![words]" not in shown
+    for other in ("![a](benchmarks.svg)", "![a](https://example.com/a.svg)", "a ![a](a.svg)"):
+        assert SITE.page("rules", f"{other}\n") == f"{other}\n"
+
+
 # --- What is checked of a built site --------------------------------------------------------
 
 

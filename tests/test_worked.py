@@ -144,11 +144,12 @@ def test_a_rule_without_a_scene_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- Who holds a rule --------------------------------------------------------------------------
 
 
-def test_laws_are_found_by_the_names_of_tables_and_of_rules() -> None:
+def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:
     text = (
-        "| 3 | It holds. | `rules/x.py`: the table `life` | `tests/x.py::test` |\n"
-        "| 4 | So does this. | the rows `life.pending` and `ending.active`; `life-time` | |\n"
-        "| law | `ending.pending` |\n"
+        "### Law 3\n\n- Enforced by: the table [life](tables/life.md).\n- Sampled: much.\n\n"
+        "### Law 4\n\n- Enforced by: the rows [`life.pending`](tables/life.md#life.pending) and\n"
+        "  [`ending.active`](tables/ending.md#ending.active), but [no page](life.md).\n"
+        "- Sampled: some [of it](tables/access.md).\n"
     )
     found = held.laws(text)
     assert found.pop("life.pending") == (3, 4)

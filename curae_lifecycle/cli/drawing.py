@@ -144,7 +144,8 @@ class Picture:
         boxes: What is.
         arrows: What moves.
         routes: Where the arrows run.
-        notes: What stands below.
+        legend: What its lines and colours mean.
+        notes: What else holds.
     """
 
     name: str
@@ -153,7 +154,13 @@ class Picture:
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     routes: Mapping[Place, Route] = attrs.field(factory=dict[Place, Route], hash=False)
+    legend: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that it shows, in words."""
+        return (*(arrow.sentence for arrow in self.arrows), *self.notes)
 
 
 def merged(arrows: Iterable[Arrow]) -> tuple[Arrow, ...]:
@@ -173,8 +180,9 @@ def merged(arrows: Iterable[Arrow]) -> tuple[Arrow, ...]:
 def to_svg(picture: Picture) -> str:
     """A picture as the text of its file."""
     name, (width, height) = picture.name, picture.size
-    height += LINE * len(picture.notes)
-    said = " ".join(f"{arrow.sentence}." for arrow in picture.arrows)
+    below = tuple(filter(None, (picture.legend, *picture.notes)))
+    height += LINE * len(below)
+    said = " ".join(f"{sentence}." for sentence in picture.sentences)
     looks = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img"'
     lines = [
         f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {looks}',
@@ -187,9 +195,7 @@ def to_svg(picture: Picture) -> str:
         *(_arrow(route_of(picture, arrow), arrow) for arrow in picture.arrows),
     ]
     first = picture.size[1]
-    lines += [
-        _words("note", (16, first + LINE * at), (note,)) for at, note in enumerate(picture.notes)
-    ]
+    lines += [_words("note", (16, first + LINE * at), (note,)) for at, note in enumerate(below)]
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 

@@ -109,7 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     pages.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
     instead = pages.add_mutually_exclusive_group()
     instead.add_argument(
-        "--write", type=Path, metavar="DIR", help="write every page into a directory instead"
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write every page and every picture into a directory instead",
     )
     instead.add_argument(
         "--diff",

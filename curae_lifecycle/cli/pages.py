@@ -108,7 +108,7 @@ def _shown(picture: Picture) -> str:
         + "".join(f" [`{rule}`]({homes[rule]}.md#{rule})" for rule in arrow.rules)
         + "\n"
         for arrow in picture.arrows
-    )
+    ) + "".join(f"- {note}\n" for note in picture.notes)
     return (
         f"![{picture.title}]({picture.name}.svg)\n\n"
         f"<details>\n<summary>The picture in words</summary>\n\n{said}\n</details>\n\n"

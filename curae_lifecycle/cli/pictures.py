@@ -8,7 +8,7 @@ straight.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, cast
 
 import attrs
@@ -41,10 +41,10 @@ from curae_lifecycle.rules.session import Enter, EntryPath
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.rules.triggers import Recover, Successor, Trigger
 from curae_lifecycle.rules.values import HOUR
+from curae_lifecycle.service.gates import Ask
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.status import HttpStatus
-
-Tables = Mapping[str, AnyTable]
 
 LEGEND: Final = (
     "Solid: a request or a fact. Dashed, blue: the clock. Dotted, violet: another connection comes. "
@@ -54,11 +54,11 @@ ANOTHER: Final = "another connection"
 START: Final = "nothing"
 
 
-def pictures(tables: Tables = TABLES) -> dict[str, Picture]:
+def pictures() -> dict[str, Picture]:
     """Every picture by the table whose page shows it."""
-    drawn = (life(tables), chain(tables), paths(tables), key_record(tables), gates(tables))
+    drawn = (life(), chain(), paths(), key_record(), gates())
     found = {picture.name: picture for picture in drawn}
-    for table in tables.values():
+    for table in TABLES.values():
         if table.state is not None and table.name not in found:
             found[table.name] = moves(table)
     return found
@@ -67,25 +67,32 @@ def pictures(tables: Tables = TABLES) -> dict[str, Picture]:
 # --- A connection ------------------------------------------------------------------------------
 
 
-def life(tables: Tables = TABLES) -> Picture:
+def life() -> Picture:
     """A connection's life: what triggers, clocks and recoveries do to it, and its beginning."""
-    arrows = [*_born(tables), *_moved(tables["connection"]), *_clock(tables), *_late(tables)]
-    arrows += _recovered(tables)
-    alive = {at: row.outcome for (at,), row in tables["life"].cells()}
+    arrows = [*_born(), *_moved(TABLES["connection"]), *_clock(), *_late()]
+    arrows += _recovered()
+    alive = {at: row.outcome for (at,), row in TABLES["life"].cells()}
     boxes = [Box(START, (134, 22), (14, 14), (), "start")]
     for name, (at, size) in _LIFE.items():
         kind = "live" if alive.get(name) == Is(Life.LIVE) else "state"
         lines = (f"{ANOTHER}, which begins {Standing.PENDING}" if name == ANOTHER else name,)
         boxes.append(Box(name, at, size, lines, kind))
     words = "Every move of a connection: what is stored, and what the clock makes of it."
+    size, held = (1000, 500), merged(arrows)
     return Picture(
-        "connection", words, (1000, 500), tuple(boxes), merged(arrows), _LIFE_ROUTES, (LEGEND,)
+        "connection", words, size, tuple(boxes), held, _LIFE_ROUTES, LEGEND, tuple(_superseded())
     )
 
 
-def _born(tables: Tables) -> Iterator[Arrow]:
-    stands = tables["standing"][Status.PENDING, Revocation.NEVER, Clock.BEFORE]
-    for (name,), row in tables["operation"].cells():
+def _superseded() -> Iterator[str]:
+    for (successor,), row in TABLES["authorization"].cells():
+        if isinstance(row.outcome, RefuseWith):
+            yield f"{Trigger.AUTHORIZE}, {successor} → {row.outcome}"
+
+
+def _born() -> Iterator[Arrow]:
+    stands = TABLES["standing"][Status.PENDING, Revocation.NEVER, Clock.BEFORE]
+    for (name,), row in TABLES["operation"].cells():
         if name == "create-connection":
             yield Arrow(START, str(stands.outcome), name, "move", row.rules)
 
@@ -108,33 +115,33 @@ def _moved(table: AnyTable) -> Iterator[Arrow]:
         yield Arrow(before, to, words, "move", row.rules)
 
 
-def _clock(tables: Tables) -> Iterator[Arrow]:
-    standing = tables["standing"]
+def _clock() -> Iterator[Arrow]:
+    standing = TABLES["standing"]
     for status in Status:
         before = standing[status, Revocation.NEVER, Clock.BEFORE].outcome
         reached = standing[status, Revocation.NEVER, Clock.REACHED]
-        deadline = tables["deadline"][status, Revocation.NEVER]
+        deadline = TABLES["deadline"][status, Revocation.NEVER]
         if reached.outcome != before:
             rules = (*reached.rules, *deadline.rules)
             words = f"{deadline.outcome} is reached"
             yield Arrow(str(before), str(reached.outcome), words, "clock", rules)
 
 
-def _late(tables: Tables) -> Iterator[Arrow]:
+def _late() -> Iterator[Arrow]:
     # A fact is judged at the instant at which it happened, and an authorization sets a new end: so
     # what the clock brought to a pending connection is taken back by one that happened before.
-    row = tables["connection"][Trigger.AUTHORIZE, Standing.PENDING]
+    row = TABLES["connection"][Trigger.AUTHORIZE, Standing.PENDING]
     to = getattr(row.outcome, "to", None)
-    for arrow in _clock(tables):
+    for arrow in _clock():
         if arrow.source == Standing.PENDING and to is not None:
             words = f"{Trigger.AUTHORIZE} that happened before {arrow.words.removesuffix(' is reached')}"
             yield Arrow(arrow.target, str(to), words, "move", row.rules)
 
 
-def _recovered(tables: Tables) -> Iterator[Arrow]:
-    for (trigger, at), row in tables["connection"].cells():
+def _recovered() -> Iterator[Arrow]:
+    for (trigger, at), row in TABLES["connection"].cells():
         if isinstance(row.outcome, Recover):
-            made = tables["recovery"][cast("Standing", at), Successor.NONE]
+            made = TABLES["recovery"][cast("Standing", at), Successor.NONE]
             if isinstance(made.outcome, Mint):
                 yield Arrow(str(at), ANOTHER, str(trigger), "again", (*row.rules, *made.rules))
 
@@ -184,13 +191,13 @@ _LIFE_ROUTES: Final[dict[Place, Route]] = {
 # --- A chain -----------------------------------------------------------------------------------
 
 
-def chain(tables: Tables = TABLES) -> Picture:
+def chain() -> Picture:
     """A recovery chain: what a reconnect makes of it, one line for each answer."""
     lanes: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
-    for (trigger, at), row in tables["connection"].cells():
+    for (trigger, at), row in TABLES["connection"].cells():
         if trigger == Trigger.RECONNECT and not isinstance(row.outcome, Recover):
             lanes.setdefault(("any successor", str(row.outcome)), {})[str(at)] = row.rules
-    for (at, successor), row in tables["recovery"].cells():
+    for (at, successor), row in TABLES["recovery"].cells():
         lanes.setdefault((str(successor), str(row.outcome)), {})[str(at)] = row.rules
     boxes: list[Box] = []
     arrows: list[Arrow] = []
@@ -232,12 +239,12 @@ _NEXT: Final = {str(Successor.NONE): "frame", str(Successor.PENDING): "live"}
 # --- Entry paths -------------------------------------------------------------------------------
 
 
-def paths(tables: Tables = TABLES) -> Picture:
+def paths() -> Picture:
     """The three entry paths: which account takes which, and how its hand-off is completed."""
     boxes: list[Box] = []
     arrows: list[Arrow] = []
     names: dict[str, str] = {}
-    entered = _by_first(tables["entry-path"])
+    entered = _by_first(TABLES["entry-path"])
     for number, (state, preference, row) in enumerate(entered):
         enter = cast("Enter", row.outcome)
         lines = (f"account {state}", preference or "any preference")
@@ -251,7 +258,7 @@ def paths(tables: Tables = TABLES) -> Picture:
         words = (_LETTERS[name], *path.split(", "))
         boxes.append(Box(path, (470, sum(sources) // len(sources) - 32), (220, 64), words))
     top = 40
-    completions = _by_first(tables["completion"])
+    completions = _by_first(TABLES["completion"])
     for path, name in names.items():
         for _, state, row in (each for each in completions if each[0] == name):
             end = f"{state or 'at any time'}: {row.outcome}"
@@ -304,21 +311,21 @@ def _paths_routes(boxes: list[Box], arrows: list[Arrow]) -> dict[Place, Route]:
 # --- A key's record ----------------------------------------------------------------------------
 
 
-def key_record(tables: Tables = TABLES) -> Picture:
+def key_record() -> Picture:
     """The life of a key's record: requests, attempts, the server's acts, and the clock."""
-    stands = tables["record-standing"]
+    stands = TABLES["record-standing"]
 
     def stored(state: str) -> str:
         held = cast("RecordState", state)
         return str(stands[held, Lease.RUNNING, LostLease.EXECUTE].outcome)
 
     arrows: list[Arrow] = []
-    for (record, match), row in tables["idempotency"].cells():
+    for (record, match), row in TABLES["idempotency"].cells():
         if isinstance(row.outcome, Execute) and match == Match.SAME:
             words = f"a request: {row.outcome}"
             arrows.append(Arrow(record, stored(RecordState.IN_FLIGHT), words, "move", row.rules))
     for name in ("attempt", "record-upkeep"):
-        for (act, record, *_), row in tables[name].cells():
+        for (act, record, *_), row in TABLES[name].cells():
             to = getattr(row.outcome, "to", None)
             if to is not None:
                 arrows.append(Arrow(str(record), stored(to), str(act), "move", row.rules))
@@ -328,7 +335,7 @@ def key_record(tables: Tables = TABLES) -> Picture:
             words = f"{lease}, which means {lost}"
             arrows.append(Arrow(before, str(row.outcome), words, "clock", row.rules))
     gone = str(RecordStanding.ABSENT)
-    absent = tables["idempotency"][RecordStanding.ABSENT, Match.SAME]
+    absent = TABLES["idempotency"][RecordStanding.ABSENT, Match.SAME]
     arrows.append(Arrow(KEPT, gone, f"{RETENTION // HOUR} hours are over", "clock", absent.rules))
     boxes = [
         Box(
@@ -344,7 +351,7 @@ def key_record(tables: Tables = TABLES) -> Picture:
     title = "The life of a key's record, from its first request until it is gone."
     legend = "Solid: a request, its attempt or the server. Dashed, blue: the clock."
     return Picture(
-        "idempotency", title, (1120, 482), tuple(boxes), merged(arrows), _RECORD_ROUTES, (legend,)
+        "idempotency", title, (1120, 482), tuple(boxes), merged(arrows), _RECORD_ROUTES, legend
     )
 
 
@@ -397,12 +404,11 @@ _RECORD_ROUTES: Final[dict[Place, Route]] = {
 # --- A request ---------------------------------------------------------------------------------
 
 
-def gates(tables: Tables = TABLES) -> Picture:
+def gates() -> Picture:
     """What a request passes, in the order of the table of gates, and where it is turned away."""
-    order, catalogue, answers = tables["request"], tables["problems"], tables["problem-status"]
+    order = TABLES["request"]
     boxes = [Box("a request", (16, 12), (280, 28), ("a request",), "plain")]
     arrows: list[Arrow] = []
-    routes: dict[Place, Route] = {}
     before = "a request"
     rules: tuple[str, ...] = ()
     for number, ((gate,), row) in enumerate(order.cells()):
@@ -412,9 +418,10 @@ def gates(tables: Tables = TABLES) -> Picture:
         before, rules = gate, row.rules
         end, said = f"answer {number}", str(row.outcome)
         if isinstance(row.outcome, RefuseWith):
-            kind = cast("ProblemType", catalogue[row.outcome.code].outcome).kind
-            status = cast("HttpStatus", answers[kind].outcome).status
-            said = f"{status} {row.outcome.code}"
+            said = f"{_status(row.outcome)} {row.outcome.code}"
+        elif isinstance(row.outcome, Ask):
+            statuses = _statuses(row.outcome.table)
+            said += f": {' or '.join(statuses)}" if statuses else ""
         boxes.append(Box(end, (400, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
         stops = "stop" if isinstance(row.outcome, RefuseWith) else "move"
         arrows.append(Arrow(gate, end, "", stops, row.rules, f"{gate} → {said}"))
@@ -422,7 +429,20 @@ def gates(tables: Tables = TABLES) -> Picture:
     arrows.append(Arrow(before, "the answer", "", "move", rules))
     title = "What a request passes, in this order, and what it is answered where it does not."
     size = (700, 110 + 56 * len(order))
-    return Picture("request", title, size, tuple(boxes), tuple(arrows), routes)
+    return Picture("request", title, size, tuple(boxes), tuple(arrows))
+
+
+def _status(refusal: RefuseWith) -> str:
+    kind = cast("ProblemType", TABLES["problems"][refusal.code].outcome).kind
+    return str(cast("HttpStatus", TABLES["problem-status"][kind].outcome).status)
+
+
+def _statuses(table: str) -> list[str]:
+    # What a request may be answered by the tables that a gate leaves it to.
+    asked = (table,) if table else tuple(name for kind in OPERATIONS for name in kind.rule.asks)
+    rows = [row for each in TABLES.values() for row in each.values() if row.rule.startswith(asked)]
+    said = {_status(row.outcome) for row in rows if isinstance(row.outcome, RefuseWith)}
+    return sorted(said)
 
 
 # --- Any table that moves a state --------------------------------------------------------------

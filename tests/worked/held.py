@@ -1,7 +1,7 @@
 """Who holds a rule: the laws that name it, and the test that wrote its answer down by hand.
 
-The law of this module: **what is named is found, not listed**: the laws in the table of the correctness
-page, the tests in the table of tables that were written by hand.
+The law of this module: **what is named is found, not listed**: the laws in what the page of
+correctness says of each, the tests in the table of tables that were written by hand.
 """
 
 from __future__ import annotations
@@ -24,15 +24,21 @@ CORRECTNESS: Final = (ROOT / "docs/correctness.md").read_text(encoding="utf-8")
 
 
 def laws(text: str = CORRECTNESS) -> dict[str, tuple[int, ...]]:
-    """The numbers of the laws by each rule that keeps one: by its name, or by that of its table."""
+    """The numbers of the laws by each rule that keeps one: by a link to it, or to its table."""
     found: dict[str, list[int]] = {}
-    for number, kept_by in re.findall(r"^\| (\d+) \|[^|]*\| ([^|]*) \|", text, re.MULTILINE):
-        named = set(re.findall(r"`([\w.-]+)`", kept_by))
+    for number, kept_by in _ENFORCED.findall(text):
+        linked = set(re.findall(r"\]\(tables/[\w-]+\.md#([\w.-]+)\)", kept_by))
+        whole = set(re.findall(r"\]\(tables/([\w-]+)\.md\)", kept_by))
         for table in TABLES.values():
             for row in table.rows:
-                if {row.rule, table.name} & named:
+                if row.rule in linked or table.name in whole:
                     found.setdefault(row.rule, []).append(int(number))
     return {rule: tuple(numbers) for rule, numbers in found.items()}
+
+
+_ENFORCED: Final = re.compile(
+    r"^### Law (\d+)\n\n- Enforced by: (.*?)(?=^- )", re.MULTILINE | re.DOTALL
+)
 
 
 def holders() -> dict[str, str]:
