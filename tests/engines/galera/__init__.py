@@ -10,22 +10,21 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import attrs
-import pymysql
 import sqlalchemy as sa
 
+from tests.engines.galera.asking import PORT, USER, Asking, MariadbError, as_root, asking
 from tests.engines.hosts import Host, Network, need
 
-USER: Final = "mysql"
+OWNER: Final = "mysql"
 DATABASE: Final = "curae"
-PORT: Final = 3306
 PATIENCE: Final = 120
 """Seconds after which a node that is not there is taken for lost."""
 
@@ -82,14 +81,14 @@ class Node:
     def url(self) -> sa.URL:
         """The URL of the database on it."""
         return sa.URL.create(
-            "mariadb+pymysql", "curae", host=self.host.address, port=PORT, database=DATABASE
+            "mariadb+pymysql", USER, host=self.host.address, port=PORT, database=DATABASE
         )
 
     def install(self) -> None:
         """Make an empty directory of data."""
         self.directory.mkdir(mode=0o755)
-        shutil.chown(self.directory, USER)
-        words = ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", f"--user={USER}"]
+        shutil.chown(self.directory, OWNER)
+        words = ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", f"--user={OWNER}"]
         words += ["--auth-root-authentication-method=normal", "--skip-test-db"]
         done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -138,33 +137,19 @@ class Node:
         self.process.send_signal(signal.SIGCONT)
         self.is_paused = False
 
-    def connect(self, *, seconds: float = 2.0, sync: int = 0) -> pymysql.Connection:
-        """A connection of this process, which reaches every node whatever the links are.
-
-        Args:
-            seconds: How long an answer is waited for.
-            sync: What `wsrep_sync_wait` is on it.
-        """
-        return pymysql.connect(
-            host=self.host.address,
-            port=PORT,
-            user="curae",
-            autocommit=True,
-            connect_timeout=seconds,
-            read_timeout=seconds,
-            write_timeout=seconds,
-            init_command=f"SET SESSION wsrep_sync_wait = {sync}",
-        )
+    def asking(self, *, seconds: float = 2.0, sync: int = 0) -> AbstractContextManager[Asking]:
+        """A connection of this process, which reaches every node whatever the links are."""
+        return asking(self.host.address, seconds=seconds, sync=sync)
 
     def status(self) -> dict[str, str]:
         """What it says of itself; empty where it says nothing."""
         if self.process is None or self.is_paused:
             return {}
         try:
-            with self.connect(seconds=1.0) as connection, connection.cursor() as cursor:
-                cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep_%'")
-                return {name: str(value) for name, value in cursor.fetchall()}
-        except pymysql.Error:
+            with self.asking(seconds=1.0) as node:
+                rows = node.ask("SHOW GLOBAL STATUS LIKE 'wsrep_%'")
+                return {str(name): str(value) for name, value in rows}
+        except MariadbError:
             return {}
 
     @property
@@ -180,9 +165,7 @@ class Node:
         """
         assert self.process is None
         words = self.host.words(*self._words(), "--wsrep-recover")
-        done = subprocess.run(
-            words, check=False, capture_output=True, text=True, timeout=PATIENCE
-        )
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
         with self.log.open("a") as log:
             log.write(done.stderr)
         found = re.findall(r"Recovered position:\s*([0-9a-f-]{36}:\d+)", done.stderr)
@@ -202,7 +185,7 @@ class Node:
             "mariadbd",
             "--no-defaults",
             f"--datadir={self.data}",
-            f"--user={USER}",
+            f"--user={OWNER}",
             f"--socket={self.directory / 'door'}",
             f"--pid-file={self.directory / 'pid'}",
             f"--port={PORT}",
@@ -227,7 +210,6 @@ class Galera:
 
     network: Network
     nodes: Sequence[Node]
-    lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @property
     def running(self) -> list[Node]:
@@ -241,15 +223,14 @@ class Galera:
             node.install()
         first.start(begins=True)
         door = first.directory / "door"
-        self._until(door.exists, "the first node")
-        root = self._as_root(door)
-        with root, root.cursor() as cursor:
-            cursor.execute("CREATE USER curae@'%'")
-            cursor.execute("GRANT ALL ON *.* TO curae@'%' WITH GRANT OPTION")
-            cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+        self._until(partial(_opens, door), "the first node")
+        with as_root(str(door)) as root:
+            root.ask(f"CREATE USER {USER}@'%'")
+            root.ask(f"GRANT ALL ON *.* TO {USER}@'%' WITH GRANT OPTION")
+            root.ask(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
         for node in others:
             node.start()
-            self._until(lambda node=node: node.is_synced, node.host.name)
+            self._until(partial(_is_synced, node), node.host.name)
 
     def come_back(self) -> str:
         """Start what was ended, wait until every node has all; how it came about, in a word."""
@@ -281,7 +262,7 @@ class Galera:
         most = max(self.nodes, key=lambda node: numbers[node.host.name])
         most.may_begin()
         most.start(begins=True)
-        self._until(lambda: most.is_synced, most.host.name)
+        self._until(partial(_is_synced, most), most.host.name)
         return f"formed again from {most.host.name} of {numbers}"
 
     def tell(self) -> str:
@@ -298,10 +279,6 @@ class Galera:
         for node in self.nodes:
             node.kill()
 
-    @staticmethod
-    def _as_root(door: Path) -> pymysql.Connection:
-        return pymysql.connect(unix_socket=str(door), user="root", autocommit=True)
-
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not holds():
@@ -310,6 +287,18 @@ class Galera:
                 assert node.process is not None
                 assert node.process.poll() is None, node.log.read_text()[-4000:]
             time.sleep(0.1)
+
+
+def _is_synced(node: Node) -> bool:
+    return node.is_synced
+
+
+def _opens(door: Path) -> bool:
+    try:
+        with as_root(str(door)):
+            return True
+    except MariadbError:
+        return False
 
 
 @contextmanager
@@ -326,9 +315,7 @@ def galera(network: Network, directory: Path, *settings: str) -> Iterator[Galera
     assert Path("/usr/lib/galera/libgalera_smm.so").exists(), "no Galera: install galera-4"
     directory.chmod(0o755)
     addresses = [host.address for host in network.hosts]
-    nodes = [
-        Node(host, directory / host.name, addresses, settings) for host in network.hosts
-    ]
+    nodes = [Node(host, directory / host.name, addresses, settings) for host in network.hosts]
     cluster = Galera(network, nodes)
     try:
         cluster.begin()
