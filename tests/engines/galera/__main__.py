@@ -73,7 +73,7 @@ def main() -> int:
             longest=LONGEST,
             wrong=asked.wrong,
         )
-    seen.laws += map(str, watch.of(1))
+    seen.laws += watch.broken
     if asked.blows:
         print("\n".join(seen.fought))  # noqa: T201 - the same
     print(f"{seen}\n{_gaps(seen)}\n{watch}")  # noqa: T201 - the same

@@ -3,7 +3,8 @@
 The law of this module: **a read begins after the acknowledgement that it is held to**.
 
 Each node is read on two connections all the time: one waits for what came before
-(`wsrep_sync_wait = 1`), and one does not. Only the first may never say otherwise.
+(`wsrep_sync_wait = 1`), and one does not. Only the first may never say otherwise; nor may any
+server (`tests.engines.watching`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
 from tests.engines.galera import DATABASE, Galera, Node
 from tests.engines.galera.asking import Asking, MariadbError
+from tests.engines.watching import Watch as ServerWatch
 from tests.wire.crash.history import Operation
 from tests.wire.crash.load import Load
 from tests.wire.crash.world import DONE, Asked, Told
@@ -70,6 +72,7 @@ class Watch:
         reads: How many reads there were, by what `wsrep_sync_wait` was.
         refused: How many a node did not answer.
         stale: Those that said otherwise.
+        servers: What reads of the servers.
     """
 
     cluster: Galera
@@ -78,11 +81,13 @@ class Watch:
     reads: Counter[int] = attrs.field(factory=Counter)
     refused: Counter[int] = attrs.field(factory=Counter)
     stale: list[Stale] = attrs.field(factory=list[Stale])
+    servers: ServerWatch = attrs.field(factory=ServerWatch)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     is_over: threading.Event = attrs.field(factory=threading.Event)
 
     def hear(self, operation: Operation) -> None:
         """Note what was acknowledged."""
+        self.servers.hear(operation)
         connection = _acknowledged(operation)
         if connection is None:
             return
@@ -94,28 +99,34 @@ class Watch:
     @contextmanager
     def beside(self, load: Load) -> Iterator[None]:
         """Read for as long as there is load."""
-        load.heard = self.hear
         self.is_over.clear()
         threads = [
             threading.Thread(target=self._read_all, args=(node, sync))
             for node in self.cluster.nodes
             for sync in SYNCS
         ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.is_over.set()
+        with self.servers.over(load):
+            load.heard = self.hear
             for thread in threads:
-                thread.join()
+                thread.start()
+            try:
+                yield
+            finally:
+                self.is_over.set()
+                for thread in threads:
+                    thread.join()
+
+    @property
+    def broken(self) -> list[str]:
+        """All that must not have been read."""
+        return [*self.servers.broken, *map(str, self.of(1))]
 
     def of(self, sync: int) -> list[Stale]:
         """The reads that said otherwise with such a `wsrep_sync_wait`."""
         return [each for each in self.stale if each.sync == sync]
 
     def __str__(self) -> str:
-        lines = [f"{len(self.revoked)} acknowledged revocations"]
+        lines = [str(self.servers)]
         for sync in SYNCS:
             stale = self.of(sync)
             said = f"{self.reads[sync]} reads with wsrep_sync_wait = {sync}: {len(stale)} otherwise"
