@@ -29,13 +29,14 @@ def main() -> int:
     parser.add_argument("--writers", choices=["one", "all"], default="one")
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--faults", type=int, default=35, help="of the database")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--users", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--users", type=int, default=96)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--sync-wait", type=int, default=1, help="wsrep_sync_wait of every node")
     parser.add_argument("--wrong", choices=WRONG)
+    parser.add_argument("--budget", type=int, default=400_000, help="executions for one history")
     parser.add_argument("--races", type=int, help="run so many races and no load")
     parser.add_argument("--blows", action="store_true", help="say each blow")
     parser.add_argument("--keep", type=Path, help="where the logs are left")
@@ -71,6 +72,7 @@ def main() -> int:
             users=asked.users,
             seed=asked.seed,
             longest=LONGEST,
+            budget=asked.budget,
             wrong=asked.wrong,
         )
     seen.laws += watch.broken

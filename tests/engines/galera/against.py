@@ -17,11 +17,11 @@ from tests.engines.galera.asking import USER, MariadbError
 from tests.wire.crash.enemies import Blow, Enemy
 
 PATIENCE: Final = 60
-LONGEST: Final = 14.0
+LONGEST: Final = 10.0
 """For how many seconds an enemy stays at most: nodes give each other up after five."""
 
 _LONGER: Final = 2
-"""How many times longer a link is cut than other blows last: often the others go on without it."""
+"""How many times longer a node is not heard than other blows last: often the others give it up."""
 
 _BUSY: Final = (
     "SELECT id FROM information_schema.processlist "
@@ -77,19 +77,20 @@ class AgainstGalera:
                 time.sleep(blow.seconds)
                 return node.host.name
             case Enemy.STOP:
+                seconds = blow.seconds * _LONGER
                 node.pause()
                 try:
-                    time.sleep(blow.seconds)
+                    time.sleep(seconds)
                 finally:
                     node.resume()
-                return f"{node.host.name}, for {blow.seconds:.1f} s"
+                return f"{node.host.name}, for {seconds:.1f} s"
             case _:
                 return self._disturb(blow, random, node)
 
     def _crash(self, blow: Blow, random: Random, node: Node) -> str:
         nodes = self.cluster.nodes
         others = [each for each in nodes if each is not node]
-        killed = random.choice([[node], [node], [node, others[0]], [node, *others]])
+        killed = random.choice([[node], [node], [node], [node, others[0]], [node, *others]])
         for each in killed:
             each.kill()
         if len(killed) < len(nodes):
