@@ -25,7 +25,7 @@ from tests.engines.hosts import Host, Network, need
 
 OWNER: Final = "mysql"
 DATABASE: Final = "curae"
-PATIENCE: Final = 120
+PATIENCE: Final = 300
 """Seconds after which a node that is not there is taken for lost."""
 
 SETTINGS: Final = (
