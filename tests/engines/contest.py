@@ -57,7 +57,7 @@ def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
     made.add_argument("--app", default="fastapi")
     made.add_argument("--requests", type=int, default=10_000)
     made.add_argument("--workers", type=int, default=6)
-    made.add_argument("--rounds", type=int, default=10)
+    made.add_argument("--rounds", type=int, default=12)
     made.add_argument("--users", type=int, default=48)
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--longest", type=float, default=12.0, help="seconds that a fault lasts")
