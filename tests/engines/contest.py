@@ -100,7 +100,7 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
     _say(seen.summary)
     _say(_gaps(seen))
     _say(str(watch))
-    broken = [*seen.broken, *watch.broken]
+    broken = [*watch.broken, *seen.broken]
     # A history is told on many lines.
     _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
     if asked.report is not None:
