@@ -57,11 +57,12 @@ def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
     made.add_argument("--app", default="fastapi")
     made.add_argument("--requests", type=int, default=10_000)
     made.add_argument("--workers", type=int, default=6)
-    made.add_argument("--rounds", type=int, default=10)
+    made.add_argument("--rounds", type=int, default=12)
     made.add_argument("--users", type=int, default=48)
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--longest", type=float, default=12.0, help="seconds that a fault lasts")
     made.add_argument("--blows", action="store_true", help="say each blow")
+    made.add_argument("--report", type=Path, help="where all that was wrong is written")
     for each, times in enemies.items():
         made.add_argument(f"--{_NAMES[each]}", type=int, default=times, help=f"how many: {each}")
     return made
@@ -96,10 +97,15 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
         )
     if asked.blows:
         _say("\n".join(seen.fought))
-    _say(str(seen))
+    _say(seen.summary)
     _say(_gaps(seen))
-    _say("\n".join([str(watch), *watch.broken[:10]]))
-    return not seen.broken and not watch.broken
+    _say(str(watch))
+    broken = [*watch.broken, *seen.broken]
+    # A history is told on many lines.
+    _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
+    if asked.report is not None:
+        asked.report.write_text("\n".join(broken))
+    return not broken
 
 
 def _gaps(seen: Run) -> str:

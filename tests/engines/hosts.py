@@ -48,9 +48,11 @@ def enter() -> None:
 
 
 def need(program: str, package: str) -> None:
-    """Install a package of Debian's where its program is missing; it starts nothing."""
+    """Install a package of Debian's where its program, or its file, is missing; it starts nothing."""
     places = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
-    if shutil.which(program, path=places) is not None:
+    if shutil.which(program, path=places) is not None or (
+        program.startswith("/") and Path(program).exists()
+    ):
         return
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     _run("apt-get", "-qq", "update", env=quiet)

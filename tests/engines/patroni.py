@@ -16,24 +16,25 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import attrs
 import psycopg
 
 from curae_lifecycle.stores.sql.postgresql import BoundedConnection
+from curae_lifecycle.web.request import Request
 from tests.engines.hosts import HERE, Host, Network
 from tests.engines.watching import MISSING, Copy
-from tests.wire.crash.load import Place
+from tests.wire.crash.load import CUT, Place
+from tests.wire.running import send
 
-PATIENCE: Final = 120
+PATIENCE: Final = 300
 """Seconds after which a cluster that is not whole again is taken for broken."""
 
 TTL: Final = 20
 """Seconds after which a primary that nobody hears of is replaced: the fewest that Patroni takes."""
 
 DATABASE: Final = "curae"
+HAPROXY: Final = "/usr/sbin/haproxy"
 _USER: Final = "postgres"
 _PROGRAMS: Final = Path("/usr/lib/postgresql/17/bin")
 _CLIENTS, _PEERS, _REST, _POSTGRES, _PROXY = 2379, 2380, 8008, 5432, 5000
@@ -130,17 +131,18 @@ class Member:
 
     def ask(self, path: str, body: object = None, seconds: float = 3) -> object:
         """What its Patroni answers; `None` where it does not."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        asked = Request(f"http://{self.host.address}:{_REST}{path}", data, headers)
+        sent = b"" if body is None else json.dumps(body).encode()
+        headers = (("Content-Type", "application/json"),)
+        asked = Request("GET" if body is None else "POST", path, headers, sent)
         try:
-            with urlopen(asked, timeout=seconds) as answer:
-                text = answer.read()
-        except (URLError, OSError):
+            answer = send((self.host.address, _REST), asked, seconds)
+        except CUT:
+            return None
+        if answer.status >= 300:
             return None
         with suppress(ValueError):
-            return json.loads(text)
-        return text.decode()
+            return json.loads(answer.body)
+        return bytes(answer.body).decode()
 
 
 @attrs.define(eq=False)
@@ -194,7 +196,7 @@ class Cluster:
         proxy = member.directory / "haproxy.cfg"
         databases = {each: addresses[each] for each in self._names()}
         proxy.write_text(_proxy(own, databases))
-        member.start("haproxy", "haproxy", "-db", "-f", proxy)
+        member.start("haproxy", HAPROXY, "-db", "-f", proxy)
 
     def primary(self) -> Member | None:
         """Which host is the primary's; `None` where none says so."""
@@ -352,7 +354,7 @@ def cluster(network: Network, directory: Path, setting: Setting) -> Generator[Cl
     with_database = network.hosts[: setting.members]
     config.write_text(_proxy(HERE, {each.name: each.address for each in with_database}))
     with (directory / "log").open("ab") as log:
-        proxy = subprocess.Popen(["haproxy", "-db", "-f", config], stdout=log, stderr=log)
+        proxy = subprocess.Popen([HAPROXY, "-db", "-f", config], stdout=log, stderr=log)
     made = Cluster(network, members, setting, proxy)
     try:
         for member in members:

@@ -21,10 +21,10 @@ from tests.wire.crash.load import Place
 ENEMIES: Final = {
     Enemy.KILL: 10,
     Enemy.PAUSE: 5,
-    Enemy.CRASH: 6,
-    Enemy.STOP: 6,
-    Enemy.CUT_OFF: 6,
-    Enemy.CUT: 6,
+    Enemy.CRASH: 5,
+    Enemy.STOP: 5,
+    Enemy.CUT_OFF: 5,
+    Enemy.CUT: 5,
     Enemy.SLOW: 3,
     Enemy.LOSE: 3,
     Enemy.SWITCH_OVER: 4,
@@ -34,8 +34,10 @@ ENEMIES: Final = {
 """Who strikes, and how often."""
 
 PACKAGES: Final = {
+    "/usr/lib/postgresql/17/bin/postgres": "postgresql-17",
     "etcd": "etcd-server",
     "patroni": "patroni",
+    "/usr/lib/python3/dist-packages/etcd": "python3-etcd",
     "haproxy": "haproxy",
     "nft": "nftables",
     "ip": "iproute2",

@@ -208,8 +208,10 @@ class Search:
         if operation.answer is not None:
             yield self._step(operation, is_sure=True)
         doubtful = operation.is_doubtful and _may_have_been_twice(operation)
-        if (operation.answer is None or doubtful) and not _only_reads(operation):
-            before = attrs.evolve(operation, answer=None, returned=None)
+        if _only_reads(operation):
+            return
+        before = attrs.evolve(operation, answer=None, returned=None)
+        for _ in range((operation.answer is None) + doubtful):
             yield self._step(before, is_sure=False)
 
     def _step(self, operation: Operation, *, is_sure: bool) -> _Step:
@@ -409,7 +411,8 @@ def _may_have_been_twice(operation: Operation) -> bool:
     # What is answered by its record, or as done, happened when that says, and only then.
     if isinstance(operation.work, Asked):
         key = needs(operation.work.call).record
-        return key is None or not is_kept(operation.answer or "")
+        # One that was never answered has no effect but with its record, and that once.
+        return key is None or (operation.answer is not None and not is_kept(operation.answer))
     return operation.answer != DONE
 
 
