@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--budget", type=int, default=400_000, help="executions for one history")
     parser.add_argument("--races", type=int, help="run so many races and no load")
     parser.add_argument("--blows", action="store_true", help="say each blow")
-    parser.add_argument("--keep", type=Path, help="where the logs are left")
+    parser.add_argument("--keep", type=Path, help="where logs are left, and all that is wrong")
     asked = parser.parse_args()
     enter()
     # What this process has to try again is no news.
@@ -78,7 +78,12 @@ def main() -> int:
     seen.laws += watch.broken
     if asked.blows:
         print("\n".join(seen.fought))  # noqa: T201 - the same
-    print(f"{seen}\n{_gaps(seen)}\n{watch}")  # noqa: T201 - the same
+    if asked.keep is not None:
+        (asked.keep / "broken").write_text("\n\n".join(seen.broken))
+    # The first line of each says what it is.
+    broken = [each.partition("\n")[0][:400] for each in seen.broken[:10]]
+    lines = [seen.summary, *broken, *_gaps(seen), str(watch)]
+    print("\n".join(lines))  # noqa: T201 - the same
     return 1 if seen.broken else 0
 
 
@@ -97,14 +102,10 @@ def _ways(cluster: Galera, directory: Path, writers: str) -> Iterator[list[Place
         yield [Place(url().render_as_string(), node.host) for node in cluster.nodes]
 
 
-def _gaps(run: Run) -> str:
-    lines = []
+def _gaps(run: Run) -> Iterator[str]:
     for enemy, gaps in run.gaps.items():
         middle, longest = statistics.median(gaps), max(gaps)
-        lines.append(
-            f"{len(gaps)} {enemy}: no commit for {middle:.1f} s (median), {longest:.1f} s (longest)"
-        )
-    return "\n".join(lines)
+        yield f"{len(gaps)} {enemy}: no commit for {middle:.1f} s (median), {longest:.1f} s (longest)"
 
 
 def _keep(directory: Path, place: Path) -> None:
