@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.engines.galera import Galera, galera
 from tests.engines.galera.against import LONGEST, AgainstGalera, enemies
 from tests.engines.galera.front import front, url
-from tests.engines.galera.races import race
+from tests.engines.galera.races import race, read_revoked
 from tests.engines.galera.watch import Watch
 from tests.engines.hosts import enter, network
 from tests.wire.crash import Run, crash
@@ -38,6 +38,7 @@ def main() -> int:
     parser.add_argument("--wrong", choices=WRONG)
     parser.add_argument("--budget", type=int, default=400_000, help="executions for one history")
     parser.add_argument("--races", type=int, help="run so many races and no load")
+    parser.add_argument("--reads", type=int, help="revoke and read so often, and no load")
     parser.add_argument("--blows", action="store_true", help="say each blow")
     parser.add_argument("--keep", type=Path, help="where logs are left, and all that is wrong")
     asked = parser.parse_args()
@@ -51,6 +52,10 @@ def main() -> int:
             stack.callback(_keep, directory, asked.keep)
         setting = f"--wsrep-sync-wait={asked.sync_wait}"
         cluster = stack.enter_context(galera(hosts, directory, setting))
+        if asked.reads is not None:
+            read = read_revoked(cluster, asked.reads)
+            print(read)  # noqa: T201 - a command's answer
+            return 1 if read.otherwise else 0
         if asked.races is not None:
             spoil(asked.wrong)
             found = race(cluster, asked.races)
