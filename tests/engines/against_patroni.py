@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -24,9 +25,15 @@ _WAITING: Final = (
 
 @attrs.frozen
 class AgainstPatroni:
-    """What is done to one cluster."""
+    """What is done to one cluster.
+
+    Attributes:
+        cluster: The cluster.
+        cancels: Whether somebody cancels whatever waits for a standby while links are cut.
+    """
 
     cluster: Cluster
+    cancels: bool = False
 
     def strike(self, blow: Blow, random: Random) -> str:
         """Strike, end it, and wait until the cluster is whole again."""
@@ -95,8 +102,12 @@ class AgainstPatroni:
         return self._heal_after(f"of {of}, {percent} of 100", seconds)
 
     def _heal_after(self, said: str, seconds: float) -> str:
+        until = time.monotonic() + seconds
         try:
-            time.sleep(seconds)
+            while time.monotonic() < until:
+                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+                if self.cancels:
+                    self._cancel_all()
         finally:
             self.cluster.network.heal()
         return f"{said} for {seconds:.1f} s"
@@ -114,6 +125,11 @@ class AgainstPatroni:
         time.sleep(seconds)
         self.cluster.start(primary)
         return f"its host is lost for {seconds:.1f} s"
+
+    def _cancel_all(self) -> None:
+        for member in self.cluster.with_database:
+            with suppress(psycopg.Error), psycopg.connect(member.own, autocommit=True) as each:
+                each.execute(_WAITING)
 
     def _cancel(self, others: list[Member], seconds: float) -> str:
         # No standby answers, and everybody who waits for one is told to wait no longer.

@@ -97,6 +97,12 @@ class Member:
         """The primary, as its haproxy finds it."""
         return f"postgresql+psycopg://{_USER}@{self.host.address}:{_PROXY}/{DATABASE}"
 
+    @property
+    def own(self) -> str:
+        """Its own PostgreSQL, whatever it is, for whoever waits no longer than two seconds."""
+        place = f"{self.host.address}:{_POSTGRES}/{DATABASE}"
+        return f"postgresql://{_USER}@{place}?connect_timeout=2"
+
     def database(self) -> list[int]:
         """The processes of its PostgreSQL, the first one first; none where it has ended."""
         try:

@@ -53,9 +53,10 @@ SETTINGS: Final = {
 
 @attrs.frozen
 class Postgres:
-    """The cluster, as an engine."""
+    """The cluster, as an engine; whether waits are cancelled while links are cut."""
 
     cluster: Cluster
+    cancels: bool = False
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ class Postgres:
     @property
     def against(self) -> AgainstPatroni:
         """What is done to it."""
-        return AgainstPatroni(self.cluster)
+        return AgainstPatroni(self.cluster, self.cancels)
 
 
 def main() -> int:
@@ -84,7 +85,7 @@ def main() -> int:
     for program, package in PACKAGES.items():
         need(program, package)
     words = parser(str(__doc__), ENEMIES)
-    words.add_argument("--wrong", choices=["asynchronous"], help="what must be found")
+    words.add_argument("--wrong", choices=["asynchronous", "cancelled"], help="what must be found")
     words.add_argument("--alone", action="store_true", help="one PostgreSQL, and no enemies")
     words.add_argument("--keep", type=Path, help="where logs stay")
     asked = words.parse_args()
@@ -94,7 +95,9 @@ def main() -> int:
         place.mkdir(parents=True)
         Path(directory).chmod(0o755)
         with cluster(hosts, place, setting) as made:
-            is_right = contend(Postgres(made), asked, {} if asked.alone else ENEMIES)
+            is_right = contend(
+                Postgres(made, asked.wrong == "cancelled"), asked, {} if asked.alone else ENEMIES
+            )
     return 0 if is_right else 1
 
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that wait no longer than a limit for an answer, and hear what it warns of.
+"""Connections to PostgreSQL that wait no longer than a limit for an answer.
 
 The kernel of a server that hangs still acknowledges what it is sent, so neither the server's own
 limits nor those of TCP end the wait for it: here the client counts the seconds itself.
