@@ -74,6 +74,11 @@ class Node:
         return self.directory / "data"
 
     @property
+    def temporary(self) -> Path:
+        """Where it has what it needs for a while."""
+        return self.directory / "tmp"
+
+    @property
     def log(self) -> Path:
         """What it said."""
         return self.directory / "log"
@@ -88,8 +93,12 @@ class Node:
         """Make an empty directory of data."""
         self.directory.mkdir(mode=0o755)
         shutil.chown(self.directory, OWNER)
+        # A server names what it has there by its process, and each run has processes of its own.
+        self.temporary.mkdir()
+        shutil.chown(self.temporary, OWNER)
         words = ["mariadb-install-db", "--no-defaults", f"--datadir={self.data}", f"--user={OWNER}"]
         words += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        words += [f"--tmpdir={self.temporary}"]
         done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -185,6 +194,7 @@ class Node:
             "mariadbd",
             "--no-defaults",
             f"--datadir={self.data}",
+            f"--tmpdir={self.temporary}",
             f"--user={OWNER}",
             f"--socket={self.directory / 'door'}",
             f"--pid-file={self.directory / 'pid'}",

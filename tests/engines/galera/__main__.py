@@ -27,7 +27,7 @@ HOSTS = ("a", "b", "c")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--writers", choices=["one", "all"], default="one")
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=8_500, help="at least")
     parser.add_argument("--faults", type=int, default=35, help="of the database")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--users", type=int, default=96)
