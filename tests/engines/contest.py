@@ -63,9 +63,16 @@ def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
     made.add_argument("--longest", type=float, default=12.0, help="seconds that a fault lasts")
     made.add_argument("--blows", action="store_true", help="say each blow")
     made.add_argument("--report", type=Path, help="where all that was wrong is written")
+    made.add_argument("--none", action="store_true", help="no enemies but those that are named")
     for each, times in enemies.items():
-        made.add_argument(f"--{_NAMES[each]}", type=int, default=times, help=f"how many: {each}")
+        made.add_argument(f"--{_NAMES[each]}", type=int, help=f"how many: {each} ({times})")
     return made
+
+
+def _wanted(asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> dict[Enemy, int]:
+    named = {each: getattr(asked, _NAMES[each].replace("-", "_")) for each in enemies}
+    usual = dict.fromkeys(enemies, 0) if asked.none else enemies
+    return {each: usual[each] if times is None else times for each, times in named.items()}
 
 
 def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> bool:
@@ -85,7 +92,7 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
             engine.url,
             Path(directory),
             requests=asked.requests,
-            enemies={each: getattr(asked, _NAMES[each].replace("-", "_")) for each in enemies},
+            enemies=_wanted(asked, enemies),
             against=engine.against,
             places=engine.places,
             beside=watch.over,
