@@ -75,13 +75,19 @@ def _wanted(asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> dict[Ene
     return {each: usual[each] if times is None else times for each, times in named.items()}
 
 
-def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> bool:
+def contend(
+    engine: Engine,
+    asked: argparse.Namespace,
+    enemies: Mapping[Enemy, int],
+    wrong: str | None = None,
+) -> bool:
     """Let enemies work against an engine, say what was seen, and whether all of it was right.
 
     Args:
         engine: The engine; it runs.
         asked: What the command was asked for.
         enemies: As `parser` was given them.
+        wrong: In what way the store of each server is wrong.
     """
     # What this process has to try again is no news.
     logging.disable(logging.WARNING)
@@ -101,6 +107,7 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
             users=asked.users,
             seed=asked.seed,
             longest=asked.longest,
+            wrong=wrong,
         )
     if asked.blows:
         _say("\n".join(seen.fought))
