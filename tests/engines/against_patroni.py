@@ -44,6 +44,9 @@ class AgainstPatroni:
         victim = random.choice([primary, random.choice(others)])
         # Half of those that last do so until the primary is replaced.
         seconds = blow.seconds + random.choice([0, TTL])
+        if self.cancels:
+            # A wait that is cancelled is lost only where another primary takes over.
+            victim, seconds = primary, blow.seconds + TTL
         of = "the primary" if victim is primary else "a standby"
         acts: dict[Enemy, Callable[[], str]] = {
             Enemy.CRASH: lambda: self._crash(victim, of),

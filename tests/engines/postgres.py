@@ -85,7 +85,9 @@ def main() -> int:
     for program, package in PACKAGES.items():
         need(program, package)
     words = parser(str(__doc__), ENEMIES)
-    words.add_argument("--wrong", choices=["asynchronous", "cancelled"], help="what must be found")
+    words.add_argument(
+        "--wrong", choices=["asynchronous", "cancelled", "deaf"], help="what must be found"
+    )
     words.add_argument("--alone", action="store_true", help="one PostgreSQL, and no enemies")
     words.add_argument("--keep", type=Path, help="where logs stay")
     asked = words.parse_args()
@@ -96,7 +98,10 @@ def main() -> int:
         Path(directory).chmod(0o755)
         with cluster(hosts, place, setting) as made:
             is_right = contend(
-                Postgres(made, asked.wrong == "cancelled"), asked, {} if asked.alone else ENEMIES
+                Postgres(made, asked.wrong in {"cancelled", "deaf"}),
+                asked,
+                {} if asked.alone else ENEMIES,
+                wrong="deaf" if asked.wrong == "deaf" else None,
             )
     return 0 if is_right else 1
 
