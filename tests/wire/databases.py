@@ -113,7 +113,7 @@ def spoil(wrong: str | None) -> None:
             loading.loaded_call = _headless
         case "deaf":
             # It does not hear that a wait for a standby was cancelled.
-            vars(replication)["WAITS"] = ""
+            setattr(replication, "WAITS", "")  # noqa: B010 - a constant, to the type checkers
         case _:
             pass
 
