@@ -30,7 +30,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import (
     EPOCH,
     MINUTE,
@@ -177,11 +177,17 @@ class Charge:
     state: RateState
 
 
+make_charge: Final = maker(Charge)
+
+
 @frozen
 class Admitted:
     """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
 
     states: tuple[RateState, ...]
+
+
+make_admitted: Final = maker(Admitted)
 
 
 @frozen
@@ -197,6 +203,9 @@ class Limited:
     states: tuple[RateState, ...]
     policy: Policy
     retry_after: int
+
+
+make_limited: Final = maker(Limited)
 
 
 @frozen
@@ -246,8 +255,8 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         elif charged > longest:
             refusing, longest = policy, charged
     if refusing is None:
-        return Admitted(tuple(states))
-    return Limited(tuple([charge.state for charge in charges]), refusing, longest)
+        return make_admitted(tuple(states))
+    return make_limited(tuple([charge.state for charge in charges]), refusing, longest)
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:

@@ -17,7 +17,7 @@ from typing import Final, NewType, TypeGuard, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 
 ApiKeyId = NewType("ApiKeyId", str)
 AppId = NewType("AppId", str)
@@ -82,7 +82,10 @@ class Coordinate:
     @property
     def app_user(self) -> AppUser:
         """Whom the app user's limit counts: the same user across apps."""
-        return AppUser(self.environment, self.customer_account_id, self.app_user_id)
+        return make_app_user(self.environment, self.customer_account_id, self.app_user_id)
+
+
+make_coordinate: Final = maker(Coordinate)
 
 
 @frozen
@@ -92,6 +95,9 @@ class AppUser:
     environment: Environment
     customer_account_id: CustomerAccountId
     app_user_id: AppUserId
+
+
+make_app_user: Final = maker(AppUser)
 
 
 @frozen

@@ -19,7 +19,7 @@ from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, trigg
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import KeyOwner
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
 
 
@@ -31,12 +31,18 @@ class BucketKey:
     policy: str
 
 
+make_bucket_key: Final = maker(BucketKey)
+
+
 @frozen
 class LimitKey:
     """Whose exact log: one per app user and policy, across apps [S]."""
 
     app_user: values.AppUser
     policy: str
+
+
+make_limit_key: Final = maker(LimitKey)
 
 
 RateKey = BucketKey | LimitKey
@@ -55,6 +61,9 @@ class ConnectionWrite:
     after: Connection
 
 
+make_connection_write: Final = maker(ConnectionWrite)
+
+
 @frozen
 class SessionWrite:
     """Insert or update a connect session, unique by its id."""
@@ -63,12 +72,18 @@ class SessionWrite:
     after: CuraeConnectSession
 
 
+make_session_write: Final = maker(SessionWrite)
+
+
 @frozen
 class BindingWrite:
     """Insert or update a binding, unique by its coordinate, or count that it was relied on."""
 
     before: LimitedAccountAppBinding | None
     after: LimitedAccountAppBinding
+
+
+make_binding_write: Final = maker(BindingWrite)
 
 
 @frozen
@@ -81,6 +96,9 @@ class RecordWrite:
     key: idempotency.RecordKey
     before: idempotency.Record | None
     after: idempotency.Record
+
+
+make_record_write: Final = maker(RecordWrite)
 
 
 @frozen
@@ -96,6 +114,9 @@ class RateWrite:
     def expires_at(self) -> datetime:
         """When the state may be dropped, never before."""
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
+
+
+make_rate_write: Final = maker(RateWrite)
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
@@ -140,6 +161,9 @@ class UserProvisioned:
 
     user_id: values.UserId = attrs.field(repr=False)
     coordinate: values.Coordinate
+
+
+make_user_provisioned: Final = maker(UserProvisioned)
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
@@ -213,6 +237,9 @@ class Event:
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate
 
 
+make_event: Final = maker(Event)
+
+
 @frozen
 class Changes:
     """What is to be stored, done by the server and put into an outbox, in one transaction."""
@@ -222,12 +249,15 @@ class Changes:
     events: tuple[Event, ...] = ()
 
     def __add__(self, others: Changes) -> Changes:
-        return Changes(
+        return make_changes(
             self.writes + others.writes, self.effects + others.effects, self.events + others.events
         )
 
 
-NO_CHANGES: Final = Changes()
+make_changes: Final = maker(Changes)
+
+
+NO_CHANGES: Final = make_changes()
 
 
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
@@ -248,8 +278,8 @@ def written(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
     """The changes of a connection that was written, and its event."""
-    event = Event(kind, after, after.updated_at)
-    return Changes((ConnectionWrite(before, after),), effects, (event,))
+    event = make_event(kind, after, after.updated_at)
+    return make_changes((make_connection_write(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
@@ -257,7 +287,7 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
     created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
-    return Changes((BindingWrite(binding, relied_on(binding)),)) + created
+    return make_changes((make_binding_write(binding, relied_on(binding)),)) + created
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
@@ -267,9 +297,9 @@ def connection_changes(kind: EventKind, before: Connection, after: Connection) -
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
     """The changes of a successor that was minted for the head of a chain."""
-    held = ConnectionWrite(recovered, relied_on(recovered))
-    made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
-    return Changes((held, ConnectionWrite(None, successor)), (), (made,))
+    held = make_connection_write(recovered, relied_on(recovered))
+    made = make_event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
+    return make_changes((held, make_connection_write(None, successor)), (), (made,))
 
 
 def revocation_changes(
@@ -291,8 +321,8 @@ def revocation_changes(
         if isinstance(answer, outcomes.Done)
     ]
     unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
-    held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
-    return sum(moved, NO_CHANGES) + Changes(tuple(held))
+    held = [make_connection_write(head, relied_on(head)) for head in heads if head.id in unmoved]
+    return sum(moved, NO_CHANGES) + make_changes(tuple(held))
 
 
 def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
@@ -302,21 +332,24 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
-    held = ConnectionWrite(head, relied_on(head))
-    return Changes((held,), (SuccessorsLive(connection.id, head.id),))
+    held = make_connection_write(head, relied_on(head))
+    return make_changes((held,), (SuccessorsLive(connection.id, head.id),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
     """The changes of a session that was minted, and of the user that it provisioned."""
     session, after = made.session, made.binding
     at = session.created_at
-    write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
+    write, initiated = (
+        make_session_write(None, session),
+        make_event(EventKind.SESSION_INITIATED, session, at),
+    )
     if after is None or after is before:
-        return Changes((write,), (), (initiated,))
-    return Changes(
-        (write, BindingWrite(before, after)),
-        (UserProvisioned(after.user_id, session.coordinate),),
-        (initiated, Event(EventKind.BINDING_PROVISIONED, after, at)),
+        return make_changes((write,), (), (initiated,))
+    return make_changes(
+        (write, make_binding_write(before, after)),
+        (make_user_provisioned(after.user_id, session.coordinate),),
+        (initiated, make_event(EventKind.BINDING_PROVISIONED, after, at)),
     )
 
 
@@ -328,8 +361,8 @@ def landing_changes(
 ) -> Changes:
     """The changes of a hand-off that landed: the session, and the binding where it moved."""
     at = max(now, session.created_at)
-    landed = Event(EventKind.SESSION_LANDED, landing.session, at)
-    changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
+    landed = make_event(EventKind.SESSION_LANDED, landing.session, at)
+    changes = make_changes((make_session_write(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
         return changes
     return changes + binding_changes(EventKind.BINDING_SIGNED_UP, binding, landing.binding, at)
@@ -342,7 +375,7 @@ def binding_changes(
     now: datetime,
 ) -> Changes:
     """The changes of a binding that moved."""
-    return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
+    return make_changes((make_binding_write(before, after),), (), (make_event(kind, after, now),))
 
 
 def _ending(before: Connection, after: Connection) -> Effect:

@@ -17,7 +17,7 @@ import attrs
 
 from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
@@ -114,6 +114,9 @@ class ProblemReply(Reply):
     limited: ratelimit.Limited | None = None
 
 
+make_problem_reply: Final = maker(ProblemReply)
+
+
 @frozen
 class NotModified(Reply):
     """Answers that the client holds the answer already."""
@@ -133,6 +136,9 @@ class Replayed(Reply):
     response: idempotency.StoredResponse
 
 
+make_replayed: Final = maker(Replayed)
+
+
 @frozen
 class Ruling:
     """What an operation's own rule decided: the answer, the rules by name, and the changes."""
@@ -142,9 +148,12 @@ class Ruling:
     changes: Changes = NO_CHANGES
 
 
+make_ruling: Final = maker(Ruling)
+
+
 def refusal(refused: outcomes.Refused) -> Ruling:
     """A refusal as a ruling."""
-    return Ruling(ProblemReply(refused.problem), refused.rules)
+    return make_ruling(make_problem_reply(refused.problem), refused.rules)
 
 
 class Asked:
