@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NewType, TypeGuard, cast
 
 import attrs
@@ -148,13 +149,18 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
 
 def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    year, fraction = instant.year, instant.microsecond
-    day = f"{_TWO[year // 100]}{_TWO[year % 100]}-{_TWO[instant.month]}-{_TWO[instant.day]}"
+    day, fraction = _day(instant.toordinal()), instant.microsecond
     text = f"{day}T{_TWO[instant.hour]}:{_TWO[instant.minute]}:{_TWO[instant.second]}"
     if fraction:
         ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
         text = f"{text}.{ticks}".rstrip("0")
     return f"{text}Z"
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    # Most instants are of a few days.
+    return date.fromordinal(number).isoformat()
 
 
 def parse_time(argument: str, value: object) -> datetime:

@@ -26,7 +26,8 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.response import Headers, Response, ResponseReference, make_response
 from curae_lifecycle.web.json import format_json
-from curae_lifecycle.web.shapes import format_problem, format_reply
+from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.written import write_reply
 
 
 @frozen
@@ -149,8 +150,8 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
     tag = reply.tag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))
-    body = format_reply(reply, decision.at, settings.active_spelling)
-    return make_response(status, headers, format_json(body))
+    body = write_reply(reply, decision.at, settings.active_spelling)
+    return make_response(status, headers, body.encode())
 
 
 def problem_headers(reply: ProblemReply) -> Headers:
