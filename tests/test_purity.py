@@ -104,7 +104,7 @@ OF_THE_PROCESS: Final = frozenset(
 
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
     # It makes a class's function of the names of its fields, once, as attrs does.
-    "curae_lifecycle.rules.frozen": {"_filled": {"exec"}},
+    "curae_lifecycle.rules.frozen": {"_compiled": {"exec"}},
     # What a server draws and waits for, around a store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
     "curae_lifecycle.stores.deadline": {

@@ -62,22 +62,29 @@ class KeyOwner:
 make_key_owner: Final = maker(KeyOwner)
 
 
+def _key_owner(caller: Caller) -> KeyOwner:
+    return make_key_owner(
+        caller.api_key_id, caller.environment, caller.app_id, caller.customer_account_id
+    )
+
+
 @frozen
 class Caller:
-    """Whom a key stands for, and what it may do; the server names its keys by ids of its own."""
+    """Whom a key stands for, and what it may do; the server names its keys by ids of its own.
+
+    Attributes:
+        scopes: What it may do.
+        key_owner: Whose its idempotency records and buckets are; it follows from the others.
+    """
 
     api_key_id: values.ApiKeyId
     app_id: values.AppId
     customer_account_id: values.CustomerAccountId
     environment: values.Environment
     scopes: frozenset[str]
-
-    @property
-    def key_owner(self) -> KeyOwner:
-        """Whose the caller's idempotency records and buckets are."""
-        return make_key_owner(
-            self.api_key_id, self.environment, self.app_id, self.customer_account_id
-        )
+    key_owner: KeyOwner = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_key_owner, takes_self=True)
+    )
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
         """The coordinate of one of the app's users."""

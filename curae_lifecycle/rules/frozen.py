@@ -31,9 +31,12 @@ else:
         """Make a class of frozen values, as `attrs.frozen` does."""
         if cls is None or options or "__init__" in vars(cls) or issubclass(cls, BaseException):
             return attrs.frozen(cls, **options)
-        if "__repr__" in vars(cls):
-            return _filled(attrs.frozen(cls))
-        return _filled(_shown(attrs.frozen(cls, repr=False)))
+        own = vars(cls)
+        made = attrs.frozen(cls) if "__repr__" in own else _shown(attrs.frozen(cls, repr=False))
+        if "__ne__" not in own and "__eq__" not in own:
+            # Python's own asks `__eq__` as attrs's does, without a function of its own.
+            made.__ne__ = object.__ne__
+        return _filled(made)
 
 
 _Class = TypeVar("_Class", bound=type[attrs.AttrsInstance])

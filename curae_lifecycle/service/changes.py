@@ -197,6 +197,13 @@ def _json_list(*items: str) -> str:
     return f"[{', '.join(items)}]"
 
 
+def coordinate_text(coordinate: values.Coordinate) -> str:
+    """A coordinate as text, the same for ever: a JSON list of its members."""
+    environment, app_id = coordinate.environment, coordinate.app_id
+    account_id, user_id = coordinate.customer_account_id, coordinate.app_user_id
+    return _json_list(*map(_json_text, (environment, app_id, account_id, user_id)))
+
+
 def _uuid5(name: bytes) -> str:
     # RFC 9562: the version, and the variant in two bits, take the place of a digest's own digits.
     # As `uuid.uuid5`, which makes an integer of the digest first and takes three times as long.
@@ -217,11 +224,7 @@ class Event:
     def id(self) -> str:
         """Its name for ever: the same kind, subject and instant make the same UUID [P, O]."""
         subject_id, whose = self.subject_id, self.coordinate
-        if subject_id is None:
-            user = (whose.environment, whose.app_id, whose.customer_account_id, whose.app_user_id)
-            subject = _json_list(*map(_json_text, user))
-        else:
-            subject = _json_text(subject_id)
+        subject = coordinate_text(whose) if subject_id is None else _json_text(subject_id)
         name = _json_list(_json_text(self.kind), subject, _json_text(values.format_time(self.at)))
         return _uuid5(_EVENTS + name.encode())
 

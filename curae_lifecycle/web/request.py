@@ -49,12 +49,11 @@ class Request:
 def header(request: Request, name: str) -> list[str]:
     """Every value of a header, in order; `name` in lower case."""
     # The length first: it rules most names out at once.
-    length = len(name)
-    return [
-        value
-        for key, value in request.headers
-        if len(key) == length and key.isascii() and key.lower() == name
-    ]
+    length, values = len(name), []
+    for key, value in request.headers:
+        if len(key) == length and key.isascii() and key.lower() == name:
+            values.append(value)
+    return values
 
 
 def bearer(request: Request) -> ApiKey | None:

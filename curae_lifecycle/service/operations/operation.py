@@ -8,7 +8,6 @@ routing, fingerprint, printing and the API's document follow from these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final, Self, cast
@@ -218,16 +217,18 @@ class Operation(ABC):
     def decide(self, asked: Asked) -> Ruling:
         """What it is answered, once every gate before its rule is passed."""
 
-    def values(self) -> Iterator[str]:
+    def values(self) -> list[str]:
         """What makes two requests the same: every value that was read, in a fixed order [O]."""
+        values: list[str] = []
         for name in self.__match_args__:
             value: object = getattr(self, name)
             if isinstance(value, str):
-                yield value
+                values.append(value)
             elif isinstance(value, bool):
-                yield "true" if value else "false"
+                values.append("true" if value else "false")
             elif isinstance(value, tuple):
-                yield from map(str, cast("tuple[object, ...]", value))
+                values.extend(map(str, cast("tuple[object, ...]", value)))
+        return values
 
 
 class ConnectionOperation(Operation):
