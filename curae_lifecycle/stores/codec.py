@@ -21,7 +21,7 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     LostLease,
@@ -37,7 +37,6 @@ from curae_lifecycle.rules.values import (
     Coordinate,
     Environment,
     format_time,
-    instant_at,
     microseconds,
     parse_time,
 )
@@ -127,7 +126,7 @@ class _Members:
 
     def __init__(self, kind: type, parts: dict[str, _Part]) -> None:
         defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._kind = kind
+        self._make = cast("Callable[..., object]", maker(kind))
         self._names = parts.keys()
         self._fields_of = attrgetter(*parts)
         # A default, where there is one, is null or a number.
@@ -159,8 +158,7 @@ class _Members:
                 raise MalformedError(name, Fault.INVALID)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        made: object = self._kind(*values)
-        return made
+        return self._make(*values)
 
     def write(self, value: object) -> dict[str, object]:
         """The document of a value."""
@@ -325,12 +323,12 @@ def _read_log(document: dict[str, object]) -> LogState:
     # In order, so that the first and the last say it of all.
     in_order = instants == tuple(sorted(instants))
     if in_order and (not instants or _FIRST <= instants[0] <= instants[-1] <= _LAST):
-        return LogState.of(map(instant_at, instants))
+        return LogState.of_microseconds(instants)
     raise MalformedError(None, Fault.INVALID)
 
 
 def _write_log(state: LogState) -> object:
-    return {"instants": [*map(microseconds, state.instants)]}
+    return {"instants": state.microseconds}
 
 
 @frozen
