@@ -193,10 +193,11 @@ def _headers(items: list[object]) -> Headers:
 
 
 def _header(item: object) -> tuple[str, str]:
-    if not isinstance(item, list):
-        raise ArgumentError("header", "a list")
-    name, value = _texts(cast("list[object]", item))
-    return name, value
+    match item:
+        case [str() as name, str() as value]:
+            return name, value
+        case _:
+            raise ArgumentError("header", "two texts")
 
 
 def _lists(headers: Headers) -> list[list[str]]:
