@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from reprlib import recursive_repr
-from types import FunctionType, MemberDescriptorType
+from types import CodeType, FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, cast
 
 import attrs
@@ -40,8 +40,8 @@ else:
 
 
 _Class = TypeVar("_Class", bound=type[attrs.AttrsInstance])
-_Made = TypeVar("_Made")
-_Parameters = ParamSpec("_Parameters")
+_Value = TypeVar("_Value")
+_Arguments = ParamSpec("_Arguments")
 
 _FACTORY: Final = cast("type", attrs.Factory)  # its stub says that it is a function
 _KEPT: Final = ("__annotations__", "__defaults__", "__doc__", "__module__", "__qualname__")
@@ -75,31 +75,31 @@ def _text(value: object, field: attrs.Attribute[object]) -> str:
 def _filled(cls: _Class) -> _Class:
     if not _may_be_filled(cls):
         return cls
-    names: dict[str, object] = {"_by_attrs": cls.__init__}
-    values = _values(cls, names)
-    parameters = _parameters(cls)
-    if len(values) > _FEW:
+    fields, own = attrs.fields(cls), cls.__init__
+    names = _made(cls) | {"_by_attrs": own}
+    if len(fields) > _FEW:
         names |= {"_set_class": _set_class, "_own": cls, "_open": _opened(cls)}
+        given = ", ".join(["self", *_parameters(cls)])
         lines = [
             # A class below this one has slots of its own.
-            f"if type(self) is not _own: return _by_attrs(self, {parameters})",
+            f"if type(self) is not _own: return _by_attrs({given})",
             "_set_class(self, _open)",
-            *[f"self.{name} = {value}" for name, value in values.items()],
+            *[f"self.{field} = {value}" for field, value in _values(cls).items()],
             "self.__class__ = _own",
         ]
     else:
-        names |= {f"_fill_{name}": getattr(cls, name).__set__ for name in values}
-        lines = [f"_fill_{name}(self, {value})" for name, value in values.items()]
+        names |= {f"_fill_{at}": getattr(cls, each.name).__set__ for at, each in enumerate(fields)}
+        lines = [f"_fill{field}(self, {value})" for field, value in _values(cls).items()]
     if hasattr(cls, "__attrs_post_init__"):
         lines.append("self.__attrs_post_init__()")
-    init = _compiled("__init__", f"self, {parameters}", lines, names)
+    init = _function("__init__", ["self", *_parameters(cls)], lines, cls, names)
     for name in _KEPT:
-        setattr(init, name, getattr(cls.__init__, name))
+        setattr(init, name, getattr(own, name))
     cls.__init__ = init  # type: ignore[method-assign]  # what this is for
     return cls
 
 
-def maker(cls: Callable[_Parameters, _Made]) -> Callable[_Parameters, _Made]:
+def maker(cls: Callable[_Arguments, _Value]) -> Callable[_Arguments, _Value]:
     """What makes the values of a frozen class, and takes what the class takes, in half the time.
 
     Python calls a function directly, and a class by way of C code that packs all arguments twice.
@@ -109,42 +109,71 @@ def maker(cls: Callable[_Parameters, _Made]) -> Callable[_Parameters, _Made]:
     kind = cast("type[attrs.AttrsInstance]", cls)
     if not _may_be_filled(kind):
         return cls
-    init = cast("FunctionType", kind.__init__)
-    names: dict[str, object] = {"_own": kind, "_open": _opened(kind)}
     lines = [
         "self = _open()",
-        *[f"self.{name} = {value}" for name, value in _values(kind, names).items()],
+        *[f"self.{field} = {value}" for field, value in _values(kind).items()],
         "self.__class__ = _own",
         *(["self.__attrs_post_init__()"] if hasattr(kind, "__attrs_post_init__") else []),
         "return self",
     ]
-    function = _compiled(f"make_{kind.__name__}", _parameters(kind), lines, names)
-    function.__defaults__ = init.__defaults__
-    function.__doc__ = f"What `{kind.__qualname__}` makes."
-    return cast("Callable[_Parameters, _Made]", function)
+    names = _made(kind) | {"_own": kind, "_open": _opened(kind)}
+    make = _function(f"make_{kind.__name__}", _parameters(kind), lines, kind, names)
+    make.__defaults__ = cast("FunctionType", kind.__init__).__defaults__
+    make.__doc__ = f"What `{kind.__qualname__}` makes."
+    return cast("Callable[_Arguments, _Value]", make)
 
 
-def _parameters(cls: type[attrs.AttrsInstance]) -> str:
-    return ", ".join([field.alias for field in attrs.fields(cls) if field.init])
+# A class's functions are those of all classes with as many fields, but for the names: so they are
+# compiled once, with a number for each field, and the numbers are replaced.
 
 
-def _values(cls: type[attrs.AttrsInstance], names: dict[str, object]) -> dict[str, str]:
-    """What each field is filled with, as code; what that calls is added to the names."""
-    values: dict[str, str] = {}
-    for field in attrs.fields(cls):
-        values[field.name] = field.alias
-        if not field.init:
-            names[f"_make_{field.name}"] = getattr(field.default, "factory")  # noqa: B009 - as below
-            values[field.name] = f"_make_{field.name}(self)"
-    return values
+def _parameters(cls: type[attrs.AttrsInstance]) -> list[str]:
+    return [f"given_{at}" for at, field in enumerate(attrs.fields(cls)) if field.init]
 
 
-def _compiled(
-    name: str, parameters: str, lines: list[str], names: dict[str, object]
+def _values(cls: type[attrs.AttrsInstance]) -> dict[str, str]:
+    """What each field is filled with."""
+    return {
+        f"_{at}": f"given_{at}" if field.init else f"made_{at}(self)"
+        for at, field in enumerate(attrs.fields(cls))
+    }
+
+
+def _made(cls: type[attrs.AttrsInstance]) -> dict[str, object]:
+    """What makes the fields that are not given."""
+    return {
+        f"made_{at}": getattr(field.default, "factory")  # noqa: B009 - no stub knows it
+        for at, field in enumerate(attrs.fields(cls))
+        if not field.init
+    }
+
+
+def _function(
+    name: str,
+    parameters: list[str],
+    lines: list[str],
+    cls: type[attrs.AttrsInstance],
+    names: dict[str, object],
 ) -> FunctionType:
-    # As attrs makes its own, of the same names.
-    exec(f"def {name}({parameters}):\n " + "\n ".join(lines or ["pass"]), names)  # noqa: S102
-    return cast("FunctionType", names[name])
+    code = _code(f"def function({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]))
+    renamed: dict[str, str] = {}
+    for at, field in enumerate(attrs.fields(cls)):
+        renamed |= {f"_{at}": field.name, f"given_{at}": field.alias}
+    named = code.replace(
+        co_name=name,
+        co_qualname=name,
+        co_names=tuple([renamed.get(each, each) for each in code.co_names]),
+        co_varnames=tuple([renamed.get(each, each) for each in code.co_varnames]),
+    )
+    return FunctionType(named, names, name)
+
+
+@cache
+def _code(source: str) -> CodeType:
+    (function,) = [
+        each for each in compile(source, "<string>", "exec").co_consts if isinstance(each, CodeType)
+    ]
+    return function
 
 
 @cache
