@@ -126,7 +126,7 @@ class _Members:
 
     def __init__(self, kind: type, parts: dict[str, _Part]) -> None:
         defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._make = cast("Callable[..., object]", maker(kind))
+        self._make = maker(kind)
         self._names = parts.keys()
         self._fields_of = attrgetter(*parts)
         # A default, where there is one, is null or a number.
@@ -158,7 +158,8 @@ class _Members:
                 raise MalformedError(name, Fault.INVALID)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        return self._make(*values)
+        made: object = self._make(*values)
+        return made
 
     def write(self, value: object) -> dict[str, object]:
         """The document of a value."""

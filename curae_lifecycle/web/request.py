@@ -49,7 +49,8 @@ class Request:
 def header(request: Request, name: str) -> list[str]:
     """Every value of a header, in order; `name` in lower case."""
     # The length first: it rules most names out at once.
-    length, values = len(name), []
+    length = len(name)
+    values: list[str] = []
     for key, value in request.headers:
         if len(key) == length and key.isascii() and key.lower() == name:
             values.append(value)
