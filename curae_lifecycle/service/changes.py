@@ -46,6 +46,7 @@ make_limit_key: Final = maker(LimitKey)
 
 
 RateKey = BucketKey | LimitKey
+"""Whose limit it is: an API key, or an app user."""
 
 
 @frozen
@@ -66,7 +67,12 @@ make_connection_write: Final = maker(ConnectionWrite)
 
 @frozen
 class SessionWrite:
-    """Insert or update a connect session, unique by its id."""
+    """Insert or update a connect session, unique by its id.
+
+    Attributes:
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     before: CuraeConnectSession | None
     after: CuraeConnectSession
@@ -77,7 +83,12 @@ make_session_write: Final = maker(SessionWrite)
 
 @frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate, or count that it was relied on."""
+    """Insert or update a binding, unique by its coordinate, or count that it was relied on.
+
+    Attributes:
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     before: LimitedAccountAppBinding | None
     after: LimitedAccountAppBinding
@@ -91,6 +102,11 @@ class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
     What was loaded may be past its retention.
+
+    Attributes:
+        key: Whose record it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
     """
 
     key: idempotency.RecordKey
@@ -103,7 +119,14 @@ make_record_write: Final = maker(RecordWrite)
 
 @frozen
 class RateWrite:
-    """Insert or update the state of the rate limit that was charged, unique by its key."""
+    """Insert or update the state of the rate limit that was charged, unique by its key.
+
+    Attributes:
+        key: Whose limit it is.
+        policy: The limit.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     key: RateKey
     policy: ratelimit.Policy
@@ -120,11 +143,17 @@ make_rate_write: Final = maker(RateWrite)
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
+"""What is to be stored, of whichever kind."""
 
 
 @frozen
 class AccessEnded:
-    """Drop every cached grant of the connection."""
+    """Drop every cached grant of the connection.
+
+    Attributes:
+        connection_id: The connection's id.
+        at: Since when it gives no access.
+    """
 
     connection_id: values.ConnectionId
     at: datetime
@@ -157,7 +186,12 @@ class SuccessorsLive:
 
 @frozen
 class UserProvisioned:
-    """Create the LIMITED user that the binding names."""
+    """Create the LIMITED user that the binding names.
+
+    Attributes:
+        user_id: The new user.
+        coordinate: Whom it is bound to.
+    """
 
     user_id: values.UserId = attrs.field(repr=False)
     coordinate: values.Coordinate
@@ -167,6 +201,7 @@ make_user_provisioned: Final = maker(UserProvisioned)
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
+"""What the server has to do, of whichever kind."""
 
 
 class EventKind(StrEnum):
@@ -214,7 +249,13 @@ def _uuid5(name: bytes) -> str:
 
 @frozen
 class Event:
-    """Something that happened, for an outbox: to what, as it is now, and when it was recorded."""
+    """Something that happened, for an outbox: to what, as it is now, and when it was recorded.
+
+    Attributes:
+        kind: Which kind of event it is.
+        subject: What it happened to, as it is now.
+        at: When it was recorded.
+    """
 
     kind: EventKind
     subject: Subject
@@ -245,7 +286,13 @@ make_event: Final = maker(Event)
 
 @frozen
 class Changes:
-    """What is to be stored, done by the server and put into an outbox, in one transaction."""
+    """What is to be stored, done by the server and put into an outbox, in one transaction.
+
+    Attributes:
+        writes: What is to be stored.
+        effects: What the server has to do.
+        events: What has happened.
+    """
 
     writes: tuple[Write, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -261,6 +308,7 @@ make_changes: Final = maker(Changes)
 
 
 NO_CHANGES: Final = make_changes()
+"""Nothing to store, nothing to do, nothing that happened."""
 
 
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
@@ -280,13 +328,25 @@ def relied_on(value: _Versioned) -> _Versioned:
 def written(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
-    """The changes of a connection that was written, and its event."""
+    """The changes of a connection that was written, and its event.
+
+    Args:
+        kind: Which kind of event it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+        effects: What the server has to do.
+    """
     event = make_event(kind, after, after.updated_at)
     return make_changes((make_connection_write(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
-    """The changes of a new connection, which a tombstone of its coordinate must not miss."""
+    """The changes of a new connection, which a tombstone of its coordinate must not miss.
+
+    Args:
+        made: The new connection.
+        binding: Its coordinate's binding, which it relies on; `None` where nobody is bound.
+    """
     created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
@@ -294,12 +354,23 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
-    """The changes of a connection that needs action, expired or was revoked."""
+    """The changes of a connection that needs action, expired or was revoked.
+
+    Args:
+        kind: Which kind of event it is.
+        before: The connection as it is stored.
+        after: What takes its place.
+    """
     return written(kind, before, after, _ending(before, after))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """The changes of a successor that was minted for the head of a chain."""
+    """The changes of a successor that was minted for the head of a chain.
+
+    Args:
+        recovered: The head of the chain, which is relied on.
+        successor: What recovers it.
+    """
     held = make_connection_write(recovered, relied_on(recovered))
     made = make_event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
     return make_changes((held, make_connection_write(None, successor)), (), (made,))
@@ -332,6 +403,11 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """What the server learns where a connection was revoked alone and its chain goes on [O].
 
     The head is held: it may not end meanwhile and be named as alive all the same.
+
+    Args:
+        connection: What was revoked.
+        head: The last of its chain.
+        now: The instant at which it is asked, in UTC.
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
@@ -340,7 +416,12 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
-    """The changes of a session that was minted, and of the user that it provisioned."""
+    """The changes of a session that was minted, and of the user that it provisioned.
+
+    Args:
+        before: The coordinate's binding as it is stored; `None` where nobody is bound.
+        made: The session, and the binding that goes with it.
+    """
     session, after = made.session, made.binding
     at = session.created_at
     write, initiated = (
@@ -362,7 +443,14 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """The changes of a hand-off that landed: the session, and the binding where it moved."""
+    """The changes of a hand-off that landed: the session, and the binding where it moved.
+
+    Args:
+        session: The session as it is stored.
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        landing: Both as they are from now on.
+        now: When it is recorded.
+    """
     at = max(now, session.created_at)
     landed = make_event(EventKind.SESSION_LANDED, landing.session, at)
     changes = make_changes((make_session_write(session, landing.session),), (), (landed,))
@@ -377,7 +465,14 @@ def binding_changes(
     after: LimitedAccountAppBinding,
     now: datetime,
 ) -> Changes:
-    """The changes of a binding that moved."""
+    """The changes of a binding that moved.
+
+    Args:
+        kind: Which kind of event it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+        now: When it is recorded.
+    """
     return make_changes((make_binding_write(before, after),), (), (make_event(kind, after, now),))
 
 

@@ -32,6 +32,11 @@ def format_connection(
     """A connection as it is on the wire at `now`, with the status of its standing then [S].
 
     ACTIVE is spelled AUTHORIZED where the server asks for it [P].
+
+    Args:
+        connection: The connection as it is stored.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
     """
     identity, updated_at = connection.identity, connection.updated_at
     coordinate = identity.coordinate
@@ -52,7 +57,13 @@ def format_connection(
 
 
 def shown_status(connection: Connection, now: datetime, active_spelling: str) -> str:
-    """The status that the wire shows at `now`, with ACTIVE as the server spells it."""
+    """The status that the wire shows.
+
+    Args:
+        connection: The connection.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+    """
     status = WIRE_STATUS[standing(connection, now)].outcome.what
     return active_spelling if status is WireStatus.ACTIVE else status
 
@@ -78,6 +89,11 @@ def format_problem(
     """A problem as RFC 9457 has it, with `code`, `details` and `retryable` [S].
 
     `instance` is the server's own URI of this occurrence; a 404 never has one [O].
+
+    Args:
+        problem: The problem.
+        type_base: The base URI of its `type`.
+        instance: The URI of this occurrence, where the server gives one.
     """
     kind = problem.type
     document: dict[str, Json] = {
@@ -110,6 +126,10 @@ def camel(name: str) -> str:
 
 def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
     """The values of an object's members by their names, read strictly.
+
+    Args:
+        document: What was read.
+        expected: The members that there may be.
 
     Raises:
         MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
@@ -189,6 +209,14 @@ def parse_connection(
     It is read tolerantly: unknown members are ignored, an absent time or reason is null, and
     `+00:00` is `Z`. One that shows a `revokedAt` is of a revoked connection, whatever else it says.
     What the wire does not say is kept beside it; without a `root_id` the connection is its own.
+
+    Args:
+        document: The snapshot.
+        environment: Where it is of: test or live.
+        app_id: Which app it is of.
+        predecessor_id: What it recovers, where that is known.
+        root_id: The first of its chain; its own where absent.
+        position: Its place in its chain, from 1.
 
     Raises:
         MalformedError: What is wrong, and with which member. An unknown status is malformed:

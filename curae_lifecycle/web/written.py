@@ -22,6 +22,11 @@ def write_reply(reply: Reply, now: datetime, active_spelling: str) -> str:
 
     It is any reply but a problem, a replay or one that is not modified.
 
+    Args:
+        reply: The reply.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+
     Raises:
         ArgumentError: A field of another type than the wire knows.
     """
