@@ -203,10 +203,10 @@ _KINDS: Final = frozenset({"TypeVar", "_rows_on"})
 
 
 def _is_short(node: ast.stmt) -> bool:
-    """Whether it only names a verdict for the cells of a table beside it, a word, or a type's variable."""
+    """Whether it only names a verdict for a table's cells, a word, a type's variable, or a maker."""
     value = getattr(node, "value", None)
     if isinstance(value, ast.Call):
-        return isinstance(value.func, ast.Name) and value.func.id in _VERDICTS | _KINDS
+        return isinstance(value.func, ast.Name) and value.func.id in _VERDICTS | _KINDS | {"maker"}
     return isinstance(value, ast.Name)
 
 

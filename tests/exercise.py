@@ -17,7 +17,7 @@ from curae_lifecycle.rules import (
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.tables import Axis, view
 from curae_lifecycle.rules.values import Environment
@@ -164,6 +164,7 @@ def what_makes_values() -> None:
         right: int
 
     assert Pair(1, 2).right == 2
+    assert maker(Pair)(1, 2) == Pair(1, 2)
 
 
 def what_servers_hand_over() -> None:

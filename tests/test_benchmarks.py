@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import attrs
 import pytest
 
-from benchmarks import instructions, shares, table
+from benchmarks import floors, instructions, shares, table
 from benchmarks.hot_paths import CALLS, paths
 from benchmarks.measure import (
     ONCE,
@@ -39,6 +39,8 @@ from benchmarks.rows import imports, replays, scale, sizes
 from benchmarks.rows.subjects import F
 from benchmarks.table import PEERS, Line, Report, all_rows, dumped, loaded, markdown, write
 from curae_lifecycle.replay.log import replay
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.outcomes import Done
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ROWS: Final = all_rows(PEERS)
@@ -323,3 +325,14 @@ def test_shares_are_printed_with_what_all_others_make() -> None:
     assert "| function 00 |" in text
     assert f"function {shares.SHOWN}" not in text
     assert text.splitlines()[-1].endswith("| all others |")
+
+
+def test_the_values_of_a_call_are_those_that_it_makes() -> None:
+    rows = {(row.family, row.name): row for row in all_rows(())}
+    work = rows["connection", "authorize, accepted"].sides[0].make(2)
+    made = floors.made_by(work)
+    assert [type(make(*arguments)) for make, arguments in made] == [Connection, Done]
+    moved, done = [make(*arguments) for make, arguments in made]
+    assert done == work()
+    assert isinstance(done, Done)
+    assert done.value == moved

@@ -103,8 +103,6 @@ OF_THE_PROCESS: Final = frozenset(
 """Builtins that nothing calls: an attribute may bear such a name, a global may not."""
 
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
-    # It makes a class's function of the names of its fields, once, as attrs does.
-    "curae_lifecycle.rules.frozen": {"_filled": {"exec"}},
     # What a server draws and waits for, around a store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
     "curae_lifecycle.stores.deadline": {

@@ -17,9 +17,11 @@ from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import DataPackage
+from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted
 from curae_lifecycle.web import shapes
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import format_connection, format_problem, parse_connection
+from curae_lifecycle.web.written import write_reply
 from tests.malformed import any_text, fault, fault_if_any, jsons
 from tests.strategies import (
     COORDINATE,
@@ -279,10 +281,13 @@ def test_a_session_is_printed_without_the_user() -> None:
 
 
 def test_a_next_action_is_printed_with_its_type() -> None:
-    assert shapes.format_next_action(NextAction("https://connect.example/1", at(30))) == {
-        "type": "open_webview",
-        "url": "https://connect.example/1",
-        "expiresAt": "2026-01-01T00:30:00Z",
+    action = NextAction("https://connect.example/1", at(30))
+    assert parse_json(write_reply(GraduationStarted(action), START, "ACTIVE")) == {
+        "nextAction": {
+            "type": "open_webview",
+            "url": "https://connect.example/1",
+            "expiresAt": "2026-01-01T00:30:00Z",
+        }
     }
 
 

@@ -25,6 +25,7 @@ from curae_lifecycle.rules.idempotency import (
     RecordKey,
     begin,
     completed_record,
+    make_record_key,
 )
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import HOUR, microseconds
@@ -55,7 +56,7 @@ _Records = dict[RecordKey, Record]
 
 
 def _first(records: _Records, key: str) -> Record | None:
-    asked = RecordKey(CALLER.key_owner, IdempotencyKey(key))
+    asked = make_record_key(CALLER.key_owner, IdempotencyKey(key))
     begun = begin(records.get(asked), asked, Fingerprint.of("initiate", "user-1", "false"), NOW)
     if not isinstance(begun, Attempt):
         return None
@@ -75,7 +76,7 @@ def _ours_replay(calls: int) -> Work:
         _first(records, key)
 
     def work() -> Attempt | KnownResponse | Refused:
-        asked = RecordKey(CALLER.key_owner, IdempotencyKey(next(asking)))
+        asked = make_record_key(CALLER.key_owner, IdempotencyKey(next(asking)))
         fingerprint = Fingerprint.of("initiate", "user-1", "false")
         return begin(records.get(asked), asked, fingerprint, SOON)
 

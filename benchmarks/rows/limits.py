@@ -17,13 +17,13 @@ from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Admitted,
     Bucket,
-    Charge,
     Limited,
     Policy,
     RateState,
     admit,
     admit_one,
     fresh_state,
+    make_charge,
 )
 from curae_lifecycle.rules.values import SECOND, microseconds
 
@@ -88,9 +88,9 @@ def _three_rules(calls: int, *, refused: bool) -> Work:
 
     def work() -> Admitted | Limited:
         charges = (
-            Charge(log, states["initiate"]),
-            Charge(small, states["small"]),
-            Charge(wide, states["wide"]),
+            make_charge(log, states["initiate"]),
+            make_charge(small, states["small"]),
+            make_charge(wide, states["wide"]),
         )
         answer = admit(charges, now)
         if isinstance(answer, Admitted):

@@ -13,7 +13,7 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing_at
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
 
@@ -119,4 +119,4 @@ def decide_access(connection: Connection, package: str, now: datetime) -> Access
         return Granted(next_deadline(connection), row.rule)
     reason = row.outcome.reason
     values = (connection.id, package, reason)
-    return Denied(reason, Problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)
+    return Denied(reason, make_problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)

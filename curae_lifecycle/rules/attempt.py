@@ -25,7 +25,15 @@ from curae_lifecycle.rules.idempotency import (
     record_of,
     record_standing,
 )
-from curae_lifecycle.rules.outcomes import IGNORE, Done, Ignore, Ignored, MoveTo
+from curae_lifecycle.rules.outcomes import (
+    IGNORE,
+    Done,
+    Ignore,
+    Ignored,
+    MoveTo,
+    make_done,
+    make_ignored,
+)
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
 
@@ -231,7 +239,7 @@ def _act(
         now = record.seen_at
     until = None if lease is None else lease_until_of(now, lease)
     moved = record_of(record, row.outcome.to, now, until, record.lost_lease, response)
-    return Done(moved, row.rules)
+    return make_done(moved, row.rules)
 
 
 def _holds(attempt: Attempt, record: Record) -> bool:
@@ -249,6 +257,6 @@ def _upkeep(
     check_instant("now", now)
     row = UPKEEP[act, record_standing(record, now)]
     if record is None or isinstance(row.outcome, Ignore):
-        return Ignored(record, row.rules)
+        return make_ignored(record, row.rules)
     now, lost = max(now, record.seen_at), record.lost_lease
-    return Done(record_of(record, row.outcome.to, now, None, lost, response), row.rules)
+    return make_done(record_of(record, row.outcome.to, now, None, lost, response), row.rules)

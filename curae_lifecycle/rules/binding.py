@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -24,8 +24,11 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
+    make_done,
+    make_ignored,
+    make_refused,
 )
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.problems import ProblemCode, make_problem
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import Coordinate, UserId
 
@@ -127,6 +130,9 @@ class LimitedAccountAppBinding:
     version: int = 1
 
 
+make_binding: Final = maker(LimitedAccountAppBinding)
+
+
 BindingTransition = (
     Done[LimitedAccountAppBinding] | Ignored[LimitedAccountAppBinding | None] | Refused
 )
@@ -223,8 +229,8 @@ def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountSt
     state = account_state(binding)
     row = GRADUATION_HANDOFF[state]
     if isinstance(row.outcome, RefuseWith):
-        return Refused(Problem(row.outcome.code, (state,)), row.rules)
-    return Done(state, row.rules)
+        return make_refused(make_problem(row.outcome.code, (state,)), row.rules)
+    return make_done(state, row.rules)
 
 
 def _bind(
@@ -239,12 +245,12 @@ def _bind(
     row = BINDING[trigger, state, User.SAME if same else User.OTHER]
     outcome = row.outcome
     if isinstance(outcome, RefuseWith):
-        return Refused(Problem(outcome.code, (state,)), row.rules)
+        return make_refused(make_problem(outcome.code, (state,)), row.rules)
     if isinstance(outcome, Ignore):
-        return Ignored(binding, row.rules)
+        return make_ignored(binding, row.rules)
     assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
     generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
-    bound = LimitedAccountAppBinding(
+    bound = make_binding(
         coordinate, user_id, outcome.to, generation if same else generation + 1, version + 1
     )
-    return Done(bound, row.rules)
+    return make_done(bound, row.rules)

@@ -14,15 +14,24 @@ from typing import Final
 from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
-    ConnectionIdentity,
     Standing,
     Status,
     check_next_action,
+    make_connection,
+    make_identity,
     recorded_at,
     standing_at,
 )
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, Ignored, Is, Refused, RefuseWith
+from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.outcomes import (
+    Done,
+    Ignored,
+    Is,
+    Refused,
+    RefuseWith,
+    make_done,
+    make_refused,
+)
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
     ON_RECONNECT,
@@ -127,6 +136,9 @@ class Minted:
     connection: Connection
 
 
+make_minted: Final = maker(Minted)
+
+
 @frozen
 class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
@@ -207,20 +219,20 @@ def reconnect(
     stands = standing_at(connection, at)
     asked = ON_RECONNECT[stands]
     if isinstance(asked.outcome, RefuseWith):
-        return Refused(problem_of(asked.outcome, connection, at), asked.rules)
+        return make_refused(problem_of(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
     row = RECOVERY[stands, successor_kind(successor, asked_at)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
-            return Done(Minted(_successor(connection, at, id, next_action)), rules)
+            return make_done(make_minted(_successor(connection, at, id, next_action)), rules)
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
             again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
-            return Done(Reissued(successor, again), rules)
+            return make_done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
-            return Refused(problem_of(refuse, connection, at, successor, head), rules)
+            return make_refused(problem_of(refuse, connection, at, successor, head), rules)
 
 
 def _successor(
@@ -228,10 +240,8 @@ def _successor(
 ) -> Connection:
     old = recovered.identity
     coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
-    identity = ConnectionIdentity(
-        connection_id, coordinate, packages, at, old.id, old.root_id, position
-    )
-    return Connection(identity, Status.PENDING, at, next_action.expires_at)
+    identity = make_identity(connection_id, coordinate, packages, at, old.id, old.root_id, position)
+    return make_connection(identity, Status.PENDING, at, next_action.expires_at)
 
 
 def is_live(connection: Connection, now: datetime) -> bool:

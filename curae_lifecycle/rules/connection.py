@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, view
 from curae_lifecycle.rules.values import (
@@ -158,6 +158,9 @@ class ConnectionIdentity:
     position: int = 1
 
 
+make_identity: Final = maker(ConnectionIdentity)
+
+
 @frozen
 class Connection:
     """A connection as it is stored.
@@ -190,6 +193,9 @@ class Connection:
     def id(self) -> ConnectionId:
         """The connection's id."""
         return self.identity.id
+
+
+make_connection: Final = maker(Connection)
 
 
 def next_deadline(connection: Connection) -> datetime | None:
@@ -260,8 +266,8 @@ def create(
         next_action: What the patient is shown, and until when.
     """
     check_next_action(next_action, now)
-    identity = ConnectionIdentity(id, coordinate, data_packages, now, None, id)
-    return Connection(identity, Status.PENDING, now, next_action.expires_at)
+    identity = make_identity(id, coordinate, data_packages, now, None, id)
+    return make_connection(identity, Status.PENDING, now, next_action.expires_at)
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:

@@ -16,9 +16,9 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith, make_refused
+from curae_lifecycle.rules.problems import ProblemCode, make_problem
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 CONNECTION_WRITE: Final = "connection:write"
@@ -43,6 +43,9 @@ class ApiKey:
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
 
+make_api_key: Final = maker(ApiKey)
+
+
 @frozen
 class KeyOwner:
     """An API key's id with its owner: whose records and buckets they are [P; the owner O].
@@ -62,6 +65,15 @@ class KeyOwner:
     customer_account_id: values.CustomerAccountId
 
 
+make_key_owner: Final = maker(KeyOwner)
+
+
+def _key_owner(caller: Caller) -> KeyOwner:
+    return make_key_owner(
+        caller.api_key_id, caller.environment, caller.app_id, caller.customer_account_id
+    )
+
+
 @frozen
 class Caller:
     """Whom a key stands for, and what it may do; the server names its keys by ids of its own.
@@ -72,6 +84,7 @@ class Caller:
         customer_account_id: The customer account's id.
         environment: Test or live.
         scopes: What it may do, such as `connection:write`.
+        key_owner: Whose its idempotency records and buckets are; it follows from the others.
     """
 
     api_key_id: values.ApiKeyId
@@ -79,15 +92,13 @@ class Caller:
     customer_account_id: values.CustomerAccountId
     environment: values.Environment
     scopes: frozenset[str]
-
-    @property
-    def key_owner(self) -> KeyOwner:
-        """Whose the caller's idempotency records and buckets are."""
-        return KeyOwner(self.api_key_id, self.environment, self.app_id, self.customer_account_id)
+    key_owner: KeyOwner = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_key_owner, takes_self=True)
+    )
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
         """The coordinate of one of the app's users."""
-        return values.Coordinate(
+        return values.make_coordinate(
             self.environment, self.app_id, self.customer_account_id, app_user_id
         )
 
@@ -152,6 +163,6 @@ def check_permission(
         case Proceed():
             return None
         case RefuseWith(ProblemCode.SCOPE_INSUFFICIENT as code):
-            return Refused(Problem(code, (scope,)), row.rules)
+            return make_refused(make_problem(code, (scope,)), row.rules)
         case RefuseWith(code):
-            return Refused(Problem(code, (caller.environment,)), row.rules)
+            return make_refused(make_problem(code, (caller.environment,)), row.rules)

@@ -24,9 +24,9 @@ from typing import Final, NewType
 
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith, make_refused
+from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     HOUR,
@@ -171,6 +171,9 @@ class RecordKey:
     key: IdempotencyKey
 
 
+make_record_key: Final = maker(RecordKey)
+
+
 @frozen
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
@@ -186,10 +189,13 @@ class Fingerprint:
         """The fingerprint of an operation and its values, in a fixed order."""
         text = "\n".join(values)
         if text.count("\n") == len(values) - 1:
-            return cls(operation, sha256(text.encode()).hexdigest())
+            return make_fingerprint(operation, sha256(text.encode()).hexdigest())
         # A value holds a line feed itself, so lengths must tell the values apart.
         by_length = "".join([f"{len(value)}:{value}" for value in values])
-        return cls(operation, f"lengths:{sha256(by_length.encode()).hexdigest()}")
+        return make_fingerprint(operation, f"lengths:{sha256(by_length.encode()).hexdigest()}")
+
+
+make_fingerprint: Final = maker(Fingerprint)
 
 
 class StoredResponse(ABC):
@@ -229,6 +235,9 @@ class Record:
     response: StoredResponse | None
 
 
+make_record: Final = maker(Record)
+
+
 @frozen
 class Attempt:
     """The right to execute a request: what `begin` gives, and what fences later acts.
@@ -250,6 +259,9 @@ class Attempt:
     rules: tuple[str, ...]
 
 
+make_attempt: Final = maker(Attempt)
+
+
 @frozen
 class KnownResponse:
     """The answer is known: give it again, byte for byte, and say beside it that it is one.
@@ -261,6 +273,9 @@ class KnownResponse:
 
     response: StoredResponse
     rules: tuple[str, ...]
+
+
+make_known_response: Final = maker(KnownResponse)
 
 
 def parse_key(value: object) -> IdempotencyKey:
@@ -315,7 +330,7 @@ def begin(
     if type(now) is not datetime or now.tzinfo is not UTC:
         check_instant("now", now)
     if record is None:
-        return Attempt(key, fingerprint, 1, now, now, BEGIN[ABSENT, SAME].rules)
+        return make_attempt(key, fingerprint, 1, now, now, BEGIN[ABSENT, SAME].rules)
     if record.key != key:
         raise ArgumentError("record", "the record of the key")
     if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
@@ -325,12 +340,12 @@ def begin(
     match row.outcome:
         case Execute():
             first = now if at is ABSENT else record.first_used_at
-            return Attempt(key, fingerprint, record.token + 1, first, now, row.rules)
+            return make_attempt(key, fingerprint, record.token + 1, first, now, row.rules)
         case Repeat():
             assert record.response is not None  # noqa: S101 - a completed record holds one
-            return KnownResponse(record.response, row.rules)
+            return make_known_response(record.response, row.rules)
         case RefuseWith(code):
-            return Refused(_problem(code, record, fingerprint, now), row.rules)
+            return make_refused(_problem(code, record, fingerprint, now), row.rules)
 
 
 def in_flight_record(
@@ -374,7 +389,7 @@ def record_of(
         response: Its answer, where it is completed.
     """
     key, fingerprint, token, first = whose.key, whose.fingerprint, whose.token, whose.first_used_at
-    return Record(key, fingerprint, state, token, first, at, until, lost, response)
+    return make_record(key, fingerprint, state, token, first, at, until, lost, response)
 
 
 def lease_until_of(now: datetime, lease: int) -> datetime:
@@ -391,7 +406,7 @@ def lease_until_of(now: datetime, lease: int) -> datetime:
 def _problem(code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime) -> Problem:
     if code is ProblemCode.IDEMPOTENCY_KEY_REUSED:
         other = record.fingerprint.operation != fingerprint.operation
-        return Problem(code, ("operation" if other else "values",))
+        return make_problem(code, ("operation" if other else "values",))
     if code is ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT and record.lease_until is not None:
-        return Problem(code, (ceil_seconds(elapsed(now, record.lease_until)),))
-    return Problem(code)
+        return make_problem(code, (ceil_seconds(elapsed(now, record.lease_until)),))
+    return make_problem(code)

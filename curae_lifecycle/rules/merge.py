@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.connection import Connection, Status, make_connection
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 
@@ -57,7 +57,7 @@ def merge(left: Connection, right: Connection) -> Connection:
     if left.identity != right.identity:
         raise MergeError(left.id, right.id)
     revocation = min(left, right, key=_revocation)
-    return Connection(
+    return make_connection(
         left.identity,
         max(left.status, right.status, key=RANK.__getitem__),
         max(left.updated_at, right.updated_at),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 
 Value = TypeVar("Value", covariant=True)
@@ -26,6 +26,9 @@ class Done(Generic[Value]):
     rules: tuple[str, ...]
 
 
+make_done: Final = maker(Done)
+
+
 @frozen
 class Ignored(Generic[Value]):
     """The rule applied and there was nothing to change: its value is the one passed in."""
@@ -34,12 +37,18 @@ class Ignored(Generic[Value]):
     rules: tuple[str, ...]
 
 
+make_ignored: Final = maker(Ignored)
+
+
 @frozen
 class Refused:
     """The rule forbids it: nothing changed, and a problem of the catalogue says why."""
 
     problem: Problem
     rules: tuple[str, ...]
+
+
+make_refused: Final = maker(Refused)
 
 
 @frozen

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.values import format_time
 
@@ -228,6 +228,9 @@ class Problem:
         """A sentence for people, written only when asked for; it may change [P]."""
         sentence = WORDING[self.code][1]
         return sentence.format_map({name: _in_words(it) for name, it in self.details.items()})
+
+
+make_problem: Final = maker(Problem)
 
 
 def _in_words(value: DetailValue) -> str | int:

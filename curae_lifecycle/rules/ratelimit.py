@@ -30,7 +30,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import (
     EPOCH,
     MINUTE,
@@ -127,12 +127,22 @@ class LogState(bytes):
     @classmethod
     def of(cls, instants: Iterable[datetime]) -> LogState:
         """The state of a log after admissions at these instants, in any order."""
-        return cls(_packed(sorted(map(microseconds, instants))))
+        return cls.of_microseconds(sorted(map(microseconds, instants)))
+
+    @classmethod
+    def of_microseconds(cls, instants: Iterable[int]) -> LogState:
+        """The same of microseconds since 1970, oldest first."""
+        return cls(_packed(instants))
 
     @property
     def instants(self) -> tuple[datetime, ...]:
         """When the admissions were, oldest first."""
         return tuple(map(instant_at, _unpacked(self)))
+
+    @property
+    def microseconds(self) -> list[int]:
+        """The same in microseconds since 1970."""
+        return _unpacked(self)
 
     def __repr__(self) -> str:
         return f"LogState.of({self.instants})"
@@ -181,11 +191,17 @@ class Charge:
     state: RateState
 
 
+make_charge: Final = maker(Charge)
+
+
 @frozen
 class Admitted:
     """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
 
     states: tuple[RateState, ...]
+
+
+make_admitted: Final = maker(Admitted)
 
 
 @frozen
@@ -201,6 +217,9 @@ class Limited:
     states: tuple[RateState, ...]
     policy: Policy
     retry_after: int
+
+
+make_limited: Final = maker(Limited)
 
 
 @frozen
@@ -233,9 +252,9 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         CostError: A cost that one of the rules could never admit.
     """
     check_instant("now", now)
+    at = microseconds(now)
     if cost != 1:
         _check_cost(charges, cost)
-    at = microseconds(now)
     states: list[RateState] = []
     refusing: Policy | None = None
     longest = 0
@@ -250,8 +269,8 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         elif charged > longest:
             refusing, longest = policy, charged
     if refusing is None:
-        return Admitted(tuple(states))
-    return Limited(tuple([charge.state for charge in charges]), refusing, longest)
+        return make_admitted(tuple(states))
+    return make_limited(tuple([charge.state for charge in charges]), refusing, longest)
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
@@ -268,7 +287,7 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
-    # Most requests ask this, so it checks and counts as `admit` does without the calls.
+    # Most requests ask this, so it counts without a second call.
     if type(now) is not datetime or now.tzinfo is not UTC:
         check_instant("now", now)
     since = now - EPOCH
@@ -288,11 +307,12 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     Returns:
         The instant; `None` for a state that was never charged.
     """
-    if state in (FRESH_LOG, FULL_BUCKET):
-        return None
     if isinstance(state, BucketState):
-        return instant_at(state.full_at + (state.part > 0))
-    return instant_at(_unpacked(state)[-1] + policy.seconds * SECOND)
+        return None if state == FULL_BUCKET else instant_at(state.full_at + (state.part > 0))
+    if not state:
+        return None
+    last: int = _unpack_from(state, -_SIZE)[0]
+    return instant_at(last + policy.seconds * SECOND)
 
 
 def available(policy: Policy, state: RateState, now: datetime) -> int:

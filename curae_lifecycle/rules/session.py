@@ -24,7 +24,7 @@ from curae_lifecycle.rules.binding import (
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -34,8 +34,11 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
+    make_done,
+    make_ignored,
+    make_refused,
 )
-from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode, make_problem
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
@@ -164,12 +167,18 @@ class CuraeConnectSession:
     user_id: values.UserId | None = attrs.field(repr=False)
 
 
+make_session: Final = maker(CuraeConnectSession)
+
+
 @frozen
 class Initiated:
     """A minted session and the binding now; where that is not the one passed in, store both."""
 
     session: CuraeConnectSession
     binding: LimitedAccountAppBinding | None
+
+
+make_initiated: Final = maker(Initiated)
 
 
 @frozen
@@ -223,10 +232,10 @@ def initiate(
         rules = (row.rule, *provisioned.rules)
     landed_at = now if enter.handoff is Handoff.LANDED else None
     user = None if binding is None else binding.user_id
-    session = CuraeConnectSession(
+    session = make_session(
         id, coordinate, enter.path, enter.handoff, now, next_action.expires_at, landed_at, user
     )
-    return Done(Initiated(session, binding), rules)
+    return make_done(make_initiated(session, binding), rules)
 
 
 def complete_handoff(
@@ -259,18 +268,18 @@ def complete_handoff(
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():
-            return Ignored(Landing(session, binding), row.rules)
+            return make_ignored(Landing(session, binding), row.rules)
         case RefuseWith(code):
-            return Refused(_problem(code, session, binding), row.rules)
+            return make_refused(_problem(code, session, binding), row.rules)
         case Proceed():
             bound = complete_sign_up(binding, session.coordinate, user_id)
             rules = (row.rule, *bound.rules)
             if isinstance(bound, Refused):
-                return Refused(bound.problem, rules)
+                return make_refused(bound.problem, rules)
             landed = attrs.evolve(
                 session, handoff=Handoff.LANDED, landed_at=happened, user_id=user_id
             )
-            return Done(Landing(landed, bound.value), rules)
+            return make_done(Landing(landed, bound.value), rules)
 
 
 def _completion(
@@ -289,4 +298,4 @@ def _problem(
         ProblemCode.SESSION_EXPIRED: (session.id, session.expires_at),
         ProblemCode.BINDING_CONFLICT: (account_state(binding),),
     }
-    return Problem(code, facts[code])
+    return make_problem(code, facts[code])

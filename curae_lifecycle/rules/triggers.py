@@ -21,6 +21,7 @@ from curae_lifecycle.rules.connection import (
     Connection,
     Standing,
     Status,
+    make_connection,
     recorded_at,
     standing_at,
 )
@@ -37,8 +38,11 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
+    make_done,
+    make_ignored,
+    make_refused,
 )
-from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
 from curae_lifecycle.rules.tables import Axis, Row, Table, view
 from curae_lifecycle.rules.values import check_instant, check_occurrence
 
@@ -227,12 +231,12 @@ def authorize(
     check_end(expires_at, happened)
     chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
     if isinstance(chain.outcome, RefuseWith):
-        return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)
+        return make_refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)
     row = ON_AUTHORIZE[standing_at(connection, happened)]
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
         after = moved(connection, outcome.to, at, authorized_at=happened, expires_at=expires_at)
-        return Done(after, row.rules)
+        return make_done(after, row.rules)
     return _unmoved(outcome, row.rules, connection, happened)
 
 
@@ -269,7 +273,7 @@ def require_action(
     happened = at if happened_at is None else _happened(connection, happened_at, at)
     row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
     if isinstance(row.outcome, MoveTo):
-        return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
+        return make_done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
     return _unmoved(row.outcome, row.rules, connection, happened)
 
 
@@ -297,7 +301,7 @@ def expire(
         outcome = record.outcome
         rules = (row.rule, record.rule)
     if isinstance(outcome, MoveTo):
-        return Done(moved(connection, outcome.to, at), rules)
+        return make_done(moved(connection, outcome.to, at), rules)
     return _unmoved(outcome, rules, connection, happened)
 
 
@@ -322,9 +326,9 @@ def revoke(
     outcome = row.outcome
     if isinstance(outcome, MoveTo):
         after = moved(connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor)
-        return Done(after, row.rules)
+        return make_done(after, row.rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
-    return Ignored(connection, row.rules)
+    return make_ignored(connection, row.rules)
 
 
 def moved(
@@ -354,7 +358,7 @@ def moved(
         revoked_at: When it was revoked.
         revoked_by: Who revoked it.
     """
-    return Connection(
+    return make_connection(
         connection.identity,
         to,
         now,
@@ -381,9 +385,9 @@ def _unmoved(
     outcome: TriggerVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
 ) -> Ignored[Connection] | Refused:
     if isinstance(outcome, RefuseWith):
-        return Refused(problem_of(outcome, connection, happened), rules)
+        return make_refused(problem_of(outcome, connection, happened), rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
-    return Ignored(connection, rules)
+    return make_ignored(connection, rules)
 
 
 def problem_of(
@@ -405,9 +409,9 @@ def problem_of(
     code, named = refuse.code, connection.identity.id
     if code is SUPERSEDED.code:
         assert successor is not None  # noqa: S101 - only a successor supersedes
-        return Problem(code, (named, successor.id, (head or successor).id))
+        return make_problem(code, (named, successor.id, (head or successor).id))
     if code is NOT_PENDING.code:
-        return Problem(code, (named, standing_at(connection, at)))
+        return make_problem(code, (named, standing_at(connection, at)))
     if code is HANDOFF_LAPSED.code:
-        return Problem(code, (named, connection.handoff_deadline))
-    return Problem(code, (named, refuse.reason))
+        return make_problem(code, (named, connection.handoff_deadline))
+    return make_problem(code, (named, refuse.reason))

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NewType, TypeGuard, cast
 
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 
 ApiKeyId = NewType("ApiKeyId", str)
 """A server's own id of an API key: no secret."""
@@ -112,7 +113,10 @@ class Coordinate:
     @property
     def app_user(self) -> AppUser:
         """Whom the app user's limit counts: the same user across apps."""
-        return AppUser(self.environment, self.customer_account_id, self.app_user_id)
+        return make_app_user(self.environment, self.customer_account_id, self.app_user_id)
+
+
+make_coordinate: Final = maker(Coordinate)
 
 
 @frozen
@@ -128,6 +132,9 @@ class AppUser:
     environment: Environment
     customer_account_id: CustomerAccountId
     app_user_id: AppUserId
+
+
+make_app_user: Final = maker(AppUser)
 
 
 @frozen
@@ -178,13 +185,18 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
 
 def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
-    year, fraction = instant.year, instant.microsecond
-    day = f"{_TWO[year // 100]}{_TWO[year % 100]}-{_TWO[instant.month]}-{_TWO[instant.day]}"
+    day, fraction = _day(instant.toordinal()), instant.microsecond
     text = f"{day}T{_TWO[instant.hour]}:{_TWO[instant.minute]}:{_TWO[instant.second]}"
     if fraction:
         ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
         text = f"{text}.{ticks}".rstrip("0")
     return f"{text}Z"
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    # Most instants are of a few days.
+    return date.fromordinal(number).isoformat()
 
 
 def parse_time(argument: str, value: object) -> datetime:

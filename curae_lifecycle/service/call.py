@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, LimitKey
-from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed, Reply
+from curae_lifecycle.service.changes import (
+    NO_CHANGES,
+    BucketKey,
+    Changes,
+    LimitKey,
+    make_bucket_key,
+    make_limit_key,
+)
+from curae_lifecycle.service.operations.operation import (
+    Operation,
+    Replayed,
+    Reply,
+    make_problem_reply,
+)
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import Needs, make_needs
 from curae_lifecycle.service.status import status_of
 
 
 def _needs(call: Call) -> Needs:
     operation = call.operation
     coordinate = operation.coordinate(call.caller)
-    return Needs(
+    return make_needs(
         _record_key(call),
         _bucket_keys(call),
         _limit_key(operation, coordinate),
@@ -30,7 +43,9 @@ def _needs(call: Call) -> Needs:
 
 
 def _record_key(call: Call) -> idempotency.RecordKey | None:
-    return None if call.key is None else idempotency.RecordKey(call.caller.key_owner, call.key)
+    return (
+        None if call.key is None else idempotency.make_record_key(call.caller.key_owner, call.key)
+    )
 
 
 def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
@@ -38,7 +53,7 @@ def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
     if not buckets:
         return ()
     owner = call.caller.key_owner
-    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
+    return tuple([make_bucket_key(owner, bucket.name) for bucket in buckets])
 
 
 def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
@@ -47,7 +62,7 @@ def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey 
         return None
     if coordinate is None:
         raise ArgumentError("operation", "one that names whose limit it charges")
-    return LimitKey(coordinate.app_user, limit.name)
+    return make_limit_key(coordinate.app_user, limit.name)
 
 
 @frozen
@@ -71,6 +86,9 @@ class Call:
     needs: Needs = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_needs, takes_self=True)
     )
+
+
+make_call: Final = maker(Call)
 
 
 @frozen
@@ -103,6 +121,9 @@ class Decision:
         return isinstance(self.reply, Replayed)
 
 
+make_decision: Final = maker(Decision)
+
+
 def refused(
     answer: outcomes.Refused,
     now: datetime,
@@ -120,5 +141,5 @@ def refused(
         changes: What is charged all the same.
         limited: The limit that refused, where one did.
     """
-    reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
-    return Decision(reply, status, now, changes, answer.rules, settings=settings)
+    reply, status = make_problem_reply(answer.problem, limited), status_of(answer.problem)
+    return make_decision(reply, status, now, changes, answer.rules, settings=settings)

@@ -19,7 +19,7 @@ from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, trigg
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import KeyOwner
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
 
 
@@ -31,12 +31,18 @@ class BucketKey:
     policy: str
 
 
+make_bucket_key: Final = maker(BucketKey)
+
+
 @frozen
 class LimitKey:
     """Whose exact log: one per app user and policy, across apps [S]."""
 
     app_user: values.AppUser
     policy: str
+
+
+make_limit_key: Final = maker(LimitKey)
 
 
 RateKey = BucketKey | LimitKey
@@ -56,6 +62,9 @@ class ConnectionWrite:
     after: Connection
 
 
+make_connection_write: Final = maker(ConnectionWrite)
+
+
 @frozen
 class SessionWrite:
     """Insert or update a connect session, unique by its id.
@@ -69,6 +78,9 @@ class SessionWrite:
     after: CuraeConnectSession
 
 
+make_session_write: Final = maker(SessionWrite)
+
+
 @frozen
 class BindingWrite:
     """Insert or update a binding, unique by its coordinate, or count that it was relied on.
@@ -80,6 +92,9 @@ class BindingWrite:
 
     before: LimitedAccountAppBinding | None
     after: LimitedAccountAppBinding
+
+
+make_binding_write: Final = maker(BindingWrite)
 
 
 @frozen
@@ -97,6 +112,9 @@ class RecordWrite:
     key: idempotency.RecordKey
     before: idempotency.Record | None
     after: idempotency.Record
+
+
+make_record_write: Final = maker(RecordWrite)
 
 
 @frozen
@@ -119,6 +137,9 @@ class RateWrite:
     def expires_at(self) -> datetime:
         """When the state may be dropped, never before."""
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
+
+
+make_rate_write: Final = maker(RateWrite)
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
@@ -176,6 +197,9 @@ class UserProvisioned:
     coordinate: values.Coordinate
 
 
+make_user_provisioned: Final = maker(UserProvisioned)
+
+
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
 """What the server has to do, of whichever kind."""
 
@@ -208,6 +232,13 @@ def _json_list(*items: str) -> str:
     return f"[{', '.join(items)}]"
 
 
+def coordinate_text(coordinate: values.Coordinate) -> str:
+    """A coordinate as text, the same for ever: a JSON list of its members."""
+    environment, app_id = coordinate.environment, coordinate.app_id
+    account_id, user_id = coordinate.customer_account_id, coordinate.app_user_id
+    return _json_list(*map(_json_text, (environment, app_id, account_id, user_id)))
+
+
 def _uuid5(name: bytes) -> str:
     # RFC 9562: the version, and the variant in two bits, take the place of a digest's own digits.
     # As `uuid.uuid5`, which makes an integer of the digest first and takes three times as long.
@@ -234,11 +265,7 @@ class Event:
     def id(self) -> str:
         """Its name for ever: the same kind, subject and instant make the same UUID [P, O]."""
         subject_id, whose = self.subject_id, self.coordinate
-        if subject_id is None:
-            user = (whose.environment, whose.app_id, whose.customer_account_id, whose.app_user_id)
-            subject = _json_list(*map(_json_text, user))
-        else:
-            subject = _json_text(subject_id)
+        subject = coordinate_text(whose) if subject_id is None else _json_text(subject_id)
         name = _json_list(_json_text(self.kind), subject, _json_text(values.format_time(self.at)))
         return _uuid5(_EVENTS + name.encode())
 
@@ -252,6 +279,9 @@ class Event:
         """To whom it belongs."""
         subject = self.subject
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate
+
+
+make_event: Final = maker(Event)
 
 
 @frozen
@@ -269,12 +299,15 @@ class Changes:
     events: tuple[Event, ...] = ()
 
     def __add__(self, others: Changes) -> Changes:
-        return Changes(
+        return make_changes(
             self.writes + others.writes, self.effects + others.effects, self.events + others.events
         )
 
 
-NO_CHANGES: Final = Changes()
+make_changes: Final = maker(Changes)
+
+
+NO_CHANGES: Final = make_changes()
 """Nothing to store, nothing to do, nothing that happened."""
 
 
@@ -303,8 +336,8 @@ def written(
         after: What takes its place.
         effects: What the server has to do.
     """
-    event = Event(kind, after, after.updated_at)
-    return Changes((ConnectionWrite(before, after),), effects, (event,))
+    event = make_event(kind, after, after.updated_at)
+    return make_changes((make_connection_write(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
@@ -317,7 +350,7 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
     created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
-    return Changes((BindingWrite(binding, relied_on(binding)),)) + created
+    return make_changes((make_binding_write(binding, relied_on(binding)),)) + created
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
@@ -338,9 +371,9 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
         recovered: The head of the chain, which is relied on.
         successor: What recovers it.
     """
-    held = ConnectionWrite(recovered, relied_on(recovered))
-    made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
-    return Changes((held, ConnectionWrite(None, successor)), (), (made,))
+    held = make_connection_write(recovered, relied_on(recovered))
+    made = make_event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
+    return make_changes((held, make_connection_write(None, successor)), (), (made,))
 
 
 def revocation_changes(
@@ -362,8 +395,8 @@ def revocation_changes(
         if isinstance(answer, outcomes.Done)
     ]
     unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
-    held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
-    return sum(moved, NO_CHANGES) + Changes(tuple(held))
+    held = [make_connection_write(head, relied_on(head)) for head in heads if head.id in unmoved]
+    return sum(moved, NO_CHANGES) + make_changes(tuple(held))
 
 
 def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
@@ -378,8 +411,8 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
-    held = ConnectionWrite(head, relied_on(head))
-    return Changes((held,), (SuccessorsLive(connection.id, head.id),))
+    held = make_connection_write(head, relied_on(head))
+    return make_changes((held,), (SuccessorsLive(connection.id, head.id),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
@@ -391,13 +424,16 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     """
     session, after = made.session, made.binding
     at = session.created_at
-    write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
+    write, initiated = (
+        make_session_write(None, session),
+        make_event(EventKind.SESSION_INITIATED, session, at),
+    )
     if after is None or after is before:
-        return Changes((write,), (), (initiated,))
-    return Changes(
-        (write, BindingWrite(before, after)),
-        (UserProvisioned(after.user_id, session.coordinate),),
-        (initiated, Event(EventKind.BINDING_PROVISIONED, after, at)),
+        return make_changes((write,), (), (initiated,))
+    return make_changes(
+        (write, make_binding_write(before, after)),
+        (make_user_provisioned(after.user_id, session.coordinate),),
+        (initiated, make_event(EventKind.BINDING_PROVISIONED, after, at)),
     )
 
 
@@ -416,8 +452,8 @@ def landing_changes(
         now: When it is recorded.
     """
     at = max(now, session.created_at)
-    landed = Event(EventKind.SESSION_LANDED, landing.session, at)
-    changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
+    landed = make_event(EventKind.SESSION_LANDED, landing.session, at)
+    changes = make_changes((make_session_write(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
         return changes
     return changes + binding_changes(EventKind.BINDING_SIGNED_UP, binding, landing.binding, at)
@@ -437,7 +473,7 @@ def binding_changes(
         after: What takes its place.
         now: When it is recorded.
     """
-    return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
+    return make_changes((make_binding_write(before, after),), (), (make_event(kind, after, now),))
 
 
 def _ending(before: Connection, after: Connection) -> Effect:

@@ -24,16 +24,16 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, begin
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
-from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.changes import Changes, RateWrite, Write
+from curae_lifecycle.service.call import Call, Decision, make_decision, refused
+from curae_lifecycle.service.changes import Write, make_changes, make_rate_write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
     Asked,
     NotModified,
     Operation,
     ProblemReply,
-    Replayed,
     Ruling,
+    make_replayed,
     refusal,
 )
 from curae_lifecycle.service.response import status_of_stored
@@ -106,10 +106,12 @@ class _Request(Asked):
         else:
             status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
         if self.charges:
-            changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
+            changes = make_changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
         settings = self.call.settings
-        return Decision(reply, status, self.now, changes, rules, self.attempt, record, settings)
+        return make_decision(
+            reply, status, self.now, changes, rules, self.attempt, record, settings
+        )
 
 
 def _buckets(request: _Request) -> Decision | None:
@@ -120,7 +122,7 @@ def _buckets(request: _Request) -> Decision | None:
     if len(stored) != len(buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     charges = [
-        ratelimit.Charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
+        ratelimit.make_charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
         for bucket, state in zip(buckets, stored, strict=True)
     ]
     answer = ratelimit.admit(tuple(charges), request.now)
@@ -128,7 +130,7 @@ def _buckets(request: _Request) -> Decision | None:
         return request.limited(Gate.BUCKETS, answer)
     keys = request.call.needs.buckets
     charged = zip(keys, buckets, stored, answer.states, strict=True)
-    request.charges += tuple([RateWrite(*each) for each in charged])
+    request.charges += tuple([make_rate_write(*each) for each in charged])
     return None
 
 
@@ -141,11 +143,11 @@ def _idempotency(request: _Request) -> Decision | None:
     if isinstance(begun, Attempt):
         request.attempt, request.rules = begun, begun.rules
         return None
-    changes = Changes(request.charges)
+    changes = make_changes(request.charges)
     if isinstance(begun, Refused):
         return refused(begun, now, call.settings, changes=changes)
-    reply, status = Replayed(begun.response), status_of_stored(begun.response)
-    return Decision(reply, status, now, changes, begun.rules, settings=call.settings)
+    reply, status = make_replayed(begun.response), status_of_stored(begun.response)
+    return make_decision(reply, status, now, changes, begun.rules, settings=call.settings)
 
 
 def _limit(request: _Request) -> Decision | None:
@@ -159,8 +161,8 @@ def _limit(request: _Request) -> Decision | None:
     log = ratelimit.FRESH_LOG if before is None else before
     after = ratelimit.admit_one(limit, log, request.now)
     if isinstance(after, int):
-        return request.limited(Gate.LIMIT, ratelimit.Limited((log,), limit, after))
-    request.charges += (RateWrite(key, limit, before, after),)
+        return request.limited(Gate.LIMIT, ratelimit.make_limited((log,), limit, after))
+    request.charges += (make_rate_write(key, limit, before, after),)
     return None
 
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Refused, RefuseWith
-from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
+from curae_lifecycle.rules.outcomes import Refused, RefuseWith, make_refused
+from curae_lifecycle.rules.problems import DetailValue, ProblemCode, make_problem
 from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
@@ -89,4 +89,4 @@ def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
     row = ORDER[gate]
     verdict = row.outcome
     assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse
-    return Refused(Problem(verdict.code, values), row.rules)
+    return make_refused(make_problem(verdict.code, values), row.rules)

@@ -16,8 +16,8 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.values import Coordinate, Environment, UserId
+from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.values import Coordinate, Environment, UserId, make_coordinate
 
 Value = TypeVar("Value", covariant=True)
 Wanted = TypeVar("Wanted")
@@ -78,9 +78,12 @@ class Given:
 
     def coordinate(self) -> Coordinate:
         """The coordinate that the members of `COORDINATE` make."""
-        return Coordinate(
+        return make_coordinate(
             self[ENVIRONMENT], self[APP_ID], self[CUSTOMER_ACCOUNT_ID], self[APP_USER_ID]
         )
+
+
+make_given: Final = maker(Given)
 
 
 def parse_word(name: str, kind: type[Word], value: object) -> Word:

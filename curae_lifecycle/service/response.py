@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.service.status import is_kept
 
@@ -41,7 +41,10 @@ class Response(StoredResponse):
         headers = kept_headers(self.headers)
         if headers == self.headers:
             return self
-        return Response(self.status, headers, self.body)
+        return make_response(self.status, headers, self.body)
+
+
+make_response: Final = maker(Response)
 
 
 @frozen

@@ -7,6 +7,7 @@ is ever made of somebody else's values.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 
@@ -14,7 +15,7 @@ from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
@@ -35,6 +36,9 @@ class Needs:
     limit: LimitKey | None
     connection: values.ConnectionId | None
     binding: values.Coordinate | None
+
+
+make_needs: Final = maker(Needs)
 
 
 @frozen
@@ -73,6 +77,9 @@ class Snapshot:
     head: Connection | None = None
     binding: LimitedAccountAppBinding | None = None
     landed: LandedHandoff | None = None
+
+
+make_snapshot: Final = maker(Snapshot)
 
 
 @frozen

@@ -21,7 +21,7 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     LostLease,
@@ -37,7 +37,6 @@ from curae_lifecycle.rules.values import (
     Coordinate,
     Environment,
     format_time,
-    instant_at,
     microseconds,
     parse_time,
 )
@@ -131,7 +130,7 @@ class _Members:
 
     def __init__(self, kind: type, parts: dict[str, _Part]) -> None:
         defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._kind = kind
+        self._make = maker(kind)
         self._names = parts.keys()
         self._fields_of = attrgetter(*parts)
         # A default, where there is one, is null or a number.
@@ -163,7 +162,7 @@ class _Members:
                 raise MalformedError(name, Fault.INVALID)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        made: object = self._kind(*values)
+        made: object = self._make(*values)
         return made
 
     def write(self, value: object) -> dict[str, object]:
@@ -199,10 +198,11 @@ def _headers(items: list[object]) -> Headers:
 
 
 def _header(item: object) -> tuple[str, str]:
-    if not isinstance(item, list):
-        raise ArgumentError("header", "a list")
-    name, value = _texts(cast("list[object]", item))
-    return name, value
+    match item:
+        case [str() as name, str() as value]:
+            return name, value
+        case _:
+            raise ArgumentError("header", "two texts")
 
 
 def _lists(headers: Headers) -> list[list[str]]:
@@ -329,12 +329,12 @@ def _read_log(document: dict[str, object]) -> LogState:
     # In order, so that the first and the last say it of all.
     in_order = instants == tuple(sorted(instants))
     if in_order and (not instants or _FIRST <= instants[0] <= instants[-1] <= _LAST):
-        return LogState.of(map(instant_at, instants))
+        return LogState.of_microseconds(instants)
     raise MalformedError(None, Fault.INVALID)
 
 
 def _write_log(state: LogState) -> object:
-    return {"instants": [*map(microseconds, state.instants)]}
+    return {"instants": state.microseconds}
 
 
 @frozen

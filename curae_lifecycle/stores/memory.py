@@ -42,7 +42,7 @@ from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, make_snapshot
 from curae_lifecycle.stores.accounts import (
     Accounts,
     ChainKey,
@@ -208,7 +208,7 @@ class MemoryStore:
             connection = successor = head = None
             if asked.connection:
                 connection, successor, head = self._line(asked.connection)
-            return Snapshot(
+            return make_snapshot(
                 self._records.get(asked.record) if asked.record else None,
                 tuple([self._rate(key) for key in asked.buckets]) if asked.buckets else (),
                 self._rate(asked.limit) if asked.limit else None,

@@ -7,8 +7,6 @@ an effect twice.
 
 from __future__ import annotations
 
-import json
-
 import attrs
 
 from curae_lifecycle.rules.frozen import frozen
@@ -22,6 +20,7 @@ from curae_lifecycle.service.changes import (
     NextActionReplaced,
     SuccessorsLive,
     UserProvisioned,
+    coordinate_text,
 )
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.events import format_coordinate, format_event
@@ -104,4 +103,4 @@ def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:
 
 def coordinate_subject(coordinate: Coordinate) -> str:
     """What a message about the user of a coordinate is about."""
-    return json.dumps(attrs.astuple(coordinate))
+    return coordinate_text(coordinate)

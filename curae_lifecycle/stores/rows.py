@@ -30,7 +30,7 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import Needs, Snapshot, make_snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.web.json import json_text, parse_json
@@ -133,7 +133,7 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
         MalformedError: A document is none of this library's; the member at fault is named.
         NewerFormatError: A newer release wrote it.
     """
-    return Snapshot(
+    return make_snapshot(
         _value(found, Record, record_key, needs.record),
         tuple([_value(found, BucketState, rate_key, key) for key in needs.buckets]),
         _value(found, LogState, rate_key, needs.limit),

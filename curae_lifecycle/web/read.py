@@ -20,9 +20,9 @@ from curae_lifecycle.rules.credentials import Caller, check_permission
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.call import Call, Decision, make_call, refused
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
-from curae_lifecycle.service.members import NO_TAGS, Given, Member
+from curae_lifecycle.service.members import NO_TAGS, Member, make_given
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -58,7 +58,7 @@ def read(
         answer = passes(reading)
         if answer is not None:
             return refused(answer, now, settings)
-    return Call(reading.caller, reading.operation, reading.key, settings)
+    return make_call(reading.caller, reading.operation, reading.key, settings)
 
 
 def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
@@ -150,7 +150,7 @@ def _body(reading: _Reading) -> Refused | None:
     except MalformedError as malformed:
         return refuse_at(Gate.BODY, (malformed.member, malformed.fault))
     tags = entity_tags(request) if rule.tags else NO_TAGS
-    reading.operation = reading.kind.read(Given(values, tags))
+    reading.operation = reading.kind.read(make_given(values, tags))
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.credentials import ApiKey
+from curae_lifecycle.rules.credentials import ApiKey, make_api_key
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_key
@@ -55,11 +55,11 @@ def header(request: Request, name: str) -> list[str]:
     """
     # The length first: it rules most names out at once.
     length = len(name)
-    return [
-        value
-        for key, value in request.headers
-        if len(key) == length and key.isascii() and key.lower() == name
-    ]
+    values: list[str] = []
+    for key, value in request.headers:
+        if len(key) == length and key.isascii() and key.lower() == name:
+            values.append(value)
+    return values
 
 
 def bearer(request: Request) -> ApiKey | None:
@@ -69,7 +69,7 @@ def bearer(request: Request) -> ApiKey | None:
     if found is None:
         return None
     try:
-        return ApiKey(found[1])
+        return make_api_key(found[1])
     except ArgumentError:
         return None
 

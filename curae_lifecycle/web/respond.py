@@ -11,17 +11,23 @@ from datetime import datetime
 from typing import Final
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy, limit_left
 from curae_lifecycle.rules.values import NextAction, ceil_seconds
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import Changes, RateWrite, RecordWrite
+from curae_lifecycle.service.changes import (
+    Changes,
+    RateWrite,
+    make_changes,
+    make_record_write,
+)
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
-from curae_lifecycle.service.response import Headers, Response, ResponseReference
+from curae_lifecycle.service.response import Headers, Response, ResponseReference, make_response
 from curae_lifecycle.web.json import format_json
-from curae_lifecycle.web.shapes import format_problem, format_reply
+from curae_lifecycle.web.shapes import format_problem
+from curae_lifecycle.web.written import write_reply
 
 
 @frozen
@@ -52,6 +58,9 @@ class Answer:
         return tuple(limit_left(each.policy, each.after, self.at) for each in writes)
 
 
+make_answer: Final = maker(Answer)
+
+
 def respond(
     decision: Decision,
     *,
@@ -71,14 +80,16 @@ def respond(
     reply = decision.reply
     if isinstance(reply, Replayed):
         response = _stored(reply, fetch)
-        return Answer(response, decision.changes, decision.rules, replayed=True, at=decision.at)
+        return make_answer(
+            response, decision.changes, decision.rules, replayed=True, at=decision.at
+        )
     response = _response(decision, reply, instance)
     changes = decision.changes
     attempt = decision.attempt
     if attempt is not None:
-        write = RecordWrite(attempt.key, decision.record, completed_record(attempt, response))
-        changes = Changes((*changes.writes, write), changes.effects, changes.events)
-    return Answer(response, changes, decision.rules, replayed=False, at=decision.at)
+        write = make_record_write(attempt.key, decision.record, completed_record(attempt, response))
+        changes = make_changes((*changes.writes, write), changes.effects, changes.events)
+    return make_answer(response, changes, decision.rules, replayed=False, at=decision.at)
 
 
 def policy_header(policy: Policy) -> str:
@@ -131,16 +142,16 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
     status, settings = decision.status, decision.settings
     if isinstance(reply, ProblemReply):
         problem = format_problem(reply.problem, settings.type_base, instance)
-        return Response(status, problem_headers(reply), format_json(problem))
+        return make_response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
-        return Response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
+        return make_response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
     holds_url = NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
     headers: Headers = (_JSON, _NO_STORE) if holds_url else (_JSON,)
     tag = reply.tag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))
-    body = format_reply(reply, decision.at, settings.active_spelling)
-    return Response(status, headers, format_json(body))
+    body = write_reply(reply, decision.at, settings.active_spelling)
+    return make_response(status, headers, body.encode())
 
 
 def problem_headers(reply: ProblemReply) -> Headers:

@@ -16,11 +16,10 @@ from curae_lifecycle.rules.connection import NEVER, ONCE, Connection, Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import NextAction, format_time, parse_time
+from curae_lifecycle.rules.values import format_time, parse_time
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
 from curae_lifecycle.service import members
 from curae_lifecycle.service.members import Given, Member
-from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
 
@@ -42,12 +41,11 @@ def format_connection(
     identity, updated_at = connection.identity, connection.updated_at
     coordinate = identity.coordinate
     created = format_time(identity.created_at)
-    status = WIRE_STATUS[standing(connection, now)].outcome.what
     return {
         "id": identity.id,
         "customerAccountId": coordinate.customer_account_id,
         "appUserId": coordinate.app_user_id,
-        "status": active_spelling if status is WireStatus.ACTIVE else status,
+        "status": shown_status(connection, now, active_spelling),
         "dataPackages": list(identity.data_packages),
         "authorizedAt": _optional_time(connection.authorized_at),
         "expiresAt": _optional_time(connection.expires_at),
@@ -56,6 +54,18 @@ def format_connection(
         "createdAt": created,
         "updatedAt": created if updated_at is identity.created_at else format_time(updated_at),
     }
+
+
+def shown_status(connection: Connection, now: datetime, active_spelling: str) -> str:
+    """The status that the wire shows.
+
+    Args:
+        connection: The connection.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+    """
+    status = WIRE_STATUS[standing(connection, now)].outcome.what
+    return active_spelling if status is WireStatus.ACTIVE else status
 
 
 def format_session(session: CuraeConnectSession) -> dict[str, Json]:
@@ -70,15 +80,6 @@ def format_session(session: CuraeConnectSession) -> dict[str, Json]:
         "createdAt": format_time(session.created_at),
         "expiresAt": format_time(session.expires_at),
         "landedAt": _optional_time(session.landed_at),
-    }
-
-
-def format_next_action(next_action: NextAction) -> dict[str, Json]:
-    """A next action as it is on the wire [S]."""
-    return {
-        "type": "open_webview",
-        "url": next_action.url,
-        "expiresAt": format_time(next_action.expires_at),
     }
 
 
@@ -114,37 +115,6 @@ def format_problem(
 
 def _optional_time(instant: datetime | None) -> str | None:
     return None if instant is None else format_time(instant)
-
-
-def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str, Json]:
-    """The body of a reply at `now`: one member for each of its fields, in order.
-
-    It is any reply but a problem, a replay or one that is not modified.
-
-    Args:
-        reply: The reply.
-        now: The instant whose standing is shown.
-        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
-
-    Raises:
-        ArgumentError: It has a member that the wire does not know.
-    """
-    body: dict[str, Json] = {}
-    for name in reply.__match_args__:
-        value: object = getattr(reply, name)
-        if isinstance(value, Connection):
-            body[camel(name)] = format_connection(value, now, active_spelling)
-        elif isinstance(value, NextAction):
-            body[camel(name)] = format_next_action(value)
-        elif isinstance(value, CuraeConnectSession):
-            body[camel(name)] = format_session(value)
-        elif isinstance(value, datetime):
-            body[camel(name)] = format_time(value)
-        elif value is None or isinstance(value, (str, bool, int)):
-            body[camel(name)] = value
-        else:
-            raise ArgumentError("reply", "of members that the wire knows")
-    return body
 
 
 @cache

@@ -363,7 +363,7 @@ RESPONSE: Final = Part(
             number="R30",
             says="A next action is to open a web view at a URL, and ends at an instant.",
             rules=("#next-action",),
-            code=("rules.values:NextAction", "web.shapes:format_next_action"),
+            code=("rules.values:NextAction", "web.written:write_reply"),
             tests=(
                 "test_shapes::test_a_next_action_is_printed_with_its_type",
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",

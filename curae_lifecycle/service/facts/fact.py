@@ -19,7 +19,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordi
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused, make_done, make_ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_occurrence
@@ -184,9 +184,9 @@ def recorded(
     """The answer of a fact, with the changes made of what it moved, where it moved anything."""
     match answer:
         case Done(moved, rules):
-            return Done(made(moved), rules)
+            return make_done(made(moved), rules)
         case Ignored(_, rules):
-            return Ignored(changes.NO_CHANGES, rules)
+            return make_ignored(changes.NO_CHANGES, rules)
         case Refused():
             return answer
 

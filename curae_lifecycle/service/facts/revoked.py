@@ -51,9 +51,9 @@ class Revoked(fact.ConnectionFact):
         )
         rules = tuple(rule for answer in answers for rule in answer.rules)
         if not any(isinstance(answer, outcomes.Done) for answer in answers):
-            return outcomes.Ignored(NO_CHANGES, rules)
+            return outcomes.make_ignored(NO_CHANGES, rules)
         if self.needs().chain is None:
             changes = revocation_changes((connection,), answers)
-            return outcomes.Done(changes + left_alive(connection, snapshot.head, now), rules)
+            return outcomes.make_done(changes + left_alive(connection, snapshot.head, now), rules)
         reached = (connection, *snapshot.following)
-        return outcomes.Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)
+        return outcomes.make_done(revocation_changes(reached, answers, heads=reached[-1:]), rules)

@@ -7,7 +7,7 @@ from datetime import datetime
 from curae_lifecycle.rules.binding import tombstone
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done
+from curae_lifecycle.rules.outcomes import Done, make_done
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import EventKind, binding_changes, revocation_changes
@@ -56,4 +56,4 @@ class Tombstoned(fact.Fact):
         heads = tuple(each for each in connections if each.id not in followed)
         rules = tuple(rule for each in revoked for rule in each.rules)
         changes = answer.value + revocation_changes(connections, revoked, heads)
-        return Done(changes, answer.rules + rules)
+        return make_done(changes, answer.rules + rules)

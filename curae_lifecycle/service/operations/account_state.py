@@ -65,5 +65,5 @@ class GetAccountState(operation.UserOperation):
         """The state, or nothing where the client holds it."""
         state = account_state(asked.snapshot.binding)
         if state in self.known:
-            return operation.Ruling(operation.NotModified(etag(state)))
-        return operation.Ruling(AccountStateShown(state))
+            return operation.make_ruling(operation.NotModified(etag(state)))
+        return operation.make_ruling(AccountStateShown(state))

@@ -50,4 +50,4 @@ class CreateConnection(operation.UserOperation):
             next_action=new_ids.next_action,
         )
         changes = created_changes(made, asked.snapshot.binding)
-        return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)
+        return operation.make_ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

@@ -40,7 +40,7 @@ class GetConnection(operation.ConnectionOperation):
         """The connection, healed where its hand-off is known to have landed."""
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
-            return operation.Ruling(ConnectionShown(connection))
+            return operation.make_ruling(ConnectionShown(connection))
         healed = triggers.authorize(
             connection,
             asked.now,
@@ -49,6 +49,6 @@ class GetConnection(operation.ConnectionOperation):
             successor=asked.snapshot.successor,
         )
         if not isinstance(healed, outcomes.Done):
-            return operation.Ruling(ConnectionShown(connection), healed.rules)
+            return operation.make_ruling(ConnectionShown(connection), healed.rules)
         changes = written(EventKind.CONNECTION_AUTHORIZED, connection, healed.value)
-        return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)
+        return operation.make_ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -41,4 +41,4 @@ class StartGraduation(operation.UserOperation):
         answer = binding.start_graduation(asked.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.refusal(answer)
-        return operation.Ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)
+        return operation.make_ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)

@@ -57,4 +57,4 @@ class Initiate(operation.UserOperation):
             next_action=new_ids.next_action,
         )
         reply = SessionInitiated(answer.value.session, new_ids.next_action)
-        return operation.Ruling(reply, answer.rules, initiation_changes(binding, answer.value))
+        return operation.make_ruling(reply, answer.rules, initiation_changes(binding, answer.value))

@@ -8,7 +8,6 @@ routing, fingerprint, printing and the API's document follow from these.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final, Self, cast
@@ -17,7 +16,7 @@ import attrs
 
 from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
@@ -120,6 +119,9 @@ class ProblemReply(Reply):
     limited: ratelimit.Limited | None = None
 
 
+make_problem_reply: Final = maker(ProblemReply)
+
+
 @frozen
 class NotModified(Reply):
     """Answers that the client holds the answer already."""
@@ -139,6 +141,9 @@ class Replayed(Reply):
     response: idempotency.StoredResponse
 
 
+make_replayed: Final = maker(Replayed)
+
+
 @frozen
 class Ruling:
     """What an operation's own rule decided: the answer, the rules by name, and the changes.
@@ -154,9 +159,12 @@ class Ruling:
     changes: Changes = NO_CHANGES
 
 
+make_ruling: Final = maker(Ruling)
+
+
 def refusal(refused: outcomes.Refused) -> Ruling:
     """A refusal as a ruling."""
-    return Ruling(ProblemReply(refused.problem), refused.rules)
+    return make_ruling(make_problem_reply(refused.problem), refused.rules)
 
 
 class Asked:
@@ -229,16 +237,18 @@ class Operation(ABC):
     def decide(self, asked: Asked) -> Ruling:
         """What it is answered, once every gate before its rule is passed."""
 
-    def values(self) -> Iterator[str]:
+    def values(self) -> list[str]:
         """What makes two requests the same: every value that was read, in a fixed order [O]."""
+        values: list[str] = []
         for name in self.__match_args__:
             value: object = getattr(self, name)
             if isinstance(value, str):
-                yield value
+                values.append(value)
             elif isinstance(value, bool):
-                yield "true" if value else "false"
+                values.append("true" if value else "false")
             elif isinstance(value, tuple):
-                yield from map(str, cast("tuple[object, ...]", value))
+                values.extend(map(str, cast("tuple[object, ...]", value)))
+        return values
 
 
 class ConnectionOperation(Operation):

@@ -61,4 +61,4 @@ class Reconnect(operation.ConnectionOperation):
             killed = NextActionReplaced(successor.id)
             changes = written(EventKind.CONNECTION_REISSUED, recovery.before, successor, killed)
         reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
-        return operation.Ruling(reply, answer.rules, changes)
+        return operation.make_ruling(reply, answer.rules, changes)

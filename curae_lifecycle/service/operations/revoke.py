@@ -47,4 +47,4 @@ class Revoke(operation.ConnectionOperation):
             changes = revocation_changes((connection,), (answer,))
             changes += left_alive(connection, asked.snapshot.head, asked.now)
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
-        return operation.Ruling(reply, answer.rules, changes)
+        return operation.make_ruling(reply, answer.rules, changes)

@@ -1,0 +1,93 @@
+"""What the answers themselves take: their values made again, and nothing else.
+
+    python -m benchmarks.floors
+
+Every value that a call makes is noted, with what it was made of; then the same values are made again
+from these, in turns with the call. What is left of the call is what decides, reads and writes. The last
+column is the floor of the table: code by hand that checks nothing and makes none of these values.
+"""
+
+from __future__ import annotations
+
+import sys
+from statistics import median
+from types import FrameType, FunctionType
+from typing import Final, cast
+
+from benchmarks.measure import How, Row, Side, Work, ratios, times
+from benchmarks.rows import connections, idempotency, limits, requests, stores
+from benchmarks.rows.subjects import F
+
+HOW: Final = How(rounds=9, batch=0.003)
+_Made = tuple[FunctionType | type, tuple[object, ...]]
+"""What made a value, and what it was made of."""
+
+
+def made_by(work: Work) -> list[_Made]:
+    """What makes each value of a call, with its arguments, in order."""
+    found: list[_Made] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        is_maker = code.co_filename == "<string>" and code.co_name.startswith("make_")
+        if event != "call" or not (is_maker or code.co_name == "__init__"):
+            return
+        names = code.co_varnames[: code.co_argcount]
+        arguments = [frame.f_locals[name] for name in names]
+        if is_maker:
+            own = frame.f_globals["_own"]
+            found.append((_maker_of(frame, own), tuple(arguments)))
+        elif hasattr(type(arguments[0]), "__attrs_attrs__"):
+            found.append((type(arguments[0]), tuple(arguments[1:])))
+
+    work()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def _maker_of(frame: FrameType, own: type) -> FunctionType:
+    held = vars(sys.modules[own.__module__]).values()
+    functions = [each for each in held if isinstance(each, FunctionType)]
+    return next(each for each in functions if each.__code__ is frame.f_code)
+
+
+def _again(made: list[_Made]) -> Work:
+    def work() -> None:
+        for make, arguments in made:
+            make(*arguments)
+
+    return work
+
+
+def _line(row: Row) -> str:
+    ours = row.sides[0]
+    made = made_by(ours.make(4))
+    alone = Side("values", lambda _calls: _again(made), str)
+    floors = [each for each in row.sides[1:] if each.kind == "floor"]
+    unit, whole, values, *rest = times((F, ours, alone, *floors), HOW)
+    seen = [median(ratios(each, unit)) for each in (whole, values, *rest)]
+    floor = f"{seen[2]:.2f} F" if rest else ""
+    return (
+        f"| {row.family}: {row.name} | {len(made)} | {seen[0]:.2f} F | {seen[1]:.2f} F "
+        f"| {seen[1] / seen[0]:.0%} | {floor} |"
+    )
+
+
+def main() -> None:
+    """Print a line for each row that makes values."""
+    families = (connections, limits, idempotency, requests, stores)
+    print(
+        "| operation | values | ours | the same values alone | of ours | its floor in the table |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in [row for family in families for row in cast("list[Row]", family.rows())]:
+        if row.family != "stored values":
+            print(_line(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Makers: what one makes is what its class makes."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import sys
+from importlib import import_module
+from types import FunctionType
+from typing import cast
+
+import attrs
+import pytest
+
+from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS
+from tests.server import CALLER
+from tests.test_frozen import KEY, Key, init_of, write
+
+import_module("curae_lifecycle.stores.memory")
+
+
+def makers() -> dict[str, FunctionType]:
+    """Every maker of the package that is loaded, by its class."""
+    found: dict[str, FunctionType] = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("curae_lifecycle."):
+            for held in vars(module).values():
+                if isinstance(held, FunctionType) and "_own" in held.__globals__:
+                    found[held.__name__] = held
+    return found
+
+
+@pytest.mark.parametrize("make", makers().values(), ids=makers())
+def test_a_maker_makes_what_its_class_makes(make: FunctionType) -> None:
+    cls = cast("type[attrs.AttrsInstance]", make.__globals__["_own"])
+    assert parameters_of(make) == parameters_of(init_of(cls))
+    # Makers check what their classes check, and those here check nothing of texts but NewIds.
+    given: list[object] = [f"value-{number}" for number, _ in enumerate(parameters_of(make))]
+    if cls is Call:
+        given = [CALLER, Revoke(ConnectionId("c")), "key", DEFAULT_SETTINGS]
+    made, own = make(*given), cls(*given)
+    assert type(made) is cls
+    assert made == own
+    assert hash(made) == hash(own)
+    assert repr(made) == repr(own)
+    assert [held(made, each) for each in attrs.fields(cls)] == [
+        held(own, each) for each in attrs.fields(cls)
+    ]
+    assert pickle.loads(pickle.dumps(made)) == own  # noqa: S301 - ours
+    assert make(**dict(zip(parameters_of(make), given, strict=True))) == own
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        write(made, attrs.fields(cls)[0].name)
+
+
+def held(value: object, field: attrs.Attribute[object]) -> object:
+    return getattr(value, field.name)
+
+
+def parameters_of(function: FunctionType) -> dict[str, object]:
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.name != "self"}
+
+
+def test_the_hot_paths_have_makers() -> None:
+    assert len(makers()) >= 35
+
+
+def test_a_maker_runs_what_follows_the_filling() -> None:
+    make = cast("FunctionType", maker(Key))
+    assert make("k", "s") == KEY
+    assert make("k", secret="s", uses=1) == KEY
+    with pytest.raises(ValueError, match="k"):
+        make("k", "")
+    with pytest.raises(TypeError):
+        make("k")
+
+
+def test_a_maker_leaves_to_the_class_what_it_cannot_fill() -> None:
+    @frozen(kw_only=True)
+    class Named:
+        name: str
+
+    assert maker(Named) is Named
+    assert maker(Named)(name="k") == Named(name="k")
