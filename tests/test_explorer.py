@@ -32,7 +32,8 @@ from tests.explored import (
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGE: Final = (DOCS / "explorer.md").read_text(encoding="utf-8")
-PATIENCE: Final = 20
+PATIENCE: Final = 300
+"""Seconds after which a browser that has not answered is taken for dead."""
 
 # --- The page itself ---------------------------------------------------------------------------
 
@@ -40,7 +41,7 @@ SWEEP: Final = r"""
 const selects = [...document.querySelectorAll("#explorer-page select")];
 const fields = document.querySelector("#explorer-page fieldset");
 const lines = [...document.querySelectorAll("#explorer-page .answers li")];
-const rows = [...document.querySelectorAll("#explorer-page tbody tr")];
+const lit = document.getElementById("explorer-page").getElementsByClassName("lit");
 const texts = new Map(), found = [];
 const number = (text) => texts.get(text) ?? (texts.set(text, texts.size), texts.size - 1);
 const change = new Event("change", { bubbles: true });
@@ -57,8 +58,7 @@ function sweep(at) {
   }
   fields.dispatchEvent(change);
   const said = lines.map((line) => [...line.children].map((each) => each.textContent).join("\n"));
-  const lit = rows.filter((row) => row.classList.contains("lit"));
-  const named = lit.map((row) => `${row.querySelector("a").textContent}: ${row.querySelector(".by").textContent}`);
+  const named = [...lit].map((row) => `${row.querySelector("a").textContent}: ${row.querySelector(".by").textContent}`);
   found.push([said.map(number), named.map(number)]);
 }
 
@@ -81,6 +81,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         <main><h1>Explorer</h1>{place}</main>"""
     (folder / "explorer.html").write_text(html, encoding="utf-8")
     with chromium(folder / "profile", "--window-size=1280,900") as browser:
+        browser.set_script_timeout(PATIENCE)
         yield Page(browser, (folder / "explorer.html").as_uri())
 
 

@@ -90,7 +90,7 @@
       const cells = [...row.key, row.outcome].map((text) => element("td", {}, text));
       const rule = element("td", {}, linkTo(row.rule), by);
       const line = element("tr", {}, ...cells, rule, element("td", {}, row.why));
-      rows.set(row.rule, { line, by });
+      rows.set(row.rule, { line, by, names: "" });
       return line;
     });
     const title = element("h3", {}, element("a", { href: `tables/${table.name}.html` }, table.name));
@@ -115,8 +115,11 @@
       }
     }
     for (const [rule, row] of rows) {
+      const names = [...(by.get(rule) ?? [])].join("; ");
+      if (names === row.names) continue;
+      row.names = names;
+      row.by.textContent = names;
       row.line.classList.toggle("lit", by.has(rule));
-      row.by.textContent = [...(by.get(rule) ?? [])].join("; ");
     }
   }
 
