@@ -44,8 +44,9 @@ html_title = "curae_lifecycle"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-html_static_path = ["site.css", "explorer/explorer.css", "explorer/explorer.js"]
+html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 
 TOP: Final = {
     "README.md": "index",
@@ -162,8 +163,7 @@ def _anchors(app: Sphinx, _: object) -> None:
 
 def _explorer(app: Sphinx) -> None:
     if app.builder.name == "html":
-        # Here, for the tests read this file without what this imports.
-        from docs.explorer.answers import script  # noqa: PLC0415
+        from docs.explorer.answers import script  # noqa: PLC0415 - the tests need nothing of it
 
         data = Path(app.outdir, "_static", "explorer-data.js")
         data.parent.mkdir(exist_ok=True)
@@ -238,6 +238,9 @@ def faults(out: Path) -> list[str]:
 
 def _finished(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.name == "html":
+        from docs.mending import mend  # noqa: PLC0415 - the tests need nothing of it
+
+        mend(Path(app.outdir))
         wrong = faults(Path(app.outdir))
         if wrong:
             raise SystemExit("\n".join(["the site is not good:", *wrong]))
