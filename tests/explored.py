@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import forget, release
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, next_deadline, standing
 from curae_lifecycle.rules.idempotency import (
     Attempt,
@@ -27,7 +26,14 @@ from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff
 from curae_lifecycle.rules.values import DataPackage, SessionId
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+)
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -224,23 +230,27 @@ def details(of: dict[str, object]) -> list[str]:
     return [f"{name} {value}" for name, value in of.items() if name in DETAILS]
 
 
+def moved(name: str, was: str | None, now: str) -> str:
+    return f"writes {name} {was} → {now}" if was else f"writes new {name} {now}"
+
+
 def changed(changes: Changes) -> str:
     shown: list[str] = []
     for write in changes.writes:
-        before, after = write.before, write.after
-        if isinstance(after, Connection):
-            name = "successor" if after.id == specimens.NEXT_ID else "connection"
-            was, now = getattr(before, "status", None), after.status
-        elif isinstance(after, LimitedAccountAppBinding):
-            name, was, now = "binding", getattr(before, "state", None), after.state
-        elif isinstance(after, CuraeConnectSession):
-            name, was, now = "session, hand-off", getattr(before, "handoff", None), after.handoff
-        elif isinstance(after, Record):
-            continue
-        else:
-            shown.append(f"charges {write.key.policy}")
-            continue
-        shown.append(f"writes {name} {was} → {now}" if was else f"writes new {name} {now}")
+        match write:
+            case ConnectionWrite(before, after):
+                name = "successor" if after.id == specimens.NEXT_ID else "connection"
+                shown.append(moved(name, before.status if before else None, after.status))
+            case BindingWrite(before, after):
+                shown.append(moved("binding", before.state if before else None, after.state))
+            case SessionWrite(before, after):
+                was = before.handoff if before else None
+                shown.append(moved("session, hand-off", was, after.handoff))
+            case RateWrite(key):
+                shown.append(f"charges {key.policy}")
+            case RecordWrite():
+                # Every answer is kept under its key, which the page does not repeat.
+                pass
     shown += [f"effect {type(effect).__name__}" for effect in changes.effects]
     shown += [f"event {event.kind}" for event in changes.events]
     return line(*shown)
