@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from docs.mending import mended
 from tests.browser import chromium
 from tests.node import PATIENCE, installed
+from tests.weights import weigh
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -149,6 +150,17 @@ def test_the_site_s_explorer_runs_from_a_file_and_without_scripts_leads_to_the_t
         assert link.is_displayed()
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.browser
+def test_a_page_is_as_heavy_as_its_text_and_what_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "a.css").write_bytes(b"p { color: red }")
+    (tmp_path / "a.js").write_bytes(b"1;")
+    page = '<!doctype html><link rel="stylesheet" href="a.css?v=1"><script src="a.js"></script>'
+    (tmp_path / "a.html").write_text(page)
+    (weight,) = weigh(tmp_path)
+    assert weight[:3] == ("a.html", len(page), 18)
+    assert weight.took > 0
 
 
 def test_a_page_that_was_mended_is_not_mended_again() -> None:

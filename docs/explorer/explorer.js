@@ -25,6 +25,11 @@
     return element("a", { href }, element("code", {}, rule));
   }
 
+  // A sentence of the rules, whose code stands between backticks.
+  function prose(text) {
+    return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+  }
+
   // --- The state --------------------------------------------------------------------------------
 
   const selects = new Map(
@@ -89,7 +94,7 @@
       const by = element("span", { className: "by" });
       const cells = [...row.key, row.outcome].map((text) => element("td", {}, text));
       const rule = element("td", {}, linkTo(row.rule), by);
-      const line = element("tr", {}, ...cells, rule, element("td", {}, row.why));
+      const line = element("tr", {}, ...cells, rule, element("td", {}, ...prose(row.why)));
       rows.set(row.rule, { line, by, names: "" });
       return line;
     });
@@ -104,7 +109,7 @@
     const box = element("div", { className: "table-wrapper", tabIndex: 0 }, shown);
     box.setAttribute("role", "region");
     box.setAttribute("aria-label", `table ${table.name}`);
-    return element("section", {}, title, element("p", {}, table.law), box);
+    return element("section", {}, title, element("p", {}, ...prose(table.law)), box);
   }
 
   function light() {
