@@ -269,6 +269,18 @@ def shown(name: str, said: str, changes: str, rules: tuple[str, ...]) -> Shown:
     return Shown(name, said, changes, " → ".join(rules))
 
 
+def word(body: dict[str, object], path: str) -> str:
+    """One member of a body, as the page says it."""
+    *outer, member = path.split(".")
+    inner = body
+    for name in outer:
+        value = inner[name]
+        assert isinstance(value, dict)
+        inner = value
+    value = inner[member]
+    return f"{member} {str(value).lower() if isinstance(value, bool) else value}"
+
+
 def operation_answer(name: str, state: State) -> Shown:
     operation = OPERATIONS_ASKED[name]
     rule = operation.rule
@@ -292,12 +304,7 @@ def operation_answer(name: str, state: State) -> Shown:
     elif status >= 400:
         said = line("refused", status, body["code"], *details(body["details"]))
     else:
-        told = []
-        for path in TOLD[rule.name]:
-            value = body
-            for member in path.split("."):
-                value = value[member]
-            told.append(f"{member} {str(value).lower() if isinstance(value, bool) else value}")
+        told = [word(body, path) for path in TOLD[rule.name]]
         said = line("answered", status, *told)
     return shown(name, said, changed(answer.changes), answer.rules)
 
