@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.remote_connection import RemoteConnection
 
 from docs.mending import mended
 from tests.browser import chromium
@@ -47,7 +48,7 @@ frame(3);
 """
 JUDGE: Final = """
 const done = arguments[arguments.length - 1];
-axe.run(document, { resultTypes: ["violations"] }).then((found) => done(
+axe.run(document, { resultTypes: ["violations"], preload: false }).then((found) => done(
   found.violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)}`)),
 ));
 """
@@ -79,6 +80,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     folder = installed(ROOT / "tests/axe", tmp_path_factory.mktemp("axe") / "axe")
     axe = (folder / "node_modules/axe-core/axe.min.js").read_text(encoding="utf-8")
     with chromium(folder / "profile", "--hide-scrollbars") as opened:
+        # The largest pages take long where much else runs; a pool of connections keeps its limit.
+        executor = opened.command_executor
+        assert isinstance(executor, RemoteConnection)
+        executor.client_config.timeout = PATIENCE
+        executor.client_config.keep_alive = False
         opened.set_script_timeout(PATIENCE)
         opened.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": axe})
         yield opened
