@@ -29,10 +29,8 @@ from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId
 from curae_lifecycle.stores.contract import AsyncStore
 from curae_lifecycle.stores.minting import RandomIds
-from curae_lifecycle.stores.redis.limits import (
-    AsyncRedisLimits,
-    create_awaited_client,
-)
+from curae_lifecycle.stores.redis.clients import create_awaited_client
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimits
 from curae_lifecycle.stores.serve import serve_async
 from curae_lifecycle.stores.sql.engine import (
     AsyncSqlDatabase,

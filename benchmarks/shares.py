@@ -73,6 +73,8 @@ def markdown(seen: Counter[str]) -> str:
     rest = total - sum(times for _, times in shown)
     lines = ["| share | where |", "| --- | --- |"]
     lines += [f"| {times / total:.0%} | {name} |" for name, times in shown]
+    # A page would take the `<locals>` of a function within another for a tag.
+    lines = [line.replace("<", r"\<") for line in lines]
     return "\n".join([*lines, f"| {rest / total:.0%} | all others |"]) + "\n"
 
 

@@ -47,6 +47,8 @@ html_show_copyright = False
 html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
+# Where other people's tools find them.
+html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]
 
 TOP: Final = {
     "README.md": "index",
@@ -56,14 +58,19 @@ TOP: Final = {
 }
 """The files of the top folder that are pages of the site, and their names there."""
 
-LISTS: Final = ("tables/README", "problems/README", "reference/README")
+LISTS: Final = ("tables/README", "problems/README", "reference/README", "api/README")
 """The pages that list the others of their folder."""
 
-SAME_NAMES: Final = frozenset({"stores.sql.drivers", "stores.sql.loading", "stores.rows"})
-"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one."""
+SAME_NAMES: Final = frozenset(
+    {"stores.sql.drivers", "stores.sql.loading", "stores.rows"}
+    | {"stores.redis.clients", "stores.sql.statement"}
+)
+"""Modules with a `Connection` or a `Row` of their own: a type of that name links to the rules' one. And those
+with a `Value` of their own, which no type links to."""
 
 _LINK: Final = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]+)(#[^)\s]*)?\)")
 _ANCHOR: Final = re.compile(r'<a id="([^"]+)"></a>')
+_PICTURE: Final = re.compile(r"^!\[[^]]*\]\((?!https?:)(\S+\.svg)\)$", re.MULTILINE)
 
 
 def contents(text: str) -> list[tuple[str, list[str]]]:
@@ -96,7 +103,7 @@ def on_site(name: str, text: str, folder: str = "docs") -> str:
         target = f"docs/{TOP[target]}.md" if target in TOP else target
         return f"]({relpath(target, here)}{link[2] or ''})"
 
-    return _LINK.sub(moved, text).replace("```mermaid\n", "```text\n")
+    return _LINK.sub(moved, text)
 
 
 def page(name: str, text: str) -> str:
@@ -106,6 +113,7 @@ def page(name: str, text: str) -> str:
     shown = on_site(name, text, folder)
     if top is not None:
         shown = on_site(name, (ROOT / top).read_text(encoding="utf-8"), ".")
+    shown = _PICTURE.sub(lambda found: drawn(name, found), shown)
     own = PurePosixPath(name).name
     for anchor in _ANCHOR.findall(shown):
         shown = shown.replace(f"](#{anchor})", f"]({own}.md#{anchor})")
@@ -121,6 +129,14 @@ def page(name: str, text: str) -> str:
         listed = "\n".join(pages)
         shown += f"\n```{{toctree}}\n:hidden:\n{captioned}\n{listed}\n```\n"
     return shown
+
+
+def drawn(name: str, shown: re.Match[str]) -> str:
+    """A picture as part of the page, so that it is light or dark as the page is, and not the system."""
+    text = (ROOT / normpath(f"docs/{name}/../{shown[1]}")).read_text(encoding="utf-8")
+    if not text.startswith('<svg class="picture"'):
+        return shown[0]
+    return f'```{{raw}} html\n<div class="drawn" tabindex="0">{text}</div>\n```'
 
 
 def described(text: str) -> str:

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const boxes = document.querySelectorAll(".table-wrapper, pre");
+  const boxes = document.querySelectorAll(".table-wrapper, .drawn, pre");
 
   function reach() {
     for (const box of boxes) {

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import terminal
+from curae_lifecycle.cli.called import SCRIPT
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.tour import steps
 from curae_lifecycle.service.changes import RecordWrite, Write
@@ -72,6 +74,30 @@ def test_the_tour_tells_the_whole_story(capsys: pytest.CaptureFixture[str]) -> N
     assert '"revokedNow": true' in told
     assert '"revokedNow": false' in told
     assert "retry-after: 50" in told
+
+
+@pytest.mark.parametrize(
+    ("called", "name"),
+    [
+        ("/usr/bin/curae-lifecycle", "curae-lifecycle"),
+        ("curae-lifecycle.exe", "curae-lifecycle"),
+        ("/lib/curae_lifecycle/__main__.py", "python -m curae_lifecycle"),
+    ],
+)
+def test_it_names_itself_as_it_was_called(
+    called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    assert main(["tour"]) == 0
+    assert capsys.readouterr().out.endswith(f": {name} tables RULE\n")
+    with pytest.raises(SystemExit):
+        main(["tables", "nothing"])
+    assert capsys.readouterr().err.startswith(f"usage: {name} ")
+
+
+def test_the_console_script_is_the_command_line() -> None:
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {SCRIPT: f"{main.__module__}:{main.__name__}"}
 
 
 def test_the_tour_replays_byte_for_byte() -> None:

@@ -20,6 +20,7 @@ from curae_lifecycle.service.rulebook import find_rule
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PACKAGE = Path(curae_lifecycle.__file__).parent
+CONTENTS = (DOCS / "index.md").read_text(encoding="utf-8")
 QUESTIONS = (DOCS / "questions.md").read_text(encoding="utf-8")
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", QUESTIONS)
 
@@ -82,6 +83,16 @@ def test_the_front_page_s_links_are_the_site_s() -> None:
     assert "](docs/" not in front
     assert "](questions.md)" in front
     assert "# curae_lifecycle" in front.partition("\n")[0]
+
+
+def test_a_picture_of_the_tables_is_part_of_its_page_and_any_other_stays_a_file() -> None:
+    shown = SITE.page("rules", "# A\n\n![words](tables/connection.svg)\n\nB\n")
+    picture = (DOCS / "tables/connection.svg").read_text(encoding="utf-8")
+    assert shown.startswith("# A\n\n```{raw} html\n<div")
+    assert picture in shown
+    assert "![words]" not in shown
+    for other in ("![a](benchmarks.svg)", "![a](https://example.com/a.svg)", "a ![a](a.svg)"):
+        assert SITE.page("rules", f"{other}\n") == f"{other}\n"
 
 
 # --- What is checked of a built site --------------------------------------------------------
@@ -155,6 +166,20 @@ def test_there_are_ten_questions_two_clicks_from_the_readme() -> None:
     assert len(headings) == 10
     assert all(heading.endswith("?") for heading in headings)
     assert "](docs/questions.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    # Each is one click further: a list of them comes first.
+    listed = re.findall(r"^\d+\. \[(.*)\]\(#([\w-]+)\)$", QUESTIONS, re.MULTILINE)
+    assert [heading for heading, _ in listed] == headings
+    for heading, anchor in listed:
+        assert anchor == re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+    # On the site they are on the front page, and one click from there.
+    on_front = re.findall(r"^  - \[(.*)\]\(questions\.md#", CONTENTS, re.MULTILINE)
+    assert on_front == headings
+
+
+def test_what_is_never_on_the_wire_and_what_is_not_proven_are_lists() -> None:
+    for question, least in (("What is never on the wire?", 9), ("What is not proven?", 11)):
+        answer = QUESTIONS.partition(f"\n## {question}\n")[2].partition("\n## ")[0]
+        assert len(re.findall(r"^- (?!Rule|Test)", answer, re.MULTILINE)) >= least
 
 
 def test_each_question_but_the_last_has_rules_a_test_and_lines_that_show_it() -> None:
@@ -208,10 +233,14 @@ def test_each_test_that_is_cited_passes_by_its_name() -> None:
 
 RUN_BY = {
     "README.md": "tests/test_docs.py",
+    "docs/ahead.md": "tests/test_task_pages.py",
+    "docs/audit.md": "tests/test_task_pages.py",
+    "docs/changing.md": "tests/test_task_pages.py",
     "docs/conformance.md": "tests/test_conformance.py",
     "docs/django.md": "tests/stores/test_store_pages.py",
     "docs/extending.md": "tests/test_extending.py",
     "docs/howto.md": "tests/test_examples.py",
+    "docs/merging.md": "tests/test_task_pages.py",
     "docs/observing.md": "tests/servers/test_observing_page.py",
     "docs/operating.md": "tests/wire/test_operating.py",
     "docs/outbox.md": "tests/wire/test_outbox_messages.py",
@@ -221,6 +250,7 @@ RUN_BY = {
     "docs/simulation.md": "tests/test_site.py",
     "docs/stores.md": "tests/test_store_page.py",
     "docs/testing.md": "tests/test_docs.py",
+    "docs/tutorial.md": "tests/tutorial.py",
     "docs/upgrades.md": "tests/test_examples.py",
 }
 """Each page with Python, and the tests that run its blocks."""

@@ -83,7 +83,7 @@ def opened(
         parser.exit(
             1,
             f"{parser.prog}: error: the database refused: {said}\n"
-            "are its tables there? python -m curae_lifecycle database create\n",
+            f"are its tables there? {parser.prog} database create\n",
         )
     finally:
         engine.dispose()

@@ -6,20 +6,21 @@ import sys
 from pathlib import Path
 
 
-def write(directory: Path, wanted: dict[str, str], kind: str, *, check: bool) -> int:
+def write(directory: Path, wanted: dict[str, str], *kinds: str, check: bool) -> int:
     """Write files, or with `check` write nothing and name those that are stale.
 
     Args:
         directory: Where.
         wanted: The text of each file, by its name.
-        kind: Which files of the directory are ours, as a pattern.
+        kinds: Which files of the directory are ours, as patterns.
         check: Whether to compare only.
 
     Returns:
         The exit status: 1 where a file is stale.
     """
     if check:
-        written = {path.name: path.read_text(encoding="utf-8") for path in directory.glob(kind)}
+        found = [path for kind in kinds for path in directory.glob(kind)]
+        written = {path.name: path.read_text(encoding="utf-8") for path in found}
         names = sorted(wanted.keys() | written.keys())
         stale = [name for name in names if wanted.get(name) != written.get(name)]
         if stale:

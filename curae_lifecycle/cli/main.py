@@ -1,10 +1,10 @@
 """The command line, and the only I/O of the package.
 
 python -m curae_lifecycle tour
-python -m curae_lifecycle tables [NAME] [--format md|mermaid|json]
-python -m curae_lifecycle tables --diff OLD.json
+python -m curae_lifecycle tables [NAME|RULE|CODE|REASON] [--format md|mermaid|json]
+python -m curae_lifecycle tables --diff OLD.json [--format json]
 python -m curae_lifecycle problems [CODE] [--write DIR] [--check]
-python -m curae_lifecycle replay FILE [--check]
+python -m curae_lifecycle replay FILE [--check] [--environment live|test]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
 python -m curae_lifecycle openapi [--write FILE] [--check]
@@ -13,6 +13,8 @@ python -m curae_lifecycle database create|purge|erase --database URL
 python -m curae_lifecycle facts --database URL FILE [--ends-since INSTANT]
 python -m curae_lifecycle keys register|narrow|withdraw|list --database URL
 python -m curae_lifecycle outbox --database URL [--once|--dead|--revive NUMBER]
+
+`curae-lifecycle`, the console script, is the same.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from curae_lifecycle.cli import (
     simulate,
     tables,
 )
+from curae_lifecycle.cli.called import called_as
 from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.cli.tour import lines
@@ -81,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m curae_lifecycle",
+        prog=called_as(),
         description="The lifecycle of patient-data connections, as pure rules.",
     )
     parser.add_argument("--version", action="version", version=f"curae_lifecycle {__version__}")
@@ -106,7 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     pages.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
     instead = pages.add_mutually_exclusive_group()
     instead.add_argument(
-        "--write", type=Path, metavar="DIR", help="write every page into a directory instead"
+        "--write",
+        type=Path,
+        metavar="DIR",
+        help="write every page and every picture into a directory instead",
     )
     instead.add_argument(
         "--diff",
@@ -215,7 +221,7 @@ def _tour(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
     for number, step in enumerate(tour_steps(), 1):
         for text, role in lines(number, step):
             say(text, role)
-    say("Each rule is a row of a table: python -m curae_lifecycle tables RULE", "title")
+    say(f"Each rule is a row of a table: {called_as()} tables RULE", "title")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The tables as text: Markdown, Mermaid, JSON, and the pages of all of them.
+"""The tables as text: Markdown, Mermaid, JSON, and the pages of all of them, with their pictures.
 
 The law of this module: **the pages print the very objects that the functions look up**.
 """
@@ -6,12 +6,14 @@ The law of this module: **the pages print the very objects that the functions lo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 import attrs
 
 from curae_lifecycle import __version__
+from curae_lifecycle.cli.drawing import Picture, to_svg
+from curae_lifecycle.cli.pictures import pictures
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.json import Json
@@ -19,19 +21,39 @@ from curae_lifecycle.web.json import Json
 FORMAT: Final = 1
 """The version of the format of a document of tables."""
 
+WORKED: Final = "worked"
+"""The folder beside the pages where each rule has an example that was run, if there is one."""
+
 _INDEX_HEAD: Final = """\
 # Tables
 
-Every rule of the package. These pages are printed from the objects that the functions look up:
-`python -m curae_lifecycle tables --write docs/tables`.
+Every rule of the package. These pages and their pictures are printed from the objects that the
+functions look up: `python -m curae_lifecycle tables --write docs/tables`.
+
+"""
+_WORKED_HEAD: Final = """\
+
+## Rule by rule
+
+Each rule with the law that it keeps, the test that holds it, and an example that was run.
 
 """
 
 
-def pages() -> dict[str, str]:
-    """Every page by its file name."""
-    texts = {f"{table.name}.md": to_markdown(table, anchors=True) for table in TABLES.values()}
-    return {"README.md": _INDEX_HEAD + index()} | texts
+def pages(*, worked: bool = False) -> dict[str, str]:
+    """Every page and every picture by its file name.
+
+    Args:
+        worked: Whether the rules lead to their examples, which lie beside the pages.
+    """
+    drawn = pictures()
+    head = _INDEX_HEAD + index()
+    if worked:
+        head += _WORKED_HEAD + "".join(f"- [{name}]({WORKED}/{name}.md)\n" for name in TABLES)
+    found = {"README.md": head}
+    for name, table in TABLES.items():
+        found[f"{name}.md"] = _page(table, drawn.get(name), worked=worked)
+    return found | {f"{name}.svg": to_svg(picture) for name, picture in drawn.items()}
 
 
 def index(folder: str = "") -> str:
@@ -47,22 +69,50 @@ def index(folder: str = "") -> str:
     return markdown(lines)
 
 
-def to_markdown(table: AnyTable, *, anchors: bool = False) -> str:
-    """A table as a Markdown page: one line per rule, in the order they are declared.
+def to_markdown(table: AnyTable) -> str:
+    """A table in Markdown: one line per rule, in the order they are declared."""
+    return _head(table) + _rules(table, lambda rule: f"`{rule}`")
 
-    Args:
-        table: Which.
-        anchors: Whether each rule is an anchor, named as it is, for links.
-    """
+
+def _page(table: AnyTable, picture: Picture | None, *, worked: bool) -> str:
+    def cell(rule: str) -> str:
+        shown = f"[`{rule}`]({WORKED}/{table.name}.md#{slug(rule)})" if worked else f"`{rule}`"
+        return f'<a id="{rule}"></a>{shown}'
+
+    drawn = "" if picture is None else _shown(picture)
+    return _head(table) + drawn + _rules(table, cell)
+
+
+def _head(table: AnyTable) -> str:
+    return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
+
+
+def _rules(table: AnyTable, cell: Callable[[str], str]) -> str:
     head = [*(axis.name for axis in table.axes), "outcome", "rule", "why"]
-    rules: list[list[str]] = []
-    for row in table.rows:
-        place = f'<a id="{row.rule}"></a>' if anchors else ""
-        rules.append([*map(str, row.parts), str(row.outcome), f"{place}`{row.rule}`", row.why])
-    size = f"{len(table)} cells, {len(rules)} rules."
-    text = f"# {table.name}\n\n{table.law}\n\n{size}\n\n"
-    text += markdown([head, ["---"] * len(head), *rules])
-    return text if table.state is None else f"{text}\n```mermaid\n{to_mermaid(table)}```\n"
+    rules = [
+        [*map(str, row.parts), str(row.outcome), cell(row.rule), row.why] for row in table.rows
+    ]
+    return markdown([head, ["---"] * len(head), *rules])
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub and the site make of a heading."""
+    return heading.lower().replace(".", "").replace(" ", "-")
+
+
+def _shown(picture: Picture) -> str:
+    # The words stand outside of the picture, too, for those who cannot see it.
+    homes = {row.rule: table.name for table in TABLES.values() for row in table.rows}
+    said = "".join(
+        f"- {arrow.sentence}"
+        + "".join(f" [`{rule}`]({homes[rule]}.md#{rule})" for rule in arrow.rules)
+        + "\n"
+        for arrow in picture.arrows
+    ) + "".join(f"- {note}\n" for note in picture.notes)
+    return (
+        f"![{picture.title}]({picture.name}.svg)\n\n"
+        f"<details>\n<summary>The picture in words</summary>\n\n{said}\n</details>\n\n"
+    )
 
 
 def to_mermaid(table: AnyTable) -> str:

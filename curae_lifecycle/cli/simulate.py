@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from curae_lifecycle.cli.called import called_as
 from curae_lifecycle.cli.terminal import say, steps
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.rulebook import TABLES
@@ -77,7 +78,7 @@ def say_violation(seed: int, violation: Violation, log: Path | None) -> int:
     say(f"seed {seed} at {format_time(violation.at)}: {violation.account}", "rule")
     served = violation.environment
     option = "" if served is None else f" --environment {served}"
-    say(f"read the log with: python -m curae_lifecycle replay {log or '-'}{option}", "title")
+    say(f"read the log with: {called_as()} replay {log or '-'}{option}", "title")
     text = "".join(f"{line}\n" for line in violation.log)
     if log is None:
         sys.stdout.write(text)

@@ -11,7 +11,14 @@ from typing import Final
 
 from curae_lifecycle.cli.difference import compare, findings, format_changes, summary
 from curae_lifecycle.cli.files import write
-from curae_lifecycle.cli.pages import pages, to_document, to_json, to_markdown, to_mermaid
+from curae_lifecycle.cli.pages import (
+    WORKED,
+    pages,
+    to_document,
+    to_json,
+    to_markdown,
+    to_mermaid,
+)
 from curae_lifecycle.cli.release import UnreadableError, parse_release
 from curae_lifecycle.cli.terminal import say, show_columns, show_table
 from curae_lifecycle.rules.tables import AnyTable, Row
@@ -25,7 +32,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.diff is not None:
         return _diff(parser, options)
     if options.write is not None:
-        return write(options.write, pages(), "*.md", check=options.check)
+        wanted = pages(worked=(options.write / WORKED).is_dir())
+        return write(options.write, wanted, "*.md", "*.svg", check=options.check)
     name: str | None = options.name
     if name is None or name in TABLES:
         return _show(parser, list(TABLES.values()) if name is None else [TABLES[name]], options)

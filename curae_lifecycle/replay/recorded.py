@@ -102,6 +102,11 @@ class Comparison:
 
         Of a problem only what the catalogue fixes is compared; its text may change [P], and
         its details are each server's own.
+
+        Args:
+            recorded: What the log says.
+            response: What was answered now.
+            rule: The rule that decided.
         """
         found: list[Divergence] = []
         members = recorded.members

@@ -72,6 +72,7 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
     Row((EXPIRED,         ANY),         Deny(Why.EXPIRED),             "[O] Over at `expiresAt`, recorded or not."),
     Row((REVOKED,         ANY),         Deny(Why.REVOKED),             "[S] Revocation ends the access."),
 )
+"""The table `access`: who may read."""
 # fmt: on
 
 
@@ -93,6 +94,11 @@ class Denied:
     """No access, at this instant, by the rule that is named.
 
     Its problem, `CONNECTION_ACCESS_DENIED`, is ready to be answered.
+
+    Attributes:
+        reason: Why, in a word.
+        problem: What a server answers it with.
+        rule: The name of the rule that decided.
     """
 
     reason: DenialReason
@@ -101,6 +107,7 @@ class Denied:
 
 
 AccessDecision = Granted | Denied
+"""What a question for access is answered: a grant, or a denial with its reason."""
 
 
 def decide_access(connection: Connection, package: str, now: datetime) -> AccessDecision:

@@ -33,6 +33,12 @@ class Prospect:
     """What a trigger, a fact or an operation of the same name, would answer if it came now.
 
     `refused` is the very refusal, where it would be one; `rules` name what would decide, in order.
+
+    Attributes:
+        trigger: Which trigger.
+        expected: `done`, `ignored` or `refused`.
+        refused: The refusal, where it is one.
+        rules: The names of the rules that would decide, in order.
     """
 
     trigger: Trigger

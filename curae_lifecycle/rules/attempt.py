@@ -88,6 +88,7 @@ ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] |
     Row((ANY,      COMPLETED,  ANY),    LOST,         "[O] The answer stands; a late attempt overwrites nothing."),
     Row((ANY,      FORGOTTEN,  ANY),    LOST,         "[O] What was erased on purpose stays erased."),
 )
+"""The table `attempt`: what a running attempt may still do."""
 
 UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ignore](
     "record-upkeep",
@@ -115,12 +116,18 @@ UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ig
     Row((FORGET,   COMPLETED),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   FORGOTTEN),  IGNORE,       "[O] It was erased before."),
 )
+"""The table `record-upkeep`: what the server may do with a record without holding it."""
 # fmt: on
 
 
 @frozen
 class LeaseLost:
-    """The attempt may no longer touch the record, which is as it was: roll back what it did."""
+    """The attempt may no longer touch the record, which is as it was: roll back what it did.
+
+    Attributes:
+        record: The record as it is stored.
+        rules: The names of the rules that decided.
+    """
 
     record: Record | None
     rules: tuple[str, ...]
@@ -129,19 +136,48 @@ class LeaseLost:
 def renew(
     record: Record | None, attempt: Attempt, now: datetime, *, lease: int = DEFAULT_LEASE
 ) -> Done[Record] | LeaseLost:
-    """Prolong the lease of a running attempt [O]."""
+    """Prolong the lease of a running attempt [O].
+
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        attempt: What `begin` gave.
+        now: The instant at which it is asked, in UTC.
+        lease: How long it may run from `now` on, in microseconds.
+
+    Returns:
+        Done: the record with its longer lease. LeaseLost: the attempt may no longer touch it.
+    """
     return _act(RENEW, record, attempt, now, lease, None)
 
 
 def complete(
     record: Record | None, attempt: Attempt, response: StoredResponse, now: datetime
 ) -> Done[Record] | LeaseLost:
-    """End a running attempt with the answer that retries will get [S]."""
+    """End a running attempt with the answer that retries will get [S].
+
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        attempt: What `begin` gave.
+        response: The answer, or where the server keeps it.
+        now: The instant at which it is asked, in UTC.
+
+    Returns:
+        Done: COMPLETED now. LeaseLost: the attempt may no longer touch the record.
+    """
     return _act(COMPLETE, record, attempt, now, None, response.to_keep())
 
 
 def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
-    """End a running attempt that left no effect, so that a retry may run [O]."""
+    """End a running attempt that left no effect, so that a retry may run [O].
+
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        attempt: What `begin` gave.
+        now: The instant at which it is asked, in UTC.
+
+    Returns:
+        Done: RELEASED now. LeaseLost: the attempt may no longer touch the record.
+    """
     return _act(RELEASE, record, attempt, now, None, None)
 
 
@@ -151,6 +187,14 @@ def resolve(
     """Say what became of an attempt whose worker died [O].
 
     The response is what it answered, `None` where it is known that nothing happened.
+
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        now: The instant at which it is asked, in UTC.
+        response: What the attempt answered; `None` where it did not take effect.
+
+    Returns:
+        Done: COMPLETED now, or RELEASED. Ignored: there was nothing to resolve.
     """
     if response is None:
         return _upkeep(NOTHING, record, now, None)
@@ -158,7 +202,15 @@ def resolve(
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
-    """Erase the answer on purpose; the key stays used and never executes again [O]."""
+    """Erase the answer on purpose; the key stays used and never executes again [O].
+
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        now: The instant at which it is asked, in UTC.
+
+    Returns:
+        Done: FORGOTTEN now. Ignored: there was nothing to erase.
+    """
     return _upkeep(FORGET, record, now, None)
 
 

@@ -93,6 +93,7 @@ BINDING: Final = Table[
     Row((TOMBSTONE,        TOMBSTONED, ANY),        IGNORE,        "[O] It was tombstoned before."),
     state="account",
 )
+"""The table `binding`: what each trigger does to a binding."""
 
 GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     "graduation-handoff",
@@ -103,6 +104,7 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
     Row(ACTIVE,     NOT_LIMITED, "[P] The user graduated before."),
     Row(TOMBSTONED, NOT_LIMITED, "[P] The user is gone."),
 )
+"""The table `graduation-handoff`: whether one may start."""
 # fmt: on
 
 
@@ -147,6 +149,11 @@ def provision(
 ) -> BindingTransition:
     """Bind a new LIMITED user where the coordinate has no living one [S; tombstone O].
 
+    Args:
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        coordinate: Whose binding it becomes.
+        user_id: The new user's id; not looked at where nobody is provisioned.
+
     Returns:
         Done: `user_id` is bound, as a new generation. Ignored: the bound user stays.
 
@@ -163,6 +170,11 @@ def complete_sign_up(
 ) -> BindingTransition:
     """Bind the user that signed up on the hosted page [S; conflicts O].
 
+    Args:
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        coordinate: Whose binding it becomes.
+        user_id: Who signed up.
+
     Returns:
         Done: `user_id` is bound and ACTIVE. Ignored: it was. Refused: `BINDING_CHANGED`, or
         `BINDING_CONFLICT` where another user is bound.
@@ -175,6 +187,11 @@ def graduate(
 ) -> BindingTransition:
     """Record that the LIMITED user became ACTIVE [P].
 
+    Args:
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        coordinate: Whose binding it is.
+        user_id: Who graduated.
+
     Returns:
         Done: ACTIVE now. Ignored: it was. Refused: `BINDING_CHANGED`, or `BINDING_CONFLICT`
         where another user is bound.
@@ -186,6 +203,10 @@ def tombstone(
     binding: LimitedAccountAppBinding | None, coordinate: Coordinate
 ) -> BindingTransition:
     """Record that the bound user is gone [O].
+
+    Args:
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        coordinate: Whose binding it is.
 
     Returns:
         Done: TOMBSTONED now. Ignored: nobody was bound, or it was tombstoned before.

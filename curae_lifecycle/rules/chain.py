@@ -92,6 +92,7 @@ RECOVERY: Final = Table[tuple[Standing, Successor], Mint | Reissue | RefuseWith]
     Row((REVOKED,         Successor.PENDING), REISSUE,    "[O] A client that lost the answer needs the URL."),
     Row((REVOKED,         Successor.OTHER),   SUPERSEDED, "[O] The chain went on; its next id is named."),
 )
+"""The table `recovery`: what a reconnect makes."""
 
 REVOCATION_REACH: Final = Table[Actor, Is[Reach]](
     "revocation-reach",
@@ -102,6 +103,7 @@ REVOCATION_REACH: Final = Table[Actor, Is[Reach]](
     Row(Actor.PLATFORM, Is(Reach.CHAIN), "[O] The platform ends the access, not an id."),
     Row(Actor.UPSTREAM, Is(Reach.ONE),   "[O] An upstream knows one grant; a live successor is reported as an effect."),
 )
+"""The table `revocation-reach`: how far a revocation goes, by who revoked."""
 
 LIFE: Final = Table[Standing, Is[Life]](
     "life",
@@ -114,6 +116,7 @@ LIFE: Final = Table[Standing, Is[Life]](
     Row(EXPIRED,         Is(Life.OVER), "[S] Over."),
     Row(REVOKED,         Is(Life.OVER), "[S] For ever."),
 )
+"""The table `life`: whether a later connection still lives when an earlier one is revoked alone."""
 # fmt: on
 
 
@@ -129,6 +132,10 @@ class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
 
     The URL that the successor was given `before` is dead.
+
+    Attributes:
+        before: The successor as it is stored.
+        connection: The same with its new deadline.
     """
 
     before: Connection
@@ -159,6 +166,9 @@ def revoke_chain(
 
     Returns:
         One answer for the named connection, then one for each later one that is reached.
+
+    Returns:
+        For each of them, in order. Done: REVOKED now. Ignored: it was revoked before.
     """
     reached = (connection, *following)
     if REVOCATION_REACH[actor].outcome.what is Reach.ONE:

@@ -94,6 +94,7 @@ DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     Row((Status.EXPIRED,         NEVER), Is(NONE),    "[S] Over already.", "expired"),
     Row((Status.REVOKED,         NEVER), Is(NONE),    "[S] For ever.", "revoked"),
 )
+"""The table `deadline`: which instant a stored connection waits for."""
 
 STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     "standing",
@@ -110,6 +111,7 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
     Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
 )
+"""The table `standing`: what a connection is at an instant."""
 # fmt: on
 
 
@@ -144,6 +146,7 @@ class ConnectionIdentity:
             database's unique index on it keeps a chain linear.
         root_id: The first connection of its chain; its own id where it is the first.
         position: Its place in the chain, from 1: the head is the last one of its root.
+        created_at: When it was made.
     """
 
     id: ConnectionId
@@ -169,6 +172,7 @@ class Connection:
         action_required_reason: Why the patient must act; it survives what comes after.
         revoked_at: When it was revoked; the first one stands for ever.
         version: How often it was written: every write counts, also one that only relied on it.
+        revoked_by: Who revoked it first; `None` where nobody did, or nobody knows.
     """
 
     identity: ConnectionIdentity
@@ -209,7 +213,12 @@ def standing(connection: Connection, now: datetime) -> Standing:
 
 
 def standing_at(connection: Connection, now: datetime) -> Standing:
-    """The same, for an instant that was checked before."""
+    """The same, for an instant that was checked before.
+
+    Args:
+        connection: The connection as it is stored.
+        now: An instant in UTC.
+    """
     sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
     deadline_row, before, reached = sides[connection.status]
     waiting_for = deadline_row.outcome.what
@@ -242,6 +251,13 @@ def create(
     """A new connection, PENDING until its next action ends [P].
 
     Earlier connections of the coordinate are not looked at: the platform names no such rule.
+
+    Args:
+        id: The new connection's id.
+        coordinate: Whose it is.
+        data_packages: What the patient is asked for.
+        now: When it is made, in UTC.
+        next_action: What the patient is shown, and until when.
     """
     check_next_action(next_action, now)
     identity = ConnectionIdentity(id, coordinate, data_packages, now, None, id)

@@ -48,6 +48,12 @@ class KeyOwner:
     """An API key's id with its owner: whose records and buckets they are [P; the owner O].
 
     A key that is registered again for another owner shares nothing with the old one.
+
+    Attributes:
+        api_key_id: The server's own id of the key.
+        environment: Test or live.
+        app_id: The SDK app's id.
+        customer_account_id: The customer account's id.
     """
 
     api_key_id: values.ApiKeyId
@@ -58,7 +64,15 @@ class KeyOwner:
 
 @frozen
 class Caller:
-    """Whom a key stands for, and what it may do; the server names its keys by ids of its own."""
+    """Whom a key stands for, and what it may do; the server names its keys by ids of its own.
+
+    Attributes:
+        api_key_id: The server's own id of the key.
+        app_id: The SDK app's id.
+        customer_account_id: The customer account's id.
+        environment: Test or live.
+        scopes: What it may do, such as `connection:write`.
+    """
 
     api_key_id: values.ApiKeyId
     app_id: values.AppId
@@ -112,6 +126,7 @@ PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
     Row((SERVED, MISSING), NO_SCOPE,  "[S] A mutation needs connection:write.", "scope-missing"),
     Row((OTHER,  ANY),     ELSEWHERE, "[P] Test and live never meet; asked before the scope [O].", "wrong-environment"),
 )
+"""The table `permission`: whether a known caller may run an operation here."""
 # fmt: on
 
 
@@ -121,6 +136,14 @@ def check_permission(
     """Why the caller may not run an operation here; `None` where it may.
 
     A read needs no scope, and a server that serves both environments names none.
+
+    Args:
+        caller: Who asks.
+        scope: What the operation needs; `None` for a read.
+        served: The one environment that the server serves; `None` for both.
+
+    Returns:
+        Refused: `WRONG_ENVIRONMENT`, or `SCOPE_INSUFFICIENT`.
     """
     environment = SERVED if served in (None, caller.environment) else OTHER
     held = HELD if scope is None or scope in caller.scopes else MISSING

@@ -39,8 +39,11 @@ from curae_lifecycle.rules.values import (
 )
 
 IdempotencyKey = NewType("IdempotencyKey", str)
+"""An idempotency key, parsed: what was quoted and what was bare are one."""
 
 KEY_MAX: Final = 255
+"""The longest idempotency key, in characters [O]."""
+
 _KEY: Final = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
 
 RETENTION: Final = 24 * HOUR
@@ -136,6 +139,7 @@ RECORD_STANDING: Final = Table[tuple[RecordState, Lease, LostLease], Is[RecordSt
     Row((RecordState.COMPLETED, ANY,     ANY),               Is(COMPLETED),  "[S] There is an answer to replay."),
     Row((RecordState.FORGOTTEN, ANY,     ANY),               Is(FORGOTTEN),  "[O] The answer was erased on purpose."),
 )
+"""The table `record-standing`: what a record is at an instant within its retention."""
 
 BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith](
     "idempotency",
@@ -155,6 +159,7 @@ BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith
     Row((FORGOTTEN,  SAME),      ERASED,    "[O] Erasing an answer must not run the request again."),
     Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.", "forgotten.other"),
 )
+"""The table `idempotency`: what a request with a key gets."""
 # fmt: on
 
 
@@ -232,6 +237,9 @@ class Attempt:
         token: Larger than every earlier attempt's.
         first_used_at: When the record's retention began.
         at: When the attempt began, clamped to what the record has seen.
+        key: Whose it is.
+        fingerprint: Of the request that it executes.
+        rules: The names of the rules that decided.
     """
 
     key: RecordKey
@@ -244,14 +252,23 @@ class Attempt:
 
 @frozen
 class KnownResponse:
-    """The answer is known: give it again, byte for byte, and say beside it that it is one."""
+    """The answer is known: give it again, byte for byte, and say beside it that it is one.
+
+    Attributes:
+        response: The first answer, or where the server keeps it.
+        rules: The names of the rules that decided.
+    """
 
     response: StoredResponse
     rules: tuple[str, ...]
 
 
 def parse_key(value: object) -> IdempotencyKey:
-    """An idempotency key, without the quotes it may come in [O]."""
+    """An idempotency key, without the quotes it may come in [O].
+
+    Raises:
+        ArgumentError: It is no key, as the rules have it.
+    """
     if isinstance(value, str) and _KEY.fullmatch(value):
         return IdempotencyKey(value)
     raise ArgumentError("idempotencyKey", "1 to 255 visible ASCII characters")
@@ -280,10 +297,19 @@ def begin(
 ) -> Attempt | KnownResponse | Refused:
     """What a request with an idempotency key gets [S, P; details O].
 
+    Args:
+        record: The record as it is stored; `None` where there is none.
+        key: The key as it was sent, and whose it is.
+        fingerprint: Of the operation that is asked for.
+        now: The instant at which it is asked, in UTC.
+
     Returns:
         Attempt: execute, then store `completed_record` or `in_flight_record`. KnownResponse:
         give it again. Refused: `IDEMPOTENCY_KEY_REUSED`, `_IN_FLIGHT`, `_OUTCOME_UNKNOWN` or
         `_FORGOTTEN`.
+
+    Raises:
+        ArgumentError: The instant is not UTC, or the record is of another key.
     """
     # Every request with a key asks this, so it does without a second call.
     if type(now) is not datetime or now.tzinfo is not UTC:
@@ -319,7 +345,12 @@ def in_flight_record(
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
-    """The record of an attempt that commits its effects and its answer in one transaction."""
+    """The record of an attempt that commits its effects and its answer in one transaction.
+
+    Args:
+        attempt: What `begin` gave.
+        response: Its answer, or where the server keeps it.
+    """
     kept = response.to_keep()
     return record_of(attempt, RecordState.COMPLETED, attempt.at, None, LostLease.EXECUTE, kept)
 
@@ -332,13 +363,26 @@ def record_of(
     lost: LostLease,
     response: StoredResponse | None = None,
 ) -> Record:
-    """The record of an attempt, or of an earlier record, as it is from `at` on."""
+    """The record of an attempt, or of an earlier record, as it is from `at` on.
+
+    Args:
+        whose: The attempt, or the earlier record.
+        state: What the record is now.
+        at: When that is.
+        until: When its lease is over, where it runs.
+        lost: What a lost lease means.
+        response: Its answer, where it is completed.
+    """
     key, fingerprint, token, first = whose.key, whose.fingerprint, whose.token, whose.first_used_at
     return Record(key, fingerprint, state, token, first, at, until, lost, response)
 
 
 def lease_until_of(now: datetime, lease: int) -> datetime:
-    """When a lease that is granted at `now` ends."""
+    """When a lease that is granted at `now` ends.
+
+    Raises:
+        ArgumentError: The lease is shorter than a microsecond.
+    """
     if lease < 1:
         raise ArgumentError("lease", "at least 1 microsecond")
     return later(now, lease)

@@ -19,6 +19,10 @@ class MergeError(LifecycleError, ValueError):
     """Two snapshots that are not of one connection were merged.
 
     It names both ids; where they are equal, something else of the identity differs.
+
+    Attributes:
+        left: The id of one.
+        right: The id of the other.
     """
 
     def __init__(self, left: ConnectionId, right: ConnectionId) -> None:
@@ -42,6 +46,10 @@ def merge(left: Connection, right: Connection) -> Connection:
     The higher rank wins; `revoked_at`, `authorized_at` and `expires_at` are the earliest known,
     `updated_at`, the version and the hand-off deadline the latest; ties are broken by value,
     never by the order of the arguments. Commutative, associative, idempotent; REVOKED absorbs.
+
+    Args:
+        left: One snapshot.
+        right: The other; it makes no difference which is which.
 
     Raises:
         MergeError: The identities differ.

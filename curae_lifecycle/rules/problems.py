@@ -94,12 +94,22 @@ class ProblemType:
 
 
 def final(kind: ProblemKind, *details: str) -> ProblemType:
-    """A problem that the same request with the same key meets again."""
+    """A problem that the same request with the same key meets again.
+
+    Args:
+        kind: What sort of trouble it is.
+        details: The keys of its details, in order.
+    """
     return ProblemType(kind, retryable=False, details=details)
 
 
 def retryable(kind: ProblemKind, *details: str) -> ProblemType:
-    """A problem that may pass."""
+    """A problem that may pass.
+
+    Args:
+        kind: What sort of trouble it is.
+        details: The keys of its details, in order.
+    """
     return ProblemType(kind, retryable=True, details=details)
 
 
@@ -107,6 +117,7 @@ C = ProblemCode
 INVALID, UNKNOWN_CALLER, FORBIDDEN, ABSENT, CONFLICT, MISMATCH, LIMITED, FAILED = ProblemKind
 
 ONE_HOP: Final = ("connectionId", "nextConnectionId", "headConnectionId")
+"""The details that lead from any old connection to where its chain goes on."""
 
 # fmt: off
 CATALOGUE: Final = Table[ProblemCode, ProblemType](
@@ -139,6 +150,7 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.INTERNAL,                      retryable(FAILED), "[O] Nothing was recorded under the key."),
     prefix="problem",
 )
+"""The table `problems`: what each code means."""
 
 WORDING: Final[dict[ProblemCode, tuple[str, str]]] = {
     C.BAD_REQUEST: ("Bad request", "The request cannot be read: {member} is at fault ({fault})."),

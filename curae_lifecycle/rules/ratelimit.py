@@ -112,6 +112,7 @@ class Bucket:
 
 
 Policy = ExactLog | Bucket
+"""A rule of either kind."""
 
 
 class LogState(bytes):
@@ -152,8 +153,11 @@ class BucketState(NamedTuple):
 
 
 RateState = LogState | BucketState
+"""The state of a rule of either kind, as it is stored."""
 
 FRESH_LOG: Final = LogState()
+"""The state of an exact log that was never charged."""
+
 FULL_BUCKET: Final = BucketState(microseconds(datetime.min.replace(tzinfo=UTC)))
 """Full for as long as there are instants."""
 
@@ -253,6 +257,11 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
     """Charge one rule by one: `admit` for the common case, without the tuples.
 
+    Args:
+        policy: The rule.
+        state: Its state as it is stored.
+        now: The instant at which it is asked, in UTC.
+
     Returns:
         The state after the charge, or for how many microseconds to wait, exact.
 
@@ -272,6 +281,10 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
     """When the state equals one that was never charged; a store drops it then, never before.
 
+    Args:
+        policy: The rule.
+        state: Its state as it is stored.
+
     Returns:
         The instant; `None` for a state that was never charged.
     """
@@ -283,7 +296,13 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
 
 
 def available(policy: Policy, state: RateState, now: datetime) -> int:
-    """How much the rule would admit at once, at `now`, without charging it."""
+    """How much the rule would admit at once, at `now`, without charging it.
+
+    Args:
+        policy: The rule.
+        state: Its state as it is stored.
+        now: The instant at which it is asked, in UTC.
+    """
     at, period = microseconds(now), policy.seconds * SECOND
     if isinstance(policy, ExactLog):
         instants = _unpacked(state) if isinstance(state, LogState) else []
@@ -293,7 +312,13 @@ def available(policy: Policy, state: RateState, now: datetime) -> int:
 
 
 def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
-    """What is left of the rule at `now` [O]."""
+    """What is left of the rule at `now` [O].
+
+    Args:
+        policy: The rule.
+        state: Its state as it is stored.
+        now: The instant at which it is asked, in UTC.
+    """
     over = state_expires_at(policy, state)
     reset = 0 if over is None else max(0, -(-elapsed(now, over) // SECOND))
     return LimitLeft(policy, available(policy, state, now), reset)

@@ -82,7 +82,13 @@ class Completion(StrEnum):
 
 @frozen
 class Enter:
-    """A cell's verdict: the path, its hand-off and its user."""
+    """A cell's verdict: the path, its hand-off and its user.
+
+    Attributes:
+        path: The path.
+        handoff: What becomes of its hand-off.
+        user: Which user it goes with.
+    """
 
     path: EntryPath
     handoff: Handoff
@@ -117,6 +123,7 @@ PATHS: Final = Table[tuple[AccountState, Preference], Enter](
     Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.", "limited.silent"),
     Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
+"""The table `entry-path`: which path a session takes."""
 
 COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | RefuseWith](
     "completion",
@@ -129,6 +136,7 @@ COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | Refus
     Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.", "landed.same"),
     Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.", "landed.other"),
 )
+"""The table `completion`: whether a hand-off can be completed."""
 # fmt: on
 
 
@@ -141,6 +149,9 @@ class CuraeConnectSession:
         expires_at: When its next action ends (exclusive).
         landed_at: When its hand-off landed; `None` while awaited and on Path C.
         user_id: The platform's user, once known; never on the wire, and no repr shows it.
+        id: Its id.
+        handoff: Whether its hand-off has landed, is awaited, or is not required.
+        created_at: When it was made.
     """
 
     id: values.SessionId
@@ -163,7 +174,12 @@ class Initiated:
 
 @frozen
 class Landing:
-    """A hand-off that landed; both values are stored together or not at all [O]."""
+    """A hand-off that landed; both values are stored together or not at all [O].
+
+    Attributes:
+        session: The session that has landed.
+        binding: The binding that it landed with.
+    """
 
     session: CuraeConnectSession
     binding: LimitedAccountAppBinding | None
@@ -182,6 +198,18 @@ def initiate(
     """Mint a fresh session on the path that the binding and the preference choose [S].
 
     `user_id` is a new user's, used only where a LIMITED user is provisioned.
+
+    Args:
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        coordinate: Whose session it is.
+        now: The instant at which it is asked, in UTC.
+        prefer_signup: Whether somebody without an account is to sign up.
+        id: The new session's id.
+        user_id: The id of the user that is provisioned, where one is.
+        next_action: What the user is shown, and until when.
+
+    Returns:
+        Done: the session, and the binding that goes with it.
     """
     check_next_action(next_action, now)
     check_coordinate(binding, coordinate)
@@ -212,6 +240,13 @@ def complete_handoff(
     """Record that the hosted page gave the user, who signed up, over to the app [S; conflicts O].
 
     `now` is when that is recorded, `happened_at` when it was, or absent where it is the same.
+
+    Args:
+        session: The session as it is stored.
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        user_id: Who signed up.
+        now: When it is recorded, in UTC.
+        happened_at: When it happened; `None` for now.
 
     Returns:
         Done: landed. Ignored: it landed for this user before. Refused: `HANDOFF_NOT_REQUIRED`,

@@ -63,7 +63,12 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, values: Iterable[StrEnum]) -> Axis:
-        """The axis of all members of an enumeration, or of some of them."""
+        """The axis of all members of an enumeration, or of some of them.
+
+        Args:
+            name: The axis's name.
+            values: The members, in printed order.
+        """
         return cls(name, tuple(values))
 
 
@@ -176,6 +181,10 @@ def view(look: Callable[[], dict[Word, Seen]], *tables: AnyTable) -> dict[Word, 
     """Rows of some tables by a single word, for rules that ask often.
 
     Whoever puts another row into a table, to test the rules, then calls each of its `views`.
+
+    Args:
+        look: What looks the rows up, again at each change.
+        tables: The tables that they come from.
     """
     seen = look()
     for table in tables:

@@ -87,6 +87,7 @@ class RecordExpiry:
 
 
 TriggerVerdict = MoveTo[Status] | Ignore | RefuseWith | RecordExpiry | Recover
+"""What a cell of `connection` may say."""
 
 PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 AUTHORIZE, REQUIRE_ACTION, EXPIRE, REVOKE, RECONNECT = Trigger
@@ -113,6 +114,7 @@ AUTHORIZATION: Final = Table[Successor, Proceed | RefuseWith](
     Row(Successor.PENDING, SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-pending"),
     Row(Successor.OTHER,   SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-other"),
 )
+"""The table `authorization`: whether a connection may be authorized at all."""
 
 TRIGGERS: Final = Table[tuple[Trigger, Standing], TriggerVerdict](
     "connection",
@@ -150,6 +152,7 @@ TRIGGERS: Final = Table[tuple[Trigger, Standing], TriggerVerdict](
     Row((RECONNECT,      REVOKED),         RECOVER,            "[S] A new connection, so the revocation itself stays."),
     state="standing",
 )
+"""The table `connection`: what each trigger does to a connection, by its standing."""
 
 EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
     "expiry-record",
@@ -160,6 +163,7 @@ EXPIRY_RECORD: Final = Table[Status, MoveTo[Status] | Ignore](
     Row(Status.EXPIRED,         IGNORE,     "[O] It is written down already."),
     state="stored status",
 )
+"""The table `expiry-record`: whether an expiry is still to be written down."""
 
 ENDING: Final = Table[Status, Is[Ending]](
     "ending",
@@ -170,6 +174,7 @@ ENDING: Final = Table[Status, Is[Ending]](
     Row(Status.ACTION_REQUIRED, Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
     Row(Status.EXPIRED,         Is(Ending.ACCESS),  "[O] A cached grant may still be about."),
 )
+"""The table `ending`: what the server must end, by the status that a connection leaves."""
 # fmt: on
 
 
@@ -232,7 +237,12 @@ def authorize(
 
 
 def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
-    """Raise where an authorization ends before it begins, or at once."""
+    """Raise where an authorization ends before it begins, or at once.
+
+    Args:
+        expires_at: When the authorization ends; `None` for never.
+        authorized_at: When it begins.
+    """
     if expires_at is not None:
         # Every authorization asks this, so it does without a second call.
         if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:
@@ -245,6 +255,12 @@ def require_action(
     connection: Connection, now: datetime, *, reason: str, happened_at: datetime | None = None
 ) -> Transition:
     """Record that the patient must act, for instance after a failed upstream refresh [O].
+
+    Args:
+        connection: The connection as it is stored.
+        now: When it is recorded, in UTC.
+        reason: Why, in a word of the server's.
+        happened_at: When it happened; `None` for now.
 
     Returns:
         Done: ACTION_REQUIRED now. Ignored: the first reason stands, or it is over already.
@@ -261,6 +277,11 @@ def expire(
     connection: Connection, now: datetime, *, happened_at: datetime | None = None
 ) -> Transition:
     """Record that the authorization is over: the upstream ended it, or time did [O].
+
+    Args:
+        connection: The connection as it is stored.
+        now: When it is recorded, in UTC.
+        happened_at: When it happened; `None` for now.
 
     Returns:
         Done: EXPIRED is stored now; `expiresAt` stays as it was. Ignored: it was never
@@ -284,6 +305,12 @@ def revoke(
     connection: Connection, now: datetime, *, actor: Actor, happened_at: datetime | None = None
 ) -> Done[Connection] | Ignored[Connection]:
     """Revoke one connection, for ever [S].
+
+    Args:
+        connection: The connection as it is stored.
+        now: When it is asked or recorded, in UTC.
+        actor: Who revokes.
+        happened_at: When it happened; `None` for now.
 
     Returns:
         Done: REVOKED now, `revokedNow` is true. Ignored: it was revoked before; the first
@@ -315,6 +342,17 @@ def moved(
     """The connection one write later; a member that is not named stays as it was.
 
     An authorization names both of its own members: one without an end has none.
+
+    Args:
+        connection: As it was.
+        to: Its status from now on.
+        now: When it is recorded.
+        handoff_deadline: When its hosted page is over.
+        authorized_at: When the patient authorized.
+        expires_at: When the authorization ends.
+        reason: Why the patient must act.
+        revoked_at: When it was revoked.
+        revoked_by: Who revoked it.
     """
     return Connection(
         connection.identity,
@@ -355,7 +393,15 @@ def problem_of(
     successor: Connection | None = None,
     head: Connection | None = None,
 ) -> Problem:
-    """The problem that a refusal of the connection's or the chain's tables answers."""
+    """The problem that a refusal of the connection's or the chain's tables answers.
+
+    Args:
+        refuse: The cell's verdict.
+        connection: What was asked for.
+        at: The instant at which it was judged.
+        successor: What recovers it, where anything does.
+        head: The last of its chain, where it is another.
+    """
     code, named = refuse.code, connection.identity.id
     if code is SUPERSEDED.code:
         assert successor is not None  # noqa: S101 - only a successor supersedes

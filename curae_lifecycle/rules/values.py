@@ -20,24 +20,44 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 
 ApiKeyId = NewType("ApiKeyId", str)
+"""A server's own id of an API key: no secret."""
+
 AppId = NewType("AppId", str)
+"""The id of an SDK app."""
+
 AppUserId = NewType("AppUserId", str)
+"""An app's own id of its user: opaque, compared exactly."""
+
 ConnectionId = NewType("ConnectionId", str)
+"""The id of a connection: a UUID in lower case."""
+
 CustomerAccountId = NewType("CustomerAccountId", str)
+"""The id of a customer account: a UUID in lower case."""
+
 DataPackage = NewType("DataPackage", str)
+"""The name of a data package, such as `clinical_summary`."""
+
 SessionId = NewType("SessionId", str)
+"""The id of a connect session: a UUID in lower case."""
+
 UserId = NewType("UserId", str)
+"""The platform's id of a user: never on the wire."""
 
 SECOND: Final = 1_000_000
 """One second in microseconds, the tick of every computation here."""
 
 MINUTE: Final = 60 * SECOND
+"""A minute in microseconds."""
+
 HOUR: Final = 60 * MINUTE
+"""An hour in microseconds."""
 
 CLOCK_TOLERANCE: Final = 5 * MINUTE
 """How far clocks may disagree, in microseconds, before it is a caller's mistake [O]."""
 
 LAST_INSTANT: Final = datetime.max.replace(tzinfo=UTC)
+"""The last instant that a datetime can hold: what is later is taken as this."""
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The instant from which microseconds are counted."""
 
@@ -49,7 +69,10 @@ APP_USER_ID_MAX: Final = 256
 """The longest that an app's id of its user may be, in code points."""
 
 DATA_PACKAGES_MAX: Final = 64
+"""The most data packages of a connection [O]."""
+
 DATA_PACKAGE_MAX: Final = 64
+"""The longest name of a data package, in characters [O]."""
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -72,7 +95,14 @@ class Environment(StrEnum):
 
 @frozen
 class Coordinate:
-    """One user of one SDK app [S]; the environment keeps test and live apart [O]."""
+    """One user of one SDK app [S]; the environment keeps test and live apart [O].
+
+    Attributes:
+        environment: Test or live.
+        app_id: The SDK app's id.
+        customer_account_id: The customer account's id.
+        app_user_id: The app's own id of its user.
+    """
 
     environment: Environment
     app_id: AppId
@@ -87,7 +117,13 @@ class Coordinate:
 
 @frozen
 class AppUser:
-    """The key of an app user's limit: across apps, within one customer account [S]."""
+    """The key of an app user's limit: across apps, within one customer account [S].
+
+    Attributes:
+        environment: Test or live.
+        customer_account_id: The customer account's id.
+        app_user_id: The app's own id of its user.
+    """
 
     environment: Environment
     customer_account_id: CustomerAccountId
@@ -152,7 +188,15 @@ def format_time(instant: datetime) -> str:
 
 
 def parse_time(argument: str, value: object) -> datetime:
-    """An RFC 3339 time ending in `Z`, with at most six fraction digits."""
+    """An RFC 3339 time ending in `Z`, with at most six fraction digits.
+
+    Args:
+        argument: What the error names.
+        value: What came in.
+
+    Raises:
+        ArgumentError: It is no such time.
+    """
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
             return datetime.fromisoformat(value)
@@ -191,7 +235,11 @@ def ceil_seconds(span: int) -> int:
 
 
 def parse_app_user_id(value: object) -> AppUserId:
-    """An app's own id of its user: opaque, compared exactly, safe to store and to show [P, O]."""
+    """An app's own id of its user: opaque, compared exactly, safe to store and to show [P, O].
+
+    Raises:
+        ArgumentError: It is none.
+    """
     text = value if isinstance(value, str) else ""
     if 0 < len(text) <= APP_USER_ID_MAX and text == text.strip() and not _UNSAFE.search(text):
         return AppUserId(text)
@@ -203,27 +251,52 @@ def parse_app_user_id(value: object) -> AppUserId:
 
 
 def parse_opaque(argument: str, value: object) -> str:
-    """Text that is somebody else's and only has to be kept and shown again: not empty."""
+    """Text that is somebody else's and only has to be kept and shown again: not empty.
+
+    Args:
+        argument: What the error names.
+        value: What came in.
+
+    Raises:
+        ArgumentError: It is no such text.
+    """
     if isinstance(value, str) and value and _SURROGATE.search(value) is None:
         return value
     raise ArgumentError(argument, "text that is not empty and holds no surrogates")
 
 
 def parse_uuid(argument: str, value: object) -> str:
-    """A UUID with hyphens, in any case; lower case comes back."""
+    """A UUID with hyphens, in any case; lower case comes back.
+
+    Args:
+        argument: What the error names.
+        value: What came in.
+
+    Raises:
+        ArgumentError: It is none.
+    """
     if isinstance(value, str) and _UUID.fullmatch(value):
         return value.lower()
     raise ArgumentError(argument, "a UUID with hyphens")
 
 
 def check_uuid(argument: str, value: object) -> None:
-    """Raise unless `value` is the text of a UUID as we spell it; a `UUID` object is none."""
+    """Raise unless `value` is the text of a UUID as we spell it; a `UUID` object is none.
+
+    Args:
+        argument: What the error names.
+        value: What is held.
+    """
     if not (isinstance(value, str) and _OWN_UUID.fullmatch(value)):
         raise ArgumentError(argument, "the text of a UUID with hyphens, in lower case")
 
 
 def parse_data_packages(value: object) -> tuple[DataPackage, ...]:
-    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O]."""
+    """A non-empty set of data package tokens, sorted; order and repetition do not matter [O].
+
+    Raises:
+        ArgumentError: It is no such set.
+    """
     if isinstance(value, _COLLECTIONS):
         tokens = cast("Collection[object]", value)
         if all(map(_is_package, tokens)):

@@ -35,7 +35,12 @@ class Trace(StrEnum):
 
 @frozen
 class ReadAs:
-    """A cell's verdict: the stored status, and whether its hand-off was over by then."""
+    """A cell's verdict: the stored status, and whether its hand-off was over by then.
+
+    Attributes:
+        status: The stored status.
+        lapsed: Whether the hand-off was over when the snapshot was taken.
+    """
 
     status: Status
     lapsed: bool = False
@@ -67,6 +72,7 @@ WIRE_STATUS: Final = Table[Standing, Is[WireStatus]](
     Row(EXPIRED,         Is(WireStatus.EXPIRED),         "[S] Over, recorded or not."),
     Row(REVOKED,         Is(WireStatus.REVOKED),         "[S] For ever."),
 )
+"""The table `wire-status`: how each standing is spelled on the wire."""
 
 STORED_STATUS: Final = Table[tuple[WireStatus, Revocation, Trace], ReadAs](
     "stored-status",
@@ -81,4 +87,5 @@ STORED_STATUS: Final = Table[tuple[WireStatus, Revocation, Trace], ReadAs](
     Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", "lapsed"),
     Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", "revoked"),
 )
+"""The table `stored-status`: what each spelling is read as."""
 # fmt: on

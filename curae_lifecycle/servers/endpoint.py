@@ -51,7 +51,12 @@ class Counters(Protocol):
     """What counts requests, such as `servers.metrics.Metrics`."""
 
     def count(self, line: RequestLine, effort: Effort) -> None:
-        """Count a request that was answered."""
+        """Count a request that was answered.
+
+        Args:
+            line: The request's line of the log.
+            effort: What it took.
+        """
         ...
 
     def page(self, backlog: Backlog | None) -> tuple[str, bytes]:
@@ -111,7 +116,7 @@ class Endpoint:
 
 
 class AsyncEndpoint:
-    """The same on a store that is awaited; what it is given is awaited, too, but for `counters`."""
+    """As `Endpoint`, on a store that is awaited; so is what it is given, but for `counters`."""
 
     def __init__(
         self,

@@ -20,9 +20,16 @@ Message = MutableMapping[str, object]
 """What the two sides of ASGI tell each other."""
 
 Receive = Callable[[], Awaitable[Message]]
+"""What hands an ASGI app the next message of its client."""
+
 Send = Callable[[Message], Awaitable[None]]
+"""What takes a message for the client."""
+
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
+"""An app as ASGI 3 calls it."""
+
 Headers = list[tuple[bytes, bytes]]
+"""Names and values, as ASGI has them."""
 
 BODY_SECONDS: Final = 10.0
 """How long a whole body may take, in seconds, however many parts it comes in."""
@@ -31,6 +38,8 @@ TURN_SECONDS: Final = 2.0
 """How long a request waits for its turn, in seconds."""
 
 LINGER_BYTES: Final = 1_048_576
+"""How much of a body that is too long is read and dropped, in bytes."""
+
 LINGER_SECONDS: Final = 2.0
 """How much more of a body that is too long is read and dropped once it is answered, so that its
 client can read the answer before the connection ends."""

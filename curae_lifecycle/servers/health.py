@@ -63,7 +63,12 @@ async def is_ready(store: AsyncStore) -> bool:
 
 
 def health(status: int, said: str) -> Response:
-    """An answer about the server itself, never kept on its way."""
+    """An answer about the server itself, never kept on its way.
+
+    Args:
+        status: The HTTP status.
+        said: The one word that it answers.
+    """
     headers = [("content-type", "application/json"), ("cache-control", "no-store")]
     if status >= 500:  # noqa: PLR2004 - as HTTP has it
         headers.append(("retry-after", "1"))

@@ -25,6 +25,7 @@ from curae_lifecycle.stores.patience import Effort
 from curae_lifecycle.stores.sql.claiming import Backlog
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""What Prometheus calls the text that it reads."""
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The bounds of the histogram: nothing takes longer than the last where the limits are kept."""
@@ -61,7 +62,12 @@ class Metrics:
         self._failures = counter("store_failures", "What failed at the store.", "kind")
 
     def count(self, line: RequestLine, effort: Effort) -> None:
-        """Count a request that was answered, or that nobody waited for any more."""
+        """Count a request that was answered, or that nobody waited for any more.
+
+        Args:
+            line: The request's line of the log.
+            effort: What it took.
+        """
         operation, code = line.operation or _NONE, line.code or _NONE
         status = _NONE if line.status is None else str(line.status)
         replayed = "true" if line.replayed else "false"

@@ -64,7 +64,11 @@ def run(target: str, *, host: str, port: int, workers: int) -> None:
 
 
 def load(target: str) -> Leaving:
-    """What a worker serves: the guard that is named as `module:name`, and its way to end."""
+    """What a worker serves: the guard that is named as `module:name`, and its way to end.
+
+    Raises:
+        ArgumentError: What is named is no `Guard`.
+    """
     module, _, name = target.partition(":")
     guard = getattr(import_module(module), name)
     if not isinstance(guard, Guard):

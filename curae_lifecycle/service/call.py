@@ -55,6 +55,13 @@ class Call:
     """A request that was read and may be decided; it has a key where its operation needs one.
 
     What it needs loaded follows from it.
+
+    Attributes:
+        caller: Who asks.
+        operation: What is asked for.
+        key: The idempotency key, where the operation needs one.
+        settings: What the server chose.
+        needs: What has to be loaded for it.
     """
 
     caller: credentials.Caller
@@ -104,6 +111,14 @@ def refused(
     changes: Changes = NO_CHANGES,
     limited: ratelimit.Limited | None = None,
 ) -> Decision:
-    """The decision on a request that a gate refused, with what is charged all the same."""
+    """The decision on a request that a gate refused, with what is charged all the same.
+
+    Args:
+        answer: The refusal.
+        now: The instant at which it is asked, in UTC.
+        settings: What the server chose.
+        changes: What is charged all the same.
+        limited: The limit that refused, where one did.
+    """
     reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
     return Decision(reply, status, now, changes, answer.rules, settings=settings)

@@ -40,6 +40,7 @@ class LimitKey:
 
 
 RateKey = BucketKey | LimitKey
+"""Whose limit it is: an API key, or an app user."""
 
 
 @frozen
@@ -57,7 +58,12 @@ class ConnectionWrite:
 
 @frozen
 class SessionWrite:
-    """Insert or update a connect session, unique by its id."""
+    """Insert or update a connect session, unique by its id.
+
+    Attributes:
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     before: CuraeConnectSession | None
     after: CuraeConnectSession
@@ -65,7 +71,12 @@ class SessionWrite:
 
 @frozen
 class BindingWrite:
-    """Insert or update a binding, unique by its coordinate, or count that it was relied on."""
+    """Insert or update a binding, unique by its coordinate, or count that it was relied on.
+
+    Attributes:
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     before: LimitedAccountAppBinding | None
     after: LimitedAccountAppBinding
@@ -76,6 +87,11 @@ class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
     What was loaded may be past its retention.
+
+    Attributes:
+        key: Whose record it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
     """
 
     key: idempotency.RecordKey
@@ -85,7 +101,14 @@ class RecordWrite:
 
 @frozen
 class RateWrite:
-    """Insert or update the state of the rate limit that was charged, unique by its key."""
+    """Insert or update the state of the rate limit that was charged, unique by its key.
+
+    Attributes:
+        key: Whose limit it is.
+        policy: The limit.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+    """
 
     key: RateKey
     policy: ratelimit.Policy
@@ -99,11 +122,17 @@ class RateWrite:
 
 
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
+"""What is to be stored, of whichever kind."""
 
 
 @frozen
 class AccessEnded:
-    """Drop every cached grant of the connection."""
+    """Drop every cached grant of the connection.
+
+    Attributes:
+        connection_id: The connection's id.
+        at: Since when it gives no access.
+    """
 
     connection_id: values.ConnectionId
     at: datetime
@@ -136,13 +165,19 @@ class SuccessorsLive:
 
 @frozen
 class UserProvisioned:
-    """Create the LIMITED user that the binding names."""
+    """Create the LIMITED user that the binding names.
+
+    Attributes:
+        user_id: The new user.
+        coordinate: Whom it is bound to.
+    """
 
     user_id: values.UserId = attrs.field(repr=False)
     coordinate: values.Coordinate
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
+"""What the server has to do, of whichever kind."""
 
 
 class EventKind(StrEnum):
@@ -183,7 +218,13 @@ def _uuid5(name: bytes) -> str:
 
 @frozen
 class Event:
-    """Something that happened, for an outbox: to what, as it is now, and when it was recorded."""
+    """Something that happened, for an outbox: to what, as it is now, and when it was recorded.
+
+    Attributes:
+        kind: Which kind of event it is.
+        subject: What it happened to, as it is now.
+        at: When it was recorded.
+    """
 
     kind: EventKind
     subject: Subject
@@ -215,7 +256,13 @@ class Event:
 
 @frozen
 class Changes:
-    """What is to be stored, done by the server and put into an outbox, in one transaction."""
+    """What is to be stored, done by the server and put into an outbox, in one transaction.
+
+    Attributes:
+        writes: What is to be stored.
+        effects: What the server has to do.
+        events: What has happened.
+    """
 
     writes: tuple[Write, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -228,6 +275,7 @@ class Changes:
 
 
 NO_CHANGES: Final = Changes()
+"""Nothing to store, nothing to do, nothing that happened."""
 
 
 _Versioned = TypeVar("_Versioned", Connection, LimitedAccountAppBinding)
@@ -247,13 +295,25 @@ def relied_on(value: _Versioned) -> _Versioned:
 def written(
     kind: EventKind, before: Connection | None, after: Connection, *effects: Effect
 ) -> Changes:
-    """The changes of a connection that was written, and its event."""
+    """The changes of a connection that was written, and its event.
+
+    Args:
+        kind: Which kind of event it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+        effects: What the server has to do.
+    """
     event = Event(kind, after, after.updated_at)
     return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
-    """The changes of a new connection, which a tombstone of its coordinate must not miss."""
+    """The changes of a new connection, which a tombstone of its coordinate must not miss.
+
+    Args:
+        made: The new connection.
+        binding: Its coordinate's binding, which it relies on; `None` where nobody is bound.
+    """
     created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
@@ -261,12 +321,23 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
-    """The changes of a connection that needs action, expired or was revoked."""
+    """The changes of a connection that needs action, expired or was revoked.
+
+    Args:
+        kind: Which kind of event it is.
+        before: The connection as it is stored.
+        after: What takes its place.
+    """
     return written(kind, before, after, _ending(before, after))
 
 
 def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
-    """The changes of a successor that was minted for the head of a chain."""
+    """The changes of a successor that was minted for the head of a chain.
+
+    Args:
+        recovered: The head of the chain, which is relied on.
+        successor: What recovers it.
+    """
     held = ConnectionWrite(recovered, relied_on(recovered))
     made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
     return Changes((held, ConnectionWrite(None, successor)), (), (made,))
@@ -299,6 +370,11 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """What the server learns where a connection was revoked alone and its chain goes on [O].
 
     The head is held: it may not end meanwhile and be named as alive all the same.
+
+    Args:
+        connection: What was revoked.
+        head: The last of its chain.
+        now: The instant at which it is asked, in UTC.
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
@@ -307,7 +383,12 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
-    """The changes of a session that was minted, and of the user that it provisioned."""
+    """The changes of a session that was minted, and of the user that it provisioned.
+
+    Args:
+        before: The coordinate's binding as it is stored; `None` where nobody is bound.
+        made: The session, and the binding that goes with it.
+    """
     session, after = made.session, made.binding
     at = session.created_at
     write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
@@ -326,7 +407,14 @@ def landing_changes(
     landing: Landing,
     now: datetime,
 ) -> Changes:
-    """The changes of a hand-off that landed: the session, and the binding where it moved."""
+    """The changes of a hand-off that landed: the session, and the binding where it moved.
+
+    Args:
+        session: The session as it is stored.
+        binding: The coordinate's binding as it is stored; `None` where nobody is bound.
+        landing: Both as they are from now on.
+        now: When it is recorded.
+    """
     at = max(now, session.created_at)
     landed = Event(EventKind.SESSION_LANDED, landing.session, at)
     changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
@@ -341,7 +429,14 @@ def binding_changes(
     after: LimitedAccountAppBinding,
     now: datetime,
 ) -> Changes:
-    """The changes of a binding that moved."""
+    """The changes of a binding that moved.
+
+    Args:
+        kind: Which kind of event it is.
+        before: What is stored now; `None` where nothing is.
+        after: What takes its place.
+        now: When it is recorded.
+    """
     return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
 
 

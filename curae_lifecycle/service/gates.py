@@ -71,6 +71,7 @@ ORDER: Final = Table[Gate, RefuseWith | Ask](
     Row(Gate.RULE,         Ask(),                 "[S] What the operation itself decides."),
     Row(Gate.ROOM,         FAILED,                "[O] A full store refuses what is new and evicts nothing live."),
 )
+"""The table `request`: the gates, in the order in which they are passed."""
 # fmt: on
 
 
@@ -80,7 +81,11 @@ def in_order(*gates: Gate) -> tuple[Gate, ...]:
 
 
 def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
-    """The refusal of a gate, as the table has it, with the values of its problem's details."""
+    """The refusal of a gate, as the table has it, with the values of its problem's details.
+
+    Returns:
+        Refused: with the code of the table.
+    """
     row = ORDER[gate]
     verdict = row.outcome
     assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse

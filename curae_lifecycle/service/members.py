@@ -39,7 +39,12 @@ class Member(Generic[Value]):
 
 @frozen
 class EntityTags:
-    """The entity tags that a client says it holds."""
+    """The entity tags that a client says it holds.
+
+    Attributes:
+        tags: Each with its quotes, without `W/`.
+        every: Whether it was `*`: whatever there is.
+    """
 
     tags: frozenset[str] = frozenset()
     every: bool = False
@@ -49,6 +54,7 @@ class EntityTags:
 
 
 NO_TAGS: Final = EntityTags()
+"""What a client holds that says nothing."""
 
 
 @frozen
@@ -56,6 +62,10 @@ class Given:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 
     The values go by the members' names; a user's id can be among them, so no repr shows them.
+
+    Attributes:
+        values: By the members' names.
+        tags: The entity tags that the client holds.
     """
 
     values: dict[str, object] = attrs.field(repr=False)
@@ -74,7 +84,16 @@ class Given:
 
 
 def parse_word(name: str, kind: type[Word], value: object) -> Word:
-    """One of an enumeration's words."""
+    """One of an enumeration's words.
+
+    Args:
+        name: The member's name.
+        kind: The enumeration.
+        value: What came in.
+
+    Raises:
+        ArgumentError: It is none of them.
+    """
     if isinstance(value, str):
         try:
             return kind(value)
@@ -84,7 +103,15 @@ def parse_word(name: str, kind: type[Word], value: object) -> Word:
 
 
 def parse_known(name: str, value: object) -> str:
-    """An id in lower case; one that is no UUID is unknown [O], so it goes on to be refused."""
+    """An id in lower case; one that is no UUID is unknown [O], so it goes on to be refused.
+
+    Args:
+        name: The member's name.
+        value: What came in.
+
+    Raises:
+        ArgumentError: It is no text.
+    """
     if isinstance(value, str):
         return value.lower()
     raise ArgumentError(name, "a string")
@@ -96,7 +123,11 @@ def parse_account_id(value: object) -> values.CustomerAccountId:
 
 
 def parse_flag(value: object) -> bool:
-    """True or false."""
+    """True or false.
+
+    Raises:
+        ArgumentError: It is neither true nor false.
+    """
     if isinstance(value, bool):
         return value
     raise ArgumentError("flag", "true or false")
@@ -108,8 +139,14 @@ def parse_connection_id(value: object) -> values.ConnectionId:
 
 
 APP_USER_ID: Final = Member("appUserId", values.parse_app_user_id)
+"""`appUserId` of a query or a body."""
+
 DATA_PACKAGES: Final = Member("dataPackages", values.parse_data_packages)
+"""`dataPackages` of a body."""
+
 PREFER_SIGNUP: Final = Member("preferSignup", parse_flag, optional=True, absent=False)
+"""`preferSignup` of a body; absent is false."""
+
 CONNECTION_ID: Final = Member("connectionId", parse_connection_id)
 """A connection's id in a request; anything but a UUID is malformed."""
 
@@ -121,24 +158,43 @@ KNOWN_CONNECTION: Final = Member(
 KNOWN_SESSION: Final = Member(
     "sessionId", lambda value: values.SessionId(parse_known("sessionId", value))
 )
+"""`sessionId` of a fact."""
+
 REASON: Final = Member("reason", lambda value: values.parse_opaque("reason", value))
 """Why a patient must act: a token or text of the server's, shown on the wire."""
 
 ACTOR: Final = Member("actor", lambda value: parse_word("actor", Actor, value))
+"""`actor` of a fact."""
+
 USER_ID: Final = Member("userId", lambda value: UserId(values.parse_opaque("userId", value)))
+"""`userId` of a fact."""
+
 NAMED_USER: Final[Member[UserId | None]] = Member("userId", USER_ID.parse, optional=True)
+"""`userId` of a fact that may leave it out."""
+
 ENVIRONMENT: Final = Member(
     "environment",
     lambda value: parse_word("environment", Environment, value),
     optional=True,
     absent=Environment.LIVE,
 )
+"""`environment` of a fact; absent is live."""
+
 APP_ID: Final = Member("appId", lambda value: values.AppId(values.parse_opaque("appId", value)))
+"""`appId` of a fact."""
+
 CUSTOMER_ACCOUNT_ID: Final = Member("customerAccountId", parse_account_id)
+"""`customerAccountId` of a fact or a snapshot."""
+
 COORDINATE: Final = (ENVIRONMENT, APP_ID, CUSTOMER_ACCOUNT_ID, APP_USER_ID)
+"""The members by which a fact names a coordinate."""
+
 EXPIRES_AT: Final[Member[datetime | None]] = Member(
     "expiresAt", lambda value: values.parse_time("expiresAt", value), optional=True
 )
+"""`expiresAt` of a fact; absent is never."""
+
 HAPPENED_AT: Final[Member[datetime | None]] = Member(
     "happenedAt", lambda value: values.parse_time("happenedAt", value), optional=True
 )
+"""`happenedAt` of a fact; absent is now."""

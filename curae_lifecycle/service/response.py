@@ -24,6 +24,11 @@ class Response(StoredResponse):
     """An HTTP response: what is answered, and what is kept to be answered again.
 
     Its bytes are exact; they can hold a hand-off URL, so no repr shows them.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names and values, in order.
+        body: The exact bytes.
     """
 
     status: int
@@ -41,7 +46,12 @@ class Response(StoredResponse):
 
 @frozen
 class ResponseReference(StoredResponse):
-    """Where the server keeps a response, encrypted, instead of the record: its name of the place."""
+    """Where the server keeps a response, encrypted, instead of the record: its name of the place.
+
+    Attributes:
+        status: The HTTP status of the response.
+        reference: The server's name of the place.
+    """
 
     status: int
     reference: str
@@ -53,7 +63,11 @@ class ResponseReference(StoredResponse):
 
 
 def status_of_stored(response: StoredResponse) -> int:
-    """The HTTP status of a response that was kept, which must be of this package's kinds."""
+    """The HTTP status of a response that was kept, which must be of this package's kinds.
+
+    Raises:
+        ArgumentError: It is a stored response of another kind.
+    """
     if isinstance(response, Response | ResponseReference):
         return response.status
     raise ArgumentError("response", "a Response or a ResponseReference")

@@ -40,7 +40,12 @@ TABLES: Final[dict[str, AnyTable]] = {
 
 @frozen
 class FoundRule:
-    """A rule and the table it stands in."""
+    """A rule and the table it stands in.
+
+    Attributes:
+        table: The table.
+        row: The rule.
+    """
 
     table: AnyTable
     row: Row[object]

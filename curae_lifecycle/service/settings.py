@@ -45,3 +45,4 @@ class Settings:
 
 
 DEFAULT_SETTINGS: Final = Settings()
+"""Both environments, no buckets, and whatever else a server need not choose."""

@@ -26,6 +26,8 @@ class Needs:
         buckets: The states of the platform's buckets, in this order.
         connection: The connection, its successor, and the head of its chain, all of one moment.
         binding: The binding of the coordinate.
+        record: The key of the idempotency record.
+        limit: The key of the app user's limit.
     """
 
     record: idempotency.RecordKey | None
@@ -40,6 +42,10 @@ class LandedHandoff:
     """A hand-off of a pending connection that the server knows to have landed [P].
 
     The patient authorized then; the authorization ends at `expires_at`, or never.
+
+    Attributes:
+        happened_at: When it happened.
+        expires_at: When the authorization ends; `None` for never.
     """
 
     happened_at: datetime
@@ -54,6 +60,9 @@ class Snapshot:
         successor: The connection that recovered the one asked for, where there is one.
         head: The last connection of its chain, where there is a successor; it may be that one.
         landed: Where the connection's hand-off has landed and that is not recorded yet.
+        buckets: The state of each bucket, in order.
+        limit: The state of the app user's limit.
+        binding: The coordinate's binding.
     """
 
     record: idempotency.Record | None = None
@@ -113,7 +122,13 @@ def check_line(
 def check_chain(
     asked: values.ConnectionId, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
-    """Raise unless this is the connection that was asked for, with the rest of its chain."""
+    """Raise unless this is the connection that was asked for, with the rest of its chain.
+
+    Args:
+        asked: The id that was asked for.
+        connection: What was loaded for it.
+        following: Every later one of its chain.
+    """
     if connection.id != asked:
         raise ArgumentError("snapshot.connection", "the connection that was asked for")
     before = connection.id

@@ -44,6 +44,7 @@ PROBLEM_STATUS: Final = Table[ProblemKind, HttpStatus](
     Row(ProblemKind.LIMITED,        not_kept(429), "[O] The same request may pass later."),
     Row(ProblemKind.FAILED,         not_kept(500), "[O] The server could not answer."),
 )
+"""The table `problem-status`: what HTTP says to each kind of problem."""
 # fmt: on
 
 NOT_MODIFIED: Final = 304

@@ -129,7 +129,12 @@ class Accounts:
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
 
     def add(self, new: changes.Write, due: tuple[datetime, Held] | None) -> None:
-        """Count a new value, and note down from when on it may be over, if ever."""
+        """Count a new value, and note down from when on it may be over, if ever.
+
+        Args:
+            new: The write that inserts it.
+            due: From when on it may be over, and what is looked at then; `None` for never.
+        """
         owner = _owner_of(new)
         account = self._by_owner.get(owner)
         if account is None:
@@ -139,7 +144,12 @@ class Accounts:
             self._note(account, *due)
 
     def tidy(self, now: datetime, own: Owner | None) -> None:
-        """Drop a few values that are over: of one account, and of the one whose turn it is."""
+        """Drop a few values that are over: of one account, and of the one whose turn it is.
+
+        Args:
+            now: The instant at which it is asked, in UTC.
+            own: Whose account is looked at first; `None` for nobody's.
+        """
         account = self._by_owner.get(own) if own else None
         if account is not None:
             self._drop_over(account, now, LOOKED_AT)
@@ -148,6 +158,10 @@ class Accounts:
 
     def purge(self, now: datetime, most: int) -> int:
         """Drop what is over, account by account, looking at no more values and accounts than said.
+
+        Args:
+            now: The instant at which it is asked, in UTC.
+            most: How many values and accounts are looked at, at most.
 
         Returns:
             How many values were dropped.
@@ -221,7 +235,12 @@ class Accounts:
 
 
 def is_over(deadline: datetime, now: datetime) -> bool:
-    """Whether a value with this deadline may be dropped."""
+    """Whether a value with this deadline may be dropped.
+
+    Args:
+        deadline: When it means nothing any more.
+        now: The instant at which it is asked, in UTC.
+    """
     # Not at the deadline itself: another worker's clock may be behind.
     return now - deadline >= _TOLERANCE
 

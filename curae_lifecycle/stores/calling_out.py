@@ -79,7 +79,16 @@ async def answer_calling_out(
     settings: Settings,
     trying: Trying,
 ) -> Answer:
-    """Answer a request, calling out for its next action where it has one."""
+    """Answer a request, calling out for its next action where it has one.
+
+    Args:
+        store: Where everything is kept.
+        request: The request as it came.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        out: How the other service is asked, and for how long.
+        settings: What the server chose.
+        trying: How often and how long it is tried.
+    """
 
     async def answer() -> Answer:
         serving = begin_serving(store, request, mint, settings, trying.effort)

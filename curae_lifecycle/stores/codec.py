@@ -65,6 +65,10 @@ def dump(value: Storable) -> dict[str, Json]:
 def load(kind: type[_Stored], document: Json) -> _Stored:
     """A value that `dump` printed, of this release or an earlier one.
 
+    Args:
+        kind: The type that is wanted.
+        document: What was stored.
+
     Raises:
         MalformedError: Anything else; it names the member at fault by its path, such as
             `identity.coordinate.app_id`.

@@ -112,6 +112,7 @@ class LoadedFact:
 
 
 Loaded = LoadedCall | LoadedFact
+"""What a commit was decided from."""
 
 NOTHING: Final = Needs(None, (), None, None, None)
 """What is needed where only the caller is asked for."""
@@ -129,7 +130,12 @@ class Store(Protocol):
         ...
 
     def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """The caller, and everything that a call of theirs needs."""
+        """The caller, and everything that a call of theirs needs.
+
+        Args:
+            digest: The API key's digest.
+            needs: What the call needs.
+        """
         ...
 
     def for_fact(self, needs: FactNeeds) -> LoadedFact:

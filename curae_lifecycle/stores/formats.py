@@ -16,6 +16,7 @@ from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.web.json import Json, MalformedError
 
 Document = dict[str, Json]
+"""A value as it is stored: JSON."""
 
 FORMAT: Final = "format"
 """The member that says which form a document has."""
@@ -35,6 +36,7 @@ class Upgrade:
 
 
 Upgrades = Mapping[str, tuple[Upgrade, ...]]
+"""What brings a stored document to the next form, by the name of its type."""
 
 UPGRADES: Final[Upgrades] = {}
 """The steps of each kind of value, by the name of its class; a kind without any has one form."""
@@ -64,12 +66,22 @@ class NewerFormatError(LifecycleError, ValueError):
 
 
 def newest_form(kind: str, upgrades: Upgrades = UPGRADES) -> int:
-    """The form that this release stores."""
+    """The form that this release stores.
+
+    Args:
+        kind: The name of a type.
+        upgrades: What brings each form to the next.
+    """
     return 1 + len(upgrades.get(kind, ()))
 
 
 def upgraded(kind: str, document: Document, upgrades: Upgrades = UPGRADES) -> Document:
     """A stored document in the newest form, without the number of its own.
+
+    Args:
+        kind: The name of a type.
+        document: What was stored.
+        upgrades: What brings each form to the next.
 
     Raises:
         MalformedError: It does not say its form.

@@ -183,7 +183,7 @@ class MemoryStore:
                 return respond(refused(refuse_at(Gate.ROOM), now, self._settings))
 
     def record(self, fact: facts.Fact, now: datetime) -> facts.FactAnswer:
-        """Record a fact and store what follows.
+        """Record a fact at `now`, and store what follows.
 
         Raises:
             ArgumentError: An instant out of order or not UTC.
@@ -198,7 +198,7 @@ class MemoryStore:
     def ask(
         self, connection_id: ConnectionId, package: str, now: datetime
     ) -> AccessDecision | None:
-        """Whether a package may be read over a connection; `None` for an unknown id."""
+        """Whether a package may be read over a connection at `now`; `None` for an unknown id."""
         connection = self.connection(connection_id)
         return None if connection is None else decide_access(connection, package, now)
 

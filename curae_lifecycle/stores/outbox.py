@@ -66,7 +66,12 @@ class Delivery:
 
 
 def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[Message, ...]:
-    """The effects and events of what was decided, in their order."""
+    """The effects and events of what was decided, in their order.
+
+    Args:
+        changes: What was decided.
+        settings: What the server chose.
+    """
     effects = [_effect_message(effect) for effect in changes.effects]
     events = [_event_message(event, settings) for event in changes.events]
     return (*effects, *events)

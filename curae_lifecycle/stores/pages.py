@@ -125,7 +125,12 @@ def page_of(
 
 
 def user_subject(coordinate: Coordinate, bound: UserId) -> str:
-    """The subject of a page of kind USER, by whose it is and who was bound then."""
+    """The subject of a page of kind USER, by whose it is and who was bound then.
+
+    Args:
+        coordinate: Whose page it is.
+        bound: Who was bound when its URL was given out.
+    """
     # Without escapes, which would make the longest id six times as long.
     return json.dumps((*attrs.astuple(coordinate), bound), ensure_ascii=False)
 
@@ -148,7 +153,12 @@ class Pages:
         heapq.heappush(self._ends, (page.expires_at, next(self._order), page))
 
     def find(self, url: str, now: datetime) -> HostedPage | None:
-        """What a URL leads to; `None` for one that is unknown or over."""
+        """What a URL leads to; `None` for one that is unknown or over.
+
+        Args:
+            url: The page's whole URL.
+            now: The instant at which it is asked, in UTC.
+        """
         page = self._found.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
 

@@ -68,6 +68,7 @@ class Patience:
 
 
 DEFAULT_PATIENCE: Final = Patience()
+"""Twenty attempts within four seconds, and pauses that grow."""
 
 
 @attrs.define
@@ -164,12 +165,22 @@ class Trying:
 
 
 def waiting(patience: Patience, effort: Effort | None = None) -> Trying:
-    """A way to try at a `Store`, whose calls wait."""
+    """A way to try at a `Store`, whose calls wait.
+
+    Args:
+        patience: How often and how long it is tried.
+        effort: Where it is noted what it took.
+    """
     return Trying(patience, _wait, nullcontext, effort or Effort())
 
 
 def awaiting(patience: Patience, effort: Effort | None = None) -> Trying:
-    """A way to try at an `AsyncStore`, whose calls are awaited."""
+    """A way to try at an `AsyncStore`, whose calls are awaited.
+
+    Args:
+        patience: How often and how long it is tried.
+        effort: Where it is noted what it took.
+    """
     return Trying(patience, asyncio.sleep, asyncio.timeout, effort or Effort())
 
 

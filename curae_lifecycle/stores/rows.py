@@ -143,7 +143,12 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
 
 
 def fact_snapshot_of(needs: FactNeeds, found: Found) -> FactSnapshot:
-    """What a fact concerns, of the rows that were found; it raises as `snapshot_of` does."""
+    """What a fact concerns, of the rows that were found; it raises as `snapshot_of` does.
+
+    Args:
+        needs: What was asked for.
+        found: The rows, as they are stored.
+    """
     connection, successor, head = _line(found, needs.connection)
     following: list[Connection] = []
     if needs.chain is not None:

@@ -69,6 +69,11 @@ def way_of(error: BaseException) -> str:
 async def answer_always(answering: Awaitable[Answer], settings: Settings, effort: Effort) -> Answer:
     """An answer, also where something went wrong that nobody foresaw: one that may be retried.
 
+    Args:
+        answering: What answers, or raises.
+        settings: What the server chose.
+        effort: Where it is noted what it took.
+
     Raises:
         ArgumentError: The program is wrong, so a retry would be, too.
         AssertionError: The same; somebody looked, and found it.
@@ -110,6 +115,9 @@ class Serving:
         digest: Of its API key.
         effort: Where it is noted what it took.
         loaded: What was loaded last; its caller is the newest that is known.
+        store: Where everything is kept.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        settings: What the server chose.
     """
 
     store: AsyncStore
@@ -176,7 +184,15 @@ class Serving:
 def begin_serving(
     store: AsyncStore, request: Request, mint: Mint, settings: Settings, effort: Effort
 ) -> Serving | Answer:
-    """A request that may be served, or its answer where it shows no API key."""
+    """A request that may be served, or its answer where it shows no API key.
+
+    Args:
+        store: Where everything is kept.
+        request: The request as it came.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        settings: What the server chose.
+        effort: Where it is noted what it took.
+    """
     api_key = bearer(request)
     if api_key is not None:
         return Serving(store, request, api_key.digest(), mint, settings, effort)
@@ -189,7 +205,15 @@ def begin_serving(
 async def answer_request(
     store: AsyncStore, request: Request, mint: Mint, settings: Settings, trying: Trying
 ) -> Answer:
-    """Answer a request in as many attempts as patience has."""
+    """Answer a request in as many attempts as patience has.
+
+    Args:
+        store: Where everything is kept.
+        request: The request as it came.
+        mint: Makes the ids and the next action of a mutation, anew for each attempt.
+        settings: What the server chose.
+        trying: How often and how long it is tried.
+    """
 
     async def answer() -> Answer:
         serving = begin_serving(store, request, mint, settings, trying.effort)
@@ -201,7 +225,16 @@ async def answer_request(
 
 
 async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnswer:
-    """Record a fact in as many attempts as patience has."""
+    """Record a fact in as many attempts as patience has.
+
+    Args:
+        store: Where everything is kept.
+        fact: What happened.
+        trying: How often and how long it is tried.
+
+    Raises:
+        StoreUnavailableError: The store could not, in all attempts.
+    """
 
     async def attempt() -> FactAnswer | None:
         loaded = await store.for_fact(fact_needs(fact))

@@ -9,7 +9,11 @@ _Answered = TypeVar("_Answered")
 
 
 def at_once(coroutine: Coroutine[None, None, _Answered]) -> _Answered:
-    """The result of a coroutine that awaits nothing that suspends."""
+    """The result of a coroutine that awaits nothing that suspends.
+
+    Raises:
+        AssertionError: It waited for something, which nothing here does.
+    """
     try:
         coroutine.send(None)
     except StopIteration as end:

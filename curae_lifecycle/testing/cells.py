@@ -52,7 +52,13 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
 
 
 def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Put another row into a cell of a table, and into what is looked up in its place."""
+    """Put another row into a cell of a table, and into what is looked up in its place.
+
+    Args:
+        table: The table.
+        key: The cell.
+        row: What it holds from now on.
+    """
     # A table is the dict that the rules look into; only its own methods refuse to change it.
     _Cells.__setitem__(table, key, row)
     for renew in table.views:

@@ -13,7 +13,11 @@ from curae_lifecycle.web.shapes import camel
 
 
 def format_fact(fact: Fact) -> dict[str, Json]:
-    """A fact: its kind, and one member for each of its fields that says something."""
+    """A fact: its kind, and one member for each of its fields that says something.
+
+    Raises:
+        TypeError: No line can say this fact.
+    """
     line: dict[str, Json] = {"type": fact.kind}
     for name in fact.__match_args__:
         value: object = getattr(fact, name)
@@ -29,7 +33,12 @@ def format_fact(fact: Fact) -> dict[str, Json]:
 
 
 def format_caller(api_key: str, caller: Caller) -> dict[str, Json]:
-    """An API key and whom it stands for."""
+    """An API key and whom it stands for.
+
+    Args:
+        api_key: The key.
+        caller: Whom it stands for.
+    """
     return {
         "apiKey": api_key,
         "appId": caller.app_id,

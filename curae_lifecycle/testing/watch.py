@@ -185,7 +185,7 @@ class Watch:
             self._check_revoked_at(seen)
 
     def recorded(self, answer: FactAnswer, now: datetime) -> None:
-        """A fact that was recorded, with what was committed for it (also law 11)."""
+        """A fact that was recorded `now`, with its `answer` and what was committed for it (law 11)."""
         match answer:
             case Done(changes):
                 self.stored(changes.writes, now)
@@ -197,7 +197,17 @@ class Watch:
     def asked(
         self, connection_id: ConnectionId, package: str, now: datetime, decision: AccessDecision
     ) -> None:
-        """A question for access (laws 5 and 17)."""
+        """A question for access (laws 5 and 17).
+
+        Args:
+            connection_id: What was asked about.
+            package: Which package.
+            now: The instant that was asked about.
+            decision: What was answered.
+
+        Raises:
+            LawBrokenError: Law 5 or 17 is broken.
+        """
         held = self._connections.get(connection_id)
         if held is None:
             raise LawBrokenError(5, "decided for an unknown id", f"connection {connection_id}")

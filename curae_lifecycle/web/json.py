@@ -47,7 +47,11 @@ class RepeatedObject(dict[str, Json]):
         self.pairs = pairs
 
     def repeated(self) -> str:
-        """The first name that stands again."""
+        """The first name that stands again.
+
+        Raises:
+            AssertionError: None is, so the program is wrong.
+        """
         seen: set[str] = set()
         for name, _ in self.pairs:
             if name in seen:

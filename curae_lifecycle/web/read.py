@@ -62,7 +62,12 @@ def read(
 
 
 def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
-    """The name of the operation that a request asks for, for a log; `None` where there is none."""
+    """The name of the operation that a request asks for, for a log; `None` where there is none.
+
+    Args:
+        request: The request as it came.
+        settings: What the server chose.
+    """
     kind, _ = _route(request, settings.operations)
     return None if kind is None else kind.rule.name
 

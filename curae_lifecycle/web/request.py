@@ -47,7 +47,12 @@ class Request:
 
 
 def header(request: Request, name: str) -> list[str]:
-    """Every value of a header, in order; `name` in lower case."""
+    """Every value of a header, in order; `name` in lower case.
+
+    Args:
+        request: The request as it came.
+        name: In lower case.
+    """
     # The length first: it rules most names out at once.
     length = len(name)
     return [
@@ -58,7 +63,7 @@ def header(request: Request, name: str) -> list[str]:
 
 
 def bearer(request: Request) -> ApiKey | None:
-    """The API key of `Authorization: Bearer <key>` [S]; `None` where there is not exactly one."""
+    """The API key of a request's `Authorization: Bearer <key>` [S]; `None` but for exactly one."""
     values = header(request, "authorization")
     found = _BEARER.fullmatch(values[0].strip(" \t")) if len(values) == 1 else None
     if found is None:

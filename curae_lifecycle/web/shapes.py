@@ -33,6 +33,11 @@ def format_connection(
     """A connection as it is on the wire at `now`, with the status of its standing then [S].
 
     ACTIVE is spelled AUTHORIZED where the server asks for it [P].
+
+    Args:
+        connection: The connection as it is stored.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
     """
     identity, updated_at = connection.identity, connection.updated_at
     coordinate = identity.coordinate
@@ -83,6 +88,11 @@ def format_problem(
     """A problem as RFC 9457 has it, with `code`, `details` and `retryable` [S].
 
     `instance` is the server's own URI of this occurrence; a 404 never has one [O].
+
+    Args:
+        problem: The problem.
+        type_base: The base URI of its `type`.
+        instance: The URI of this occurrence, where the server gives one.
     """
     kind = problem.type
     document: dict[str, Json] = {
@@ -110,6 +120,14 @@ def format_reply(reply: Reply, now: datetime, active_spelling: str) -> dict[str,
     """The body of a reply at `now`: one member for each of its fields, in order.
 
     It is any reply but a problem, a replay or one that is not modified.
+
+    Args:
+        reply: The reply.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+
+    Raises:
+        ArgumentError: It has a member that the wire does not know.
     """
     body: dict[str, Json] = {}
     for name in reply.__match_args__:
@@ -138,6 +156,10 @@ def camel(name: str) -> str:
 
 def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[str, object]:
     """The values of an object's members by their names, read strictly.
+
+    Args:
+        document: What was read.
+        expected: The members that there may be.
 
     Raises:
         MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
@@ -217,6 +239,14 @@ def parse_connection(
     It is read tolerantly: unknown members are ignored, an absent time or reason is null, and
     `+00:00` is `Z`. One that shows a `revokedAt` is of a revoked connection, whatever else it says.
     What the wire does not say is kept beside it; without a `root_id` the connection is its own.
+
+    Args:
+        document: The snapshot.
+        environment: Where it is of: test or live.
+        app_id: Which app it is of.
+        predecessor_id: What it recovers, where that is known.
+        root_id: The first of its chain; its own where absent.
+        position: Its place in its chain, from 1.
 
     Raises:
         MalformedError: What is wrong, and with which member. An unknown status is malformed:

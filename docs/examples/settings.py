@@ -24,8 +24,9 @@ POOL: Final = int(os.environ.get("POOL", "10"))
 
 DEMO_URL: Final = "sqlite:///curae.db"
 DATABASE_URL: Final = os.environ.get("DATABASE_URL", DEMO_URL)
-REDIS_URL: Final = os.environ.get("REDIS_URL")
-"""Where the rate limits are kept; in the database where there is none."""
+REDIS_URLS: Final = os.environ.get("REDIS_URL", "").split()
+"""Where the rate limits are kept: in the database where there is none, in a cluster where more than
+one of its nodes is named."""
 
 SETTINGS: Final = Settings()
 MINT: Final = RandomIds(f"{PUBLIC_URL}/pages/")
@@ -53,17 +54,21 @@ def open_awaited() -> AsyncDatabase:
 
 def with_limits(store: Store) -> Store:
     """The store itself, or with its rate limits in Redis where that is wanted."""
-    if REDIS_URL is None:
+    if not REDIS_URLS:
         return store
-    from curae_lifecycle.stores.redis import limits  # noqa: PLC0415 - needed only where wanted
+    from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted
 
-    return limits.RedisLimits(store, limits.create_client(REDIS_URL))
+    if len(REDIS_URLS) == 1:
+        return limits.RedisLimits(store, clients.create_client(REDIS_URLS[0]))
+    return limits.RedisLimits(store, clients.ClusterClient(REDIS_URLS))
 
 
 def with_limits_async(store: AsyncStore) -> AsyncStore:
     """The same for a store that is awaited."""
-    if REDIS_URL is None:
+    if not REDIS_URLS:
         return store
-    from curae_lifecycle.stores.redis import limits  # noqa: PLC0415 - needed only where wanted
+    from curae_lifecycle.stores.redis import clients, limits  # noqa: PLC0415 - only where wanted
 
-    return limits.AsyncRedisLimits(store, limits.create_awaited_client(REDIS_URL))
+    if len(REDIS_URLS) == 1:
+        return limits.AsyncRedisLimits(store, clients.create_awaited_client(REDIS_URLS[0]))
+    return limits.AsyncRedisLimits(store, clients.create_awaited_cluster_client(REDIS_URLS))

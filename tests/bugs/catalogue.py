@@ -103,7 +103,7 @@ Who tests the tests? These {all} mistakes; {known} of them real projects made.
 A correct server passes every check, and the library's own functions pass every model.
 
 *Seen in* names an issue (`owner/repository#number`), or what was seen when a product was tried; it
-is empty where no public case is known to us. The servers are in `tests/bugs/`, each a few lines.
+is empty where no public case is known. The servers are in `tests/bugs/`, each a few lines.
 """
 
 _COLUMNS: Final = """

@@ -378,8 +378,8 @@ BUGS: Final = (
     ),
     VisibleBug(
         "star-not-read",
-        "If-None-Match: * never matches.",
-        "section 6, the tag *",
+        "If-None-Match: `*` never matches.",
+        "section 6, the tag `*`",
         "",
         ("account-state.not-modified",),
         StarNotRead,

@@ -58,7 +58,7 @@ NEVER_ENDING: Final = (
     *((status, "a revokedAt") for status in Status),
 )
 """What waits for no deadline: stored status and revocation."""
-UNREACHABLE: Final = {
+UNREACHABLE: Final[dict[Key, str]] = {
     **{
         ("standing", status, revocation, "at or after the deadline"): NO_DEADLINE
         for status, revocation in NEVER_ENDING

@@ -16,7 +16,7 @@ from curae_lifecycle.servers.log import _NAME_PATHS, RequestLine
 from curae_lifecycle.servers.metrics import Metrics
 from curae_lifecycle.stores.django import database as of_django
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, OVERTIME, Effort
-from curae_lifecycle.stores.redis.limits import create_client
+from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.sql import connecting
 from curae_lifecycle.stores.sql.claiming import Backlog
 from tests.servers.asking import logged

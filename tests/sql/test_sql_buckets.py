@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 import pytest
@@ -21,14 +22,17 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.sql.buckets import charge_statements, check_sizes
 from curae_lifecycle.stores.sql.engine import SqlDatabase
+from curae_lifecycle.stores.sql.schema import create_tables
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
 from curae_lifecycle.testing.races import SCENES, commit
+from tests.sql.conftest import opened
 from tests.sql.databases import Clocked
 from tests.sql.races import SqlArena
 from tests.sql.works import CREATE, FIRST, SETTINGS, asks, works
 from tests.strategies import START
+from tests.wire.running import PATIENCE
 
 KEY = "a" * 64
 NOW = microseconds(START)
@@ -202,3 +206,30 @@ def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatab
         assert not database.rows(Statement(f"SELECT id FROM {table}"))
     # Decided again it is a 429, which stores nothing at all.
     assert works()["create"](stores[1]).is_nothing
+
+
+def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
+    # Else each charge of a busy key leaves an entry in an index, and the next ones walk past all of
+    # them.
+    policy, charges = Bucket("platform", 100, 50, 1), 20
+    with opened(postgres_url) as found:
+        found.create(create_tables(found.dialect))
+        for number in range(charges):
+            known = number > 0
+            assert found.change(charge_statements(found.dialect, policy, KEY, NOW, known=known))
+    # What a connection counts is told when it has ended.
+    counted = Statement(
+        "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = ?",
+        ("curae_bucket",),
+    )
+    with opened(postgres_url) as found:
+        until = time.monotonic() + PATIENCE
+        while (seen := _numbers(found, counted))[0] < charges - 1:
+            assert time.monotonic() < until, f"{seen} of {charges - 1} charges are counted"
+            time.sleep(0.01)
+    assert seen == (charges - 1, charges - 1)
+
+
+def _numbers(database: SqlDatabase, counted: Statement) -> tuple[int, int]:
+    row = database.rows(counted)[0]
+    return int(str(row[0])), int(str(row[1]))

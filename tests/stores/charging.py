@@ -31,7 +31,7 @@ from curae_lifecycle.stores.contract import (
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Patience
-from curae_lifecycle.stores.redis.limits import create_client
+from curae_lifecycle.stores.redis.clients import create_client
 from curae_lifecycle.stores.serve import serve
 from tests.stores.limits import limited
 from tests.stores.served import MINT, PATIENCE, Clock

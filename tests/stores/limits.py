@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final, TypeVar
 
 import attrs
@@ -19,12 +19,13 @@ from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
 from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.redis.limits import (
-    AsyncRedisLimits,
-    RedisLimits,
+from curae_lifecycle.stores.redis.clients import (
+    ClusterClient,
     create_awaited_client,
+    create_awaited_cluster_client,
     create_client,
 )
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits
 from tests.server import CALLER
 from tests.wire.valkey import valkey
 
@@ -53,10 +54,18 @@ def limited(kind: str, store: Store, url: str, wait: float = 30) -> Iterator[Sto
         with create_client(url, wait=wait) as client:
             yield RedisLimits(store, client)
         return
+    if kind == "waiting for a cluster":
+        with closing(ClusterClient([url], wait=wait)) as cluster:
+            yield RedisLimits(store, cluster)
+        return
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    awaited_client = create_awaited_client(url, wait=wait)
+    awaited_client = (
+        create_awaited_client(url, wait=wait)
+        if kind == "awaited"
+        else create_awaited_cluster_client([url], wait=wait)
+    )
     made = Waiting(AsyncRedisLimits(AtOnce(store), awaited_client), loop)
     try:
         yield made

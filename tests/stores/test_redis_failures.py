@@ -15,7 +15,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.limits import create_awaited_client, create_client
+from curae_lifecycle.stores.redis.clients import create_awaited_client, create_client
 from tests.stores.charging import BUCKET, KINDS, Who, client, known, who
 from tests.stores.limits import limited, redis_url
 from tests.wire.valkey import valkey

@@ -38,7 +38,8 @@ from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
-from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits, create_client
+from curae_lifecycle.stores.redis.clients import create_client
+from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
 from tests.kit import needing

@@ -23,6 +23,7 @@ from curae_lifecycle.rules.ratelimit import (
 )
 from curae_lifecycle.rules.values import SECOND, instant_at, microseconds
 from curae_lifecycle.stores.redis import limits
+from curae_lifecycle.stores.redis.clients import Redis, create_client
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
 from tests.stores.limits import BUCKET_KEY, redis_url
 
@@ -37,7 +38,7 @@ __all__ = ["redis_url"]
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with limits.create_client(redis_url) as made:
+    with create_client(redis_url) as made:
         yield made
 
 
@@ -115,7 +116,7 @@ class Held:
     instants: list[datetime] = attrs.field(factory=list)
 
     @property
-    def asked(self) -> limits.Redis:
+    def asked(self) -> Redis:
         return self.client
 
     def put(self, state: BucketState | None, last: int = FIRST) -> None:

@@ -90,7 +90,7 @@ def _record(
     )
 
 
-_AT: Final[dict[RecordStanding, tuple[Record, datetime]]] = {
+AT: Final[dict[RecordStanding, tuple[Record, datetime]]] = {
     RecordStanding.ABSENT: (_record(RecordState.COMPLETED), _RETENTION_END),
     RecordStanding.RELEASED: (_record(RecordState.RELEASED), _NOW),
     RecordStanding.IN_FLIGHT: (_record(RecordState.IN_FLIGHT), _NOW),
@@ -147,7 +147,7 @@ def _standing(
 def begins() -> Iterator[Case]:
     """What a request with a key gets."""
     for at, match in BEGIN:
-        record, now = _AT[at]
+        record, now = AT[at]
         same = match is Match.SAME
         yield _begin(cell_id(BEGIN.name, (at, match)), record, _SAME if same else _VALUES, now)
         if not same:
@@ -207,7 +207,7 @@ def _begin(
 def attempts() -> Iterator[Case]:
     """What a running attempt may still do."""
     for act, at, holder in ATTEMPT:
-        record, now = _AT[at]
+        record, now = AT[at]
         token = record.token if holder is Holder.CURRENT else record.token + 1
         name = cell_id(ATTEMPT.name, (act, at, holder))
         yield _act(name, act, record, token, START, now)
@@ -266,7 +266,7 @@ def _act(
 def upkeep() -> Iterator[Case]:
     """What the server may do with a record without holding it."""
     for act, at in UPKEEP:
-        record, now = _AT[at]
+        record, now = AT[at]
         yield _upkeep(cell_id(UPKEEP.name, (act, at)), act, record, now)
     for act in ServerAct:
         yield _upkeep(f"record-upkeep/no-record/{act.replace(' ', '-')}", act, None, _NOW)

@@ -14,6 +14,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+from tests.engines.hosts import Host
+
 LIBRARIES: Final = (
     *("django.core.management", "django.core.wsgi", "django.db.models"),
     *("fastapi", "flask", "redis", "granian.server.embed"),
@@ -22,13 +24,21 @@ LIBRARIES: Final = (
     *("curae_lifecycle.stores.sql.engine", "curae_lifecycle.stores.serve"),
 )
 
+LOCAL: Final = "127.0.0.1"
+"""Where a server listens that runs on no host."""
+
 _FORKS: Final = multiprocessing.get_context("forkserver")
 # The first puts the examples on the path.
 _FORKS.set_forkserver_preload(["tests.wire.forked", *LIBRARIES])
 
 
 def fork(
-    app: str, control: Path, port: int, environment: Mapping[str, str], log: Path
+    app: str,
+    control: Path,
+    port: int,
+    environment: Mapping[str, str],
+    log: Path,
+    host: Host | None = None,
 ) -> tuple[ForkServerProcess, int | None]:
     """Serve an example in a process of its own.
 
@@ -38,13 +48,14 @@ def fork(
         port: Where to listen; 0 for a free port.
         environment: The process's own.
         log: What it says on standard output and standard error goes there.
+        host: Where it runs; on this machine, where none is given.
 
     Returns:
         The process, and the port; none where it ended before it listened.
     """
     here, there = _FORKS.Pipe(duplex=False)
     process = _FORKS.Process(
-        target=_serve, args=(app, str(control), port, dict(environment), str(log), there)
+        target=_serve, args=(app, str(control), port, dict(environment), str(log), there, host)
     )
     # Where nobody ends it, it ends with the tests.
     process.daemon = True
@@ -65,7 +76,10 @@ def _serve(
     environment: dict[str, str],
     log: str,
     listens: Connection[int, int],
+    host: Host | None,
 ) -> None:
+    if host is not None:
+        host.join()
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     for stream in (1, 2):
         os.dup2(output, stream)
@@ -75,4 +89,4 @@ def _serve(
     assert "settings" not in sys.modules, "the example has read another environment"
     from tests.wire.serve import main  # noqa: PLC0415 - the examples read the environment
 
-    main(app, control, port, listens.send)
+    main(app, control, port, listens.send, LOCAL if host is None else host.address)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.wire.forked import LOCAL
 from tests.wire.running import PATIENCE, ROOT
 from tests.wire.trying import EXAMPLES, free_port, wait_for
 
@@ -23,6 +24,11 @@ class Launched:
     port: int
     log: Path
     process: subprocess.Popen[bytes]
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its address and its port."""
+        return LOCAL, self.port
 
     def terminate(self) -> None:
         """Ask it to end, as a supervisor does."""

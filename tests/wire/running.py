@@ -35,8 +35,9 @@ from curae_lifecycle.testing.conformance import KeyWanted, Server
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
+from tests.engines.hosts import Host
 from tests.wire.databases import MovedDatabase
-from tests.wire.forked import fork
+from tests.wire.forked import LOCAL, fork
 from tests.wire.serve import Control, read_control
 from tests.wire.visiting import Visitor
 
@@ -48,6 +49,10 @@ PATIENCE: Final = 60
 
 RACES: Final = 3
 """How often a race is run over sockets."""
+
+
+class ServerEndedError(AssertionError):
+    """A server ended before it served, as it does where its database is not there."""
 
 
 # --- Servers --------------------------------------------------------------------------------
@@ -64,10 +69,16 @@ class RunningServer:
     process: ForkServerProcess
     port: int
     skew: int = 0
+    host: Host | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its address and its port."""
+        return LOCAL if self.host is None else self.host.address, self.port
 
     def send(self, request: Request) -> Response:
         """Send a request over a socket of its own, as it stands."""
-        return send(self.port, request)
+        return send(self.place, request)
 
     def pause(self) -> None:
         """Let it stand still, as a machine does that has no time for it."""
@@ -100,14 +111,15 @@ def is_request(line: str) -> bool:
         return False
 
 
-def send(port: int, request: Request, patience: float = PATIENCE) -> Response:
-    """Send a request to a port of this machine, as it stands."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
+def send(place: tuple[str, int], request: Request, patience: float = PATIENCE) -> Response:
+    """Send a request to an address and a port, as it stands."""
+    address, port = place
+    connection = http.client.HTTPConnection(address, port, timeout=patience)
     try:
         connection.putrequest(
             request.method, request.target, skip_host=True, skip_accept_encoding=True
         )
-        connection.putheader("Host", f"127.0.0.1:{port}")
+        connection.putheader("Host", f"{address}:{port}")
         for name, value in request.headers:
             connection.putheader(name, value)
         body = request.body
@@ -122,7 +134,7 @@ def send(port: int, request: Request, patience: float = PATIENCE) -> Response:
 
 
 def start_server(
-    app: str, url: str, directory: Path, port: int = 0, skew: int = 0
+    app: str, url: str, directory: Path, port: int = 0, skew: int = 0, host: Host | None = None
 ) -> RunningServer:
     """Start an example on a database; what controls it and its log are files in the directory.
 
@@ -132,15 +144,22 @@ def start_server(
         directory: The directory.
         port: Where it listens; 0 for a free port.
         skew: How many microseconds its clock is ahead of what controls it.
+        host: Where it runs; on this machine, where none is given.
+
+    Raises:
+        ServerEndedError: It ended before it served.
     """
     directory.mkdir(exist_ok=True)
     control, log = directory / "control.json", directory / "log"
     if not control.exists():
         Control().write(control)
     environment = {**os.environ, "DATABASE_URL": url, "SKEW": str(skew)}
-    process, listens = fork(app, control, port, environment, log)
-    assert listens is not None, f"{app} did not start:\n{log.read_text()}"
-    return RunningServer(app, url, control, log, process, listens, skew)
+    process, listens = fork(app, control, port, environment, log, host)
+    if listens is None:
+        process.join(PATIENCE)
+        process.close()
+        raise ServerEndedError(f"{app} did not start:\n{log.read_text()[-4000:]}")
+    return RunningServer(app, url, control, log, process, listens, skew, host)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Run an example as its users do, but with a clock and settings that the tests can change.
 
-`main` serves `docs/examples/APP_app.py` on a port of 127.0.0.1 (0 for a free one) and says which.
+`main` serves `docs/examples/APP_app.py` on a port of an address (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
 a browser finds the server, if not on its port, in what way its database is wrong, and how long a
@@ -42,6 +42,7 @@ from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.wire.databases import AsyncMovedDatabase, MovedDatabase, spoil, transactions
+from tests.wire.forked import LOCAL
 
 
 @attrs.frozen
@@ -143,17 +144,21 @@ def follow(app: str, file: Path) -> None:
     put(endpoint, serve=serve, serve_async=serve_async)
 
 
-def reserve(port: int) -> socket.socket:
-    """Hold a port of this machine, 0 for any that is free, so that the server gets it."""
+def reserve(port: int, address: str = LOCAL) -> socket.socket:
+    """Hold a port, 0 for any that is free, so that the server gets it."""
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # Each worker of granian listens at it with a socket of its own.
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    held.bind(("127.0.0.1", port))
+    held.bind((address, port))
     return held
 
 
 async def serve_here(
-    app: AsgiApp, port: int, listens: Callable[[], None], headers: HTTP1Settings = HEADERS
+    app: AsgiApp,
+    port: int,
+    listens: Callable[[], None],
+    headers: HTTP1Settings = HEADERS,
+    address: str = LOCAL,
 ) -> None:
     """Serve an app in this process, as a worker of `servers.run` does, until SIGTERM.
 
@@ -161,7 +166,7 @@ async def serve_here(
     """
     server = Server(
         app,
-        address="127.0.0.1",
+        address=address,
         port=port,
         interface=Interfaces.ASGI,
         websockets=False,
@@ -175,7 +180,7 @@ async def serve_here(
     serving = asyncio.create_task(server.serve())
     while not serving.done():
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection(address, port)
         except ConnectionRefusedError:
             await asyncio.sleep(0.01)
         else:
@@ -185,12 +190,14 @@ async def serve_here(
     await serving
 
 
-def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> None:
+def main(
+    app: str, control: str, port: int, listens: Callable[[int], None], address: str = LOCAL
+) -> None:
     """Serve an example until the process ends, and say once on which port."""
-    with reserve(port) as held:
+    with reserve(port, address) as held:
         bound = held.getsockname()[1]
         public_url = read_control(Path(control)).public_url
-        os.environ["PUBLIC_URL"] = public_url or f"http://127.0.0.1:{bound}"
+        os.environ["PUBLIC_URL"] = public_url or f"http://{address}:{bound}"
         follow(app, Path(control))
         headers = HEADERS
         seconds = read_control(Path(control)).stranger_seconds
@@ -203,4 +210,4 @@ def main(app: str, control: str, port: int, listens: Callable[[int], None]) -> N
             importlib.import_module("demo").prepare_django()
         else:
             importlib.import_module("demo").prepare()
-        asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers))
+        asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers, address))

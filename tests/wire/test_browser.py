@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.pages import form_token
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
+from tests.browser import chromium
 from tests.wire.running import PATIENCE, Behind, RunningServer, engine_of, running_server, sqlite
 
 pytestmark = pytest.mark.browser
@@ -189,30 +189,9 @@ class Phone:
 
 @pytest.fixture
 def phone(tmp_path: Path) -> Iterator[Phone]:
-    options = webdriver.ChromeOptions()
-    for option in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        # As wide as a phone.
-        "--window-size=500,900",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(option)
-    found = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    assert all(found.values()), f"Debian's chromium and chromium-driver are needed: {found}"
-    options.binary_location = str(found["chromium"])
     url = sqlite(tmp_path)
     with running_server("fastapi", url, tmp_path) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        service = webdriver.ChromeService(str(found["chromedriver"]))
-        browser = webdriver.Chrome(options=options, service=service)
-        try:
+        # As wide as a phone.
+        with chromium(tmp_path / "profile", "--window-size=500,900") as browser:
             yield Phone(server, behind, behind.make_key(KeyWanted("app-1", ACCOUNT)), browser)
-        finally:
-            browser.quit()

@@ -71,7 +71,7 @@ def test_five_hundred_strangers_stop_nobody_and_are_gone_in_time(app: str, tmp_p
     with engine_of(url), launched(app, url, tmp_path, workers=2) as server:
         with strangers(server.port, 250, HALF_HEADERS, HALF_BODY) as held:
             for _ in range(200):
-                assert send(server.port, STRANGER).status == 401
+                assert send(server.place, STRANGER).status == 401
             assert {last_words(each)[9:12] for each in held} <= {b"", b"408"}
-        assert send(server.port, STRANGER).status == 401
+        assert send(server.place, STRANGER).status == 401
     assert said(server.log) == []

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import attrs
+import redis
+
+from curae_lifecycle.stores.redis.clients import Redis
+from tests.wire.trying import free_port
 
 PATIENCE: Final = 60
 """Seconds after which a program that has not ended is taken for dead."""
@@ -30,17 +36,28 @@ def program() -> str:
 
 @attrs.define
 class Valkey:
-    """A server with a Unix socket as its only door, which keeps what it has answered."""
+    """A server that keeps what it has answered, with a Unix socket as its only door.
+
+    Where it has a port, it is the one node of a cluster.
+    """
 
     directory: Path
+    port: int = 0
+    bus: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
+        if self.port:
+            return f"redis://127.0.0.1:{self.port}"
         return f"unix://{self.directory}/socket"
 
     def start(self) -> None:
-        settings = ["--port", "0", "--unixsocket", f"{self.directory}/socket", "--save", ""]
+        settings = ["--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
+        if self.port:
+            settings += ["--cluster-enabled", "yes", "--cluster-port", str(self.bus)]
+        else:
+            settings += ["--unixsocket", f"{self.directory}/socket"]
         kept = ["--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.directory)]
         self.process = subprocess.Popen(
             [program(), *settings, *kept], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -60,9 +77,30 @@ class Valkey:
 
 
 @contextmanager
-def valkey() -> Iterator[Valkey]:
+def valkey_cluster() -> Iterator[Valkey]:
+    """A cluster of one node."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        bus = free_port()
+    with valkey(port, bus) as server, redis.Redis(port=server.port) as client:
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        until = time.monotonic() + PATIENCE
+        while not _is_up(client):
+            assert time.monotonic() < until, "the cluster does not come up"
+            time.sleep(0.02)
+        yield server
+
+
+def _is_up(client: redis.Redis) -> bool:
+    told = cast("dict[str, str]", cast("Redis", client).execute_command("CLUSTER INFO"))
+    return told["cluster_state"] == "ok"
+
+
+@contextmanager
+def valkey(port: int = 0, bus: int = 0) -> Iterator[Valkey]:
+    """A server of its own; the one node of a cluster where it has a port, and one for its bus."""
     with tempfile.TemporaryDirectory(prefix="curae-valkey-") as name:
-        server = Valkey(Path(name))
+        server = Valkey(Path(name), port, bus)
         server.start()
         try:
             yield server

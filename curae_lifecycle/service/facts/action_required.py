@@ -14,7 +14,13 @@ from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION, REASO
 
 @frozen
 class ActionRequired(fact.ConnectionFact):
-    """The patient must act before data flows again."""
+    """The patient must act before data flows again.
+
+    Attributes:
+        connection_id: The connection's id.
+        reason: Why, in a word of the server's.
+        happened_at: When it happened; `None` for now.
+    """
 
     connection_id: ConnectionId
     reason: str

@@ -14,7 +14,13 @@ from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNE
 
 @frozen
 class Authorized(fact.ConnectionFact):
-    """The patient authorized on the hosted page."""
+    """The patient authorized on the hosted page.
+
+    Attributes:
+        connection_id: The connection's id.
+        expires_at: When the authorization ends; `None` for never.
+        happened_at: When it happened; `None` for now.
+    """
 
     connection_id: ConnectionId
     expires_at: datetime | None = None

@@ -14,7 +14,12 @@ from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
 
 @frozen
 class Expired(fact.ConnectionFact):
-    """The authorization is over: the upstream ended it, or time did."""
+    """The authorization is over: the upstream ended it, or time did.
+
+    Attributes:
+        connection_id: The connection's id.
+        happened_at: When it happened; `None` for now.
+    """
 
     connection_id: ConnectionId
     happened_at: datetime | None = None

@@ -59,6 +59,8 @@ class FactSnapshot:
         successor: The connection that recovered it, where `connection` was asked for.
         head: The last connection of its chain, where there is a successor; it may be that one.
         following: Every later connection, nearest first, where `chain` was asked for.
+        session: The session that was asked for.
+        binding: The coordinate's binding.
     """
 
     connection: Connection | None = None
@@ -102,7 +104,12 @@ class Fact(ABC):
 
     @abstractmethod
     def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
-        """What the fact changes; its snapshot was checked, and what it names is there."""
+        """What the fact changes; its snapshot was checked, and what it names is there.
+
+        Args:
+            snapshot: What was loaded for it.
+            now: When it is recorded, in UTC.
+        """
 
 
 class ConnectionFact(Fact):
@@ -185,5 +192,11 @@ def recorded(
 
 
 def moved_connection(kind: changes.EventKind, before: Connection, answer: Transition) -> FactAnswer:
-    """The answer of a fact that moved its connection, or did not."""
+    """The answer of a fact that moved its connection, or did not.
+
+    Args:
+        kind: Which kind of event it is where it moved.
+        before: The connection as it is stored.
+        answer: What its rule said.
+    """
     return recorded(answer, lambda after: changes.connection_changes(kind, before, after))

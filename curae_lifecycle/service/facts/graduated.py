@@ -16,7 +16,13 @@ from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER,
 
 @frozen
 class Graduated(fact.Fact):
-    """The LIMITED user became ACTIVE; `user_id` is the bound one where absent."""
+    """The LIMITED user became ACTIVE; `user_id` is the bound one where absent.
+
+    Attributes:
+        coordinate: Who graduated, of which app.
+        user_id: The bound one where absent.
+        happened_at: When it happened; `None` for now.
+    """
 
     coordinate: Coordinate
     user_id: UserId | None = attrs.field(default=None, repr=False)

@@ -16,7 +16,13 @@ from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_SESSION, USER_ID
 
 @frozen
 class HandoffCompleted(fact.Fact):
-    """The hosted page gave the user over to the app: completeHandoff."""
+    """The hosted page gave the user over to the app: completeHandoff.
+
+    Attributes:
+        session_id: The session's id.
+        user_id: The server's id of who signed up.
+        happened_at: When it happened; `None` for now.
+    """
 
     session_id: SessionId
     user_id: UserId = attrs.field(repr=False)

@@ -22,3 +22,4 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     Graduated,
     Tombstoned,
 )
+"""Every fact of the package's."""

@@ -22,7 +22,13 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
 
 @frozen
 class Revoked(fact.ConnectionFact):
-    """Somebody revoked outside the API."""
+    """Somebody revoked outside the API.
+
+    Attributes:
+        connection_id: The connection's id.
+        actor: Who revoked.
+        happened_at: When it happened; `None` for now.
+    """
 
     connection_id: values.ConnectionId
     actor: Actor = attrs.field(validator=_is_actor)

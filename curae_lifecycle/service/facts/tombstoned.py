@@ -17,7 +17,12 @@ from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER,
 
 @frozen
 class Tombstoned(fact.Fact):
-    """The bound user is gone, whoever it is, and leaves no access behind [O]."""
+    """The bound user is gone, whoever it is, and leaves no access behind [O].
+
+    Attributes:
+        coordinate: Who is gone, of which app.
+        happened_at: When it happened; `None` for now.
+    """
 
     coordinate: Coordinate
     happened_at: datetime | None = None

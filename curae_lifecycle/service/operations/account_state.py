@@ -31,7 +31,12 @@ class AccountStateShown(operation.Reply):
 
 @frozen
 class GetAccountState(operation.UserOperation):
-    """The coordinate's account state; `known` are those whose entity tag the client holds [P]."""
+    """The coordinate's account state; `known` are those whose entity tag the client holds [P].
+
+    Attributes:
+        app_user_id: The app's own id of its user.
+        known: The states whose entity tags the client holds.
+    """
 
     app_user_id: AppUserId
     known: frozenset[AccountState] = frozenset()

@@ -20,7 +20,12 @@ class SessionInitiated(operation.Reply):
 
 @frozen
 class Initiate(operation.UserOperation):
-    """Mint a connect session [S]."""
+    """Mint a connect session [S].
+
+    Attributes:
+        app_user_id: The app's own id of its user.
+        prefer_signup: Whether somebody without an account is to sign up.
+    """
 
     app_user_id: values.AppUserId
     prefer_signup: bool = False

@@ -24,6 +24,7 @@ from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 
 BASE_PATH: Final = "/api/sdk/v1"
+"""What every path begins with [S]."""
 
 
 class KeyUse(StrEnum):
@@ -108,7 +109,12 @@ class Reply:
 
 @frozen
 class ProblemReply(Reply):
-    """Answers with a problem; where a rate limit refused, its headers are sent."""
+    """Answers with a problem; where a rate limit refused, its headers are sent.
+
+    Attributes:
+        problem: The problem.
+        limited: The limit that refused, where one did.
+    """
 
     problem: problems.Problem
     limited: ratelimit.Limited | None = None
@@ -135,7 +141,13 @@ class Replayed(Reply):
 
 @frozen
 class Ruling:
-    """What an operation's own rule decided: the answer, the rules by name, and the changes."""
+    """What an operation's own rule decided: the answer, the rules by name, and the changes.
+
+    Attributes:
+        reply: The answer.
+        rules: The names of the rules that decided.
+        changes: What is to be stored and done.
+    """
 
     reply: Reply
     rules: tuple[str, ...] = ()
@@ -148,7 +160,15 @@ def refusal(refused: outcomes.Refused) -> Ruling:
 
 
 class Asked:
-    """All that an operation decides from; it only reads them."""
+    """All that an operation decides from; it only reads them.
+
+    Attributes:
+        caller: Who asks.
+        snapshot: What was loaded.
+        now: The instant at which it is asked, in UTC.
+        given_coordinate: Whose account it is, where the operation is on one.
+        given_ids: New ids and a next action, where it is a mutation.
+    """
 
     __slots__ = ()
     caller: credentials.Caller

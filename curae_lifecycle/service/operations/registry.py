@@ -24,6 +24,7 @@ OPERATIONS: Final[tuple[type[Operation], ...]] = (
     GetAccountState,
     StartGraduation,
 )
+"""Every operation of the package's, in the order of the table."""
 
 
 def operation_table(operations: Iterable[type[Operation]]) -> Table[str, OperationRule]:
@@ -38,3 +39,4 @@ def operation_table(operations: Iterable[type[Operation]]) -> Table[str, Operati
 
 
 OPERATION_TABLE: Final = operation_table(OPERATIONS)
+"""The table `operation`: what each needs before its own rule is asked."""

@@ -176,7 +176,12 @@ class DjangoDatabase:
 
 
 def wait_of(dialect: Dialect, options: Mapping[str, object]) -> float:
-    """How many seconds a lock of SQLite or a statement of PostgreSQL is waited for, by OPTIONS."""
+    """How many seconds a lock of SQLite or a statement of PostgreSQL is waited for, by OPTIONS.
+
+    Args:
+        dialect: Which database it is.
+        options: OPTIONS of Django's settings.
+    """
     if dialect is Dialect.SQLITE:
         # Python's own, where nothing is said.
         return float(str(options.get("timeout", 5.0)))

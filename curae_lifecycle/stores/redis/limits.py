@@ -16,23 +16,20 @@ yes`, and `appendfsync always` where a crash of its machine may not cost a secon
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import attrs
 import redis
-import redis.asyncio
-from redis.asyncio.retry import Retry as AwaitedRetry
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     ClusterDownError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     TryAgainError,
 )
-from redis.retry import Retry
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
@@ -54,12 +51,9 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.formats import NewerFormatError
 from curae_lifecycle.stores.pages import HostedPage
+from curae_lifecycle.stores.redis.clients import AwaitedRedis, Redis, Value
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK, Script
 from curae_lifecycle.stores.sql.keys import key_of, rate_key
-
-WAIT: Final = 1.0
-"""Seconds that Redis is waited for, where nothing else is said: it answers in far less, and the loop
-begins no attempt after four."""
 
 _FORM: Final = 1
 """The form that limits are kept in; see `scripts`."""
@@ -70,61 +64,10 @@ _PASSING: Final = (
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    # No node of a cluster answers, or none has the keys.
+    RedisClusterException,
     TryAgainError,
 )
-
-Value = str | int
-
-
-class Redis(Protocol):
-    """A client of Redis that waits for its answers, such as `redis.Redis`."""
-
-    def execute_command(self, *command: Value) -> object:
-        """Send one command; texts may come as bytes."""
-        ...
-
-
-class AwaitedRedis(Protocol):
-    """A client of Redis whose answers are awaited, such as `redis.asyncio.Redis`."""
-
-    def execute_command(self, *command: Value) -> Awaitable[object]:
-        """Send one command; texts may come as bytes."""
-        ...
-
-
-def create_client(url: str, *, wait: float = WAIT, pool_size: int = 10) -> redis.Redis:
-    """A client that `RedisLimits` can run on, its limits of time set.
-
-    Args:
-        url: Such as `redis://host:6379` or `unix:///path`.
-        wait: Seconds that a connection or an answer is waited for.
-        pool_size: How many connections there are at most.
-    """
-    pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
-        url,
-        max_connections=pool_size,
-        timeout=wait,
-        socket_timeout=wait,
-        socket_connect_timeout=wait,
-        # A charge that is sent again is charged again: the loop decides anew instead.
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.Redis.from_pool(pool)
-
-
-def create_awaited_client(
-    url: str, *, wait: float = WAIT, pool_size: int = 10
-) -> redis.asyncio.Redis:
-    """The same, awaited, for `AsyncRedisLimits`."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - untyped
-        url,
-        max_connections=pool_size,
-        timeout=wait,
-        socket_timeout=wait,
-        socket_connect_timeout=wait,
-        retry=AwaitedRetry(NoBackoff(), 0),
-    )
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 class RedisLimits:
@@ -132,7 +75,7 @@ class RedisLimits:
 
     Args:
         store: For everything else.
-        client: How Redis is asked; see `create_client`.
+        client: How Redis is asked; see `clients`.
     """
 
     def __init__(self, store: Store, client: Redis) -> None:
@@ -190,7 +133,7 @@ class AsyncRedisLimits:
 
     Args:
         store: For everything else.
-        client: How Redis is asked; see `create_awaited_client`.
+        client: How Redis is asked; see `clients`.
     """
 
     def __init__(self, store: AsyncStore, client: AwaitedRedis) -> None:

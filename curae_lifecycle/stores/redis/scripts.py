@@ -34,7 +34,12 @@ from curae_lifecycle.rules.frozen import frozen
 
 @frozen
 class Script:
-    """A script, and the digest that Redis knows it by once it was run."""
+    """A script, and the digest that Redis knows it by once it was run.
+
+    Attributes:
+        text: The script.
+        digest: What Redis knows it by.
+    """
 
     text: str
     digest: str = attrs.field(

@@ -40,6 +40,9 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
 
         It is made in a thread, which is left alone where it takes longer than the limit: a name
         may have many hosts, each is waited for, and looking it up takes as long as it takes.
+
+        Raises:
+            OperationalError: The time is over.
         """
         made: Future[BoundedConnection] = Future()
 

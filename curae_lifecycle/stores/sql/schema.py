@@ -107,12 +107,13 @@ _TABLES: Final = {
     ),
 }
 
+# None on `curae_bucket.full_at`: PostgreSQL writes a row in place only where no index holds what moves,
+# and a bucket's moves with every request of its key. There are few of them to look through.
 _INDEXES: Final = {
     "curae_connection_coordinate": "curae_connection (coordinate)",
     "curae_session_coordinate":    "curae_session (coordinate)",
     "curae_record_expires_at":     "curae_record (expires_at)",
     "curae_log_expires_at":        "curae_log (expires_at)",
-    "curae_bucket_full_at":        "curae_bucket (full_at)",
     "curae_page_expires_at":       "curae_page (expires_at)",
     "curae_outbox_subject":        "curae_outbox (subject, id)",
     "curae_outbox_due_at":         "curae_outbox (due_at, id)",
@@ -120,6 +121,7 @@ _INDEXES: Final = {
 # fmt: on
 
 TABLES: Final = tuple(_TABLES)
+"""The names of the tables."""
 
 _SETUP_LOCK: Final = 0x63757261
 """Any number that no other application on the same PostgreSQL locks."""

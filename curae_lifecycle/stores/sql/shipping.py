@@ -80,6 +80,7 @@ _MOST: Final = 1000
 _LONGEST: Final = 366 * 24 * 3600.0
 
 DEFAULT_SHIPPING: Final = Shipping()
+"""What a worker does where nobody says anything else."""
 
 
 class Outbox:
@@ -121,7 +122,12 @@ class Outbox:
         return at_once(self._worker(handle, _never).batch())
 
     def dead(self, after: int = 0, limit: int = LISTED) -> tuple[Delivery, ...]:
-        """Messages that are dead, in the order of their numbers, from a number on."""
+        """Messages that are dead, in the order of their numbers, from a number on.
+
+        Args:
+            after: The number that they come after.
+            limit: How many, at most.
+        """
         return at_once(_dead(self._database, after, limit))
 
     def backlog(self) -> Backlog:
@@ -160,7 +166,12 @@ class AsyncOutbox:
     async def run(
         self, handle: Callable[[Delivery], Awaitable[None]], stop: asyncio.Event | None = None
     ) -> None:
-        """Ship messages as they come, as `Outbox.run` does; a handler ends with its time."""
+        """Ship messages as they come, as `Outbox.run` does; a handler ends with its time.
+
+        Args:
+            handle: As there, awaited.
+            stop: Set it, and it ends after what it has begun.
+        """
         stopping = stop or asyncio.Event()
 
         async def wait(seconds: float) -> None:

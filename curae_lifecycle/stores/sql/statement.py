@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Value = str | int | None
+"""What a statement is given."""
 
 TEXTS_REMEMBERED: Final = 1024
 """How many texts are remembered in another spelling."""

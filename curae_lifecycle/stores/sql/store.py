@@ -30,6 +30,7 @@ CALLERS_REMEMBERED: Final = 10_000
 """How many callers a store remembers."""
 
 Rows = Sequence[Sequence[object]]
+"""What a database answers."""
 
 
 class Database(Protocol):

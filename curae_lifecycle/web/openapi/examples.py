@@ -28,7 +28,12 @@ from curae_lifecycle.web.respond import respond
 
 
 def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
-    """Responses to an operation that succeeded, by their titles; none for one added elsewhere."""
+    """Responses to an operation that succeeded, by their titles; none for one added elsewhere.
+
+    Args:
+        kind: The operation.
+        settings: What the server chose.
+    """
     return {
         title: respond(decide(Call(_CALLER, asked, key, settings), snapshot, _NOW, _NEW)).response
         for title, asked, key, snapshot in _EXAMPLES

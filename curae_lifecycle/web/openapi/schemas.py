@@ -29,10 +29,16 @@ from curae_lifecycle.web.respond import limit_header, policy_header
 from curae_lifecycle.web.shapes import camel
 
 Schema = dict[str, Json]
+"""A JSON schema, or another object of the document."""
 
 
 def reference(kind: str, name: str) -> Schema:
-    """A reference to a component."""
+    """A reference to a component.
+
+    Args:
+        kind: Which sort of component: `schemas`, `headers`.
+        name: Its name there.
+    """
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
@@ -41,6 +47,8 @@ UUID: Final[Schema] = {
     "format": "uuid",
     "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
 }
+"""A UUID in any case, as it is read."""
+
 _TEXT: Final[Schema] = {"type": "string"}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time", "pattern": "Z$"}
 _TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"}
@@ -58,10 +66,16 @@ _APP_USER_ID: Final[Schema] = {
 KEY_PATTERN: Final = (
     rf'^(?:[!#-~][!-~]{{0,{KEY_MAX - 1}}}|"(?:[!#-\[\]-~]|\\["\\]){{1,{KEY_MAX}}}")$'
 )
+"""The spellings of an idempotency key, bare or quoted."""
 
 
 def object_of(properties: dict[str, Json], *, optional: tuple[str, ...] = ()) -> Schema:
-    """An object with these members and no others."""
+    """An object with these members and no others.
+
+    Args:
+        properties: The members with their schemas.
+        optional: Which of them may be absent.
+    """
     return {
         "type": "object",
         "properties": properties,
@@ -177,7 +191,12 @@ def _of_type(kind: object) -> Schema:
 
 
 def problem_schema(code: ProblemCode, type_base: str) -> Schema:
-    """The schema of a problem: the members of RFC 9457 and ours."""
+    """The schema of a problem: the members of RFC 9457 and ours.
+
+    Args:
+        code: The problem's code.
+        type_base: The base URI of its `type`.
+    """
     kind = CATALOGUE[code].outcome
     properties: dict[str, Json] = {
         "type": {"const": problems.type_uri(code, type_base)},
@@ -243,3 +262,4 @@ HEADERS: Final[Schema] = {
     "RateLimit-Policy": _header(_POLICY, _TEXT, policy_header(INITIATE_LIMIT)),
     "WWW-Authenticate": {"schema": {"const": "Bearer"}, "example": "Bearer"},
 }
+"""The headers of answers, described."""

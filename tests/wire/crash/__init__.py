@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import SECOND, microseconds
 from tests.wire.crash.enemies import Against, AgainstPostgres, AgainstSqlite, Enemy, schedule
 from tests.wire.crash.judging import Judged, judge_round, lost, overdrawn, uncharged
-from tests.wire.crash.load import PAGES, Load, seeded, true_time
+from tests.wire.crash.load import PAGES, Load, Place, seeded, true_time
 from tests.wire.crash.rest import Reader, Whole
 from tests.wire.crash.search import BUDGET
 from tests.wire.judge import judge
@@ -52,6 +53,7 @@ class Run:
         unknown: How many operations had no answer that says what became of them.
         blows: How often each enemy struck.
         fought: Each blow: after how many requests, and what it was.
+        gaps: For how many seconds no commit was answered, of each blow against the database.
         statuses: How often each status was answered.
         judged: What the searches found.
         laws: Which laws were broken, and how.
@@ -64,6 +66,7 @@ class Run:
     unknown: int
     blows: Counter[Enemy]
     fought: list[str]
+    gaps: Mapping[Enemy, Sequence[float]]
     statuses: Counter[int]
     judged: Judged
     laws: list[str]
@@ -77,7 +80,7 @@ class Run:
 
     def __str__(self) -> str:
         statuses = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
-        blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy)
+        blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy if self.blows[each])
         judged = self.judged
         searched = (
             f"{judged.histories} histories, the longest of {judged.longest} operations, "
@@ -103,6 +106,9 @@ def crash(
     requests: int,
     enemies: Mapping[Enemy, int],
     cluster: Cluster | None = None,
+    against: Against | None = None,
+    places: Sequence[Place] = (),
+    beside: Callable[[Load], AbstractContextManager[object]] = nullcontext,
     workers: int = 4,
     rounds: int = 5,
     users: int = 24,
@@ -122,6 +128,10 @@ def crash(
         requests: How many requests to send at least.
         enemies: How often each enemy strikes.
         cluster: The server of the database, where enemies work against it.
+        against: What is done to the database, where it is none of a single server.
+        places: Where workers run, and their ways to the database; all on this machine, where
+            none is given.
+        beside: What is done besides, for as long as there is load.
         workers: How many run at any time.
         rounds: Between two rounds the clock moves on, by up to an hour.
         users: How many app users there are.
@@ -134,11 +144,12 @@ def crash(
     """
     random = seeded(seed)
     parsed = sa.make_url(url)
-    against: Against = (
-        AgainstSqlite(parsed)
-        if parsed.drivername.startswith("sqlite")
-        else _against(cluster, parsed)
-    )
+    if against is None:
+        against = (
+            AgainstSqlite(parsed)
+            if parsed.drivername.startswith("sqlite")
+            else AgainstPostgres(cluster, parsed)
+        )
     plan = schedule(random, enemies, rounds=rounds, requests=requests // rounds, longest=longest)
     judged, laws, judging, loading = Judged(), list[str](), 0.0, 0.0
     with engine_of(url) as engine:
@@ -147,6 +158,7 @@ def crash(
             engine,
             directory,
             against,
+            places or [Place(url)],
             skews=_skews(skew, workers),
             users=users,
             buckets=buckets,
@@ -160,7 +172,8 @@ def crash(
                     base = _pass_time(load, reader, base, random.choice([20, 61, 600, 2400]), laws)
                 begun = time.perf_counter()
                 first = true_time()
-                seen = load.round(f"{seed} {number}", requests // rounds, plan[number])
+                with beside(load):
+                    seen = load.round(f"{seed} {number}", requests // rounds, plan[number])
                 loading += time.perf_counter() - begun
                 begun = time.perf_counter()
                 rest = reader.read(base.number)
@@ -194,16 +207,13 @@ def crash(
         load.unknown,
         load.blows,
         load.fought,
+        load.gaps,
         load.statuses,
         judged,
         laws,
         loading,
         judging,
     )
-
-
-def _against(cluster: Cluster | None, url: sa.URL) -> Against:
-    return AgainstPostgres(cluster, url)
 
 
 def _skews(skew: float, workers: int) -> Sequence[int]:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import psycopg
@@ -36,8 +36,20 @@ class Enemy(StrEnum):
     EXHAUST = "pools exhausted"
     FILL = "disk full"
 
+    # Those of an engine that spans hosts: see `tests.engines`.
+    CRASH = "databases killed"
+    STOP = "databases paused"
+    CUT_OFF = "hosts cut off"
+    CUT = "links cut one way"
+    SLOW = "hosts slowed down"
+    LOSE = "packets lost"
+    SWITCH_OVER = "switch-overs"
+    FAIL_OVER = "fail-overs"
+    CANCEL = "waits for a standby cancelled"
 
-OF_DATABASE: Final = frozenset({Enemy.RESTART, Enemy.FREEZE, Enemy.EXHAUST, Enemy.FILL})
+
+OF_WORKERS: Final = frozenset({Enemy.KILL, Enemy.PAUSE})
+"""The others are the database's."""
 
 
 @attrs.frozen
@@ -78,6 +90,22 @@ def schedule(
         after = random.randrange(max(1, requests * 4 // 5))
         planned[number % rounds].append(Blow(after, enemy, seconds))
     return [sorted(each, key=lambda blow: blow.after) for each in planned]
+
+
+class Against(Protocol):
+    """What is done to a database while workers use it."""
+
+    def strike(self, blow: Blow, random: Random) -> str:
+        """Strike, and set right what can be: the database is there again at the end.
+
+        Returns:
+            What was done, in words.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until nobody is at work in the database any more."""
+        ...
 
 
 @attrs.frozen
@@ -121,15 +149,7 @@ class AgainstPostgres:
 
     def settle(self) -> None:
         """Wait until nobody is at work in the database any more."""
-        with psycopg.connect(self._plain(), autocommit=True) as connection:
-            busy = (
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid() AND state <> 'idle'"
-            )
-            until = time.monotonic() + PATIENCE
-            while connection.execute(busy).fetchone() != (0,):
-                assert time.monotonic() < until, "the database does not come to rest"
-                time.sleep(0.02)
+        settle(self.database)
 
     def _crowd(self) -> ExitStack:
         # Every request waits for one table, and there is no connection left to wait on.
@@ -156,8 +176,25 @@ class AgainstPostgres:
                 return
 
     def _plain(self) -> str:
-        url = self.database.set(drivername="postgresql")
-        return url.render_as_string(hide_password=False)
+        return plain(self.database)
+
+
+def plain(url: sa.URL) -> str:
+    """The URL of a PostgreSQL as psycopg takes it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def settle(database: sa.URL) -> None:
+    """Wait until nobody is at work in a PostgreSQL any more."""
+    with psycopg.connect(plain(database), autocommit=True) as connection:
+        busy = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+        until = time.monotonic() + PATIENCE
+        while connection.execute(busy).fetchone() != (0,):
+            assert time.monotonic() < until, "the database does not come to rest"
+            time.sleep(0.02)
 
 
 def _filled(place: Path) -> ExitStack:
@@ -194,6 +231,3 @@ class AgainstSqlite:
 
     def settle(self) -> None:
         """Nothing outlives its process."""
-
-
-Against = AgainstPostgres | AgainstSqlite

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -36,7 +37,9 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
-from tests.wire.crash.enemies import OF_DATABASE, Against, Blow, Enemy
+from tests.engines.hosts import Host
+from tests.wire.crash.enemies import OF_WORKERS, Against, Blow, Enemy
+from tests.wire.crash.gaps import longest_gap
 from tests.wire.crash.history import Operation
 from tests.wire.crash.search import is_kept
 from tests.wire.crash.traffic import (
@@ -51,7 +54,7 @@ from tests.wire.crash.traffic import (
 )
 from tests.wire.crash.world import Asked, Told, Visited, Work, said_of
 from tests.wire.judge import Keyed
-from tests.wire.running import Behind, RunningServer, send, start_server
+from tests.wire.running import Behind, RunningServer, ServerEndedError, send, start_server
 from tests.wire.serve import Control
 
 ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -83,12 +86,29 @@ def true_time() -> int:
     return time.time_ns() // 1000
 
 
+@attrs.frozen
+class Place:
+    """Where a worker runs, and its way to the database.
+
+    Attributes:
+        url: The database, as it is reached from there.
+        host: Its host; this machine, where it is none.
+    """
+
+    url: str
+    host: Host | None = None
+
+
+def _unheard(operation: Operation) -> None:
+    """Nobody else wants to know."""
+
+
 @attrs.define
 class Load:
     """Workers, clients and enemies, on one database."""
 
     app: str
-    url: str
+    places: Sequence[Place]
     directory: Path
     behind: Behind
     against: Against
@@ -110,9 +130,12 @@ class Load:
     pages: list[Page] = attrs.field(factory=list)
     history: list[Operation] = attrs.field(factory=list)
     troubles: list[tuple[int, int]] = attrs.field(factory=list)
-    answered: list[tuple[int, int]] = attrs.field(factory=list)
-    shunned: dict[int, float] = attrs.field(factory=dict)
-    timed_out: set[int] = attrs.field(factory=set)
+    answered: list[tuple[int, tuple[str, int]]] = attrs.field(factory=list)
+    committed: list[int] = attrs.field(factory=list)
+    gaps: dict[Enemy, list[float]] = attrs.field(factory=lambda: defaultdict(list))
+    heard: Callable[[Operation], None] = _unheard
+    shunned: dict[tuple[str, int], float] = attrs.field(factory=dict)
+    timed_out: set[tuple[str, int]] = attrs.field(factory=set)
     failures: list[str] = attrs.field(factory=list[str])
     stalled: list[str] = attrs.field(factory=list[str])
     at_work: bool = False
@@ -124,25 +147,25 @@ class Load:
         engine: sa.Engine,
         directory: Path,
         against: Against,
+        places: Sequence[Place],
         *,
         skews: Sequence[int],
         users: int,
         buckets: tuple[tuple[str, int, int, int], ...],
         wrong: str | None,
     ) -> Load:
-        """Make the keys and start the workers."""
+        """Make the keys, and start a worker for each skew, at one place after the other."""
         directory.mkdir(exist_ok=True)
         control = directory / "control.json"
         Control(public_url=PAGES, wrong=wrong, buckets=buckets).write(control)
-        url = engine.url.render_as_string(hide_password=False)
-        load = cls(app, url, directory, Behind(control, engine), against, users)
+        load = cls(app, places, directory, Behind(control, engine), against, users)
         for app_id in ("app-1", "app-1", "app-2", "app-2"):
             wanted = KeyWanted(app_id, ACCOUNT)
             api_key = load.behind.make_key(wanted)
             load.api_keys.append(api_key)
             load.callers[api_key] = caller_of(api_key, wanted)
-        for skew in skews:
-            load.workers.append(load.start(skew))
+        for skew, place in zip(skews, cycle(places), strict=False):
+            load.workers.append(load.start(skew, place))
         return load
 
     @property
@@ -158,10 +181,16 @@ class Load:
     def _name(number: int) -> AppUserId:
         return AppUserId(f"user-{number}")
 
-    def start(self, skew: int) -> RunningServer:
+    def start(self, skew: int, place: Place) -> RunningServer:
         """Start one worker, whose clock is ahead by so many microseconds, and see it serve."""
         while True:
-            worker = start_server(self.app, self.url, self.directory, skew=skew)
+            try:
+                worker = start_server(
+                    self.app, place.url, self.directory, skew=skew, host=place.host
+                )
+            except ServerEndedError:
+                # Its database was not there; it waited for that by itself.
+                continue
             try:
                 worker.send(Request("GET", "/", (), b""))
             except CUT:
@@ -186,7 +215,7 @@ class Load:
         self._together([*clients, partial(self._fight, seed, begun, blows)])
         assert not self.failures, self.failures[0]
         # Whoever was not waited for may still be at work.
-        for worker in [each for each in self.workers if each.port in self.timed_out]:
+        for worker in [each for each in self.workers if each.place in self.timed_out]:
             self._replace(worker)
         self.timed_out.clear()
         self.against.settle()
@@ -223,10 +252,14 @@ class Load:
             for blow in blows:
                 with self.lock:
                     self.lock.wait_for(partial(self._has_sent, begun + blow.after))
-                if blow.enemy in OF_DATABASE:
+                if blow.enemy not in OF_WORKERS:
                     first = true_time()
                     said = self.against.strike(blow, random)
-                    self.troubles.append((first, true_time()))
+                    last = true_time()
+                    self.troubles.append((first, last))
+                    gap = longest_gap(self.committed, first, last)
+                    self.gaps[blow.enemy].append(gap)
+                    said += f"; no commit for {gap:.1f} s"
                 elif blow.enemy is Enemy.KILL:
                     victim = random.choice(self.workers)
                     self._replace(victim)
@@ -258,7 +291,9 @@ class Load:
         # Unless it was killed meanwhile.
         with suppress(ValueError, ProcessLookupError):
             worker.resume()
-        others = sum(first <= when <= last for when, port in self.answered if port != worker.port)
+        others = sum(
+            first <= when <= last for when, place in self.answered if place != worker.place
+        )
         undisturbed = not any(a <= last and first <= b for a, b in self.troubles)
         if others == 0 and seconds > 1 and undisturbed:
             self.stalled.append(f"nobody was answered while a worker stood still for {seconds} s")
@@ -267,7 +302,7 @@ class Load:
         victim.kill()
         others = [each for each in self.workers if each is not victim]
         self.workers = others
-        self.workers = [*others, self.start(victim.skew)]
+        self.workers = [*others, self.start(victim.skew, Place(victim.url, victim.host))]
 
     def _has_sent(self, count: int) -> bool:
         return self.sent >= count or bool(self.failures)
@@ -349,6 +384,7 @@ class Load:
         with self.lock:
             self.unknown += answer is None
             self.history.append(operation)
+        self.heard(operation)
 
     def _ask(self, random: Random, request: Request, target: Target) -> None:
         about = target.coordinate
@@ -388,18 +424,18 @@ class Load:
         # To one that answered of late, as a load balancer would.
         now = time.monotonic()
         workers = list(self.workers)
-        well = [each for each in workers if self.shunned.get(each.port, 0) < now] or workers
+        well = [each for each in workers if self.shunned.get(each.place, 0) < now] or workers
         worker = random.choice(well)
         try:
-            response = send(worker.port, request, PATIENCE)
+            response = send(worker.place, request, PATIENCE)
         except ConnectionRefusedError:
             # It was dead before the request was sent.
             time.sleep(0.005)
             return None, None
         except TimeoutError:
             response = None
-            self.shunned[worker.port] = time.monotonic() + PATIENCE
-            self.timed_out.add(worker.port)
+            self.shunned[worker.place] = time.monotonic() + PATIENCE
+            self.timed_out.add(worker.place)
         except CUT:
             response = None
         with self.lock:
@@ -407,7 +443,9 @@ class Load:
             self.cut += response is None
             if response is not None:
                 self.statuses[response.status] += 1
-                self.answered.append((true_time(), worker.port))
+                self.answered.append((true_time(), worker.place))
+                if request.method == "POST" and response.status < 300:
+                    self.committed.append(true_time())
             self.lock.notify_all()
         return worker, response
 

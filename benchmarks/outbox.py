@@ -1,0 +1,138 @@
+"""What a worker of the outbox ships, beside a bare loop, and what a look costs, however much waits.
+
+    python benchmarks/outbox.py [MESSAGES]
+
+needs what the tests over the wire need. The bare loop reads a hundred rows and deletes them one by one,
+each in a transaction of its own: no lease, no order, nobody else beside it. Both take turns on one
+database: read the ratios. A look is one batch in which nothing is due; beside it stands one round trip.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from curae_lifecycle.stores.keys import key_of
+from curae_lifecycle.stores.outbox import Delivery
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.shipping import Outbox
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from tests.wire.postgres import database, postgres
+from tests.wire.running import sqlite
+
+ROUNDS: Final = 3
+OF_EACH: Final = 4
+"""Messages about each subject, one behind the other."""
+
+WAITING: Final = 100_000
+LOOKS: Final = 20
+AT_ONCE: Final = 500
+LATER: Final = 2**62
+DOCUMENT: Final = '{"type": "connection.revoked", "id": "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"}'
+
+
+def post(on: SqlDatabase, messages: list[tuple[str, int]]) -> None:
+    """Post messages, each about a subject and due at a microsecond."""
+    for first in range(0, len(messages), AT_ONCE):
+        some = messages[first : first + AT_ONCE]
+        rows = ", ".join(["(?, 'event', ?, 0, ?)"] * len(some))
+        text = f"INSERT INTO curae_outbox (subject, kind, document, attempts, due_at) VALUES {rows}"  # noqa: S608 - its own words
+        values = [each for subject, due in some for each in (key_of(subject), DOCUMENT, due)]
+        assert on.change([Statement(text, tuple(values))])
+
+
+def handle(_: Delivery) -> None:
+    """Ship it nowhere."""
+
+
+def shipped(on: SqlDatabase) -> None:
+    """Ship all that is due."""
+    outbox = Outbox(on)
+    while outbox.ship(handle):
+        pass
+
+
+def bare(on: SqlDatabase) -> None:
+    """Read and delete all of it."""
+    found = Statement("SELECT id, subject, kind, document FROM curae_outbox ORDER BY id LIMIT 100")
+    while rows := on.rows(found):
+        for row in rows:
+            assert on.change(
+                [Statement("DELETE FROM curae_outbox WHERE id = ?", (int(str(row[0])),), 1)]
+            )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def ship(on: SqlDatabase, name: str, messages: int) -> None:
+    """Print how much a worker ships of what the bare loop does."""
+    due = [(f"subject-{number // OF_EACH}", 1) for number in range(messages)]
+    taken: dict[str, list[float]] = {"bare": [], "shipped": []}
+    for _ in range(ROUNDS):
+        for kind, work in (("bare", bare), ("shipped", shipped)):
+            post(on, due)
+            taken[kind].append(seconds(partial(work, on)))
+    rates = {kind: messages / statistics.median(each) for kind, each in taken.items()}
+    ratio = rates["shipped"] / rates["bare"]
+    print(f"{name:12}{rates['bare']:12.0f}{rates['shipped']:12.0f}{ratio:8.2f}", flush=True)
+
+
+def look(name: str, messages: list[tuple[str, int]]) -> None:
+    """Print what a look costs where these messages wait, on databases that nobody used before."""
+    for kind, on in databases():
+        post(on, messages)
+        trip = median(partial(on.rows, Statement("SELECT 1")))
+        tried = median(partial(Outbox(on).ship, handle))
+        counted = median(Outbox(on).backlog)
+        print(f"{kind:12}{name:36}{trip:10.2f}{tried:10.2f}{counted:10.2f}", flush=True)
+
+
+def median(work: Callable[[], object]) -> float:
+    """The milliseconds that it takes."""
+    return statistics.median(seconds(work) for _ in range(LOOKS)) * 1000
+
+
+def databases() -> Iterator[tuple[str, SqlDatabase]]:
+    """An empty one of each kind, one after the other."""
+    with (
+        postgres() as server,
+        database(server) as url,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        for kind, each in (("SQLite", sqlite(Path(directory))), ("PostgreSQL", url)):
+            engine = create_engine(each, wait=60)
+            found = SqlDatabase(engine)
+            SqlStore(found).create_tables()
+            try:
+                yield kind, found
+            finally:
+                engine.dispose()
+
+
+def main(messages: int) -> None:
+    """Print both tables."""
+    print("messages a second   bare     shipped   ratio")
+    for kind, on in databases():
+        ship(on, kind, messages)
+    print("a look, in ms                                   a trip    a look  a count")
+    look("nothing waits", [])
+    look(f"{WAITING} wait for later", [(f"subject-{number}", LATER) for number in range(WAITING)])
+    look(f"{WAITING} behind one that failed", [("one", LATER), *[("one", 1)] * WAITING])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

@@ -1,0 +1,200 @@
+"""Hosts of a network that this process has for itself, and what breaks the links between them.
+
+The law of this module: **what is started here ends with this process**, however it ends: it runs in
+a PID namespace, whose first process takes all others with it, and in a network of its own, of which
+the machine's sees nothing.
+
+Each host is a network namespace with one link to a switch. So a lost link is a lost link: packets are
+dropped, both ways or one way, and nobody is told.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import attrs
+
+NETWORK: Final = "10.77.0"
+HERE: Final = f"{NETWORK}.254"
+"""The address of this process, which reaches every host and is never cut off."""
+
+_INSIDE: Final = "CURAE_ENGINES_INSIDE"
+_SWITCH: Final = "switch"
+_CLONE_NEWNET: Final = 0x40000000
+
+
+def enter() -> None:
+    """Start this very command again in namespaces of its own, unless it is there already."""
+    if os.environ.get(_INSIDE) == "1":
+        return
+    assert os.geteuid() == 0, "namespaces are made by root alone"
+    namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+    # What a package would start by itself is no part of it; each run has names of its own.
+    prepared = 'mount -t tmpfs none /run/netns && ip link set lo up && exec "$@"'
+    Path("/run/netns").mkdir(exist_ok=True)
+    again = [sys.executable, *sys.orig_argv[1:]]
+    words = ["unshare", *namespaces, "sh", "-c", prepared, "sh", *again]
+    os.execvpe(words[0], words, {**os.environ, _INSIDE: "1"})  # noqa: S606 - no shell is wanted
+
+
+def need(program: str, package: str) -> None:
+    """Install a package of Debian's where its program is missing; it starts nothing."""
+    places = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
+    if shutil.which(program, path=places) is not None:
+        return
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    _run("apt-get", "-qq", "update", env=quiet)
+    _run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", package, env=quiet)
+
+
+@attrs.frozen
+class Host:
+    """A host: a network namespace with one address."""
+
+    name: str
+    address: str
+
+    def words(self, *command: str | Path) -> list[str]:
+        """The words that run a command on it."""
+        return ["ip", "netns", "exec", self.name, *map(str, command)]
+
+    def start(
+        self,
+        *command: str | Path,
+        log: IO[bytes],
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program on it, in a process group of its own.
+
+        Args:
+            command: Its words.
+            log: Where its output goes.
+            user: As whom it runs; as root where it is `None`.
+            env: What its environment has besides.
+            cwd: In which directory.
+        """
+        as_user = []
+        if user is not None:
+            known = pwd.getpwnam(user)
+            ids = [f"--reuid={known.pw_uid}", f"--regid={known.pw_gid}", "--clear-groups"]
+            as_user = ["setpriv", *ids]
+        return subprocess.Popen(
+            self.words(*as_user, *command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+
+    def join(self) -> None:
+        """Make this very thread, and what it starts from now on, part of the host."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        namespace = os.open(f"/run/netns/{self.name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if libc.setns(namespace, _CLONE_NEWNET):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), self.name)
+        finally:
+            os.close(namespace)
+
+
+@attrs.frozen
+class Network:
+    """Hosts on one switch."""
+
+    hosts: Sequence[Host]
+
+    def cut_off(self, host: Host) -> None:
+        """Let no host reach this one, nor be reached by it; this process still does."""
+        for other in self._others(host):
+            self.cut(host, other)
+            self.cut(other, host)
+
+    def cut(self, sender: Host, receiver: Host) -> None:
+        """Drop what one host sends to another; what comes the other way still arrives."""
+        _run(*receiver.words("nft", "add", "element", "ip", "lost", "from", _set_of(sender)))
+
+    def slow(self, host: Host, kilobits: int) -> None:
+        """Let a host send no more than so many kilobits a second, and queue what is more."""
+        shape = f"rate {kilobits}kbit burst 4kb latency 2s"
+        _run(*host.words("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", *shape.split()))
+
+    def lose(self, host: Host, percent: int) -> None:
+        """Lose so many of a hundred packets that other hosts send to this one, by chance."""
+        rule = f"ip saddr != {HERE} numgen random mod 100 < {percent} drop"
+        _run(*host.words("nft", "add", "rule", "ip", "lost", "input", *rule.split()))
+
+    def heal(self) -> None:
+        """Make every link as it was."""
+        for host in self.hosts:
+            _run(*host.words("nft", "delete", "table", "ip", "lost"))
+            _tables(host)
+            subprocess.run(
+                host.words("tc", "qdisc", "del", "dev", "eth0", "root"),
+                check=False,
+                capture_output=True,
+            )
+
+    def _others(self, host: Host) -> Sequence[Host]:
+        return [each for each in self.hosts if each is not host]
+
+
+def _set_of(host: Host) -> str:
+    return f"{{ {host.address} }}"
+
+
+def _tables(host: Host) -> None:
+    # What a host drops on its way in. A connection that stands is cut like a new one.
+    rules = """
+        table ip lost {
+            set from { type ipv4_addr; }
+            chain input { type filter hook input priority 0; ip saddr @from drop; }
+        }
+    """
+    subprocess.run(host.words("nft", "-f", "-"), input=rules.encode(), check=True)
+
+
+@contextmanager
+def network(*names: str) -> Iterator[Network]:
+    """Hosts of these names on one switch, this process among them, until the context ends."""
+    assert os.environ.get(_INSIDE) == "1", "call `enter` first: this would be the machine's network"
+    hosts = [Host(name, f"{NETWORK}.{number}") for number, name in enumerate(names, 1)]
+    _run("ip", "link", "add", _SWITCH, "type", "bridge")
+    _run("ip", "addr", "add", f"{HERE}/24", "dev", _SWITCH)
+    _run("ip", "link", "set", _SWITCH, "up")
+    try:
+        for host in hosts:
+            _plug_in(host)
+        yield Network(hosts)
+    finally:
+        for host in hosts:
+            _run("ip", "netns", "del", host.name)
+        _run("ip", "link", "del", _SWITCH)
+
+
+def _plug_in(host: Host) -> None:
+    port = f"to-{host.name}"
+    _run("ip", "netns", "add", host.name)
+    _run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+    _run("ip", "link", "set", port, "master", _SWITCH, "up")
+    for words in (f"addr add {host.address}/24 dev eth0", "link set eth0 up", "link set lo up"):
+        _run("ip", "-n", host.name, *words.split())
+    _tables(host)
+
+
+def _run(*words: str, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"

@@ -1,0 +1,36 @@
+"""Write the traceability page, or say that it is stale.
+
+python -m tests.traceability docs/traceability.md [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.traceability import faults, page
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page; with `--check` write nothing. Nothing is written where there is a fault."""
+    parser = argparse.ArgumentParser(prog="python -m tests.traceability", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail on a stale page")
+    options = parser.parse_args(arguments)
+    file: Path = options.file
+    wrong = faults()
+    if wrong:
+        sys.stderr.write("\n".join(wrong) + "\n")
+        return 1
+    if not options.check:
+        file.write_text(page(), encoding="utf-8")
+        return 0
+    stale = not file.is_file() or file.read_text(encoding="utf-8") != page()
+    if stale:
+        sys.stderr.write(f"stale, write it again: {file.name}\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

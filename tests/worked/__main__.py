@@ -1,0 +1,26 @@
+"""Write the worked examples, or say which are stale.
+
+python -m tests.worked docs/tables/worked [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from curae_lifecycle.cli.files import write
+from tests.worked import pages
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run every example and write its page; with `--check` write nothing and name the stale."""
+    parser = argparse.ArgumentParser(prog="python -m tests.worked", description=__doc__)
+    parser.add_argument("directory", type=Path, metavar="DIR")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail on a stale file")
+    options = parser.parse_args(arguments)
+    return write(options.directory, pages(), "*.md", check=options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
