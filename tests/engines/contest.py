@@ -57,23 +57,37 @@ def parser(text: str, enemies: Mapping[Enemy, int]) -> argparse.ArgumentParser:
     made.add_argument("--app", default="fastapi")
     made.add_argument("--requests", type=int, default=10_000)
     made.add_argument("--workers", type=int, default=6)
-    made.add_argument("--rounds", type=int, default=10)
+    made.add_argument("--rounds", type=int, default=12)
     made.add_argument("--users", type=int, default=48)
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--longest", type=float, default=12.0, help="seconds that a fault lasts")
     made.add_argument("--blows", action="store_true", help="say each blow")
+    made.add_argument("--report", type=Path, help="where all that was wrong is written")
+    made.add_argument("--none", action="store_true", help="no enemies but those that are named")
     for each, times in enemies.items():
-        made.add_argument(f"--{_NAMES[each]}", type=int, default=times, help=f"how many: {each}")
+        made.add_argument(f"--{_NAMES[each]}", type=int, help=f"how many: {each} ({times})")
     return made
 
 
-def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> bool:
+def _wanted(asked: argparse.Namespace, enemies: Mapping[Enemy, int]) -> dict[Enemy, int]:
+    named = {each: getattr(asked, _NAMES[each].replace("-", "_")) for each in enemies}
+    usual = dict.fromkeys(enemies, 0) if asked.none else enemies
+    return {each: usual[each] if times is None else times for each, times in named.items()}
+
+
+def contend(
+    engine: Engine,
+    asked: argparse.Namespace,
+    enemies: Mapping[Enemy, int],
+    wrong: str | None = None,
+) -> bool:
     """Let enemies work against an engine, say what was seen, and whether all of it was right.
 
     Args:
         engine: The engine; it runs.
         asked: What the command was asked for.
         enemies: As `parser` was given them.
+        wrong: In what way the store of each server is wrong.
     """
     # What this process has to try again is no news.
     logging.disable(logging.WARNING)
@@ -84,7 +98,7 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
             engine.url,
             Path(directory),
             requests=asked.requests,
-            enemies={each: getattr(asked, _NAMES[each].replace("-", "_")) for each in enemies},
+            enemies=_wanted(asked, enemies),
             against=engine.against,
             places=engine.places,
             beside=watch.over,
@@ -93,13 +107,19 @@ def contend(engine: Engine, asked: argparse.Namespace, enemies: Mapping[Enemy, i
             users=asked.users,
             seed=asked.seed,
             longest=asked.longest,
+            wrong=wrong,
         )
     if asked.blows:
         _say("\n".join(seen.fought))
-    _say(str(seen))
+    _say(seen.summary)
     _say(_gaps(seen))
-    _say("\n".join([str(watch), *watch.broken[:10]]))
-    return not seen.broken and not watch.broken
+    _say(str(watch))
+    broken = [*watch.broken, *seen.broken]
+    # A history is told on many lines.
+    _say("\n".join([each.split("\n")[0] for each in broken[:20]]))
+    if asked.report is not None:
+        asked.report.write_text("\n".join(broken))
+    return not broken
 
 
 def _gaps(seen: Run) -> str:

@@ -39,7 +39,8 @@ def enter() -> None:
     assert os.geteuid() == 0, "namespaces are made by root alone"
     namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
     # What a package would start by itself is no part of it; each run has names of its own.
-    prepared = 'mount -t tmpfs none /run/netns && ip link set lo up && exec "$@"'
+    # The shell stays, as the first process, and takes leave of those that nobody else waits for.
+    prepared = 'mount -t tmpfs none /run/netns && ip link set lo up && "$@"; exit $?'
     Path("/run/netns").mkdir(exist_ok=True)
     again = [sys.executable, *sys.orig_argv[1:]]
     words = ["unshare", *namespaces, "sh", "-c", prepared, "sh", *again]
@@ -47,9 +48,11 @@ def enter() -> None:
 
 
 def need(program: str, package: str) -> None:
-    """Install a package of Debian's where its program is missing; it starts nothing."""
+    """Install a package of Debian's where its program, or its file, is missing; it starts nothing."""
     places = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
-    if shutil.which(program, path=places) is not None:
+    if shutil.which(program, path=places) is not None or (
+        program.startswith("/") and Path(program).exists()
+    ):
         return
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     _run("apt-get", "-qq", "update", env=quiet)

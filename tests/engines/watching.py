@@ -111,11 +111,10 @@ class Watch:
             return
         some = self.revoked[-NEWEST:] if random.random() < 0.5 else self.revoked
         chosen = random.choice(some)
-        for name, copy in self.copies.items():
+        for copy in self.copies.values():
             status = copy(chosen)
             self.copied += status is not None
             self.stale += status not in {None, REVOKED}
-            del name
         workers = load.workers
         self._ask(load, chosen, random.choice(workers).place)
 

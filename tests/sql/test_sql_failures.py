@@ -339,6 +339,8 @@ def of_sqlite(code: int) -> OperationalError:
         (Dialect.MARIADB, OperationalError(1020, "Record has changed"), True, False),
         (Dialect.MARIADB, OperationalError(1213, "Deadlock found"), False, True),
         (Dialect.MARIADB, OperationalError(1205, "Lock wait timeout"), False, True),
+        (Dialect.MARIADB, OperationalError(1047, "WSREP has not yet prepared node"), False, True),
+        (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False, True),
         (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False, True),
         (Dialect.MARIADB, OperationalError(0, ""), False, True),
         (Dialect.MARIADB, OperationalError(1045, "Access denied"), False, False),
@@ -372,6 +374,9 @@ def test_an_error_is_told_by_its_code(
         (Dialect.MARIADB, OperationalError(1205, "Lock wait timeout"), True),
         (Dialect.MARIADB, OperationalError(2013, "Lost connection"), False),
         (Dialect.MARIADB, OperationalError(1053, "Shutdown in progress"), False),
+        (Dialect.MARIADB, OperationalError(1047, "WSREP has not yet prepared node"), False),
+        # A node of a cluster that lost the others while it committed.
+        (Dialect.MARIADB, OperationalError(1180, "Got error 6 during COMMIT"), False),
     ],
 )
 def test_what_was_stored_for_sure_is_told_by_its_code(

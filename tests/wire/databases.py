@@ -19,7 +19,7 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, LoadedCall
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.sql import loading, storing
+from curae_lifecycle.stores.sql import loading, replication, storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
 
@@ -94,6 +94,7 @@ WRONG: Final[dict[str, Transactions]] = {
     # These are wrong elsewhere: see `spoil`.
     "unversioned": rightly,
     "headless": rightly,
+    "deaf": rightly,
 }
 """Ways in which a database may be wrong."""
 
@@ -110,6 +111,9 @@ def spoil(wrong: str | None) -> None:
             storing.commit_statements = _unversioned
         case "headless":
             loading.loaded_call = _headless
+        case "deaf":
+            # It does not hear that a wait for a standby was cancelled.
+            setattr(replication, "WAITS", "")  # noqa: B010 - a constant, to the type checkers
         case _:
             pass
 

@@ -157,6 +157,40 @@ def test_a_fact_that_finds_its_own_work_done_needs_a_doubt(lived: Lived) -> None
     assert lived.judged().is_explained
 
 
+def test_what_has_no_key_and_no_answer_is_charged_twice_where_that_is_in_doubt(
+    lived: Lived,
+) -> None:
+    lived.initiate("k-1")
+    for _ in range(2):
+        # As its server did it: it did not hear of the first time.
+        lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    twice = lived.history.pop()
+    lived.alter(1, answer=None, returned=None)
+    assert lived.judged().is_explained is False
+    lived.alter(1, is_doubtful=True)
+    assert lived.judged().is_explained
+    # Whoever has a key is charged once, whatever happens.
+    lived.history.append(twice)
+    lived.initiate("k-2")
+    lived.initiate("k-3")
+    lived.history.pop()
+    lived.alter(3, answer=None, returned=None, is_doubtful=True)
+    assert lived.judged().is_explained is False
+
+
+def test_many_that_are_alike_and_never_answered_are_no_reason_to_give_up(lived: Lived) -> None:
+    lived.initiate("k-1")
+    for _ in range(4):
+        lived.ask("POST", "curae-connect/graduation-handoff", {"appUserId": "ada"})
+    one = attrs.evolve(lived.history[1], answer=None, returned=None, is_doubtful=True)
+    # None of them happened but one, which came first.
+    lived.history[1:2] = [attrs.evolve(one, invoked=one.invoked + each) for each in range(16)]
+    assert lived.judged().is_explained
+    # That one cannot have come before it was sent.
+    lived.history[1:17] = [attrs.evolve(one, invoked=lived.moment)] * 16
+    assert lived.judged().is_explained is False
+
+
 def test_what_a_bucket_refused_changes_nothing(lived: Lived) -> None:
     policy = ("ratelimit-policy", '"platform";q=1;w=1')
     away = Response(429, (policy,), b"{}")

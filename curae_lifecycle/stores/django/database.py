@@ -24,6 +24,7 @@ from curae_lifecycle.stores.contract import StoreUnchangedError
 from curae_lifecycle.stores.deadline import deadline, seconds_left
 from curae_lifecycle.stores.django.watch import WATCH
 from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, unavailable
+from curae_lifecycle.stores.sql.replication import CONFIRM, Replication
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_few
 from curae_lifecycle.stores.sql.store import Rows
 
@@ -67,6 +68,7 @@ class DjangoDatabase:
         options: Mapping[str, object] = self._connection.settings_dict["OPTIONS"]
         self._wait = wait_of(self._dialect, options)
         self._connect_wait = float(str(options.get("connect_timeout", 0)))
+        self._replication = Replication()
 
     @property
     def dialect(self) -> Dialect:
@@ -133,7 +135,7 @@ class DjangoDatabase:
             # Nobody would end that wait in time.
             raise StoreUnchangedError("no time was left to connect")
         connection.ensure_connection()
-        with self._watched(connection):
+        with self._watched(connection), self._heard(connection):
             yield
 
     def _watched(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
@@ -143,6 +145,23 @@ class DjangoDatabase:
             return nullcontext()
         until = min(monotonic() + self._wait + GRACE, deadline())
         return WATCH.over(connection.connection.fileno(), until)
+
+    @contextmanager
+    def _heard(self, connection: BaseDatabaseWrapper) -> Generator[None, None, None]:
+        # What is not known to last is not read, and is not called done.
+        replication, heard = self._replication, connection.connection
+        heard.add_notice_handler(replication.hear)
+        try:
+            if replication.is_in_doubt and connection.get_autocommit():
+                doubts = replication.doubts
+                with connection.cursor() as cursor:
+                    cursor.execute(CONFIRM)
+                replication.settle(doubts)
+                replication.check()
+            yield
+            replication.check()
+        finally:
+            heard.remove_notice_handler(replication.hear)
 
     def _own_transaction(
         self, connection: BaseDatabaseWrapper, statements: Sequence[Statement]

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.sql.failures import is_passing
+from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
 
 WAIT: Final = 2.0
@@ -208,8 +209,10 @@ def _bounded(seconds: float) -> _Connect:
     # psycopg is needed for PostgreSQL alone.
     from curae_lifecycle.stores.sql.postgresql import BoundedConnection  # noqa: PLC0415
 
+    replication = Replication()
+
     def connect(_: object, __: object, ___: object, named: dict[str, object], /) -> object:
-        return BoundedConnection.within(seconds, _texts(named))
+        return BoundedConnection.within(seconds, _texts(named), replication)
 
     return connect
 
@@ -217,8 +220,10 @@ def _bounded(seconds: float) -> _Connect:
 def _awaited_bounded(seconds: float) -> _AsyncConnect:
     from curae_lifecycle.stores.sql.postgresql import AwaitedBoundedConnection  # noqa: PLC0415
 
+    replication = Replication()
+
     async def connect(**named: object) -> object:
-        return await AwaitedBoundedConnection.within(seconds, _texts(named))
+        return await AwaitedBoundedConnection.within(seconds, _texts(named), replication)
 
     return connect
 

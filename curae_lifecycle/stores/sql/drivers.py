@@ -6,14 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from curae_lifecycle.stores.sql.replication import CONFIRM
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows
 
 if TYPE_CHECKING:
-    import psycopg
-
-    _Psycopg = psycopg.Connection[tuple[object, ...]]
-    _AsyncPsycopg = psycopg.AsyncConnection[tuple[object, ...]]
+    from curae_lifecycle.stores.sql.postgresql import AwaitedBoundedConnection, BoundedConnection
 
 _MARIADB_BEGUN: Final = 1
 """What is set in MariaDB's status while a transaction is open."""
@@ -72,7 +70,7 @@ class _Sqlite:
 
 
 class _Postgresql:
-    def __init__(self, connection: _Psycopg) -> None:
+    def __init__(self, connection: BoundedConnection) -> None:
         self._connection = connection
 
     @property
@@ -85,8 +83,16 @@ class _Postgresql:
     def run(self, statement: Statement) -> Cursor:
         from psycopg import RawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
 
+        replication = self._connection.replication
+        if replication.is_in_doubt and self.is_idle:
+            doubts = replication.doubts
+            self._connection.execute(CONFIRM)
+            replication.settle(doubts)
+            replication.check()
         cursor = RawCursor(self._connection)
-        return cursor.execute(statement.as_numbered.encode(), statement.values)
+        cursor.execute(statement.as_numbered.encode(), statement.values)
+        replication.check()
+        return cursor
 
     def rollback(self) -> None:
         self._connection.rollback()
@@ -132,7 +138,7 @@ def connection_of(dialect: Dialect, connection: object) -> Connection:
         case Dialect.SQLITE:
             return _Sqlite(cast("sqlite3.Connection", connection))
         case Dialect.POSTGRESQL:
-            return _Postgresql(cast("_Psycopg", connection))
+            return _Postgresql(cast("BoundedConnection", connection))
         case Dialect.MARIADB:
             return _Mariadb(cast("_Pymysql", connection))
 
@@ -141,7 +147,7 @@ class AwaitedConnection:
     """A connection of psycopg that is awaited."""
 
     def __init__(self, connection: object) -> None:
-        self._connection = cast("_AsyncPsycopg", connection)
+        self._connection = cast("AwaitedBoundedConnection", connection)
 
     @property
     def is_idle(self) -> bool:
@@ -152,9 +158,16 @@ class AwaitedConnection:
         """Run statements, one after another, and give the rows of the last."""
         from psycopg import AsyncRawCursor  # noqa: PLC0415 - needed for PostgreSQL alone
 
+        replication = self._connection.replication
+        if replication.is_in_doubt:
+            doubts = replication.doubts
+            await self._connection.execute(CONFIRM)
+            replication.settle(doubts)
+            replication.check()
         cursor = AsyncRawCursor(self._connection)
         for statement in statements:
             await cursor.execute(statement.as_numbered.encode(), statement.values)
+        replication.check()
         return await cursor.fetchall() if cursor.description else ()
 
     async def rollback(self) -> None:
@@ -162,5 +175,5 @@ class AwaitedConnection:
         await self._connection.rollback()
 
 
-def _is_idle(connection: _Psycopg | _AsyncPsycopg) -> bool:
+def _is_idle(connection: BoundedConnection | AwaitedBoundedConnection) -> bool:
     return not connection.closed and connection.pgconn.transaction_status == 0

@@ -33,8 +33,9 @@ _PASSING_OF_POSTGRESQL: Final = {
 _PASSING_OF_MARIADB: Final = {
     # Deadlock, lock wait, statement cancelled.
     *(1213, 1205, 1969, 1317),
-    # Too many connections, of all and of one user; stopping; killed; no part of its cluster.
-    *(1040, 1203, 1226, 1053, 1927, 1047),
+    # Too many connections, of all and of one user; stopping; killed; no part of its cluster, and
+    # no part of it any more when it commits.
+    *(1040, 1203, 1226, 1053, 1927, 1047, 1180),
     # No server, none any more, lost, no packet in time; it only reads now.
     *(0, 2002, 2003, 2006, 2013, 1158, 1159, 1160, 1161, 1290),
 }

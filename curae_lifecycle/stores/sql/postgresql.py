@@ -18,6 +18,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 
 from curae_lifecycle.stores.deadline import deadline, seconds_left
+from curae_lifecycle.stores.sql.replication import Replication
 
 _Answered = TypeVar("_Answered")
 
@@ -30,12 +31,16 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
 
     Attributes:
         seconds: How long an answer may take, where no deadline is earlier.
+        replication: Whether all that was committed there is known to last.
     """
 
     seconds: float = 60.0
+    replication: Replication
 
     @classmethod
-    def within(cls, seconds: float, named: dict[str, str]) -> BoundedConnection:
+    def within(
+        cls, seconds: float, named: dict[str, str], replication: Replication | None = None
+    ) -> BoundedConnection:
         """A new connection, with a limit of its own; every statement commits by itself.
 
         It is made in a thread, which is left alone where it takes longer than the limit: a name
@@ -55,6 +60,8 @@ class BoundedConnection(psycopg.Connection[tuple[object, ...]]):
                 return
             if made.set_running_or_notify_cancel():
                 connected.seconds = seconds
+                connected.replication = replication or Replication()
+                connected.add_notice_handler(connected.replication.hear)
                 made.set_result(connected)
             else:
                 connected.close()
@@ -80,15 +87,21 @@ class AwaitedBoundedConnection(psycopg.AsyncConnection[tuple[object, ...]]):
 
     Attributes:
         seconds: How long an answer may take.
+        replication: Whether all that was committed there is known to last.
     """
 
     seconds: float = 60.0
+    replication: Replication
 
     @classmethod
-    async def within(cls, seconds: float, named: dict[str, str]) -> AwaitedBoundedConnection:
+    async def within(
+        cls, seconds: float, named: dict[str, str], replication: Replication
+    ) -> AwaitedBoundedConnection:
         """A new connection, with a limit of its own; every statement commits by itself."""
         made = await cls.connect(make_conninfo(**named), autocommit=True)
         made.seconds = seconds
+        made.replication = replication
+        made.add_notice_handler(replication.hear)
         return made
 
     async def wait(

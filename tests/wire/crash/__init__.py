@@ -79,6 +79,11 @@ class Run:
         return [*self.laws, *self.judged.broken]
 
     def __str__(self) -> str:
+        return "\n".join([self.summary, *self.broken[:10]])
+
+    @property
+    def summary(self) -> str:
+        """All but what is wrong, in a few lines."""
         statuses = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
         blows = ", ".join(f"{self.blows[each]} {each}" for each in Enemy if self.blows[each])
         judged = self.judged
@@ -93,7 +98,6 @@ class Run:
                 f"{blows}; {self.cut} answers cut off, {self.unknown} outcomes unknown",
                 searched,
                 f"{len(self.broken)} violations",
-                *self.broken[:10],
             ]
         )
 

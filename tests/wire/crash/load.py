@@ -72,6 +72,9 @@ PATIENCE: Final = 3.0
 DOUBT: Final = 1_500_000
 """Microseconds after which a server may have tried more than once."""
 
+LOOP: Final = 5_000_000
+"""Microseconds after which no server tries again whose client may have gone."""
+
 CUT: Final = (OSError, http.client.HTTPException)
 """What a client sees when its worker dies, or stands still for too long."""
 
@@ -222,11 +225,9 @@ class Load:
         return [attrs.evolve(each, is_doubtful=self._is_doubtful(each)) for each in self.history]
 
     def _is_doubtful(self, operation: Operation) -> bool:
-        if operation.returned is None:
-            return False
-        begun, ended = operation.invoked, operation.returned
+        begun, ended = operation.invoked, operation.returned or operation.invoked + LOOP
         # The loop gives up an attempt after two seconds, and does not know what became of it.
-        if ended - begun >= DOUBT:
+        if operation.returned is not None and ended - begun >= DOUBT:
             return True
         return any(first <= ended and begun <= last for first, last in self.troubles)
 

@@ -185,11 +185,23 @@ class Search:
         return _Node(done, world, (done & self._sure).bit_count(), self._moves(done, world))
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
-        for number in self._next(done):
+        alike = set[tuple[object, ...]]()
+        # Of several that are alike the latest is taken: those before it could be any that it can.
+        for number in sorted(self._next(done), key=self._order):
             step = self._made[number]
             for after in self._after(step, world):
-                if after is not world or _is_open(step.operation):
-                    yield number, after
+                if after is world and not _is_open(step.operation):
+                    continue
+                if _has_twins(step):
+                    mark = (step.operation.work, *after.mark())
+                    if mark in alike:
+                        continue
+                    alike.add(mark)
+                yield number, after
+
+    def _order(self, number: int) -> tuple[bool, int]:
+        is_alike = _has_twins(self._made[number])
+        return is_alike, -number if is_alike else number
 
     def _next(self, done: int) -> list[int]:
         left = [number for number in range(len(self._made)) if not done >> number & 1]
@@ -208,8 +220,10 @@ class Search:
         if operation.answer is not None:
             yield self._step(operation, is_sure=True)
         doubtful = operation.is_doubtful and _may_have_been_twice(operation)
-        if (operation.answer is None or doubtful) and not _only_reads(operation):
-            before = attrs.evolve(operation, answer=None, returned=None)
+        if _only_reads(operation):
+            return
+        before = attrs.evolve(operation, answer=None, returned=None)
+        for _ in range((operation.answer is None) + doubtful):
             yield self._step(before, is_sure=False)
 
     def _step(self, operation: Operation, *, is_sure: bool) -> _Step:
@@ -405,11 +419,17 @@ def _is_open(operation: Operation) -> bool:
     return isinstance(operation.work, Visited) and operation.answer == DONE
 
 
+def _has_twins(step: _Step) -> bool:
+    # One that may have happened, and leaves nothing behind that says which of its like it was.
+    return not step.is_sure and step.record_place is None and isinstance(step.operation.work, Asked)
+
+
 def _may_have_been_twice(operation: Operation) -> bool:
     # What is answered by its record, or as done, happened when that says, and only then.
     if isinstance(operation.work, Asked):
         key = needs(operation.work.call).record
-        return key is None or not is_kept(operation.answer or "")
+        # One that was never answered has no effect but with its record, and that once.
+        return key is None or (operation.answer is not None and not is_kept(operation.answer))
     return operation.answer != DONE
 
 
