@@ -44,8 +44,9 @@ html_title = "curae_lifecycle"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-html_static_path = ["site.css"]
+html_static_path = ["site.css", "site.js", "explorer/explorer.css", "explorer/explorer.js"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 # Where other people's tools find them.
 html_extra_path = ["openapi.json", "asyncapi.json", "api.d.ts"]
 
@@ -176,6 +177,23 @@ def _anchors(app: Sphinx, _: object) -> None:
         slugs.setdefault(anchor, (0, anchor, ""))
 
 
+def _explorer(app: Sphinx) -> None:
+    if app.builder.name == "html":
+        from docs.explorer.answers import script  # noqa: PLC0415 - the tests need nothing of it
+
+        data = Path(app.outdir, "_static", "explorer-data.js")
+        data.parent.mkdir(exist_ok=True)
+        data.write_text(script(), encoding="utf-8")
+
+
+def _scripts(app: Sphinx, name: str, *_: object) -> None:
+    # Files of their own, so that a page from a disk may load them; no other page does.
+    if name == "explorer":
+        app.add_css_file("explorer.css")
+        app.add_js_file("explorer-data.js", loading_method="defer")
+        app.add_js_file("explorer.js", loading_method="defer")
+
+
 def _skips(
     _: Sphinx, _what: str, _name: str, value: object, _skip: object, _options: object
 ) -> bool | None:
@@ -236,6 +254,9 @@ def faults(out: Path) -> list[str]:
 
 def _finished(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.name == "html":
+        from docs.mending import mend  # noqa: PLC0415 - the tests need nothing of it
+
+        mend(Path(app.outdir))
         wrong = faults(Path(app.outdir))
         if wrong:
             raise SystemExit("\n".join(["the site is not good:", *wrong]))
@@ -243,6 +264,8 @@ def _finished(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx what to ask of this module, and that it may ask in several processes."""
+    app.connect("builder-inited", _explorer)
+    app.connect("html-page-context", _scripts)
     app.connect("source-read", _read)
     app.connect("doctree-read", _anchors)
     app.connect("autodoc-skip-member", _skips)

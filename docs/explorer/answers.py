@@ -1,0 +1,331 @@
+"""What the explorer shows: every answer of the library, for every state that its page offers.
+
+The law of this module: **nothing is decided here**. Each answer is what `decide`, `record_fact`,
+`decide_access` or `standing` says of a state; which choices it depends on follows from what the
+library needs loaded for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import product
+from typing import Final
+
+from curae_lifecycle.rules.access import Granted, decide_access
+from curae_lifecycle.rules.connection import STANDING, Actor
+from curae_lifecycle.rules.connection import standing as standing_of
+from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.problems import Problem
+from curae_lifecycle.rules.ratelimit import LogState
+from curae_lifecycle.rules.tables import AnyTable
+from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import (
+    BindingWrite,
+    Changes,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.facts.graduated import Graduated
+from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.operations.account_state import GetAccountState
+from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import KeyUse, Operation, ProblemReply
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.testing.cells import count_cells
+from curae_lifecycle.web.json import Json
+from curae_lifecycle.web.shapes import format_reply
+from docs.explorer import states
+from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State
+
+OF_STANDING: Final = ("stored status", "clock")
+OF_CONNECTION: Final = (*OF_STANDING, "successor")
+OF_ACCOUNT: Final = ("account",)
+OF_SESSION: Final = ("session",)
+OF_KEY: Final = ("record", "request")
+
+TELLING: Final = ("status", "revokedNow", "path", "handoff", "lifecycleState")
+"""The members of a body that tell something of the state; the others are its ids and instants."""
+
+
+@frozen
+class Answer:
+    """What is shown of one answer.
+
+    Attributes:
+        outcome: What sort of answer it is.
+        status: The HTTP status; `None` where nobody asks over HTTP.
+        code: The problem's code, where it is one.
+        says: The words of its details or of its body, in order.
+        changes: What is written, what the server must do, and what goes into the outbox.
+        rules: The names of the rules that decided, in order.
+    """
+
+    outcome: str
+    status: int | None
+    code: str | None
+    says: tuple[str, ...]
+    changes: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+@frozen
+class Asked:
+    """One line of the page: what is asked, and which choices the answer depends on."""
+
+    group: str
+    name: str
+    choices: tuple[str, ...]
+    answer: Callable[[State], Answer]
+
+
+# --- Asking the library ----------------------------------------------------------------------
+
+
+def _operation(
+    operation: Operation, variant: str = "", *, landed: bool = False, eleventh: bool = False
+) -> Asked:
+    rule = operation.rule
+    call = Call(states.CALLER, operation, states.KEY if rule.key is KeyUse.NEEDED else None)
+    needs = call.needs
+    choices = (
+        (OF_CONNECTION if needs.connection is not None else ())
+        + (OF_ACCOUNT if needs.binding is not None else ())
+        + (OF_KEY if needs.record is not None else ())
+    )
+    charged = None if rule.limit is None or not eleventh else LogState.of([NOW] * rule.limit.limit)
+
+    def answer(state: State) -> Answer:
+        asked = needs.connection is not None
+        successor = states.successor(state) if asked else None
+        snapshot = Snapshot(
+            record=None if needs.record is None else states.record(state, operation, needs.record),
+            limit=charged,
+            connection=states.connection(state) if asked else None,
+            successor=successor,
+            head=successor,
+            binding=states.binding(state) if needs.binding is not None else None,
+            landed=LandedHandoff(MADE, None) if landed else None,
+        )
+        decision = decide(call, snapshot, NOW, states.NEW_IDS)
+        reply, changes, rules = decision.reply, _changes(decision.changes), decision.rules
+        if decision.replayed:
+            # Its status is that of the first answer, whatever that was.
+            return Answer("replayed", None, None, ("the first answer",), changes, rules)
+        if isinstance(reply, ProblemReply):
+            code, says = str(reply.problem.code), _details(reply.problem)
+            return Answer("refused", decision.status, code, says, changes, rules)
+        says = tuple(_words(format_reply(reply, NOW, "ACTIVE")))
+        return Answer("answered", decision.status, None, says, changes, rules)
+
+    return Asked("Operations", f"{rule.name}{variant}", choices, answer)
+
+
+def _fact(fact: Fact, variant: str = "") -> Asked:
+    needs = fact_needs(fact)
+    alone, chain = needs.connection is not None, needs.chain is not None
+    whole = needs.connections is not None
+    bound = needs.binding is not None or needs.session is not None
+    choices = (
+        (OF_CONNECTION if alone or chain or whole else ())
+        + (OF_ACCOUNT if bound else ())
+        + (OF_SESSION if needs.session is not None else ())
+    )
+
+    def answer(state: State) -> Answer:
+        connection = states.connection(state) if alone or chain or whole else None
+        successor = states.successor(state) if alone or chain or whole else None
+        following = () if successor is None else (successor,)
+        snapshot = FactSnapshot(
+            connection=None if whole else connection,
+            successor=successor if alone else None,
+            head=successor if alone else None,
+            following=following if chain else (),
+            session=None if needs.session is None else states.session(state),
+            binding=states.binding(state) if bound else None,
+            connections=() if connection is None or not whole else (connection, *following),
+        )
+        said = record_fact(fact, snapshot, NOW)
+        outcome = type(said).__name__.lower()
+        if isinstance(said, Refused):
+            code = str(said.problem.code)
+            return Answer(outcome, None, code, _details(said.problem), (), said.rules)
+        return Answer(outcome, None, None, (), _changes(said.value), said.rules)
+
+    return Asked("Facts", f"{fact.kind}{variant}", choices, answer)
+
+
+def _access(package: str, variant: str) -> Asked:
+    def answer(state: State) -> Answer:
+        said = decide_access(states.connection(state), package, NOW)
+        if isinstance(said, Granted):
+            return Answer("granted", None, None, (), (), (said.rule,))
+        code = str(said.problem.code)
+        return Answer("denied", None, code, _details(said.problem), (), (said.rule,))
+
+    return Asked("The connection", f"access{variant}", OF_STANDING, answer)
+
+
+def _standing(state: State) -> Answer:
+    with count_cells([STANDING]) as looked_at:
+        standing = standing_of(states.connection(state), NOW)
+    ((_, *cell),) = looked_at
+    (rule,) = {row.rule for key, row in STANDING.cells() if list(key) == cell}
+    return Answer(standing, None, None, (), (), (rule,))
+
+
+# --- In words --------------------------------------------------------------------------------
+
+
+def _details(problem: Problem) -> tuple[str, ...]:
+    # Ids and instants are those of the values that stand for a state, and tell nothing of it.
+    shown = {name: value for name, value in problem.details.items() if not name.endswith("Id")}
+    return tuple(
+        f"{name} {value}" for name, value in shown.items() if not isinstance(value, datetime)
+    )
+
+
+def _words(body: Mapping[str, Json]) -> Iterator[str]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from _words(value)
+        elif name in TELLING:
+            yield f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _changes(changes: Changes) -> tuple[str, ...]:
+    return (
+        *(_written(write) for write in changes.writes),
+        *(f"effect {type(effect).__name__}" for effect in changes.effects),
+        *(f"event {event.kind}" for event in changes.events),
+    )
+
+
+def _written(write: Write) -> str:
+    match write:
+        case ConnectionWrite(before, after):
+            name = "successor" if after.id == states.SUCCESSOR else "connection"
+            return _moved(name, before.status if before else None, after.status)
+        case BindingWrite(before, after):
+            return _moved("binding", before.state if before else None, after.state)
+        case SessionWrite(before, after):
+            return _moved("session, hand-off", before.handoff if before else None, after.handoff)
+        case RateWrite(key):
+            return f"charges {key.policy}"
+        case RecordWrite():
+            raise AssertionError("the record is kept with the response, which is not made here")
+
+
+def _moved(name: str, before: str | None, after: str) -> str:
+    return f"writes new {name} {after}" if before is None else f"writes {name} {before} → {after}"
+
+
+# --- Everything that is asked ----------------------------------------------------------------
+
+ASKED: Final = (
+    Asked("The connection", "standing", OF_STANDING, _standing),
+    _access(states.PACKAGE, ""),
+    _access("other", " to another package"),
+    _operation(CreateConnection(USER, (states.PACKAGE,))),
+    _operation(GetConnection(CONNECTION)),
+    _operation(GetConnection(CONNECTION), ", its hand-off landed in time", landed=True),
+    _operation(Reconnect(CONNECTION)),
+    _operation(Revoke(CONNECTION)),
+    _operation(Initiate(USER, prefer_signup=False)),
+    _operation(Initiate(USER, prefer_signup=True), " with preferSignup"),
+    _operation(Initiate(USER), ", the eleventh in a minute", eleventh=True),
+    _operation(GetAccountState(USER)),
+    _operation(StartGraduation(USER)),
+    _operation(StartGraduation(USER), ", the eleventh in a minute", eleventh=True),
+    _fact(Authorized(CONNECTION)),
+    _fact(Authorized(CONNECTION, happened_at=MADE), ", happened before the deadline"),
+    _fact(ActionRequired(CONNECTION, "portal_login")),
+    _fact(Expired(CONNECTION)),
+    *(_fact(Revoked(CONNECTION, actor), f" by {actor}") for actor in Actor),
+    _fact(HandoffCompleted(states.SESSION, BOUND), " for the bound user"),
+    _fact(HandoffCompleted(states.SESSION, NEW), " for another user"),
+    _fact(Graduated(COORDINATE, BOUND), " of the bound user"),
+    _fact(Graduated(COORDINATE, NEW), " of another user"),
+    _fact(Tombstoned(COORDINATE)),
+)
+"""Every operation and fact, with each variant that a table tells apart."""
+
+
+def document() -> dict[str, Json]:
+    """All of it: what can be chosen, what is asked, the distinct answers, and the tables."""
+    numbers: dict[Answer, int] = {}
+    asked: list[Json] = []
+    for each in ASKED:
+        every = product(*(states.CHOICES[name] for name in each.choices))
+        given = [each.answer(dict(zip(each.choices, chosen, strict=True))) for chosen in every]
+        asked.append(
+            {
+                "group": each.group,
+                "name": each.name,
+                "choices": list(each.choices),
+                "answers": [numbers.setdefault(answer, len(numbers)) for answer in given],
+            }
+        )
+    trails = {rule for answer in numbers for rule in answer.rules}
+    return {
+        "choices": {name: list(values) for name, values in states.CHOICES.items()},
+        "asked": asked,
+        "answers": [_plain(answer) for answer in numbers],
+        "tables": [_table(table) for table in TABLES.values() if _rules(table) & trails],
+    }
+
+
+def _plain(answer: Answer) -> dict[str, Json]:
+    return {
+        "outcome": answer.outcome,
+        "status": answer.status,
+        "code": answer.code,
+        "says": list(answer.says),
+        "changes": list(answer.changes),
+        "rules": list(answer.rules),
+    }
+
+
+def _rules(table: AnyTable) -> set[str]:
+    return {row.rule for row in table.rows}
+
+
+def _table(table: AnyTable) -> dict[str, Json]:
+    return {
+        "name": table.name,
+        "law": table.law,
+        "axes": [axis.name for axis in table.axes],
+        "rows": [
+            {
+                "key": [str(part) for part in row.parts],
+                "outcome": str(row.outcome),
+                "rule": row.rule,
+                "why": row.why,
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def script() -> str:
+    """The same as a script, which a page may load from a file."""
+    text = json.dumps(document(), ensure_ascii=False, separators=(",", ":"))
+    return f"const EXPLORER = {text};\n"

@@ -1,0 +1,198 @@
+// The explorer: one state is chosen, and each answer of the library in it is shown with its rules.
+//
+// The law of this file: nothing is decided here. `EXPLORER`, which the site's build makes of the
+// library's own answers, is looked up and shown. The address of the page holds the state.
+"use strict";
+
+(() => {
+  const place = document.getElementById("explorer-page");
+  const { choices, asked, answers, tables } = EXPLORER;
+  const names = Object.keys(choices);
+  const tableOf = new Map(
+    tables.flatMap((table) => table.rows.map((row) => [row.rule, table.name])),
+  );
+
+  // --- Elements ---------------------------------------------------------------------------------
+
+  function element(tag, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  }
+
+  function linkTo(rule) {
+    const href = `tables/${tableOf.get(rule)}.html#${rule}`;
+    return element("a", { href }, element("code", {}, rule));
+  }
+
+  // A sentence of the rules, whose code stands between backticks.
+  function prose(text) {
+    return text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part));
+  }
+
+  // --- The state --------------------------------------------------------------------------------
+
+  const selects = new Map(
+    names.map((name) => {
+      const options = choices[name].map((value) => element("option", {}, value));
+      return [name, element("select", { name }, ...options)];
+    }),
+  );
+
+  function state() {
+    return Object.fromEntries(names.map((name) => [name, selects.get(name).value]));
+  }
+
+  function choose(chosen) {
+    for (const name of names) {
+      const value = chosen.get(name);
+      // What no choice offers, as in an address that somebody mistyped, is the first one.
+      selects.get(name).value = choices[name].includes(value) ? value : choices[name][0];
+    }
+  }
+
+  // The answers to a question are listed for every combination of its choices, the last one first.
+  function answerTo(question) {
+    const at = question.choices.reduce(
+      (sum, name) => sum * choices[name].length + selects.get(name).selectedIndex,
+      0,
+    );
+    return answers[question.answers[at]];
+  }
+
+  // --- The answers ------------------------------------------------------------------------------
+
+  const lines = asked.map((question) => {
+    const said = element("p", { className: "answer" });
+    const changes = element("p", { className: "changes" });
+    const rules = element("p", { className: "rules" });
+    const line = element("li", {}, element("h4", {}, question.name), said, changes, rules);
+    return { question, line, said, changes, rules };
+  });
+
+  function show(shown) {
+    const { question, said, changes, rules } = shown;
+    const answer = answerTo(question);
+    if (answer === shown.answer) return;
+    shown.answer = answer;
+    const outcome = element("strong", {}, answer.outcome);
+    const words = [answer.status, answer.code, ...answer.says].filter(Boolean);
+    said.replaceChildren(outcome, ...words.map((word) => ` · ${word}`));
+    changes.replaceChildren(answer.changes.join(" · "));
+    const links = answer.rules.flatMap((rule) => [" → ", linkTo(rule)]);
+    rules.replaceChildren(...links.slice(1));
+  }
+
+  // --- The tables -------------------------------------------------------------------------------
+
+  const rows = new Map();
+
+  function tableShown(table) {
+    const columns = [...table.axes, "outcome", "rule", "why"];
+    const head = columns.map((name) => element("th", { scope: "col" }, name));
+    const body = table.rows.map((row) => {
+      const by = element("span", { className: "by" });
+      const cells = [...row.key, row.outcome].map((text) => element("td", {}, text));
+      const rule = element("td", {}, linkTo(row.rule), by);
+      const line = element("tr", {}, ...cells, rule, element("td", {}, ...prose(row.why)));
+      rows.set(row.rule, { line, by, names: "" });
+      return line;
+    });
+    const title = element("h3", {}, element("a", { href: `tables/${table.name}.html` }, table.name));
+    const shown = element(
+      "table",
+      { className: "docutils" },
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...body),
+    );
+    // It scrolls by itself where it is wider than the screen, so the keyboard must reach it.
+    const box = element("div", { className: "table-wrapper", tabIndex: 0 }, shown);
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", `table ${table.name}`);
+    return element("section", {}, title, element("p", {}, ...prose(table.law)), box);
+  }
+
+  function light() {
+    const by = new Map();
+    for (const { question, answer } of lines) {
+      for (const rule of answer.rules) {
+        by.set(rule, (by.get(rule) ?? new Set()).add(question.name));
+      }
+    }
+    for (const [rule, row] of rows) {
+      const names = [...(by.get(rule) ?? [])].join("; ");
+      if (names === row.names) continue;
+      row.names = names;
+      row.by.textContent = names;
+      row.line.classList.toggle("lit", by.has(rule));
+    }
+  }
+
+  // --- The link ---------------------------------------------------------------------------------
+
+  const link = element("input", { readOnly: true, id: "explorer-link" });
+  const copied = element("p", { className: "copied" });
+  copied.setAttribute("role", "status");
+
+  function address() {
+    const page = location.href.split("#")[0];
+    return `${page}#${new URLSearchParams(state())}`;
+  }
+
+  async function copy() {
+    link.select();
+    try {
+      await navigator.clipboard.writeText(link.value);
+      copied.textContent = "Copied.";
+    } catch {
+      // A browser that lets no page write there still copies what is selected.
+      copied.textContent = "It is selected: copy it.";
+    }
+  }
+
+  // --- The page ---------------------------------------------------------------------------------
+
+  function refresh() {
+    lines.forEach(show);
+    light();
+    link.value = address();
+    copied.textContent = "";
+  }
+
+  function restore() {
+    choose(new URLSearchParams(location.hash.slice(1)));
+    refresh();
+  }
+
+  function chosen() {
+    refresh();
+    history.replaceState(null, "", link.value);
+  }
+
+  function build() {
+    const labels = names.map((name) => element("label", {}, name, selects.get(name)));
+    const button = element("button", { type: "button", onclick: copy }, "Copy the link");
+    const legend = element("legend", {}, "What is stored, and when it is asked");
+    const fields = element("fieldset", { className: "state", onchange: chosen }, legend, ...labels);
+    const label = element("label", { htmlFor: link.id }, "A link to this very state");
+    const groups = [...new Set(asked.map((question) => question.group))];
+    place.append(
+      element("h2", {}, "The state"),
+      fields,
+      element("div", { className: "link" }, label, link, button, copied),
+      element("h2", {}, "The answers"),
+      ...groups.flatMap((group) => {
+        const own = lines.filter(({ question }) => question.group === group);
+        const list = element("ul", { className: "answers" }, ...own.map(({ line }) => line));
+        return [element("h3", {}, group), list];
+      }),
+      element("h2", {}, "The tables"),
+      element("p", {}, "A row is lit where its rule decides one of the answers, which it names."),
+      ...tables.map(tableShown),
+    );
+    window.addEventListener("hashchange", restore);
+    restore();
+  }
+
+  build();
+})();

@@ -1,0 +1,193 @@
+"""The states that the explorer lets one choose, and the stored values that each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import (
+    Actor,
+    Connection,
+    ConnectionIdentity,
+    Standing,
+    Status,
+)
+from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
+from curae_lifecycle.rules.idempotency import (
+    Attempt,
+    Fingerprint,
+    IdempotencyKey,
+    LostLease,
+    Match,
+    Record,
+    RecordKey,
+    RecordStanding,
+    RecordState,
+    begin,
+    completed_record,
+    in_flight_record,
+    record_of,
+)
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUserId,
+    ConnectionId,
+    CustomerAccountId,
+    DataPackage,
+    Environment,
+    NextAction,
+    SessionId,
+    UserId,
+)
+from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import NewIds
+
+State = Mapping[str, str]
+"""One choice for each of `CHOICES`."""
+
+HOUR: Final = timedelta(hours=1)
+PATH_A, PATH_B, PATH_C = EntryPath
+ALONE: Final = "no successor"
+FOLLOWED: Final = "successor "
+
+CLOCKS: Final[dict[str, timedelta | None]] = {
+    "before the deadline": HOUR,
+    "at the deadline": timedelta(),
+    "after the deadline": -HOUR,
+    "none set": None,
+}
+"""How far away the deadline is."""
+
+SESSIONS: Final = {
+    PATH_A: (PATH_A, Handoff.LANDED, HOUR),
+    f"{PATH_B}, waiting": (PATH_B, Handoff.AWAITED, HOUR),
+    f"{PATH_B}, over without landing": (PATH_B, Handoff.AWAITED, timedelta()),
+    f"{PATH_B}, landed for the bound user": (PATH_B, Handoff.LANDED, HOUR),
+    PATH_C: (PATH_C, Handoff.NOT_REQUIRED, HOUR),
+}
+"""The path of a session, its hand-off, and how far away its end is."""
+
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "stored status": tuple(Status),
+    "clock": tuple(CLOCKS),
+    "successor": (ALONE, *(FOLLOWED + standing for standing in Standing)),
+    "account": tuple(AccountState),
+    "session": tuple(SESSIONS),
+    "record": tuple(RecordStanding),
+    "request": tuple(Match),
+}
+"""What can be chosen, in the words of the rules."""
+
+NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
+MADE: Final = NOW - timedelta(days=1)
+CONNECTION: Final = ConnectionId("00000000-0000-4000-8000-000000000001")
+SUCCESSOR: Final = ConnectionId("00000000-0000-4000-8000-000000000002")
+SESSION: Final = SessionId("00000000-0000-4000-8000-000000000003")
+BOUND: Final = UserId("bound")
+NEW: Final = UserId("new")
+USER: Final = AppUserId("user")
+PACKAGE: Final = DataPackage("labs")
+CALLER: Final = Caller(
+    ApiKeyId("key"),
+    AppId("app"),
+    CustomerAccountId("00000000-0000-4000-8000-000000000004"),
+    Environment.LIVE,
+    frozenset({CONNECTION_WRITE}),
+)
+COORDINATE: Final = CALLER.coordinate(USER)
+KEY: Final = IdempotencyKey("k-1")
+NEW_IDS: Final = NewIds(
+    ConnectionId("00000000-0000-4000-8000-000000000005"),
+    SessionId("00000000-0000-4000-8000-000000000006"),
+    NEW,
+    NextAction("https://connect.example/", NOW + HOUR),
+)
+
+
+def connection(state: State) -> Connection:
+    """The connection that was chosen."""
+    left = CLOCKS[state["clock"]]
+    deadline = None if left is None else NOW + left
+    identity = ConnectionIdentity(CONNECTION, COORDINATE, (PACKAGE,), MADE, None, CONNECTION)
+    return _stored(identity, Status(state["stored status"]), deadline)
+
+
+def successor(state: State) -> Connection | None:
+    """The connection that recovered it, where one did."""
+    if state["successor"] == ALONE:
+        return None
+    standing = Standing(state["successor"].removeprefix(FOLLOWED))
+    identity = ConnectionIdentity(
+        SUCCESSOR, COORDINATE, (PACKAGE,), MADE, CONNECTION, CONNECTION, position=2
+    )
+    if standing is Standing.LAPSED:
+        return _stored(identity, Status.PENDING, NOW)
+    return _stored(identity, Status(standing), NOW + HOUR)
+
+
+def _stored(identity: ConnectionIdentity, status: Status, deadline: datetime | None) -> Connection:
+    pending, revoked = status is Status.PENDING, status is Status.REVOKED
+    return Connection(
+        identity,
+        status,
+        MADE,
+        handoff_deadline=deadline if pending else None,
+        authorized_at=None if pending else MADE,
+        expires_at=None if pending else deadline,
+        revoked_at=MADE if revoked else None,
+        revoked_by=Actor.APP if revoked else None,
+    )
+
+
+def binding(state: State) -> LimitedAccountAppBinding | None:
+    """The binding that was chosen; none where the account is UNLINKED."""
+    account = AccountState(state["account"])
+    if account is AccountState.UNLINKED:
+        return None
+    return LimitedAccountAppBinding(COORDINATE, BOUND, account, generation=1)
+
+
+def session(state: State) -> CuraeConnectSession:
+    """The session that was chosen."""
+    path, handoff, left = SESSIONS[state["session"]]
+    landed_at = MADE if handoff is Handoff.LANDED else None
+    user = None if handoff is Handoff.AWAITED else BOUND
+    return CuraeConnectSession(
+        SESSION, COORDINATE, path, handoff, MADE, NOW + left, landed_at, user
+    )
+
+
+def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
+    """The record of the request's key that was chosen."""
+    of, rule = fingerprint(operation), operation.rule
+    if state["request"] == Match.OTHER:
+        of = Fingerprint.of(rule.name, "another request")
+    at, lost = NOW - HOUR / 2, LostLease.EXECUTE
+    used = _begun(key, of, at)
+    match RecordStanding(state["record"]):
+        case RecordStanding.ABSENT:
+            return None
+        case RecordStanding.RELEASED:
+            return record_of(used, RecordState.RELEASED, at, None, lost)
+        case RecordStanding.IN_FLIGHT:
+            return in_flight_record(_begun(key, of, NOW))
+        case RecordStanding.LEASE_OVER:
+            return in_flight_record(used)
+        case RecordStanding.UNKNOWN:
+            return in_flight_record(used, lost_lease=LostLease.UNKNOWN)
+        case RecordStanding.COMPLETED:
+            return completed_record(used, Response(rule.status, (), b""))
+        case RecordStanding.FORGOTTEN:
+            return record_of(used, RecordState.FORGOTTEN, at, None, lost)
+
+
+def _begun(key: RecordKey, of: Fingerprint, at: datetime) -> Attempt:
+    attempt = begin(None, key, of, at)
+    assert isinstance(attempt, Attempt)  # noqa: S101 - a key that nobody used executes
+    return attempt
