@@ -35,7 +35,7 @@ def where(frame: FrameType) -> str:
     if PACKAGE not in path.parts:
         return f"Python's {path.stem}"
     at = path.parts[path.parts.index(PACKAGE) + 1 :]
-    return f"{'.'.join((*at[:-1], path.stem))}: {code.co_qualname}"
+    return f"`{'.'.join((*at[:-1], path.stem))}: {code.co_qualname}`"
 
 
 def sampled(row: Row, seconds: float) -> Counter[str]:
@@ -73,8 +73,6 @@ def markdown(seen: Counter[str]) -> str:
     rest = total - sum(times for _, times in shown)
     lines = ["| share | where |", "| --- | --- |"]
     lines += [f"| {times / total:.0%} | {name} |" for name, times in shown]
-    # A page would take the `<locals>` of a function within another for a tag.
-    lines = [line.replace("<", r"\<") for line in lines]
     return "\n".join([*lines, f"| {rest / total:.0%} | all others |"]) + "\n"
 
 

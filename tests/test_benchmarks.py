@@ -316,7 +316,7 @@ def test_the_shares_of_a_path_are_of_its_own_functions() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
     seen = shares.sampled(row, 0.1)
     assert seen.total() > 0
-    assert any(name.startswith(("rules.", "service.", "web.")) for name in seen)
+    assert any(name.startswith(("`rules.", "`service.", "`web.")) for name in seen)
 
 
 def test_shares_are_printed_with_what_all_others_make() -> None:

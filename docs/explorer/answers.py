@@ -52,7 +52,7 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from curae_lifecycle.testing.cells import count_cells
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.shapes import format_reply
+from curae_lifecycle.web.written import write_reply
 from docs.explorer import states
 from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State
 
@@ -133,7 +133,7 @@ def _operation(
         if isinstance(reply, ProblemReply):
             code, says = str(reply.problem.code), _details(reply.problem)
             return Answer("refused", decision.status, code, says, changes, rules)
-        says = tuple(_words(format_reply(reply, NOW, "ACTIVE")))
+        says = tuple(_words(json.loads(write_reply(reply, NOW, "ACTIVE"))))
         return Answer("answered", decision.status, None, says, changes, rules)
 
     return Asked("Operations", f"{rule.name}{variant}", choices, answer)
