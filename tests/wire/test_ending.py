@@ -7,10 +7,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
+from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
 from curae_lifecycle.testing.conformance import KeyWanted
 from tests.wire.launched import launched
 from tests.wire.running import PATIENCE, Behind, engine_of, sqlite
@@ -45,6 +46,7 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
         assert [each.create("first") for each in clients] == [(201, False)] * 4
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            since = monotonic()
             begun = [pool.submit(each.create, "second") for each in clients[:2]]
             # The log says that a request waits for the lock.
             while "attempt 1" not in server.log.read_text():
@@ -59,7 +61,11 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
                     status, told = client.state()
                     assert status == 200
             connection.exec_driver_sql("ROLLBACK")
-        assert [each.result() for each in begun] == [(201, True)] * 2
+            held = monotonic() - since
+        # On a machine that has no time for all this, the lock may have outlasted what a request is
+        # tried for: it is answered that, then.
+        late = {(500, True)} if held > DEFAULT_PATIENCE.seconds - 0.5 else set()
+        assert {each.result() for each in begun} <= {(201, True), *late}
         assert server.ended() == 0
         with pytest.raises(ConnectionRefusedError):
             stack.enter_context(closing(Client(server.port, key, "nobody"))).state()
