@@ -163,8 +163,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "`successor_kind` answers the same where there is none.",
     (
         "rules.triggers.authorize",
-        "return Refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",
-        "return Refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
+        "return make_refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)",
+        "return make_refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
         "rules.triggers.require_action",
@@ -178,13 +178,13 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): _NEVER_REFUSED,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(asked.outcome, connection, at), asked.rules)",
-        "return Refused(problem_of(asked.outcome, connection, None), asked.rules)",
+        "return make_refused(problem_of(asked.outcome, connection, at), asked.rules)",
+        "return make_refused(problem_of(asked.outcome, connection, None), asked.rules)",
     ): _NO_INSTANT,
     (
         "rules.chain.reconnect",
-        "return Refused(problem_of(refuse, connection, at, successor, head), rules)",
-        "return Refused(problem_of(refuse, connection, None, successor, head), rules)",
+        "return make_refused(problem_of(refuse, connection, at, successor, head), rules)",
+        "return make_refused(problem_of(refuse, connection, None, successor, head), rules)",
     ): _NO_INSTANT,
     (
         "rules.merge._revocation",
@@ -260,8 +260,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "A sign-up binds only where nobody is bound (`binding.complete-sign-up`), so it is None.",
     (
         "service.decide._buckets",
-        "request.charges += tuple([RateWrite(*each) for each in charged])",
-        "request.charges = tuple([RateWrite(*each) for each in charged])",
+        "request.charges += tuple([make_rate_write(*each) for each in charged])",
+        "request.charges = tuple([make_rate_write(*each) for each in charged])",
     ): "Nothing is charged before the buckets: the table of gates asks the limit after them.",
     (
         "service.decide._limit",

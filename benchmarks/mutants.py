@@ -37,6 +37,7 @@ GENERAL: Final = (
     "extending",
     "gate_order",
     "limits_left",
+    "makers",
     "mistakes",
     "read",
     "record_fact",

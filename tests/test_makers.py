@@ -38,6 +38,9 @@ def makers() -> dict[str, FunctionType]:
 def test_a_maker_makes_what_its_class_makes(make: FunctionType) -> None:
     cls = cast("type[attrs.AttrsInstance]", make.__globals__["_own"])
     assert parameters_of(make) == parameters_of(init_of(cls))
+    # A traceback and `help` name it.
+    assert make.__name__ == make.__qualname__ == make.__code__.co_name == f"make_{cls.__name__}"
+    assert make.__doc__ == f"What `{cls.__qualname__}` makes."
     # Makers check what their classes check, and those here check nothing of texts but NewIds.
     given: list[object] = [f"value-{number}" for number, _ in enumerate(parameters_of(make))]
     if cls is Call:
@@ -71,12 +74,27 @@ def test_the_hot_paths_have_makers() -> None:
 
 def test_a_maker_runs_what_follows_the_filling() -> None:
     make = cast("FunctionType", maker(Key))
+    assert make.__name__ == make.__code__.co_name == "make_Key"
+    assert make.__doc__ == "What `Key` makes."
     assert make("k", "s") == KEY
     assert make("k", secret="s", uses=1) == KEY
     with pytest.raises(ValueError, match="k"):
         make("k", "")
     with pytest.raises(TypeError):
         make("k")
+
+
+def test_what_fills_has_the_name_of_what_it_stands_for() -> None:
+    @frozen
+    class Named:
+        name: str
+
+    make = cast("FunctionType", maker(Named))
+    assert make("k") == Named("k")
+    for function, name in ((init_of(Named), "__init__"), (make, "make_Named")):
+        assert function.__name__ == name
+        # These are what a traceback shows.
+        assert function.__code__.co_name == function.__code__.co_qualname == name
 
 
 def test_a_maker_leaves_to_the_class_what_it_cannot_fill() -> None:

@@ -30,7 +30,7 @@ from curae_lifecycle.rules.ratelimit import (
     admit,
     fresh_state,
 )
-from curae_lifecycle.rules.values import LAST_INSTANT
+from curae_lifecycle.rules.values import LAST_INSTANT, instant_at
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import limit_header, policy_header
 from tests.strategies import START, TICK, Frozen
@@ -470,3 +470,10 @@ def test_a_bucket_fills_within_what_a_header_can_carry() -> None:
     assert Bucket("a", most, 1, 1).window == most
     with pytest.raises(ArgumentError, match="capacity"):
         Bucket("a", most, 1, 2)
+
+
+def test_a_log_tells_its_instants_in_microseconds() -> None:
+    later, earlier = instant_at(2_000_000), instant_at(-1)
+    state = LogState.of([later, earlier])
+    assert state.microseconds == [-1, 2_000_000]
+    assert LogState.of_microseconds(state.microseconds) == state

@@ -165,7 +165,7 @@ def _function(
         co_names=tuple([renamed.get(each, each) for each in code.co_names]),
         co_varnames=tuple([renamed.get(each, each) for each in code.co_varnames]),
     )
-    return FunctionType(named, names, name)
+    return FunctionType(named, names)
 
 
 @cache
