@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import operator
 import pickle
 import weakref
 from abc import ABC, abstractmethod
@@ -486,3 +487,14 @@ def outcome(cls: type, places: int, named: Collection[str]) -> list[object]:
         return [repr(value), held, value == copy.copy(value), *SEEN]
     except (AttributeError, TypeError, ValueError) as refused:
         return [type(refused), str(refused), *SEEN]
+
+
+def test_a_class_keeps_what_it_says_of_inequality_itself() -> None:
+    @frozen
+    class Same:
+        name: str
+
+        def __ne__(self, _: object) -> bool:
+            return False
+
+    assert operator.ne(Same("k"), Same("l")) is False

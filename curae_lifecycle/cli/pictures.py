@@ -419,8 +419,8 @@ def gates() -> Picture:
         end, said = f"answer {number}", str(row.outcome)
         if isinstance(row.outcome, RefuseWith):
             said = f"{_status(row.outcome)} {row.outcome.code}"
-        elif isinstance(row.outcome, Ask):
-            statuses = _statuses(row.outcome.table)
+        else:
+            statuses = _statuses(row.outcome.table) if isinstance(row.outcome, Ask) else []
             said += f": {' or '.join(statuses)}" if statuses else ""
         boxes.append(Box(end, (400, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
         stops = "stop" if isinstance(row.outcome, RefuseWith) else "move"
