@@ -5,7 +5,7 @@
 
 import { loadPyodide } from "./pyodide.mjs";
 
-const FILE = "/tmp/log.jsonl";
+const FILE = "log.jsonl";
 
 async function bytes(name) {
   const response = await fetch(new URL(name, import.meta.url));

@@ -108,6 +108,13 @@ def test_who_asks_is_as_the_first_url_says() -> None:
     assert waiting._nodes.encrypted
 
 
+def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
+    with closing(ClusterClient([cluster.url], wait=0.05)) as made:
+        with made._lock, pytest.raises(redis.TimeoutError):
+            made.execute_command("PING")
+        assert made.execute_command("GET", "nothing") is None
+
+
 def test_a_client_that_was_never_asked_is_closed() -> None:
     with closing(ClusterClient(["redis://127.0.0.1:1"])):
         pass
@@ -120,7 +127,9 @@ def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
     assert awaited.retry.get_retries() == 0
 
 
-@pytest.mark.parametrize("urls", ["redis://host", []])
+@pytest.mark.parametrize(
+    "urls", ["redis://host", [], ["redis://host:port"], ["redis://host:65536"], ["host:6379"]]
+)
 def test_a_cluster_is_a_list_of_urls(urls: list[str]) -> None:
     with pytest.raises(ArgumentError, match="urls"):
         ClusterClient(urls)

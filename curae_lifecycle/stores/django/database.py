@@ -157,7 +157,6 @@ class DjangoDatabase:
                 with connection.cursor() as cursor:
                     cursor.execute(CONFIRM)
                 replication.settle(doubts)
-                replication.check()
             yield
             replication.check()
         finally:

@@ -33,6 +33,8 @@ NODE_CONNECTIONS: Final = 100
 PORT: Final = 6379
 """Where a server listens, where a URL says nothing else."""
 
+_SCHEMES: Final = ("redis", "rediss")
+
 Value = str | int
 """What a command is given."""
 
@@ -119,7 +121,9 @@ class ClusterClient:
             made.close()
 
     def _client(self) -> redis.RedisCluster:
-        with self._lock:
+        if not self._lock.acquire(timeout=self._wait):
+            raise redis.TimeoutError("the cluster is still being looked for")
+        try:
             if self._made is None:
                 nodes = self._nodes
                 self._made = redis.RedisCluster(
@@ -137,6 +141,8 @@ class ClusterClient:
                     ssl=nodes.encrypted,
                 )
             return self._made
+        finally:
+            self._lock.release()
 
 
 def create_awaited_cluster_client(
@@ -171,8 +177,13 @@ class _Nodes:
         """What these URLs say; the first one says who asks."""
         if isinstance(urls, str) or not urls:
             raise ArgumentError("urls", "a list of URLs, one at least")
-        parsed = [urlsplit(url) for url in urls]
-        places = tuple([(each.hostname or "localhost", each.port or PORT) for each in parsed])
+        try:
+            parsed = [urlsplit(url) for url in urls]
+            places = tuple([(each.hostname or "localhost", each.port or PORT) for each in parsed])
+        except ValueError:
+            raise ArgumentError("urls", "URLs, whose ports are numbers up to 65,535") from None
+        if any(each.scheme not in _SCHEMES for each in parsed):
+            raise ArgumentError("urls", "URLs that begin with redis:// or rediss://")
         first = parsed[0]
         username, password = (
             None if each is None else unquote(each) for each in (first.username, first.password)

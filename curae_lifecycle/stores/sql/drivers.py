@@ -88,7 +88,6 @@ class _Postgresql:
             doubts = replication.doubts
             self._connection.execute(CONFIRM)
             replication.settle(doubts)
-            replication.check()
         cursor = RawCursor(self._connection)
         cursor.execute(statement.as_numbered.encode(), statement.values)
         replication.check()
@@ -163,7 +162,6 @@ class AwaitedConnection:
             doubts = replication.doubts
             await self._connection.execute(CONFIRM)
             replication.settle(doubts)
-            replication.check()
         cursor = AsyncRawCursor(self._connection)
         for statement in statements:
             await cursor.execute(statement.as_numbered.encode(), statement.values)

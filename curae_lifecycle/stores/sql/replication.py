@@ -11,6 +11,7 @@ later commit that did wait vouches for all before it. Other processes are not to
 
 from __future__ import annotations
 
+import threading
 from typing import Final, Protocol
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
@@ -37,11 +38,14 @@ class Replication:
     def __init__(self) -> None:
         self._doubts = 0
         self._settled = 0
+        self._lock = threading.Lock()
 
     def hear(self, notice: Notice) -> None:
         """Hear what a server says beside its answer."""
         if notice.source_function == WAITS:
-            self._doubts += 1
+            # A doubt that another thread overwrote would be settled with one that came before it.
+            with self._lock:
+                self._doubts += 1
 
     @property
     def doubts(self) -> int:
@@ -66,5 +70,13 @@ class Replication:
         """Note that a commit came through which began after so many doubts.
 
         One whose own wait is cancelled is a further doubt, and settles none of these.
+
+        Args:
+            doubts: How many there were before it began.
+
+        Raises:
+            StoreUnavailableError: There is another doubt by now.
         """
-        self._settled = max(self._settled, doubts)
+        with self._lock:
+            self._settled = max(self._settled, doubts)
+        self.check()
