@@ -33,8 +33,14 @@ class Undated(Service):
 
 
 class DatedByAnotherClock(Service):
+    """Each answer is dated a second after the one before, whatever time passes."""
+
+    told = 0
+
     def dated(self, response: Response) -> Response:
-        return with_header(response, "date", "Mon, 05 Jan 2026 09:00:00 GMT")
+        self.told += 1
+        date = f"Mon, 05 Jan 2026 09:00:{self.told % 60:02} GMT"
+        return with_header(response, "date", date)
 
 
 def _held_against(service: Service, *, slowly: bool, only: Collection[str] | None) -> Report:
