@@ -165,6 +165,7 @@ def cancelled(server: sa.URL) -> Iterator[None]:
     _set(url, "nobody")
     thread.start()
     try:
+        _write_until_told(url)
         yield
     finally:
         ended.set()
@@ -181,6 +182,17 @@ def _set(url: str, standbys: str) -> None:
         while connection.execute("SHOW synchronous_standby_names").fetchone() != (standbys,):
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+def _write_until_told(url: str) -> None:
+    # A commit waits from when another process has read who is waited for.
+    told = threading.Event()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.add_notice_handler(lambda _: told.set())
+        until = time.monotonic() + 60
+        while not told.is_set():
+            assert time.monotonic() < until
+            connection.execute("SELECT pg_logical_emit_message(true, 'written', '')")
 
 
 @pytest.mark.heavy
