@@ -115,13 +115,13 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
 # fmt: on
 
 
-def _sides(revocation: Revocation) -> dict[Status, tuple[Row[Is[Deadline]], _Stands, _Stands]]:
+def _sides(revocation: Revocation) -> dict[Status, tuple[Deadline, Standing, Standing]]:
     return view(
         lambda: {
             at: (
-                DEADLINE[at, revocation],
-                STANDING[at, revocation, BEFORE],
-                STANDING[at, revocation, REACHED],
+                DEADLINE[at, revocation].outcome.what,
+                STANDING[at, revocation, BEFORE].outcome.what,
+                STANDING[at, revocation, REACHED].outcome.what,
             )
             for at in Status
         },
@@ -130,7 +130,6 @@ def _sides(revocation: Revocation) -> dict[Status, tuple[Row[Is[Deadline]], _Sta
     )
 
 
-_Stands = Row[Is[Standing]]
 _SIDES: Final = _sides(NEVER)
 _SIDES_ONCE_REVOKED: Final = _sides(ONCE)
 
@@ -226,13 +225,12 @@ def standing_at(connection: Connection, now: datetime) -> Standing:
         now: An instant in UTC.
     """
     sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
-    deadline_row, before, reached = sides[connection.status]
-    waiting_for = deadline_row.outcome.what
-    if waiting_for is HANDOFF:
+    waits_for, before, reached = sides[connection.status]
+    if waits_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
-        deadline = connection.expires_at if waiting_for is EXPIRY else None
-    return (before if deadline is None or now < deadline else reached).outcome.what
+        deadline = connection.expires_at if waits_for is EXPIRY else None
+    return before if deadline is None or now < deadline else reached
 
 
 def recorded_at(connection: Connection, now: datetime) -> datetime:
