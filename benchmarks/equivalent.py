@@ -97,7 +97,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
                 "type(now)",
             ),
             (
-                "rules.ratelimit.admit_one",
+                "rules.ratelimit._microseconds_at",
                 "if type(now) is not datetime or now.tzinfo is not UTC:",
                 "type(now)",
             ),
