@@ -193,8 +193,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The text is only compared where the third members are equal: both None, so one text.",
     (
         "rules.ratelimit._charge_log",
-        "if state and _unpack_from(state, -_SIZE)[0] > at:",
-        "if state and _unpack_from(state, -_SIZE)[0] >= at:",
+        "if state and _unpack_from(state, _NEWEST)[0] > at:",
+        "if state and _unpack_from(state, _NEWEST)[0] >= at:",
     ): _SORTED,
     (
         "rules.ratelimit._charge_log",

@@ -178,6 +178,7 @@ DAY: Final = 86_400
 
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
+_NEWEST: Final = -_SIZE
 _pack: Final = _INSTANT.pack
 _unpack_from: Final = _INSTANT.unpack_from
 
@@ -308,7 +309,7 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
         return None if state == FULL_BUCKET else instant_at(state.full_at + (state.part > 0))
     if not state:
         return None
-    last: int = _unpack_from(state, -_SIZE)[0]
+    last: int = _unpack_from(state, _NEWEST)[0]
     return instant_at(last + policy.seconds * SECOND)
 
 
@@ -373,7 +374,7 @@ def _charge_log(policy: ExactLog, state: RateState, at: int, cost: int) -> LogSt
         after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost
     else:
         after = state + _pack(at) * cost
-    if state and _unpack_from(state, -_SIZE)[0] > at:
+    if state and _unpack_from(state, _NEWEST)[0] > at:
         # The clock stepped back.
         after = _packed(sorted(_unpacked(after)))
     return LogState(after)

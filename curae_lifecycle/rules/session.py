@@ -230,7 +230,7 @@ def initiate(
         provisioned = provision(binding, coordinate, user_id)
         assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
         binding = provisioned.value
-        rules = (row.rule, *provisioned.rules)
+        rules += provisioned.rules
     landed_at = now if enter.handoff is LANDED else None
     user = None if binding is None else binding.user_id
     session = make_session(
