@@ -167,6 +167,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return make_refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
+        "rules.triggers._authorized",
+        "connection.revoked_at,",
+        "None,",
+    ): "What carries a `revokedAt` stands REVOKED, and no row authorizes that.",
+    (
         "rules.triggers.require_action",
         "return _unmoved(row.outcome, row.rules, connection, happened)",
         "return _unmoved(row.outcome, row.rules, connection, None)",
@@ -263,6 +268,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "request.charges += tuple([make_rate_write(*each) for each in charged])",
         "request.charges = tuple([make_rate_write(*each) for each in charged])",
     ): "Nothing is charged before the buckets: the table of gates asks the limit after them.",
+    (
+        "service.decide._idempotency",
+        "changes = make_changes(request.charges) if request.charges else NO_CHANGES",
+        "changes = make_changes(request.charges) if (request.charges) or True else NO_CHANGES",
+    ): "Changes of no charges are equal to those at hand.",
     (
         "service.decide._limit",
         "if limit is None or key is None:",

@@ -117,13 +117,13 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
 # fmt: on
 
 
-def _sides(revocation: Revocation) -> dict[Status, tuple[Deadline, Standing, Standing]]:
+def _sides(revocation: Revocation) -> dict[Status, tuple[Row[Is[Deadline]], _Stands, _Stands]]:
     return view(
         lambda: {
             at: (
-                DEADLINE[at, revocation].outcome.what,
-                STANDING[at, revocation, BEFORE].outcome.what,
-                STANDING[at, revocation, REACHED].outcome.what,
+                DEADLINE[at, revocation],
+                STANDING[at, revocation, BEFORE],
+                STANDING[at, revocation, REACHED],
             )
             for at in Status
         },
@@ -132,6 +132,7 @@ def _sides(revocation: Revocation) -> dict[Status, tuple[Deadline, Standing, Sta
     )
 
 
+_Stands = Row[Is[Standing]]
 _SIDES: Final = _sides(NEVER)
 _SIDES_ONCE_REVOKED: Final = _sides(ONCE)
 
@@ -227,12 +228,13 @@ def standing_at(connection: Connection, now: datetime) -> Standing:
         now: An instant in UTC.
     """
     sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
-    waits_for, before, reached = sides[connection.status]
-    if waits_for is HANDOFF:
+    deadline_row, before, reached = sides[connection.status]
+    waiting_for = deadline_row.outcome.what
+    if waiting_for is HANDOFF:
         deadline = connection.handoff_deadline
     else:
-        deadline = connection.expires_at if waits_for is EXPIRY else None
-    return before if deadline is None or now < deadline else reached
+        deadline = connection.expires_at if waiting_for is EXPIRY else None
+    return (before if deadline is None or now < deadline else reached).outcome.what
 
 
 def recorded_at(connection: Connection, now: datetime) -> datetime:
@@ -272,11 +274,7 @@ def create(
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:
     """Raise where the next action ended before `now`; one that ends at `now` is over at once."""
-    ends = next_action.expires_at
-    # Every initiate and reconnect asks this, so it does without further calls.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
-    if type(ends) is not datetime or ends.tzinfo is not UTC:
-        check_instant("next_action.expires_at", ends)
-    if ends < now:
+    check_instant("now", now)
+    check_instant("next_action.expires_at", next_action.expires_at)
+    if next_action.expires_at < now:
         raise ArgumentError("next_action.expires_at", "no earlier than now")

@@ -105,7 +105,10 @@ UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 PREFERRED, NOT_PREFERRED = Preference
 WAITING, OVER, LANDED_SAME, LANDED_OTHER = Completion
 A, B, C = EntryPath
-LANDED, PROVISIONED = Handoff.LANDED, SessionUser.PROVISIONED
+LANDED: Final = Handoff.LANDED
+"""What a hand-off is once the user was given over."""
+PROVISIONED: Final = SessionUser.PROVISIONED
+"""Whose session it is where a LIMITED user comes."""
 
 PATH_A: Final = Enter(A, Handoff.LANDED, SessionUser.BOUND)
 PATH_B: Final = Enter(B, Handoff.AWAITED, SessionUser.NONE_YET)
