@@ -97,7 +97,7 @@ EQUIVALENT: Final[dict[Key, str]] = {
                 "type(now)",
             ),
             (
-                "rules.ratelimit.admit_one",
+                "rules.ratelimit._microseconds_at",
                 "if type(now) is not datetime or now.tzinfo is not UTC:",
                 "type(now)",
             ),
@@ -167,6 +167,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return make_refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
+        "rules.triggers._authorized",
+        "connection.revoked_at,",
+        "None,",
+    ): "What carries a `revokedAt` stands REVOKED, and no row authorizes that.",
+    (
         "rules.triggers.require_action",
         "return _unmoved(row.outcome, row.rules, connection, happened)",
         "return _unmoved(row.outcome, row.rules, connection, None)",
@@ -193,8 +198,8 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "The text is only compared where the third members are equal: both None, so one text.",
     (
         "rules.ratelimit._charge_log",
-        "if state and _unpack_from(state, -_SIZE)[0] > at:",
-        "if state and _unpack_from(state, -_SIZE)[0] >= at:",
+        "if state and _unpack_from(state, _NEWEST)[0] > at:",
+        "if state and _unpack_from(state, _NEWEST)[0] >= at:",
     ): _SORTED,
     (
         "rules.ratelimit._charge_log",
@@ -263,6 +268,11 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "request.charges += tuple([make_rate_write(*each) for each in charged])",
         "request.charges = tuple([make_rate_write(*each) for each in charged])",
     ): "Nothing is charged before the buckets: the table of gates asks the limit after them.",
+    (
+        "service.decide._idempotency",
+        "changes = make_changes(request.charges) if request.charges else NO_CHANGES",
+        "changes = make_changes(request.charges) if (request.charges) or True else NO_CHANGES",
+    ): "Changes of no charges are equal to those at hand.",
     (
         "service.decide._limit",
         "if limit is None or key is None:",

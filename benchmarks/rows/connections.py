@@ -66,8 +66,8 @@ def _authorize_late(_calls: int) -> Work:
 
 
 def _revoke(_calls: int) -> Work:
-    connection = _active()
-    return lambda: revoke(connection, LATER, actor=Actor.APP)
+    connection, actor = _active(), Actor.APP
+    return lambda: revoke(connection, LATER, actor=actor)
 
 
 def _reconnect(_calls: int) -> Work:

@@ -58,6 +58,7 @@ class User(StrEnum):
     OTHER = "other user, or none bound"
 
 
+SAME, OTHER = User
 PROVISION, COMPLETE_SIGN_UP, GRADUATE, TOMBSTONE = BindingTrigger
 UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 
@@ -141,7 +142,7 @@ BindingTransition = (
 
 def account_state(binding: LimitedAccountAppBinding | None) -> AccountState:
     """The state of the coordinate's account; no binding is UNLINKED [S, P]."""
-    return AccountState.UNLINKED if binding is None else binding.state
+    return UNLINKED if binding is None else binding.state
 
 
 def check_coordinate(binding: LimitedAccountAppBinding | None, coordinate: Coordinate) -> None:
@@ -242,15 +243,15 @@ def _bind(
     check_coordinate(binding, coordinate)
     state = account_state(binding)
     same = binding is not None and binding.user_id == user_id
-    row = BINDING[trigger, state, User.SAME if same else User.OTHER]
+    row = BINDING[trigger, state, SAME if same else OTHER]
     outcome = row.outcome
-    if isinstance(outcome, RefuseWith):
-        return make_refused(make_problem(outcome.code, (state,)), row.rules)
+    if isinstance(outcome, MoveTo):
+        assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
+        generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
+        bound = make_binding(
+            coordinate, user_id, outcome.to, generation if same else generation + 1, version + 1
+        )
+        return make_done(bound, row.rules)
     if isinstance(outcome, Ignore):
         return make_ignored(binding, row.rules)
-    assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
-    generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
-    bound = make_binding(
-        coordinate, user_id, outcome.to, generation if same else generation + 1, version + 1
-    )
-    return make_done(bound, row.rules)
+    return make_refused(make_problem(outcome.code, (state,)), row.rules)

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Final
 
 from curae_lifecycle.rules.connection import (
+    NEW,
     Actor,
     Connection,
     Standing,
-    Status,
     check_next_action,
     make_connection,
     make_identity,
@@ -229,7 +229,7 @@ def reconnect(
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
-            again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
+            again = moved(successor, successor.status, asked_at, ends)
             return make_done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return make_refused(problem_of(refuse, connection, at, successor, head), rules)
@@ -241,7 +241,7 @@ def _successor(
     old = recovered.identity
     coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
     identity = make_identity(connection_id, coordinate, packages, at, old.id, old.root_id, position)
-    return make_connection(identity, Status.PENDING, at, next_action.expires_at)
+    return make_connection(identity, NEW, at, next_action.expires_at)
 
 
 def is_live(connection: Connection, now: datetime) -> bool:

@@ -81,6 +81,8 @@ PENDING, LAPSED, ACTIVE, ACTION_REQUIRED, EXPIRED, REVOKED = Standing
 NEVER, ONCE = Revocation
 BEFORE, REACHED = Clock
 HANDOFF, EXPIRY, NONE = Deadline
+NEW: Final = Status.PENDING
+"""What is stored of a connection that was just made."""
 
 # fmt: off
 DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
@@ -267,7 +269,7 @@ def create(
     """
     check_next_action(next_action, now)
     identity = make_identity(id, coordinate, data_packages, now, None, id)
-    return make_connection(identity, Status.PENDING, now, next_action.expires_at)
+    return make_connection(identity, NEW, now, next_action.expires_at)
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.frozen import frozen, maker
@@ -61,6 +61,7 @@ class CostError(LifecycleError, ValueError):
         return f"cost {self.cost} can never be admitted by {self.policy!r}, at most {self.most} can"
 
 
+@final
 @frozen
 class ExactLog:
     """A rule: at most `limit` in any half-open window of so many `seconds`.
@@ -82,6 +83,7 @@ class ExactLog:
         return self.seconds
 
 
+@final
 @frozen
 class Bucket:
     """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
@@ -176,6 +178,7 @@ DAY: Final = 86_400
 
 _INSTANT: Final = Struct(">q")
 _SIZE: Final = _INSTANT.size
+_NEWEST: Final = -_SIZE
 _pack: Final = _INSTANT.pack
 _unpack_from: Final = _INSTANT.unpack_from
 
@@ -251,8 +254,7 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
         ArgumentError: A cost below 1, or `now` is no UTC instant.
         CostError: A cost that one of the rules could never admit.
     """
-    check_instant("now", now)
-    at = microseconds(now)
+    at = _microseconds_at(now)
     if cost != 1:
         _check_cost(charges, cost)
     states: list[RateState] = []
@@ -260,7 +262,7 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
     longest = 0
     for charge in charges:
         policy = charge.policy
-        if isinstance(policy, ExactLog):
+        if type(policy) is ExactLog:
             charged: RateState | int = _charge_log(policy, charge.state, at, cost)
         else:
             charged = _charge_bucket(policy, charge.state, at, cost)
@@ -287,12 +289,8 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
     Raises:
         ArgumentError: `now` is no UTC instant.
     """
-    # Most requests ask this, so it counts without a second call.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
-    since = now - EPOCH
-    at = (since.days * DAY + since.seconds) * SECOND + since.microseconds
-    if isinstance(policy, ExactLog):
+    at = _microseconds_at(now)
+    if type(policy) is ExactLog:
         return _charge_log(policy, state, at, 1)
     return _charge_bucket(policy, state, at, 1)
 
@@ -311,7 +309,7 @@ def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
         return None if state == FULL_BUCKET else instant_at(state.full_at + (state.part > 0))
     if not state:
         return None
-    last: int = _unpack_from(state, -_SIZE)[0]
+    last: int = _unpack_from(state, _NEWEST)[0]
     return instant_at(last + policy.seconds * SECOND)
 
 
@@ -344,6 +342,14 @@ def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
     return LimitLeft(policy, available(policy, state, now), reset)
 
 
+def _microseconds_at(now: datetime) -> int:
+    # Every charge asks this, so it checks and counts without a second call.
+    if type(now) is not datetime or now.tzinfo is not UTC:
+        check_instant("now", now)
+    since = now - EPOCH
+    return (since.days * DAY + since.seconds) * SECOND + since.microseconds
+
+
 def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:
     if cost < 1:
         raise ArgumentError("cost", "at least 1")
@@ -368,7 +374,7 @@ def _charge_log(policy: ExactLog, state: RateState, at: int, cost: int) -> LogSt
         after = (state[surplus:] if surplus < added else state[added:]) + _pack(at) * cost
     else:
         after = state + _pack(at) * cost
-    if state and _unpack_from(state, -_SIZE)[0] > at:
+    if state and _unpack_from(state, _NEWEST)[0] > at:
         # The clock stepped back.
         after = _packed(sorted(_unpacked(after)))
     return LogState(after)

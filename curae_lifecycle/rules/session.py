@@ -105,6 +105,10 @@ UNLINKED, LIMITED, ACTIVE, TOMBSTONED = AccountState
 PREFERRED, NOT_PREFERRED = Preference
 WAITING, OVER, LANDED_SAME, LANDED_OTHER = Completion
 A, B, C = EntryPath
+LANDED: Final = Handoff.LANDED
+"""What a hand-off is once the user was given over."""
+PROVISIONED: Final = SessionUser.PROVISIONED
+"""Whose session it is where a LIMITED user comes."""
 
 PATH_A: Final = Enter(A, Handoff.LANDED, SessionUser.BOUND)
 PATH_B: Final = Enter(B, Handoff.AWAITED, SessionUser.NONE_YET)
@@ -225,12 +229,12 @@ def initiate(
     row = PATHS[account_state(binding), PREFERRED if prefer_signup else NOT_PREFERRED]
     enter = row.outcome
     rules = row.rules
-    if enter.user is SessionUser.PROVISIONED:
+    if enter.user is PROVISIONED:
         provisioned = provision(binding, coordinate, user_id)
         assert isinstance(provisioned, Done)  # noqa: S101 - the tables agree: UNLINKED, TOMBSTONED
         binding = provisioned.value
-        rules = (row.rule, *provisioned.rules)
-    landed_at = now if enter.handoff is Handoff.LANDED else None
+        rules += provisioned.rules
+    landed_at = now if enter.handoff is LANDED else None
     user = None if binding is None else binding.user_id
     session = make_session(
         id, coordinate, enter.path, enter.handoff, now, next_action.expires_at, landed_at, user
@@ -276,16 +280,14 @@ def complete_handoff(
             rules = (row.rule, *bound.rules)
             if isinstance(bound, Refused):
                 return make_refused(bound.problem, rules)
-            landed = attrs.evolve(
-                session, handoff=Handoff.LANDED, landed_at=happened, user_id=user_id
-            )
+            landed = attrs.evolve(session, handoff=LANDED, landed_at=happened, user_id=user_id)
             return make_done(Landing(landed, bound.value), rules)
 
 
 def _completion(
     session: CuraeConnectSession, user_id: values.UserId, happened: datetime
 ) -> Completion:
-    if session.handoff is Handoff.LANDED:
+    if session.handoff is LANDED:
         return LANDED_SAME if session.user_id == user_id else LANDED_OTHER
     return WAITING if happened < session.expires_at else OVER
 

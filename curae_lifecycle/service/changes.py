@@ -221,6 +221,11 @@ class EventKind(StrEnum):
     BINDING_TOMBSTONED = "binding.tombstoned"
 
 
+# Python 3.11 looks up a member of an enumeration ten times as long as a name.
+_CREATED: Final = EventKind.CONNECTION_CREATED
+_INITIATED: Final = EventKind.SESSION_INITIATED
+_PROVISIONED: Final = EventKind.BINDING_PROVISIONED
+
 Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
 """What an event is about."""
 
@@ -347,7 +352,7 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
         made: The new connection.
         binding: Its coordinate's binding, which it relies on; `None` where nobody is bound.
     """
-    created = written(EventKind.CONNECTION_CREATED, None, made)
+    created = written(_CREATED, None, made)
     if binding is None:
         return created
     return make_changes((make_binding_write(binding, relied_on(binding)),)) + created
@@ -372,7 +377,7 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
         successor: What recovers it.
     """
     held = make_connection_write(recovered, relied_on(recovered))
-    made = make_event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
+    made = make_event(_CREATED, successor, successor.updated_at)
     return make_changes((held, make_connection_write(None, successor)), (), (made,))
 
 
@@ -424,16 +429,13 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     """
     session, after = made.session, made.binding
     at = session.created_at
-    write, initiated = (
-        make_session_write(None, session),
-        make_event(EventKind.SESSION_INITIATED, session, at),
-    )
+    write, initiated = make_session_write(None, session), make_event(_INITIATED, session, at)
     if after is None or after is before:
         return make_changes((write,), (), (initiated,))
     return make_changes(
         (write, make_binding_write(before, after)),
         (make_user_provisioned(after.user_id, session.coordinate),),
-        (initiated, make_event(EventKind.BINDING_PROVISIONED, after, at)),
+        (initiated, make_event(_PROVISIONED, after, at)),
     )
 
 

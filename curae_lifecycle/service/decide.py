@@ -21,11 +21,10 @@ from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.binding import check_coordinate
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, begin
-from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, make_decision, refused
-from curae_lifecycle.service.changes import Write, make_changes, make_rate_write
+from curae_lifecycle.service.changes import NO_CHANGES, Write, make_changes, make_rate_write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
     Asked,
@@ -101,10 +100,10 @@ class _Request(Asked):
     def ruled(self, ruling: Ruling) -> Decision:
         """Decided, by the rule itself or by whose the connection is."""
         reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
-        if isinstance(reply, ProblemReply):
+        if type(reply) is ProblemReply:
             status = status_of(reply.problem)
         else:
-            status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
+            status = NOT_MODIFIED if type(reply) is NotModified else rule.status
         if self.charges:
             changes = make_changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
@@ -143,11 +142,11 @@ def _idempotency(request: _Request) -> Decision | None:
     if isinstance(begun, Attempt):
         request.attempt, request.rules = begun, begun.rules
         return None
-    changes = make_changes(request.charges)
-    if isinstance(begun, Refused):
-        return refused(begun, now, call.settings, changes=changes)
-    reply, status = make_replayed(begun.response), status_of_stored(begun.response)
-    return make_decision(reply, status, now, changes, begun.rules, settings=call.settings)
+    changes = make_changes(request.charges) if request.charges else NO_CHANGES
+    if isinstance(begun, KnownResponse):
+        reply, status = make_replayed(begun.response), status_of_stored(begun.response)
+        return make_decision(reply, status, now, changes, begun.rules, settings=call.settings)
+    return refused(begun, now, call.settings, changes=changes)
 
 
 def _limit(request: _Request) -> Decision | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from curae_lifecycle.rules import credentials, ratelimit, values
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
@@ -16,6 +18,9 @@ class SessionInitiated(operation.Reply):
 
     session: CuraeConnectSession
     next_action: values.NextAction
+
+
+make_initiated: Final = maker(SessionInitiated)
 
 
 @frozen
@@ -56,5 +61,5 @@ class Initiate(operation.UserOperation):
             user_id=new_ids.user_id,
             next_action=new_ids.next_action,
         )
-        reply = SessionInitiated(answer.value.session, new_ids.next_action)
+        reply = make_initiated(answer.value.session, new_ids.next_action)
         return operation.make_ruling(reply, answer.rules, initiation_changes(binding, answer.value))

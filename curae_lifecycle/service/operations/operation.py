@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Final, Self, cast
+from typing import ClassVar, Final, Self, cast, final
 
 import attrs
 
@@ -106,6 +106,7 @@ class Reply:
         return None
 
 
+@final
 @frozen
 class ProblemReply(Reply):
     """Answers with a problem; where a rate limit refused, its headers are sent.
@@ -122,6 +123,7 @@ class ProblemReply(Reply):
 make_problem_reply: Final = maker(ProblemReply)
 
 
+@final
 @frozen
 class NotModified(Reply):
     """Answers that the client holds the answer already."""

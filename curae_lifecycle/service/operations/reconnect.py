@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.service.changes import EventKind, NextActionReplaced, recovery_changes, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
@@ -17,6 +19,9 @@ class ConnectionReconnected(operation.Reply):
     connection: Connection
     previous_connection_id: values.ConnectionId
     next_action: values.NextAction
+
+
+make_reconnected: Final = maker(ConnectionReconnected)
 
 
 @frozen
@@ -60,5 +65,5 @@ class Reconnect(operation.ConnectionOperation):
         else:
             killed = NextActionReplaced(successor.id)
             changes = written(EventKind.CONNECTION_REISSUED, recovery.before, successor, killed)
-        reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
+        reply = make_reconnected(successor, connection.id, new_ids.next_action)
         return operation.make_ruling(reply, answer.rules, changes)
