@@ -59,16 +59,26 @@ def _connection(connection: Connection, now: datetime, active_spelling: str) -> 
     identity, updated_at = connection.identity, connection.updated_at
     coordinate, reason = identity.coordinate, connection.action_required_reason
     created = _time(identity.created_at)
-    updated = created if updated_at is identity.created_at else _time(updated_at)
+    authorized, revoked = _time(connection.authorized_at), _time(connection.revoked_at)
+    # It was updated by what happened last, which is most often one of the others.
+    updated = (
+        created
+        if updated_at == identity.created_at
+        else revoked
+        if updated_at == connection.revoked_at
+        else authorized
+        if updated_at == connection.authorized_at
+        else _time(updated_at)
+    )
     return (
         f'{{"id":{text(identity.id)},'
         f'"customerAccountId":{text(coordinate.customer_account_id)},'
         f'"appUserId":{text(coordinate.app_user_id)},'
         f'"status":{text(shown_status(connection, now, active_spelling))},'
         f'"dataPackages":[{",".join(map(text, identity.data_packages))}],'
-        f'"authorizedAt":{_time(connection.authorized_at)},'
+        f'"authorizedAt":{authorized},'
         f'"expiresAt":{_time(connection.expires_at)},'
-        f'"revokedAt":{_time(connection.revoked_at)},'
+        f'"revokedAt":{revoked},'
         f'"actionRequiredReason":{"null" if reason is None else text(reason)},'
         f'"createdAt":{created},'
         f'"updatedAt":{updated}}}'
@@ -83,8 +93,8 @@ def _session(session: CuraeConnectSession) -> str:
         f'"appUserId":{text(coordinate.app_user_id)},'
         f'"path":{text(session.path)},'
         f'"handoff":{text(session.handoff)},'
-        f'"createdAt":{_time(session.created_at)},'
-        f'"expiresAt":{_time(session.expires_at)},'
+        f'"createdAt":"{format_time(session.created_at)}",'
+        f'"expiresAt":"{format_time(session.expires_at)}",'
         f'"landedAt":{_time(session.landed_at)}}}'
     )
 
@@ -93,7 +103,7 @@ def _next_action(next_action: NextAction) -> str:
     return (
         f'{{"type":"open_webview",'
         f'"url":{text(next_action.url)},'
-        f'"expiresAt":{_time(next_action.expires_at)}}}'
+        f'"expiresAt":"{format_time(next_action.expires_at)}"}}'
     )
 
 
