@@ -11,7 +11,18 @@ from typing import Final, NoReturn
 import attrs
 import pytest
 
+from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
+from curae_lifecycle.rules.values import (
+    ApiKeyId,
+    AppId,
+    AppUser,
+    AppUserId,
+    CustomerAccountId,
+    Environment,
+)
+from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 FIELDS: Final[dict[str, Callable[[], object]]] = {
     "plain": attrs.field,
@@ -121,3 +132,49 @@ def test_a_class_keeps_what_it_says_of_equality_or_of_its_hash_itself() -> None:
 def test_a_value_that_holds_what_has_no_hash_has_none() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(Pair([], 1))
+
+
+# --- What is kept under a key -----------------------------------------------------------------
+
+
+def owner(api_key: str, app: str = "app") -> KeyOwner:
+    return KeyOwner(ApiKeyId(api_key), Environment.LIVE, AppId(app), CustomerAccountId("account"))
+
+
+def user(account: str, name: str, environment: Environment = Environment.LIVE) -> AppUser:
+    return AppUser(environment, CustomerAccountId(account), AppUserId(name))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [RecordKey(owner(api_key), IdempotencyKey(key)) for api_key, key in product("ab", "cd")],
+        [BucketKey(owner(api_key), policy) for api_key, policy in product("ab", "cd")],
+        [LimitKey(user(account, name), "limit") for account, name in product("ab", "cd")],
+    ],
+    ids=["records", "buckets", "limits"],
+)
+def test_keys_are_hashed_by_the_parts_that_tell_most_of_them_apart(
+    keys: list[RecordKey] | list[BucketKey] | list[LimitKey],
+) -> None:
+    assert len({hash(key) for key in keys}) == len(keys)
+    for key in keys:
+        again = attrs.evolve(key)
+        assert again == key
+        assert hash(again) == hash(key)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (RecordKey(owner("a"), IdempotencyKey("k")), RecordKey(owner("a", "b"), IdempotencyKey("k"))),
+        (BucketKey(owner("a"), "p"), BucketKey(owner("a", "b"), "p")),
+        (LimitKey(user("a", "n"), "p"), LimitKey(user("a", "n"), "q")),
+        (LimitKey(user("a", "n"), "p"), LimitKey(user("a", "n", Environment.TEST), "p")),
+    ],
+)
+def test_keys_that_differ_in_another_part_are_two_keys_all_the_same(
+    one: RecordKey | BucketKey | LimitKey, other: RecordKey | BucketKey | LimitKey
+) -> None:
+    assert one != other
+    assert len({one, other}) == 2
