@@ -167,7 +167,10 @@ def test_keys_are_hashed_by_the_parts_that_tell_most_of_them_apart(
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (RecordKey(owner("a"), IdempotencyKey("k")), RecordKey(owner("a", "b"), IdempotencyKey("k"))),
+        (
+            RecordKey(owner("a"), IdempotencyKey("k")),
+            RecordKey(owner("a", "b"), IdempotencyKey("k")),
+        ),
         (BucketKey(owner("a"), "p"), BucketKey(owner("a", "b"), "p")),
         (LimitKey(user("a", "n"), "p"), LimitKey(user("a", "n"), "q")),
         (LimitKey(user("a", "n"), "p"), LimitKey(user("a", "n", Environment.TEST), "p")),
