@@ -112,7 +112,7 @@ def test_a_class_keeps_what_it_says_of_equality_or_of_its_hash_itself() -> None:
         def __eq__(self, other: object) -> bool:
             return isinstance(other, Same)
 
-        __hash__ = None  # type: ignore[assignment]  # what Python makes of it as well
+        __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - as Python has it
 
     @frozen
     class Few:
