@@ -119,7 +119,7 @@ def test_the_text_is_that_of_the_values(reply: Everything, now: datetime, spelli
         "ofKind": reply.of_kind,
     }
     written = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    assert write_reply(reply, now, spelling) == written
+    assert write_reply(reply, now, spelling) == (written, True)
     assert list(plain) == [camel(field.name) for field in attrs.fields(Everything)]
 
 

@@ -17,7 +17,7 @@ from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web.shapes import camel, shown_status
 
 
-def write_reply(reply: Reply, now: datetime, active_spelling: str) -> str:
+def write_reply(reply: Reply, now: datetime, active_spelling: str) -> tuple[str, bool]:
     """The body of a reply at `now`: one member for each of its fields, in order.
 
     It is any reply but a problem, a replay or one that is not modified.
@@ -27,14 +27,19 @@ def write_reply(reply: Reply, now: datetime, active_spelling: str) -> str:
         now: The instant whose standing is shown.
         active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
 
+    Returns:
+        The text, and whether it holds the URL of a hand-off.
+
     Raises:
         ArgumentError: A field of another type than the wire knows.
     """
-    members = [
-        f'"{camel(name)}":{_written(getattr(reply, name), now, active_spelling)}'
-        for name in reply.__match_args__
-    ]
-    return f"{{{','.join(members)}}}"
+    members: list[str] = []
+    holds_url = False
+    for name in reply.__match_args__:
+        value = getattr(reply, name)
+        holds_url = holds_url or isinstance(value, NextAction)
+        members.append(f'"{camel(name)}":{_written(value, now, active_spelling)}')
+    return f"{{{','.join(members)}}}", holds_url
 
 
 def _written(value: object, now: datetime, active_spelling: str) -> str:
