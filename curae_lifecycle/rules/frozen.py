@@ -102,7 +102,7 @@ def _hashed(cls: type[attrs.AttrsInstance]) -> FunctionType:
         for at, field in enumerate(attrs.fields(cls))
         if field.hash or (field.hash is None and field.eq)
     ]
-    names = _keys(cls) | {"_kind": hash(f"{cls.__module__}.{cls.__qualname__}")}
+    names = _keys(cls) | {"_kind": f"{cls.__module__}.{cls.__qualname__}"}
     return _function("__hash__", ["self"], [f"return hash((_kind, {''.join(asked)}))"], cls, names)
 
 

@@ -10,9 +10,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
-from json.scanner import make_scanner
 from math import isfinite
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
@@ -97,8 +96,8 @@ def parse_json(text: bytes | str) -> Json:
         # Shorter text has no room to be too deep.
         if len(decoded) > DEPTH_MAX and _is_too_deep(decoded):
             raise MalformedError(None, Fault.NOT_JSON)
-        read: tuple[Json, int] = _scan(decoded, 0)
-    except (StopIteration, ValueError, RecursionError):
+        read: tuple[Json, int] = _DECODER.raw_decode(decoded)
+    except (ValueError, RecursionError):
         # Recursion only where the caller's own stack left less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
     value, end = read
@@ -137,8 +136,6 @@ def _finite(text: str) -> float:
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_members, parse_constant=_finite, parse_float=_finite
 )
-# `raw_decode` calls this and no more; where there is no value at all, it stops.
-_scan: Final = make_scanner(cast("make_scanner", _DECODER))  # its stub knows no other
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 )

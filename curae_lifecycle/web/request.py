@@ -66,7 +66,7 @@ def bearer(request: Request) -> ApiKey | None:
     """The API key of a request's `Authorization: Bearer <key>` [S]; `None` but for exactly one."""
     values = header(request, "authorization")
     scheme, _, secret = values[0].strip(" \t").partition(" ") if len(values) == 1 else ("", "", "")
-    if scheme.lower() != "bearer":
+    if scheme.lower() != _SCHEME:
         return None
     try:
         return make_api_key(secret.lstrip(" "))
@@ -108,6 +108,7 @@ def entity_tags(request: Request) -> EntityTags:
     return EntityTags(frozenset(tags))
 
 
+_SCHEME: Final = "bearer"
 _QUOTED_KEY: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(r"\\(.)")
 _ENTITY_TAG: Final = re.compile(r'[ \t]*+(?:(?:W/)?("[!#-~\x80-\xff]*"))?[ \t]*(?:,|\Z)')
