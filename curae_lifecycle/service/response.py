@@ -89,8 +89,13 @@ _NEVER_KEPT: Final = frozenset(_OF_ONE_ANSWER | _OF_ONE_HOP | _OF_A_PROXY)
 
 def kept_headers(headers: Headers) -> Headers:
     """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
-    if _NEVER_KEPT.isdisjoint([name.lower() for name, _ in headers]):
-        return headers
+    for name, _ in headers:
+        if name.lower() in _NEVER_KEPT:
+            return _without(headers)
+    return headers
+
+
+def _without(headers: Headers) -> Headers:
     named = [value for name, value in headers if name.lower() == "connection"]
     dropped = {name.strip().lower() for value in named for name in value.split(",")} | _NEVER_KEPT
     return tuple((name, value) for name, value in headers if name.lower() not in dropped)
