@@ -81,7 +81,6 @@ BLANKS_IN_TAGS: Final = re.compile(r'[ \t]*(?:(?:W/)?("[^"]*"))?[ \t]*(?:,|\Z)')
 MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
     "a reader that takes repeated names and NaN": ("json", jsons, "_DECODER", json.JSONDecoder()),
     "a body read with repeated names": ("create", jsons, "_DECODER", json.JSONDecoder()),
-    "a reader of one name that takes NaN": ("json", jsons, "_DECODER_OF_ONE", json.JSONDecoder()),
     "a reader that measures no depth": ("json", jsons, "_is_too_deep", lambda _: False),
     "a time without an end": ("time", values, "_TIME", re.compile(r"\d{4}-.*")),
     "a scheme of another name": ("authorization", requests, "_SCHEME", "basic"),

@@ -96,9 +96,7 @@ def parse_json(text: bytes | str) -> Json:
         # Shorter text has no room to be too deep.
         if len(decoded) > DEPTH_MAX and _is_too_deep(decoded):
             raise MalformedError(None, Fault.NOT_JSON)
-        # No name stands twice where one stands at most, so nobody has to look.
-        decode = _DECODER if decoded.count(":") > 1 else _DECODER_OF_ONE
-        read: tuple[Json, int] = decode.raw_decode(decoded)
+        read: tuple[Json, int] = _DECODER.raw_decode(decoded)
     except (ValueError, RecursionError):
         # Recursion only where the caller's own stack left less room than a document may take.
         raise MalformedError(None, Fault.NOT_JSON) from None
@@ -138,7 +136,6 @@ def _finite(text: str) -> float:
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_members, parse_constant=_finite, parse_float=_finite
 )
-_DECODER_OF_ONE: Final = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 )
