@@ -228,9 +228,9 @@ EQUIVALENT: Final[dict[Key, str]] = {
     ): "One is less than a period, which is at least 10^6, so both give no token.",
     (
         "rules.values.format_time",
-        'text = f"{text}.{ticks}".rstrip("0")',
-        'text = f"{text}.{ticks}".rstrip("XX0XX")',
-    ): "An instant's text holds no X to be stripped.",
+        """return f"{day}T{hour}:{minute}:{second}.{ticks.rstrip('0')}Z\"""",
+        """return f"{day}T{hour}:{minute}:{second}.{ticks.rstrip('XX0XX')}Z\"""",
+    ): "A fraction's text holds no X to be stripped.",
     (
         "rules.credentials.check_permission",
         "case Proceed(): return None",

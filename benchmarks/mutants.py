@@ -32,6 +32,7 @@ from benchmarks.trial import Trial
 
 GENERAL: Final = (
     "changed_limits",
+    "compared",
     "exact_answers",
     "exact_facts",
     "extending",

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.web.json import DEPTH_MAX, Json, MalformedError, format_json, parse_json
+from curae_lifecycle.web.json import (
+    DEPTH_MAX,
+    Json,
+    MalformedError,
+    format_json,
+    has_repeats,
+    parse_json,
+)
 from tests.malformed import BODIES, any_text, fault, fault_if_any, jsons
 
 
@@ -95,6 +102,26 @@ def test_a_large_text_is_read_in_one_pass() -> None:
         None,
         "REPEATED",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        ('{"a":1,"a":2}', True),
+        ('{"a" :1 , "\\u0061": 2}', True),
+        ('[{"a":1,"b":{"a":1,"a":1}}]', True),
+        ('{"a":{"a":1}}', False),
+        ('[{"a":1},{"a":1}]', False),
+        ('{"a:":":"}', False),
+        ('{"a":1}', False),
+        ("[]", False),
+    ],
+)
+def test_a_name_that_stands_twice_is_seen_and_one_that_does_not_is_not(
+    text: str, *, repeats: bool
+) -> None:
+    assert has_repeats(parse_json(text)) is repeats
+    assert parse_json(text) == json.loads(text)
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.none()))

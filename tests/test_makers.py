@@ -7,20 +7,31 @@ import pickle
 import sys
 from importlib import import_module
 from types import FunctionType
-from typing import cast
+from typing import Final, cast
 
 import attrs
 import pytest
 
 from curae_lifecycle.rules.frozen import frozen, maker
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.idempotency import RecordKey
+from curae_lifecycle.rules.values import AppUserId, ConnectionId
 from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import BucketKey, LimitKey
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from tests.server import CALLER
 from tests.test_frozen import KEY, Key, init_of, write
 
 import_module("curae_lifecycle.stores.memory")
+
+
+GIVEN: Final[dict[type, list[object]]] = {
+    Call: [CALLER, Revoke(ConnectionId("c")), "key", DEFAULT_SETTINGS],
+    RecordKey: [CALLER.key_owner, "key"],
+    BucketKey: [CALLER.key_owner, "policy"],
+    LimitKey: [CALLER.coordinate(AppUserId("user")).app_user, "policy"],
+}
+"""What classes are made of that look into their parts."""
 
 
 def makers() -> dict[str, FunctionType]:
@@ -43,8 +54,7 @@ def test_a_maker_makes_what_its_class_makes(make: FunctionType) -> None:
     assert make.__doc__ == f"What `{cls.__qualname__}` makes."
     # Makers check what their classes check, and those here check nothing of texts but NewIds.
     given: list[object] = [f"value-{number}" for number, _ in enumerate(parameters_of(make))]
-    if cls is Call:
-        given = [CALLER, Revoke(ConnectionId("c")), "key", DEFAULT_SETTINGS]
+    given = GIVEN.get(cls, given)
     made, own = make(*given), cls(*given)
     assert type(made) is cls
     assert made == own

@@ -15,9 +15,13 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.rules.values import AppUserId, DataPackage, Environment
 from curae_lifecycle.service import members
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.operations.operation import OperationRule
+from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.web.json import Json, parse_json
 from tests.malformed import BODIES, fault, fault_if_any, jsons
 
@@ -173,3 +177,9 @@ def test_law_16_every_value_is_a_body_or_refused_by_member_and_fault(
     found = fault_if_any(lambda: BODIES[kind](value))
     named = {None, "appUserId", "dataPackages", "preferSignup"}
     assert found is None or (found[0] in named and found[1] in Fault)
+
+
+@pytest.mark.parametrize("of", [*(each.rule for each in OPERATIONS), *FACTS])
+def test_each_member_has_a_name_of_its_own(of: OperationRule | type[Fact]) -> None:
+    names = [member.name for member in of.members]
+    assert len(set(names)) == len(names)

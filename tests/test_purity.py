@@ -103,6 +103,12 @@ OF_THE_PROCESS: Final = frozenset(
 """Builtins that nothing calls: an attribute may bear such a name, a global may not."""
 
 WHERE_NEEDED: Final[dict[str, dict[str, set[str]]]] = {
+    # What Python asks of a key for a dict, and what stays within this.
+    "curae_lifecycle.rules.idempotency": {"RecordKey.__hash__": {"hash"}},
+    "curae_lifecycle.service.changes": {
+        "BucketKey.__hash__": {"hash"},
+        "LimitKey.__hash__": {"hash"},
+    },
     # What a server draws and waits for, around a store.
     "curae_lifecycle.stores.clock": {"utc_now": {"now"}},
     "curae_lifecycle.stores.deadline": {

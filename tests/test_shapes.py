@@ -282,7 +282,7 @@ def test_a_session_is_printed_without_the_user() -> None:
 
 def test_a_next_action_is_printed_with_its_type() -> None:
     action = NextAction("https://connect.example/1", at(30))
-    assert parse_json(write_reply(GraduationStarted(action), START, "ACTIVE")) == {
+    assert parse_json(write_reply(GraduationStarted(action), START, "ACTIVE")[0]) == {
         "nextAction": {
             "type": "open_webview",
             "url": "https://connect.example/1",

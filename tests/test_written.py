@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
@@ -27,6 +27,7 @@ from curae_lifecycle.rules.values import (
     UserId,
     format_time,
 )
+from curae_lifecycle.service.operations.get_connection import ConnectionShown
 from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web.shapes import camel, format_connection, format_session
 from curae_lifecycle.web.written import write_reply
@@ -119,8 +120,26 @@ def test_the_text_is_that_of_the_values(reply: Everything, now: datetime, spelli
         "ofKind": reply.of_kind,
     }
     written = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    assert write_reply(reply, now, spelling) == written
+    assert write_reply(reply, now, spelling) == (written, True)
     assert list(plain) == [camel(field.name) for field in attrs.fields(Everything)]
+
+
+@pytest.mark.parametrize("updated", range(5))
+def test_a_connection_was_updated_by_what_happened_last_or_by_something_else(updated: int) -> None:
+    created, authorized, expires, revoked, other = (START + timedelta(days=n) for n in range(5))
+    whose = Coordinate(Environment.LIVE, AppId("a"), CustomerAccountId("c"), AppUserId("u"))
+    identity = ConnectionIdentity(ConnectionId("1"), whose, (), created, None, ConnectionId("1"))
+    at = (created, authorized, expires, revoked, other)[updated]
+    # Equal, and not the same: so they are where they were read.
+    at = datetime.fromisoformat(at.isoformat())
+    connection = Connection(
+        identity, Status.REVOKED, at, None, authorized, expires, None, revoked, revoked_by=Actor.APP
+    )
+    shown = format_connection(connection, START, "ACTIVE")
+    text, holds_url = write_reply(ConnectionShown(connection), START, "ACTIVE")
+    assert json.loads(text) == {"connection": shown}
+    assert shown["updatedAt"] == format_time(at)
+    assert not holds_url
 
 
 def test_a_member_that_the_wire_does_not_know_is_a_mistake() -> None:

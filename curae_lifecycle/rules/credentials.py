@@ -104,8 +104,12 @@ class Caller:
 
     def owns(self, connection: Connection) -> bool:
         """Whether the connection is of this caller's app, account and environment."""
-        coordinate = connection.identity.coordinate
-        return coordinate == self.coordinate(coordinate.app_user_id)
+        whose = connection.identity.coordinate
+        return (
+            whose.environment == self.environment
+            and whose.app_id == self.app_id
+            and whose.customer_account_id == self.customer_account_id
+        )
 
 
 class Served(StrEnum):

@@ -186,11 +186,11 @@ def check_occurrence(happened_at: datetime | None, now: datetime) -> datetime:
 def format_time(instant: datetime) -> str:
     """An instant in RFC 3339, in its shortest form, ending in `Z`."""
     day, fraction = _day(instant.toordinal()), instant.microsecond
-    text = f"{day}T{_TWO[instant.hour]}:{_TWO[instant.minute]}:{_TWO[instant.second]}"
-    if fraction:
-        ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
-        text = f"{text}.{ticks}".rstrip("0")
-    return f"{text}Z"
+    hour, minute, second = _TWO[instant.hour], _TWO[instant.minute], _TWO[instant.second]
+    if not fraction:
+        return f"{day}T{hour}:{minute}:{second}Z"
+    ticks = f"{_TWO[fraction // 10_000]}{_TWO[fraction // 100 % 100]}{_TWO[fraction % 100]}"
+    return f"{day}T{hour}:{minute}:{second}.{ticks.rstrip('0')}Z"
 
 
 @lru_cache(maxsize=1024)

@@ -30,6 +30,10 @@ class BucketKey:
     owner: KeyOwner
     policy: str
 
+    def __hash__(self) -> int:
+        # The API key's id tells owners apart, but for one that was registered again.
+        return hash((self.owner.api_key_id, self.policy))
+
 
 make_bucket_key: Final = maker(BucketKey)
 
@@ -40,6 +44,11 @@ class LimitKey:
 
     app_user: values.AppUser
     policy: str
+
+    def __hash__(self) -> int:
+        # A user has few limits, and is seldom of both environments.
+        user = self.app_user
+        return hash((user.customer_account_id, user.app_user_id))
 
 
 make_limit_key: Final = maker(LimitKey)

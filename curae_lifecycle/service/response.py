@@ -91,11 +91,11 @@ def kept_headers(headers: Headers) -> Headers:
     """The headers that a record may keep: not `Date`, `Set-Cookie` or hop-by-hop ones [O]."""
     for name, _ in headers:
         if name.lower() in _NEVER_KEPT:
-            return _those_kept(headers)
+            return _without(headers)
     return headers
 
 
-def _those_kept(headers: Headers) -> Headers:
+def _without(headers: Headers) -> Headers:
     named = [value for name, value in headers if name.lower() == "connection"]
     dropped = {name.strip().lower() for value in named for name in value.split(",")} | _NEVER_KEPT
     return tuple((name, value) for name, value in headers if name.lower() not in dropped)

@@ -15,7 +15,7 @@ from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy, limit_left
-from curae_lifecycle.rules.values import NextAction, ceil_seconds
+from curae_lifecycle.rules.values import ceil_seconds
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import (
     Changes,
@@ -145,12 +145,11 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
         return make_response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
         return make_response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
-    holds_url = NextAction in [type(getattr(reply, name)) for name in reply.__match_args__]
+    body, holds_url = write_reply(reply, decision.at, settings.active_spelling)
     headers: Headers = (_JSON, _NO_STORE) if holds_url else (_JSON,)
     tag = reply.tag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))
-    body = write_reply(reply, decision.at, settings.active_spelling)
     return make_response(status, headers, body.encode())
 
 

@@ -129,18 +129,21 @@ def parse_members(document: Json, expected: tuple[Member[object], ...]) -> dict[
 
     Args:
         document: What was read.
-        expected: The members that there may be.
+        expected: The members that there may be, each of a name of its own.
 
     Raises:
         MalformedError: No object; or a member that is unknown, repeated, missing or malformed.
     """
     if not isinstance(document, dict):
         raise MalformedError(None, Fault.NOT_AN_OBJECT)
-    known = {member.name for member in expected}
     if isinstance(document, RepeatedObject):
         name = document.repeated()
-        raise MalformedError(name if name in known else None, Fault.REPEATED)
-    if not document.keys() <= known:
+        is_known = any(member.name == name for member in expected)
+        raise MalformedError(name if is_known else None, Fault.REPEATED)
+    known = 0
+    for member in expected:
+        known += member.name in document
+    if known < len(document):
         raise MalformedError(None, Fault.UNKNOWN)
     parsed: dict[str, object] = {}
     for member in expected:

@@ -17,7 +17,7 @@ from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web.shapes import camel, shown_status
 
 
-def write_reply(reply: Reply, now: datetime, active_spelling: str) -> str:
+def write_reply(reply: Reply, now: datetime, active_spelling: str) -> tuple[str, bool]:
     """The body of a reply at `now`: one member for each of its fields, in order.
 
     It is any reply but a problem, a replay or one that is not modified.
@@ -27,14 +27,19 @@ def write_reply(reply: Reply, now: datetime, active_spelling: str) -> str:
         now: The instant whose standing is shown.
         active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
 
+    Returns:
+        The text, and whether it holds the URL of a hand-off.
+
     Raises:
         ArgumentError: A field of another type than the wire knows.
     """
-    members = [
-        f'"{camel(name)}":{_written(getattr(reply, name), now, active_spelling)}'
-        for name in reply.__match_args__
-    ]
-    return f"{{{','.join(members)}}}"
+    members: list[str] = []
+    holds_url = False
+    for name in reply.__match_args__:
+        value = getattr(reply, name)
+        holds_url = holds_url or isinstance(value, NextAction)
+        members.append(f'"{camel(name)}":{_written(value, now, active_spelling)}')
+    return f"{{{','.join(members)}}}", holds_url
 
 
 def _written(value: object, now: datetime, active_spelling: str) -> str:
@@ -59,16 +64,26 @@ def _connection(connection: Connection, now: datetime, active_spelling: str) -> 
     identity, updated_at = connection.identity, connection.updated_at
     coordinate, reason = identity.coordinate, connection.action_required_reason
     created = _time(identity.created_at)
-    updated = created if updated_at is identity.created_at else _time(updated_at)
+    authorized, revoked = _time(connection.authorized_at), _time(connection.revoked_at)
+    # It was updated by what happened last, which is most often one of the others.
+    updated = (
+        created
+        if updated_at == identity.created_at
+        else revoked
+        if updated_at == connection.revoked_at
+        else authorized
+        if updated_at == connection.authorized_at
+        else _time(updated_at)
+    )
     return (
         f'{{"id":{text(identity.id)},'
         f'"customerAccountId":{text(coordinate.customer_account_id)},'
         f'"appUserId":{text(coordinate.app_user_id)},'
         f'"status":{text(shown_status(connection, now, active_spelling))},'
         f'"dataPackages":[{",".join(map(text, identity.data_packages))}],'
-        f'"authorizedAt":{_time(connection.authorized_at)},'
+        f'"authorizedAt":{authorized},'
         f'"expiresAt":{_time(connection.expires_at)},'
-        f'"revokedAt":{_time(connection.revoked_at)},'
+        f'"revokedAt":{revoked},'
         f'"actionRequiredReason":{"null" if reason is None else text(reason)},'
         f'"createdAt":{created},'
         f'"updatedAt":{updated}}}'
@@ -83,8 +98,8 @@ def _session(session: CuraeConnectSession) -> str:
         f'"appUserId":{text(coordinate.app_user_id)},'
         f'"path":{text(session.path)},'
         f'"handoff":{text(session.handoff)},'
-        f'"createdAt":{_time(session.created_at)},'
-        f'"expiresAt":{_time(session.expires_at)},'
+        f'"createdAt":"{format_time(session.created_at)}",'
+        f'"expiresAt":"{format_time(session.expires_at)}",'
         f'"landedAt":{_time(session.landed_at)}}}'
     )
 
@@ -93,7 +108,7 @@ def _next_action(next_action: NextAction) -> str:
     return (
         f'{{"type":"open_webview",'
         f'"url":{text(next_action.url)},'
-        f'"expiresAt":{_time(next_action.expires_at)}}}'
+        f'"expiresAt":"{format_time(next_action.expires_at)}"}}'
     )
 
 

@@ -133,7 +133,7 @@ def _operation(
         if isinstance(reply, ProblemReply):
             code, says = str(reply.problem.code), _details(reply.problem)
             return Answer("refused", decision.status, code, says, changes, rules)
-        says = tuple(_words(json.loads(write_reply(reply, NOW, "ACTIVE"))))
+        says = tuple(_words(json.loads(write_reply(reply, NOW, "ACTIVE")[0])))
         return Answer("answered", decision.status, None, says, changes, rules)
 
     return Asked("Operations", f"{rule.name}{variant}", choices, answer)
