@@ -78,7 +78,6 @@ from curae_lifecycle.testing.strategies import (
     RecordPast,
     Traffic,
     fields,
-    limit,
     sure,
     within,
 )
@@ -280,8 +279,6 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
     for answer in (Ignored(None, ()), Done(None, ()), None):
         with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
             sure.done(Record, answer)
-    with pytest.raises(TypeError, match="'initiate' has another kind of state"):
-        limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
         within._last(run, History)
