@@ -26,9 +26,9 @@ from tests.twins import (
     owner,
     unusual,
 )
-from tests.wire.pressing import pressed
 from tests.wire.running import Behind, engine_of, running_server, sqlite
 from tests.wire.twins import Served, Stored
+from tests.wire.visiting import pressed
 
 
 def test_twins_are_kept_apart_in_sqlite(sqlite_url: str) -> None:
