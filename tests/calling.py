@@ -13,10 +13,10 @@ from curae_lifecycle import (
     serve_calling_out,
 )
 from curae_lifecycle.rules.idempotency import LostLease, RecordState
-from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.calling_out import Renew
 from curae_lifecycle.web.respond import Answer
-from tests.server import ID, code, document, request
+from tests.server import ID, document, request
 from tests.serving import (
     Fault,
     Faulty,
@@ -100,12 +100,6 @@ def url(answer: Answer) -> object:
     action = document(answer)["nextAction"]
     assert isinstance(action, dict)
     return action["url"]
-
-
-def check_given_up(answer: Answer) -> None:
-    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
-    assert ("retry-after", "1") in answer.response.headers
-    assert answer.changes == NO_CHANGES
 
 
 def executions(made: Faulty) -> list[Changes]:

@@ -28,7 +28,6 @@ from tests.calling import (
     UNREACHABLE,
     Called,
     ask,
-    check_given_up,
     executions,
     failing,
     prepared,
@@ -46,6 +45,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
 )

@@ -21,7 +21,6 @@ from tests.calling import (
     UNKNOWN,
     UNREACHABLE,
     Called,
-    check_given_up,
     retry,
     state,
 )
@@ -37,6 +36,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
     run_async,

@@ -44,9 +44,10 @@ from curae_lifecycle.testing.laws import (
 )
 from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
-from tests.bugs.service import LIFETIME, START, only_counts
+from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending
 from tests.server import CALLER
+from tests.wrong_stores import only_counts
 
 MINUTE: Final = timedelta(minutes=1)
 LATE: Final = START + LIFETIME + MINUTE

@@ -37,6 +37,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.keys import key_of, record_key
 from curae_lifecycle.stores.minting import PAGE_LIFE
+from tests.wire import judge
 from tests.wire.crash.history import TICK, Operation, at
 from tests.wire.crash.world import (
     DONE,
@@ -396,11 +397,7 @@ def _instants_of(posted: Iterable[Posted]) -> set[datetime]:
 
 def is_kept(answer: Response | str) -> bool:
     """Whether a record of the answer was left (section 4 of the rules)."""
-    if not isinstance(answer, Response):
-        return False
-    if answer.status in _KEPT:
-        return True
-    return answer.status == 409 and json.loads(answer.body)["retryable"] is False
+    return isinstance(answer, Response) and judge.is_kept(answer)
 
 
 def _is_turned_away(operation: Operation) -> bool:
