@@ -21,7 +21,7 @@ from curae_lifecycle.service.changes import (
     relied_on,
 )
 from curae_lifecycle.service.operations.get_connection import GetConnection
-from tests.memory import BUCKET, FOR_EVER, MONTH, Store, chain_of, guarded, minted
+from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guarded, minted, revoked_chain
 from tests.server import (
     API_KEY,
     CALLER,
@@ -61,7 +61,7 @@ class Counted(dict[curae.ConnectionId, Connection]):
 
 
 def test_successor_and_head_are_found_without_walking_the_chain() -> None:
-    chain = chain_of(500)
+    chain = revoked_chain(500)
     made = world(curae.Settings(), *chain)
     made._connections = Counted(made._connections)
     made._successors = Counted(made._successors)
@@ -85,7 +85,7 @@ def test_successor_and_head_are_found_without_walking_the_chain() -> None:
 
 
 def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
-    chain = chain_of(3)
+    chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
         assert made.store((ConnectionWrite(each, relied_on(each)),))
@@ -94,7 +94,7 @@ def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
 
 
 def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
-    chain = chain_of(300)
+    chain = revoked_chain(300)
     for place in (0, 150, 299):
         made = world(curae.Settings(), *chain)
         fact = curae.Revoked(chain[place].id, curae.Actor.PATIENT)
@@ -107,7 +107,7 @@ def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
 
 
 def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> None:
-    mine, other = chain_of(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+    mine, other = revoked_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
     theirs = [
         attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=other))
         for each in (pending(number=number) for number in range(10, 400))
@@ -190,7 +190,7 @@ def test_nothing_walks_a_long_chain(use: str) -> None:
     for length in (3, 300):
         made = Counting(keep_over=MONTH)
         made.register(curae.ApiKey(API_KEY), CALLER)
-        for each in chain_of(length, FOR_EVER):
+        for each in revoked_chain(length, FOR_EVER):
             assert made.store((ConnectionWrite(None, each),))
         made.count()
         ON_A_CHAIN[use](made)

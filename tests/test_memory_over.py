@@ -19,7 +19,17 @@ from curae_lifecycle.service.changes import (
 )
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from tests import subjects
-from tests.memory import ACTIVE, DAY, EMPTY, FOR_EVER, MONTH, REVOKED, TOLERANCE, chain_of, store
+from tests.memory import (
+    ACTIVE,
+    DAY,
+    EMPTY,
+    FOR_EVER,
+    MONTH,
+    REVOKED,
+    TOLERANCE,
+    revoked_chain,
+    store,
+)
 from tests.server import (
     ID,
     LIMITED,
@@ -102,7 +112,7 @@ def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) -> None:
-    made = store(*chain_of(length, FOR_EVER), keep_over=MONTH)
+    made = store(*revoked_chain(length, FOR_EVER), keep_over=MONTH)
     year = START + timedelta(days=365)
     assert made.purge(year) == 0
     assert made.counted() == length
@@ -147,7 +157,7 @@ def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
 
 
 def test_requests_drop_chains_and_sessions_too() -> None:
-    made = store(*chain_of(3, REVOKED), keep_over=MONTH)
+    made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
     made.handle(request("initiate"), START, new_ids(3))
     later = START + 3 * MONTH
     for _ in range(17):

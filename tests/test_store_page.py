@@ -32,7 +32,7 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all
-from tests.memory import chain_of
+from tests.memory import revoked_chain
 from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
@@ -327,7 +327,7 @@ def test_a_long_chain_is_loaded_whole_where_that_is_asked_for(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two
-    chain = chain_of(200)
+    chain = revoked_chain(200)
     writes = tuple(ConnectionWrite(None, each) for each in chain)
     assert one.commit(one.for_call(DIGEST, NOTHING), Changes(writes))
     loaded = one.for_fact(FactNeeds(chain=chain[50].id)).snapshot
