@@ -31,6 +31,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
+from curae_lifecycle.testing.conformance.connections import REASON
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of, in_a_word
 from curae_lifecycle.testing.conformance.steps import (
     Kit,
@@ -53,7 +54,6 @@ SLACK: Final = timedelta(seconds=15)
 """How far the server's clock may run ahead of what its answers have shown."""
 
 LIFETIME: Final = timedelta(minutes=30)
-REASON: Final = "portal_login"
 
 REQUESTS: Final = {
     "create": 10,

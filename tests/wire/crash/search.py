@@ -60,8 +60,6 @@ _TOLERANCE: Final = timedelta(milliseconds=1)
 _OF_USERS: Final = ('"initiate";', '"graduation";')
 """The limits of app users, as a 429 names them."""
 
-_KEPT: Final = frozenset({200, 201, 404})
-
 
 @attrs.frozen
 class Verdict:
