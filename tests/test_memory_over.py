@@ -10,13 +10,8 @@ import pytest
 
 import curae_lifecycle as curae
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
-)
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    SessionWrite,
-)
+from curae_lifecycle.rules.values import LAST_INSTANT
+from curae_lifecycle.service.changes import BindingWrite, SessionWrite
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from tests import subjects
 from tests.memory import (
@@ -30,13 +25,7 @@ from tests.memory import (
     revoked_chain,
     store,
 )
-from tests.server import (
-    ID,
-    LIMITED,
-    call,
-    new_ids,
-    request,
-)
+from tests.server import ID, LIMITED, call, new_ids, request
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
 PENDING_OVER: Final = pending().handoff_deadline or START

@@ -16,22 +16,13 @@ from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.decide import decide
-from curae_lifecycle.service.members import (
-    APP_USER_ID,
-    CONNECTION_ID,
-    DATA_PACKAGES,
-    PREFER_SIGNUP,
-)
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, DATA_PACKAGES, PREFER_SIGNUP
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
-from curae_lifecycle.service.operations.registry import (
-    OPERATION_TABLE,
-    OPERATIONS,
-    operation_table,
-)
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS, operation_table
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor, third

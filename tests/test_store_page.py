@@ -23,13 +23,7 @@ from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import (
-    NOTHING,
-    Loaded,
-    LoadedCall,
-    LoadedFact,
-    Store,
-)
+from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedFact, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all
 from tests.memory import revoked_chain

@@ -51,9 +51,7 @@ from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
 from curae_lifecycle.service.members import Given
-from curae_lifecycle.service.operations.operation import (
-    KeyUse,
-)
+from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.settings import Settings

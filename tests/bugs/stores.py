@@ -20,11 +20,7 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    ConnectionWrite,
-    RateWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized

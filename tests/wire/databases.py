@@ -9,9 +9,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.service.changes import (
-    Changes,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, LoadedCall
 from curae_lifecycle.stores.outbox import Message

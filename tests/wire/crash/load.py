@@ -25,12 +25,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import (
-    AppUser,
-    AppUserId,
-    Coordinate,
-    parse_time,
-)
+from curae_lifecycle.rules.values import AppUser, AppUserId, Coordinate, parse_time
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import StoreUnavailableError
@@ -42,15 +37,7 @@ from tests.wire.crash.enemies import OF_WORKERS, Against, Blow, Enemy
 from tests.wire.crash.gaps import longest_gap
 from tests.wire.crash.history import Operation
 from tests.wire.crash.search import is_kept
-from tests.wire.crash.traffic import (
-    BASE,
-    MEETINGS,
-    WEIGHTS,
-    Page,
-    Target,
-    fact_of,
-    request_of,
-)
+from tests.wire.crash.traffic import BASE, MEETINGS, WEIGHTS, Page, Target, fact_of, request_of
 from tests.wire.crash.world import Asked, Told, Visited, Work, said_of
 from tests.wire.judge import Keyed
 from tests.wire.running import Behind, RunningServer, ServerEndedError, send, start_server

@@ -23,13 +23,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    NextAction,
-    SessionId,
-    UserId,
-    parse_time,
-)
+from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
 from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.facts.fact import Fact
@@ -39,16 +33,7 @@ from curae_lifecycle.stores.keys import key_of, record_key
 from curae_lifecycle.stores.minting import PAGE_LIFE
 from tests.wire import judge
 from tests.wire.crash.history import TICK, Operation, at
-from tests.wire.crash.world import (
-    DONE,
-    Asked,
-    Place,
-    Posted,
-    Rest,
-    Visited,
-    World,
-    forgets_until,
-)
+from tests.wire.crash.world import DONE, Asked, Place, Posted, Rest, Visited, World, forgets_until
 from tests.wire.judge import as_kept
 
 BUDGET: Final = 100_000
