@@ -1,7 +1,8 @@
-"""What the theme's pages lack for a keyboard and a screen reader, put in where it is missing."""
+"""What the theme's pages lack for a keyboard, a screen reader and a phone, put in where it is missing."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,16 @@ MENDED: Final = {
 """What is written instead of what; nothing that is written holds what it replaces."""
 
 
+_HEADING: Final = re.compile(r"(?<=<h[1-6]>)[^<]+")
+_JOINT: Final = re.compile(r"(?<=\w)[_.](?=[A-Za-z])")
+
+
 def mended(html: str) -> str:
     """A page of the theme, mended; a page that was mended before is the same."""
     for lacking, whole in MENDED.items():
         html = html.replace(lacking, whole)
-    return html
+    # A code or a name that is longer than a phone is wide breaks between its words.
+    return _HEADING.sub(lambda heading: _JOINT.sub(r"\g<0><wbr>", heading[0]), html)
 
 
 def mend(site: Path) -> None:

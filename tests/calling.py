@@ -6,23 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 import curae_lifecycle as curae
-from curae_lifecycle import (
-    NewIds,
-    NextAction,
-    Request,
-    serve_calling_out,
-)
+from curae_lifecycle import NewIds, NextAction, Request, serve_calling_out
 from curae_lifecycle.rules.idempotency import LostLease, RecordState
-from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.calling_out import Renew
 from curae_lifecycle.web.respond import Answer
-from tests.server import ID, code, document, request
-from tests.serving import (
-    Fault,
-    Faulty,
-    Numbered,
-    faulty,
-)
+from tests.server import ID, document, request
+from tests.serving import Fault, Faulty, Numbered, faulty
 from tests.strategies import LIFETIME, START, pending
 
 LEASE: Final = 60
@@ -100,12 +90,6 @@ def url(answer: Answer) -> object:
     action = document(answer)["nextAction"]
     assert isinstance(action, dict)
     return action["url"]
-
-
-def check_given_up(answer: Answer) -> None:
-    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
-    assert ("retry-after", "1") in answer.response.headers
-    assert answer.changes == NO_CHANGES
 
 
 def executions(made: Faulty) -> list[Changes]:

@@ -1,12 +1,19 @@
-"""The command line in a process of its own, at a pipe or on a terminal."""
+"""The command line: in a process of its own, at a pipe or on a terminal, and in this one."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+
+import attrs
+import pytest
+
+from curae_lifecycle.cli.main import main
 
 
 def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -39,3 +46,30 @@ def on_a_terminal(code: str) -> str:
 
 def without_colour(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+
+
+@attrs.frozen
+class Command:
+    """Runs a command in this process: its exit status, the JSON lines that it prints, its errors.
+
+    Attributes:
+        more: What is said after the arguments each time.
+    """
+
+    capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+    more: tuple[str, ...] = ()
+
+    def __call__(
+        self, *arguments: str, given: str = ""
+    ) -> tuple[int, list[dict[str, object]], str]:
+        """Run it where something is given on standard input."""
+        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+        try:
+            status: object = main([*arguments, *self.more])
+        except SystemExit as ended:
+            status = ended.code
+        assert isinstance(status, int)
+        printed, error = self.capsys.readouterr()
+        lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+        return status, lines, error

@@ -9,19 +9,9 @@ import attrs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, RecordKey
-from curae_lifecycle.rules.ratelimit import (
-    Bucket,
-    BucketState,
-)
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import (
-    BucketKey,
-    Changes,
-    Event,
-    EventKind,
-    RateWrite,
-    Subject,
-)
+from curae_lifecycle.service.changes import BucketKey, Changes, Event, EventKind, RateWrite, Subject
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.operation import Operation, Reply
 from curae_lifecycle.service.settings import Settings

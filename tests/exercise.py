@@ -5,15 +5,7 @@ from __future__ import annotations
 import json
 
 from curae_lifecycle import Decision, Response, Snapshot, UserId, decide, dump, load, read
-from curae_lifecycle.rules import (
-    ahead,
-    binding,
-    chain,
-    idempotency,
-    problems,
-    ratelimit,
-    triggers,
-)
+from curae_lifecycle.rules import ahead, binding, chain, idempotency, problems, ratelimit, triggers
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline

@@ -112,7 +112,7 @@ def fill_records(made: Store, number: int, now: datetime = START, first: int = 0
         assert made.handle(unknown(each), now).response.status == 404
 
 
-def chain(length: int, last: Connection | None = None) -> list[Connection]:
+def revoked_chain(length: int, last: Connection | None = None) -> list[Connection]:
     """Revoked connections, each the next one's predecessor, and a living one at the end."""
     connections = [pending()]
     while len(connections) < length:

@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from curae_lifecycle.cli.files import write
 from curae_lifecycle.cli.terminal import _wrapped
 from curae_lifecycle.cli.tour import lines, steps
 
@@ -88,13 +89,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a stale file")
     options = parser.parse_args(arguments)
     file: Path = options.file
-    if not options.check:
-        file.write_text(recording(), encoding="utf-8")
-        return 0
-    stale = not file.exists() or file.read_text(encoding="utf-8") != recording()
-    if stale:
-        sys.stderr.write(f"{file.name} is stale, write it again\n")
-    return int(stale)
+    return write(file.parent, {file.name: recording()}, file.name, check=options.check)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey, Record, RecordKey
 from curae_lifecycle.rules.values import NextAction
-from curae_lifecycle.service.changes import Changes, ConnectionWrite
+from curae_lifecycle.service.changes import NO_CHANGES, Changes, ConnectionWrite
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
@@ -32,7 +32,8 @@ from curae_lifecycle.stores.contract import (
 )
 from curae_lifecycle.stores.memory import DEFAULT_CAPACITY, MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
-from tests.server import API_KEY, CALLER, new_ids
+from curae_lifecycle.web.respond import Answer
+from tests.server import API_KEY, CALLER, code, document, new_ids
 from tests.strategies import LIFETIME, START
 
 Result = TypeVar("Result")
@@ -307,3 +308,11 @@ def run_async(coroutine: Coroutine[None, None, Result], time: FakeTime | None = 
     going_by = time or FakeTime()
     with asyncio.Runner(loop_factory=lambda: _Loop(going_by)) as runner:
         return runner.run(coroutine)
+
+
+def check_given_up(answer: Answer) -> None:
+    """Nothing was done, and the client is told to come again, and when."""
+    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
+    assert document(answer)["retryable"] is True
+    assert ("retry-after", "1") in answer.response.headers
+    assert (answer.changes, answer.replayed) == (NO_CHANGES, False)

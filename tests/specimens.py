@@ -29,6 +29,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, initia
 from curae_lifecycle.rules.values import ApiKeyId, ConnectionId, SessionId, UserId
 from curae_lifecycle.service.response import Response
 from tests.strategies import COORDINATE, LIFETIME, START, TICK, at, next_action, pending, uuid
+from tests.subjects import recovered
 
 Key = tuple[str, ...]
 """A cell of a table, in the words of its page."""
@@ -176,11 +177,7 @@ def chain_of(length: int, now: datetime = START) -> list[Connection]:
     made = [pending(now)]
     for number in range(2, length + 1):
         now += LIFETIME
-        answer = chain.reconnect(
-            made[-1], None, now, id=ConnectionId(uuid(number)), next_action=next_action(now)
-        )
-        assert isinstance(answer, Done)
-        made.append(answer.value.connection)
+        made.append(recovered(made[-1], now, number))
     return made
 
 

@@ -11,14 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import chain, triggers
-from curae_lifecycle.rules.ahead import (
-    DEFAULT_LEADS,
-    Expected,
-    Notice,
-    Prospect,
-    allowed,
-    notices,
-)
+from curae_lifecycle.rules.ahead import DEFAULT_LEADS, Expected, Notice, Prospect, allowed, notices
 from curae_lifecycle.rules.connection import Actor, Connection, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused

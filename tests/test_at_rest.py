@@ -7,11 +7,7 @@ import pytest
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.testing.at_rest import check_store

@@ -8,13 +8,7 @@ import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import (
-    ArgumentError,
-    NewIds,
-    NextAction,
-    Patience,
-    serve_calling_out,
-)
+from curae_lifecycle import ArgumentError, NewIds, NextAction, Patience, serve_calling_out
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.values import elapsed
 from curae_lifecycle.service.changes import Changes, RecordWrite
@@ -28,7 +22,6 @@ from tests.calling import (
     UNREACHABLE,
     Called,
     ask,
-    check_given_up,
     executions,
     failing,
     prepared,
@@ -46,6 +39,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
 )

@@ -7,24 +7,11 @@ from collections.abc import Coroutine
 
 import pytest
 
-from curae_lifecycle import (
-    NewIds,
-    NextAction,
-    Patience,
-    serve_calling_out_async,
-)
+from curae_lifecycle import NewIds, NextAction, Patience, serve_calling_out_async
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.stores.calling_out import AsyncRenew
 from curae_lifecycle.web.respond import Answer
-from tests.calling import (
-    LEASE,
-    UNKNOWN,
-    UNREACHABLE,
-    Called,
-    check_given_up,
-    retry,
-    state,
-)
+from tests.calling import LEASE, UNKNOWN, UNREACHABLE, Called, retry, state
 from tests.server import code, request
 from tests.serving import (
     AFTER,
@@ -37,6 +24,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
     run_async,

@@ -6,12 +6,7 @@ import attrs
 import pytest
 
 import curae_lifecycle as curae
-from curae_lifecycle import (
-    ApiKey,
-    ArgumentError,
-    Patience,
-    serve_calling_out,
-)
+from curae_lifecycle import ApiKey, ArgumentError, Patience, serve_calling_out
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.outcomes import Done
@@ -25,7 +20,6 @@ from tests.calling import (
     UNREACHABLE,
     Called,
     ask,
-    check_given_up,
     executions,
     failing,
     initiates,
@@ -43,6 +37,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
     then,

@@ -12,11 +12,7 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import (
-    Loaded,
-    LoadedCall,
-    StoreUnavailableError,
-)
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, StoreUnavailableError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.testing.conformance import CHECKS

@@ -18,14 +18,13 @@ from curae_lifecycle.cli import terminal
 from curae_lifecycle.cli.called import SCRIPT
 from curae_lifecycle.cli.main import main
 from curae_lifecycle.cli.tour import steps
-from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.rulebook import find_rule
-from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
 from tests.commands import on_a_terminal, run, without_colour
 from tests.vectors import vectors
 from tests.vectors.__main__ import main as write_vectors
+from tests.wrong_stores import Forgetful
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -210,13 +209,6 @@ def test_simulate_tells_what_happened_and_that_every_law_held(
     assert re.fullmatch(r"every law held: 4 client-hours, \d+ requests", told[-1])
     assert main(arguments) == 0
     assert "cells" not in capsys.readouterr().out
-
-
-class Forgetful(MemoryStore):
-    """A store that keeps no answer."""
-
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        return super().store(tuple(w for w in writes if not isinstance(w, RecordWrite)))
 
 
 def test_simulate_writes_a_log_that_replay_reads_where_a_law_does_not_hold(

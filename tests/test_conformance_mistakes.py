@@ -10,13 +10,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.testing.conformance import (
-    KeyWanted,
-    Request,
-    Response,
-    Server,
-    run,
-)
+from curae_lifecycle.testing.conformance import KeyWanted, Request, Response, Server, run
 from tests.kit import Reference, written
 
 Change = Callable[["Wrong", Request, Response], Response]

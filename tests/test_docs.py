@@ -92,7 +92,7 @@ def test_the_readme_endpoint_is_fifteen_lines() -> None:
 def test_the_readme_lists_every_command() -> None:
     listed = re.findall(r"^\$ (.*)$", README, re.MULTILINE)
     assert listed == re.findall(r"^python -m .*$", command_line.__doc__ or "", re.MULTILINE)
-    assert {line.split()[3] for line in listed} == command_line._RUNS.keys()
+    assert {line.split()[3] for line in listed} == command_line.COMMANDS.keys()
 
 
 def test_what_the_readme_says_of_the_package_is_what_its_project_says() -> None:

@@ -11,10 +11,7 @@ import pytest
 from curae_lifecycle.rules import chain as chains
 from curae_lifecycle.rules import idempotency as records
 from curae_lifecycle.rules import ratelimit, values
-from curae_lifecycle.rules.binding import (
-    AccountState,
-    LimitedAccountAppBinding,
-)
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.idempotency import Fingerprint
 from curae_lifecycle.rules.outcomes import Refused
@@ -29,11 +26,7 @@ from curae_lifecycle.rules.ratelimit import (
     Limited,
     LogState,
 )
-from curae_lifecycle.rules.session import (
-    CuraeConnectSession,
-    EntryPath,
-    Handoff,
-)
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service import response as responses
 from curae_lifecycle.service.changes import (

@@ -6,18 +6,10 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.binding import (
-    AccountState,
-    LimitedAccountAppBinding,
-)
+from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.rules.session import (
-    CuraeConnectSession,
-    EntryPath,
-    Handoff,
-    complete_handoff,
-)
+from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff, complete_handoff
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -35,14 +27,7 @@ from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
-from tests.exact import (
-    ACTIVE,
-    NEXT,
-    NOW,
-    REVOKED,
-    counted,
-    event,
-)
+from tests.exact import ACTIVE, NEXT, NOW, REVOKED, counted, event
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, at, pending, uuid
 

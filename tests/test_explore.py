@@ -13,11 +13,7 @@ from typing import Final, TypeVar
 import pytest
 
 from curae_lifecycle.replay.log import replay
-from curae_lifecycle.rules import (
-    chain,
-    ratelimit,
-    triggers,
-)
+from curae_lifecycle.rules import chain, ratelimit, triggers
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.laws import LawBrokenError
@@ -27,13 +23,7 @@ from tests.explore.account import Account
 from tests.explore.chain import Chain
 from tests.explore.clients import Clients, Reduce, Rules
 from tests.explore.ends import check_ends
-from tests.explore.engine import (
-    Model,
-    RuleBrokenError,
-    ViolationError,
-    count_sequences,
-    explore,
-)
+from tests.explore.engine import Model, RuleBrokenError, ViolationError, count_sequences, explore
 from tests.explore.key import Held
 from tests.explore.limit import SmallLimit
 from tests.explore.mutants import (

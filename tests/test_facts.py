@@ -238,30 +238,6 @@ def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -
 # --- Sessions and bindings -----------------------------------------------------------------
 
 
-def test_a_hand_off_lands_session_and_binding_together() -> None:
-    answer = curae.record_fact(
-        curae.HandoffCompleted(SESSION, USER, at(29)), curae.FactSnapshot(session=WAITING), at(40)
-    )
-    assert isinstance(answer, curae.Done)
-    assert outcome(answer) == "done connect_session.landed binding.signed_up"
-    landed = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(29), user_id=USER)
-    assert answer.value.writes == (
-        changes.SessionWrite(WAITING, landed),
-        BindingWrite(None, subjects.ACTIVE),
-    )
-
-
-def test_a_second_session_that_lands_for_the_bound_user_is_done() -> None:
-    answer = curae.record_fact(
-        curae.HandoffCompleted(SESSION, USER),
-        curae.FactSnapshot(session=WAITING, binding=subjects.ACTIVE),
-        at(2),
-    )
-    assert isinstance(answer, curae.Done)
-    assert outcome(answer) == "done connect_session.landed"
-    assert [write.before for write in answer.value.writes] == [WAITING]
-
-
 COMPLETED: list[tuple[CuraeConnectSession, LimitedAccountAppBinding | None, str, str]] = [
     (subjects.LANDED, subjects.ACTIVE, "u-1", "ignored"),
     (subjects.LANDED, subjects.ACTIVE, "u-2", "refused BINDING_CONFLICT"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from threading import Barrier
 
 import attrs
 import pytest
@@ -200,50 +198,6 @@ def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> Non
     successor = made.load(curae.needs(asked)).successor
     assert successor is not None
     assert successor.status is Status.REVOKED
-
-
-def race(made: curae.MemoryStore, operation: str, keys: list[str]) -> list[Answer]:
-    """Send one request for each key, in threads that start together."""
-    barrier = Barrier(len(keys))
-
-    def send(number: int, key: str) -> Answer:
-        barrier.wait()
-        return made.handle(request(operation, key=key), START, new_ids(2 + number))
-
-    with ThreadPoolExecutor(len(keys)) as pool:
-        return list(pool.map(send, range(len(keys)), keys))
-
-
-EIGHT = [f"k-{number}" for number in range(8)]
-
-
-def test_racing_reconnects_make_one_successor() -> None:
-    made = world(curae.Settings(), REVOKED)
-    answers = race(made, "reconnect", EIGHT)
-    assert len({minted(answer, "connection") for answer in answers}) == 1
-    loaded = made.load(curae.needs(call(GetConnection(ID), None)))
-    assert loaded.successor is not None
-    assert loaded.head == loaded.successor
-    events = sorted(answer.changes.events[0].kind for answer in answers)
-    assert events == ["connection.created", *["connection.reissued"] * 7]
-
-
-def test_one_key_runs_once_however_many_threads_send_it() -> None:
-    answers = race(world(), "create", ["k-1"] * 8)
-    assert len({answer.response.body for answer in answers}) == 1
-    assert sorted(answer.replayed for answer in answers) == [False, *[True] * 7]
-
-
-def test_ten_of_racing_initiates_are_admitted() -> None:
-    answers = race(world(), "initiate", [f"k-{number}" for number in range(16)])
-    assert sorted(answer.response.status for answer in answers) == [201] * 10 + [429] * 6
-
-
-def test_one_of_racing_revocations_says_that_it_was_the_one() -> None:
-    answers = race(world(curae.Settings(), pending()), "revoke", EIGHT)
-    assert sorted(str(document(answer)["revokedNow"]) for answer in answers) == (
-        ["False"] * 7 + ["True"]
-    )
 
 
 class Interrupted(curae.MemoryStore):

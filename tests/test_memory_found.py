@@ -21,8 +21,7 @@ from curae_lifecycle.service.changes import (
     relied_on,
 )
 from curae_lifecycle.service.operations.get_connection import GetConnection
-from tests import subjects
-from tests.memory import BUCKET, FOR_EVER, MONTH, Store, chain, guarded, minted
+from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guarded, minted, revoked_chain
 from tests.server import (
     API_KEY,
     CALLER,
@@ -33,7 +32,7 @@ from tests.server import (
     request,
     world,
 )
-from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
+from tests.strategies import COORDINATE, START, at, pending, uuid
 
 
 class Counted(dict[curae.ConnectionId, Connection]):
@@ -61,17 +60,8 @@ class Counted(dict[curae.ConnectionId, Connection]):
         raise AssertionError("the store looks at all of them")
 
 
-def long_chain(length: int) -> list[Connection]:
-    """A chain whose every connection but the last was revoked."""
-    chain = [pending()]
-    for number in range(2, length + 1):
-        chain[-1] = apply_trigger(chain[-1], "APP", at(number))
-        chain.append(subjects.recovered(chain[-1], at(number), number))
-    return chain
-
-
 def test_successor_and_head_are_found_without_walking_the_chain() -> None:
-    chain = long_chain(500)
+    chain = revoked_chain(500)
     made = world(curae.Settings(), *chain)
     made._connections = Counted(made._connections)
     made._successors = Counted(made._successors)
@@ -95,7 +85,7 @@ def test_successor_and_head_are_found_without_walking_the_chain() -> None:
 
 
 def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
-    chain = long_chain(3)
+    chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
         assert made.store((ConnectionWrite(each, relied_on(each)),))
@@ -104,7 +94,7 @@ def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
 
 
 def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
-    chain = long_chain(300)
+    chain = revoked_chain(300)
     for place in (0, 150, 299):
         made = world(curae.Settings(), *chain)
         fact = curae.Revoked(chain[place].id, curae.Actor.PATIENT)
@@ -117,7 +107,7 @@ def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
 
 
 def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> None:
-    mine, other = long_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
+    mine, other = revoked_chain(3), attrs.evolve(COORDINATE, app_user_id=AppUserId("user-2"))
     theirs = [
         attrs.evolve(each, identity=attrs.evolve(each.identity, coordinate=other))
         for each in (pending(number=number) for number in range(10, 400))
@@ -200,7 +190,7 @@ def test_nothing_walks_a_long_chain(use: str) -> None:
     for length in (3, 300):
         made = Counting(keep_over=MONTH)
         made.register(curae.ApiKey(API_KEY), CALLER)
-        for each in chain(length, FOR_EVER):
+        for each in revoked_chain(length, FOR_EVER):
             assert made.store((ConnectionWrite(None, each),))
         made.count()
         ON_A_CHAIN[use](made)

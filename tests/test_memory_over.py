@@ -10,23 +10,22 @@ import pytest
 
 import curae_lifecycle as curae
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
-)
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    SessionWrite,
-)
+from curae_lifecycle.rules.values import LAST_INSTANT
+from curae_lifecycle.service.changes import BindingWrite, SessionWrite
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from tests import subjects
-from tests.memory import ACTIVE, DAY, EMPTY, FOR_EVER, MONTH, REVOKED, TOLERANCE, chain, store
-from tests.server import (
-    ID,
-    LIMITED,
-    call,
-    new_ids,
-    request,
+from tests.memory import (
+    ACTIVE,
+    DAY,
+    EMPTY,
+    FOR_EVER,
+    MONTH,
+    REVOKED,
+    TOLERANCE,
+    revoked_chain,
+    store,
 )
+from tests.server import ID, LIMITED, call, new_ids, request
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
 PENDING_OVER: Final = pending().handoff_deadline or START
@@ -102,7 +101,7 @@ def test_nothing_is_dropped_that_a_replay_may_name(span: timedelta) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) -> None:
-    made = store(*chain(length, FOR_EVER), keep_over=MONTH)
+    made = store(*revoked_chain(length, FOR_EVER), keep_over=MONTH)
     year = START + timedelta(days=365)
     assert made.purge(year) == 0
     assert made.counted() == length
@@ -147,7 +146,7 @@ def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
 
 
 def test_requests_drop_chains_and_sessions_too() -> None:
-    made = store(*chain(3, REVOKED), keep_over=MONTH)
+    made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
     made.handle(request("initiate"), START, new_ids(3))
     later = START + 3 * MONTH
     for _ in range(17):

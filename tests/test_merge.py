@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 
 from curae_lifecycle.rules import triggers
-from curae_lifecycle.rules.connection import (
-    Actor,
-    Connection,
-    ConnectionIdentity,
-    Status,
-    standing,
-)
+from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status, standing
 from curae_lifecycle.rules.merge import MergeError, merge
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import DataPackage, Environment

@@ -20,17 +20,8 @@ from curae_lifecycle.rules.binding import (
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
-from curae_lifecycle.rules.ratelimit import (
-    INITIATE_LIMIT,
-    Bucket,
-    Charge,
-    ExactLog,
-    LogState,
-)
-from curae_lifecycle.rules.session import (
-    complete_handoff,
-    initiate,
-)
+from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LogState
+from curae_lifecycle.rules.session import complete_handoff, initiate
 from curae_lifecycle.rules.values import Coordinate, SessionId, UserId
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
@@ -44,16 +35,7 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
-from tests.exact import (
-    ACTIVE,
-    BUCKET,
-    NEXT,
-    NOW,
-    REVOKED,
-    asked,
-    attempt,
-    served,
-)
+from tests.exact import ACTIVE, BUCKET, NEXT, NOW, REVOKED, asked, attempt, served
 from tests.server import CALLER, ID, LIMITED, PACKAGES, USER, call
 from tests.strategies import COORDINATE, START, TICK, at, next_action, pending, uuid
 from tests.test_exact_facts import LANDED

@@ -11,44 +11,26 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.tables import Axis
-from curae_lifecycle.rules.values import ConnectionId, UserId
+from curae_lifecycle.rules.values import UserId
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.decide import decide
-from curae_lifecycle.service.members import (
-    APP_USER_ID,
-    CONNECTION_ID,
-    DATA_PACKAGES,
-    PREFER_SIGNUP,
-)
-from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
+from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, DATA_PACKAGES, PREFER_SIGNUP
+from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.operations.operation import ProblemReply
-from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
-from curae_lifecycle.service.operations.registry import (
-    OPERATION_TABLE,
-    OPERATIONS,
-    operation_table,
-)
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS, operation_table
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor, third
-from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, next_action, pending, uuid
+from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
 
 def event_names(decision: Decision) -> list[str]:
     return [event.kind for event in decision.changes.events]
-
-
-def test_create_mints_a_pending_connection() -> None:
-    decision = decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), START, new_ids(2))
-    made = pending(number=2)
-    assert decision.reply == ConnectionCreated(made, next_action(START))
-    assert decision.changes.writes == (ConnectionWrite(None, made),)
-    assert event_names(decision) == ["connection.created"]
-    assert decision.status == 201
 
 
 def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
@@ -68,37 +50,6 @@ def decide_reconnect(
 ) -> Decision:
     snapshot = Snapshot(connection=connection, successor=recovered, head=head or recovered)
     return decide(call(Reconnect(ID)), snapshot, at(31), new_ids(3, at(31)))
-
-
-def test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone() -> None:
-    revoked = apply_trigger(pending(), "PATIENT", START)
-    decision = decide_reconnect(revoked)
-    reply = decision.reply
-    assert isinstance(reply, ConnectionReconnected)
-    made = reply.connection
-    assert (made.status, made.updated_at, made.handoff_deadline) == (Status.PENDING, at(31), at(61))
-    assert made.identity == attrs.evolve(
-        revoked.identity,
-        id=ConnectionId(uuid(3)),
-        created_at=at(31),
-        predecessor_id=ID,
-        position=2,
-    )
-    assert reply.previous_connection_id == ID
-    relied_on = ConnectionWrite(revoked, changes.relied_on(revoked))
-    assert decision.changes.writes == (relied_on, ConnectionWrite(None, made))
-    assert (decision.changes.effects, event_names(decision)) == ((), ["connection.created"])
-
-
-def test_reconnect_reissues_the_successor_that_still_waits() -> None:
-    waiting = successor(at(10))
-    decision = decide_reconnect(apply_trigger(pending(), "APP", START), waiting)
-    moved = attrs.evolve(waiting, updated_at=at(31), handoff_deadline=at(61), version=2)
-    reply = ConnectionReconnected(moved, ID, next_action(at(31)))
-    assert decision.reply == reply
-    assert decision.changes.writes == (ConnectionWrite(waiting, moved),)
-    assert decision.changes.effects == (changes.NextActionReplaced(waiting.id),)
-    assert event_names(decision) == ["connection.reissued"]
 
 
 def test_reconnect_refuses_where_the_chain_went_on() -> None:

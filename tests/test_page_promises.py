@@ -15,14 +15,7 @@ import pytest
 from page_html import QUESTIONS, REFUSED
 from settings import PUBLIC_URL
 
-from curae_lifecycle import (
-    ApiKey,
-    Expired,
-    ProblemCode,
-    Request,
-    StoreUnavailableError,
-    Tombstoned,
-)
+from curae_lifecycle import ApiKey, Expired, ProblemCode, Request, StoreUnavailableError, Tombstoned
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.binding import BINDING, AccountState, BindingTrigger, User
 from curae_lifecycle.rules.connection import Actor, Standing

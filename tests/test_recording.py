@@ -38,7 +38,7 @@ def test_the_recording_stands_still_for_who_wants_no_motion_and_loads_nothing() 
 def test_a_stale_recording_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "tour.svg"
     assert write([str(file), "--check"]) == 1
-    assert capsys.readouterr().err == "tour.svg is stale, write it again\n"
+    assert capsys.readouterr().err == "stale, write again: tour.svg\n"
     assert write([str(file)]) == 0
     assert write([str(file), "--check"]) == 0
     file.write_text(file.read_text().replace("201", "200", 1))

@@ -107,22 +107,6 @@ def test_registering_again_replaces() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("again", "replayed"),
-    [
-        (registered(minutes=2), True),
-        (registered(minutes=2, customerAccountId=OTHER_ACCOUNT), False),
-        (registered(minutes=2, appId="app-2"), False),
-        (registered(minutes=2, environment="test"), False),
-    ],
-)
-def test_an_api_key_with_another_owner_replays_nothing_of_the_old_one(
-    again: bytes, *, replayed: bool
-) -> None:
-    answer = last(created(1, key="k"), again, created(3, key="k"))
-    assert (answer["status"], answer["replayed"]) == (201, replayed)
-
-
 def test_an_environment_is_live_unless_it_is_told() -> None:
     lines = [
         registered("cae_live_k1"),
@@ -210,25 +194,6 @@ def test_a_header_that_is_repeated_in_the_line_is_sent_twice() -> None:
 def test_headers_may_be_absent() -> None:
     line = written(1, request={"method": "GET", "path": API})
     assert told(last(line)) == (401, "UNAUTHENTICATED")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status"),
-    [
-        ("POST", "connections", {"appUserId": "user-1", "dataPackages": ["labs"]}, 201),
-        ("GET", "connections/{c1.connection.id}", None, 200),
-        ("POST", "connections/{c1.connection.id}:reconnect", {}, 201),
-        ("POST", "connections/{c1.connection.id}:revoke", {}, 200),
-        ("POST", "curae-connect/initiate", {"appUserId": "user-1"}, 201),
-        ("GET", "curae-connect/account-state?appUserId=user-1", None, 200),
-        ("POST", "curae-connect/graduation-handoff", {"appUserId": "user-1"}, 201),
-    ],
-)
-def test_the_seven_paths_and_their_statuses(
-    method: str, path: str, body: Json, status: int
-) -> None:
-    answer = last(created(0), initiated(0), sent(31, method, path, body))
-    assert told(answer) == (status, None)
 
 
 def test_a_replay_is_told_beside_the_response() -> None:

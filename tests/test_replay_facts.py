@@ -22,10 +22,8 @@ from tests.logs import (
     asked,
     created,
     fact,
-    got,
     initiated,
     last,
-    member,
     recorded,
     time,
     told,
@@ -98,14 +96,6 @@ def test_a_fact_about_an_unknown_id_or_no_uuid_is_refused(
 def test_an_id_in_a_fact_is_read_in_any_case() -> None:
     line = fact(2, "connection.expire", connectionId=uuid(0xABC).upper())
     assert told(last(created(1, response=recorded(0xABC)), line)) == ("ignored", None)
-
-
-@pytest.mark.parametrize("actor", ["APP", "UPSTREAM", "PATIENT", "PLATFORM"])
-def test_a_patient_or_the_platform_ends_the_chain(actor: str) -> None:
-    line = fact(41, "connection.revoke", actor=actor)
-    answer = last(A, RECONNECTED, line, got(42, "{c2.connection.id}"))
-    ends = actor in {"PATIENT", "PLATFORM"}
-    assert member(answer, "connection.status") == ("REVOKED" if ends else "PENDING")
 
 
 # --- Questions ------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.stores.rows import Row, Wanted, fact_snapshot_of, row_of, snapshot_of, wanted
 from curae_lifecycle.testing import strategies
 from curae_lifecycle.web.json import MalformedError, format_json
+from tests.memory import revoked_chain
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, request
 from tests.serving import Numbered
 from tests.strategies import COORDINATE, START, at, pending, uuid
-from tests.test_memory_found import long_chain
 
 # --- Keys and callers -----------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ def written() -> list[Write]:
     for number, operation in enumerate(("initiate", "create"), 1):
         asked = request(operation, key=f"k-{number}")
         writes += store.handle(asked, START, Numbered(number)(START)).changes.writes
-    chain = long_chain(2)
+    chain = revoked_chain(2)
     return [*writes, ConnectionWrite(None, chain[1])]
 
 
@@ -173,7 +173,7 @@ def test_a_connection_and_a_session_are_found_by_their_user_too() -> None:
 def test_a_connection_is_found_by_its_place_in_its_chain() -> None:
     places = [
         (row.predecessor, row.root, row.position)
-        for row in (row_of(ConnectionWrite(None, each)) for each in long_chain(3))
+        for row in (row_of(ConnectionWrite(None, each)) for each in revoked_chain(3))
     ]
     first, second = uuid(1), uuid(2)
     assert places == [(None, first, 1), (first, first, 2), (second, first, 3)]
@@ -249,7 +249,7 @@ def shuffled(rows: dict[tuple[str, str], Row], order: int) -> dict[tuple[str, st
     return dict(documents)
 
 
-THREE: Final = long_chain(3)
+THREE: Final = revoked_chain(3)
 STRANGER: Final = attrs.evolve(
     pending(number=9),
     identity=attrs.evolve(

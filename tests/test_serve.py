@@ -22,7 +22,7 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import AppId, Coordinate
-from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.formats import NewerFormatError
@@ -40,6 +40,7 @@ from tests.serving import (
     Fault,
     Faulty,
     Numbered,
+    check_given_up,
     fake_time,
     faulty,
     then,
@@ -63,14 +64,6 @@ def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
     """The ids of all connections of a user."""
     held = made.store.load_fact(curae.Tombstoned(coordinate))
     return sorted(each.id for each in held.connections)
-
-
-def check_given_up(answer: Answer) -> None:
-    """Nothing was done, and the client is told to come again, and when."""
-    assert (answer.response.status, code(answer)) == (500, "INTERNAL")
-    assert document(answer)["retryable"] is True
-    assert ("retry-after", "1") in answer.response.headers
-    assert (answer.changes, answer.replayed) == (NO_CHANGES, False)
 
 
 # --- A store that works ---------------------------------------------------------------------

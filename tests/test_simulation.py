@@ -18,11 +18,9 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import (
-    BindingWrite,
     Changes,
     ConnectionWrite,
     RateWrite,
-    RecordWrite,
     Write,
 )
 from curae_lifecycle.service.facts.action_required import ActionRequired
@@ -45,6 +43,7 @@ from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, Server
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
+from tests.wrong_stores import ComparesNothing, Forgetful, Lazy
 
 SMALL = range(61, 64)
 """Seeds of small worlds that together show every mishap."""
@@ -59,11 +58,6 @@ class Stored(MemoryStore, ABC):
     @abstractmethod
     def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
         """What it stores instead."""
-
-
-class LosesRecords(Stored):
-    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
-        return tuple(write for write in writes if not isinstance(write, RecordWrite))
 
 
 class LosesRates(Stored):
@@ -87,13 +81,6 @@ class LosesRevocations(Stored):
             for write in writes
             if not isinstance(write, ConnectionWrite) or write.after.status != "REVOKED"
         )
-
-
-class NeverCompares(MemoryStore):
-    """A world where the last one wins."""
-
-    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
-        return True
 
 
 class TwoSuccessors(MemoryStore):
@@ -128,11 +115,11 @@ class TellsTenantsApart(MemoryStore):
 
 
 BROKEN: dict[type[MemoryStore], set[int]] = {
-    LosesRecords: {12},
+    Forgetful: {12},
     LosesRates: {10},
     LosesConnections: {1},
     LosesRevocations: {1, 2},
-    NeverCompares: {1, 2, 6, 7, 10, 12},
+    ComparesNothing: {1, 2, 6, 7, 10, 12},
     TwoSuccessors: {6, 7},
     LeavesAccessBehind: {17},
     TellsTenantsApart: {16},
@@ -158,26 +145,13 @@ def test_a_broken_store_is_found_with_a_log_that_replay_reads(store: type[Memory
     assert again == summary, "a seed finds its violation again"
 
 
-class CountsNothing(Stored):
-    """A world that leaves out what was only relied on."""
-
-    def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
-        return tuple(write for write in writes if not only_counts(write))
-
-
-def only_counts(write: Write) -> bool:
-    if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
-        return False
-    return attrs.evolve(write.after, version=write.before.version) == write.before
-
-
 @pytest.mark.parametrize(
     ("seed", "law", "says"),
     [(1048, 6, "are ACTIVE"), (1095, 17, "its user is gone")],
 )
 def test_a_store_that_leaves_out_what_only_counts_is_found(seed: int, law: int, says: str) -> None:
     """A late landing and a recovery both commit; a connection is made past a tombstone."""
-    violation = simulate(seed, clients=2, hours=24, store=CountsNothing).violation
+    violation = simulate(seed, clients=2, hours=24, store=Lazy).violation
     assert violation is not None
     assert violation.law == law
     assert says in violation.account
@@ -242,7 +216,7 @@ def test_no_instant_goes_back_and_no_revocation_is_lost_where_clocks_are_minutes
 
 
 def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
-    summary = simulate(1, hours=6, store=LosesRecords, watched=False)
+    summary = simulate(1, hours=6, store=Forgetful, watched=False)
     assert summary.violation is None
     assert summary.requests > 0
 

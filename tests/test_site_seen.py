@@ -182,8 +182,13 @@ def test_a_page_that_was_mended_is_not_mended_again() -> None:
     page = (
         '<aside class="sidebar-drawer"><aside class="toc-drawer"><p class="caption" role="heading">'
     )
-    once = mended(page + '<div id="search-results"></div>')
+    heading = '<h2>HANDOFF_LAPSED and testing.at_rest, twice._<a href="#handoff_lapsed">#</a></h2>'
+    once = mended(page + '<div id="search-results"></div>' + heading)
     assert mended(once) == once
+    assert once.endswith(
+        "<h2>HANDOFF_<wbr>LAPSED and testing.<wbr>at_<wbr>rest, twice._"
+        '<a href="#handoff_lapsed">#</a></h2>'
+    )
     assert once.count("aria-label=") == 2
     assert 'role="heading" aria-level="2">' in once
     assert "<h1>Search</h1>" in once

@@ -23,20 +23,14 @@ from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.fact import Fact, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import (
-    NOTHING,
-    Loaded,
-    LoadedCall,
-    LoadedFact,
-    Store,
-)
+from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedFact, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all
+from tests.memory import revoked_chain
 from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import DIGEST, Clock, Numbered
 from tests.strategies import COORDINATE, TICK, at, pending, uuid
-from tests.test_memory_found import long_chain
 
 PAGE: Final = (Path(__file__).parent.parent / "docs/stores.md").read_text(encoding="utf-8")
 BLOCKS: Final = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -327,7 +321,7 @@ def test_a_long_chain_is_loaded_whole_where_that_is_asked_for(
     two: tuple[PageStore, PageStore, Clock],
 ) -> None:
     one, _, _ = two
-    chain = long_chain(200)
+    chain = revoked_chain(200)
     writes = tuple(ConnectionWrite(None, each) for each in chain)
     assert one.commit(one.for_call(DIGEST, NOTHING), Changes(writes))
     loaded = one.for_fact(FactNeeds(chain=chain[50].id)).snapshot

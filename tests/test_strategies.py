@@ -51,9 +51,7 @@ from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
 from curae_lifecycle.service.members import Given
-from curae_lifecycle.service.operations.operation import (
-    KeyUse,
-)
+from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.settings import Settings
@@ -78,7 +76,6 @@ from curae_lifecycle.testing.strategies import (
     RecordPast,
     Traffic,
     fields,
-    limit,
     sure,
     within,
 )
@@ -280,8 +277,6 @@ def test_what_no_past_leads_to_is_a_mistake() -> None:
     for answer in (Ignored(None, ()), Done(None, ()), None):
         with pytest.raises(TypeError, match=r"cannot be played: .* is no Record"):
             sure.done(Record, answer)
-    with pytest.raises(TypeError, match="'initiate' has another kind of state"):
-        limit._of(BucketState, Charge(ExactLog("initiate", 1, 1), LogState()))
     run = draw.Traffic((), (reached(draw.exchanges(), lambda _: True),))
     with pytest.raises(TypeError, match="no run of traffic ends with a History"):
         within._last(run, History)

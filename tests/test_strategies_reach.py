@@ -15,18 +15,10 @@ from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.chain import Minted, Reissued
 from curae_lifecycle.rules.connection import Connection, Standing, standing
-from curae_lifecycle.rules.idempotency import (
-    Attempt,
-    KnownResponse,
-    RecordState,
-)
+from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import EntryPath, Handoff
-from curae_lifecycle.service.changes import (
-    Effect,
-    RateKey,
-    Write,
-)
+from curae_lifecycle.service.changes import Effect, RateKey, Write
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired

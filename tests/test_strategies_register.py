@@ -18,13 +18,9 @@ from hypothesis import strategies as st
 from curae_lifecycle import rules, service, web
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.service.changes import (
-    Changes,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.testing import strategies as draw
-from curae_lifecycle.testing.strategies import (
-    registry,
-)
+from curae_lifecycle.testing.strategies import registry
 from tests.drawing import check_storable, reached
 
 REGISTERED = """

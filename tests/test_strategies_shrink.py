@@ -13,9 +13,7 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.session import EntryPath, Handoff
-from curae_lifecycle.rules.values import (
-    NextAction,
-)
+from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import (
     AccessEnded,
     HandoffCancelled,
@@ -26,21 +24,12 @@ from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
-from curae_lifecycle.service.operations.operation import (
-    Operation,
-    Replayed,
-)
+from curae_lifecycle.service.operations.operation import Operation, Replayed
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.making import happened
-from curae_lifecycle.testing.strategies import (
-    START,
-    TICK,
-    CoordinateAct,
-    RecordAct,
-    within,
-)
+from curae_lifecycle.testing.strategies import START, TICK, CoordinateAct, RecordAct, within
 from tests.drawing import HOUR, smallest
 
 

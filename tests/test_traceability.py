@@ -143,7 +143,7 @@ def test_a_stale_page_is_found_and_written_again(
     assert file.read_text(encoding="utf-8") == page()
     file.write_text("else", encoding="utf-8")
     assert main([str(file), "--check"]) == 1
-    assert capsys.readouterr().err == "stale, write it again: traceability.md\n" * 2
+    assert capsys.readouterr().err == "stale, write again: traceability.md\n" * 2
 
 
 def test_where_there_is_a_fault_nothing_is_written(

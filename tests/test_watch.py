@@ -15,11 +15,7 @@ from curae_lifecycle.rules.idempotency import Record, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
 from curae_lifecycle.rules.session import Handoff
-from curae_lifecycle.rules.values import (
-    AppId,
-    ConnectionId,
-    DataPackage,
-)
+from curae_lifecycle.rules.values import AppId, ConnectionId, DataPackage
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BindingWrite,

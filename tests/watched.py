@@ -13,19 +13,9 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    Coordinate,
-    DataPackage,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage, SessionId, UserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import (
-    Changes,
-    ConnectionWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings

@@ -32,7 +32,7 @@ class Lazy(MemoryStore):
 
 
 def only_counts(write: Write) -> bool:
-    """Whether nothing but its version moves."""
+    """Whether a write moves nothing but a version: its decision only relied on the value."""
     if not isinstance(write, ConnectionWrite | BindingWrite) or write.before is None:
         return False
     return attrs.evolve(write.after, version=write.before.version) == write.before

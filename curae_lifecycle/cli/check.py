@@ -11,14 +11,14 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Final, cast
 
-from curae_lifecycle.cli.simulate import say_violation
+from curae_lifecycle.cli.options import positive
+from curae_lifecycle.cli.simulate import live, say_violation
 from curae_lifecycle.cli.terminal import say, steps
 from curae_lifecycle.testing.conformance import CHECKS, LIMIT, Failure
 from curae_lifecycle.testing.conformance import run as run_kit
 from curae_lifecycle.testing.conformance.of_store import server_of
 from curae_lifecycle.testing.in_loop import AsyncKeyedStore, InLoop
 from curae_lifecycle.testing.races import SCENES, Raced, StageArena, race_all
-from curae_lifecycle.testing.simulation import Simulation
 from curae_lifecycle.testing.timed import KeyedStore
 
 _NEEDED: Final = ("register", "caller_of", "for_call", "for_fact", "commit")
@@ -38,23 +38,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="a callable that makes an empty store, a new one each time",
     )
     command.add_argument(
-        "--seeds", type=_count, metavar="N", default=3, help="how many worlds are simulated"
+        "--seeds", type=positive, metavar="N", default=3, help="how many worlds are simulated"
     )
     command.add_argument(
         "--limit",
-        type=_count,
+        type=positive,
         metavar="SECONDS",
         default=LIMIT // timedelta(seconds=1),
         help="how long one check of the kit may take",
     )
     command.add_argument("--only", choices=tuple(_PARTS), help="one of the three parts")
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -133,12 +127,10 @@ def _races(make: Make, options: argparse.Namespace) -> int:
 
 def _simulation(make: Make, options: argparse.Namespace) -> int:
     for seed in range(options.seeds):
-        world = Simulation(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
-        for _ in steps(f"seed {seed}", world.run(), _HOURS, lambda _: 1):
-            pass
-        say(f"simulation: {world.summary.headline()}", "title")
-        if world.summary.violation is not None:
-            return say_violation(seed, world.summary.violation, None)
+        summary = live(seed, _CLIENTS, _HOURS, lambda _: make())
+        say(f"simulation: {summary.headline()}", "title")
+        if summary.violation is not None:
+            return say_violation(seed, summary.violation, None)
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +45,17 @@ def add_database(command: argparse.ArgumentParser) -> None:
         help="sqlite:///FILE, postgresql+psycopg://USER:PASSWORD@HOST/NAME or "
         f"mariadb+pymysql://USER:PASSWORD@HOST/NAME; {VARIABLE} where it is not given, which hides "
         "the password from who lists processes",
+    )
+
+
+def add_app(command: argparse.ArgumentParser) -> None:
+    """Let a command be told an app, of which account and where."""
+    command.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
+    command.add_argument(
+        "--account", metavar="UUID", required=True, help="the customer account's id"
+    )
+    command.add_argument(
+        "--environment", choices=[each.value for each in Environment], required=True
     )
 
 
@@ -96,9 +107,9 @@ def _missing(error: ModuleNotFoundError) -> str:
     return f"this needs {name}{hint}"
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what can be done with a database."""
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     create = acts.add_parser(
         "create",
         help="make the tables where they are missing",
@@ -120,17 +131,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "sessions, binding and hosted pages, unless messages about them wait in the outbox: ship "
         "these and run it again. The exit status is 1 then.",
     )
-    erase.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
-    erase.add_argument("--account", metavar="UUID", required=True, help="the customer account's id")
-    erase.add_argument("--environment", choices=[each.value for each in Environment], required=True)
-    for each in (create, purge, erase):
-        add_database(each)
-
-
-def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Make the tables, purge or erase."""
-    act = _ACTS[options.act]
-    return act(parser, options)
+    add_app(erase)
+    for command, run in ((create, _create), (purge, _purge), (erase, _erase)):
+        add_database(command)
+        command.set_defaults(run=run)
 
 
 def _create(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -161,10 +165,3 @@ def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         erased = erase(database, coordinate)
     print(json.dumps(attrs.asdict(erased)))
     return 1 if erased.waiting else 0
-
-
-_ACTS: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], int]]] = {
-    "create": _create,
-    "purge": _purge,
-    "erase": _erase,
-}

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 from curae_lifecycle.cli.database import add_database, opened
+from curae_lifecycle.cli.options import opened_lines
 from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read_fact
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
@@ -38,22 +37,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="the lines are what `outbox` printed: record again each revocation and each tombstone "
         "that they tell of, of that instant or later, such as 2026-01-31T08:00:00Z",
     )
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Record every fact; the exit status says whether all could be read."""
-    name: str = options.file
     try:
         since = None if options.ends_since is None else parse_time("INSTANT", options.ends_since)
     except ArgumentError as error:
         parser.error(f"--ends-since: {error}")
-    try:
-        # The with statement below closes it.
-        file = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
-    except OSError as error:
-        parser.error(f"cannot read {name}: {error.strerror}")
     broken = False
-    with file, opened(parser, options) as database:
+    with opened_lines(parser, options.file) as file, opened(parser, options) as database:
         store = SqlStore(database)
         for number, line in enumerate(file, 1):
             try:

@@ -24,7 +24,7 @@ def write(directory: Path, wanted: dict[str, str], *kinds: str, check: bool) -> 
         names = sorted(wanted.keys() | written.keys())
         stale = [name for name in names if wanted.get(name) != written.get(name)]
         if stale:
-            print(f"stale, write them again with --write: {', '.join(stale)}", file=sys.stderr)
+            print(f"stale, write again: {', '.join(stale)}", file=sys.stderr)
         return 1 if stale else 0
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in wanted.items():

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from secrets import token_urlsafe
 from typing import Final, TypeVar
 from uuid import uuid4
 
-from curae_lifecycle.cli.database import add_database, opened
+from curae_lifecycle.cli.database import add_app, add_database, opened
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import ApiKeyId, AppId, Environment, parse_opaque
@@ -32,22 +32,16 @@ _Parsed = TypeVar("_Parsed")
 _STDIN: Final = "read the key from standard input"
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Say what can be done with keys."""
-    acts = command.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     register = acts.add_parser(
         "register",
         help="let a key stand for a caller",
         description="Mints a key and prints it once, or registers the one on standard input. A "
         "key that is known already stands for the new caller from the next request on.",
     )
-    register.add_argument("--app-id", metavar="ID", required=True, help="the SDK app")
-    register.add_argument(
-        "--account", metavar="UUID", required=True, help="the customer account's id"
-    )
-    register.add_argument(
-        "--environment", choices=[each.value for each in Environment], required=True
-    )
+    add_app(register)
     _add_scopes(register, "what it may do; without any it may only read")
     register.add_argument(
         "--api-key-id",
@@ -78,8 +72,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="print whom the keys stand for",
         description="Prints a JSON line for each key: whom it stands for, never the key.",
     )
-    for each in (register, narrow, withdraw, shown):
-        add_database(each)
+    acting = ((register, _register), (narrow, _narrow), (withdraw, _withdraw), (shown, _list))
+    for command, run in acting:
+        add_database(command)
+        command.set_defaults(run=run)
 
 
 def _add_scopes(command: argparse.ArgumentParser, what: str) -> None:
@@ -90,12 +86,6 @@ def _add_scopes(command: argparse.ArgumentParser, what: str) -> None:
         metavar="SCOPE",
         help=f"{what}; {CONNECTION_WRITE} is the one that the package's own operations need",
     )
-
-
-def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Register, narrow, withdraw or list."""
-    act = _ACTS[options.act]
-    return act(parser, options)
 
 
 def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -148,14 +138,6 @@ def _list(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         for each in _stored(database):
             _print(each.caller)
     return 0
-
-
-_ACTS: Final[Mapping[str, Callable[[argparse.ArgumentParser, argparse.Namespace], int]]] = {
-    "register": _register,
-    "narrow": _narrow,
-    "withdraw": _withdraw,
-    "list": _list,
-}
 
 
 def _stored(database: Database) -> list[StoredCaller]:

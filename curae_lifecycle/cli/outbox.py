@@ -25,6 +25,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--revive", type=int, metavar="NUMBER", help="let a dead message be shipped again"
     )
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from curae_lifecycle.cli.files import write
+from curae_lifecycle.cli.options import add_write
 from curae_lifecycle.cli.pages import markdown
 from curae_lifecycle.rules.access import Deny
 from curae_lifecycle.rules.outcomes import RefuseWith
@@ -106,12 +106,8 @@ _BESIDES: Final = (
 def add_options(command: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     command.add_argument("code", nargs="?", metavar="CODE", help="a problem code")
-    command.add_argument(
-        "--write", type=Path, metavar="DIR", help="write every page into a directory instead"
-    )
-    command.add_argument(
-        "--check", action="store_true", help="with --write: write nothing, fail on a stale page"
-    )
+    add_write(command, "DIR", "write every page into a directory instead")
+    command.set_defaults(run=run)
 
 
 def pages() -> dict[str, str]:

@@ -6,25 +6,38 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 import attrs
 
+from curae_lifecycle.cli.options import opened_lines
 from curae_lifecycle.cli.terminal import steps
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.values import Environment
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    command.add_argument("file", metavar="FILE", help="the log; - for standard input")
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="compare recorded responses (status, code, body with ids matched one to one): "
+        "each divergence stands in its line's answer and on standard error, with the rule that "
+        "decided, and the exit status is 1 if there is any",
+    )
+    command.add_argument(
+        "--environment",
+        choices=("live", "test"),
+        help="serve one environment only; a key of the other is refused",
+    )
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     """Answer every line of a log; the exit status says whether all went well."""
     environment = None if options.environment is None else Environment(options.environment)
     name: str = options.file
-    try:
-        # The with statement below closes it.
-        log = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
-    except OSError as error:
-        parser.error(f"cannot read {name}: {error.strerror}")
-    with log:
+    with opened_lines(parser, name) as log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
         read = steps("replay", log, total, len)

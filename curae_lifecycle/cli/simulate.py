@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from curae_lifecycle.cli.called import called_as
+from curae_lifecycle.cli.options import positive
 from curae_lifecycle.cli.terminal import say, steps
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.rulebook import TABLES
+from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
-from curae_lifecycle.testing.simulation import Simulation, Summary, Violation
+from curae_lifecycle.testing.simulation import KeyedStore, Simulation, Summary, Violation
 
 
 def add_options(world: argparse.ArgumentParser) -> None:
     """Say what worlds there are to simulate."""
     world.add_argument("--seed", type=int, metavar="N", required=True, help="the first seed")
     world.add_argument(
-        "--seeds", type=_positive, metavar="M", default=1, help="how many seeds, one world each"
+        "--seeds", type=positive, metavar="M", default=1, help="how many seeds, one world each"
     )
     world.add_argument(
-        "--clients", type=_positive, metavar="C", default=2, help="how many apps in each world"
+        "--clients", type=positive, metavar="C", default=2, help="how many apps in each world"
     )
     world.add_argument(
-        "--hours", type=_positive, metavar="H", default=24, help="how many hours in each world"
+        "--hours", type=positive, metavar="H", default=24, help="how many hours in each world"
     )
     world.add_argument(
         "--cells", action="store_true", help="count which cells of the tables were reached"
@@ -35,13 +37,7 @@ def add_options(world: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--log", type=Path, metavar="FILE", help="where to write the log of a violation"
     )
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    world.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -55,10 +51,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         counts = stack.enter_context(count_cells()) if options.cells else None
         for seed in range(options.seed, options.seed + options.seeds):
-            world = Simulation(seed, clients=clients, hours=hours, store=MemoryStore)
-            for _ in steps(f"seed {seed}", world.run(), hours, lambda _: 1):
-                pass
-            summary = world.summary
+            summary = live(seed, clients, hours, MemoryStore)
             say(summary.headline(), "title")
             if summary.violation is not None:
                 return say_violation(seed, summary.violation, log)
@@ -71,6 +64,14 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         f"every law held: {total.client_hours:,} client-hours, {total.requests:,} requests", "title"
     )
     return 0
+
+
+def live(seed: int, clients: int, hours: int, store: Callable[[Settings], KeyedStore]) -> Summary:
+    """Let one world live, and show how far it is."""
+    world = Simulation(seed, clients=clients, hours=hours, store=store)
+    for _ in steps(f"seed {seed}", world.run(), hours, lambda _: 1):
+        pass
+    return world.summary
 
 
 def say_violation(seed: int, violation: Violation, log: Path | None) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 
 from curae_lifecycle.cli.difference import compare, findings, format_changes, summary
 from curae_lifecycle.cli.files import write
+from curae_lifecycle.cli.options import add_write
 from curae_lifecycle.cli.pages import (
     WORKED,
     pages,
@@ -25,6 +26,23 @@ from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
 
 PACKAGE: Final = Path(__file__).parent.parent
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    command.add_argument(
+        "name", nargs="?", metavar="NAME", help="a table, a rule, a problem code or a reason"
+    )
+    command.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
+    add_write(command, "DIR", "write every page and every picture into a directory instead")
+    command.add_argument(
+        "--diff",
+        type=Path,
+        metavar="OLD.json",
+        help="say what changed since what --format json printed; the exit status is 1 if anything "
+        "did",
+    )
+    command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -70,7 +88,7 @@ def _show(
 
 def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     file: Path = options.diff
-    if options.name is not None or options.format == "mermaid":
+    if options.name is not None or options.write is not None or options.format == "mermaid":
         parser.error("--diff compares all tables, in words or with --format json")
     try:
         old = parse_release(file.read_bytes())

@@ -1,4 +1,4 @@
-"""The story of the platform's operations, as the rules answer it.
+"""`tour`: the story of the platform's operations, as the rules answer it.
 
 The law of this module: **nothing here is written down that the rules did not answer**. Each
 step sends a request or a fact through a world in memory and shows what came back, with the
@@ -7,12 +7,15 @@ rule that decided.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
+from curae_lifecycle.cli.called import called_as
+from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.frozen import frozen
@@ -109,6 +112,20 @@ class _Guide:
 
     def _uuid(self) -> str:
         return f"00000000-0000-4000-8000-{next(self._numbers):012x}"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """There are none."""
+    command.set_defaults(run=run)
+
+
+def run(_: argparse.ArgumentParser, __: argparse.Namespace) -> int:
+    """Tell the tour, step by step."""
+    for number, step in enumerate(steps(), 1):
+        for text, role in lines(number, step):
+            say(text, role)
+    say(f"Each rule is a row of a table: {called_as()} tables RULE", "title")
+    return 0
 
 
 def steps() -> Iterator[Step]:

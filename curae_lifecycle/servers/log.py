@@ -22,6 +22,7 @@ import attrs
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.serving import way_of
 from curae_lifecycle.web.request import Request, header
+from curae_lifecycle.web.shapes import camel
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The id of the request that is being answered; every line of its context bears it."""
@@ -79,15 +80,12 @@ class RequestLine:
         """The members of the line, as its JSON has them."""
         held = attrs.asdict(self, recurse=False)
         rounded = {"seconds": round(self.seconds, 6), "waited": round(self.waited, 6)}
-        named = {_CAMEL.get(name, name): value for name, value in {**held, **rounded}.items()}
+        named = {camel(name): value for name, value in {**held, **rounded}.items()}
         return {**named, "rules": [*self.rules]}
 
     def __str__(self) -> str:
         # What a log without this module's format shows.
         return json.dumps(self.members())
-
-
-_CAMEL: Final = {"retry_after": "retryAfter"}
 
 
 # --- Lines ----------------------------------------------------------------------------------

@@ -20,13 +20,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.web.request import Request, header
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import (
-    ANYBODY,
-    Service,
-    code_of,
-    collated,
-    with_members,
-)
+from tests.bugs.service import ANYBODY, Service, code_of, collated, with_members
 
 # --- Whose key -------------------------------------------------------------------------------
 

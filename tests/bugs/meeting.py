@@ -14,7 +14,8 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service, only_counts
+from tests.bugs.service import Service
+from tests.wrong_stores import only_counts
 
 
 class _Loose(Service):

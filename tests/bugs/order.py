@@ -10,12 +10,7 @@ import attrs
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem, ProblemCode
-from curae_lifecycle.rules.values import (
-    ApiKeyId,
-    AppId,
-    CustomerAccountId,
-    Environment,
-)
+from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.operation import ProblemReply

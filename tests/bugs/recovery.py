@@ -18,7 +18,8 @@ from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from tests.bugs.bug import VisibleBug
-from tests.bugs.service import Service, alone, only_counts, with_writes
+from tests.bugs.service import Service, alone, with_writes
+from tests.wrong_stores import only_counts
 
 
 class _Misread(Service):

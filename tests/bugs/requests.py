@@ -9,9 +9,7 @@ from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.values import (
-    AppUserId,
-)
+from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.account_state import GetAccountState

@@ -14,7 +14,6 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller, KeyOwner
 from curae_lifecycle.rules.outcomes import Done
@@ -33,9 +32,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import (
-    BindingWrite,
     Changes,
-    ConnectionWrite,
     RateWrite,
     RecordWrite,
     Write,
@@ -296,17 +293,6 @@ def collated(coordinate: Coordinate) -> Coordinate:
     """The coordinate as a database compares it that takes letters of one kind for the same."""
     name = unicodedata.normalize("NFKC", coordinate.app_user_id).casefold().rstrip(".\u200b")
     return attrs.evolve(coordinate, app_user_id=AppUserId(name))
-
-
-def only_counts(write: Write) -> bool:
-    """Whether a write moves nothing but a version: its decision only relied on the value."""
-    match write:
-        case ConnectionWrite(Connection() as before, after):
-            return attrs.evolve(before, version=after.version) == after
-        case BindingWrite(LimitedAccountAppBinding() as before, after):
-            return attrs.evolve(before, version=after.version) == after
-        case _:
-            return False
 
 
 class MisreadFact(Service):

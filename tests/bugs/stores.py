@@ -20,11 +20,7 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    ConnectionWrite,
-    RateWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -44,9 +40,10 @@ from curae_lifecycle.testing.laws import (
 )
 from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
-from tests.bugs.service import LIFETIME, START, only_counts
+from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending
 from tests.server import CALLER
+from tests.wrong_stores import only_counts
 
 MINUTE: Final = timedelta(minutes=1)
 LATE: Final = START + LIFETIME + MINUTE

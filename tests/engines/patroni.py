@@ -25,6 +25,7 @@ from curae_lifecycle.web.request import Request
 from tests.engines.hosts import HERE, Host, Network
 from tests.engines.watching import MISSING, Copy
 from tests.wire.crash.load import CUT, Place
+from tests.wire.postgres import processes_of
 from tests.wire.running import send
 
 PATIENCE: Final = 300
@@ -105,12 +106,7 @@ class Member:
 
     def database(self) -> list[int]:
         """The processes of its PostgreSQL, the first one first; none where it has ended."""
-        try:
-            first = int((self.data / "postmaster.pid").read_text().split("\n")[0])
-            children = Path(f"/proc/{first}/task/{first}/children").read_text()
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            return []
-        return [first, *map(int, children.split())]
+        return processes_of(self.data)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all of its PostgreSQL, those among it that were started meanwhile."""

@@ -8,7 +8,6 @@ law is made of it.
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -35,8 +34,6 @@ PAUSE: Final = 0.05
 
 NEWEST: Final = 8
 """Half of the reads are about so many of those that were revoked last."""
-
-_REVOKES: Final = re.compile(r"/connections/([0-9a-f-]+):revoke$")
 
 Copy = Callable[[str], str | None]
 """Reads the status of a connection by its id: `MISSING` where it holds none; `None` where it cannot
@@ -98,13 +95,9 @@ class Watch:
 
     def hear(self, operation: Operation) -> None:
         """Note what was acknowledged."""
-        work, answer = operation.work, operation.answer
-        if isinstance(work, Told) and isinstance(work.fact, Revoked) and answer == DONE:
-            self.revoked.append(work.fact.connection_id)
-        if isinstance(work, Asked) and isinstance(answer, Response) and answer.status == 200:
-            found = _REVOKES.search(work.request.target)
-            if found is not None:
-                self.revoked.append(found[1])
+        connection = acknowledged(operation)
+        if connection is not None:
+            self.revoked.append(connection)
 
     def _look(self, load: Load, random: Random) -> None:
         if not self.revoked:
@@ -147,3 +140,17 @@ class Watch:
             f"{len(self.broken)} of which said something else; {self.copied} reads by copies, "
             f"{self.stale} of which were behind"
         )
+
+
+def acknowledged(operation: Operation) -> str | None:
+    """The connection that a client now knows to be revoked."""
+    match operation.work, operation.answer:
+        case Asked(_, request), Response(status=200, body=body):
+            if not request.target.endswith(":revoke"):
+                return None
+            shown = json.loads(body)["connection"]
+            return str(shown["id"]) if shown["status"] == REVOKED else None
+        case Told(Revoked(connection_id=connection)), answer if answer == DONE:
+            return connection
+        case _:
+            return None

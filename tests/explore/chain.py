@@ -50,16 +50,7 @@ from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
 from tests.explore.pasts import HOUR, PASTS, old_connection
 from tests.explore.rows import Stores, compared_and_set, loaded, loaded_for
-from tests.explore.scene import (
-    CALLER,
-    CREATE,
-    KEY,
-    PACKAGES,
-    REGISTER,
-    TICK,
-    new_ids,
-    post,
-)
+from tests.explore.scene import CALLER, CREATE, KEY, PACKAGES, REGISTER, TICK, new_ids, post
 
 REPORT: Final = "hosted page"
 """What a worker of the page is at, beside the reconnects."""

@@ -25,16 +25,7 @@ from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.service.response import Response
 from tests.explore.clients import START
 from tests.explore.engine import RuleBrokenError
-from tests.explore.scene import (
-    CALLER,
-    KEY,
-    PACKAGES,
-    SAME,
-    TICK,
-    USER,
-    new_ids,
-    uuid,
-)
+from tests.explore.scene import CALLER, KEY, PACKAGES, SAME, TICK, USER, new_ids, uuid
 
 ENDS: Final = START + timedelta(minutes=30)
 """When what is pending, awaited or authorized here is over."""

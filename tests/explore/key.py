@@ -27,17 +27,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws import LawBrokenError, check_one_execution
 from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line
-from tests.explore.scene import (
-    CREATE,
-    DAY,
-    ERASED,
-    KEY,
-    LEASE,
-    OTHER,
-    REGISTER,
-    SAME,
-    TICK,
-)
+from tests.explore.scene import CREATE, DAY, ERASED, KEY, LEASE, OTHER, REGISTER, SAME, TICK
 
 
 @attrs.frozen(cache_hash=True)

@@ -16,15 +16,7 @@ from typing import Final, Protocol, cast
 import attrs
 import pytest
 
-from curae_lifecycle.rules import (
-    access,
-    attempt,
-    chain,
-    idempotency,
-    ratelimit,
-    session,
-    triggers,
-)
+from curae_lifecycle.rules import access, attempt, chain, idempotency, ratelimit, session, triggers
 from curae_lifecycle.rules import connection as connections
 from tests.cells import Key, outcome_of, outcomes
 from tests.explore.account import Account

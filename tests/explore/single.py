@@ -33,17 +33,7 @@ from curae_lifecycle.testing.laws import (
 )
 from tests.explore.clients import START
 from tests.explore.engine import Label, Line, StepBrokenError
-from tests.explore.scene import (
-    CALLER,
-    CREATE,
-    PACKAGES,
-    REGISTER,
-    TICK,
-    USER,
-    new_ids,
-    post,
-    uuid,
-)
+from tests.explore.scene import CALLER, CREATE, PACKAGES, REGISTER, TICK, USER, new_ids, post, uuid
 
 HALF_HOUR: Final = timedelta(minutes=30)
 IN_TIME: Final = START + TICK

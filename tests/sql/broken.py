@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import attrs
 
-from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from tests.wrong_stores import only_counts
 
 
 @attrs.frozen
@@ -53,12 +54,5 @@ class LazyStore(SqlStore):
     """Compares, but leaves out a write that only counts: what was relied on is not held."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        writes = tuple([each for each in changes.writes if not _only_counts(each)])
+        writes = tuple([each for each in changes.writes if not only_counts(each)])
         return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
-
-
-def _only_counts(write: Write) -> bool:
-    if not isinstance(write, ConnectionWrite | BindingWrite):
-        return False
-    before, after = write.before, write.after
-    return before is not None and attrs.evolve(before, version=after.version) == after

@@ -10,13 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.ratelimit import (
-    FULL_BUCKET,
-    MOST,
-    Bucket,
-    BucketState,
-    admit_one,
-)
+from curae_lifecycle.rules.ratelimit import FULL_BUCKET, MOST, Bucket, BucketState, admit_one
 from curae_lifecycle.rules.values import LAST_INSTANT, SECOND, instant_at, microseconds
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.settings import Settings

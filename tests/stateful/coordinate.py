@@ -16,13 +16,7 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import AppUserId, NextAction, SessionId, UserId
 from curae_lifecycle.testing.laws import check_nothing_changed
-from tests.stateful.coordinate_model import (
-    MISTAKE,
-    TOLERANCE,
-    CoordinateModel,
-    Said,
-    Session,
-)
+from tests.stateful.coordinate_model import MISTAKE, TOLERANCE, CoordinateModel, Said, Session
 from tests.stateful.running import START, TICK, CountedMachine, agree, heard, is_mistake, ticks
 from tests.strategies import COORDINATE, uuid
 

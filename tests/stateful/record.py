@@ -25,11 +25,7 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import AppId
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.testing.laws import (
-    check_nothing_changed,
-    check_one_execution,
-    check_replay,
-)
+from curae_lifecycle.testing.laws import check_nothing_changed, check_one_execution, check_replay
 from tests.server import CALLER
 from tests.stateful.record_model import DAY, Claim, Payload, RecordModel, Stored
 from tests.stateful.running import (

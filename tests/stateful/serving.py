@@ -34,12 +34,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, answer_calling_out
-from curae_lifecycle.stores.contract import (
-    Loaded,
-    LoadedCall,
-    LoadedFact,
-    StoreUnavailableError,
-)
+from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreUnavailableError
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Trying
 from curae_lifecycle.stores.serving import answer_fact, answer_request

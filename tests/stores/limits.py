@@ -13,8 +13,7 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import AppUser, AppUserId
-from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
+from curae_lifecycle.service.changes import BucketKey, Changes
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
@@ -30,9 +29,6 @@ from tests.server import CALLER
 from tests.wire.valkey import valkey
 
 BUCKET_KEY: Final = BucketKey(CALLER.key_owner, "platform")
-LIMIT_KEY: Final = LimitKey(
-    AppUser(CALLER.environment, CALLER.customer_account_id, AppUserId("user-1")), "initiate"
-)
 
 Answer = TypeVar("Answer")
 

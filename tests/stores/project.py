@@ -18,7 +18,6 @@ from django.db import connections
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.conformance import Server
@@ -125,7 +124,3 @@ class DjangoServed(Served):
 
 def server_of(alias: str, environment: Environment | None = None) -> Server:
     return DjangoServed(alias).server(environment)
-
-
-def store_of(alias: str) -> Store:
-    return SqlStore(DjangoDatabase(alias))

@@ -11,14 +11,7 @@ import attrs
 
 from curae_lifecycle.rules import ratelimit, values
 from curae_lifecycle.rules.ratelimit import MOST, Bucket, BucketState, ExactLog, LogState
-from tests.symbolic.claims import (
-    Claim,
-    Mistake,
-    as_int,
-    as_number,
-    since_epoch,
-    span,
-)
+from tests.symbolic.claims import Claim, Mistake, as_int, as_number, since_epoch, span
 from tests.symbolic.integers import Instant, Number, assume, instant, number, require
 
 # --- The exact log ---------------------------------------------------------------------------

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from curae_lifecycle.rules.connection import Standing, standing
-from curae_lifecycle.rules.ratelimit import (
-    Bucket,
-    BucketState,
-    ExactLog,
-    LogState,
-    admit_one,
-)
+from curae_lifecycle.rules.ratelimit import Bucket, BucketState, ExactLog, LogState, admit_one
 from curae_lifecycle.rules.values import SECOND, ceil_seconds, later, microseconds
 from tests.strategies import START, pending
 from tests.symbolic.contracts import DAY

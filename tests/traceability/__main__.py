@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from curae_lifecycle.cli.files import write
 from tests.traceability import faults, page
 
 
@@ -23,13 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     if wrong:
         sys.stderr.write("\n".join(wrong) + "\n")
         return 1
-    if not options.check:
-        file.write_text(page(), encoding="utf-8")
-        return 0
-    stale = not file.is_file() or file.read_text(encoding="utf-8") != page()
-    if stale:
-        sys.stderr.write(f"stale, write it again: {file.name}\n")
-    return 1 if stale else 0
+    return write(file.parent, {file.name: page()}, file.name, check=options.check)
 
 
 if __name__ == "__main__":

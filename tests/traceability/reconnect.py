@@ -27,7 +27,7 @@ LIFECYCLE: Final = Part(
             code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
             tests=(
                 "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
-                "test_operations::test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone",
+                "test_exact_answers::test_a_reconnect_that_mints_is_answered_exactly",
             ),
         ),
         Statement(
@@ -57,7 +57,7 @@ LIFECYCLE: Final = Part(
             code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
             tests=(
                 "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
-                "test_operations::test_reconnect_mints_a_successor_and_leaves_the_predecessor_alone",
+                "test_exact_answers::test_a_reconnect_that_mints_is_answered_exactly",
             ),
             names=("REVOKED",),
         ),
@@ -208,7 +208,7 @@ REQUEST: Final = Part(
             code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
             tests=(
                 "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
-                "test_replay_small_print::test_for_reconnect_and_revoke_an_absent_or_empty_body_is_an_empty_object",
+                "test_read::test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed",
             ),
             names=("Content-Type", "application/json"),
         ),

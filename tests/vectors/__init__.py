@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.vectors import (
-    accounts,
-    bodies,
-    chains,
-    connections,
-    keys,
-    limits,
-    requests,
-    texts,
-    wire,
-)
+from tests.vectors import accounts, bodies, chains, connections, keys, limits, requests, texts, wire
 from tests.vectors.cases import VERSION, Case, Verdict, format_document
 
 __all__ = ["VERSION", "Case", "Verdict", "vectors"]

@@ -10,13 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from curae_lifecycle.rules.chain import (
-    LIFE,
-    RECOVERY,
-    REVOCATION_REACH,
-    is_live,
-    revoke_chain,
-)
+from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH, is_live, revoke_chain
 from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.merge import MergeError, merge
 from curae_lifecycle.rules.triggers import Successor, Trigger

@@ -9,12 +9,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, LoadedCall
 from curae_lifecycle.stores.outbox import Message
@@ -22,6 +17,7 @@ from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql import loading, replication, storing
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, Database, Rows
+from tests.wrong_stores import only_counts
 
 Ahead = Callable[[], int]
 """How far a clock is ahead, in microseconds."""
@@ -129,18 +125,8 @@ def _unversioned(
     page: HostedPage | None,
 ) -> list[Statement]:
     """Leaves out what only counts: whatever was relied on moves no version."""
-    left = tuple([each for each in changes.writes if not _only_counts(each)])
+    left = tuple([each for each in changes.writes if not only_counts(each)])
     return _RIGHT[0](dialect, loaded, attrs.evolve(changes, writes=left), messages, page)
-
-
-def _only_counts(write: Write) -> bool:
-    match write:
-        case ConnectionWrite(before, after) if before is not None:
-            return attrs.evolve(after, version=before.version) == before
-        case BindingWrite(before, after) if before is not None:
-            return attrs.evolve(after, version=before.version) == before
-        case _:
-            return False
 
 
 def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:

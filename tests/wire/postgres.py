@@ -60,6 +60,16 @@ def _administer(server: sa.URL, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def processes_of(data: Path) -> list[int]:
+    """The processes of the PostgreSQL that keeps everything there, the first one first."""
+    try:
+        first = int((data / "postmaster.pid").read_text().split("\n")[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return []
+    return [first, *map(int, children.split())]
+
+
 @attrs.define
 class Cluster:
     """A PostgreSQL that this process has started, and may end, start again and let stand still."""
@@ -111,12 +121,7 @@ class Cluster:
 
     def processes(self) -> list[int]:
         """Its processes, the first one first; none where it has ended."""
-        try:
-            first = int((self.data / "postmaster.pid").read_text().split("\n")[0])
-            children = Path(f"/proc/{first}/task/{first}/children").read_text()
-        except (FileNotFoundError, ProcessLookupError, ValueError):
-            return []
-        return [first, *map(int, children.split())]
+        return processes_of(self.data)
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of its programs on its data."""

@@ -20,10 +20,7 @@ import sqlalchemy as sa
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    Environment,
-)
+from curae_lifecycle.rules.values import ConnectionId, Environment
 from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.response import Response

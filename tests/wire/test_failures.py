@@ -12,7 +12,6 @@ import pytest
 
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
-from tests.wire.pressing import pressed
 from tests.wire.running import (
     PATIENCE,
     Behind,
@@ -22,6 +21,7 @@ from tests.wire.running import (
     said,
     sqlite,
 )
+from tests.wire.visiting import pressed
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 APPS = [

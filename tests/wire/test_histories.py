@@ -12,11 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    SessionId,
-    UserId,
-)
+from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized

@@ -8,9 +8,7 @@ import pytest
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-)
+from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import BucketKey
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.stores.codec import Storable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 import pytest
@@ -38,6 +36,7 @@ from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
 from curae_lifecycle.web.request import Request
+from tests.commands import Command
 
 MINT = RandomIds("https://pages.example/")
 ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
@@ -172,32 +171,13 @@ def test_registrations_at_once_leave_one_of_them_whole(database: SqlDatabase) ->
 # --- The command line -------------------------------------------------------------------------
 
 
-class Ask(Protocol):
-    """Runs a command: its exit status, the JSON lines that it printed, and its errors."""
-
-    def __call__(
-        self, *arguments: str, given: str = ""
-    ) -> tuple[int, list[dict[str, object]], str]: ...
-
-
 @pytest.fixture
-def ask(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+def ask(url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("DATABASE_URL", url)
-
-    def asked(*arguments: str, given: str = "") -> tuple[int, list[dict[str, object]], str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(given))
-        try:
-            status: object = main([*arguments])
-        except SystemExit as ended:
-            status = ended.code
-        assert isinstance(status, int)
-        said = capsys.readouterr()
-        lines = said.out.splitlines()
-        return status, [json.loads(line) for line in lines if line.startswith("{")], said.err
-
-    status, _, error = asked("database", "create")
+    command = Command(capsys, monkeypatch)
+    status, _, error = command("database", "create")
     assert (status, error) == (0, "")
-    return asked
+    return command
 
 
 OWNER = ("--app-id", "app-1", "--account", ACCOUNT.upper())
@@ -210,7 +190,7 @@ SHOWN = {
 }
 
 
-def test_a_key_is_minted_printed_once_and_known(ask: Ask, database: SqlDatabase) -> None:
+def test_a_key_is_minted_printed_once_and_known(ask: Command, database: SqlDatabase) -> None:
     status, (printed,), _ = ask("keys", "register", *LIVE_OWNER, "--scope", CONNECTION_WRITE)
     secret = printed.pop("apiKey")
     assert isinstance(secret, str)
@@ -223,7 +203,7 @@ def test_a_key_is_minted_printed_once_and_known(ask: Ask, database: SqlDatabase)
     assert secret not in str(stored)
 
 
-def test_a_key_that_is_registered_again_keeps_its_id(ask: Ask) -> None:
+def test_a_key_that_is_registered_again_keeps_its_id(ask: Command) -> None:
     register = ("keys", "register", "--stdin")
     _, (first,), _ = ask(*register, *LIVE_OWNER, "--scope", CONNECTION_WRITE, given="cae_live_k1\n")
     assert "apiKey" not in first
@@ -234,7 +214,7 @@ def test_a_key_that_is_registered_again_keeps_its_id(ask: Ask) -> None:
     assert ask("keys", "list") == (0, [named], "")
 
 
-def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Ask) -> None:
+def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Command) -> None:
     named = ("--api-key-id", "key-1")
     for _ in range(2):
         ask("keys", "register", *LIVE_OWNER, *named, "--scope", CONNECTION_WRITE, "--scope", "more")
@@ -251,7 +231,7 @@ def test_keys_of_an_id_are_narrowed_and_withdrawn_without_their_text(ask: Ask) -
     assert [each["apiKeyId"] for each in ask("keys", "list")[1]] == ["key-2"]
 
 
-def test_a_key_is_withdrawn_by_its_text(ask: Ask) -> None:
+def test_a_key_is_withdrawn_by_its_text(ask: Command) -> None:
     for text in ("cae_live_k1", "cae_live_k2"):
         ask("keys", "register", *LIVE_OWNER, "--stdin", "--api-key-id", text[-2:], given=text)
     status, withdrawn, _ = ask("keys", "withdraw", "--stdin", given="cae_live_k1\r\n")
@@ -261,7 +241,7 @@ def test_a_key_is_withdrawn_by_its_text(ask: Ask) -> None:
 
 @pytest.mark.parametrize("act", ["narrow", "withdraw"])
 def test_a_key_that_is_registered_meanwhile_is_read_again(
-    act: str, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    act: str, ask: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = ("--api-key-id", "key-1")
     ask("keys", "register", *LIVE_OWNER, *named, "--scope", "a", "--stdin", given="k")
@@ -299,7 +279,7 @@ def test_a_key_that_is_registered_meanwhile_is_read_again(
     ],
 )
 def test_bad_input_gives_a_clear_message(
-    arguments: tuple[str, ...], given: str, said: str, ask: Ask
+    arguments: tuple[str, ...], given: str, said: str, ask: Command
 ) -> None:
     status, printed, error = ask("keys", *arguments, given=given)
     assert (status, printed) == (2, [])
@@ -375,7 +355,7 @@ def provision(database: SqlDatabase) -> None:
 
 
 def test_effects_and_events_are_printed_as_they_are_shipped(
-    ask: Ask, database: SqlDatabase
+    ask: Command, database: SqlDatabase
 ) -> None:
     provision(database)
     status, printed, _ = ask("outbox", "--once")
@@ -391,7 +371,7 @@ def test_effects_and_events_are_printed_as_they_are_shipped(
     assert ask("outbox", "--once") == (0, [], "")
 
 
-def test_dead_messages_are_listed_and_revived(ask: Ask, database: SqlDatabase) -> None:
+def test_dead_messages_are_listed_and_revived(ask: Command, database: SqlDatabase) -> None:
     provision(database)
 
     def fail(_: Delivery) -> None:

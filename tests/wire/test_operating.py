@@ -5,22 +5,19 @@ The law of this module: **whoever was let in by mistake is let out by what the p
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 import pytest
 
 from curae_lifecycle import Settings
-from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import (
@@ -50,6 +47,7 @@ from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from curae_lifecycle.web.request import Request
+from tests.commands import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
@@ -144,29 +142,11 @@ def platform(url: str) -> Iterator[Platform]:
     engine.dispose()
 
 
-class Command(Protocol):
-    """Runs a command on the database: its exit status, its JSON lines, its errors."""
-
-    def __call__(
-        self, *arguments: str, given: str = ""
-    ) -> tuple[int, list[dict[str, object]], str]: ...
-
-
 @pytest.fixture
 def command(
     platform: Platform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Command:
-    def run(*arguments: str, given: str = "") -> tuple[int, list[dict[str, object]], str]:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
-        given_up: int | None = None
-        with suppress(SystemExit):
-            given_up = main([*arguments, "--database", platform.url])
-        printed, error = capsys.readouterr()
-        lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
-        # A mistake on the command line ends the program.
-        return 2 if given_up is None else given_up, lines, error
-
-    return run
+    return Command(capsys, monkeypatch, ("--database", platform.url))
 
 
 # --- Erasure ----------------------------------------------------------------------------------

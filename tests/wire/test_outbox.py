@@ -17,9 +17,7 @@ from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.sql import shipping
 from curae_lifecycle.stores.sql.clock import MOMENT, clock
-from curae_lifecycle.stores.sql.engine import (
-    SqlDatabase,
-)
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.shipping import Outbox, Shipping
 from curae_lifecycle.stores.sql.statement import Dialect, Statement

@@ -7,11 +7,7 @@ import asyncio
 import pytest
 
 from curae_lifecycle.stores.outbox import Delivery
-from curae_lifecycle.stores.sql.engine import (
-    AsyncSqlDatabase,
-    SqlDatabase,
-    create_awaited_engine,
-)
+from curae_lifecycle.stores.sql.engine import AsyncSqlDatabase, SqlDatabase, create_awaited_engine
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.stores.sql.shipping import AsyncOutbox, Shipping
 from curae_lifecycle.stores.sql.statement import Statement

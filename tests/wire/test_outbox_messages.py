@@ -32,10 +32,7 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.serve import serve
-from curae_lifecycle.stores.sql.engine import (
-    SqlDatabase,
-    create_engine,
-)
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer

@@ -20,7 +20,6 @@ from curae_lifecycle.stores.pages import form_token
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.web.request import Request
 from tests.wire.postgres import database as fresh
-from tests.wire.pressing import pressed
 from tests.wire.raw import Wire
 from tests.wire.running import (
     PATIENCE,
@@ -32,6 +31,7 @@ from tests.wire.running import (
     sqlite,
 )
 from tests.wire.serve import Control
+from tests.wire.visiting import pressed
 
 BASE = "/api/sdk/v1"
 CREATE: dict[str, object] = {"appUserId": "ada", "dataPackages": ["labs"]}

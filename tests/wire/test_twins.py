@@ -16,19 +16,10 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
 from tests.strategies import uuid
-from tests.twins import (
-    FEW,
-    LONGEST,
-    TWINS,
-    app,
-    check_all,
-    check_users,
-    owner,
-    unusual,
-)
-from tests.wire.pressing import pressed
+from tests.twins import FEW, LONGEST, TWINS, app, check_all, check_users, owner, unusual
 from tests.wire.running import Behind, engine_of, running_server, sqlite
 from tests.wire.twins import Served, Stored
+from tests.wire.visiting import pressed
 
 
 def test_twins_are_kept_apart_in_sqlite(sqlite_url: str) -> None:

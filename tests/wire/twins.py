@@ -6,15 +6,7 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle import (
-    ApiKey,
-    Bucket,
-    Caller,
-    ConnectionId,
-    Request,
-    Response,
-    Settings,
-)
+from curae_lifecycle import ApiKey, Bucket, Caller, ConnectionId, Request, Response, Settings
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import Coordinate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html.parser import HTMLParser
 from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from attrs import Factory, define, frozen
 
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.stores.pages import form_token
 from curae_lifecycle.web.request import Request
 
 GONE: Final = "gone"
@@ -38,6 +39,33 @@ class Form(HTMLParser):
             self.buttons[given.get("id", "")] = (given.get("formaction", self.action), sent)
 
 
+def pressed(url: str, button: str) -> Request:
+    """What a browser sends where a button of a page is pressed that was opened before."""
+    return _posted(url, f"{url}/{button}", [("token", form_token(url))])
+
+
+def pressed_on(shown: Response, url: str, button: str) -> Request | None:
+    """The same where it is shown as it is now; `None` where it has no such button."""
+    form = Form()
+    form.feed(shown.body.decode())
+    if button not in form.buttons:
+        return None
+    where, more = form.buttons[button]
+    return _posted(url, urljoin(url, where), [*form.hidden, *more], *_cookies(shown))
+
+
+def _posted(
+    page: str, url: str, fields: Iterable[tuple[str, str]], *cookies: tuple[str, str]
+) -> Request:
+    headers = (
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Origin", "{0.scheme}://{0.netloc}".format(urlsplit(page))),
+        ("Sec-Fetch-Site", "same-origin"),
+        *cookies,
+    )
+    return Request("POST", target_of(url), headers, urlencode([*fields]).encode())
+
+
 @frozen
 class Visitor:
     """Whoever follows the URL of a next action.
@@ -58,29 +86,16 @@ class Visitor:
 
     def press(self, url: str, button: str) -> str | None:
         """Open a page and press a button; nothing is said of what became of it."""
-        shown = self.send(Request("GET", _target(url)))
-        form = Form()
-        form.feed(shown.body.decode())
-        if button not in form.buttons:
+        asked = pressed_on(self.send(Request("GET", target_of(url))), url, button)
+        if asked is None:
             return GONE
-        where, more = form.buttons[button]
-        answer = self.send(
-            Request(
-                "POST",
-                _target(urljoin(url, where)),
-                (
-                    ("Content-Type", "application/x-www-form-urlencoded"),
-                    ("Origin", "{0.scheme}://{0.netloc}".format(urlsplit(url))),
-                    *_cookies(shown),
-                ),
-                urlencode([*form.hidden, *more]).encode(),
-            )
-        )
+        answer = self.send(asked)
         assert answer.status < 500, answer
         return None
 
 
-def _target(url: str) -> str:
+def target_of(url: str) -> str:
+    """What a request for a URL asks its server for."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

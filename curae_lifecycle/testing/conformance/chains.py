@@ -10,11 +10,11 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Actor, Standing
 from curae_lifecycle.testing.conformance import client, connections
-from curae_lifecycle.testing.conformance.apart import readable
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, require, same
-from curae_lifecycle.testing.conformance.recovery import successor_of
+from curae_lifecycle.testing.conformance.recovery import successor_of, superseded_by
 from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import Steps, later, use
 
 CHECKS: Final = Checks()
@@ -43,15 +43,7 @@ def _of_every_end(app: App) -> Steps[None]:
         ids = yield from _chain(app, "user", count)
         require(len(set(ids)) == count, "an id stands twice")
         for place in (0, count // 2, count - 3):
-            details = yield from client.refusal(
-                app.reconnect(ids[place]), 409, "CONNECTION_SUPERSEDED"
-            )
-            expected = {
-                "connectionId": ids[place],
-                "nextConnectionId": ids[place + 1],
-                "headConnectionId": ids[-1],
-            }
-            same(dict(details), expected, "details")
+            yield from superseded_by(app, ids[place], ids[place + 1], ids[-1])
         again = yield from app.reconnected(ids[-2])
         same(successor_of(again), ids[-1], "the head, reissued,")
         yield from happens("authorize", ids[-1], None)
@@ -125,8 +117,8 @@ def _read_over_the_head(app: App) -> Steps[None]:
     ids = yield from _chain(app, "user", LONG)
     yield from use("authorize", ids[-1], None)
     for each in ids:
-        same((yield from readable(each)), each == ids[-1], "whether it is read")
+        yield from expect_readable(each, each == ids[-1])
     yield from app.revoked(ids[0])
-    same((yield from readable(ids[-1])), True, "whether the head is read")
+    yield from expect_readable(ids[-1], True)
     yield from app.revoked(ids[-1])
-    same((yield from readable(ids[-1])), False, "whether the head is read")
+    yield from expect_readable(ids[-1], False)

@@ -17,6 +17,7 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
 from curae_lifecycle.testing.conformance.steps import (
@@ -32,7 +33,6 @@ from curae_lifecycle.testing.conformance.steps import (
 )
 from curae_lifecycle.web.request import Request
 
-BASE: Final = "/api/sdk/v1"
 PACKAGES: Final = ("clinical_summary", "labs")
 Document = Mapping[str, object]
 
@@ -78,7 +78,7 @@ class App:
         if body is not None:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent.append(("Content-Type", "application/json"))
-        return Request(method, BASE + path, (*sent, *headers), raw)
+        return Request(method, BASE_PATH + path, (*sent, *headers), raw)
 
     def new_key(self) -> str:
         """A fresh idempotency key."""

@@ -174,8 +174,9 @@ def chosen(only: Collection[str] | None, operations: Operations = OPERATIONS) ->
 class _Attempt:
     # One run of a check, as it is seen from outside while it goes on.
 
-    def __init__(self, check: Check, kit: Kit) -> None:
+    def __init__(self, check: Check, kit: Kit, limit: timedelta | None) -> None:
         self.check = check
+        self.limit = limit
         self.steps = check.begin(kit)
         self.told: deque[str] = deque(maxlen=_LAST)
         self.at: Step | None = None
@@ -201,10 +202,10 @@ class _Attempt:
             return NotRun(self.check.name, str(error))
         return _failure(self.check, error, self.told)
 
-    def over(self, limit: timedelta | None) -> Result:
+    def over(self) -> Result:
         self.given_up = True
         at = "" if self.at is None else f"\n  where: {_place(self.at)}"
-        hung = OverError(f"it took longer than {limit}{at}")
+        hung = OverError(f"it took longer than {self.limit}{at}")
         return _failure(self.check, hung, self.told.copy())
 
 
@@ -216,24 +217,22 @@ def run_check(
     limit: timedelta | None = LIMIT,
 ) -> Result:
     """Run one check; `limit` as in `run`."""
-    missing = _missing(server, check)
-    if missing is not None:
-        return NotRun(check.name, missing)
-    attempt = _Attempt(check, _kit(server, check, seed, operations))
-    limit = _limit(server, limit)
-    result = _bounded(attempt, limit, lambda: _drive(server, attempt))
+    attempt = _begun(server, check, seed, operations, limit)
+    if isinstance(attempt, NotRun):
+        return attempt
+    result = _bounded(attempt, lambda: _drive(server, attempt))
     if not attempt.restores:
         return result
     attempt.at = _OWN_BUCKETS
-    restored = _bounded(attempt, limit, lambda: _perform(server, _OWN_BUCKETS))
+    restored = _bounded(attempt, lambda: _perform(server, _OWN_BUCKETS))
     return result or restored
 
 
-def _bounded(attempt: _Attempt, limit: timedelta | None, work: Callable[[], object]) -> Result:
+def _bounded(attempt: _Attempt, work: Callable[[], object]) -> Result:
     try:
-        within(limit, work)
+        within(attempt.limit, work)
     except OverError:
-        return attempt.over(limit)
+        return attempt.over()
     except Exception as error:  # noqa: BLE001 - whatever a server's answer led to is its account
         return attempt.result(error)
     return None
@@ -247,48 +246,43 @@ async def run_check_async(
     limit: timedelta | None = LIMIT,
 ) -> Result:
     """Run one check; `limit` as in `run_async`."""
-    missing = _missing(server, check)
-    if missing is not None:
-        return NotRun(check.name, missing)
-    attempt = _Attempt(check, _kit(server, check, seed, operations))
-    limit = _limit(server, limit)
-    result = await _bounded_async(attempt, limit, _drive_async(server, attempt))
+    attempt = _begun(server, check, seed, operations, limit)
+    if isinstance(attempt, NotRun):
+        return attempt
+    result = await _bounded_async(attempt, _drive_async(server, attempt))
     if not attempt.restores:
         return result
     attempt.at = _OWN_BUCKETS
-    restored = await _bounded_async(attempt, limit, _perform_async(server, _OWN_BUCKETS))
+    restored = await _bounded_async(attempt, _perform_async(server, _OWN_BUCKETS))
     return result or restored
 
 
-async def _bounded_async(
-    attempt: _Attempt, limit: timedelta | None, work: Coroutine[object, object, object]
-) -> Result:
+async def _bounded_async(attempt: _Attempt, work: Coroutine[object, object, object]) -> Result:
     try:
-        await within_async(limit, work)
+        await within_async(attempt.limit, work)
     except OverError:
-        return attempt.over(limit)
+        return attempt.over()
     except Exception as error:  # noqa: BLE001 - as above
         return attempt.result(error)
     return None
 
 
-def _limit(server: Server | AsyncServer, limit: timedelta | None) -> timedelta | None:
-    # A server that really waits may do so for as long as it said.
-    waits = server.patience < FOREVER
-    return limit + server.patience if waits and limit is not None else limit
-
-
-def _missing(server: Server | AsyncServer, check: Check) -> str | None:
+def _begun(
+    server: Server | AsyncServer,
+    check: Check,
+    seed: str,
+    operations: Operations,
+    limit: timedelta | None,
+) -> _Attempt | NotRun:
     lacking = [hook for hook in check.hooks if getattr(server, hook) is None]
     if lacking:
-        return f"needs {', '.join(lacking)}"
+        return NotRun(check.name, f"needs {', '.join(lacking)}")
     if check.passes > server.patience:
-        return f"needs the patience for {check.passes}"
-    return None
-
-
-def _kit(server: Server | AsyncServer, check: Check, seed: str, operations: Operations) -> Kit:
-    return Kit(
+        return NotRun(check.name, f"needs the patience for {check.passes}")
+    if limit is not None and server.patience < FOREVER:
+        # A server that really waits may do so for as long as it said.
+        limit += server.patience
+    kit = Kit(
         Names(f"{seed} {check.name}"),
         Environment.LIVE if server.environment is None else server.environment,
         frozenset([hook for hook in HOOKS if getattr(server, hook) is not None]),
@@ -298,6 +292,7 @@ def _kit(server: Server | AsyncServer, check: Check, seed: str, operations: Oper
         operations,
         server.race_rounds or 0,
     )
+    return _Attempt(check, kit, limit)
 
 
 def _failure(check: Check, error: Exception, told: deque[str]) -> Failure:

@@ -14,10 +14,9 @@ from typing import Final, cast
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -32,6 +31,8 @@ from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
+from curae_lifecycle.testing.conformance.connections import REASON
+from curae_lifecycle.testing.conformance.fact_hooks import caller_of, in_a_word
 from curae_lifecycle.testing.conformance.steps import (
     Kit,
     Names,
@@ -53,7 +54,6 @@ SLACK: Final = timedelta(seconds=15)
 """How far the server's clock may run ahead of what its answers have shown."""
 
 LIFETIME: Final = timedelta(minutes=30)
-REASON: Final = "portal_login"
 
 REQUESTS: Final = {
     "create": 10,
@@ -186,16 +186,11 @@ class _SideBySide:
         return self._judge(0, first, answer)
 
     def _register(self, number: int, app: App) -> None:
-        wanted = app.wanted
-        caller = Caller(
-            values.ApiKeyId(f"key-{number}"),
-            values.AppId(wanted.app_id),
-            values.CustomerAccountId(wanted.customer_account_id),
-            wanted.environment,
-            wanted.scopes,
-        )
+        # What a real key is called stays out of the store, too.
+        alias = self._alias(number)
+        caller = caller_of(alias, app.wanted)
         self.store.register(ApiKey(app.api_key), caller)
-        self._note(register=format_caller(self._alias(number), caller))
+        self._note(register=format_caller(alias, caller))
 
     def step(self, op: Op) -> Steps[str | None]:
         """Do one step on both sides; what differs comes back."""
@@ -317,10 +312,7 @@ class _SideBySide:
         said = yield from use(op.kind, *arguments)
         answer = self.store.record(fact, self.now)
         self._note(fact=format_fact(fact))
-        if isinstance(answer, Done | Ignored):
-            ours = "done" if isinstance(answer, Done) else "ignored"
-        else:
-            ours = answer.problem.code
+        ours = in_a_word(answer)
         if said is None or said == ours:
             return None
         return f"the fact was answered {said} instead of {ours} (rule {answer.rules[-1]})"

@@ -9,7 +9,7 @@ from typing import Final, Protocol, cast, runtime_checkable
 import attrs
 
 from curae_lifecycle.rules.access import Granted, decide_access
-from curae_lifecycle.rules.credentials import ApiKey, Caller
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import BucketKey, Changes, RateWrite, Write
@@ -17,7 +17,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded, LoadedCall
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.serve import record, serve
@@ -57,8 +57,7 @@ class _Withdrawing(Protocol):
 class _Served(FactHooks):
     def __init__(self, store: KeyedStore) -> None:
         self._kept = store
-        self._timed = TimedStore(store, START)
-        self._store = _FullBuckets(self._timed)
+        self._store = _FullBuckets(store, START)
         self._settings = Settings()
         self._numbers = count(1)
 
@@ -71,14 +70,14 @@ class _Served(FactHooks):
         return text
 
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
-        self._timed.register(ApiKey(api_key), caller_of(api_key, wanted))
+        self._store.register(ApiKey(api_key), caller_of(api_key, wanted))
 
     def pass_time(self, span: timedelta) -> None:
-        self._timed.now += span
+        self._store.now += span
         self.purge()
 
     def purge(self) -> None:
-        self._timed.purge(self._timed.now)
+        self._store.purge(self._store.now)
 
     def withdraw(self, api_key: str) -> None:
         cast("_Withdrawing", self._kept).withdraw(ApiKey(api_key))
@@ -93,31 +92,23 @@ class _Served(FactHooks):
         self._store.generation += 1
 
     def clock(self) -> datetime:
-        return self._timed.now
+        return self._store.now
 
     def recorded(self, fact: Fact) -> FactAnswer:
         return record(self._store, fact)
 
 
-@attrs.define
-class _FullBuckets:
+class _FullBuckets(TimedStore):
     # No store has a way to fill its buckets, so those of each generation have names of their own.
-    store: TimedStore
-    generation: int = 0
-
-    def caller_of(self, digest: str) -> Caller | None:
-        return self.store.caller_of(digest)
+    generation = 0
 
     def for_call(self, digest: str, needs: Needs) -> LoadedCall:
         buckets = tuple([self._named(key) for key in needs.buckets])
-        return self.store.for_call(digest, attrs.evolve(needs, buckets=buckets))
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self.store.for_fact(needs)
+        return super().for_call(digest, attrs.evolve(needs, buckets=buckets))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([self._renamed(write) for write in changes.writes])
-        return self.store.commit(loaded, attrs.evolve(changes, writes=writes), page)
+        return super().commit(loaded, attrs.evolve(changes, writes=writes), page)
 
     def _renamed(self, write: Write) -> Write:
         if isinstance(write, RateWrite) and isinstance(write.key, BucketKey):

@@ -76,28 +76,24 @@ def _of_a_connection(app: App) -> Steps[None]:
     """Each transition of a connection leaves one event, which shows it as it became."""
     connection_id = client.id_of((yield from app.created("user")))
     yield from _newest(app, "connection.created", connection_id)
-    yield from happens("authorize", connection_id, connections.HOUR)
-    yield from _newest(app, "connection.authorized", connection_id)
-    yield from happens("require_action", connection_id, connections.REASON)
-    yield from _newest(app, "connection.action_required", connection_id)
-    yield from happens("expire", connection_id)
-    yield from _newest(app, "connection.expired", connection_id)
+    for hook, more, kind in (
+        ("authorize", (connections.HOUR,), "connection.authorized"),
+        ("require_action", (connections.REASON,), "connection.action_required"),
+        ("expire", (), "connection.expired"),
+    ):
+        yield from happens(hook, connection_id, *more)
+        yield from _newest(app, kind, connection_id)
     yield from app.revoked(connection_id)
     yield from _newest(app, "connection.revoked", connection_id)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from _newest(app, "connection.created", successor)
     yield from app.reconnected(connection_id)
     yield from _newest(app, "connection.reissued", successor)
-    kinds = _kinds((yield from _events(app, "user")), about="")
     parts = (
-        "created",
-        "authorized",
-        "action_required",
-        "expired",
-        "revoked",
-        "created",
-        "reissued",
+        *("created", "authorized", "action_required", "expired"),
+        *("revoked", "created", "reissued"),
     )
+    kinds = _kinds((yield from _events(app, "user")), about="")
     same(kinds, [f"connection.{part}" for part in parts], "the events, in their order,")
 
 
@@ -116,17 +112,14 @@ def _of_an_account(app: App) -> Steps[None]:
         ["binding.provisioned", "binding.graduated", "binding.tombstoned"],
         "the events of the account",
     )
-    states = [client.member(each, "subject.lifecycleState") for each in events if _is_account(each)]
+    accounts = [each for each in events if str(each["kind"]).startswith("binding.")]
+    states = [client.member(each, "subject.lifecycleState") for each in accounts]
     same(states, ["LIMITED", "ACTIVE", "TOMBSTONED"], "the account states that they show")
     initiated = ["connect_session.initiated"] * 2
     same(_kinds(events, about="connect_session.")[:2], initiated, "the events of the sessions")
     events = yield from _events(app, "other")
     landed = ["connect_session.initiated", "connect_session.landed", "binding.signed_up"]
     same(sorted(_kinds(events, about="")), sorted(landed), "the events of a sign-up")
-
-
-def _is_account(event: _Message) -> bool:
-    return str(event["kind"]).startswith("binding.")
 
 
 @CHECKS.add("outbox.nothing", laws=(9, 11), hooks=("outbox", "authorize", "tombstone"))
@@ -189,15 +182,12 @@ def _of_a_tombstone(app: App) -> Steps[None]:
     pending = client.id_of((yield from app.created("user")))
     yield from happens("tombstone", app.coordinate("user"))
     events = yield from _events(app, "user")
-    ended = {client.text(each, "subject.id") for each in events if _revokes(each)}
+    ends = [each for each in events if each["kind"] == "connection.revoked"]
+    ended = {client.text(each, "subject.id") for each in ends}
     same(ended, {active, pending}, "the connections whose end has left")
     for each, kind in ((active, "AccessEnded"), (pending, "HandoffCancelled")):
         seen = [effect["kind"] for effect in (yield from _effects(each))]
         same(seen, [kind], "the effects on a connection")
-
-
-def _revokes(event: _Message) -> bool:
-    return event["kind"] == "connection.revoked"
 
 
 @CHECKS.add("outbox.reissue", laws=(7,), rules=("recovery.revoked.pending",), hooks=("outbox",))

@@ -6,10 +6,11 @@ else**: not when it is over, not when another one took its place, not for the ne
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from curae_lifecycle.testing.conformance import client, connections
-from curae_lifecycle.testing.conformance.check import Checks
+from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, Document, happens, require
 from curae_lifecycle.testing.conformance.recovery import successor_of
 from curae_lifecycle.testing.conformance.sessions import expect_state
@@ -49,18 +50,27 @@ def _finished(app: App) -> Steps[None]:
     yield from _changes_nothing(app, "finish", answer, connection_id)
 
 
-@CHECKS.add(
-    "page.finish.over",
-    rules=("connection.authorize.lapsed",),
-    hooks=("finish", "pass_time"),
-    passes=connections.HALF_AN_HOUR,
-)
-def _finished_late(app: App) -> Steps[None]:
-    """A page that is over authorizes nothing."""
+def _late(hook: str, app: App) -> Steps[None]:
     connection_id, answer = yield from _created(app)
     yield from wait(client.lifetime(answer))
-    yield from _in_vain("finish", answer)
+    yield from _in_vain(hook, answer)
     yield from app.shows(connection_id, "EXPIRED")
+
+
+CHECKS.extend(
+    Check(
+        f"page.{hook}.over",
+        f"A page that is over {does} nothing.",
+        partial(_late, hook),
+        rules=rules,
+        hooks=(hook, "pass_time"),
+        passes=connections.HALF_AN_HOUR,
+    )
+    for hook, does, rules in (
+        ("finish", "authorizes", ("connection.authorize.lapsed",)),
+        ("cancel", "revokes", ()),
+    )
+)
 
 
 @CHECKS.add(
@@ -163,19 +173,6 @@ def _cancelled_what_was_finished(app: App) -> Steps[None]:
     connection_id, answer = yield from _created(app)
     yield from happens("finish", url_of(answer))
     yield from _changes_nothing(app, "cancel", answer, connection_id)
-
-
-@CHECKS.add(
-    "page.cancel.over",
-    hooks=("cancel", "pass_time"),
-    passes=connections.HALF_AN_HOUR,
-)
-def _cancelled_late(app: App) -> Steps[None]:
-    """A page that is over revokes nothing."""
-    connection_id, answer = yield from _created(app)
-    yield from wait(client.lifetime(answer))
-    yield from _in_vain("cancel", answer)
-    yield from app.shows(connection_id, "EXPIRED")
 
 
 @CHECKS.add("page.cancel.account", hooks=("cancel",))

@@ -16,6 +16,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance import client, connections
 from curae_lifecycle.testing.conformance.check import Check, Checks
 from curae_lifecycle.testing.conformance.client import App, require, same
+from curae_lifecycle.testing.conformance.recovery import recovered
 from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
 from curae_lifecycle.testing.conformance.steps import (
     NotConformingError,
@@ -70,15 +71,16 @@ def _fact(hook: str, *arguments: object) -> Use:
     return Use(hook, arguments)
 
 
-def _recovering(app: App, user: str) -> Steps[tuple[str, str]]:
-    # A revoked connection of a user, and what recovers it.
-    old = yield from connections.bring(app, Standing.REVOKED, user)
-    return old, (yield from client.made(app.reconnect(old)))
-
-
 # --- A chain --------------------------------------------------------------------------------
 
 
+@CHECKS.add(
+    "race.late-authorization.reconnect",
+    laws=(6,),
+    rules=("connection.authorize.pending", "recovery.lapsed.none"),
+    hooks=("race_rounds", "authorize_late", "pass_time"),
+    passes=connections.HALF_AN_HOUR + connections.MOMENT,
+)
 def _lapsed_or_recovered(app: App) -> Steps[None]:
     """A late authorization and a reconnect of one connection: never are both done."""
     made: list[client.Document] = []
@@ -89,29 +91,16 @@ def _lapsed_or_recovered(app: App) -> Steps[None]:
         old = client.text(each, "connection.id")
         late = _fact("authorize_late", old, connections.HALF_AN_HOUR / 2)
         _, answer = yield from _meets(number, late, app.reconnect(old))
-        recovered = _status(answer, 201, 409) == client.CREATED
+        is_recovered = _status(answer, 201, 409) == client.CREATED
         status = client.status_of((yield from app.seen(old)))
-        expected = "EXPIRED" if recovered else "ACTIVE"
+        expected = "EXPIRED" if is_recovered else "ACTIVE"
         same(status, expected, f"the status beside {client.in_short(cast('Response', answer))}")
-
-
-CHECKS.append(
-    Check(
-        "race.late-authorization.reconnect",
-        _lapsed_or_recovered.__doc__ or "",
-        _lapsed_or_recovered,
-        laws=(6,),
-        rules=("connection.authorize.pending", "recovery.lapsed.none"),
-        hooks=("race_rounds", "authorize_late", "pass_time"),
-        passes=connections.HALF_AN_HOUR + connections.MOMENT,
-    )
-)
 
 
 @_race("reissue.authorize", "authorize", laws=(1, 7), rules=("recovery.revoked.pending",))
 def _reissued_or_authorized(app: App, number: int) -> Steps[None]:
     """A reissue and the authorization of what it reissues: it is ACTIVE in the end."""
-    old, successor = yield from _recovering(app, "user")
+    old, successor = yield from recovered(app, "user")
     authorize = _fact("authorize", successor, None)
     answer, _ = yield from _meets(number, app.reconnect(old), authorize)
     _status(answer, 201, 409)
@@ -121,7 +110,7 @@ def _reissued_or_authorized(app: App, number: int) -> Steps[None]:
 @_race("reissue.revoke", laws=(1, 2), rules=("recovery.revoked.pending",))
 def _reissued_or_revoked(app: App, number: int) -> Steps[None]:
     """A reissue and the revocation of what it reissues: it is REVOKED in the end."""
-    old, successor = yield from _recovering(app, "user")
+    old, successor = yield from recovered(app, "user")
     answers = yield from _meets(number, app.reconnect(old), app.revoke(successor))
     _status(answers[0], 201, 409)
     _status(answers[1], 200)
@@ -154,7 +143,7 @@ def _recovered_or_revoked(app: App, number: int) -> Steps[None]:
 )
 def _chain_revoked_or_authorized(app: App, number: int) -> Steps[None]:
     """A patient's revocation of a chain and the authorization of its head: the head is REVOKED."""
-    old, head = yield from _recovering(app, "user")
+    old, head = yield from recovered(app, "user")
     revoke = _fact("revoke", old, Actor.PATIENT)
     yield from _meets(number, revoke, _fact("authorize", head, None))
     yield from app.shows(head, "REVOKED")
@@ -163,7 +152,7 @@ def _chain_revoked_or_authorized(app: App, number: int) -> Steps[None]:
 @_race("chain-revocation.reissue", "revoke", laws=(2, 7), rules=("revocation-reach.patient",))
 def _chain_revoked_or_reissued(app: App, number: int) -> Steps[None]:
     """A patient's revocation of a chain and a reissue of its head: the head is REVOKED."""
-    old, head = yield from _recovering(app, "user")
+    old, head = yield from recovered(app, "user")
     revoke = _fact("revoke", old, Actor.PATIENT)
     _, answer = yield from _meets(number, revoke, app.reconnect(old))
     _status(answer, 201, 409)
@@ -224,7 +213,7 @@ def _gone_or_reissued(app: App, number: int) -> Steps[None]:
     """A tombstone and a reissue: no connection of before is left alive."""
     user = f"user-{number}"
     yield from app.initiated(user)
-    old, head = yield from _recovering(app, user)
+    old, head = yield from recovered(app, user)
     tombstone = _fact("tombstone", app.coordinate(user))
     _, answer = yield from _meets(number, tombstone, app.reconnect(old))
     _status(answer, 201, 409)

@@ -25,9 +25,9 @@ def successor_of(answer: Document) -> str:
     return client.text(answer, "connection.id")
 
 
-def recovered(app: App) -> Steps[tuple[str, str]]:
-    """The ids of a revoked connection and of what recovers it."""
-    old = yield from connections.bring(app, Standing.REVOKED)
+def recovered(app: App, user: str | None = None) -> Steps[tuple[str, str]]:
+    """The ids of a revoked connection, of a user or of anybody, and of what recovers it."""
+    old = yield from connections.bring(app, Standing.REVOKED, user)
     return old, (yield from client.made(app.reconnect(old)))
 
 
@@ -72,13 +72,14 @@ def _superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from app.revoked(successor)
-    yield from _superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id, successor, successor)
     last = yield from client.made(app.reconnect(successor))
-    yield from _superseded_by(app, connection_id, successor, last)
+    yield from superseded_by(app, connection_id, successor, last)
     yield from app.shows(last, "PENDING")
 
 
-def _superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
+def superseded_by(app: App, connection_id: str, successor: str, head: str) -> Steps[None]:
+    """Raise unless a reconnect of `connection_id` is refused for its `successor`, and names the `head`."""
     details = yield from refusal(app.reconnect(connection_id), 409, "CONNECTION_SUPERSEDED")
     ids = ("connectionId", "nextConnectionId", "headConnectionId")
     same(details, dict(zip(ids, (connection_id, successor, head), strict=True)), "details")
@@ -109,7 +110,7 @@ def _successor_active(app: App) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
     connection_id, successor = yield from recovered(app)
     yield from use("authorize", successor, connections.HOUR)
-    yield from _superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id, successor, successor)
     yield from app.shows(successor, "ACTIVE")
 
 
@@ -126,7 +127,7 @@ def _successor_lapsed(app: App) -> Steps[None]:
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(client.lifetime(answer))
-    yield from _superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id, successor, successor)
 
 
 @CHECKS.add(
@@ -186,7 +187,7 @@ def _long_chain(app: App) -> Steps[None]:
     for _ in range(2):
         yield from app.revoked(ids[-1])
         for place in (0, 1, len(ids) // 2, len(ids) - 2):
-            yield from _superseded_by(app, ids[place], ids[place + 1], ids[-1])
+            yield from superseded_by(app, ids[place], ids[place + 1], ids[-1])
         ids.append((yield from client.made(app.reconnect(ids[-1]))))
 
 

@@ -40,12 +40,8 @@ def _of_another(app: App) -> Steps[None]:
     yield from app.initiated("user")
     other = attrs.evolve(app.wanted, app_id=app.names.word("app"))
     yield from use("register_again", app.api_key, other)
-    for request in (
-        app.get(connection_id),
-        app.revoke(connection_id),
-        app.reconnect(connection_id),
-    ):
-        yield from refusal(request, 404, "NOT_FOUND")
+    for build in (app.get, app.revoke, app.reconnect):
+        yield from refusal(build(connection_id), 404, "NOT_FOUND")
     same((yield from app.state("user")), "UNLINKED", "the account state")
     yield from use("register_again", app.api_key, app.wanted)
     yield from app.shows(connection_id, "PENDING")

@@ -57,14 +57,9 @@ def _authorized(app: App) -> Steps[None]:
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     span = client.instant(seen, "expiresAt") - client.instant(seen, "authorizedAt")
-    require(
-        connections.HOUR - ALMOST <= span <= connections.HOUR + ALMOST,
-        f"it is authorized for {span}",
-    )
-    require(
-        client.instant(seen, "authorizedAt") >= client.instant(seen, "createdAt"),
-        "it was authorized before it was created",
-    )
+    require(abs(span - connections.HOUR) <= ALMOST, f"it is authorized for {span}")
+    made, authorized = (client.instant(seen, name) for name in ("createdAt", "authorizedAt"))
+    require(authorized >= made, "it was authorized before it was created")
     unending = client.id_of((yield from app.created()))
     yield from use("authorize", unending, None)
     seen = yield from app.seen(unending)
@@ -152,10 +147,8 @@ def _heals_late(app: App) -> Steps[None]:
     seen = yield from app.seen(connection_id)
     same(client.status_of(seen), "ACTIVE", "the status")
     gap = client.instant(seen, "updatedAt") - client.instant(seen, "authorizedAt")
-    require(
-        5 * connections.MINUTE - ALMOST <= gap <= 5 * connections.MINUTE + ALMOST,
-        f"it was authorized {gap} before it was recorded",
-    )
+    late = abs(gap - 5 * connections.MINUTE)
+    require(late <= ALMOST, f"it was authorized {gap} before it was recorded")
 
 
 def _late_after(standing: Standing, app: App) -> Steps[None]:
@@ -224,12 +217,20 @@ CHECKS.extend([
 # fmt: on
 
 
+def expect_readable(
+    connection_id: str,
+    allowed: bool,  # noqa: FBT001 - what is expected
+    package: str = client.PACKAGES[0],
+) -> Steps[None]:
+    """Raise unless the server would let a package be read over a connection now, or would not."""
+    same((yield from ask("may_read", connection_id, package)), allowed, "whether it may be read")
+
+
 def _may_read(standing: Standing, granted: PackageGrant, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
     package = client.PACKAGES[0] if granted is PackageGrant.GRANTED else "genomics"
-    allowed = yield from ask("may_read", connection_id, package)
-    expected = isinstance(ACCESS[standing, granted].outcome, Grant)
-    same(allowed, expected, "whether it may be read")
+    allowed = isinstance(ACCESS[standing, granted].outcome, Grant)
+    yield from expect_readable(connection_id, allowed, package)
 
 
 @CHECKS.add(
@@ -245,8 +246,7 @@ def _access_ends(app: App) -> Steps[None]:
     yield from use("authorize", connection_id, connections.HOUR)
     for end, expected in ((connections.HOUR - ALMOST, True), (ALMOST, False)):
         yield from wait(end)
-        allowed = yield from ask("may_read", connection_id, client.PACKAGES[0])
-        same(allowed, expected, "whether it may be read")
+        yield from expect_readable(connection_id, expected)
 
 
 CHECKS.extend(

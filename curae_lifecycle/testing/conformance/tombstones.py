@@ -6,10 +6,10 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.testing.conformance import client, connections
-from curae_lifecycle.testing.conformance.apart import readable
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, same
 from curae_lifecycle.testing.conformance.revocation import revoked_together
+from curae_lifecycle.testing.conformance.standings import expect_readable
 from curae_lifecycle.testing.conformance.steps import Steps, later
 
 CHECKS: Final = Checks()
@@ -48,15 +48,15 @@ def _next_user(app: App) -> Steps[None]:
     """Whoever comes after a tombstone gets no access of before, and may be given one anew."""
     yield from app.initiated("user")
     old = yield from connections.bring(app, Standing.ACTIVE, "user")
-    same((yield from readable(old)), True, "whether it may be read")
+    yield from expect_readable(old, True)
     yield from happens("tombstone", app.coordinate("user"))
     for _ in range(2):
-        same((yield from readable(old)), False, "whether it may be read")
+        yield from expect_readable(old, False)
         yield from app.initiated("user")
     anew = yield from client.made(app.reconnect(old))
     yield from happens("authorize", anew, None)
     for each, expected in ((anew, True), (old, False)):
-        same((yield from readable(each)), expected, "whether it may be read")
+        yield from expect_readable(each, expected)
 
 
 @CHECKS.add(

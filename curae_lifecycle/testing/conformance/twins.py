@@ -10,7 +10,7 @@ from typing import Final
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.apart import TWINS
 from curae_lifecycle.testing.conformance.asking import about, ask, those
-from curae_lifecycle.testing.conformance.check import Check, Checks
+from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import App, happens, refusal, same
 from curae_lifecycle.testing.conformance.limits import refused
 from curae_lifecycle.testing.conformance.sessions import expect_state, session_id
@@ -19,81 +19,46 @@ from curae_lifecycle.testing.conformance.steps import Steps, send
 CHECKS: Final = Checks()
 
 
-def _apps(app: App) -> Steps[list[tuple[App, App]]]:
-    # Pairs of apps of one account whose ids look alike.
+def _owned(number: int, one: App, other: App) -> Steps[None]:
+    user, key = f"user-{number}", one.new_key()
+    connection_id = yield from client.made(one.create(user, key=key))
+    yield from one.initiated(user)
+    yield from expect_state(other, user, "UNLINKED")
+    made = yield from client.made(other.create(user, key=key))
+    client.require(made != connection_id, "the twin got the first one's connection")
+    for kind in those(one, lambda rule: "connectionId" in {each.name for each in rule.ids}):
+        yield from refusal(ask(other, kind, about(connection_id)), 404, "NOT_FOUND")
+    yield from one.shows(connection_id, "PENDING")
+
+
+@CHECKS.add("app.twins", laws=(15,), rules=("request.ownership",))
+def _apps_apart(app: App) -> Steps[None]:
+    """Apps whose ids look alike are two: their users, connections and keys."""
     account, word = app.wanted.customer_account_id, app.names.word("App")
-    pairs: list[tuple[App, App]] = []
-    for one, other in (
+    pairs = (
         (word, word.lower()),
         (f"{word}-J\u00fcrgen", f"{word}-Ju\u0308rgen"),
         (word, f"{word}."),
-    ):
-        first = yield from client.new_app(app.kit, account=account, app_id=one)
-        second = yield from client.new_app(app.kit, account=account, app_id=other)
-        pairs.append((first, second))
-    return pairs
-
-
-def _accounts(app: App) -> Steps[list[tuple[App, App]]]:
-    # Pairs of apps of one id whose accounts differ in one digit, the first or the last.
-    account, pairs = app.wanted.customer_account_id, list[tuple[App, App]]()
-    for other in (
-        account[:-1] + ("0" if account[-1] != "0" else "1"),
-        ("0" if account[0] != "0" else "1") + account[1:],
-    ):
-        twin = yield from client.new_app(app.kit, account=other, app_id=app.wanted.app_id)
-        pairs.append((app, twin))
-    return pairs
-
-
-def _owned(pairs: list[tuple[App, App]]) -> Steps[None]:
-    for number, (one, other) in enumerate(pairs):
-        user, key = f"user-{number}", one.new_key()
-        connection_id = yield from client.made(one.create(user, key=key))
-        yield from one.initiated(user)
-        yield from expect_state(other, user, "UNLINKED")
-        made = yield from client.made(other.create(user, key=key))
-        client.require(made != connection_id, "the twin got the first one's connection")
-        for kind in those(one, lambda rule: "connectionId" in {each.name for each in rule.ids}):
-            yield from refusal(ask(other, kind, about(connection_id)), 404, "NOT_FOUND")
-        yield from one.shows(connection_id, "PENDING")
-
-
-def _apps_apart(app: App) -> Steps[None]:
-    pairs = yield from _apps(app)
-    yield from _owned(pairs)
-    for number, (one, other) in enumerate(pairs):
+    )
+    for number, (first, second) in enumerate(pairs):
+        one = yield from client.new_app(app.kit, account=account, app_id=first)
+        other = yield from client.new_app(app.kit, account=account, app_id=second)
+        yield from _owned(number, one, other)
         # The limit is one for all apps of an account.
-        yield from one.filled(f"full-{number}", client.LIMIT)
+        yield from one.filled(f"full-{number}")
         yield from refused(other, f"full-{number}")
 
 
+@CHECKS.add("customer-account.twins", laws=(10, 15), rules=("request.ownership", "request.limit"))
 def _accounts_apart(app: App) -> Steps[None]:
-    pairs = yield from _accounts(app)
-    yield from _owned(pairs)
-    for number, (one, other) in enumerate(pairs):
-        yield from one.filled(f"full-{number}", client.LIMIT)
+    """Customer accounts that differ in a digit are two: their users, connections and limits."""
+    account = app.wanted.customer_account_id
+    last, first = ("0" if digit != "0" else "1" for digit in (account[-1], account[0]))
+    for number, twin in enumerate((account[:-1] + last, first + account[1:])):
+        other = yield from client.new_app(app.kit, account=twin, app_id=app.wanted.app_id)
+        yield from _owned(number, app, other)
+        yield from app.filled(f"full-{number}")
         yield from other.initiated(f"full-{number}")
-
-
-CHECKS.append(
-    Check(
-        "app.twins",
-        "Apps whose ids look alike are two: their users, connections and keys.",
-        _apps_apart,
-        laws=(15,),
-        rules=("request.ownership",),
-    )
-)
-CHECKS.append(
-    Check(
-        "customer-account.twins",
-        "Customer accounts that differ in a digit are two: their users, connections and limits.",
-        _accounts_apart,
-        laws=(10, 15),
-        rules=("request.ownership", "request.limit"),
-    )
-)
 
 
 @CHECKS.add(
@@ -101,8 +66,7 @@ CHECKS.append(
 )
 def _graduated(app: App) -> Steps[None]:
     """A graduation is of one user, and none whose id looks alike: its hand-off, limit and end."""
-    for number, pair in enumerate(TWINS):
-        one, other = (f"{number} {user}" for user in pair)
+    for one, other in TWINS:
         for user in (one, other):
             yield from app.initiated(user)
         for _ in range(client.LIMIT):
@@ -120,8 +84,7 @@ def _graduated(app: App) -> Steps[None]:
 )
 def _signed_up(app: App) -> Steps[None]:
     """A sign-up is of one app user and one platform user, and none whose id looks alike."""
-    for number, pair in enumerate(TWINS):
-        one, other = (f"{number} {user}" for user in pair)
+    for one, other in TWINS:
         sessions: list[str] = []
         for _ in range(2):
             sessions += [session_id((yield from app.initiated(one, prefer_signup=True)))]
@@ -134,8 +97,7 @@ def _signed_up(app: App) -> Steps[None]:
 @CHECKS.add("account.twins.tag", rules=("operation.account-state",))
 def _asked_for(app: App) -> Steps[None]:
     """What is asked of one user is never answered of one whose id looks alike."""
-    for number, pair in enumerate(TWINS):
-        one, other = (f"{number} {user}" for user in pair)
+    for one, other in TWINS:
         answer = yield from app.initiated(one)
         same(client.member(answer, "session.appUserId"), one, "appUserId")
         tag = client.headers((yield from send(app.account_state(one))), "etag")

@@ -11,33 +11,18 @@ database really overlap gives another `Meeting`.
 
 from __future__ import annotations
 
-from curae_lifecycle.testing.races.arena import Arena, Content, StageArena
-from curae_lifecycle.testing.races.racing import Meeting, Raced, one_by_one, race_all
-from curae_lifecycle.testing.races.works import (
-    SCENES,
-    Decided,
-    Scene,
-    Stage,
-    Work,
-    commit,
-    happens,
-    settle,
-)
-
-__all__ = [
-    "SCENES",
-    "Arena",
-    "Content",
-    "Decided",
-    "Meeting",
-    "Raced",
-    "Scene",
-    "Stage",
-    "StageArena",
-    "Work",
-    "commit",
-    "happens",
-    "one_by_one",
-    "race_all",
-    "settle",
-]
+from curae_lifecycle.testing.races.arena import Arena as Arena
+from curae_lifecycle.testing.races.arena import Content as Content
+from curae_lifecycle.testing.races.arena import StageArena as StageArena
+from curae_lifecycle.testing.races.racing import Meeting as Meeting
+from curae_lifecycle.testing.races.racing import Raced as Raced
+from curae_lifecycle.testing.races.racing import one_by_one as one_by_one
+from curae_lifecycle.testing.races.racing import race_all as race_all
+from curae_lifecycle.testing.races.works import SCENES as SCENES
+from curae_lifecycle.testing.races.works import Decided as Decided
+from curae_lifecycle.testing.races.works import Scene as Scene
+from curae_lifecycle.testing.races.works import Stage as Stage
+from curae_lifecycle.testing.races.works import Work as Work
+from curae_lifecycle.testing.races.works import commit as commit
+from curae_lifecycle.testing.races.works import happens as happens
+from curae_lifecycle.testing.races.works import settle as settle

@@ -289,15 +289,12 @@ def _revoked(stage: Stage) -> Past:
     return (*past, (41.0, happens(Revoked(stage.second, Actor.APP))))
 
 
+def _asked(stage: Stage, operation: Operation, count: int) -> Past:
+    return tuple([(20.0, stage.asks(operation, 30 + number)) for number in range(count)])
+
+
 def _but_one(stage: Stage) -> Past:
-    left = stage.settings.buckets[0].capacity - 1
-    asks = [stage.asks(GetConnection(stage.first), 30 + number) for number in range(left)]
-    return tuple([(20.0, each) for each in asks])
-
-
-def _nine(stage: Stage) -> Past:
-    asks = [stage.asks(Initiate(stage.user), 30 + number) for number in range(9)]
-    return tuple([(20.0, each) for each in asks])
+    return _asked(stage, GetConnection(stage.first), stage.settings.buckets[0].capacity - 1)
 
 
 SCENES: Final[Mapping[str, Scene]] = {
@@ -309,7 +306,7 @@ SCENES: Final[Mapping[str, Scene]] = {
     ),
     "a successor is pending": Scene(lambda stage: (*_bound(stage), *_recovered(stage)), 41),
     "a successor is revoked": Scene(_revoked, 42),
-    "nine initiates were admitted": Scene(_nine, 20),
+    "nine initiates were admitted": Scene(lambda stage: _asked(stage, Initiate(stage.user), 9), 20),
     "one request is left to the key": Scene(_but_one, 20, (Bucket("platform", 3, 1, 60),)),
 }
 """Where a race begins."""

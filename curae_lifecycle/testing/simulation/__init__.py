@@ -15,22 +15,14 @@ from collections.abc import Callable
 
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.testing.simulation.chance import Mishap, Mix
-from curae_lifecycle.testing.simulation.life import START, Simulation
-from curae_lifecycle.testing.simulation.summary import Summary, Violation
-from curae_lifecycle.testing.timed import KeyedStore, Purgeable
-
-__all__ = [
-    "START",
-    "KeyedStore",
-    "Mishap",
-    "Mix",
-    "Purgeable",
-    "Simulation",
-    "Summary",
-    "Violation",
-    "simulate",
-]
+from curae_lifecycle.testing.simulation.chance import Mishap as Mishap
+from curae_lifecycle.testing.simulation.chance import Mix as Mix
+from curae_lifecycle.testing.simulation.life import START as START
+from curae_lifecycle.testing.simulation.life import Simulation as Simulation
+from curae_lifecycle.testing.simulation.summary import Summary as Summary
+from curae_lifecycle.testing.simulation.summary import Violation as Violation
+from curae_lifecycle.testing.timed import KeyedStore as KeyedStore
+from curae_lifecycle.testing.timed import Purgeable as Purgeable
 
 
 def simulate(

@@ -12,26 +12,26 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.timed import KeyedStore
 from curae_lifecycle.web.request import Request
 
 _DAY: Final = timedelta(days=1)
-_BASE: Final = "/api/sdk/v1"
 PACKAGES: Final = tuple(map(values.DataPackage, ("labs", "medications", "clinical_summary")))
 """What may be asked for."""
 
 _BROKEN: Final = (
-    ("POST", f"{_BASE}/connections", b"{"),
-    ("POST", f"{_BASE}/connections", b'{"appUserId":"u","dataPackages":[]}'),
-    ("POST", f"{_BASE}/connections", b'{"appUserId":" u","dataPackages":["labs"]}'),
-    ("POST", f"{_BASE}/curae-connect/initiate", b'{"appUserId":"u","preferSignUp":true}'),
-    ("POST", f"{_BASE}/curae-connect/initiate", b'{"appUserId":"u","appUserId":"u"}'),
-    ("POST", f"{_BASE}/connections/none:revoke", b""),
-    ("GET", f"{_BASE}/curae-connect/account-state?appUserId=u&appUserId=u", b""),
-    ("PUT", f"{_BASE}/connections", b""),
-    ("GET", f"{_BASE}/nowhere", b""),
+    ("POST", f"{BASE_PATH}/connections", b"{"),
+    ("POST", f"{BASE_PATH}/connections", b'{"appUserId":"u","dataPackages":[]}'),
+    ("POST", f"{BASE_PATH}/connections", b'{"appUserId":" u","dataPackages":["labs"]}'),
+    ("POST", f"{BASE_PATH}/curae-connect/initiate", b'{"appUserId":"u","preferSignUp":true}'),
+    ("POST", f"{BASE_PATH}/curae-connect/initiate", b'{"appUserId":"u","appUserId":"u"}'),
+    ("POST", f"{BASE_PATH}/connections/none:revoke", b""),
+    ("GET", f"{BASE_PATH}/curae-connect/account-state?appUserId=u&appUserId=u", b""),
+    ("PUT", f"{BASE_PATH}/connections", b""),
+    ("GET", f"{BASE_PATH}/nowhere", b""),
 )
 _BROKEN_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("one", "two"))
 
@@ -149,7 +149,7 @@ class Population:
         if self._dice.strikes(Mishap.STRANGER_KEY):
             api_key = self._dice.chance.choice((*client.keys[1:], "cae_live_nobody"))
         keys: tuple[str, ...] = () if key is None else (key,)
-        target = f"{_BASE}{path}"
+        target = f"{BASE_PATH}{path}"
         if self._dice.strikes(Mishap.BROKEN_REQUEST):
             if likely(0.4):
                 keys = self._dice.chance.choice(_BROKEN_KEYS) if key is not None else ("unasked",)

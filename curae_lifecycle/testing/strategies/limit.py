@@ -6,14 +6,12 @@ The law of this module: **a state is what a run of requests left behind**, some 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import ratelimit
+from curae_lifecycle.testing.strategies.sure import sure
 from curae_lifecycle.testing.strategies.values import START, offsets
-
-_State = TypeVar("_State", ratelimit.LogState, ratelimit.BucketState)
 
 
 def exact_logs() -> st.SearchStrategy[ratelimit.ExactLog]:
@@ -46,12 +44,12 @@ def charges(policy: ratelimit.Policy | None = None) -> st.SearchStrategy[ratelim
 
 def log_states() -> st.SearchStrategy[ratelimit.LogState]:
     """States of exact logs."""
-    return exact_logs().flatmap(charges).map(lambda charge: _of(ratelimit.LogState, charge))
+    return exact_logs().flatmap(charges).map(lambda each: sure(ratelimit.LogState, each.state))
 
 
 def bucket_states() -> st.SearchStrategy[ratelimit.BucketState]:
     """States of token buckets."""
-    return buckets().flatmap(charges).map(lambda charge: _of(ratelimit.BucketState, charge))
+    return buckets().flatmap(charges).map(lambda each: sure(ratelimit.BucketState, each.state))
 
 
 def admissions() -> st.SearchStrategy[ratelimit.Admitted]:
@@ -70,9 +68,8 @@ def limits_left() -> st.SearchStrategy[ratelimit.LimitLeft]:
 
 
 def _admitted(charge: ratelimit.Charge) -> ratelimit.Admitted:
-    answer = ratelimit.admit((charge,), START + timedelta(days=1))
-    assert isinstance(answer, ratelimit.Admitted)  # noqa: S101 - every state has expired by then
-    return answer
+    # Every state has expired by then.
+    return sure(ratelimit.Admitted, ratelimit.admit((charge,), START + timedelta(days=1)))
 
 
 def _limited(charge: ratelimit.Charge) -> ratelimit.Limited:
@@ -88,9 +85,3 @@ def _charge(policy: ratelimit.Policy, after: list[timedelta]) -> ratelimit.Charg
         if isinstance(answer, ratelimit.Admitted):
             charge = ratelimit.Charge(policy, answer.states[0])
     return charge
-
-
-def _of(kind: type[_State], charge: ratelimit.Charge) -> _State:
-    if isinstance(charge.state, kind):
-        return charge.state
-    raise TypeError(f"{charge.policy.name!r} has another kind of state")

@@ -21,14 +21,12 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.connection import Status
-from curae_lifecycle.service.facts.revoked import Revoked
-from curae_lifecycle.service.response import Response
 from tests.engines.galera import DATABASE, Galera, Node
 from tests.engines.galera.asking import Asking, MariadbError
 from tests.engines.watching import Watch as ServerWatch
+from tests.engines.watching import acknowledged
 from tests.wire.crash.history import Operation
 from tests.wire.crash.load import Load
-from tests.wire.crash.world import DONE, Asked, Told
 
 SYNCS: Final = (1, 0)
 PAUSE: Final = 0.03
@@ -88,7 +86,7 @@ class Watch:
     def hear(self, operation: Operation) -> None:
         """Note what was acknowledged."""
         self.servers.hear(operation)
-        connection = _acknowledged(operation)
+        connection = acknowledged(operation)
         if connection is None:
             return
         with self.lock:
@@ -166,17 +164,3 @@ class Watch:
             with self.lock:
                 self.stale.append(Stale(sync, node.host.name, connection, status, began - heard))
         return seen
-
-
-def _acknowledged(operation: Operation) -> str | None:
-    # The connection that a client now knows to be revoked.
-    match operation.work, operation.answer:
-        case Asked(_, request), Response(status=200, body=body):
-            if not request.target.endswith(":revoke"):
-                return None
-            shown = json.loads(body)["connection"]
-            return str(shown["id"]) if shown["status"] == Status.REVOKED else None
-        case Told(Revoked(connection_id=connection)), answer if answer == DONE:
-            return connection
-        case _:
-            return None

@@ -25,12 +25,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import (
-    AppUser,
-    AppUserId,
-    Coordinate,
-    parse_time,
-)
+from curae_lifecycle.rules.values import AppUser, AppUserId, Coordinate, parse_time
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.contract import StoreUnavailableError
@@ -42,20 +37,12 @@ from tests.wire.crash.enemies import OF_WORKERS, Against, Blow, Enemy
 from tests.wire.crash.gaps import longest_gap
 from tests.wire.crash.history import Operation
 from tests.wire.crash.search import is_kept
-from tests.wire.crash.traffic import (
-    BASE,
-    MEETINGS,
-    WEIGHTS,
-    Page,
-    Target,
-    fact_of,
-    form_of,
-    request_of,
-)
+from tests.wire.crash.traffic import BASE, MEETINGS, WEIGHTS, Page, Target, fact_of, request_of
 from tests.wire.crash.world import Asked, Told, Visited, Work, said_of
 from tests.wire.judge import Keyed
 from tests.wire.running import Behind, RunningServer, ServerEndedError, send, start_server
 from tests.wire.serve import Control
+from tests.wire.visiting import pressed_on, target_of
 
 ACCOUNT: Final = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
 PAGES: Final = "https://pages.example"
@@ -469,23 +456,20 @@ class Load:
                     kind, subject = each, document[each]["id"]
             if kind == "connection":
                 self.connections[subject] = about, until
-            self.pages.append(Page(action["url"].removeprefix(PAGES), kind, subject, about))
+            self.pages.append(Page(action["url"], kind, subject, about))
 
     # --- Hosted pages -------------------------------------------------------------------------
 
     def _visit(self, random: Random, page: Page, action: str) -> None:
-        worker, shown = self._send(random, Request("GET", page.path, (), b""))
+        worker, shown = self._send(random, Request("GET", target_of(page.url), (), b""))
         if worker is None or shown is None:
             return
-        headers = (("Content-Type", "application/x-www-form-urlencoded"),)
-        body = form_of(shown.body)
-        if not body:
+        asked = pressed_on(shown, page.url, action)
+        if asked is None:
             # There is nothing to press: it is over, or was done before.
             return
         invoked = true_time()
-        worker, response = self._send(
-            random, Request("POST", f"{page.path}/{action}", headers, body)
-        )
+        worker, response = self._send(random, asked)
         if worker is None:
             return
         answer: str | None = None

@@ -23,13 +23,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
-from curae_lifecycle.rules.values import (
-    ConnectionId,
-    NextAction,
-    SessionId,
-    UserId,
-    parse_time,
-)
+from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
 from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.facts.fact import Fact
@@ -37,17 +31,9 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.keys import key_of, record_key
 from curae_lifecycle.stores.minting import PAGE_LIFE
+from tests.wire import judge
 from tests.wire.crash.history import TICK, Operation, at
-from tests.wire.crash.world import (
-    DONE,
-    Asked,
-    Place,
-    Posted,
-    Rest,
-    Visited,
-    World,
-    forgets_until,
-)
+from tests.wire.crash.world import DONE, Asked, Place, Posted, Rest, Visited, World, forgets_until
 from tests.wire.judge import as_kept
 
 BUDGET: Final = 100_000
@@ -58,8 +44,6 @@ _SECOND: Final = timedelta(seconds=1)
 _TOLERANCE: Final = timedelta(milliseconds=1)
 _OF_USERS: Final = ('"initiate";', '"graduation";')
 """The limits of app users, as a 429 names them."""
-
-_KEPT: Final = frozenset({200, 201, 404})
 
 
 @attrs.frozen
@@ -396,11 +380,7 @@ def _instants_of(posted: Iterable[Posted]) -> set[datetime]:
 
 def is_kept(answer: Response | str) -> bool:
     """Whether a record of the answer was left (section 4 of the rules)."""
-    if not isinstance(answer, Response):
-        return False
-    if answer.status in _KEPT:
-        return True
-    return answer.status == 409 and json.loads(answer.body)["retryable"] is False
+    return isinstance(answer, Response) and judge.is_kept(answer)
 
 
 def _is_turned_away(operation: Operation) -> bool:

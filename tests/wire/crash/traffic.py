@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
-from urllib.parse import urlencode
 
 import attrs
 
@@ -69,15 +66,12 @@ MEETINGS: Final = (
     ("landed", "landed"),
 )
 
-_HIDDEN: Final = re.compile(r"<input\b[^>]*\btype=\"hidden\"[^>]*>")
-_MEMBER: Final = re.compile(r"\b(name|value)=\"([^\"]*)\"")
-
 
 @attrs.frozen
 class Page:
     """A hosted page that was given out."""
 
-    path: str
+    url: str
     kind: str
     subject: str
     coordinate: Coordinate
@@ -152,10 +146,3 @@ def request_of(random: Random, kind: str, target: Target) -> Request | None:
     method = "GET" if kind in {"get", "state"} else "POST"
     sent = b"" if body is None else json.dumps(body).encode()
     return Request(method, f"{BASE}/{path}", tuple(headers), sent)
-
-
-def form_of(page: bytes) -> bytes:
-    """The hidden fields of a page's form, as a browser sends them."""
-    fields = [dict(_MEMBER.findall(each)) for each in _HIDDEN.findall(page.decode())]
-    form = {html.unescape(each["name"]): html.unescape(each["value"]) for each in fields}
-    return urlencode(form).encode()
