@@ -28,7 +28,7 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactNeeds, FactSnapshot
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -43,6 +43,7 @@ from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, Server
+from tests.memory import compares_all_but
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 
@@ -92,21 +93,23 @@ class LosesRevocations(Stored):
 class NeverCompares(MemoryStore):
     """A world where the last one wins."""
 
-    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
-        return True
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        compares_all_but(self, *self._by_kind)
 
 
 class TwoSuccessors(MemoryStore):
     """A world without the unique index on a predecessor, which it does not find again."""
 
-    def _line(
-        self, connection_id: ConnectionId | None
-    ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        connection, _, _ = super()._line(connection_id)
-        return connection, None, None
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        compares_all_but(self, ConnectionWrite)
 
-    def _is_current(self, write: Write) -> bool:
-        return isinstance(write, ConnectionWrite) or super()._is_current(write)
+    def load(self, asked: Needs) -> Snapshot:
+        return attrs.evolve(super().load(asked), successor=None, head=None)
+
+    def _fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
+        return attrs.evolve(super()._fact_snapshot(asked), successor=None, head=None)
 
 
 class LeavesAccessBehind(MemoryStore):

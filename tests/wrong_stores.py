@@ -14,13 +14,15 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
+from tests.memory import compares_all_but
 
 
 class ComparesNothing(MemoryStore):
     """The last one wins."""
 
-    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
-        return True
+    def __init__(self) -> None:
+        super().__init__()
+        compares_all_but(self, *self._by_kind)
 
 
 class Lazy(MemoryStore):

@@ -162,6 +162,10 @@ class Pages:
         page = self._found.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
 
+    def may_be_over(self, now: datetime) -> bool:
+        """Whether any page is over; five minutes later it is dropped."""
+        return bool(self._ends) and self._ends[0][0] < now
+
     def drop_over(self, now: datetime) -> None:
         """Drop the pages that are well over."""
         while self._ends and later(self._ends[0][0], CLOCK_TOLERANCE) <= now:
