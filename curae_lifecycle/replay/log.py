@@ -25,7 +25,7 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
@@ -44,7 +44,10 @@ KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""
 
 _REQUIRED: Final = frozenset({"at"})
-_OPTIONAL: Final = frozenset({*KINDS, "as", "response"})
+_ALLOWED: Final = _REQUIRED | {*KINDS, "as", "response"}
+_REQUIRED_OF_REQUEST: Final = frozenset({"method", "path"})
+_ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
+_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
 
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 """How long a next action lives where no recorded response says otherwise [O]."""
@@ -71,6 +74,9 @@ class LineAnswer:
     answer: dict[str, Json] = attrs.field(repr=False)
     broken: bool = False
     divergences: tuple[Divergence, ...] = ()
+
+
+_make_line_answer: Final = maker(LineAnswer)
 
 
 def replay(
@@ -132,6 +138,7 @@ class _Log:
         self._clock: datetime | None = None
         self._named: dict[str, _Named] = {}
         self._odd_names = False
+        self._has_adopted = False
         self._numbers = count(1)
 
     def line(self, number: int, raw: bytes) -> LineAnswer:
@@ -147,7 +154,7 @@ class _Log:
             document = self._with_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
-        line = _object("the line", document, _REQUIRED, _OPTIONAL)
+        line = _object("the line", document, _REQUIRED, _ALLOWED)
         kinds = [kind for kind in KINDS if kind in line]
         if len(kinds) != 1:
             raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
@@ -192,7 +199,7 @@ class _Log:
             self._named[name] = _Named(response)
             self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
         divergences: tuple[Divergence, ...] = ()
-        if self._comparison is not None:
+        if self._comparison is not None and recorded is not None:
             divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
         printed: dict[str, Json] = {
             "line": number,
@@ -203,24 +210,29 @@ class _Log:
             "replayed": answer.replayed,
             "rules": list(answer.rules),
         }
-        return LineAnswer(printed, divergences=divergences)
+        return _make_line_answer(printed, divergences=divergences)
 
-    def _fresh(self, recorded: Recorded, now: datetime) -> NewIds:
+    def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
         number = next(self._numbers)
-        ends = recorded.next_action_end()
+        url: str | None = None
+        ends = connection_id = session_id = None
+        if recorded is not None:
+            url, ends = recorded.url(), recorded.next_action_end()
+            connection_id, session_id = recorded.id("connection"), recorded.id("session")
         if ends is None or ends <= now:
             ends = values.later(now, NEXT_ACTION_LIFETIME)
-        url = recorded.url()
         return NewIds(
-            values.ConnectionId(self._fresh_id(recorded, "connection")),
-            values.SessionId(self._fresh_id(recorded, "session")),
+            values.ConnectionId(self._fresh_id(connection_id)),
+            values.SessionId(self._fresh_id(session_id)),
             values.UserId(f"limited-user-{number}"),
             values.NextAction(f"https://connect.example/{number}" if url is None else url, ends),
         )
 
-    def _fresh_id(self, recorded: Recorded, member: str) -> str:
-        adopted = recorded.id(member)
-        while adopted is None or self._in_use(adopted):
+    def _fresh_id(self, adopted: str | None) -> str:
+        if adopted is not None:
+            # From here on a number may stand for what has the same id already.
+            self._has_adopted = True
+        while adopted is None or (self._has_adopted and self._in_use(adopted)):
             adopted = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
         return adopted
 
@@ -231,7 +243,7 @@ class _Log:
         )
 
     def _ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
-        ask = _object("ask", body, {"type", "connectionId", "dataPackage"})
+        ask = _object("ask", body, _OF_ASK)
         if ask["type"] != "access":
             raise BrokenLineError("ask.type: must be access")
         connection_id = values.ConnectionId(
@@ -286,16 +298,17 @@ _MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
 
 
 def _object(
-    what: str, value: Json, required: AbstractSet[str], optional: AbstractSet[str] = frozenset()
+    what: str, value: Json, required: AbstractSet[str], allowed: AbstractSet[str] | None = None
 ) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise BrokenLineError(f"{what}: must be an object")
     if isinstance(value, RepeatedObject):
         raise BrokenLineError(f"{what}: has a member twice")
-    if not required <= value.keys() <= required | optional:
-        allowed = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(optional))])
-        raise BrokenLineError(f"{what}: must have the members {allowed}")
-    return value
+    allowed = required if allowed is None else allowed
+    if required <= value.keys() <= allowed:
+        return value
+    names = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(allowed - required))])
+    raise BrokenLineError(f"{what}: must have the members {names}")
 
 
 def _text(what: str, value: Json) -> str:
@@ -305,7 +318,7 @@ def _text(what: str, value: Json) -> str:
 
 
 def _request(value: Json) -> Request:
-    request = _object("request", value, {"method", "path"}, {"headers", "body"})
+    request = _object("request", value, _REQUIRED_OF_REQUEST, _ALLOWED_OF_REQUEST)
     body = request.get("body")
     return Request(
         _text("request.method", request["method"]),
@@ -331,9 +344,9 @@ def _headers(value: Json) -> Iterator[tuple[str, str]]:
             yield name, _text("request.headers", each)
 
 
-def _recorded(value: Json) -> Recorded:
+def _recorded(value: Json) -> Recorded | None:
     if value is None:
-        return Recorded.of({})
+        return None
     if not isinstance(value, dict):
         raise BrokenLineError("response: must be an object")
     if has_repeats(value):
@@ -342,9 +355,8 @@ def _recorded(value: Json) -> Recorded:
 
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
-    members = _object(
-        "register", value, {"apiKey", "appId", "customerAccountId", "scopes"}, {"environment"}
-    )
+    required = {"apiKey", "appId", "customerAccountId", "scopes"}
+    members = _object("register", value, required, required | {"environment"})
     scopes = members["scopes"]
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
@@ -403,9 +415,8 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
-    required = {each.name for each in kind.members if not each.optional}
-    optional = {each.name for each in kind.members if each.optional}
-    members = _object("fact", value, {"type"} | required, optional)
+    required = {"type"} | {each.name for each in kind.members if not each.optional}
+    members = _object("fact", value, required, required | {each.name for each in kind.members})
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }
