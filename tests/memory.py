@@ -19,7 +19,7 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.stores.accounts import AnyKept
-from curae_lifecycle.stores.kept import Kind, Whose
+from curae_lifecycle.stores.kept import Kind, Owner
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
@@ -183,9 +183,9 @@ class _Unlooked:
         found: object = getattr(self._kept, name)
         return found
 
-    def place(self, write: Write) -> tuple[object, object, Whose]:
-        key, _, whose = self._kept.place(write)
-        return key, write.before, whose
+    def place(self, write: Write) -> tuple[object, object, Owner]:
+        key, _, owner = self._kept.place(write)
+        return key, write.before, owner
 
 
 def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:

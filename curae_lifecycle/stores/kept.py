@@ -15,7 +15,6 @@ from typing import ClassVar, Final, Generic, TypeVar
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import is_live
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity, next_deadline
-from curae_lifecycle.rules.credentials import Caller, KeyOwner
 from curae_lifecycle.rules.idempotency import Record, RecordKey, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, Policy, RateState, state_expires_at
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -23,7 +22,6 @@ from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
     LAST_INSTANT,
     TICK,
-    AppUser,
     ConnectionId,
     Coordinate,
     CustomerAccountId,
@@ -38,9 +36,6 @@ _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 
 Owner = tuple[Environment, CustomerAccountId]
 """A customer account; its test and its live values are counted apart."""
-
-Whose = Caller | Coordinate | KeyOwner | AppUser
-"""Who belongs to a customer account, and what is theirs with them."""
 
 Kind = type[changes.Write]
 """A kind of value, by what writes it."""
@@ -60,7 +55,7 @@ class Kept(dict[_Key, _Value], ABC, Generic[_Write, _Key, _Value]):
     kind: ClassVar[Kind]
 
     @abstractmethod
-    def place(self, write: _Write) -> tuple[_Key, object, Whose]:
+    def place(self, write: _Write) -> tuple[_Key, object, Owner]:
         """By which key a write stores, what it would replace, and whose that is."""
 
     @abstractmethod
@@ -109,13 +104,18 @@ class Rates(Ending[changes.RateWrite, Name, tuple[RateState, Policy]]):
         """Whether a state is a bucket's."""
         return isinstance(self[key][0], BucketState)
 
-    def place(self, write: changes.RateWrite) -> tuple[Name, RateState | None, Whose]:
+    def place(self, write: changes.RateWrite) -> tuple[Name, RateState | None, Owner]:
         """By the name of what is limited."""
         key = write.key
         name = rate_name(key)
         row = self.get(name)
-        whose = key.app_user if isinstance(key, changes.LimitKey) else key.owner
-        return name, None if row is None else row[0], whose
+        # Asked of each by itself: what is always of one class is found in less time.
+        if isinstance(key, changes.LimitKey):
+            user = key.app_user
+            owner = user.environment, user.customer_account_id
+        else:
+            owner = key.owner.environment, key.owner.customer_account_id
+        return name, None if row is None else row[0], owner
 
     def set(self, key: Name, write: changes.RateWrite) -> tuple[datetime, Name] | None:
         """Store a state with its limit, which says when it counts no more."""
@@ -137,10 +137,11 @@ class Records(Ending[changes.RecordWrite, Name, Record]):
         """A record as it is kept; `None` where there is none."""
         return self.get(record_name(key))
 
-    def place(self, write: changes.RecordWrite) -> tuple[Name, Record | None, Whose]:
+    def place(self, write: changes.RecordWrite) -> tuple[Name, Record | None, Owner]:
         """By the key and whose it is."""
         name = record_name(write.key)
-        return name, self.get(name), write.key.owner
+        owner = write.key.owner
+        return name, self.get(name), (owner.environment, owner.customer_account_id)
 
     def set(self, key: Name, write: changes.RecordWrite) -> tuple[datetime, Name] | None:
         """Store a record."""
@@ -167,10 +168,10 @@ class Sessions(Ending[changes.SessionWrite, SessionId, CuraeConnectSession]):
 
     def place(
         self, write: changes.SessionWrite
-    ) -> tuple[SessionId, CuraeConnectSession | None, Whose]:
+    ) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
         """By its id."""
-        session = write.after
-        return session.id, self.get(session.id), session.coordinate
+        key, whose = write.after.id, write.after.coordinate
+        return key, self.get(key), (whose.environment, whose.customer_account_id)
 
     def set(self, key: SessionId, write: changes.SessionWrite) -> tuple[datetime, SessionId] | None:
         """Store a session."""
@@ -195,11 +196,11 @@ class Bindings(Kept[changes.BindingWrite, Name, LimitedAccountAppBinding]):
 
     def place(
         self, write: changes.BindingWrite
-    ) -> tuple[Name, LimitedAccountAppBinding | None, Whose]:
+    ) -> tuple[Name, LimitedAccountAppBinding | None, Owner]:
         """By its coordinate."""
-        coordinate = write.after.coordinate
-        name = coordinate_name(coordinate)
-        return name, self.get(name), coordinate
+        whose = write.after.coordinate
+        name = coordinate_name(whose)
+        return name, self.get(name), (whose.environment, whose.customer_account_id)
 
     def set(self, key: Name, write: changes.BindingWrite) -> None:
         """Store a binding."""
@@ -250,14 +251,15 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
 
     def place(
         self, write: changes.ConnectionWrite
-    ) -> tuple[ConnectionId, Connection | None, Whose]:
+    ) -> tuple[ConnectionId, Connection | None, Owner]:
         """By its id; a second connection that recovers the same one would replace the first."""
         identity = write.after.identity
         held = self.get(identity.id)
         predecessor = identity.predecessor_id
         if predecessor is not None and write.before is None:
             held = self._successors.get(predecessor, held)
-        return identity.id, held, identity.coordinate
+        whose = identity.coordinate
+        return identity.id, held, (whose.environment, whose.customer_account_id)
 
     def set(
         self, key: ConnectionId, write: changes.ConnectionWrite
@@ -313,11 +315,6 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
         del self._of_user[user][identity.id]
         if not self._of_user[user]:
             del self._of_user[user]
-
-
-def owner(whose: Whose) -> Owner:
-    """The account that somebody or something belongs to."""
-    return whose.environment, whose.customer_account_id
 
 
 def is_over(deadline: datetime, now: datetime) -> bool:

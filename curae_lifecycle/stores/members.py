@@ -20,6 +20,7 @@ _Json = TypeVar("_Json")
 _Value = TypeVar("_Value")
 
 Document = dict[str, object]
+"""A stored value as JSON."""
 
 
 @frozen
@@ -43,7 +44,13 @@ class Part:
 def part(
     kind: type[_Json], read: Callable[[_Json], _Value], write: Callable[[_Value], object]
 ) -> Part:
-    """What a member is whose value is not its JSON."""
+    """What a member is whose value is not its JSON.
+
+    Args:
+        kind: Its type as JSON, exactly.
+        read: Makes the value of it, and raises `ValueError` or `LookupError` where there is none.
+        write: Makes it of the value.
+    """
     # What is read is of that type, and what is written is what was read.
     reads, writes = (cast("Callable[[object], object]", each) for each in (read, write))
     return Part(kind, reads, writes)

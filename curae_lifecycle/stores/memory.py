@@ -47,8 +47,6 @@ from curae_lifecycle.stores.kept import (
     Rates,
     Records,
     Sessions,
-    Whose,
-    owner,
 )
 from curae_lifecycle.stores.pages import HostedPage, Pages
 from curae_lifecycle.web.read import read
@@ -165,7 +163,7 @@ class MemoryStore:
         call = read(request, self.caller(bearer(request)), now, self._settings)
         if isinstance(call, Decision):
             return respond(call)
-        self._tidy(now, owner(call.caller))
+        self._tidy(now, call.caller)
         asked = needs(call)
         while True:
             answer = respond(decide(call, self.load(asked), now, new_ids))
@@ -227,24 +225,24 @@ class MemoryStore:
             StoreFullError: A new value found no room in its account; nothing was stored.
         """
         with self._lock:
-            placed: list[tuple[AnyKept, object, Whose, changes.Write]] = []
+            placed: list[tuple[AnyKept, object, Owner, changes.Write]] = []
             new: list[tuple[Owner, Kind]] = []
             for write in writes:
                 kept = self._by_kind[type(write)]
-                key, held, whose = kept.place(write)
+                key, held, owner = kept.place(write)
                 before = write.before
                 # What was loaded here is the very value, so few are compared.
                 if held is not before and held != before:
                     return False
                 if before is None:
-                    new.append((owner(whose), kept.kind))
-                placed.append((kept, key, whose, write))
+                    new.append((owner, kept.kind))
+                placed.append((kept, key, owner, write))
             if new:
                 self._accounts.take_room(new)
-            for kept, key, whose, write in placed:
+            for kept, key, owner, write in placed:
                 due = kept.set(key, write)
                 if due is not None:
-                    self._accounts.note(owner(whose), kept, *due)
+                    self._accounts.note(owner, kept, *due)
             return True
 
     def caller_of(self, digest: str) -> Caller | None:
@@ -255,7 +253,7 @@ class MemoryStore:
         """The caller, and everything that a call of theirs needs, read at one moment."""
         with self._lock:
             now, caller = self.clock(), self.caller_of(digest)
-            self._tidy(now, owner(caller) if caller else None)
+            self._tidy(now, caller)
             return LoadedCall(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
@@ -317,7 +315,7 @@ class MemoryStore:
             # Who lets go of a lock and asks again at once has it again, whoever waits.
             self._pause.wait(PAUSE)
 
-    def _tidy(self, now: datetime, own: Owner | None = None) -> None:
+    def _tidy(self, now: datetime, caller: Caller | None = None) -> None:
         check_instant("now", now)
         with self._lock:
             self._instants.append(now)
@@ -325,6 +323,7 @@ class MemoryStore:
             if self._accounts.may_be_over(now) or self._pages.may_be_over(now):
                 trusted = min(self._instants)
                 self._pages.drop_over(trusted)
+                own = (caller.environment, caller.customer_account_id) if caller else None
                 self._accounts.tidy(trusted, own)
 
     def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
