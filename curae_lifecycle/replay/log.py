@@ -43,8 +43,9 @@ from curae_lifecycle.web.request import ParsedBody, Request
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""
 
+_KINDS: Final = frozenset(KINDS)
 _REQUIRED: Final = frozenset({"at"})
-_ALLOWED: Final = _REQUIRED | {*KINDS, "as", "response"}
+_ALLOWED: Final = _REQUIRED | _KINDS | {"as", "response"}
 _REQUIRED_OF_REQUEST: Final = frozenset({"method", "path"})
 _ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
 _OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
@@ -77,6 +78,8 @@ class LineAnswer:
 
 
 _make_line_answer: Final = maker(LineAnswer)
+_make_new_ids: Final = maker(NewIds)
+_make_request: Final = maker(Request)
 
 
 def replay(
@@ -149,16 +152,16 @@ class _Log:
 
     def _line(self, number: int, raw: bytes) -> LineAnswer:
         document = parse_json(raw)
-        if self._named and (self._odd_names or _MAY_NAME.search(raw)):
+        if self._named and (self._odd_names or _MAY_NAME.search(raw) or b"\\u" in raw):
             name = document.get("as") if isinstance(document, dict) else None
             document = self._with_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
         line = _object("the line", document, _REQUIRED, _ALLOWED)
-        kinds = [kind for kind in KINDS if kind in line]
+        kinds = line.keys() & _KINDS
         if len(kinds) != 1:
             raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
-        kind = kinds[0]
+        (kind,) = kinds
         if kind != "request" and ("as" in line or "response" in line):
             raise BrokenLineError("the line: as and response go with a request")
         now = values.parse_time("at", line["at"])
@@ -221,11 +224,13 @@ class _Log:
             connection_id, session_id = recorded.id("connection"), recorded.id("session")
         if ends is None or ends <= now:
             ends = values.later(now, NEXT_ACTION_LIFETIME)
-        return NewIds(
+        if url is None:
+            url = f"https://connect.example/{number}"
+        return _make_new_ids(
             values.ConnectionId(self._fresh_id(connection_id)),
             values.SessionId(self._fresh_id(session_id)),
             values.UserId(f"limited-user-{number}"),
-            values.NextAction(f"https://connect.example/{number}" if url is None else url, ends),
+            values.NextAction(url, ends),
         )
 
     def _fresh_id(self, adopted: str | None) -> str:
@@ -259,7 +264,7 @@ class _Log:
         return {"line": number, "granted": True, "reason": None, "validUntil": until}
 
     def _with_names(self, value: Json) -> Json:
-        # map, not comprehensions, keeps a level of nesting to one level of recursion.
+        # map and loops, not comprehensions, keep a level of nesting to one level of recursion.
         if isinstance(value, str):
             if "{" not in value:
                 return value
@@ -273,7 +278,10 @@ class _Log:
             names, held = zip(*value.pairs, strict=True)
             return RepeatedObject(list(zip(names, map(self._with_names, held), strict=True)))
         if isinstance(value, dict):
-            return dict(zip(value, map(self._with_names, value.values()), strict=True))
+            # Nobody else has what was read from a line, and most of it is plain text.
+            for name, each in value.items():
+                if type(each) is not str or "{" in each:
+                    value[name] = self._with_names(each)
         return value
 
     def _named_value(self, found: re.Match[str]) -> str:
@@ -293,8 +301,9 @@ _NAMED_MAX: Final = 65_536
 _UNBOUNDED: Final = 2**62
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
 _PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
-_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
-"""Whether a line's strings may name an answer: cheap, and sure for all but odd names."""
+_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]")
+"""Whether a line's strings may name an answer: cheap, and sure for all but odd names and what is
+spelled with an escape."""
 
 
 def _object(
@@ -320,10 +329,10 @@ def _text(what: str, value: Json) -> str:
 def _request(value: Json) -> Request:
     request = _object("request", value, _REQUIRED_OF_REQUEST, _ALLOWED_OF_REQUEST)
     body = request.get("body")
-    return Request(
+    return _make_request(
         _text("request.method", request["method"]),
         _text("request.path", request["path"]),
-        tuple(_headers(request.get("headers", {}))),
+        _headers(request.get("headers", {})),
         _body(body),
     )
 
@@ -335,13 +344,16 @@ def _body(value: Json) -> bytes | ParsedBody:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)
 
 
-def _headers(value: Json) -> Iterator[tuple[str, str]]:
+def _headers(value: Json) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise BrokenLineError("request.headers: must be an object")
-    pairs = value.pairs if isinstance(value, RepeatedObject) else value.items()
-    for name, held in pairs:
-        for each in held if isinstance(held, list) else [held]:
-            yield name, _text("request.headers", each)
+    headers: list[tuple[str, str]] = []
+    for name, held in value.pairs if isinstance(value, RepeatedObject) else value.items():
+        if isinstance(held, list):
+            headers += [(name, _text("request.headers", each)) for each in held]
+        else:
+            headers.append((name, _text("request.headers", held)))
+    return tuple(headers)
 
 
 def _recorded(value: Json) -> Recorded | None:
