@@ -231,15 +231,11 @@ _EVENTS: Final = bytes.fromhex("6f1c3d0e 9a43 5b0f 8a57 2f4f6f0f5d11")
 _VARIANTS: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
-def _json_list(*items: str) -> str:
-    return f"[{', '.join(items)}]"
-
-
 def coordinate_text(coordinate: values.Coordinate) -> str:
     """A coordinate as text, the same for ever: a JSON list of its members."""
-    environment, app_id = coordinate.environment, coordinate.app_id
-    account_id, user_id = coordinate.customer_account_id, coordinate.app_user_id
-    return _json_list(*map(_json_text, (environment, app_id, account_id, user_id)))
+    environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
+    account_id = _json_text(coordinate.customer_account_id)
+    return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
 
 
 def _uuid5(name: bytes) -> str:
@@ -273,7 +269,7 @@ class Event:
         """The same, where the text of its instant is at hand."""
         subject_id = self.subject_id
         subject = coordinate_text(self.coordinate) if subject_id is None else _json_text(subject_id)
-        name = _json_list(_json_text(self.kind), subject, _json_text(at))
+        name = f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"
         return _uuid5(_EVENTS + name.encode())
 
     @property
