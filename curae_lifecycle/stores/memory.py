@@ -38,7 +38,13 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, make_snapshot
 from curae_lifecycle.stores.accounts import Accounts, AnyKept
 from curae_lifecycle.stores.clock import utc_now
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
+from curae_lifecycle.stores.contract import (
+    Loaded,
+    LoadedCall,
+    LoadedFact,
+    StoreFullError,
+    make_loaded_call,
+)
 from curae_lifecycle.stores.kept import (
     Bindings,
     Connections,
@@ -254,7 +260,7 @@ class MemoryStore:
         with self._lock:
             now, caller = self.clock(), self.caller_of(digest)
             self._tidy(now, caller)
-            return LoadedCall(caller, self.load(needs), now)
+            return make_loaded_call(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
         """Everything that a fact concerns, read at one moment."""
