@@ -8,6 +8,7 @@ member by member, and compiled once: a loop that asks each member what it is tak
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import TypeVar, cast
 
 import attrs
@@ -84,11 +85,8 @@ class Members:
         names: dict[str, object] = {"make": self._make, "read_each": self._read_each}
         for at, each in enumerate(parts.values()):
             names |= {f"kind_{at}": each.kind, f"read_{at}": each.read, f"write_{at}": each.write}
-        source = f"{self._reading()}\n{self._writing()}"
-        # Of the names of fields alone: nothing of it comes from outside.
-        exec(compile(source, f"<members of {kind.__name__}>", "exec"), names)  # noqa: S102 - as above
-        self.read = cast("Callable[[Document], object]", names["read"])
-        self.write = cast("Callable[[object], Document]", names["write"])
+        self.read = cast("Callable[[Document], object]", _function(self._reading(), names))
+        self.write = cast("Callable[[object], Document]", _function(self._writing(), names))
 
     def _reading(self) -> str:
         """What reads a document, and asks `_read_each` where it is not as it should be."""
@@ -142,6 +140,13 @@ def write(value):
             raise MalformedError(None, Fault.INVALID)
         made: object = self._make(*values)
         return made
+
+
+def _function(source: str, names: dict[str, object]) -> FunctionType:
+    # Made of the names of fields alone: nothing of it comes from outside.
+    whole = compile(source, "<members>", "exec")
+    (code,) = [each for each in whole.co_consts if isinstance(each, CodeType)]
+    return FunctionType(code, names)
 
 
 def _unless_none(value: str, function: str, member: Part, called: object) -> str:
