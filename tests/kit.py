@@ -221,7 +221,7 @@ class Forgetful(Reference):
 
     def send(self, request: Request) -> Response:
         if request.target.endswith(":reconnect"):
-            self.world._successors.clear()
+            self.world._connections._successors.clear()
         return super().send(request)
 
 

@@ -18,6 +18,8 @@ from curae_lifecycle.service.changes import (
     ConnectionWrite,
     Write,
 )
+from curae_lifecycle.stores.accounts import AnyKept
+from curae_lifecycle.stores.kept import Kind, Owner
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
@@ -50,8 +52,8 @@ class Store(curae.MemoryStore):
         """How many entries each of its collections has; none is left out."""
         collections = {
             name: held
-            for name, held in vars(self).items()
-            if name not in {"_callers", "_instants", "_accounts", "commits"}
+            for name, held in [*vars(self).items(), *vars(self._connections).items()]
+            if name not in {"_callers", "_instants", "_accounts", "_by_kind", "commits"}
             and hasattr(held, "__len__")
         }
         sizes = {name.strip("_"): len(held) for name, held in collections.items()}
@@ -139,10 +141,18 @@ LOOKS: Final = (
 )
 
 
-def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
-    """The same dict, which tells of each look at it."""
-    kind = type(held)
+def guard(kept: dict[K, V], looked_at: Callable[[], None]) -> None:
+    """Let a dict of the store's own tell of each look at it."""
+    kept.__class__ = type("Guarded", (type(kept),), _looks(type(kept), looked_at))
 
+
+def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
+    """The same plain dict, which tells of each look at it."""
+    kind = type(held)
+    return cast("dict[K, V]", type("Guarded", (kind,), _looks(kind, looked_at))(held))
+
+
+def _looks(kind: type, looked_at: Callable[[], None]) -> dict[str, object]:
     def telling(name: str) -> Callable[[object], object]:
         plain = getattr(kind, name)
 
@@ -153,8 +163,7 @@ def guarded(held: dict[K, V], looked_at: Callable[[], None]) -> dict[K, V]:
 
         return method
 
-    looks = {name: telling(name) for name in LOOKS}
-    return cast("dict[K, V]", type("Guarded", (kind,), looks)(held))
+    return {name: telling(name) for name in LOOKS}
 
 
 def minted(answer: Answer, member: str) -> str:
@@ -162,6 +171,38 @@ def minted(answer: Answer, member: str) -> str:
     value = document(answer)[member]
     assert isinstance(value, dict)
     return str(value["id"])
+
+
+class _Unlooked:
+    """The values of a kind, of which each is taken to be as it was loaded."""
+
+    def __init__(self, kept: AnyKept) -> None:
+        self._kept = kept
+
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(self._kept, name)
+        return found
+
+    def place(self, write: Write) -> tuple[object, object, Owner]:
+        key, _, owner = self._kept.place(write)
+        return key, write.before, owner
+
+
+def compares_all_but(made: curae.MemoryStore, *kinds: Kind) -> None:
+    """Let a store not look whether values of these kinds are as they were loaded."""
+    for kind in kinds:
+        made._by_kind[kind] = cast("AnyKept", _Unlooked(made._by_kind[kind]))
+
+
+def is_current(made: curae.MemoryStore, write: Write) -> bool:
+    """Whether what a write replaces is what a store keeps."""
+    return made._by_kind[type(write)].place(write)[1] == write.before
+
+
+def overwrite(made: curae.MemoryStore, write: Write) -> None:
+    """Store what a write says, whatever it would replace."""
+    kept = made._by_kind[type(write)]
+    kept.set(kept.place(write)[0], write)
 
 
 def written_by(operation: str) -> tuple[Write, ...]:

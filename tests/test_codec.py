@@ -198,6 +198,32 @@ def test_the_member_at_fault_is_named_by_its_path_and_what_stood_there_is_not(
             assert "u-secret" not in "".join(traceback.format_exception(raised.value))
 
 
+MAY_BE_NULL: dict[type[Storable], set[str]] = {
+    Connection: {
+        "identity.predecessor_id",
+        "handoff_deadline",
+        "authorized_at",
+        "expires_at",
+        "action_required_reason",
+        "revoked_at",
+        "revoked_by",
+    },
+    CuraeConnectSession: {"landed_at", "user_id"},
+    idempotency.Record: {"lease_until", "response"},
+}
+"""The members that may be null, by their paths."""
+
+
+@pytest.mark.parametrize("value", STORED, ids=lambda value: type(value).__name__)
+def test_what_may_be_null_may_and_nothing_else(value: Storable) -> None:
+    kind, document = type(value), stored(value)
+    for path in places(document):
+        name = ".".join(path)
+        expected = None if name in MAY_BE_NULL.get(kind, set()) else (name, "INVALID")
+        broken = with_value(document, path, None)
+        assert fault_if_any(partial(loaded, kind, broken)) == expected
+
+
 @pytest.mark.parametrize("packages", ["labs", {"labs": 1}])
 def test_a_stored_set_of_packages_is_a_list_and_nothing_that_merely_iterates(
     packages: Json,

@@ -167,6 +167,14 @@ def test_a_predecessor_has_one_successor() -> None:
     assert (loaded.connection, loaded.successor, loaded.head) == (REVOKED, second, second)
 
 
+def test_no_new_connection_takes_an_id_that_is_in_use() -> None:
+    made = world(curae.Settings(), ACTIVE)
+    identity = attrs.evolve(server.successor().identity, id=ID)
+    rival = attrs.evolve(server.successor(), identity=identity)
+    assert not made.store((ConnectionWrite(None, rival),))
+    assert made.connection(ID) is ACTIVE
+
+
 def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
     # Each was decided on what the other had not yet written.
     late, later = curae.Authorized(ID, happened_at=at(29)), at(31)

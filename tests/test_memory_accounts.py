@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import pytest
@@ -21,7 +22,9 @@ from curae_lifecycle.service.changes import (
     ConnectionWrite,
 )
 from curae_lifecycle.stores import accounts
+from curae_lifecycle.stores.accounts import Account
 from curae_lifecycle.stores.contract import StoreFullError
+from curae_lifecycle.stores.kept import Owner
 from tests.memory import (
     BUCKET,
     DAY,
@@ -29,6 +32,7 @@ from tests.memory import (
     Store,
     by_neighbour,
     fill_records,
+    guarded,
     of_neighbour,
     store,
     unknown,
@@ -219,6 +223,23 @@ def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
     assert made.sizes()["records"] == 70
     assert made.purge(due) == 70
     assert made.purge(due) == 0
+
+
+def test_where_nothing_may_be_over_no_account_is_looked_at() -> None:
+    made = store()
+    fill_records(made, 3)
+    fill_records(made, 1, at(60), first=3)
+    due = START + DAY + TOLERANCE
+    assert made.purge(due) == 3
+    looked: list[None] = []
+    held = made._accounts._by_owner
+    watched = guarded(held, lambda: looked.append(None))
+    made._accounts._by_owner = cast("OrderedDict[Owner, Account]", watched)
+    looked.clear()
+    assert made.purge(due + timedelta(minutes=60) - TICK) == 0
+    fill_records(made, 1, due + timedelta(minutes=60) - TICK, first=4)
+    assert len(looked) == 2, "a record was counted and noted down"
+    assert made.purge(due + timedelta(minutes=60)) == 1
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5, 6, 7, 1000])

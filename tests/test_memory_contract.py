@@ -14,7 +14,13 @@ import curae_lifecycle as curae
 from curae_lifecycle import ApiKey, ArgumentError, MemoryStore, Settings, Store
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, RateWrite, RecordWrite
+from curae_lifecycle.service.changes import (
+    NO_CHANGES,
+    Changes,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+)
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.fact import Fact, fact_needs
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -172,6 +178,21 @@ def test_what_is_kept_of_pages_is_what_is_promised() -> None:
 
     check_pages(store, partial(setattr, clock, "now"), rows)
     assert [len(each) for each in parts] == [0, 0, 0]
+
+
+def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    page = HostedPage(url_digest("url"), PageKind.USER, "a subject", at(30))
+    assert store.commit(store.for_call(DIGEST, NOTHING), NO_CHANGES, page)
+    clock.now = at(35) - TICK
+    for _ in range(16):
+        store.for_call(DIGEST, NOTHING)
+    assert len(store._pages._found) == 1
+    clock.now = at(35)
+    for _ in range(16):
+        store.for_call(DIGEST, NOTHING)
+    assert len(store._pages._found) == 0
 
 
 def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:

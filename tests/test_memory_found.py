@@ -21,7 +21,8 @@ from curae_lifecycle.service.changes import (
     relied_on,
 )
 from curae_lifecycle.service.operations.get_connection import GetConnection
-from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guarded, minted, revoked_chain
+from curae_lifecycle.stores.kept import Connections
+from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guard, guarded, minted, revoked_chain
 from tests.server import (
     API_KEY,
     CALLER,
@@ -38,9 +39,7 @@ from tests.strategies import COORDINATE, START, at, pending, uuid
 class Counted(dict[curae.ConnectionId, Connection]):
     """A dictionary that is asked by key alone, and counts how often."""
 
-    def __init__(self, held: dict[curae.ConnectionId, Connection]) -> None:
-        super().__init__(held)
-        self.asked = 0
+    asked = 0
 
     # The store gives no default, and the type of a dictionary allows for one of any type.
     def get(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -60,16 +59,29 @@ class Counted(dict[curae.ConnectionId, Connection]):
         raise AssertionError("the store looks at all of them")
 
 
+class CountedConnections(  # pyright: ignore[reportIncompatibleMethodOverride] - as above
+    Counted, Connections
+):
+    """The store's connections, asked so."""
+
+
+def counted(made: curae.MemoryStore) -> tuple[Counted, Counted]:
+    """The connections of a store and their successors; of both it is counted how often."""
+    connections = made._connections
+    connections.__class__ = CountedConnections
+    successors = connections._successors = Counted(connections._successors)
+    connections._heads = Counted(connections._heads)
+    return cast("CountedConnections", connections), successors
+
+
 def test_successor_and_head_are_found_without_walking_the_chain() -> None:
     chain = revoked_chain(500)
     made = world(curae.Settings(), *chain)
-    made._connections = Counted(made._connections)
-    made._successors = Counted(made._successors)
-    made._heads = Counted(made._heads)
+    connections, successors = counted(made)
     for place in (0, 1, 250, 498, 499):
-        before = made._connections.asked + made._successors.asked
+        before = connections.asked + successors.asked
         loaded = made.load(curae.needs(call(GetConnection(chain[place].id), None)))
-        assert made._connections.asked + made._successors.asked == before + 2
+        assert connections.asked + successors.asked == before + 2
         assert loaded.connection is chain[place]
         is_head = place == 499
         assert loaded.successor is (None if is_head else chain[place + 1])
@@ -113,7 +125,7 @@ def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> N
         for each in (pending(number=number) for number in range(10, 400))
     ]
     made = world(curae.Settings(), *theirs, *mine)
-    made._connections = Counted(made._connections)
+    counted(made)
     fact = curae.Tombstoned(COORDINATE)
     assert made.load_fact(fact).connections == tuple(mine)
     assert made.load_fact(curae.Tombstoned(other)).connections == tuple(theirs)
@@ -166,9 +178,10 @@ class Counting(Store):
         def looked_at() -> None:
             self.looks += 1
 
-        self._connections = guarded(self._connections, looked_at)
-        self._successors = guarded(self._successors, looked_at)
-        self._heads = guarded(self._heads, looked_at)
+        guard(self._connections, looked_at)
+        kept = self._connections
+        kept._successors = guarded(kept._successors, looked_at)
+        kept._heads = guarded(kept._heads, looked_at)
         self.looks = 0
 
 

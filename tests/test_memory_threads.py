@@ -33,7 +33,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests import subjects
-from tests.memory import ACTIVE, BUCKET, EMPTY, MONTH, Store, guarded
+from tests.memory import ACTIVE, BUCKET, EMPTY, MONTH, Store, guard, guarded
 from tests.server import (
     API_KEY,
     CALLER,
@@ -56,9 +56,11 @@ class Locked(Store):
             assert owned(), "what others write meanwhile is seen in halves"
 
         with self._lock:
-            for whose in (self, self._accounts):
+            for kept in self._by_kind.values():
+                guard(kept, looked_at)
+            for whose in (self._connections, self._accounts):
                 for name, held in list(vars(whose).items()):
-                    if isinstance(held, dict) and name != "_callers":
+                    if isinstance(held, dict):
                         setattr(whose, name, guarded(held, looked_at))
 
 

@@ -26,7 +26,7 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactNeeds, FactSnapshot
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -41,6 +41,7 @@ from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, Server
+from tests.memory import compares_all_but
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
 from tests.wrong_stores import ComparesNothing, Forgetful, Lazy
@@ -86,14 +87,15 @@ class LosesRevocations(Stored):
 class TwoSuccessors(MemoryStore):
     """A world without the unique index on a predecessor, which it does not find again."""
 
-    def _line(
-        self, connection_id: ConnectionId | None
-    ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        connection, _, _ = super()._line(connection_id)
-        return connection, None, None
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        compares_all_but(self, ConnectionWrite)
 
-    def _is_current(self, write: Write) -> bool:
-        return isinstance(write, ConnectionWrite) or super()._is_current(write)
+    def load(self, asked: Needs) -> Snapshot:
+        return attrs.evolve(super().load(asked), successor=None, head=None)
+
+    def _fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
+        return attrs.evolve(super()._fact_snapshot(asked), successor=None, head=None)
 
 
 class LeavesAccessBehind(MemoryStore):

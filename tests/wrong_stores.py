@@ -11,16 +11,19 @@ from curae_lifecycle.service.changes import (
     RecordWrite,
     Write,
 )
+from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
+from tests.memory import compares_all_but
 
 
 class ComparesNothing(MemoryStore):
     """The last one wins."""
 
-    def _is_current(self, write: Write) -> bool:  # noqa: ARG002 - it does not look
-        return True
+    def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
+        super().__init__(settings)
+        compares_all_but(self, *self._by_kind)
 
 
 class Lazy(MemoryStore):

@@ -25,7 +25,7 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
@@ -43,8 +43,12 @@ from curae_lifecycle.web.request import ParsedBody, Request
 KINDS: Final = ("register", "buckets", "request", "fact", "ask")
 """What a line may be, beside its time."""
 
+_KINDS: Final = frozenset(KINDS)
 _REQUIRED: Final = frozenset({"at"})
-_OPTIONAL: Final = frozenset({*KINDS, "as", "response"})
+_ALLOWED: Final = _REQUIRED | _KINDS | {"as", "response"}
+_REQUIRED_OF_REQUEST: Final = frozenset({"method", "path"})
+_ALLOWED_OF_REQUEST: Final = _REQUIRED_OF_REQUEST | {"headers", "body"}
+_OF_ASK: Final = frozenset({"type", "connectionId", "dataPackage"})
 
 NEXT_ACTION_LIFETIME: Final = 30 * values.MINUTE
 """How long a next action lives where no recorded response says otherwise [O]."""
@@ -71,6 +75,11 @@ class LineAnswer:
     answer: dict[str, Json] = attrs.field(repr=False)
     broken: bool = False
     divergences: tuple[Divergence, ...] = ()
+
+
+_make_line_answer: Final = maker(LineAnswer)
+_make_new_ids: Final = maker(NewIds)
+_make_request: Final = maker(Request)
 
 
 def replay(
@@ -132,6 +141,7 @@ class _Log:
         self._clock: datetime | None = None
         self._named: dict[str, _Named] = {}
         self._odd_names = False
+        self._has_adopted = False
         self._numbers = count(1)
 
     def line(self, number: int, raw: bytes) -> LineAnswer:
@@ -142,16 +152,16 @@ class _Log:
 
     def _line(self, number: int, raw: bytes) -> LineAnswer:
         document = parse_json(raw)
-        if self._named and (self._odd_names or _MAY_NAME.search(raw)):
+        if self._named and (self._odd_names or _MAY_NAME.search(raw) or b"\\u" in raw):
             name = document.get("as") if isinstance(document, dict) else None
             document = self._with_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
-        line = _object("the line", document, _REQUIRED, _OPTIONAL)
-        kinds = [kind for kind in KINDS if kind in line]
+        line = _object("the line", document, _REQUIRED, _ALLOWED)
+        kinds = line.keys() & _KINDS
         if len(kinds) != 1:
             raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
-        kind = kinds[0]
+        (kind,) = kinds
         if kind != "request" and ("as" in line or "response" in line):
             raise BrokenLineError("the line: as and response go with a request")
         now = values.parse_time("at", line["at"])
@@ -192,7 +202,7 @@ class _Log:
             self._named[name] = _Named(response)
             self._odd_names = self._odd_names or _PLAIN_NAME.match(name) is None
         divergences: tuple[Divergence, ...] = ()
-        if self._comparison is not None:
+        if self._comparison is not None and recorded is not None:
             divergences = self._comparison.divergences(recorded, response, answer.rules[-1])
         printed: dict[str, Json] = {
             "line": number,
@@ -203,24 +213,31 @@ class _Log:
             "replayed": answer.replayed,
             "rules": list(answer.rules),
         }
-        return LineAnswer(printed, divergences=divergences)
+        return _make_line_answer(printed, divergences=divergences)
 
-    def _fresh(self, recorded: Recorded, now: datetime) -> NewIds:
+    def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
         number = next(self._numbers)
-        ends = recorded.next_action_end()
+        url: str | None = None
+        ends = connection_id = session_id = None
+        if recorded is not None:
+            url, ends = recorded.url(), recorded.next_action_end()
+            connection_id, session_id = recorded.id("connection"), recorded.id("session")
         if ends is None or ends <= now:
             ends = values.later(now, NEXT_ACTION_LIFETIME)
-        url = recorded.url()
-        return NewIds(
-            values.ConnectionId(self._fresh_id(recorded, "connection")),
-            values.SessionId(self._fresh_id(recorded, "session")),
+        if url is None:
+            url = f"https://connect.example/{number}"
+        return _make_new_ids(
+            values.ConnectionId(self._fresh_id(connection_id)),
+            values.SessionId(self._fresh_id(session_id)),
             values.UserId(f"limited-user-{number}"),
-            values.NextAction(f"https://connect.example/{number}" if url is None else url, ends),
+            values.NextAction(url, ends),
         )
 
-    def _fresh_id(self, recorded: Recorded, member: str) -> str:
-        adopted = recorded.id(member)
-        while adopted is None or self._in_use(adopted):
+    def _fresh_id(self, adopted: str | None) -> str:
+        if adopted is not None:
+            # From here on a number may stand for what has the same id already.
+            self._has_adopted = True
+        while adopted is None or (self._has_adopted and self._in_use(adopted)):
             adopted = f"00000000-0000-4000-8000-{next(self._numbers):012x}"
         return adopted
 
@@ -231,7 +248,7 @@ class _Log:
         )
 
     def _ask(self, number: int, body: Json, now: datetime) -> dict[str, Json]:
-        ask = _object("ask", body, {"type", "connectionId", "dataPackage"})
+        ask = _object("ask", body, _OF_ASK)
         if ask["type"] != "access":
             raise BrokenLineError("ask.type: must be access")
         connection_id = values.ConnectionId(
@@ -247,7 +264,7 @@ class _Log:
         return {"line": number, "granted": True, "reason": None, "validUntil": until}
 
     def _with_names(self, value: Json) -> Json:
-        # map, not comprehensions, keeps a level of nesting to one level of recursion.
+        # map and loops, not comprehensions, keep a level of nesting to one level of recursion.
         if isinstance(value, str):
             if "{" not in value:
                 return value
@@ -261,7 +278,10 @@ class _Log:
             names, held = zip(*value.pairs, strict=True)
             return RepeatedObject(list(zip(names, map(self._with_names, held), strict=True)))
         if isinstance(value, dict):
-            return dict(zip(value, map(self._with_names, value.values()), strict=True))
+            # Nobody else has what was read from a line, and most of it is plain text.
+            for name, each in value.items():
+                if type(each) is not str or "{" in each:
+                    value[name] = self._with_names(each)
         return value
 
     def _named_value(self, found: re.Match[str]) -> str:
@@ -281,21 +301,23 @@ _NAMED_MAX: Final = 65_536
 _UNBOUNDED: Final = 2**62
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
 _PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
-_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]|\\u")
-"""Whether a line's strings may name an answer: cheap, and sure for all but odd names."""
+_MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]")
+"""Whether a line's strings may name an answer: cheap, and sure for all but odd names and what is
+spelled with an escape."""
 
 
 def _object(
-    what: str, value: Json, required: AbstractSet[str], optional: AbstractSet[str] = frozenset()
+    what: str, value: Json, required: AbstractSet[str], allowed: AbstractSet[str] | None = None
 ) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise BrokenLineError(f"{what}: must be an object")
     if isinstance(value, RepeatedObject):
         raise BrokenLineError(f"{what}: has a member twice")
-    if not required <= value.keys() <= required | optional:
-        allowed = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(optional))])
-        raise BrokenLineError(f"{what}: must have the members {allowed}")
-    return value
+    allowed = required if allowed is None else allowed
+    if required <= value.keys() <= allowed:
+        return value
+    names = ", ".join([*sorted(required), *(f"{name}?" for name in sorted(allowed - required))])
+    raise BrokenLineError(f"{what}: must have the members {names}")
 
 
 def _text(what: str, value: Json) -> str:
@@ -305,12 +327,12 @@ def _text(what: str, value: Json) -> str:
 
 
 def _request(value: Json) -> Request:
-    request = _object("request", value, {"method", "path"}, {"headers", "body"})
+    request = _object("request", value, _REQUIRED_OF_REQUEST, _ALLOWED_OF_REQUEST)
     body = request.get("body")
-    return Request(
+    return _make_request(
         _text("request.method", request["method"]),
         _text("request.path", request["path"]),
-        tuple(_headers(request.get("headers", {}))),
+        _headers(request.get("headers", {})),
         _body(body),
     )
 
@@ -322,18 +344,21 @@ def _body(value: Json) -> bytes | ParsedBody:
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else ParsedBody(value)
 
 
-def _headers(value: Json) -> Iterator[tuple[str, str]]:
+def _headers(value: Json) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise BrokenLineError("request.headers: must be an object")
-    pairs = value.pairs if isinstance(value, RepeatedObject) else value.items()
-    for name, held in pairs:
-        for each in held if isinstance(held, list) else [held]:
-            yield name, _text("request.headers", each)
+    headers: list[tuple[str, str]] = []
+    for name, held in value.pairs if isinstance(value, RepeatedObject) else value.items():
+        if isinstance(held, list):
+            headers += [(name, _text("request.headers", each)) for each in held]
+        else:
+            headers.append((name, _text("request.headers", held)))
+    return tuple(headers)
 
 
-def _recorded(value: Json) -> Recorded:
+def _recorded(value: Json) -> Recorded | None:
     if value is None:
-        return Recorded.of({})
+        return None
     if not isinstance(value, dict):
         raise BrokenLineError("response: must be an object")
     if has_repeats(value):
@@ -342,9 +367,8 @@ def _recorded(value: Json) -> Recorded:
 
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
-    members = _object(
-        "register", value, {"apiKey", "appId", "customerAccountId", "scopes"}, {"environment"}
-    )
+    required = {"apiKey", "appId", "customerAccountId", "scopes"}
+    members = _object("register", value, required, required | {"environment"})
     scopes = members["scopes"]
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
@@ -403,9 +427,8 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
-    required = {each.name for each in kind.members if not each.optional}
-    optional = {each.name for each in kind.members if each.optional}
-    members = _object("fact", value, {"type"} | required, optional)
+    required = {"type"} | {each.name for each in kind.members if not each.optional}
+    members = _object("fact", value, required, required | {each.name for each in kind.members})
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }

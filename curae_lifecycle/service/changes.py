@@ -242,22 +242,21 @@ _EVENTS: Final = bytes.fromhex("6f1c3d0e 9a43 5b0f 8a57 2f4f6f0f5d11")
 """The name space of the ids of events."""
 
 
-def _json_list(*items: str) -> str:
-    return f"[{', '.join(items)}]"
+_VARIANTS: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 def coordinate_text(coordinate: values.Coordinate) -> str:
     """A coordinate as text, the same for ever: a JSON list of its members."""
-    environment, app_id = coordinate.environment, coordinate.app_id
-    account_id, user_id = coordinate.customer_account_id, coordinate.app_user_id
-    return _json_list(*map(_json_text, (environment, app_id, account_id, user_id)))
+    environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
+    account_id = _json_text(coordinate.customer_account_id)
+    return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
 
 
 def _uuid5(name: bytes) -> str:
     # RFC 9562: the version, and the variant in two bits, take the place of a digest's own digits.
     # As `uuid.uuid5`, which makes an integer of the digest first and takes three times as long.
     digits = hashlib.sha1(name, usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digits[16], 16) % 4]
+    variant = _VARIANTS[digits[16]]
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
@@ -278,9 +277,13 @@ class Event:
     @property
     def id(self) -> str:
         """Its name for ever: the same kind, subject and instant make the same UUID [P, O]."""
-        subject_id, whose = self.subject_id, self.coordinate
-        subject = coordinate_text(whose) if subject_id is None else _json_text(subject_id)
-        name = _json_list(_json_text(self.kind), subject, _json_text(values.format_time(self.at)))
+        return self.id_at(values.format_time(self.at))
+
+    def id_at(self, at: str) -> str:
+        """The same, where the text of its instant is at hand."""
+        subject_id = self.subject_id
+        subject = coordinate_text(self.coordinate) if subject_id is None else _json_text(subject_id)
+        name = f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"
         return _uuid5(_EVENTS + name.encode())
 
     @property

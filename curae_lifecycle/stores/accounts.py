@@ -8,33 +8,18 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import count
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
-from curae_lifecycle.rules.chain import is_live
-from curae_lifecycle.rules.connection import Connection, next_deadline
-from curae_lifecycle.rules.credentials import Caller, KeyOwner
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.idempotency import RecordKey
-from curae_lifecycle.rules.values import (
-    CLOCK_TOLERANCE,
-    LAST_INSTANT,
-    TICK,
-    AppUser,
-    ConnectionId,
-    Coordinate,
-    CustomerAccountId,
-    Environment,
-    SessionId,
-)
+from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service import changes
 from curae_lifecycle.stores.contract import StoreFullError
-
-_TOLERANCE: Final = CLOCK_TOLERANCE * TICK
+from curae_lifecycle.stores.kept import Ending, Kind, Owner, Rates, is_over
+from curae_lifecycle.stores.keys import Name
 
 LOOKED_AT: Final = 8
 """How many values of an account a request looks at, whether they are over."""
@@ -42,37 +27,10 @@ LOOKED_AT: Final = 8
 AT_ONCE: Final = 1000
 """How many values and accounts a purge of all looks at before it lets others in."""
 
-Kind = type[changes.Write]
-"""A kind of value, by what writes it."""
+AnyKept = Ending[changes.Write, object, object]
+"""The values of whichever kind; of a kind that never ends nothing is noted down."""
 
-Owner = tuple[Environment, CustomerAccountId]
-"""A customer account; its test and its live values are counted apart."""
-
-
-@frozen
-class ChainKey:
-    """A chain as a whole: it is dropped as one."""
-
-    root_id: ConnectionId
-
-
-@frozen
-class SessionKey:
-    """A session."""
-
-    session_id: SessionId
-
-
-Held = RecordKey | changes.RateKey | SessionKey | ChainKey
-"""What can be dropped once it is over."""
-
-_KINDS: Final[dict[type[Held], Kind]] = {
-    ChainKey: changes.ConnectionWrite,
-    SessionKey: changes.SessionWrite,
-    RecordKey: changes.RecordWrite,
-    changes.LimitKey: changes.RateWrite,
-    changes.BucketKey: changes.RateWrite,
-}
+_Deadline = tuple[datetime, int, AnyKept, object]
 
 
 @attrs.define
@@ -85,9 +43,7 @@ class Account:
     """
 
     held: Counter[Kind] = attrs.field(factory=Counter[Kind])
-    deadlines: list[tuple[datetime, int, Held]] = attrs.field(
-        factory=list[tuple[datetime, int, Held]]
-    )
+    deadlines: list[_Deadline] = attrs.field(factory=list[_Deadline])
 
 
 class Accounts:
@@ -95,53 +51,47 @@ class Accounts:
 
     Args:
         capacity: How many values of each kind an account may hold.
-        kept_until: Until when a value is kept as it stands now; `None` where it is over.
-        drop: Drops a value, and says how many values of its kind that were.
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        kept_until: Callable[[Held, datetime], datetime | None],
-        drop: Callable[[Held], int],
-    ) -> None:
+    def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._kept_until = kept_until
-        self._drop_value = drop
         # In the order in which they have their turn.
         self._by_owner: OrderedDict[Owner, Account] = OrderedDict()
         self._order = count()
+        # No deadline is earlier; the one that was may be gone.
+        self._earliest = LAST_INSTANT
 
-    def check_room(self, new: list[changes.Write]) -> None:
-        """Whether there is room for new values.
+    def take_room(self, new: list[tuple[Owner, Kind]]) -> None:
+        """Count new values, all of them or none.
 
         Raises:
             StoreFullError: An account has no room for all of them.
         """
-        counts: dict[tuple[Owner, Kind], int] = {}
-        for write in new:
-            of = _owner_of(write), type(write)
-            counts[of] = counts.get(of, 0) + 1
-        for (owner, kind), added in counts.items():
+        for at, (owner, kind) in enumerate(new):
             account = self._by_owner.get(owner)
-            held = account.held[kind] if account else 0
-            if held + added > self._capacity:
+            if account is None:
+                account = self._by_owner[owner] = Account()
+            held = account.held[kind]
+            if held >= self._capacity:
+                for earlier, counted in new[:at]:
+                    self._by_owner[earlier].held[counted] -= 1
                 raise StoreFullError(kind.__name__.removesuffix("Write"), self._capacity, *owner)
+            account.held[kind] = held + 1
 
-    def add(self, new: changes.Write, due: tuple[datetime, Held] | None) -> None:
-        """Count a new value, and note down from when on it may be over, if ever.
+    def note(self, owner: Owner, kept: AnyKept, deadline: datetime, key: object) -> None:
+        """Note down from when on a value may be over.
 
         Args:
-            new: The write that inserts it.
-            due: From when on it may be over, and what is looked at then; `None` for never.
+            owner: Whose it is.
+            kept: The values of its kind, which say then whether it is over.
+            deadline: From when on that is.
+            key: By what it is asked.
         """
-        owner = _owner_of(new)
-        account = self._by_owner.get(owner)
-        if account is None:
-            account = self._by_owner[owner] = Account()
-        account.held[type(new)] += 1
-        if due is not None:
-            self._note(account, *due)
+        self._note(self._by_owner[owner], kept, deadline, key)
+
+    def may_be_over(self, now: datetime) -> bool:
+        """Whether anything may be over: where it says no, nothing is."""
+        return is_over(self._earliest, now)
 
     def tidy(self, now: datetime, own: Owner | None) -> None:
         """Drop a few values that are over: of one account, and of the one whose turn it is.
@@ -192,17 +142,20 @@ class Accounts:
                     break
                 yield dropped, True
                 left, dropped = AT_ONCE, 0
+        held = [account.deadlines[0][0] for account in self._by_owner.values() if account.deadlines]
+        self._earliest = min(held, default=LAST_INSTANT)
         yield dropped, False
 
-    def drop_buckets(self) -> None:
+    def drop_buckets(self, rates: Rates) -> None:
         """Drop every bucket, over or not."""
         for account in self._by_owner.values():
-            kept: list[tuple[datetime, int, Held]] = []
-            for entry in account.deadlines:
-                if isinstance(entry[2], changes.BucketKey):
-                    self._drop(account, entry[2])
+            kept: list[_Deadline] = []
+            for deadline in account.deadlines:
+                _, _, values, key = deadline
+                if values.kind is Rates.kind and rates.is_bucket(cast("Name", key)):
+                    self._drop(account, values, key)
                 else:
-                    kept.append(entry)
+                    kept.append(deadline)
             heapq.heapify(kept)
             account.deadlines = kept
 
@@ -215,57 +168,22 @@ class Accounts:
         looked_at = dropped = 0
         deadlines = account.deadlines
         while deadlines and looked_at != most and is_over(deadlines[0][0], now):
-            _, _, held = heapq.heappop(deadlines)
+            _, _, kept, key = heapq.heappop(deadlines)
             looked_at += 1
-            kept_until = self._kept_until(held, now)
-            if kept_until is None:
-                dropped += self._drop(account, held)
+            until = kept.kept_until(key, now)
+            if until is None:
+                dropped += self._drop(account, kept, key)
             else:
                 # It moved on since it was noted down.
-                self._note(account, kept_until, held)
+                self._note(account, kept, until, key)
         return looked_at, dropped
 
-    def _drop(self, account: Account, held: Held) -> int:
-        dropped = self._drop_value(held)
-        account.held[_KINDS[type(held)]] -= dropped
+    def _drop(self, account: Account, kept: AnyKept, key: object) -> int:
+        dropped = kept.drop(key)
+        account.held[kept.kind] -= dropped
         return dropped
 
-    def _note(self, account: Account, deadline: datetime, held: Held) -> None:
-        heapq.heappush(account.deadlines, (deadline, next(self._order), held))
-
-
-def is_over(deadline: datetime, now: datetime) -> bool:
-    """Whether a value with this deadline may be dropped.
-
-    Args:
-        deadline: When it means nothing any more.
-        now: The instant at which it is asked, in UTC.
-    """
-    # Not at the deadline itself: another worker's clock may be behind.
-    return now - deadline >= _TOLERANCE
-
-
-def ended_at(connection: Connection) -> datetime | None:
-    """When a connection was over, or is by itself; `None` where only what happens to it ends it."""
-    ends = next_deadline(connection)
-    if ends is None and not is_live(connection, LAST_INSTANT):
-        return connection.updated_at
-    return ends
-
-
-def owner(whose: Caller | Coordinate | KeyOwner | AppUser) -> Owner:
-    """The account that somebody or something belongs to."""
-    return whose.environment, whose.customer_account_id
-
-
-def _owner_of(write: changes.Write) -> Owner:
-    if isinstance(write, changes.RecordWrite):
-        whose: Coordinate | KeyOwner | AppUser = write.key.owner
-    elif isinstance(write, changes.RateWrite):
-        key = write.key
-        whose = key.app_user if isinstance(key, changes.LimitKey) else key.owner
-    elif isinstance(write, changes.ConnectionWrite):
-        whose = write.after.identity.coordinate
-    else:
-        whose = write.after.coordinate
-    return whose.environment, whose.customer_account_id
+    def _note(self, account: Account, kept: AnyKept, deadline: datetime, key: object) -> None:
+        if deadline < self._earliest:  # noqa: PLR1730 - `min` takes eight times as long
+            self._earliest = deadline
+        heapq.heappush(account.deadlines, (deadline, next(self._order), kept, key))

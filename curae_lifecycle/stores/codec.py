@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from operator import attrgetter
 from typing import Final, TypeVar, cast
-
-import attrs
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
+from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     LostLease,
@@ -42,6 +39,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.stores.formats import FORMAT, newest_form, upgraded
+from curae_lifecycle.stores.members import Document, Members, Part, or_null, part
 from curae_lifecycle.web.json import Json, MalformedError, has_repeats
 
 Storable = (
@@ -50,14 +48,12 @@ Storable = (
 """What `dump` and `load` know."""
 
 _Stored = TypeVar("_Stored", bound=Storable)
-_Json = TypeVar("_Json")
-_Value = TypeVar("_Value")
 
 
 def dump(value: Storable) -> dict[str, Json]:
     """A value as JSON for a server's own store: everything, internals too, never the wire."""
     kind = type(value)
-    members = cast("dict[str, Json]", _STORED[kind].write(value))
+    members = cast("dict[str, Json]", _WRITERS[kind](value))
     return {FORMAT: newest_form(kind.__name__), **members}
 
 
@@ -74,12 +70,16 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         NewerFormatError: A newer release stored it.
     """
     name = kind.__name__
-    if type(document) is not dict or (
-        document.get(FORMAT) != newest_form(name) and has_repeats(document)
-    ):
+    newest = newest_form(name)
+    if type(document) is not dict:
         raise MalformedError(None, Fault.INVALID)
+    form = document.get(FORMAT)
+    if type(form) is not int or form != newest:
+        if has_repeats(document):
+            raise MalformedError(None, Fault.INVALID)
+        document = {FORMAT: newest, **upgraded(name, document)}
     try:
-        return cast("_Stored", _STORED[kind].read(upgraded(name, document)))
+        return cast("_Stored", _READERS[kind](cast("Document", document)))
     except MalformedError:
         # Of what says something twice nothing is read: in the newest form it is no plain object.
         if has_repeats(document):
@@ -87,100 +87,18 @@ def load(kind: type[_Stored], document: Json) -> _Stored:
         raise
 
 
-def _same(value: object) -> object:
-    return value  # pragma: no cover - where it stands nothing is called
-
-
-@frozen
-class _Part:
-    """What a member is, as JSON and as a value.
-
-    Attributes:
-        kind: Its type as JSON, exactly: a bool is an int to Python and no number to a store.
-        read: Makes the value of it, and raises `ValueError` or `LookupError` where there is none.
-        write: Makes it of the value.
-        or_null: Whether it may be null, and the value `None`.
-    """
-
-    kind: type
-    read: Callable[[object], object] = _same
-    write: Callable[[object], object] = _same
-    or_null: bool = False
-
-
-def _part(
-    kind: type[_Json], read: Callable[[_Json], _Value], write: Callable[[_Value], object]
-) -> _Part:
-    # What is read is of that type, and what is written is what was read.
-    reads, writes = (cast("Callable[[object], object]", each) for each in (read, write))
-    return _Part(kind, reads, writes)
-
-
-def _or_null(part: _Part) -> _Part:
-    return attrs.evolve(part, or_null=True)
-
-
-def _word(kind: type[StrEnum]) -> _Part:
+def _word(kind: type[StrEnum]) -> Part:
     words = {word.value: word for word in kind}
-    return _part(str, words.__getitem__, str.__str__)
+    return part(str, words.__getitem__, str.__str__)
 
 
-class _Members:
-    """How the values of one class are stored: its fields, in their order, and what each is."""
-
-    def __init__(self, kind: type, parts: dict[str, _Part]) -> None:
-        defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._make = maker(kind)
-        self._names = parts.keys()
-        self._fields_of = attrgetter(*parts)
-        # A default, where there is one, is null or a number.
-        self._read = [
-            (name, defaults[name], part.kind, part.read, part.or_null)
-            for name, part in parts.items()
-        ]
-        self._written = [(name, part.write) for name, part in parts.items()]
-
-    def read(self, document: dict[str, object]) -> object:
-        """The value of a document.
-
-        Raises:
-            MalformedError: The first member that is missing or no such member, by its path; or
-                `None`, where there is one too many.
-        """
-        values: list[object] = []
-        for name, default, kind, read, or_null in self._read:
-            value = document.get(name, default)
-            if type(value) is kind:
-                try:
-                    values.append(value if read is _same else read(value))
-                except (ValueError, LookupError) as error:
-                    # Without its cause, whose text can repeat what was stored.
-                    raise MalformedError(_path(name, error), Fault.INVALID) from None
-            elif value is None and or_null:
-                values.append(None)
-            else:
-                raise MalformedError(name, Fault.INVALID)
-        if not document.keys() <= self._names:
-            raise MalformedError(None, Fault.INVALID)
-        made: object = self._make(*values)
-        return made
-
-    def write(self, value: object) -> dict[str, object]:
-        """The document of a value."""
-        document: dict[str, object] = {}
-        for (name, write), held in zip(self._written, self._fields_of(value), strict=True):
-            document[name] = held if write is _same or held is None else write(held)
-        return document
+def _object(kind: type, **parts: Part) -> Part:
+    members = Members(kind, parts)
+    return part(dict, members.read, members.write)
 
 
-def _path(name: str, error: Exception) -> str:
-    inner = error.member if isinstance(error, MalformedError) else None
-    return name if inner is None else f"{name}.{inner}"
-
-
-def _object(kind: type, **parts: _Part) -> _Part:
-    members = _Members(kind, parts)
-    return _part(dict, members.read, members.write)
+def _stored(kind: type, **parts: Part) -> Members:
+    return Members(kind, parts, FORMAT)
 
 
 def _list(items: Iterable[object]) -> list[object]:
@@ -193,13 +111,14 @@ def _texts(items: list[object]) -> tuple[str, ...]:
     raise ArgumentError("value", "a list of text")
 
 
-def _headers(items: list[object]) -> Headers:
+def _headers(items: list[list[object]]) -> Headers:
     return tuple([_header(item) for item in items])
 
 
-def _header(item: object) -> tuple[str, str]:
+def _header(item: list[object]) -> tuple[str, str]:
+    # It may be anything: only of lists is it known that they are some.
     match item:
-        case [str() as name, str() as value]:
+        case [name, value] if type(name) is str and type(value) is str:
             return name, value
         case _:
             raise ArgumentError("header", "two texts")
@@ -209,11 +128,11 @@ def _lists(headers: Headers) -> list[list[str]]:
     return [list(header) for header in headers]
 
 
-_TEXT: Final = _Part(str)
-_NUMBER: Final = _Part(int)
-_TEXTS: Final = _part(list, _texts, _list)
-_TIME: Final = _part(str, partial(parse_time, "time"), format_time)
-_BYTES: Final = _part(
+_TEXT: Final = Part(str)
+_NUMBER: Final = Part(int)
+_TEXTS: Final = part(list, _texts, _list)
+_TIME: Final = part(str, partial(parse_time, "time"), format_time)
+_BYTES: Final = part(
     str,
     partial(a2b_base64, strict_mode=True),
     lambda value: b2a_base64(value, newline=False).decode(),
@@ -226,7 +145,7 @@ _COORDINATE: Final = _object(
     customer_account_id=_TEXT,
     app_user_id=_TEXT,
 )
-_CONNECTION: Final = _object(
+_CONNECTION: Final = _stored(
     Connection,
     identity=_object(
         ConnectionIdentity,
@@ -234,21 +153,21 @@ _CONNECTION: Final = _object(
         coordinate=_COORDINATE,
         data_packages=_TEXTS,
         created_at=_TIME,
-        predecessor_id=_or_null(_TEXT),
+        predecessor_id=or_null(_TEXT),
         root_id=_TEXT,
         position=_NUMBER,
     ),
     status=_word(Status),
     updated_at=_TIME,
-    handoff_deadline=_or_null(_TIME),
-    authorized_at=_or_null(_TIME),
-    expires_at=_or_null(_TIME),
-    action_required_reason=_or_null(_TEXT),
-    revoked_at=_or_null(_TIME),
-    revoked_by=_or_null(_word(Actor)),
+    handoff_deadline=or_null(_TIME),
+    authorized_at=or_null(_TIME),
+    expires_at=or_null(_TIME),
+    action_required_reason=or_null(_TEXT),
+    revoked_at=or_null(_TIME),
+    revoked_by=or_null(_word(Actor)),
     version=_NUMBER,
 )
-_SESSION: Final = _object(
+_SESSION: Final = _stored(
     CuraeConnectSession,
     id=_TEXT,
     coordinate=_COORDINATE,
@@ -256,10 +175,10 @@ _SESSION: Final = _object(
     handoff=_word(Handoff),
     created_at=_TIME,
     expires_at=_TIME,
-    landed_at=_or_null(_TIME),
-    user_id=_or_null(_TEXT),
+    landed_at=or_null(_TIME),
+    user_id=or_null(_TEXT),
 )
-_BINDING: Final = _object(
+_BINDING: Final = _stored(
     LimitedAccountAppBinding,
     coordinate=_COORDINATE,
     user_id=_TEXT,
@@ -268,13 +187,13 @@ _BINDING: Final = _object(
     version=_NUMBER,
 )
 
-_RESPONSE: Final = _object(
-    Response, status=_NUMBER, headers=_part(list, _headers, _lists), body=_BYTES
+_RESPONSE: Final = Members(
+    Response, {"status": _NUMBER, "headers": part(list, _headers, _lists), "body": _BYTES}
 )
-_REFERENCE: Final = _object(ResponseReference, status=_NUMBER, reference=_TEXT)
+_REFERENCE: Final = Members(ResponseReference, {"status": _NUMBER, "reference": _TEXT})
 
 
-def _read_response(document: dict[str, object]) -> object:
+def _read_response(document: Document) -> object:
     return (_REFERENCE if "reference" in document else _RESPONSE).read(document)
 
 
@@ -282,7 +201,7 @@ def _write_response(response: object) -> object:
     return (_REFERENCE if isinstance(response, ResponseReference) else _RESPONSE).write(response)
 
 
-_RECORD: Final = _object(
+_RECORD: Final = _stored(
     Record,
     key=_object(
         RecordKey,
@@ -300,9 +219,9 @@ _RECORD: Final = _object(
     token=_NUMBER,
     first_used_at=_TIME,
     seen_at=_TIME,
-    lease_until=_or_null(_TIME),
+    lease_until=or_null(_TIME),
     lost_lease=_word(LostLease),
-    response=_or_null(_part(dict, _read_response, _write_response)),
+    response=or_null(part(dict, _read_response, _write_response)),
 )
 
 
@@ -319,12 +238,12 @@ def _numbers(items: list[object]) -> tuple[int, ...]:
     raise ArgumentError("value", "a list of integers")
 
 
-_LOG: Final = _Members(_Log, {"instants": _part(list, _numbers, _list)})
+_LOG: Final = _stored(_Log, instants=part(list, _numbers, _list))
 _FIRST: Final = microseconds(datetime.min.replace(tzinfo=UTC))
 _LAST: Final = microseconds(LAST_INSTANT)
 
 
-def _read_log(document: dict[str, object]) -> LogState:
+def _read_log(document: Document) -> LogState:
     instants = cast("_Log", _LOG.read(document)).instants
     # In order, so that the first and the last say it of all.
     in_order = instants == tuple(sorted(instants))
@@ -333,8 +252,8 @@ def _read_log(document: dict[str, object]) -> LogState:
     raise MalformedError(None, Fault.INVALID)
 
 
-def _write_log(state: LogState) -> object:
-    return {"instants": state.microseconds}
+def _write_log(state: object) -> Document:
+    return {"instants": cast("LogState", state).microseconds}
 
 
 @frozen
@@ -346,21 +265,29 @@ class _Bucket:
     parts: int
 
 
-_BUCKET: Final = _Members(_Bucket, {"full_at": _NUMBER, "part": _NUMBER, "parts": _NUMBER})
+_BUCKET: Final = _stored(_Bucket, full_at=_NUMBER, part=_NUMBER, parts=_NUMBER)
 
 
-def _read_bucket(document: dict[str, object]) -> BucketState:
+def _read_bucket(document: Document) -> BucketState:
     stored = cast("_Bucket", _BUCKET.read(document))
     if 0 <= stored.part < stored.parts:
         return BucketState(stored.full_at, stored.part, stored.parts)
     raise MalformedError(None, Fault.INVALID)
 
 
-_STORED: Final[dict[type, _Part]] = {
-    Connection: _CONNECTION,
-    CuraeConnectSession: _SESSION,
-    LimitedAccountAppBinding: _BINDING,
-    Record: _RECORD,
-    LogState: _part(dict, _read_log, _write_log),
-    BucketState: _part(dict, _read_bucket, BucketState._asdict),
+_READERS: Final[dict[type, Callable[[Document], object]]] = {
+    Connection: _CONNECTION.read,
+    CuraeConnectSession: _SESSION.read,
+    LimitedAccountAppBinding: _BINDING.read,
+    Record: _RECORD.read,
+    LogState: _read_log,
+    BucketState: _read_bucket,
+}
+_WRITERS: Final[dict[type, Callable[[object], Document]]] = {
+    Connection: _CONNECTION.write,
+    CuraeConnectSession: _SESSION.write,
+    LimitedAccountAppBinding: _BINDING.write,
+    Record: _RECORD.write,
+    LogState: _write_log,
+    BucketState: _BUCKET.write,
 }

@@ -15,7 +15,7 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import CustomerAccountId, Environment
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
@@ -94,6 +94,9 @@ class LoadedCall:
     snapshot: Snapshot
     now: datetime
     seen: object = attrs.field(default=None, repr=False)
+
+
+make_loaded_call: Final = maker(LoadedCall)
 
 
 @frozen

@@ -11,7 +11,10 @@ from json.encoder import encode_basestring_ascii
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import BucketKey, RateKey
+from curae_lifecycle.service.changes import LimitKey, RateKey
+
+Name = tuple[str, ...]
+"""What names a value among all of its kind: a few texts, in a fixed order."""
 
 
 def key_of(*parts: str) -> str:
@@ -21,9 +24,9 @@ def key_of(*parts: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def coordinate_key(coordinate: Coordinate) -> str:
-    """The key of a binding, and of what belongs to its user."""
-    return key_of(
+def coordinate_name(coordinate: Coordinate) -> Name:
+    """What names a binding, and a user."""
+    return (
         coordinate.environment,
         coordinate.app_id,
         coordinate.customer_account_id,
@@ -31,24 +34,31 @@ def coordinate_key(coordinate: Coordinate) -> str:
     )
 
 
+def record_name(key: RecordKey) -> Name:
+    """What names an idempotency record."""
+    owner = key.owner
+    return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
+
+
+def rate_name(key: RateKey) -> Name:
+    """What names an app user's log, in four texts, or a bucket, in five."""
+    if isinstance(key, LimitKey):
+        user = key.app_user
+        return user.environment, user.customer_account_id, user.app_user_id, key.policy
+    owner = key.owner
+    return owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.policy
+
+
+def coordinate_key(coordinate: Coordinate) -> str:
+    """The key of a binding, and of what belongs to its user."""
+    return key_of(*coordinate_name(coordinate))
+
+
 def record_key(key: RecordKey) -> str:
     """The key of an idempotency record."""
-    owner = key.owner
-    return key_of(
-        owner.api_key_id, owner.environment, owner.app_id, owner.customer_account_id, key.key
-    )
+    return key_of(*record_name(key))
 
 
 def rate_key(key: RateKey) -> str:
     """The key of a bucket, or of an app user's log."""
-    if isinstance(key, BucketKey):
-        owner = key.owner
-        return key_of(
-            owner.api_key_id,
-            owner.environment,
-            owner.app_id,
-            owner.customer_account_id,
-            key.policy,
-        )
-    user = key.app_user
-    return key_of(user.environment, user.customer_account_id, user.app_user_id, key.policy)
+    return key_of(*rate_name(key))

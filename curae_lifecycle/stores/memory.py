@@ -11,10 +11,10 @@ It shows what any store has to do: load by key, compare, set.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event, RLock
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -23,18 +23,11 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.idempotency import RETENTION, Record, RecordKey, record_expires_at
+from curae_lifecycle.rules.idempotency import RETENTION
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.ratelimit import Bucket, Policy, RateState, state_expires_at
+from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import (
-    LAST_INSTANT,
-    ConnectionId,
-    Coordinate,
-    SessionId,
-    check_instant,
-    later,
-)
+from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_instant
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision, refused
 from curae_lifecycle.service.changes import Changes
@@ -43,18 +36,24 @@ from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, make_snapshot
-from curae_lifecycle.stores.accounts import (
-    Accounts,
-    ChainKey,
-    Held,
-    Owner,
-    SessionKey,
-    ended_at,
-    is_over,
-    owner,
-)
+from curae_lifecycle.stores.accounts import Accounts, AnyKept
 from curae_lifecycle.stores.clock import utc_now
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreFullError
+from curae_lifecycle.stores.contract import (
+    Loaded,
+    LoadedCall,
+    LoadedFact,
+    StoreFullError,
+    make_loaded_call,
+)
+from curae_lifecycle.stores.kept import (
+    Bindings,
+    Connections,
+    Kind,
+    Owner,
+    Rates,
+    Records,
+    Sessions,
+)
 from curae_lifecycle.stores.pages import HostedPage, Pages
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
@@ -68,6 +67,8 @@ PAUSE: Final = 0.0001
 
 _CLOCKS: Final = 16
 """How many instants must agree before a request drops anything."""
+
+_NO_LINE: Final = None, None, None
 
 
 class MemoryStore:
@@ -101,22 +102,19 @@ class MemoryStore:
         deliver: Callable[[Changes], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._keep_over = None if keep_over is None else _checked(keep_over)
         self.clock = clock
         self._deliver = deliver
         self._lock = RLock()
         self._pause = Event()
         self._callers: dict[str, Caller] = {}
-        self._connections: dict[ConnectionId, Connection] = {}
-        self._successors: dict[ConnectionId, Connection] = {}
-        self._heads: dict[ConnectionId, Connection] = {}
-        self._of_user: dict[Coordinate, dict[ConnectionId, Connection]] = {}
-        self._sessions: dict[SessionId, CuraeConnectSession] = {}
-        self._bindings: dict[Coordinate, LimitedAccountAppBinding] = {}
-        self._records: dict[RecordKey, Record] = {}
-        self._rates: dict[changes.RateKey, tuple[RateState, Policy]] = {}
+        span = None if keep_over is None else _checked(keep_over)
+        self._connections, self._sessions = Connections(span), Sessions(span)
+        self._bindings, self._records, self._rates = Bindings(), Records(), Rates()
+        kinds = self._rates, self._records, self._sessions, self._bindings, self._connections
+        # What is found by the type of a write is asked about such writes alone.
+        self._by_kind: dict[Kind, AnyKept] = {each.kind: cast("AnyKept", each) for each in kinds}
         self._pages = Pages()
-        self._accounts = Accounts(capacity, self._kept_until, self._drop)
+        self._accounts = Accounts(capacity)
         self._instants: deque[datetime] = deque(maxlen=_CLOCKS)
 
     @property
@@ -132,7 +130,7 @@ class MemoryStore:
         """Replace the platform's buckets; the new ones are full."""
         with self._lock:
             self._settings = attrs.evolve(self._settings, buckets=buckets)
-            self._accounts.drop_buckets()
+            self._accounts.drop_buckets(self._rates)
 
     def caller(self, api_key: ApiKey | None) -> Caller | None:
         """Whom an API key stands for; `None` for no key or an unknown one."""
@@ -151,7 +149,7 @@ class MemoryStore:
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
         """A binding as stored, all of the commit that stored it being there."""
         with self._lock:
-            return self._bindings.get(coordinate)
+            return self._bindings.of(coordinate)
 
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         """Answer a request and store what it decides.
@@ -171,7 +169,7 @@ class MemoryStore:
         call = read(request, self.caller(bearer(request)), now, self._settings)
         if isinstance(call, Decision):
             return respond(call)
-        self._tidy(now, owner(call.caller))
+        self._tidy(now, call.caller)
         asked = needs(call)
         while True:
             answer = respond(decide(call, self.load(asked), now, new_ids))
@@ -207,15 +205,15 @@ class MemoryStore:
         with self._lock:
             connection = successor = head = None
             if asked.connection:
-                connection, successor, head = self._line(asked.connection)
+                connection, successor, head = self._connections.line(asked.connection)
             return make_snapshot(
-                self._records.get(asked.record) if asked.record else None,
-                tuple([self._rate(key) for key in asked.buckets]) if asked.buckets else (),
-                self._rate(asked.limit) if asked.limit else None,
+                self._records.of(asked.record) if asked.record else None,
+                tuple([self._rates.of(key) for key in asked.buckets]) if asked.buckets else (),
+                self._rates.of(asked.limit) if asked.limit else None,
                 connection,
                 successor,
                 head,
-                self._bindings.get(asked.binding) if asked.binding else None,
+                self._bindings.of(asked.binding) if asked.binding else None,
             )
 
     def load_fact(self, fact: facts.Fact) -> facts.FactSnapshot:
@@ -233,16 +231,24 @@ class MemoryStore:
             StoreFullError: A new value found no room in its account; nothing was stored.
         """
         with self._lock:
+            placed: list[tuple[AnyKept, object, Owner, changes.Write]] = []
+            new: list[tuple[Owner, Kind]] = []
             for write in writes:
-                if not self._is_current(write):
+                kept = self._by_kind[type(write)]
+                key, held, owner = kept.place(write)
+                before = write.before
+                # What was loaded here is the very value, so few are compared.
+                if held is not before and held != before:
                     return False
-            new = [write for write in writes if write.before is None]
+                if before is None:
+                    new.append((owner, kept.kind))
+                placed.append((kept, key, owner, write))
             if new:
-                self._accounts.check_room(new)
-            for write in writes:
-                if write.before is None:
-                    self._accounts.add(write, self._due(write))
-                self._set(write)
+                self._accounts.take_room(new)
+            for kept, key, owner, write in placed:
+                due = kept.set(key, write)
+                if due is not None:
+                    self._accounts.note(owner, kept, *due)
             return True
 
     def caller_of(self, digest: str) -> Caller | None:
@@ -253,8 +259,8 @@ class MemoryStore:
         """The caller, and everything that a call of theirs needs, read at one moment."""
         with self._lock:
             now, caller = self.clock(), self.caller_of(digest)
-            self._tidy(now, owner(caller) if caller else None)
-            return LoadedCall(caller, self.load(needs), now)
+            self._tidy(now, caller)
+            return make_loaded_call(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
         """Everything that a fact concerns, read at one moment."""
@@ -303,6 +309,8 @@ class MemoryStore:
             self._pages.drop_over(now)
             if most is not None:
                 return self._accounts.purge(now, most)
+            if not self._accounts.may_be_over(now):
+                return 0
         batches, dropped = self._accounts.purge_all(now), 0
         while True:
             with self._lock:
@@ -313,52 +321,29 @@ class MemoryStore:
             # Who lets go of a lock and asks again at once has it again, whoever waits.
             self._pause.wait(PAUSE)
 
-    def _tidy(self, now: datetime, own: Owner | None = None) -> None:
+    def _tidy(self, now: datetime, caller: Caller | None = None) -> None:
         check_instant("now", now)
         with self._lock:
             self._instants.append(now)
-            trusted = min(self._instants)
-            self._pages.drop_over(trusted)
-            self._accounts.tidy(trusted, own)
-
-    # --- What is loaded -----------------------------------------------------------------------
-
-    def _rate(self, key: changes.RateKey) -> RateState | None:
-        row = self._rates.get(key)
-        return None if row is None else row[0]
-
-    def _line(
-        self, connection_id: ConnectionId | None
-    ) -> tuple[Connection | None, Connection | None, Connection | None]:
-        connection = self._connections.get(connection_id) if connection_id else None
-        successor = self._successors.get(connection.id) if connection else None
-        head = self._heads[connection.identity.root_id] if connection and successor else None
-        return connection, successor, head
+            # What is not over by now is not over by any earlier instant.
+            if self._accounts.may_be_over(now) or self._pages.may_be_over(now):
+                trusted = min(self._instants)
+                self._pages.drop_over(trusted)
+                own = (caller.environment, caller.customer_account_id) if caller else None
+                self._accounts.tidy(trusted, own)
 
     def _fact_snapshot(self, asked: facts.FactNeeds) -> facts.FactSnapshot:
-        connection, successor, head = self._line(asked.connection or asked.chain)
+        about = asked.connection or asked.chain
+        line = self._connections.line(about) if about else _NO_LINE
         session = self._sessions.get(asked.session) if asked.session else None
         coordinate = session.coordinate if session else asked.binding
-        user = self._of_user.get(asked.connections, {}) if asked.connections else {}
         return facts.FactSnapshot(
-            connection,
-            successor,
-            head,
-            self._following(connection) if asked.chain else (),
+            *line,
+            self._connections.following(line[0]) if asked.chain and line[0] else (),
             session,
-            self._bindings.get(coordinate) if coordinate else None,
-            tuple(user.values()),
+            self._bindings.of(coordinate) if coordinate else None,
+            self._connections.of_user(asked.connections) if asked.connections else (),
         )
-
-    def _following(self, connection: Connection | None) -> tuple[Connection, ...]:
-        following: list[Connection] = []
-        while connection is not None:
-            connection = self._successors.get(connection.id)
-            if connection is not None:
-                following.append(connection)
-        return tuple(following)
-
-    # --- What is stored -----------------------------------------------------------------------
 
     def _check_fresh(self, writes: tuple[changes.Write, ...]) -> None:
         # Deciding again cannot help where an id that should be fresh belongs to another value.
@@ -370,127 +355,6 @@ class MemoryStore:
                     raise ArgumentError("new_ids.session_id", "an id that is not in use")
                 case _:
                     pass
-
-    def _is_current(self, write: changes.Write) -> bool:
-        # What is most often written comes first, here and in `_set`; and what was loaded here is
-        # the very value, so few are compared.
-        before = write.before
-        if isinstance(write, changes.RateWrite):
-            held: object = self._rate(write.key)
-        elif isinstance(write, changes.RecordWrite):
-            held = self._records.get(write.key)
-        elif isinstance(write, changes.SessionWrite):
-            held = self._sessions.get(write.after.id)
-        elif isinstance(write, changes.BindingWrite):
-            held = self._bindings.get(write.after.coordinate)
-        else:
-            identity = write.after.identity
-            held = self._connections.get(identity.id)
-            if before is None and identity.predecessor_id in self._successors:
-                return False
-        return held is before or held == before
-
-    def _set(self, write: changes.Write) -> None:
-        if isinstance(write, changes.RateWrite):
-            self._rates[write.key] = write.after, write.policy
-        elif isinstance(write, changes.RecordWrite):
-            self._records[write.key] = write.after
-        elif isinstance(write, changes.SessionWrite):
-            self._sessions[write.after.id] = write.after
-        elif isinstance(write, changes.BindingWrite):
-            self._bindings[write.after.coordinate] = write.after
-        else:
-            self._set_connection(write.after)
-
-    def _set_connection(self, after: Connection) -> None:
-        identity = after.identity
-        self._connections[identity.id] = after
-        self._of_user.setdefault(identity.coordinate, {})[identity.id] = after
-        if identity.predecessor_id is not None:
-            self._successors[identity.predecessor_id] = after
-        head = self._heads.get(identity.root_id)
-        if head is None or head.identity.position <= identity.position:
-            self._heads[identity.root_id] = after
-
-    # --- What is over -------------------------------------------------------------------------
-
-    def _due(self, write: changes.Write) -> tuple[datetime, Held] | None:
-        # From when on a new value may be over, if it is ever dropped: a tombstone never is.
-        if isinstance(write, changes.RateWrite):
-            return write.expires_at, write.key
-        if isinstance(write, changes.RecordWrite):
-            return record_expires_at(write.after), write.key
-        if self._keep_over is None or isinstance(write, changes.BindingWrite):
-            return None
-        if isinstance(write, changes.SessionWrite):
-            return self._kept(write.after.expires_at), SessionKey(write.after.id)
-        root_id = write.after.identity.root_id
-        if root_id in self._heads:
-            return None
-        return self._kept(write.after.updated_at), ChainKey(root_id)
-
-    def _kept_until(self, held: Held, now: datetime) -> datetime | None:
-        # None: it is over.
-        match held:
-            case ChainKey():
-                return self._chain_kept_until(held, now)
-            case SessionKey(session_id):
-                deadline = self._kept(self._sessions[session_id].expires_at)
-            case RecordKey():
-                deadline = record_expires_at(self._records[held])
-            case _:
-                state, policy = self._rates[held]
-                deadline = state_expires_at(policy, state) or LAST_INSTANT
-        return None if is_over(deadline, now) else deadline
-
-    def _chain_kept_until(self, chain: ChainKey, now: datetime) -> datetime | None:
-        # What ends earlier than it would by itself ends by a write after `now`, so it is soon
-        # enough to look again after as long as what is over is kept.
-        again = self._kept(now)
-        for each in self._backwards(chain):
-            ended = ended_at(each)
-            deadline = again if ended is None else self._kept(ended)
-            if not is_over(deadline, now):
-                return min(deadline, again)
-        return None
-
-    def _kept(self, over: datetime) -> datetime:
-        assert self._keep_over is not None  # noqa: S101 - nothing is noted down where all is kept
-        return later(over, self._keep_over)
-
-    def _backwards(self, chain: ChainKey) -> Iterator[Connection]:
-        # The head comes first: it is what lives longest.
-        each: Connection | None = self._heads[chain.root_id]
-        while each is not None:
-            yield each
-            predecessor = each.identity.predecessor_id
-            each = self._connections.get(predecessor) if predecessor else None
-
-    def _drop(self, held: Held) -> int:
-        match held:
-            case ChainKey(root_id):
-                dropped = list(self._backwards(held))
-                for each in dropped:
-                    self._drop_connection(each)
-                del self._heads[root_id]
-                return len(dropped)
-            case SessionKey(session_id):
-                del self._sessions[session_id]
-            case RecordKey():
-                del self._records[held]
-            case _:
-                del self._rates[held]
-        return 1
-
-    def _drop_connection(self, connection: Connection) -> None:
-        identity = connection.identity
-        del self._connections[identity.id]
-        if identity.predecessor_id is not None:
-            del self._successors[identity.predecessor_id]
-        of_user = self._of_user[identity.coordinate]
-        del of_user[identity.id]
-        if not of_user:
-            del self._of_user[identity.coordinate]
 
 
 def _checked(keep_over: timedelta) -> int:

@@ -7,9 +7,11 @@ an effect twice.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -41,6 +43,9 @@ class Message:
     kind: str
     subject: str = attrs.field(repr=False)
     document: dict[str, Json] = attrs.field(repr=False)
+
+
+_make_message: Final = maker(Message)
 
 
 @frozen
@@ -78,13 +83,13 @@ def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[M
 
 def _event_message(event: Event, settings: Settings) -> Message:
     subject = event.subject_id or coordinate_subject(event.coordinate)
-    return Message(event.kind, subject, format_event(event, settings))
+    return _make_message(event.kind, subject, format_event(event, settings))
 
 
 def _effect_message(effect: Effect) -> Message:
     kind = type(effect).__name__
     subject, members = _effect_members(effect)
-    return Message(kind, subject, {"kind": kind, **members})
+    return _make_message(kind, subject, {"kind": kind, **members})
 
 
 def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:

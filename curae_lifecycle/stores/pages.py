@@ -14,12 +14,13 @@ import json
 from datetime import datetime
 from enum import StrEnum
 from itertools import count
+from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
@@ -79,6 +80,9 @@ class HostedPage:
         return UserId(json.loads(self.subject)[-1])
 
 
+_make_page: Final = maker(HostedPage)
+
+
 def url_digest(url: str) -> str:
     """What a page is found by."""
     return hashlib.sha256(url.encode()).hexdigest()
@@ -112,16 +116,16 @@ def page_of(
     for member in members:
         match member:
             case Connection():
-                return HostedPage(digest, PageKind.CONNECTION, member.id, until)
+                return _make_page(digest, PageKind.CONNECTION, member.id, until)
             case CuraeConnectSession():
-                return HostedPage(digest, PageKind.SESSION, member.id, until)
+                return _make_page(digest, PageKind.SESSION, member.id, until)
             case _:
                 pass
     coordinate = call.operation.coordinate(call.caller)
     if coordinate is None:
         return None
     bound = UserId("") if binding is None else binding.user_id
-    return HostedPage(digest, PageKind.USER, user_subject(coordinate, bound), until)
+    return _make_page(digest, PageKind.USER, user_subject(coordinate, bound), until)
 
 
 def user_subject(coordinate: Coordinate, bound: UserId) -> str:
@@ -161,6 +165,10 @@ class Pages:
         """
         page = self._found.get(url_digest(url))
         return page if page is not None and now < page.expires_at else None
+
+    def may_be_over(self, now: datetime) -> bool:
+        """Whether any page is over; five minutes later it is dropped."""
+        return bool(self._ends) and self._ends[0][0] < now
 
     def drop_over(self, now: datetime) -> None:
         """Drop the pages that are well over."""

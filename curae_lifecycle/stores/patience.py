@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from typing import Final, TypeVar
 
 import attrs
@@ -101,14 +101,15 @@ class Trying:
     Attributes:
         patience: How often and how long.
         sleep: Lets some seconds pass.
-        limit: Ends an attempt with `TimeoutError` that takes longer than some seconds.
+        limit: Ends an attempt with `TimeoutError` that takes longer than some seconds; `None` where
+            an attempt waits, so that nobody could.
         effort: Where it is noted what it took.
     """
 
     patience: Patience
     sleep: Callable[[float], Awaitable[None]]
-    limit: Callable[[float], AbstractAsyncContextManager[object]]
-    effort: Effort = attrs.field(factory=Effort)
+    limit: Callable[[float], AbstractAsyncContextManager[object]] | None
+    effort: Effort
 
     async def until_done(
         self, attempt: Callable[[], Awaitable[_Answered | None]]
@@ -150,8 +151,11 @@ class Trying:
         effort = self.effort
         effort.attempts += 1
         try:
-            async with self.limit(seconds):
+            if self.limit is None:
                 answered = await attempt()
+            else:
+                async with self.limit(seconds):
+                    answered = await attempt()
         except StoreUnavailableError as error:
             effort.unavailable += 1
             _LOG.warning("attempt %d: %s", number, error)
@@ -171,7 +175,7 @@ def waiting(patience: Patience, effort: Effort | None = None) -> Trying:
         patience: How often and how long it is tried.
         effort: Where it is noted what it took.
     """
-    return Trying(patience, _wait, nullcontext, effort or Effort())
+    return Trying(patience, _wait, None, effort or Effort())
 
 
 def awaiting(patience: Patience, effort: Effort | None = None) -> Trying:

@@ -16,7 +16,7 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
+from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import NO_CHANGES
@@ -107,6 +107,9 @@ class Decided:
     page: HostedPage | None = None
 
 
+_make_decided: Final = maker(Decided)
+
+
 @attrs.define
 class Serving:
     """One request on its way through its attempts.
@@ -146,7 +149,7 @@ class Serving:
         new_ids = None if call.operation.rule.scope is None else self.mint(loaded.now)
         decision = decide(call, loaded.snapshot, loaded.now, new_ids)
         page = page_of(call, decision.reply, loaded.snapshot.binding)
-        return Decided(loaded, decision, call, new_ids, page)
+        return _make_decided(loaded, decision, call, new_ids, page)
 
     async def answer(self, decided: Decided) -> Answer | None:
         """Commit what was decided; `None` where somebody was faster."""

@@ -30,10 +30,11 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
     """
+    at = format_time(event.at)
     return {
-        "id": event.id,
+        "id": event.id_at(at),
         "kind": event.kind,
-        "at": format_time(event.at),
+        "at": at,
         "coordinate": format_coordinate(event.coordinate),
         "subject": _format_subject(event, settings),
     }

@@ -67,7 +67,7 @@ class _Charging(Refusing):
 
     def charge(self, coordinate: Coordinate, now: datetime) -> RateWrite | Limited:
         key = LimitKey(coordinate.app_user, INITIATE_LIMIT.name)
-        stored = self.memory._rate(key)
+        stored = self.memory._rates.of(key)
         before = fresh_state(INITIATE_LIMIT) if stored is None else stored
         after = admit_one(INITIATE_LIMIT, before, now)
         if isinstance(after, int):

@@ -21,6 +21,7 @@ from curae_lifecycle.service.operations.graduation_handoff import StartGraduatio
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.stores.keys import coordinate_name
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 
@@ -227,7 +228,7 @@ class TombstoneUnlinks(Service):
     def record(self, fact: Fact) -> FactAnswer:
         answer = super().record(fact)
         if isinstance(fact, Tombstoned) and isinstance(answer, Done):
-            del self.memory._bindings[fact.coordinate]
+            del self.memory._bindings[coordinate_name(fact.coordinate)]
         return answer
 
 

@@ -25,6 +25,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
 from tests.hosted import Hosted, Page
+from tests.memory import overwrite
 
 _DAYS: Final = timedelta(days=30)
 
@@ -51,7 +52,7 @@ class FinishedAgain(Service):
         if outcome != "ignored" or held is None or held.expires_at is None:
             return outcome
         longer = attrs.evolve(held, expires_at=held.expires_at + _DAYS)
-        self.memory._set(ConnectionWrite(held, longer))
+        overwrite(self.memory, ConnectionWrite(held, longer))
         return "done"
 
 
@@ -97,7 +98,7 @@ class FinishedAfterARevocation(Service):
             held = self.memory.connection(ConnectionId(str(page.subject)))
             assert held is not None
             back = attrs.evolve(held, status=Status.ACTIVE, revoked_at=None)
-            self.memory._set(ConnectionWrite(held, back))
+            overwrite(self.memory, ConnectionWrite(held, back))
             return "done"
         return outcome
 
@@ -137,7 +138,7 @@ class SignUpOverEverything(Service):
         bound = self.memory.binding(session.coordinate)
         assert bound is not None
         other = attrs.evolve(bound, user_id=UserId("signed-up"), state=AccountState.ACTIVE)
-        self.memory._set(BindingWrite(bound, other))
+        overwrite(self.memory, BindingWrite(bound, other))
         return "done"
 
 

@@ -71,8 +71,10 @@ class GraduatesTwins(Service):
         return super().record(fact)
 
     def _twins(self, coordinate: Coordinate) -> list[Coordinate]:
-        alike = [each for each in self.memory._bindings if collated(each) == collated(coordinate)]
-        return [each for each in alike if each != coordinate]
+        bound = [each.coordinate for each in self.memory._bindings.values()]
+        return [
+            each for each in bound if each != coordinate and collated(each) == collated(coordinate)
+        ]
 
 
 class UsersCollated(Service):
@@ -120,7 +122,7 @@ class HeadWithinEight(Service):
             return snapshot
         seen = snapshot.connection
         for _ in range(8):
-            seen = self.memory._successors.get(seen.id, seen)
+            seen = self.memory._connections._successors.get(seen.id, seen)
         return attrs.evolve(snapshot, head=seen)
 
 
@@ -161,7 +163,7 @@ class ReadsOverTheHead(Service):
     def may_read(self, connection_id: ConnectionId, package: str) -> bool:
         held = self.memory.connection(connection_id)
         if held is not None:
-            head = self.memory._heads.get(held.identity.root_id, held)
+            head = self.memory._connections._heads.get(held.identity.root_id, held)
             connection_id = head.id
         return super().may_read(connection_id, package)
 

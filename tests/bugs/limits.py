@@ -28,6 +28,7 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, collated
+from tests.memory import overwrite
 
 MINUTE: Final = timedelta(seconds=60)
 
@@ -240,7 +241,7 @@ class FirstTouchRace(Service):
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         for write in writes:
             if is_limit(write):
-                self.memory._set(self._over_what_is_there(write))
+                overwrite(self.memory, self._over_what_is_there(write))
         return super().store(call, tuple(write for write in writes if not is_limit(write)))
 
 

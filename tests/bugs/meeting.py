@@ -15,6 +15,7 @@ from curae_lifecycle.service.changes import (
 )
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
+from tests.memory import is_current, overwrite
 from tests.wrong_stores import only_counts
 
 
@@ -30,10 +31,10 @@ class _Loose(Service):
         with self._lock:
             held = [self._over_what_is_there(each) if self.loose(each) else each for each in writes]
             compared = [each for each in held if not self.loose(each)]
-            if not all(map(self.memory._is_current, compared)):
+            if not all(is_current(self.memory, each) for each in compared):
                 return False
             for each in held:
-                self.memory._set(each)
+                overwrite(self.memory, each)
             return True
 
 
@@ -54,7 +55,7 @@ class FactsUncompared(Service):
             return super().store(call, writes)
         with self._lock:
             for write in writes:
-                self.memory._set(write)
+                overwrite(self.memory, write)
             return True
 
 

@@ -45,6 +45,7 @@ from tests.bugs.bug import HiddenBug
 from tests.bugs.service import START
 from tests.bugs.stores import MINUTE, initiate, new_ids, serve
 from tests.bugs.values import COORDINATE, pending
+from tests.memory import overwrite
 from tests.server import CALLER
 
 RecordFact = Callable[[Fact, FactSnapshot, datetime], FactAnswer]
@@ -163,7 +164,7 @@ def probe_landing(record: RecordFact) -> None:
         answer = record(fact, memory.load_fact(fact), START)
         if isinstance(answer, Done):
             for write in answer.value.writes:
-                memory._set(write)
+                overwrite(memory, write)
         bound = memory.binding(COORDINATE)
         assert bound is not None
         if bound.user_id != "u-1":

@@ -161,7 +161,7 @@ class _OtherIds(Service):
             return decision
         if reply.problem.code is not ProblemCode.CONNECTION_SUPERSEDED:
             return decision
-        named = self.names(own, self.memory._following(own))
+        named = self.names(own, self.memory._connections.following(own))
         problem = Problem(reply.problem.code, (own.id, *[each.id for each in named]))
         return attrs.evolve(decision, reply=ProblemReply(problem))
 
@@ -244,7 +244,7 @@ class NoUniquePredecessor(Service):
         for write in writes:
             predecessor = isinstance(write, ConnectionWrite) and write.after.identity.predecessor_id
             if predecessor:
-                self.memory._successors.pop(predecessor, None)
+                self.memory._connections._successors.pop(predecessor, None)
         return super().store(call, tuple(each for each in writes if not only_counts(each)))
 
 

@@ -15,6 +15,7 @@ from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
+from tests.memory import overwrite
 
 
 class ScopesOnlyGrow(Service):
@@ -74,7 +75,7 @@ class PurgesTheEnd(_Asked):
         for held in [*self.memory._connections.values()]:
             if held.revoked_at is not None and held.revoked_at + timedelta(days=1) < self.clock:
                 over = attrs.evolve(held, status=Status.EXPIRED, revoked_at=None)
-                self.memory._set(ConnectionWrite(held, over))
+                overwrite(self.memory, ConnectionWrite(held, over))
 
 
 BUGS: Final = (

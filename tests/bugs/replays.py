@@ -17,6 +17,7 @@ from curae_lifecycle.service.changes import Changes, RecordWrite, Write
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.stores.keys import record_name
 from curae_lifecycle.web.request import Request, header
 from curae_lifecycle.web.respond import Answer
 from curae_lifecycle.web.shapes import format_connection
@@ -32,6 +33,7 @@ from tests.bugs.service import (
     with_members,
     without_header,
 )
+from tests.memory import overwrite
 
 # --- How long, and what is kept --------------------------------------------------------------
 
@@ -39,9 +41,10 @@ from tests.bugs.service import (
 class RetentionSlides(Service):
     def load(self, call: Call) -> Snapshot:
         asked = self.asked(call).record
-        record = None if asked is None else self.memory._records.get(asked)
+        record = None if asked is None else self.memory._records.of(asked)
         if record is not None:
-            self.memory._records[record.key] = attrs.evolve(record, first_used_at=self.now())
+            moved = attrs.evolve(record, first_used_at=self.now())
+            self.memory._records[record_name(record.key)] = moved
         return super().load(call)
 
 
@@ -234,7 +237,7 @@ class LookupLockedAlone(Service):
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         for write in writes:
             if isinstance(write, RecordWrite):
-                self.memory._set(self._over_what_is_there(write))
+                overwrite(self.memory, self._over_what_is_there(write))
         return super().store(
             call, tuple(write for write in writes if not isinstance(write, RecordWrite))
         )

@@ -111,7 +111,7 @@ class AppRevokesTheChain(Service):
         connection = snapshot.connection
         if not isinstance(decision.reply, ConnectionRevoked) or connection is None:
             return decision
-        following = self.memory._following(connection)
+        following = self.memory._connections.following(connection)
         answers = [revoke(each, now, actor=Actor.APP) for each in following]
         return with_writes(
             decision,

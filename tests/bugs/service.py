@@ -51,6 +51,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 from tests.hosted import Hosted, Page
+from tests.memory import overwrite
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 LIFETIME: Final = timedelta(minutes=30)
@@ -239,16 +240,16 @@ class Service:
         if self.compares:
             return self.memory.store(writes)
         for write in writes:
-            self.memory._set(self._over_what_is_there(write))
+            overwrite(self.memory, self._over_what_is_there(write))
         return True
 
     def _over_what_is_there(self, write: Write) -> Write:
         # The store notes a deadline down for what is new, so what is not must say so.
         match write:
             case RecordWrite(key, None, after):
-                return RecordWrite(key, self.memory._records.get(key), after)
+                return RecordWrite(key, self.memory._records.of(key), after)
             case RateWrite(key, policy, None, after):
-                return RateWrite(key, policy, self.memory._rate(key), after)
+                return RateWrite(key, policy, self.memory._rates.of(key), after)
             case _:
                 return write
 

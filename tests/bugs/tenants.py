@@ -112,8 +112,8 @@ class AccountStateAcrossApps(Service):
         if not isinstance(call.operation, GetAccountState) or snapshot.binding is not None:
             return snapshot
         own = call.caller.coordinate(call.operation.app_user_id)
-        for coordinate, binding in self.memory._bindings.items():
-            if coordinate.app_user_id == own.app_user_id:
+        for binding in self.memory._bindings.values():
+            if binding.coordinate.app_user_id == own.app_user_id:
                 return attrs.evolve(snapshot, binding=attrs.evolve(binding, coordinate=own))
         return snapshot
 

@@ -267,7 +267,7 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        trying = patience.Trying(patience.DEFAULT_PATIENCE, sleep, nullcontext)
+        trying = patience.Trying(patience.DEFAULT_PATIENCE, sleep, nullcontext, patience.Effort())
         return shipping._Worker(database, SHIPPING, handle, lambda: False, trying).batch()
 
     def _begin(self, process: Process, delivery: Delivery) -> None:

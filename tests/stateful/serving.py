@@ -36,7 +36,7 @@ from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, answer_calling_out
 from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreUnavailableError
 from curae_lifecycle.stores.pages import HostedPage
-from curae_lifecycle.stores.patience import Trying
+from curae_lifecycle.stores.patience import Effort, Trying
 from curae_lifecycle.stores.serving import answer_fact, answer_request
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_documented, check_one_execution
@@ -170,7 +170,7 @@ class Serving:
         """A request; `None` for the one that most are."""
         run = Run(key or self.chosen)
         asked = request(run.key, key=run.key)
-        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext)
+        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext, Effort())
         run.coroutine = answer_request(store, asked, self.mint, DEFAULT_SETTINGS, trying)
         self.runs.append(run)
 
@@ -192,7 +192,7 @@ class Serving:
             return NextAction(f"https://pages.example/{self.pages}", self.clock.now + LIFETIME)
 
         asked, calling = request(run.key, key=run.key), CallOut(called, LEASE, out.lost_lease)
-        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext)
+        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext, Effort())
         run.coroutine = answer_calling_out(
             store, asked, self.mint, calling, DEFAULT_SETTINGS, trying
         )
@@ -200,7 +200,7 @@ class Serving:
 
     def record(self, fact: Fact) -> None:
         """A fact."""
-        run, trying = Run(""), Trying(PATIENCE, self._sleep, nullcontext)
+        run, trying = Run(""), Trying(PATIENCE, self._sleep, nullcontext, Effort())
         run.coroutine = answer_fact(Turns(self, run), fact, trying)
         self.runs.append(run)
 

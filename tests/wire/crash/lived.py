@@ -23,7 +23,7 @@ from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable
-from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
+from curae_lifecycle.stores.keys import key_of
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.outbox import messages
@@ -139,13 +139,13 @@ class Lived:
         store, values = self.store, dict[Place, Storable]()
         values |= {("Connection", id_): each for id_, each in store._connections.items()}
         values |= {("CuraeConnectSession", id_): each for id_, each in store._sessions.items()}
-        for user, binding in store._bindings.items():
-            values["LimitedAccountAppBinding", coordinate_key(user)] = binding
-        for key, kept in store._records.items():
-            values["Record", record_key(key)] = kept
-        for limit, (state, _) in store._rates.items():
+        for name, binding in store._bindings.items():
+            values["LimitedAccountAppBinding", key_of(*name)] = binding
+        for name, kept in store._records.items():
+            values["Record", key_of(*name)] = kept
+        for name, (state, _) in store._rates.items():
             assert isinstance(state, LogState)
-            values["LogState", rate_key(limit)] = state
+            values["LogState", key_of(*name)] = state
         return Rest(values, {key: list(each) for key, each in self.posted.items()})
 
     def judged(self, rest: Rest | None = None, budget: int = 5_000) -> Verdict:
