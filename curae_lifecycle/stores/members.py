@@ -1,14 +1,12 @@
 """How the values of one class are stored: what reads and what writes them, by what each member is.
 
 The law of this module: **what was written is read, and nothing else**: every member by its exact
-type, none missing and none too many. Both functions of a class are Python that is written out here,
-member by member, and compiled once: a loop that asks each member what it is takes twice as long.
+type, none missing and none too many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CodeType, FunctionType
 from typing import TypeVar, cast
 
 import attrs
@@ -69,91 +67,51 @@ class Members:
         kind: The class.
         parts: What each of its fields is, in their order.
         others: Members that stand beside them, and say nothing of the value.
-
-    Attributes:
-        read: Makes the value of a document. It raises `MalformedError` with the path of the first
-            member that is missing or no such member, or with `None` where there is one too many.
-        write: Makes the document of a value, without the other members.
     """
 
     def __init__(self, kind: type, parts: dict[str, Part], *others: str) -> None:
         self._make = maker(kind)
         # A default, where there is one, is null or a number.
         defaults = {field.name: field.default for field in attrs.fields(kind)}
-        self._parts = [(name, each, defaults[name]) for name, each in parts.items()]
+        self._reading = [
+            (name, each.kind, each.read, each.or_null, defaults[name])
+            for name, each in parts.items()
+        ]
+        self._writing = [(name, each.write) for name, each in parts.items()]
         self._names = {*parts, *others}
-        names: dict[str, object] = {"make": self._make, "read_each": self._read_each}
-        for at, each in enumerate(parts.values()):
-            names |= {f"kind_{at}": each.kind, f"read_{at}": each.read, f"write_{at}": each.write}
-        self.read = cast("Callable[[Document], object]", _function(self._reading(), names))
-        self.write = cast("Callable[[object], Document]", _function(self._writing(), names))
 
-    def _reading(self) -> str:
-        """What reads a document, and asks `_read_each` where it is not as it should be."""
-        members = list(enumerate(self._parts))
-        found = [f"_{at} = document[{name!r}]" for at, (name, _, _) in members]
-        typed = [
-            f"(type(_{at}) is kind_{at}{f' or _{at} is None' if each.or_null else ''})"
-            for at, (_, each, _) in members
-        ]
-        values = [
-            _unless_none(f"_{at}", f"read_{at}", each, each.read) for at, (_, each, _) in members
-        ]
-        return f"""
-def read(document):
-    try:
-        {"; ".join(found)}
-        if len(document) == {len(self._names)} and {" and ".join(typed)}:
-            return make({", ".join(values)})
-    except (ValueError, LookupError):
-        pass
-    return read_each(document)
-"""
+    def read(self, document: Document) -> object:
+        """The value of a document.
 
-    def _writing(self) -> str:
-        """What writes a value."""
-        members = [
-            f"{name!r}: {_unless_none(f'value.{name}', f'write_{at}', each, each.write)}"
-            for at, (name, each, _) in enumerate(self._parts)
-        ]
-        return f"""
-def write(value):
-    return {{{", ".join(members)}}}
-"""
-
-    def _read_each(self, document: Document) -> object:
-        # Where a member has its default; or one is at fault, and which.
+        Raises:
+            MalformedError: With the path of the first member that is missing or no such member, or
+                with `None` where there is one too many.
+        """
         values: list[object] = []
-        for name, each, default in self._parts:
+        for name, kind, read, or_null, default in self._reading:
             value = document.get(name, default)
-            if type(value) is each.kind:
-                try:
-                    values.append(value if each.read is None else each.read(value))
-                except (ValueError, LookupError) as error:
-                    # Without its cause, whose text can repeat what was stored.
-                    raise MalformedError(_path(name, error), Fault.INVALID) from None
-            elif value is None and each.or_null:
-                values.append(None)
-            else:
+            if type(value) is kind:
+                if read is not None:
+                    try:
+                        value = read(value)
+                    except (ValueError, LookupError) as error:
+                        # Without its cause, whose text can repeat what was stored.
+                        raise MalformedError(_path(name, error), Fault.INVALID) from None
+            elif value is not None or not or_null:
                 raise MalformedError(name, Fault.INVALID)
+            values.append(value)
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
         made: object = self._make(*values)
         return made
 
-
-def _function(source: str, names: dict[str, object]) -> FunctionType:
-    # Made of the names of fields alone: nothing of it comes from outside.
-    whole = compile(source, "<members>", "exec")
-    (code,) = [each for each in whole.co_consts if isinstance(each, CodeType)]
-    return FunctionType(code, names)
-
-
-def _unless_none(value: str, function: str, member: Part, called: object) -> str:
-    if called is None:
-        return value
-    call = f"{function}({value})"
-    return f"None if {value} is None else {call}" if member.or_null else call
+    def write(self, value: object) -> Document:
+        """The document of a value, without the other members."""
+        document: Document = {}
+        for name, write in self._writing:
+            held = getattr(value, name)
+            document[name] = held if held is None or write is None else write(held)
+        return document
 
 
 def _path(name: str, error: Exception) -> str:
