@@ -64,26 +64,17 @@ def _connection(connection: Connection, now: datetime, active_spelling: str) -> 
     identity, updated_at = connection.identity, connection.updated_at
     coordinate, reason = identity.coordinate, connection.action_required_reason
     created = _time(identity.created_at)
-    authorized, revoked = _time(connection.authorized_at), _time(connection.revoked_at)
-    # It was updated by what happened last, which is most often one of the others.
-    updated = (
-        created
-        if updated_at == identity.created_at
-        else revoked
-        if updated_at == connection.revoked_at
-        else authorized
-        if updated_at == connection.authorized_at
-        else _time(updated_at)
-    )
+    # Most that are shown have just been made.
+    updated = created if updated_at == identity.created_at else _time(updated_at)
     return (
         f'{{"id":{text(identity.id)},'
         f'"customerAccountId":{text(coordinate.customer_account_id)},'
         f'"appUserId":{text(coordinate.app_user_id)},'
         f'"status":{text(shown_status(connection, now, active_spelling))},'
         f'"dataPackages":[{",".join(map(text, identity.data_packages))}],'
-        f'"authorizedAt":{authorized},'
+        f'"authorizedAt":{_time(connection.authorized_at)},'
         f'"expiresAt":{_time(connection.expires_at)},'
-        f'"revokedAt":{revoked},'
+        f'"revokedAt":{_time(connection.revoked_at)},'
         f'"actionRequiredReason":{"null" if reason is None else text(reason)},'
         f'"createdAt":{created},'
         f'"updatedAt":{updated}}}'
