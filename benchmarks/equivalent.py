@@ -243,11 +243,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         for other in ("usedforsecurity=None", "usedforsecurity=True", "")
     },
     (
-        "service.changes._uuid5",
-        'variant = "89ab"[int(digits[16], 16) % 4]',
-        'variant = "89ab"[int(digits[16], 17) % 4]',
-    ): "A digit in base 16 is the same number in base 17.",
-    (
         "service.changes.relied_on",
         "if type(value) is Connection:",
         "if type(None) is Connection:",
