@@ -103,7 +103,7 @@ def what_happened() -> None:
 def an_attempt() -> None:
     """One key, its record from its first attempt to its end."""
     key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_key("k-1"))
-    mark = idempotency.Fingerprint.of("revoke", "a", "b\nc")
+    mark = idempotency.Fingerprint.of("revoke", ["a", "b\nc"])
     attempt = idempotency.begin(None, key, mark, START)
     assert isinstance(attempt, idempotency.Attempt)
     running = idempotency.in_flight_record(attempt)

@@ -144,7 +144,7 @@ def session_of(state: State) -> CuraeConnectSession:
 
 def record_of(state: State, operation: Operation, key: RecordKey) -> Record | None:
     same = state.request == "same fingerprint"
-    wanted = fingerprint(operation) if same else Fingerprint.of(operation.rule.name, "others")
+    wanted = fingerprint(operation) if same else Fingerprint.of(operation.rule.name, ["others"])
     late = begin(None, key, wanted, NOW)
     used = begin(None, key, wanted, START)
     assert isinstance(used, Attempt)

@@ -243,10 +243,10 @@ OWNER: Final = KeyOwner(
     COORDINATE.customer_account_id,
 )
 KEY: Final = RecordKey(OWNER, IdempotencyKey("k-1"))
-SAME: Final = Fingerprint.of("initiate", "user-1", "false")
+SAME: Final = Fingerprint.of("initiate", ["user-1", "false"])
 OTHERS: Final = {
-    "values": Fingerprint.of("initiate", "user-2", "false"),
-    "operation": Fingerprint.of("revoke", "user-1", "false"),
+    "values": Fingerprint.of("initiate", ["user-2", "false"]),
+    "operation": Fingerprint.of("revoke", ["user-1", "false"]),
 }
 """Fingerprints of other requests, by what differs."""
 

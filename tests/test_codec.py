@@ -51,7 +51,7 @@ STORED: list[Storable] = [
     LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.LIMITED, 1),
     idempotency.Record(
         idempotency.RecordKey(CALLER.key_owner, idempotency.IdempotencyKey("k-1")),
-        idempotency.Fingerprint.of("revoke", "x"),
+        idempotency.Fingerprint.of("revoke", ["x"]),
         idempotency.RecordState.COMPLETED,
         1,
         START,

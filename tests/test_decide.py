@@ -112,9 +112,9 @@ def test_two_fingerprints_are_equal_just_where_the_operations_are(
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_fingerprint_tells_its_values_apart(one: str, other: str) -> None:
-    mark = idempotency.Fingerprint.of("x", one, other)
-    assert mark != idempotency.Fingerprint.of("x", one + other)
-    assert mark != idempotency.Fingerprint.of("x", one, other, "")
+    mark = idempotency.Fingerprint.of("x", [one, other])
+    assert mark != idempotency.Fingerprint.of("x", [one + other])
+    assert mark != idempotency.Fingerprint.of("x", [one, other, ""])
 
 
 # --- A programmer's mistake ------------------------------------------------------------------

@@ -326,8 +326,8 @@ def test_a_fingerprint_stays_what_stored_records_hold(
 
 
 def test_values_with_line_feeds_are_told_apart_by_their_lengths() -> None:
-    assert Fingerprint.of("a", "b\n", "c") == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
-    assert Fingerprint.of("a", "b", "\nc") == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
+    assert Fingerprint.of("a", ["b\n", "c"]) == Fingerprint("a", "lengths:" + sha256("2:b\n1:c"))
+    assert Fingerprint.of("a", ["b", "\nc"]) == Fingerprint("a", "lengths:" + sha256("1:b2:\nc"))
 
 
 # --- The rest ----------------------------------------------------------------------------------

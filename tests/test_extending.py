@@ -114,7 +114,7 @@ def test_it_passes_every_gate() -> None:
 
 def test_its_fingerprint_is_of_what_was_read() -> None:
     relabel = cast("Operation", NAMES["relabel"])
-    assert fingerprint(relabel) == Fingerprint.of("relabel", uuid(1), "my clinic")
+    assert fingerprint(relabel) == Fingerprint.of("relabel", [uuid(1), "my clinic"])
 
 
 def test_the_api_s_document_describes_it() -> None:

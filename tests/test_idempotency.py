@@ -218,7 +218,7 @@ def test_no_record_holds_what_is_never_kept() -> None:
 
 def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
     texts = (("a", "b"), ("a\nb",), ("3:a\nb",), ("3:a", "b"), ("",), (), ("", ""), ("\n",))
-    assert len({Fingerprint.of("initiate", *values) for values in texts}) == len(texts)
+    assert len({Fingerprint.of("initiate", [*values]) for values in texts}) == len(texts)
 
 
 def test_no_repr_shows_a_kept_body() -> None:
@@ -285,12 +285,12 @@ texts = st.lists(st.text("0123456789:,ab", min_size=1, max_size=3), max_size=4)
 def test_two_lists_of_values_have_one_fingerprint_only_if_they_are_equal(
     one: list[str], two: list[str]
 ) -> None:
-    assert (Fingerprint.of("x", *one) == Fingerprint.of("x", *two)) is (one == two)
-    assert Fingerprint.of("x", *one) != Fingerprint.of("y", *one)
+    assert (Fingerprint.of("x", [*one]) == Fingerprint.of("x", [*two])) is (one == two)
+    assert Fingerprint.of("x", [*one]) != Fingerprint.of("y", [*one])
 
 
 def test_a_fingerprint_holds_no_value() -> None:
-    fingerprint = Fingerprint.of("initiate", "a-readable-user")
+    fingerprint = Fingerprint.of("initiate", ["a-readable-user"])
     assert "readable" not in repr(fingerprint)
 
 

@@ -127,7 +127,7 @@ def a_session(text: str) -> CuraeConnectSession:
 
 def a_record(text: str) -> Record:
     key = RecordKey(owner(api_key_id=text, app_id=text).key_owner, IdempotencyKey("k-1"))
-    attempt = begin(None, key, Fingerprint.of("create-connection", text), START)
+    attempt = begin(None, key, Fingerprint.of("create-connection", [text]), START)
     assert isinstance(attempt, Attempt)
     return completed_record(attempt, Response(201, (), text.encode()))
 
@@ -170,10 +170,10 @@ def test_the_events_of_twins_have_names_of_their_own() -> None:
 
 
 def test_the_fingerprints_of_twins_differ() -> None:
-    assert len({Fingerprint.of("initiate", text) for text in TWINS}) == len(TWINS)
+    assert len({Fingerprint.of("initiate", [text]) for text in TWINS}) == len(TWINS)
     # Nor does a value that holds the end of another pass for both of them.
     lines = ("a\nb", "c"), ("a", "b\nc"), ("a", "b", "c"), ("a\u2028b", "c"), ("a\x85b", "c")
-    assert len({Fingerprint.of("create-connection", *values) for values in lines}) == len(lines)
+    assert len({Fingerprint.of("create-connection", [*values]) for values in lines}) == len(lines)
 
 
 # --- Logs -----------------------------------------------------------------------------------

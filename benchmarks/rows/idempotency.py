@@ -57,7 +57,7 @@ _Records = dict[RecordKey, Record]
 
 def _first(records: _Records, key: str) -> Record | None:
     asked = make_record_key(CALLER.key_owner, IdempotencyKey(key))
-    begun = begin(records.get(asked), asked, Fingerprint.of("initiate", "user-1", "false"), NOW)
+    begun = begin(records.get(asked), asked, Fingerprint.of("initiate", ["user-1", "false"]), NOW)
     if not isinstance(begun, Attempt):
         return None
     kept = completed_record(begun, RESPONSE)
@@ -77,7 +77,7 @@ def _ours_replay(calls: int) -> Work:
 
     def work() -> Attempt | KnownResponse | Refused:
         asked = make_record_key(CALLER.key_owner, IdempotencyKey(next(asking)))
-        fingerprint = Fingerprint.of("initiate", "user-1", "false")
+        fingerprint = Fingerprint.of("initiate", ["user-1", "false"])
         return begin(records.get(asked), asked, fingerprint, SOON)
 
     return work

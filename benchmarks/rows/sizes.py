@@ -72,7 +72,7 @@ def packed_log(number: int) -> bytes:
 def record(number: int) -> Record:
     """The record of an answered request, with its key and the answer's bytes."""
     key = RecordKey(CALLER.key_owner, IdempotencyKey(f"0b7c1b2a-9a43-4b0f-8a57-{number:012}"))
-    fingerprint = Fingerprint.of("initiate", f"user-{number}", "false")
+    fingerprint = Fingerprint.of("initiate", [f"user-{number}", "false"])
     now = at(number)
     response = Response(201, HEADERS, ANSWER + b" ")
     return completed_record(Attempt(key, fingerprint, 1, now, now, _RULES), response)

@@ -189,8 +189,13 @@ class Fingerprint:
     values: str
 
     @classmethod
-    def of(cls, operation: str, *values: str) -> Fingerprint:
-        """The fingerprint of an operation and its values, in a fixed order."""
+    def of(cls, operation: str, values: list[str]) -> Fingerprint:
+        """The fingerprint of an operation and its values.
+
+        Args:
+            operation: Its name.
+            values: What was read of it, in a fixed order.
+        """
         text = "\n".join(values)
         if text.count("\n") == len(values) - 1:
             return make_fingerprint(operation, sha256(text.encode()).hexdigest())

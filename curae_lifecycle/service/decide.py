@@ -42,7 +42,7 @@ from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 
 def fingerprint(operation: Operation) -> Fingerprint:
     """What makes two requests the same: the parsed values, never their text [O]."""
-    return Fingerprint.of(operation.rule.name, *operation.values())
+    return Fingerprint.of(operation.rule.name, operation.values())
 
 
 def needs(call: Call) -> Needs:

@@ -71,9 +71,13 @@ def status_of_stored(response: StoredResponse) -> int:
     Raises:
         ArgumentError: It is a stored response of another kind.
     """
-    if isinstance(response, Response | ResponseReference):
+    if isinstance(response, _OWN_KINDS):
         return response.status
     raise ArgumentError("response", "a Response or a ResponseReference")
+
+
+# A union would be made anew each time that it is asked.
+_OWN_KINDS: Final = (Response, ResponseReference)
 
 
 def _check_kept(status: int) -> None:

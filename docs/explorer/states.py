@@ -167,7 +167,7 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
     """The record of the request's key that was chosen."""
     of, rule = fingerprint(operation), operation.rule
     if state["request"] == Match.OTHER:
-        of = Fingerprint.of(rule.name, "another request")
+        of = Fingerprint.of(rule.name, ["another request"])
     at, lost = NOW - HOUR / 2, LostLease.EXECUTE
     used = _begun(key, of, at)
     match RecordStanding(state["record"]):

@@ -134,7 +134,7 @@ def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> S
     model = before.predicted
     now, alive = _clock(before)
     step = f"a request with payload {payload}"
-    answer = store.begin(before.record, KEY, Fingerprint.of("create", payload), before.now)
+    answer = store.begin(before.record, KEY, Fingerprint.of("create", [payload]), before.now)
     refusal = _expected(model, payload, now, lost) if alive else ""
     if refusal:
         if not isinstance(answer, Refused) or answer.problem.code != refusal:

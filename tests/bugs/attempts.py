@@ -118,7 +118,7 @@ def _fingerprint_lost(
 ) -> Ended:
     ended = complete(record, attempt, response, now)
     if isinstance(ended, Done):
-        bare = attrs.evolve(ended.value, fingerprint=Fingerprint.of("create", ""))
+        bare = attrs.evolve(ended.value, fingerprint=Fingerprint.of("create", [""]))
         return Done(bare, ended.rules)
     return ended
 

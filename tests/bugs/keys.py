@@ -156,7 +156,7 @@ class TextCompared(Compared):
         del call
         if self.texts[record.key] == self.text:
             return record
-        return attrs.evolve(record, fingerprint=Fingerprint.of(record.fingerprint.operation, "-"))
+        return attrs.evolve(record, fingerprint=Fingerprint.of(record.fingerprint.operation, ["-"]))
 
 
 class TwinsCompared(Compared):

@@ -96,7 +96,7 @@ def _records() -> list[Storable]:
         COORDINATE.customer_account_id,
     )
     key = idempotency.RecordKey(owner, idempotency.parse_key("k-1"))
-    begun = idempotency.begin(None, key, idempotency.Fingerprint.of("revoke", uuid(1)), START)
+    begun = idempotency.begin(None, key, idempotency.Fingerprint.of("revoke", [uuid(1)]), START)
     assert isinstance(begun, idempotency.Attempt)
     answers = (
         Response(200, (("content-type", "application/json"),), '{"é": 1}'.encode()),

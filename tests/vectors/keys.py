@@ -64,9 +64,9 @@ from tests.vectors.cases import (
 from tests.vectors.texts import CALLER
 
 _KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
-_SAME: Final = Fingerprint.of("revoke", "00000000-0000-4000-8000-000000000001")
-_VALUES: Final = Fingerprint.of("revoke", "00000000-0000-4000-8000-000000000002")
-_OPERATION: Final = Fingerprint.of("reconnect", "00000000-0000-4000-8000-000000000001")
+_SAME: Final = Fingerprint.of("revoke", ["00000000-0000-4000-8000-000000000001"])
+_VALUES: Final = Fingerprint.of("revoke", ["00000000-0000-4000-8000-000000000002"])
+_OPERATION: Final = Fingerprint.of("reconnect", ["00000000-0000-4000-8000-000000000001"])
 _RESPONSE: Final = Response(200, (("content-type", "application/json"),), b'{"revokedNow":true}')
 _LEASE_END: Final = later(START, DEFAULT_LEASE)
 _NOW: Final = later(START, 30 * SECOND)

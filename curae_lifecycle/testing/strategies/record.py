@@ -188,8 +188,8 @@ def record_pasts(*, most: int = 6) -> st.SearchStrategy[RecordPast]:
     offsets, acts = st.sampled_from(_OFFSETS), st.sampled_from(RecordAct)
     leases = st.sampled_from((idempotency.LostLease.EXECUTE, idempotency.LostLease.UNKNOWN))
     move = st.tuples(offsets, acts, leases, st.integers(0, 1))
-    first = idempotency.Fingerprint.of("initiate", "user-1", "false")
-    second = idempotency.Fingerprint.of("initiate", "user-2", "false")
+    first = idempotency.Fingerprint.of("initiate", ["user-1", "false"])
+    second = idempotency.Fingerprint.of("initiate", ["user-2", "false"])
     prints = st.permutations((first, second)).map(tuple)
     return st.builds(_play, record_keys(), prints, responses(), st.lists(move, max_size=most))
 
