@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from statistics import median
+from typing import TypeVar
 
 from benchmarks.measure import Quantity, ratios, spread, without_collector
 from benchmarks.rows.stores import limit_key
@@ -19,6 +20,8 @@ from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_sta
 from curae_lifecycle.service.changes import LimitKey, RateWrite
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.memory import MemoryStore
+
+_Store = TypeVar("_Store")
 
 _STEP = timedelta(seconds=7)
 """So long that a log of ten a minute never refuses."""
@@ -45,10 +48,31 @@ def filled(users: int) -> MemoryStore:
     return store
 
 
+def _kept(users: int) -> dict[LimitKey, bytes]:
+    return {limit_key(number): b"" for number in range(users)}
+
+
+def _put(kept: dict[LimitKey, bytes], key: LimitKey, _now: datetime) -> None:
+    kept[key] = kept[key][:1] + b"1"
+
+
 def flat(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
-    """How many times as long a charge takes as with the fewest users."""
+    """How many times as long a charge takes as with the fewest users, beside a dict alone."""
+    ours = _flat("ours", filled, charged, sizes, calls, rounds)
+    floor = _flat("floor: a value in a dict", _kept, _put, sizes, calls, rounds)
+    return [each for both in zip(ours, floor, strict=True) for each in both]
+
+
+def _flat(
+    whose: str,
+    fill: Callable[[int], _Store],
+    charge: Callable[[_Store, LimitKey, datetime], None],
+    sizes: tuple[int, ...],
+    calls: int,
+    rounds: int,
+) -> list[Quantity]:
     draw = random.Random(1)  # noqa: S311 - users in any order
-    stores = {users: filled(users) for users in sizes}
+    stores = {users: fill(users) for users in sizes}
     seen: dict[int, list[float]] = {users: [] for users in sizes}
     for number in range(rounds):
         now = NOW + (number + 1) * _STEP
@@ -57,14 +81,14 @@ def flat(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
             with without_collector():
                 begun = time.process_time_ns()
                 for key in asked:
-                    charged(store, key, now)
+                    charge(store, key, now)
                 seen[users].append((time.process_time_ns() - begun) / len(asked))
     first = seen[sizes[0]]
     return [
         Quantity(
             "scale",
             f"a charge with {users:,} users",
-            "ours",
+            whose,
             median(ratios(seen[users], first)),
             f"× as with {sizes[0]:,}",
             spread(ratios(seen[users], first)),
