@@ -167,11 +167,6 @@ EQUIVALENT: Final[dict[Key, str]] = {
         "return make_refused(problem_of(chain.outcome, connection, None, successor, head), chain.rules)",
     ): _NO_INSTANT,
     (
-        "rules.triggers._authorized",
-        "connection.revoked_at,",
-        "None,",
-    ): "What carries a `revokedAt` stands REVOKED, and no row authorizes that.",
-    (
         "rules.triggers.require_action",
         "return _unmoved(row.outcome, row.rules, connection, happened)",
         "return _unmoved(row.outcome, row.rules, connection, None)",

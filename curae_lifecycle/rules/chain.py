@@ -229,7 +229,7 @@ def reconnect(
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
-            again = moved(successor, successor.status, asked_at, ends)
+            again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
             return make_done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
             return make_refused(problem_of(refuse, connection, at, successor, head), rules)

@@ -235,7 +235,7 @@ def authorize(
     row = ON_AUTHORIZE[standing_at(connection, happened)]
     outcome = row.outcome
     if type(outcome) is MoveTo:
-        after = _authorized(connection, outcome.to, at, happened, expires_at)
+        after = moved(connection, outcome.to, at, authorized_at=happened, expires_at=expires_at)
         return make_done(after, row.rules)
     return _unmoved(outcome, row.rules, connection, happened)
 
@@ -325,7 +325,8 @@ def revoke(
     row = ON_REVOKE[standing_at(connection, at)]
     outcome = row.outcome
     if type(outcome) is MoveTo:
-        return make_done(_revoked(connection, outcome.to, at, revoked_at, actor), row.rules)
+        after = moved(connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor)
+        return make_done(after, row.rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
     return make_ignored(connection, row.rules)
 
@@ -334,67 +335,39 @@ def moved(
     connection: Connection,
     to: Status,
     now: datetime,
+    *,
     handoff_deadline: datetime | None = None,
+    authorized_at: datetime | None = None,
+    expires_at: datetime | None = None,
     reason: str | None = None,
+    revoked_at: datetime | None = None,
+    revoked_by: Actor | None = None,
 ) -> Connection:
     """The connection one write later; a member that is not named stays as it was.
+
+    An authorization names both of its own members: one without an end has none.
 
     Args:
         connection: As it was.
         to: Its status from now on.
         now: When it is recorded.
         handoff_deadline: When its hosted page is over.
+        authorized_at: When the patient authorized.
+        expires_at: When the authorization ends.
         reason: Why the patient must act.
+        revoked_at: When it was revoked.
+        revoked_by: Who revoked it.
     """
     return make_connection(
         connection.identity,
         to,
         now,
         handoff_deadline or connection.handoff_deadline,
-        connection.authorized_at,
-        connection.expires_at,
+        authorized_at or connection.authorized_at,
+        expires_at if authorized_at else connection.expires_at,
         connection.action_required_reason if reason is None else reason,
-        connection.revoked_at,
-        connection.revoked_by,
-        connection.version + 1,
-    )
-
-
-def _authorized(
-    connection: Connection,
-    to: Status,
-    now: datetime,
-    authorized_at: datetime,
-    expires_at: datetime | None,
-) -> Connection:
-    # An authorization without an end has none, whatever was there.
-    return make_connection(
-        connection.identity,
-        to,
-        now,
-        connection.handoff_deadline,
-        authorized_at,
-        expires_at,
-        connection.action_required_reason,
-        connection.revoked_at,
-        connection.revoked_by,
-        connection.version + 1,
-    )
-
-
-def _revoked(
-    connection: Connection, to: Status, now: datetime, revoked_at: datetime, revoked_by: Actor
-) -> Connection:
-    return make_connection(
-        connection.identity,
-        to,
-        now,
-        connection.handoff_deadline,
-        connection.authorized_at,
-        connection.expires_at,
-        connection.action_required_reason,
-        revoked_at,
-        revoked_by,
+        revoked_at or connection.revoked_at,
+        revoked_by or connection.revoked_by,
         connection.version + 1,
     )
 
