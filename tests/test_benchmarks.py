@@ -7,6 +7,8 @@ Ours and the floors run here; the peers run where the group `peers` is installed
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -312,11 +314,25 @@ def test_an_interpreter_that_is_not_noted_is_said_and_fails_in_ci(
 # --- Where the time goes ----------------------------------------------------------------------
 
 
-def test_the_shares_of_a_path_are_of_its_own_functions() -> None:
+def test_as_many_samples_are_taken_as_were_asked_for() -> None:
     (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
-    seen = shares.sampled(row, 0.1)
-    assert seen.total() > 0
-    assert any(name.startswith(("`rules.", "`service.", "`web.")) for name in seen)
+    before = signal.getsignal(signal.SIGPROF)
+    assert shares.sampled(row, 2).total() >= 2
+    assert signal.getsignal(signal.SIGPROF) is before
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_a_share_is_of_the_function_at_work() -> None:
+    (row,) = [each for each in ROWS if named(each) == "bytes in, bytes out: initiate"]
+    work = row.sides[0].make(1)
+    seen = set[str]()
+    sys.setprofile(lambda frame, _event, _argument: seen.add(shares.where(frame)))
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    ours = {"constructing values", "`web.read: read`", "`service.decide: decide`"}
+    assert ours | {"Python's decoder"} <= seen
 
 
 def test_shares_are_printed_with_what_all_others_make() -> None:
