@@ -377,7 +377,7 @@ def main() -> None:
         names = sorted(wanted.keys() | found.keys())
         stale = [name for name in names if wanted.get(name) != found.get(name)]
         if stale:
-            raise SystemExit(f"stale, write them again: {', '.join(stale)}")
+            raise SystemExit(f"stale, write again: {', '.join(stale)}")
         return
     for name, text in wanted.items():
         (HERE / name).write_text(text, encoding="utf-8")
