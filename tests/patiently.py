@@ -7,9 +7,13 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.patience import Patience
 
 PATIENCE: Final = 60.0
 """Seconds after which what does not happen is taken for never."""
+
+PATIENT: Final = Patience(seconds=PATIENCE, attempt_seconds=PATIENCE)
+"""For whoever is not to be refused, however slow the machine is."""
 
 Answer = TypeVar("Answer")
 
