@@ -1,13 +1,18 @@
-"""Limits of time so short that a test can wait for their end, on a machine that may stand still."""
+"""Limits of time so short that a test can wait for their end, on a machine that may stand still.
+
+Such a machine has what is within a short limit refused, however right it is; a refusal that comes
+sooner than that is one which no machine explains.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, TypeVar
 
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.patience import Patience
+from curae_lifecycle.stores.waiting import at_once
 
 PATIENCE: Final = 60.0
 """Seconds after which what does not happen is taken for never."""
@@ -18,42 +23,28 @@ PATIENT: Final = Patience(seconds=PATIENCE, attempt_seconds=PATIENCE)
 Answer = TypeVar("Answer")
 
 
-def answered(ask: Callable[[], Answer], limit: float, wanted: Callable[[Answer], bool]) -> Answer:
-    """The answer that is wanted, of what may be refused where its time is over, and not before.
-
-    A machine that stands still for longer than a short limit has what is within it refused, however
-    right it is. A refusal that comes sooner is one that no machine explains.
+def run(act: Callable[[], Answer], limit: float) -> Answer:
+    """What a store answers that is unavailable where its time is over, and not before.
 
     Args:
-        ask: Asks once.
-        limit: How many seconds it has at least before it is refused.
-        wanted: Whether an answer is the wanted one.
+        act: Asks it once.
+        limit: How many seconds it has before it says so.
     """
+
+    async def acted() -> Answer:
+        return act()
+
+    return at_once(run_async(acted, limit))
+
+
+async def run_async(act: Callable[[], Awaitable[Answer]], limit: float) -> Answer:
+    """The same, awaited."""
     until = monotonic() + PATIENCE
     while True:
         began = monotonic()
-        answer = ask()
-        if wanted(answer):
-            return answer
-        # A clock may be a tick behind.
-        assert monotonic() - began >= limit / 2, f"refused before its time was over: {answer}"
-        assert monotonic() < until, answer
-
-
-def run(act: Callable[[], Answer], limit: float) -> Answer:
-    """What a store or a database answers that may be unavailable where its time is over.
-
-    Args:
-        act: Does it once.
-        limit: As for `answered`.
-    """
-
-    def attempt() -> tuple[Answer] | StoreUnavailableError:
         try:
-            return (act(),)
-        except StoreUnavailableError as error:
-            return error
-
-    found = answered(attempt, limit, lambda each: isinstance(each, tuple))
-    assert isinstance(found, tuple)
-    return found[0]
+            return await act()
+        except StoreUnavailableError:
+            # A clock may be a tick behind.
+            if monotonic() - began < limit / 2 or monotonic() > until:
+                raise
