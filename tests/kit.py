@@ -198,26 +198,11 @@ def asynchronous(server: Server) -> AsyncServer:
     )
 
 
-class Halting(Reference):
-    """A right server on a machine that stands still for two seconds before every so manyth request."""
-
-    def __init__(self, every: int) -> None:
-        super().__init__()
-        self.every = every
-        self.asked = count(1)
-
-    def tick(self) -> None:
-        super().tick()
-        if next(self.asked) % self.every == 0:
-            self.now += timedelta(seconds=2)
-
-
 RIGHT: dict[str, Callable[[], Reference]] = {
     "one environment": lambda: Reference(Settings(environment=Environment.LIVE)),
     "the test environment": lambda: Reference(Settings(environment=Environment.TEST)),
     "a clock that stands still": lambda: Reference(tick=timedelta(0)),
     "a slow clock": lambda: Reference(tick=timedelta(milliseconds=40)),
-    "a machine that stands still now and then": lambda: Halting(every=30),
     "short next actions": lambda: Reference(lifetime=timedelta(minutes=12)),
     "long next actions": lambda: Reference(lifetime=timedelta(hours=2)),
     "the other spelling": lambda: Reference(Settings(active_spelling="AUTHORIZED")),

@@ -44,7 +44,7 @@ from curae_lifecycle.testing.conformance.of_store import server_of
 from curae_lifecycle.testing.laws import LAWS
 from curae_lifecycle.web.json import Json
 from tests.eighth import EIGHT, Relabel
-from tests.kit import RIGHT, Forgetful, Given, Halting, Reference, asynchronous, written
+from tests.kit import RIGHT, Forgetful, Given, Reference, asynchronous, written
 
 test_reference = conformance_tests(lambda: Reference().server())
 
@@ -70,13 +70,6 @@ def test_a_right_server_passes_every_check_and_what_is_not_run_is_named() -> Non
 )
 def test_right_servers_of_every_kind_pass(kind: str) -> None:
     report = run(RIGHT[kind]().server(), seed=kind)
-    assert not report.failed, str(report)
-
-
-@pytest.mark.parametrize("every", [3, 4, 7])
-def test_a_machine_that_stands_still_raises_no_false_alarm(every: int) -> None:
-    timed = [each.name for each in checks() if each.name.startswith("limit.")]
-    report = run(Halting(every).server(), only=timed, seed="1")
     assert not report.failed, str(report)
 
 
