@@ -195,7 +195,9 @@ def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_ur
     with on(postgres_url) as database, somebody(postgres_url) as runs:
         for each in [database._engine.raw_connection() for _ in range(4)]:
             each.close()
-        assert database._engine.pool.checkedin() == 4  # type: ignore[attr-defined]  # of a queue
+        pool = database._engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        assert pool.checkedin() == 4
         runs(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND datname = current_database()"
