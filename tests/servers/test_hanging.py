@@ -54,7 +54,7 @@ def endpoint_on(
     kind: str, url: str, patience: Patience, wait: float, pool_size: int = 10
 ) -> Iterator[Callable[[Request], Response]]:
     """What answers, on a store of each kind; its tables are made and `API_KEY` is known."""
-    engine = create_engine(url)
+    engine = create_engine(url, wait=PATIENCE)
     plain = SqlStore(SqlDatabase(engine))
     plain.create_tables()
     plain.register(ApiKey(API_KEY), CALLER)
