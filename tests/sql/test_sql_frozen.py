@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.engine import (
@@ -126,6 +127,19 @@ def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> 
         database.change([ONE])
     wire.go_on()
     assert patiently.run(lambda: database.rows(ONE), SHORT)
+    engine.dispose()
+
+
+def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_later(
+    hanging: tuple[str, Wire],
+) -> None:
+    url, wire = hanging
+    engine = create_engine(url, wait=SHORT)
+    database = SqlDatabase(engine)
+    # Before SQLAlchemy asks it what its server is.
+    event.listen(engine, "connect", lambda *_: wire.hang(), insert=True)
+    with pytest.raises(StoreUnchangedError, match="no connection"):
+        database.rows(ONE)
     engine.dispose()
 
 
