@@ -31,12 +31,13 @@ from curae_lifecycle.testing.conformance import (
     run_async,
 )
 from tests.kit import Reference, asynchronous
+from tests.serving import run_async as in_fake_time
 
 MOMENT = timedelta(milliseconds=50)
 """Enough for nobody who hangs. Where a test's threads hang, the limit is over as soon as they do."""
 
 WHILE = timedelta(milliseconds=500)
-"""Enough to come to where a coroutine hangs."""
+"""Enough in a loop whose time passes where nobody has anything to do."""
 
 LONG = timedelta(seconds=20)
 """Enough for everybody who does not."""
@@ -175,7 +176,7 @@ def test_a_coroutine_that_hangs_is_cancelled() -> None:
         assert len(ended) == 9
         assert all("it took longer than" in each.account for each in report.failed)
 
-    asyncio.run(hang())
+    in_fake_time(hang())
 
 
 def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
@@ -201,7 +202,7 @@ def test_a_coroutine_that_takes_no_cancelling_is_left_behind(
         assert refused
         release.set()
 
-    asyncio.run(hang())
+    in_fake_time(hang())
 
 
 def test_without_a_limit_a_check_runs_in_the_caller_s_thread() -> None:

@@ -148,7 +148,7 @@ def said(
     made = faulty(commits, pending(), loads=loads, settings=SETTINGS)
     delivered: list[Changes] = []
     made.store._deliver = delivered.append
-    side = kind(made, Patience(attempts=3, pause=1e-9, longest_pause=1e-9))
+    side = kind(made, Patience(attempts=3, seconds=60, pause=1e-9, longest_pause=1e-9))
     heard: list[object] = []
     for number, (asked, calls_out, seconds) in enumerate(traffic):
         try:

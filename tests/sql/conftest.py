@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.schema import create_tables
+from tests.patiently import PATIENCE
 from tests.sql.mariadb import mariadb, mariadb_database
 from tests.wire.conftest import postgres_url, sqlite_url
 from tests.wire.postgres import database as postgres_database
@@ -75,7 +76,7 @@ def sqlite_database(sqlite_url: str) -> Iterator[SqlDatabase]:
 
 @contextmanager
 def opened(url: str) -> Iterator[SqlDatabase]:
-    engine = create_engine(url)
+    engine = create_engine(url, wait=PATIENCE)
     if engine.dialect.name == "sqlite":
         # What only a crash of the machine would need is left out.
         event.listen(engine, "connect", _without_waiting_for_the_disk)

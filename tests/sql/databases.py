@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import attrs
+import sqlalchemy as sa
 
 from curae_lifecycle.rules.values import microseconds
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
@@ -58,6 +60,17 @@ class AsyncClocked:
 
     async def change(self, statements: Sequence[Statement]) -> bool:
         return await self.database.change(statements)
+
+
+@contextmanager
+def short_of_time(engine: sa.Engine, wait: float) -> Iterator[None]:
+    """Let a pool that gives a connection within so many seconds give up after a moment."""
+    pool = engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    assert pool.timeout() == wait
+    pool._timeout = 0.05
+    yield
+    pool._timeout = wait
 
 
 @attrs.define

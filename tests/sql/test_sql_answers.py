@@ -22,6 +22,7 @@ from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
 from curae_lifecycle.testing.in_loop import InLoop
 from curae_lifecycle.web.json import format_json
+from tests.patiently import PATIENCE
 from tests.reference.traffic import traffic
 from tests.sql.databases import AsyncClocked
 from tests.sql.worlds import Both, SqlWorld
@@ -59,8 +60,8 @@ def test_generated_traffic_is_answered_as_in_memory(
 def test_generated_traffic_is_answered_as_in_memory_where_the_store_is_awaited(
     postgres_url: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_engine(postgres_url)
-    awaited = create_awaited_engine(postgres_url)
+    engine = create_engine(postgres_url, wait=PATIENCE)
+    awaited = create_awaited_engine(postgres_url, wait=PATIENCE)
 
     with asyncio.Runner() as runner:
 

@@ -28,7 +28,9 @@ from curae_lifecycle.stores.sql.engine import (
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncDatabase, AsyncSqlStore, Rows, SqlStore
 from curae_lifecycle.stores.sql.threads import InThreads
+from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, KEYED, OPERATIONS, request
+from tests.sql.databases import short_of_time
 from tests.sql.works import SETTINGS, minted
 from tests.sql.worlds import no_ids
 from tests.strategies import COORDINATE
@@ -53,11 +55,11 @@ def awaits(request: pytest.FixtureRequest) -> Callable[[Act], None]:
 
     async def do(act: Act) -> None:
         if how == "threads":
-            waiting = create_engine(url)
+            waiting = create_engine(url, wait=PATIENCE)
             await act(InThreads(SqlDatabase(waiting)))
             waiting.dispose()
         else:
-            engine = create_awaited_engine(url)
+            engine = create_awaited_engine(url, wait=PATIENCE)
             await act(AsyncSqlDatabase(engine))
             await engine.dispose()
 
@@ -82,18 +84,19 @@ def test_a_whole_story_is_answered_alike(
             def mint(now: datetime, number: int = number) -> NewIds:
                 return minted(number, now)
 
-            expected = serve(waiting, asked, mint, SETTINGS)
-            answered = await serve_async(store, asked, mint, SETTINGS)
+            expected = serve(waiting, asked, mint, SETTINGS, patience=PATIENT)
+            answered = await serve_async(store, asked, mint, SETTINGS, patience=PATIENT)
             assert answered.response.status == expected.response.status
-            again = await serve_async(store, asked, mint, SETTINGS)
+            again = await serve_async(store, asked, mint, SETTINGS, patience=PATIENT)
             assert again.replayed == (operation in KEYED)
         fact = Tombstoned(COORDINATE)
-        assert isinstance(await record_async(store, fact), Done)
+        assert isinstance(await record_async(store, fact, patience=PATIENT), Done)
         page = await store.page("https://connect.example/5")
         assert page is not None
         await store.purge()
         await store.withdraw(ApiKey(API_KEY))
-        assert (await serve_async(store, request("get"), no_ids, SETTINGS)).response.status == 401
+        gone = await serve_async(store, request("get"), no_ids, SETTINGS, patience=PATIENT)
+        assert gone.response.status == 401
 
     awaits(story)
 
@@ -126,9 +129,12 @@ def test_no_connection_is_told_alike(postgres_url: str, tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError, match="no connection"):
             await AsyncSqlDatabase(engine).rows(ONE)
         await engine.dispose()
-        engine = create_awaited_engine(postgres_url, wait=0.2, pool_size=1)
+        engine = create_awaited_engine(postgres_url, wait=PATIENCE, pool_size=1)
         held = await engine.connect()
-        with pytest.raises(StoreUnavailableError, match="no connection was free in time"):
+        with (
+            short_of_time(engine.sync_engine, PATIENCE),
+            pytest.raises(StoreUnavailableError, match="no connection was free in time"),
+        ):
             await AsyncSqlDatabase(engine).rows(ONE)
         await held.close()
         assert await AsyncSqlDatabase(engine).rows(ONE)
@@ -141,7 +147,7 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def give_up() -> None:
-        engine = create_awaited_engine(postgres_url)
+        engine = create_awaited_engine(postgres_url, wait=PATIENCE)
         database = AsyncSqlDatabase(engine)
         closed: list[object] = []
         event.listen(engine.sync_engine, "close", lambda *given: closed.append(given[0]))
@@ -164,15 +170,16 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(
 
 def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
     async def lose() -> None:
-        engine = create_awaited_engine(postgres_url)
+        engine = create_awaited_engine(postgres_url, wait=PATIENCE)
         database = AsyncSqlDatabase(engine)
         for each in [await engine.connect() for _ in range(4)]:
             await each.close()
-        waiting = create_engine(postgres_url)
+        waiting = create_engine(postgres_url, wait=PATIENCE)
         ended = SqlDatabase(waiting).rows(
             Statement(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                "WHERE pid <> pg_backend_pid() AND datname = current_database() "
+                "AND backend_type = 'client backend'"
             )
         )
         waiting.dispose()
@@ -217,20 +224,20 @@ def test_an_engine_that_does_not_commit_by_itself_is_refused(sqlite_url: str) ->
 
 
 def test_the_options_of_a_url_are_kept(postgres_url: str) -> None:
-    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", wait=3)
+    engine = create_engine(f"{postgres_url}&options=-c%20application_name%3Dcurae", wait=60)
     database = SqlDatabase(engine)
     shown = [
         database.rows(Statement(f"SHOW {name}"))[0][0]
         for name in ("application_name", "statement_timeout", "lock_timeout")
     ]
-    assert shown == ["curae", "3s", "3s"]
+    assert shown == ["curae", "1min", "1min"]
     engine.dispose()
 
 
 @pytest.mark.mariadb
 def test_mariadb_waits_no_longer_either(mariadb_url: str) -> None:
-    engine = create_engine(mariadb_url, wait=3)
+    engine = create_engine(mariadb_url, wait=60)
     names = ("transaction_isolation", "innodb_lock_wait_timeout", "max_statement_time")
     asked = Statement(f"SELECT {', '.join(f'@@{name}' for name in names)}")
-    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 3, 3.125]
+    assert [*SqlDatabase(engine).rows(asked)[0]] == ["READ-COMMITTED", 60, 60.125]
     engine.dispose()

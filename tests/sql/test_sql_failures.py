@@ -19,17 +19,21 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import serve
+from curae_lifecycle.stores.sql import connecting
 from curae_lifecycle.stores.sql.drivers import Connection
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.failures import is_overtaken, is_passing, reason, unavailable
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import SqlStore
+from tests import patiently
+from tests.patiently import PATIENCE
 from tests.server import API_KEY, CALLER, request
+from tests.sql.databases import short_of_time
 from tests.sql.works import DIGEST, minted
 
 SECRET = "hunter2"
 SHORT = 0.3
-"""Seconds that nothing here waits longer than."""
+"""Seconds after which whoever is to be refused is."""
 
 MAKE = Statement("CREATE TABLE kept (id INTEGER PRIMARY KEY, held INTEGER)")
 PUT = Statement("INSERT INTO kept (id, held) VALUES (?, 1)", (1,), 1)
@@ -39,7 +43,7 @@ ONE = Statement("SELECT 1")
 
 
 @contextmanager
-def on(url: str, *, wait: float = SHORT, pool_size: int = 10) -> Iterator[SqlDatabase]:
+def on(url: str, *, wait: float = PATIENCE, pool_size: int = 10) -> Iterator[SqlDatabase]:
     """A database in which a row is kept, and no longer."""
     engine = create_engine(url, wait=wait, pool_size=pool_size)
     database = SqlDatabase(engine)
@@ -47,6 +51,19 @@ def on(url: str, *, wait: float = SHORT, pool_size: int = 10) -> Iterator[SqlDat
     assert database.change([PUT])
     try:
         yield database
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def hasty(url: str) -> Iterator[SqlDatabase]:
+    """The same database, whose server waits for nothing any longer than a moment."""
+    with pytest.MonkeyPatch.context() as patched:
+        # It is the server that says so, and never this side, though the server stood still.
+        patched.setattr(connecting, "GRACE", 10.0)
+        engine = create_engine(url, wait=SHORT)
+    try:
+        yield SqlDatabase(engine)
     finally:
         engine.dispose()
 
@@ -76,12 +93,12 @@ def test_whoever_changes_fewer_rows_than_it_must_changes_none(url: str) -> None:
 
 
 def test_a_lock_that_is_not_free_in_time_may_be_later(url: str) -> None:
-    with on(url) as database, somebody(url) as runs:
+    with on(url) as database, hasty(url) as waits, somebody(url) as runs:
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE kept SET held = 5 WHERE id = 1")
         # It is sure that nothing was stored.
         with pytest.raises(StoreUnchangedError) as raised:
-            database.change([MOVE])
+            waits.change([MOVE])
         assert "UPDATE" not in str(raised.value)
         runs("COMMIT")
         assert database.change([MOVE])
@@ -115,10 +132,10 @@ def server_url(request: pytest.FixtureRequest) -> str:
 
 
 def test_a_statement_that_takes_too_long_is_ended(server_url: str) -> None:
-    with on(server_url) as database:
+    with hasty(server_url) as database:
         with pytest.raises(StoreUnavailableError, match=r"code (57014|1969)"):
             database.rows(SLOW[database.dialect])
-        assert database.rows(ONE)
+        assert patiently.run(lambda: database.rows(ONE), SHORT)
 
 
 def test_a_deadlock_may_pass(server_url: str) -> None:
@@ -176,8 +193,11 @@ def test_a_connection_that_is_lost_in_the_middle_is_replaced(postgres_url: str) 
 
 def test_every_connection_that_the_server_closed_is_replaced_at_once(postgres_url: str) -> None:
     with on(postgres_url) as database, somebody(postgres_url) as runs:
-        with ThreadPoolExecutor(4) as pool:
-            assert len([*pool.map(database.rows, [Statement("SELECT pg_sleep(0.1)")] * 4)]) == 4
+        for each in [database._engine.raw_connection() for _ in range(4)]:
+            each.close()
+        pool = database._engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        assert pool.checkedin() == 4
         runs(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE pid <> pg_backend_pid() AND datname = current_database()"
@@ -201,7 +221,10 @@ def test_a_connection_whose_pool_was_given_up_meanwhile_is_closed(url: str) -> N
 def test_whoever_finds_no_connection_free_in_time_is_told(postgres_url: str) -> None:
     with on(postgres_url, pool_size=1) as database:
         held = database._engine.raw_connection()
-        with pytest.raises(StoreUnavailableError, match="no connection was free in time"):
+        with (
+            short_of_time(database._engine, PATIENCE),
+            pytest.raises(StoreUnavailableError, match="no connection was free in time"),
+        ):
             database.rows(ONE)
         held.close()
         assert database.rows(ONE)
@@ -221,7 +244,7 @@ def test_where_there_is_no_server_it_may_come(tmp_path: Path) -> None:
 
 
 def test_what_would_come_again_comes_out_as_it_is(url: str) -> None:
-    engine = create_engine(url)
+    engine = create_engine(url, wait=PATIENCE)
     database = SqlDatabase(engine)
     error = engine.dialect.loaded_dbapi.Error
     for act in (
@@ -264,12 +287,17 @@ def test_an_interruption_leaves_nothing_begun(url: str) -> None:
 def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with on(url) as database, somebody(url) as runs, caplog.at_level(logging.DEBUG):
-        store, once = SqlStore(database), Patience(attempts=1)
+    with (
+        on(url) as database,
+        hasty(url) as waits,
+        somebody(url) as runs,
+        caplog.at_level(logging.DEBUG),
+    ):
+        store, once = SqlStore(database), Patience(attempts=1, seconds=PATIENCE)
         store.create_tables()
         store.register(ApiKey(API_KEY), CALLER)
 
-        def ask(operation: str, key: str, number: int) -> int:
+        def ask(operation: str, key: str, number: int, store: SqlStore = store) -> int:
             asked = request(operation, key=key, user="ada-of-the-hill")
             return serve(
                 store, asked, lambda now: minted(number, now), patience=once
@@ -278,7 +306,7 @@ def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
         assert ask("create", "k-1", 1) == 201
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE curae_connection SET version = 9")
-        assert ask("revoke", "k-2", 2) == 500
+        assert ask("revoke", "k-2", 2, SqlStore(waits)) == 500
         runs("ROLLBACK")
         runs("ALTER TABLE curae_outbox RENAME TO elsewhere")
         assert ask("create", "k-3", 3) == 500

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.stores.contract import StoreUnavailableError
+from curae_lifecycle.stores.contract import StoreUnavailableError, StoreUnchangedError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import serve, serve_async
 from curae_lifecycle.stores.sql.engine import (
@@ -24,10 +25,17 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import AsyncSqlStore, SqlStore
+from tests import patiently
+from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, request
 from tests.sql.works import minted
 
 ONE = Statement("SELECT 1")
+SHORT = 0.3
+"""Seconds that a server which hangs is waited for."""
+
+MANY = Patience(seconds=PATIENCE, attempts=1000)
+"""For whoever is to be answered in the end, though single attempts are short."""
 
 
 class Wire:
@@ -108,9 +116,9 @@ def hanging(request: pytest.FixtureRequest) -> tuple[str, Wire]:
 
 def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
-    engine = create_engine(url, wait=0.3)
+    engine = create_engine(url, wait=SHORT)
     database = SqlDatabase(engine)
-    assert database.rows(ONE)
+    assert patiently.run(lambda: database.rows(ONE), SHORT)
     wire.hang()
     with pytest.raises(StoreUnavailableError):
         database.rows(ONE)
@@ -118,22 +126,35 @@ def test_a_statement_ends_though_its_server_hangs(hanging: tuple[str, Wire]) -> 
     with pytest.raises(StoreUnavailableError, match="no connection"):
         database.change([ONE])
     wire.go_on()
-    assert database.rows(ONE)
+    assert patiently.run(lambda: database.rows(ONE), SHORT)
+    engine.dispose()
+
+
+def test_a_server_that_hangs_before_its_first_connection_is_known_may_be_asked_later(
+    hanging: tuple[str, Wire],
+) -> None:
+    url, wire = hanging
+    engine = create_engine(url, wait=SHORT)
+    database = SqlDatabase(engine)
+    # Before SQLAlchemy asks it what its server is.
+    event.listen(engine, "connect", lambda *_: wire.hang(), insert=True)
+    with pytest.raises(StoreUnchangedError, match="no connection"):
+        database.rows(ONE)
     engine.dispose()
 
 
 def test_a_request_is_answered_though_the_server_hangs(hanging: tuple[str, Wire]) -> None:
     url, wire = hanging
-    engine = create_engine(url, wait=0.3)
+    engine = create_engine(url, wait=SHORT)
     store = SqlStore(SqlDatabase(engine))
-    store.create_tables()
-    store.register(ApiKey(API_KEY), CALLER)
+    patiently.run(store.create_tables, SHORT)
+    patiently.run(lambda: store.register(ApiKey(API_KEY), CALLER), SHORT)
     patience = Patience(seconds=0.5)
     wire.hang()
     answer = serve(store, request("create"), lambda now: minted(1, now), patience=patience)
     assert (answer.response.status, dict(answer.response.headers)["retry-after"]) == (500, "1")
     wire.go_on()
-    answer = serve(store, request("create"), lambda now: minted(1, now))
+    answer = serve(store, request("create"), lambda now: minted(1, now), patience=MANY)
     assert answer.response.status == 201
     engine.dispose()
 
@@ -147,16 +168,16 @@ def test_an_awaited_statement_ends_though_its_server_hangs(
     url, wire = hanging_postgres
 
     async def ask() -> None:
-        engine = create_awaited_engine(url, wait=0.3)
+        engine = create_awaited_engine(url, wait=SHORT)
         database = AsyncSqlDatabase(engine)
-        assert await database.rows(ONE)
+        assert await patiently.run_async(lambda: database.rows(ONE), SHORT)
         wire.hang()
         with pytest.raises(StoreUnavailableError):
             await database.rows(ONE)
         with pytest.raises(StoreUnavailableError, match="no connection"):
             await database.change([ONE])
         wire.go_on()
-        assert await database.rows(ONE)
+        assert await patiently.run_async(lambda: database.rows(ONE), SHORT)
         await engine.dispose()
 
     asyncio.run(ask())
@@ -180,7 +201,7 @@ def test_who_no_longer_waits_for_an_awaited_statement_is_not_held_up(
         assert answer.response.status == 500
         wire.go_on()
         # The connection that was given up is not used again.
-        answer = await serve_async(store, asked, lambda now: minted(1, now))
+        answer = await serve_async(store, asked, lambda now: minted(1, now), patience=PATIENT)
         assert answer.response.status == 201
         await engine.dispose()
 

@@ -9,6 +9,7 @@ import pytest
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.testing.races import SCENES
+from tests.patiently import PATIENCE
 from tests.sql.broken import LazyStore, Stepping, Trusting
 from tests.sql.databases import Clocked
 from tests.sql.races import SqlArena, overlapping, unlike_any_order
@@ -49,7 +50,7 @@ def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
     postgres_url: str, scene: str, level: str
 ) -> None:
     option = quote("-c default_transaction_isolation=" + level.replace(" ", "\\ "))
-    engine = create_engine(f"{postgres_url}&options={option}")
+    engine = create_engine(f"{postgres_url}&options={option}", wait=PATIENCE)
     database = SqlDatabase(engine)
     assert unlike_any_order(arena(database), SCENES[scene], overlapping(engine)) == []
     engine.dispose()
@@ -58,7 +59,7 @@ def test_two_that_overlap_on_postgresql_end_as_if_one_came_later(
 @pytest.mark.mariadb
 @pytest.mark.parametrize("scene", SCENES)
 def test_two_that_overlap_on_mariadb_end_as_if_one_came_later(mariadb_url: str, scene: str) -> None:
-    engine = create_engine(mariadb_url)
+    engine = create_engine(mariadb_url, wait=PATIENCE)
     database = SqlDatabase(engine)
     assert unlike_any_order(arena(database), SCENES[scene], overlapping(engine)) == []
     engine.dispose()

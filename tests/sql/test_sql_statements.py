@@ -35,6 +35,7 @@ from curae_lifecycle.stores.sql.engine import SqlDatabase, _making, _transaction
 from curae_lifecycle.stores.sql.schema import TABLES, create_tables, drop_tables
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, as_one
 from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, OPERATIONS, request
 from tests.sql.databases import Counted
 from tests.sql.races import content
@@ -69,7 +70,7 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
         counted.read.clear()
         counted.changed.clear()
         asked = request(operation, key=f"k-{number}")
-        serve(made, asked, partial(minted, number), SETTINGS)
+        serve(made, asked, partial(minted, number), SETTINGS, patience=PATIENT)
         assert (len(counted.read), len(counted.changed)) == (1, COMMITS[operation]), operation
     counted.read.clear()
     counted.changed.clear()
@@ -108,7 +109,7 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
             assert isinstance(record(made, Authorized(FIRST)), Done)
         else:
             asked = request(step, key=f"k-{number}")
-            answer = serve(made, asked, partial(minted, number), settings)
+            answer = serve(made, asked, partial(minted, number), settings, patience=PATIENT)
             assert answer.response.status in {200, 201}, step
         assert len(counted.changed) <= 1, step
         numbers.append(sum(len(each) for each in counted.changed))
@@ -150,7 +151,7 @@ def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
 def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_engine(postgres_url)
+    engine = create_engine(postgres_url, wait=PATIENCE)
     made = SqlStore(SqlDatabase(engine), SETTINGS)
     made.create_tables()
     made.register(ApiKey(API_KEY), CALLER)
@@ -166,7 +167,7 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     for number, operation in enumerate(OPERATIONS, 2):
         sent.clear()
         asked = request(operation, key=f"k-{number}")
-        serve(made, asked, partial(minted, number), SETTINGS)
+        serve(made, asked, partial(minted, number), SETTINGS, patience=PATIENT)
         # No BEGIN, no COMMIT, no ROLLBACK, no question whether the connection is alive.
         assert len(sent) == 2, operation
     engine.dispose()
@@ -318,7 +319,8 @@ def test_many_workers_that_start_at_once_make_the_tables_once(url: str) -> None:
 def test_a_worker_that_starts_waits_for_nobody_who_writes(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
-    engine = create_engine(request.getfixturevalue(f"{kind}_url"), wait=1)
+    # Longer than a machine stands still, and no longer than whoever waits for a lock is to be seen.
+    engine = create_engine(request.getfixturevalue(f"{kind}_url"), wait=20)
     made = SqlStore(SqlDatabase(engine))
     made.create_tables()
     writing = sa.create_engine(engine.url)

@@ -28,6 +28,7 @@ from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
+from tests.patiently import PATIENT
 from tests.sql.databases import Clocked
 
 _Answered = TypeVar("_Answered")
@@ -62,11 +63,11 @@ class SqlWorld:
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         self._database.now = now
         mint = no_ids if new_ids is None else (lambda _: new_ids)
-        return serve(self.store(), request, mint, self._settings)
+        return serve(self.store(), request, mint, self._settings, patience=PATIENT)
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         self._database.now = now
-        return record(self.store(), fact)
+        return record(self.store(), fact, patience=PATIENT)
 
     def ask(
         self, connection_id: ConnectionId, package: str, now: datetime

@@ -105,7 +105,7 @@ class Wavering(MemoryStore):
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with create_client(redis_url) as made:
+    with create_client(redis_url, wait=PATIENCE.seconds) as made:
         yield made
 
 

@@ -34,6 +34,9 @@ if not settings.configured:
 
 Answer = TypeVar("Answer")
 
+PATIENCE: Final = 60
+"""Seconds that a database is waited for, where a test says nothing else."""
+
 _NUMBERS: Final = count(1)
 
 
@@ -49,10 +52,10 @@ def database(
     parts = sa.make_url(url)
     # What is written need not outlive a crash of this machine.
     pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF"
-    usual: dict[str, object] = {"timeout": 10, "init_command": pragmas}
+    usual: dict[str, object] = {"timeout": PATIENCE, "init_command": pragmas}
     if parts.get_backend_name() == "postgresql":
-        limits = "-c statement_timeout=10000 -c lock_timeout=10000"
-        usual = {"connect_timeout": 2, "options": limits}
+        limits = f"-c statement_timeout={PATIENCE}s -c lock_timeout={PATIENCE}s"
+        usual = {"connect_timeout": PATIENCE, "options": limits}
     given = {
         "ENGINE": f"django.db.backends.{parts.get_backend_name().replace('sqlite', 'sqlite3')}",
         "NAME": parts.database,

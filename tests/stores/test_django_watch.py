@@ -16,7 +16,7 @@ from curae_lifecycle.stores.deadline import within
 from curae_lifecycle.stores.django.database import DjangoDatabase, wait_of
 from curae_lifecycle.stores.django.watch import Watch
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from tests.stores.project import database
+from tests.stores.project import PATIENCE, database
 
 SOON = 0.05
 LONG = 20.0
@@ -56,13 +56,18 @@ def test_one_that_is_over_sooner_is_not_late_because_of_another(
         each.close()
 
 
-def test_what_is_over_in_time_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_what_is_over_in_time_is_left_alone(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("curae_lifecycle.stores.django.watch.monotonic", lambda: now)
     watch, other = Watch(), socket.socketpair()
-    with watch.over(pair[0].fileno(), monotonic() + SOON):
+    with watch.over(pair[0].fileno(), SOON):
         pass
     # When this one is ended, that one's time is over, too.
+    now = 2 * SOON
     other[0].settimeout(LONG)
-    with watch.over(other[0].fileno(), monotonic() + 2 * SOON):
+    with watch.over(other[0].fileno(), 2 * SOON):
         assert other[0].recv(1) == b""
     pair[1].send(b"x")
     assert pair[0].recv(1) == b"x"
@@ -128,14 +133,19 @@ def limits(milliseconds: int) -> dict[str, object]:
     return {"options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"}
 
 
-def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(postgres_url: str) -> None:
-    with database(postgres_url, options=limits(50)) as alias:
+def test_a_server_that_does_not_count_its_seconds_is_not_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database(postgres_url, options=limits(50_000)) as alias:
         made = DjangoDatabase(alias)
+        assert made._wait == 50.0
         for act in (lambda: made.rows(SLEEP), lambda: made.change([SLOW])):
             made.rows(Statement("SELECT set_config('statement_timeout', '0', false)"))
             lost = connections[alias].connection
-            with pytest.raises(StoreUnavailableError, match="OperationalError"):
-                act()
+            with monkeypatch.context() as hasty:
+                hasty.setattr(made, "_wait", SOON)
+                with pytest.raises(StoreUnavailableError, match="OperationalError"):
+                    act()
             assert lost is not None
             assert lost.closed
             assert made.rows(ONE)
@@ -154,12 +164,13 @@ def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         connections[alias].close()
-        with within(1.9), pytest.raises(StoreUnchangedError, match="no time was left to connect"):
+        less = PATIENCE - 0.1
+        with within(less), pytest.raises(StoreUnchangedError, match="no time was left to connect"):
             made.rows(ONE)
-        with within(LONG):
+        with within(2 * PATIENCE):
             assert made.rows(ONE)
         # One that is open is used for as long as there is time.
-        with within(1.9):
+        with within(less):
             assert made.rows(ONE)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -18,6 +17,9 @@ from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis.clients import ClusterClient, create_awaited_cluster_client
+from tests import patiently
+from tests.patiently import PATIENCE
+from tests.servers.hanging import stopped
 from tests.stores.charging import BUCKET, Who, known
 from tests.stores.limits import limited
 from tests.wire.trying import free_port
@@ -66,18 +68,14 @@ def test_a_node_that_says_nothing_is_charged_once_at_most(
 ) -> None:
     with limited(kind, who.inner, cluster.url, wait=0.1) as store:
         hasty = attrs.evolve(who, store=store)
-        assert hasty.initiate(0).status == 201
-        loaded = store.for_call(
-            who.api_key.digest(), Needs(None, (who.bucket_key,), None, None, None)
-        )
+        assert who.initiate(0).status == 201
+        needs = Needs(None, (who.bucket_key,), None, None, None)
+        loaded = patiently.run(lambda: store.for_call(who.api_key.digest(), needs), 0.1)
         assert cluster.process is not None
-        cluster.process.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(cluster.process.pid):
             charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
             with pytest.raises(StoreUnavailableError):
                 store.commit(loaded, charged)
-        finally:
-            cluster.process.send_signal(signal.SIGCONT)
         # The answer was lost; whether it was charged is not known.
         assert who.charged() in {(1, 1), (2, 1)}
         # It is found again.
@@ -109,9 +107,11 @@ def test_who_asks_is_as_the_first_url_says() -> None:
 
 
 def test_nobody_waits_longer_for_who_looks_for_the_cluster(cluster: Valkey) -> None:
-    with closing(ClusterClient([cluster.url], wait=0.05)) as made:
+    with closing(ClusterClient([cluster.url], wait=PATIENCE)) as made:
+        made._wait = 0.05
         with made._lock, pytest.raises(redis.TimeoutError):
             made.execute_command("PING")
+        made._wait = PATIENCE
         assert made.execute_command("GET", "nothing") is None
 
 
@@ -121,7 +121,7 @@ def test_a_client_that_was_never_asked_is_closed() -> None:
 
 
 def test_nothing_is_sent_again_by_itself(cluster: Valkey) -> None:
-    with closing(ClusterClient([cluster.url])) as made:
+    with closing(ClusterClient([cluster.url], wait=PATIENCE)) as made:
         assert made._client().retry.get_retries() == 0
     awaited = create_awaited_cluster_client([cluster.url])
     assert awaited.retry.get_retries() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import attrs
 import pytest
@@ -16,6 +15,9 @@ from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import create_awaited_client, create_client
+from tests import patiently
+from tests.patiently import PATIENCE
+from tests.servers.hanging import stopped
 from tests.stores.charging import BUCKET, KINDS, Who, client, known, who
 from tests.stores.limits import limited, redis_url
 from tests.wire.valkey import valkey
@@ -27,14 +29,14 @@ __all__ = ["client", "redis_url", "who"]
 def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
     with (
         valkey() as server,
-        create_client(server.url) as client,
+        create_client(server.url, wait=PATIENCE) as client,
         known(kind, server.url, client) as who,
     ):
         assert who.initiate(0).status == 201
         server.kill()
         with pytest.raises(StoreUnavailableError, match="ConnectionError"):
             who.held()
-        answer = who.initiate(1, Patience(attempts=3))
+        answer = who.initiate(1, Patience(attempts=3, seconds=PATIENCE))
         assert answer.status == 500
         assert json.loads(answer.body)["retryable"] is True
         assert dict(answer.headers)["retry-after"] == "1"
@@ -47,24 +49,23 @@ def test_a_redis_that_is_gone_admits_nobody_and_a_retry_runs(kind: str) -> None:
 def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(kind: str) -> None:
     with (
         valkey() as server,
-        create_client(server.url) as client,
+        create_client(server.url, wait=PATIENCE) as client,
         known(kind, server.url, client) as patient,
         limited(kind, patient.inner, server.url, wait=0.1) as store,
     ):
         who = attrs.evolve(patient, store=store)
         # From here on it knows the script.
-        assert who.initiate(0).status == 201
+        assert patient.initiate(0).status == 201
         needs = Needs(None, (who.bucket_key,), None, None, None)
-        loaded = store.for_call(who.api_key.digest(), needs)
+        loaded = patiently.run(lambda: store.for_call(who.api_key.digest(), needs), 0.1)
         assert server.process is not None
-        server.process.send_signal(signal.SIGSTOP)
-        charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
-        with pytest.raises(StoreUnavailableError):
-            store.commit(loaded, charged)
-        with pytest.raises(StoreUnavailableError):
-            who.held()
-        assert who.initiate(1, Patience(attempts=2)).status == 500
-        server.process.send_signal(signal.SIGCONT)
+        with stopped(server.process.pid):
+            charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+            with pytest.raises(StoreUnavailableError):
+                store.commit(loaded, charged)
+            with pytest.raises(StoreUnavailableError):
+                who.held()
+            assert who.initiate(1, Patience(attempts=2)).status == 500
         # The answer was lost; whether it was charged is not known.
         assert patient.charged() in {(1, 1), (2, 1)}
 

@@ -43,6 +43,7 @@ from curae_lifecycle.stores.redis.limits import AsyncRedisLimits, RedisLimits
 from curae_lifecycle.stores.sql.keys import key_of
 from curae_lifecycle.testing.conformance import run
 from tests.kit import needing
+from tests.patiently import PATIENCE
 from tests.stores.charging import BUCKET, Wavering, Who, client, known, who
 from tests.stores.limits import AtOnce, limited, redis_url
 from tests.stores.served import NOT_THERE, Clock, Served
@@ -365,7 +366,7 @@ def test_texts_may_come_as_texts(redis_url: str) -> None:
 @pytest.mark.parametrize("kind", ["waiting", pytest.param("awaited", marks=pytest.mark.heavy)])
 def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
     clock = Clock()
-    with valkey() as server, create_client(server.url) as client:
+    with valkey() as server, create_client(server.url, wait=PATIENCE) as client:
         inner = MemoryStore(clock=clock)
         with limited(kind, inner, server.url) as store:
             served = Served(store, inner, clock, client.flushall)

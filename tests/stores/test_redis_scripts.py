@@ -25,6 +25,7 @@ from curae_lifecycle.rules.values import SECOND, instant_at, microseconds
 from curae_lifecycle.stores.redis import limits
 from curae_lifecycle.stores.redis.clients import Redis, create_client
 from curae_lifecycle.stores.redis.scripts import CHARGE, GIVE_BACK
+from tests.patiently import PATIENCE
 from tests.stores.limits import BUCKET_KEY, redis_url
 
 FOREVER: Final = 10**15
@@ -38,7 +39,7 @@ __all__ = ["redis_url"]
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with create_client(redis_url) as made:
+    with create_client(redis_url, wait=PATIENCE) as made:
         yield made
 
 

@@ -29,6 +29,7 @@ from curae_lifecycle.stores.sql.engine import (
 )
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
 from curae_lifecycle.stores.sql.store import Database, Rows, SqlStore
+from tests.patiently import PATIENCE, PATIENT
 from tests.server import API_KEY, CALLER, request
 from tests.stores.project import database as django
 from tests.wire.postgres import cluster, database
@@ -76,7 +77,7 @@ class Awaited:
 def opened(kind: str, url: str, wait: float) -> Iterator[Database]:
     """A PostgreSQL, as stores of this kind run statements on it."""
     if kind == "django":
-        limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout=10000"
+        limits = f"-c statement_timeout={int(wait * 1000)} -c lock_timeout={int(wait * 1000)}"
         with django(url, migrated=False, options={"options": limits}) as alias:
             yield DjangoDatabase(alias)
     elif kind == "awaited":
@@ -101,7 +102,7 @@ KINDS = pytest.mark.parametrize("kind", ["waits", "awaited", "django"])
 def test_what_may_be_lost_is_neither_called_done_nor_read(
     kind: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(kind, postgres_url, 10) as made:
+    with opened(kind, postgres_url, PATIENCE) as made:
         made.create(MAKE)
         with monkeypatch.context() as cancelled:
             cancelled.setattr(replication, "WAITS", WARNS)
@@ -122,7 +123,7 @@ def test_what_may_be_lost_is_neither_called_done_nor_read(
 
 @KINDS
 def test_what_else_a_server_warns_of_is_no_doubt(kind: str, postgres_url: str) -> None:
-    with opened(kind, postgres_url, 10) as made:
+    with opened(kind, postgres_url, PATIENCE) as made:
         made.create(MAKE)
         assert made.change([PUT])
         assert list(map(tuple, made.rows(KEPT))) == [(1,)]
@@ -135,7 +136,7 @@ def test_a_doubt_in_the_middle_of_a_transaction_waits_for_its_end(
     puts = [Statement("INSERT INTO kept (id) VALUES (?)", (each,), 1) for each in range(60)]
     monkeypatch.setattr(replication, "WAITS", WARNS)
     for kind in ("waits", "awaited", "django"):
-        with opened(kind, postgres_url, 10) as made:
+        with opened(kind, postgres_url, PATIENCE) as made:
             made.create([Statement("DROP TABLE IF EXISTS kept"), MAKE[0]])
             if kind == "waits":
                 made.create(MAKE[1:])
@@ -199,7 +200,7 @@ def _write_until_told(url: str) -> None:
 def test_a_wait_that_is_cancelled_is_answered_as_unknown_and_replayed_when_it_lasts() -> None:
     with cluster() as server:
         for kind in ("waits", "awaited", "django"):
-            with database(server.url) as url, opened(kind, url, 2) as made:
+            with database(server.url) as url, opened(kind, url, PATIENCE) as made:
                 _cancelled_and_replayed(made, server.url, url)
 
 
@@ -209,11 +210,12 @@ def _cancelled_and_replayed(made: Database, server: sa.URL, url: str) -> None:
     store.create_tables()
     store.register(ApiKey(API_KEY), CALLER)
     with cancelled(server):
-        lost = serve(store, created, mint, patience=Patience(seconds=1.0)).response
+        thrice = Patience(attempts=3, seconds=PATIENCE)
+        lost = serve(store, created, mint, patience=thrice).response
     assert lost.status == 500, lost.body
     # Everybody else reads it: whoever asked again at another process would have found it.
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         count = "SELECT count(*) FROM curae_connection"
         assert connection.execute(count).fetchone() == (1,)
-        assert serve(store, created, mint).response.status == 201
+        assert serve(store, created, mint, patience=PATIENT).response.status == 201
         assert connection.execute(count).fetchone() == (1,)

@@ -89,6 +89,9 @@ class SqlDatabase:
             pooled = self._engine.raw_connection()
         except (self._error, PoolTimeoutError) as error:
             _unconnected(self._dialect, error)
+        except DBAPIError as error:
+            # SQLAlchemy asks the first connection what its server is.
+            _unconnected(self._dialect, cast("Exception", error.orig))
         connection = connection_of(self._dialect, pooled.driver_connection)
         try:
             connection.wait_for_locks(seconds_left(self._bounds.wait))
