@@ -147,7 +147,8 @@ class Load:
         """Make the keys, and start a worker for each skew, at one place after the other."""
         directory.mkdir(exist_ok=True)
         control = directory / "control.json"
-        Control(public_url=PAGES, wrong=wrong, buckets=buckets).write(control)
+        chosen = Control(public_url=PAGES, wrong=wrong, buckets=buckets, patience=None, wait=None)
+        chosen.write(control)
         load = cls(app, places, directory, Behind(control, engine), against, users)
         for app_id in ("app-1", "app-1", "app-2", "app-2"):
             wanted = KeyWanted(app_id, ACCOUNT)
