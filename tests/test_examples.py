@@ -63,6 +63,10 @@ class Noted(concurrent.futures.ThreadPoolExecutor):
 
 concurrent.futures.ThreadPoolExecutor = Noted
 import demo
+from curae_lifecycle.servers import endpoint
+
+# How long it is waited for is the endpoint's, and tested there.
+endpoint.READY_WITHIN = 60.0
 
 module = importlib.import_module(sys.argv[1])
 served, database = module.served, getattr(module, "database", None)

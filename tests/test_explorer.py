@@ -164,7 +164,8 @@ def test_a_link_to_a_state_is_copied_and_shows_that_state(page: Page) -> None:
     page.opens()
     assert page.chosen() == first
     page.browser.get(address)
-    assert page.chosen() == last
+    # Within one page, a browser tells of the new address only after it has gone there.
+    WebDriverWait(page.browser, PATIENCE).until(lambda _: page.chosen() == last)
     assert page.says() == {name: expected(name, last) for name in NAMES}
     page.browser.refresh()
     assert page.chosen() == last

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "tutorial.md"
@@ -103,13 +104,6 @@ def printed(page: Page, folder: Path) -> tuple[list[str], str]:
     first, *texts, log = ended.stdout.split(f"{_MARK}\n")
     assert first == ""
     return texts, log
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def masked(texts: list[str]) -> list[str]:

@@ -254,7 +254,10 @@ def servers(hosts: Sequence[Host], directory: Path) -> Generator[Load, None, Non
         for host, skew in zip(hosts, skews, strict=True):
             own = directory / f"server-{host.name}"
             own.mkdir()
-            Control(public_url="https://pages.example", buckets=buckets).write(own / "control.json")
+            chosen = Control(
+                public_url="https://pages.example", buckets=buckets, patience=None, wait=None
+            )
+            chosen.write(own / "control.json")
             url = sqlite(own)
             with engine_of(url) as engine:
                 store = SqlStore(SqlDatabase(engine))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -94,12 +95,18 @@ def _started(directory: Path) -> Iterator[sa.URL]:
 
 
 def _wait_for(door: Path, server: subprocess.Popen[bytes], log: Path) -> None:
-    # It opens its door when it is ready.
+    # Its door is there a moment before it listens at it.
     until = time.monotonic() + PATIENCE
-    while not door.exists():
-        assert server.poll() is None, log.read_text()
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.05)
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(door))
+        except (FileNotFoundError, ConnectionRefusedError):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _program(name: str) -> str:

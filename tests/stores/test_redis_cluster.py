@@ -19,10 +19,10 @@ from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis.clients import ClusterClient, create_awaited_cluster_client
 from tests import patiently
 from tests.patiently import PATIENCE
+from tests.ports import free_port
 from tests.servers.hanging import stopped
 from tests.stores.charging import BUCKET, Who, known
 from tests.stores.limits import limited
-from tests.wire.trying import free_port
 from tests.wire.valkey import Valkey, valkey_cluster
 
 KINDS = ("waiting for a cluster", "awaited in a cluster")

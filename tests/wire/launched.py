@@ -12,9 +12,10 @@ from pathlib import Path
 
 import attrs
 
+from tests.ports import free_port, wait_for
 from tests.wire.forked import LOCAL
 from tests.wire.running import PATIENCE, ROOT
-from tests.wire.trying import EXAMPLES, free_port, wait_for
+from tests.wire.trying import EXAMPLES
 
 
 @attrs.frozen
@@ -55,7 +56,7 @@ def launched(app: str, url: str, directory: Path, workers: int = 1) -> Iterator[
             start_new_session=True,
         )
     try:
-        wait_for(port)
+        wait_for(port, lambda: process.poll() is None)
         yield Launched(port, log, process)
     finally:
         with suppress(ProcessLookupError):

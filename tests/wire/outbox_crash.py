@@ -187,7 +187,8 @@ def shipping_to(url: str, journal: Path, doomed: Doomed) -> None:
 
     class Late(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "when it was done" in record.msg:
+            said = record.getMessage()
+            if "when it was done" in said or "could not be noted" in said:
                 os.write(file, b'{"late": true}\n')
 
     logging.getLogger(shipping.__name__).addHandler(Late())

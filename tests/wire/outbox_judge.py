@@ -25,7 +25,7 @@ class Run:
         posted: How many messages were committed.
         shipped: How many were shipped at least once.
         doubled: How often one was shipped again.
-        late: How often a claim was over when its message was done.
+        late: How often a claim was over when its message was done, or nobody could note that in time.
         most: How often one message was shipped at most.
         broken: What was lost, out of order or never told.
     """

@@ -3,9 +3,13 @@
 `main` serves `docs/examples/APP_app.py` on a port of an address (0 for a free one) and says which.
 Its control is a JSON file, read for each request: how far the clock is ahead in microseconds, the
 standard buckets, and the one environment that is served. Read once are how ACTIVE is spelled, where
-a browser finds the server, if not on its port, in what way its database is wrong, and how long a
-stranger may take over headers, and over a body, if not as long as always. How far the clock of this
-one server is ahead of that, in microseconds, its environment says as SKEW.
+a browser finds the server, if not on its port, in what way its database is wrong, how long a
+stranger may take over headers, and over a body, if not as long as always, and how long it waits for
+its database. How far the clock of this one server is ahead of that, in microseconds, its environment
+says as SKEW.
+
+The law of this module: **a server gives up only where a test is about that**. The few seconds that an
+example waits are over where a machine has no time for it, and nothing is wrong then.
 """
 
 from __future__ import annotations
@@ -36,8 +40,10 @@ from curae_lifecycle.servers.run import CONNECTIONS, HEADERS
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import serve as serving
 from curae_lifecycle.stores.contract import AsyncStore, Store
+from curae_lifecycle.stores.django import settings as django
 from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience
+from curae_lifecycle.stores.redis import clients
 from curae_lifecycle.stores.sql import engine
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -56,6 +62,11 @@ class Control:
     public_url: str | None = None
     wrong: str | None = None
     stranger_seconds: float | None = None
+    patience: float | None = 60.0
+    """For how many seconds a request is tried, and waits for its turn; `None`: as the example has it."""
+
+    wait: float | None = 30.0
+    """For how many seconds it waits for a connection, a lock or a statement; `None`: as above."""
 
     def write(self, file: Path) -> None:
         """Replace the file in one step, so that no reader finds half of it."""
@@ -144,6 +155,26 @@ def follow(app: str, file: Path) -> None:
     put(endpoint, serve=serve, serve_async=serve_async)
 
 
+def preset(module: ModuleType, *names: str, **arguments: object) -> None:
+    """Put functions in place of what a module holds that are given these arguments already."""
+    put(module, **{name: partial(getattr(module, name), **arguments) for name in names})
+
+
+def be_patient(patience: float | None, wait: float | None) -> None:
+    """Let the example that is imported next try for so long, and wait for so long each time."""
+    if wait is not None:
+        preset(engine, "create_engine", "create_awaited_engine", wait=wait)
+        preset(django, "database_settings", wait=wait)
+        preset(clients, "create_client", "create_awaited_client", wait=wait)
+    if patience is not None:
+        most = Patience(attempts=10_000, seconds=patience, attempt_seconds=patience)
+        preset(endpoint, "Endpoint", "AsyncEndpoint", patience=most)
+        preset(serving, "record", "record_async", patience=most)
+        preset(guard, "Guard", turn_seconds=patience)
+        # Whoever sends a body that is too long reads its answer within that.
+        put(guard, LINGER_SECONDS=patience)
+
+
 def reserve(port: int, address: str = LOCAL) -> socket.socket:
     """Hold a port, 0 for any that is free, so that the server gets it."""
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -199,10 +230,11 @@ def main(
         public_url = read_control(Path(control)).public_url
         os.environ["PUBLIC_URL"] = public_url or f"http://{address}:{bound}"
         follow(app, Path(control))
-        headers = HEADERS
-        seconds = read_control(Path(control)).stranger_seconds
+        asked = read_control(Path(control))
+        be_patient(asked.patience, asked.wait)
+        headers, seconds = HEADERS, asked.stranger_seconds
         if seconds is not None:
-            put(guard, Guard=partial(guard.Guard, body_seconds=seconds))
+            preset(guard, "Guard", body_seconds=seconds)
             headers = replace(HEADERS, header_read_timeout=int(seconds * 1000))
         module = importlib.import_module(f"{app}_app")
         # As the example itself does before it has workers.

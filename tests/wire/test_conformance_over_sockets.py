@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,8 @@ ONE_ENVIRONMENT = "permission.wrong-environment"
 OF_THE_FRONT = "idempotency.dates"
 """The Date is set by granian, from a clock that no test moves."""
 
+PER_CHECK = timedelta(minutes=5)
+"""How long a check may take: no server here hangs, and a machine may be slow."""
 
 NAMES = [check.name for check in CHECKS]
 
@@ -27,14 +30,15 @@ NAMES = [check.name for check in CHECKS]
 def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
     with running_server(app, url, directory) as server, engine_of(url) as engine:
         behind = Behind(server.control, engine)
-        seen = run(conformance_server(server, behind), only=names, seed="1")
+        seen = run(conformance_server(server, behind), only=names, seed="1", limit=PER_CHECK)
         assert not seen.failed, str(seen)
         left = {each.check for each in seen.not_run}
         assert left == {ONE_ENVIRONMENT, OF_THE_FRONT}.intersection(names), str(seen)
         if ONE_ENVIRONMENT in names:
             attrs.evolve(read_control(server.control), environment="test").write(server.control)
             served = conformance_server(server, behind, Environment.TEST)
-            assert run(served, only=[ONE_ENVIRONMENT]).passed == (ONE_ENVIRONMENT,)
+            seen = run(served, only=[ONE_ENVIRONMENT], limit=PER_CHECK)
+            assert seen.passed == (ONE_ENVIRONMENT,)
     assert said(server.log) == []
 
 
@@ -61,5 +65,5 @@ def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path
         engine_of(postgres_url) as engine,
     ):
         wrong = conformance_server(server, Behind(server.control, engine))
-        seen = run(wrong, only=["limit.at-once"], seed="1")
+        seen = run(wrong, only=["limit.at-once"], seed="1", limit=PER_CHECK)
     assert [each.check for each in seen.failed] == ["limit.at-once"], str(seen)

@@ -78,13 +78,14 @@ def test_a_lock_that_others_hold_leaves_every_law_kept_on_a_sqlite_file(
     "wrong", ["trusting", "stepping", "charging", "keeping", "unversioned", "headless"]
 )
 def test_a_wrong_store_is_found(wrong: str, postgres_server: sa.URL, tmp_path: Path) -> None:
-    # How requests interleave is the machine's, so one run may find nothing; five would not.
+    # How requests interleave is the machine's: of one store in three runs one may find nothing. A
+    # dozen would not, and no more of them are made than are needed.
     def is_found(seed: int) -> bool:
         with database(postgres_server) as url:
             seen = _with_wrong(wrong, url, tmp_path / str(seed), seed)
         return any(each.startswith("no order") for each in seen.judged.broken)
 
-    assert any(map(is_found, range(1, 6)))
+    assert any(map(is_found, range(1, 13)))
 
 
 def _with_wrong(wrong: str, url: str, directory: Path, seed: int) -> Run:

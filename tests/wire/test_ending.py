@@ -11,6 +11,7 @@ from time import monotonic, sleep
 
 import pytest
 
+from curae_lifecycle.servers.leaving import LEAVE_SECONDS
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE
 from curae_lifecycle.testing.conformance import KeyWanted
 from tests.wire.launched import launched
@@ -49,23 +50,33 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
             since = monotonic()
             begun = [pool.submit(each.create, "second") for each in clients[:2]]
             # The log says that a request waits for the lock.
-            while "attempt 1" not in server.log.read_text():
-                assert not any(each.done() for each in begun)
+            while True:
+                given_up = any(each.done() for each in begun)
+                if "attempt 1" in server.log.read_text():
+                    break
+                assert not given_up
                 sleep(0.02)
+            ends = monotonic()
             server.terminate()
             # Whoever goes on asking on a connection is answered until it is told; so is who was
             # silent when the end came, and whose connection was not ended over its head.
             for client in clients[2:]:
                 told = False
                 while not told:
-                    status, told = client.state()
+                    try:
+                        status, told = client.state()
+                    except (http.client.RemoteDisconnected, ConnectionResetError):
+                        # On a machine that has no time for all this, that is no promise: a worker
+                        # goes on for so long, whether or not anybody gets to ask it.
+                        assert monotonic() - ends > LEAVE_SECONDS - 0.1
+                        break
                     assert status == 200
             connection.exec_driver_sql("ROLLBACK")
-            held = monotonic() - since
-        # On a machine that has no time for all this, the lock may have outlasted what a request is
-        # tried for: it is answered that, then.
-        late = {(500, True)} if held > DEFAULT_PATIENCE.seconds - 0.5 else set()
-        assert {each.result() for each in begun} <= {(201, True), *late}
+        answers = {each.result() for each in begun}
+        # Nor that the lock does not outlast what a request is tried for: it is answered that, then.
+        took = monotonic() - since
+        late = {(500, True), (500, False)} if took > DEFAULT_PATIENCE.seconds - 0.5 else set()
+        assert answers <= {(201, True), *late}
         assert server.ended() == 0
         with pytest.raises(ConnectionRefusedError):
             stack.enter_context(closing(Client(server.port, key, "nobody"))).state()

@@ -21,6 +21,7 @@ from tests.wire.running import (
     said,
     sqlite,
 )
+from tests.wire.serve import Control
 from tests.wire.visiting import pressed
 
 ACCOUNT = "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"
@@ -73,6 +74,8 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
     app: str, tmp_path: Path
 ) -> None:
     url = sqlite(tmp_path)
+    # An attempt soon gives up, and many more follow, however long this test needs to see it.
+    Control(wait=0.1).write(tmp_path / "control.json")
     with (
         running_server(app, url, tmp_path) as server,
         engine_of(url) as engine,
@@ -102,6 +105,8 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
     app: str, tmp_path: Path
 ) -> None:
     url = sqlite(tmp_path)
+    # It gives up as it would anywhere.
+    Control(patience=None, wait=None).write(tmp_path / "control.json")
     with running_server(app, url, tmp_path) as server, engine_of(url) as engine:
         api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))

@@ -234,7 +234,10 @@ def test_what_a_worker_that_ends_has_not_tried_is_due_at_once(database: SqlDatab
 # --- Databases that fail ----------------------------------------------------------------------
 
 
-def test_what_was_shipped_is_noted_when_the_database_is_there_again(database: SqlDatabase) -> None:
+def test_what_was_shipped_is_noted_when_the_database_is_there_again(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "DEFAULT_PATIENCE", Patience(seconds=60.0))
     post(database, "one", "two")
     seen: list[Delivery] = []
     outbox = Outbox(Breaking(database, "DELETE", 3))

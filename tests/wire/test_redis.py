@@ -16,7 +16,7 @@ import redis
 from curae_lifecycle import Bucket, Request
 from curae_lifecycle.testing.conformance import KeyWanted, run
 from tests.wire.running import Behind, conformance_server, engine_of, running_server, sqlite
-from tests.wire.test_conformance_over_sockets import NAMES
+from tests.wire.test_conformance_over_sockets import NAMES, PER_CHECK
 from tests.wire.valkey import valkey
 
 APPS = ("fastapi", "flask", "asgi", "django")
@@ -93,7 +93,7 @@ def test_the_whole_kit_on_an_example_with_its_limits_in_redis(
         behind = Behind(server.control, engine)
         whole = conformance_server(server, behind)
         hooked = attrs.evolve(whole, replace_buckets=BehindRedis(behind, client).replace_buckets)
-        seen = run(hooked, only=NAMES, seed="1")
+        seen = run(hooked, only=NAMES, seed="1", limit=PER_CHECK)
         assert not seen.failed, str(seen)
         # One needs a server of one environment; the other a clock that no test moves.
         assert len(seen.not_run) == 2, str(seen)

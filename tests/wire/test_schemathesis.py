@@ -67,6 +67,8 @@ def run(directory: Path, document: Path, *, examples: int, phases: str) -> tuple
             *(f"--checks={','.join(CHECKS)}", f"--max-examples={examples}"),
             f"--phases={phases}",
             *("--seed=1", "--generation-deterministic", "--no-color", "--warnings=off"),
+            # How fast examples are made, and answered, is the machine's.
+            *("--suppress-health-check=too_slow", "--request-timeout=60"),
         ]
         ended = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "run", *asked],

@@ -11,7 +11,15 @@ import pytest
 
 from curae_lifecycle.web.request import Request
 from tests.wire.launched import launched
-from tests.wire.running import PATIENCE, engine_of, running_server, said, send, sqlite
+from tests.wire.running import (
+    PATIENCE,
+    RunningServer,
+    engine_of,
+    running_server,
+    said,
+    send,
+    sqlite,
+)
 from tests.wire.serve import Control
 
 HEAD = b"POST /api/sdk/v1/connections HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -19,6 +27,8 @@ HALF_HEADERS = HEAD + b"Authoriz"
 HALF_BODY = HEAD + b"Content-Length: 60000\r\n\r\n{"
 HALF_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\n{"
 STRANGER = Request("GET", "/")
+SECONDS = 5
+"""What is given to strangers: more than any process stands still by chance."""
 
 
 @contextmanager
@@ -41,27 +51,32 @@ def last_words(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "app",
-    [
-        "fastapi",
-        "flask",
-        *(pytest.param(each, marks=pytest.mark.heavy) for each in ("asgi", "django")),
-    ],
+    "apps", [("fastapi", "flask"), pytest.param(("asgi", "django"), marks=pytest.mark.heavy)]
 )
-def test_strangers_are_cut_off_while_a_client_is_served(app: str, tmp_path: Path) -> None:
-    Control(stranger_seconds=1).write(tmp_path / "control.json")
-    with running_server(app, sqlite(tmp_path), tmp_path) as server:
-        # More than there are threads.
-        with strangers(server.port, 20, HALF_HEADERS, HALF_BODY, HALF_CHUNK) as held:
+def test_strangers_are_cut_off_while_a_client_is_served(
+    apps: tuple[str, ...], tmp_path: Path
+) -> None:
+    # All of them wait at once, for so long that whoever stands still for a moment is no stranger.
+    with ExitStack() as stack:
+        waiting: list[tuple[RunningServer, list[socket.socket]]] = []
+        for app in apps:
+            directory = tmp_path / app
+            directory.mkdir()
+            Control(stranger_seconds=SECONDS).write(directory / "control.json")
+            server = stack.enter_context(running_server(app, sqlite(directory), directory))
+            # More than there are threads.
+            strange = strangers(server.port, 20, HALF_HEADERS, HALF_BODY, HALF_CHUNK)
+            waiting.append((server, stack.enter_context(strange)))
             for _ in range(10):
                 assert server.send(STRANGER).status == 401
+        for server, held in waiting:
             # Every one of them is still there: nobody made room for the client.
             answers = [last_words(each) for each in held]
-        assert answers[::3] == [b""] * 20
-        for each in (*answers[1::3], *answers[2::3]):
-            assert each.startswith(b"HTTP/1.1 408")
-        assert server.send(STRANGER).status == 401
-    assert said(server.log) == []
+            assert answers[::3] == [b""] * 20
+            for each in (*answers[1::3], *answers[2::3]):
+                assert each.startswith(b"HTTP/1.1 408")
+            assert server.send(STRANGER).status == 401
+            assert said(server.log) == []
 
 
 @pytest.mark.heavy

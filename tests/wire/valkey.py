@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,7 +16,7 @@ import attrs
 import redis
 
 from curae_lifecycle.stores.redis.clients import Redis
-from tests.wire.trying import free_port
+from tests.ports import free_port
 
 PATIENCE: Final = 60
 """Seconds after which a program that has not ended is taken for dead."""
@@ -79,10 +78,7 @@ class Valkey:
 @contextmanager
 def valkey_cluster() -> Iterator[Valkey]:
     """A cluster of one node."""
-    port = free_port()
-    with socket.create_server(("127.0.0.1", port)):
-        bus = free_port()
-    with valkey(port, bus) as server, redis.Redis(port=server.port) as client:
+    with valkey(free_port(), free_port()) as server, redis.Redis(port=server.port) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         until = time.monotonic() + PATIENCE
         while not _is_up(client):

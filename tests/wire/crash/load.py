@@ -59,8 +59,11 @@ PATIENCE: Final = 3.0
 DOUBT: Final = 1_500_000
 """Microseconds after which a server may have tried more than once."""
 
-LOOP: Final = 5_000_000
-"""Microseconds after which no server tries again whose client may have gone."""
+LOOP: Final = 10_000_000
+"""Microseconds after which no server tries again whose client may have gone, nor one that stood still."""
+
+ANSWERED: Final = 30.0
+"""Seconds within which one worker answers where another one stands still."""
 
 CUT: Final = (OSError, http.client.HTTPException)
 """What a client sees when its worker dies, or stands still for too long."""
@@ -147,7 +150,8 @@ class Load:
         """Make the keys, and start a worker for each skew, at one place after the other."""
         directory.mkdir(exist_ok=True)
         control = directory / "control.json"
-        Control(public_url=PAGES, wrong=wrong, buckets=buckets).write(control)
+        chosen = Control(public_url=PAGES, wrong=wrong, buckets=buckets, patience=None, wait=None)
+        chosen.write(control)
         load = cls(app, places, directory, Behind(control, engine), against, users)
         for app_id in ("app-1", "app-1", "app-2", "app-2"):
             wanted = KeyWanted(app_id, ACCOUNT)
@@ -275,16 +279,25 @@ class Load:
             return
         first = true_time()
         time.sleep(seconds)
+        # The others may stand still just then, and so may whoever asks them.
+        until = time.monotonic() + ANSWERED
+        while not (others := self._is_answered(first, worker)) and time.monotonic() < until:
+            if self.failures:
+                break
+            time.sleep(0.02)
         last = true_time()
         # Unless it was killed meanwhile.
         with suppress(ValueError, ProcessLookupError):
             worker.resume()
-        others = sum(
-            first <= when <= last for when, place in self.answered if place != worker.place
-        )
         undisturbed = not any(a <= last and first <= b for a, b in self.troubles)
-        if others == 0 and seconds > 1 and undisturbed:
-            self.stalled.append(f"nobody was answered while a worker stood still for {seconds} s")
+        if not others and undisturbed:
+            stood = (last - first) / 1_000_000
+            self.stalled.append(f"nobody was answered while a worker stood still for {stood:.1f} s")
+
+    def _is_answered(self, since: int, other: RunningServer) -> bool:
+        # Whether any worker but one has answered somebody.
+        with self.lock:
+            return any(since <= when and place != other.place for when, place in self.answered)
 
     def _replace(self, victim: RunningServer) -> None:
         victim.kill()
