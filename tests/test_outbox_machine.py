@@ -169,6 +169,21 @@ def revive_one() -> None:
         machine.teardown()
 
 
+def test_whoever_has_noted_how_a_message_fared_holds_it_no_longer() -> None:
+    machine = Shipped()
+    try:
+        machine.post(["one"])
+        machine.go_on_until_it_ships(0, "fails")
+        while not machine.processes[0].noted:
+            machine.go_on(0, 1, "fails")
+        assert machine.processes[0].current == 1
+        machine.pass_time(5.0)
+        machine.go_on_until_it_ships(1, "ships")
+        assert machine.processes[1].current == 1
+    finally:
+        machine.teardown()
+
+
 def give_back() -> None:
     """A worker that stalled beyond its lease gives back what another took over."""
     machine = Shipped()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import cast
 
 import attrs
 import pytest
@@ -47,6 +49,7 @@ from curae_lifecycle.rules.values import (
     parse_uuid,
 )
 from curae_lifecycle.service.call import Call
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
@@ -55,7 +58,7 @@ from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response, ResponseReference, kept_headers
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.codec import dump, load
 from curae_lifecycle.testing import laws
@@ -76,6 +79,7 @@ from curae_lifecycle.testing.strategies import (
     RecordPast,
     Traffic,
     fields,
+    log,
     sure,
     within,
 )
@@ -86,7 +90,7 @@ from curae_lifecycle.web.respond import respond
 from curae_lifecycle.web.shapes import parse_members
 from tests.drawing import HOUR, check_storable, reached
 from tests.eighth import EIGHT, ConsentWithdrawn, Relabel
-from tests.strategies import uuid
+from tests.strategies import pending, uuid
 
 
 def check_connection(connection: Connection) -> None:
@@ -354,6 +358,14 @@ def test_a_log_is_replayed_without_a_broken_line(drawn: Log) -> None:
     statuses = [each.answer.response.status for each in drawn.traffic.exchanges]
     assert [each.answer["status"] for each in answers if "status" in each.answer] == statuses
     assert any(b'"response"' in line for line in drawn.lines) == (drawn.recorded and bool(statuses))
+
+
+def test_what_nobody_looked_at_did_not_happen() -> None:
+    landed = Snapshot(connection=pending(), landed=LandedHandoff(START, None))
+    refused = SimpleNamespace(
+        now=START, snapshot=landed, decision=SimpleNamespace(changes=NO_CHANGES)
+    )
+    assert log._healing(cast("Exchange", refused)) == []
 
 
 @given(draw.broken_logs())

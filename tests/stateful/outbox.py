@@ -56,12 +56,18 @@ class _LetGo:
 
 @attrs.define(eq=False)
 class Process:
-    """A worker, and what it is at."""
+    """A worker, and what it is at.
+
+    Attributes:
+        current: The message that it began last, until its batch is over.
+        noted: Whether how that one fared is in the database: then it is anybody's again.
+    """
 
     running: Coroutine[None, None, int] | None = None
     killed: bool = False
     breaks: str | None = None
     current: int | None = None
+    noted: bool = False
     began: float = 0.0
     end: str = "ships"
     # What it has set for itself, as a thread of its own has.
@@ -89,6 +95,7 @@ class SteppedDatabase:
     async def change(self, statements: Sequence[Statement]) -> bool:
         await self._let_go("before")
         changed = change(self.connection, statements)
+        self.process.noted = True
         await self._let_go("after")
         return changed
 
@@ -276,7 +283,7 @@ class Shipped(RuleBasedStateMachine):
         assert delivery.document == {"subject": subject}
         assert 1 <= delivery.attempt <= SHIPPING.attempts
         for other in self.processes:
-            if other is not process and other.current == number:
+            if other is not process and other.current == number and not other.noted:
                 assert self.now - other.began >= SHIPPING.lease / 2, "two ship one message"
         if number not in self.revived:
             before = self.begun[subject]
@@ -285,7 +292,7 @@ class Shipped(RuleBasedStateMachine):
         earlier = {each for each, about in self.posted.items() if about == subject}
         earlier = {each for each in earlier if each < number and not self.shipped[each]}
         assert earlier <= {*self.dead(), *self.revived}, f"{number} before {earlier}"
-        process.current, process.began = number, self.now
+        process.current, process.began, process.noted = number, self.now, False
         self.begun_by.append(process)
 
     # --- At the end ---------------------------------------------------------------------------

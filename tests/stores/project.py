@@ -37,6 +37,9 @@ Answer = TypeVar("Answer")
 PATIENCE: Final = 60
 """Seconds that a database is waited for, where a test says nothing else."""
 
+CONNECT: Final = 20
+"""Seconds that a connection is waited for: it is not begun where whoever asks has less left."""
+
 _NUMBERS: Final = count(1)
 
 
@@ -55,7 +58,7 @@ def database(
     usual: dict[str, object] = {"timeout": PATIENCE, "init_command": pragmas}
     if parts.get_backend_name() == "postgresql":
         limits = f"-c statement_timeout={PATIENCE}s -c lock_timeout={PATIENCE}s"
-        usual = {"connect_timeout": PATIENCE, "options": limits}
+        usual = {"connect_timeout": CONNECT, "options": limits}
     given = {
         "ENGINE": f"django.db.backends.{parts.get_backend_name().replace('sqlite', 'sqlite3')}",
         "NAME": parts.database,

@@ -16,7 +16,7 @@ from curae_lifecycle.stores.deadline import within
 from curae_lifecycle.stores.django.database import DjangoDatabase, wait_of
 from curae_lifecycle.stores.django.watch import Watch
 from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from tests.stores.project import PATIENCE, database
+from tests.stores.project import CONNECT, database
 
 SOON = 0.05
 LONG = 20.0
@@ -164,10 +164,10 @@ def test_a_connection_is_begun_only_where_there_is_time_for_it(postgres_url: str
     with database(postgres_url) as alias:
         made = DjangoDatabase(alias)
         connections[alias].close()
-        less = PATIENCE - 0.1
+        less = CONNECT - 0.1
         with within(less), pytest.raises(StoreUnchangedError, match="no time was left to connect"):
             made.rows(ONE)
-        with within(2 * PATIENCE):
+        with within(3 * CONNECT):
             assert made.rows(ONE)
         # One that is open is used for as long as there is time.
         with within(less):

@@ -16,6 +16,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
 from curae_lifecycle.testing.strategies import turns, values
@@ -115,10 +116,20 @@ def _lines(happening: turns.Happening, name: str, *, recorded: bool) -> list[dic
 def _healing(exchange: turns.Exchange) -> list[dict[str, Json]]:
     # What the server found landed while it answered stands as the fact that it is.
     landed, connection = exchange.snapshot.landed, exchange.snapshot.connection
-    if landed is None or connection is None:
+    if landed is None or connection is None or not _heals(exchange, connection):
         return []
     fact = Authorized(connection.id, landed.expires_at, landed.happened_at)
     return [_line(exchange.now, "fact", format_fact(fact))]
+
+
+def _heals(exchange: turns.Exchange, connection: Connection) -> bool:
+    # For a stranger, say, nothing is looked at, and so nothing happened.
+    return any(
+        isinstance(write, ConnectionWrite)
+        and write.before == connection
+        and write.after.authorized_at != connection.authorized_at
+        for write in exchange.decision.changes.writes
+    )
 
 
 def _request(exchange: turns.Exchange) -> dict[str, Json]:
