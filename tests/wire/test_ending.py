@@ -63,7 +63,9 @@ def test_what_was_begun_is_answered_and_nothing_is_lost(app: str, tmp_path: Path
             for client in clients[2:]:
                 told = False
                 while not told:
-                    assert monotonic() - ends < PATIENCE
+                    assert monotonic() - ends < PATIENCE, (
+                        "it goes on as if nobody had asked it to end"
+                    )
                     try:
                         status, told = client.state()
                     except (http.client.RemoteDisconnected, ConnectionResetError):
