@@ -255,5 +255,5 @@ def test_the_command_names_what_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     assert run("--check") == ""
     (folder / "revoke.md").write_text("old")
     (folder / "gone.md").write_text("of no operation")
-    assert run("--check") == "stale, write them again: gone.md, revoke.md"
+    assert run("--check") == "stale, write again: gone.md, revoke.md"
     assert run("--write") == "usage: python docs/api/write.py [--check]"
