@@ -45,6 +45,14 @@ NEIGHBOUR: Final = attrs.evolve(
 NEIGHBOURS_KEY: Final = curae.ApiKey("cae_live_k2")
 
 
+class LooksForNobody(curae.MemoryStore):
+    """It does not see whether somebody is bound where nobody was."""
+
+    def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
+        del writes
+        return False
+
+
 class Store(curae.MemoryStore):
     """A store that says how much it holds."""
 

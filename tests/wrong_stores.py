@@ -15,7 +15,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
-from tests.memory import compares_all_but
+from tests.memory import LooksForNobody, compares_all_but
 
 
 class ComparesNothing(MemoryStore):
@@ -26,7 +26,7 @@ class ComparesNothing(MemoryStore):
         compares_all_but(self, *self._by_kind)
 
 
-class Lazy(MemoryStore):
+class Lazy(LooksForNobody):
     """It leaves out a write that only counts."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
@@ -41,7 +41,7 @@ def only_counts(write: Write) -> bool:
     return attrs.evolve(write.after, version=write.before.version) == write.before
 
 
-class Stepping(MemoryStore):
+class Stepping(LooksForNobody):
     """It commits each write by itself."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:

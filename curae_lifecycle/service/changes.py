@@ -362,7 +362,8 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
 
     Args:
         made: The new connection.
-        binding: Its coordinate's binding, which it relies on; `None` where nobody is bound.
+        binding: Its coordinate's binding, which it relies on; `None` where nobody is bound. A store
+            then stores it only where nobody is bound by then.
     """
     created = written(_CREATED, None, made)
     if binding is None:

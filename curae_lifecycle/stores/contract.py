@@ -2,8 +2,8 @@
 
 The laws of this module: **what is loaded is of one moment**, the instant of the store's own clock
 among it; **a commit stores everything or nothing**, and only where all that it replaces is as it
-was loaded; **nothing live is ever dropped**. A store that keeps them may be anything: the loop in
-`serve` asks for nothing else.
+was loaded, and nobody is bound where nobody was (`unbound`); **nothing live is ever dropped**. A
+store that keeps them may be anything: the loop in `serve` asks for nothing else.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import attrs
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.frozen import frozen, maker
-from curae_lifecycle.rules.values import CustomerAccountId, Environment
-from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environment
+from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.pages import HostedPage
@@ -180,3 +180,22 @@ class AsyncStore(Protocol):
     ) -> bool:
         """As `Store.commit`."""
         ...
+
+
+def unbound(writes: tuple[Write, ...]) -> Coordinate | None:
+    """Whom nobody was bound to when this was decided, and may not be bound to when it is stored.
+
+    A connection that begins a chain comes with a write of its coordinate's binding, which it relies
+    on: a tombstone meets it there. Where it comes without one there was none to write. Stored all the
+    same after somebody was bound, it would be missed by a tombstone that had looked before [O].
+
+    Args:
+        writes: What is to be stored together.
+    """
+    begun = None
+    for write in writes:
+        if isinstance(write, BindingWrite):
+            return None
+        if isinstance(write, ConnectionWrite) and write.before is None:
+            begun = write.after.identity
+    return begun.coordinate if begun is not None and begun.predecessor_id is None else None

@@ -44,6 +44,7 @@ from curae_lifecycle.stores.contract import (
     LoadedFact,
     StoreFullError,
     make_loaded_call,
+    unbound,
 )
 from curae_lifecycle.stores.kept import (
     Bindings,
@@ -243,6 +244,8 @@ class MemoryStore:
                 if before is None:
                     new.append((owner, kept.kind))
                 placed.append((kept, key, owner, write))
+            if self._is_bound_since(writes):
+                return False
             if new:
                 self._accounts.take_room(new)
             for kept, key, owner, write in placed:
@@ -250,6 +253,10 @@ class MemoryStore:
                 if due is not None:
                     self._accounts.note(owner, kept, *due)
             return True
+
+    def _is_bound_since(self, writes: tuple[changes.Write, ...]) -> bool:
+        coordinate = unbound(writes)
+        return coordinate is not None and self._bindings.of(coordinate) is not None
 
     def caller_of(self, digest: str) -> Caller | None:
         """Whom an API key stands for, by its digest; `None` for an unknown one."""

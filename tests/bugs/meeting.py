@@ -15,7 +15,7 @@ from curae_lifecycle.service.changes import (
 )
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
-from tests.memory import is_current, overwrite
+from tests.memory import LooksForNobody, is_current, overwrite
 from tests.wrong_stores import only_counts
 
 
@@ -76,6 +76,8 @@ class LimitsUncompared(_Loose):
 
 class RelyingUncounted(Service):
     """Leaves out what only counts that a value was relied on."""
+
+    kept_in = LooksForNobody
 
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         return super().store(call, tuple([each for each in writes if not only_counts(each)]))

@@ -69,9 +69,12 @@ class Service:
     compares = True
     """Whether the store compares what it replaces with what was read."""
 
+    kept_in: type[MemoryStore] = MemoryStore
+    """The store that it is over."""
+
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
-        self.memory = MemoryStore(settings)
+        self.memory = self.kept_in(settings)
         self.clock = START
         self.numbers = count(1)
         self.keys = count(1)

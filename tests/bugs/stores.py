@@ -42,6 +42,7 @@ from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending
+from tests.memory import LooksForNobody
 from tests.server import CALLER
 from tests.wrong_stores import only_counts
 
@@ -170,13 +171,13 @@ def probe_purge(make: Make) -> None:
         raise AssertionError("section 5: a limit that counts no more is held for ever")
 
 
-class _StoresOneByOne(MemoryStore):
+class _StoresOneByOne(LooksForNobody):
     def store(self, writes: tuple[Write, ...]) -> bool:
         stored = [super(_StoresOneByOne, self).store((write,)) for write in writes]
         return all(stored)
 
 
-class _CountsLeftOut(MemoryStore):
+class _CountsLeftOut(LooksForNobody):
     def store(self, writes: tuple[Write, ...]) -> bool:
         return super().store(tuple(each for each in writes if not only_counts(each)))
 

@@ -91,7 +91,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
 @frozen
 class _Ended:
     # The connections, each of them revoked by now; who was bound and is gone, if anybody was; and
-    # the version of that binding.
+    # the version of the row of that binding, which may be there for nobody.
     connections: tuple[str, ...]
     users: tuple[UserId, ...] = attrs.field(default=(), repr=False)
     version: int = 0
@@ -105,10 +105,12 @@ def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
         record(store, Revoked(connection.id, Actor.PLATFORM))
     connections = tuple(each.id for each in loaded.snapshot.connections)
     binding, seen = loaded.snapshot.binding, loaded.seen
-    if binding is None or binding.state is not AccountState.TOMBSTONED:
-        return _Ended(connections)
     assert isinstance(seen, Versions)  # noqa: S101 - the store's own note
-    version = seen["curae_binding", coordinate_key(coordinate)]
+    version = seen.get(("curae_binding", coordinate_key(coordinate)), 0)
+    if binding is None:
+        return _Ended(connections, version=version)
+    if binding.state is not AccountState.TOMBSTONED:
+        return _Ended(connections)
     return _Ended(connections, (binding.user_id,), version)
 
 

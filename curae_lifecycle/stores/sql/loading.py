@@ -56,6 +56,10 @@ class Row(NamedTuple):
     document: str
 
 
+NOBODY: Final = "null"
+"""The document of a binding's row where nobody is bound and that was relied on."""
+
+
 class Versions(dict[tuple[str, str], int]):
     """The version of each row that was read, by its table and key."""
 
@@ -196,7 +200,9 @@ class _Answer:
     def one(self, part: str, kind: type[_Stored]) -> _Stored | None:
         """The value of the one row that a part has, or none."""
         rows = self.parts.get(part)
-        return None if rows is None else load(kind, parse_json(rows[0].document))
+        if rows is None or rows[0].document == NOBODY:
+            return None
+        return load(kind, parse_json(rows[0].document))
 
     def connections(self, part: str) -> tuple[Connection, ...]:
         """Connections, each after its predecessor."""

@@ -22,7 +22,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.rules.values import CLOCK_TOLERANCE, microseconds
+from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, microseconds
 from curae_lifecycle.service.changes import (
     BindingWrite,
     Changes,
@@ -33,13 +33,13 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.stores.codec import dump
-from curae_lifecycle.stores.contract import Loaded
+from curae_lifecycle.stores.contract import Loaded, unbound
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql.buckets import charge_statements
 from curae_lifecycle.stores.sql.callers import format_caller
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
-from curae_lifecycle.stores.sql.loading import Versions
+from curae_lifecycle.stores.sql.loading import NOBODY, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
 from curae_lifecycle.web.json import Json
 
@@ -76,6 +76,9 @@ def commit_statements(
     if page is not None:
         statements.append(_opened(dialect, page))
     written = [_written(dialect, versions, write, at) for write in changes.writes]
+    coordinate = unbound(changes.writes)
+    if coordinate is not None:
+        written.append(_held_unbound(versions, coordinate))
     written.sort(key=itemgetter(0))
     for _, each in written:
         statements += each
@@ -141,12 +144,26 @@ def _written(
         return (len(_ORDER), False, key), charge
     table, key, whose, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
-    order = _ORDER.index(table), write.before is None, key
-    if write.before is None:
+    is_new = write.before is None
+    if isinstance(write, BindingWrite) and (table, key) in versions:
+        # The row may be there for nobody.
+        is_new = False
+    order = _ORDER.index(table), is_new, key
+    if is_new:
         return order, [_inserted(table, {"id": key, "version": 1, **whose, **columns})]
     if (table, key) not in versions:
         raise ArgumentError("changes", "decided from what was loaded")
     return order, [_updated(table, columns, key, versions[table, key])]
+
+
+def _held_unbound(versions: Versions, coordinate: Coordinate) -> tuple[_Place, list[Statement]]:
+    # Whoever binds somebody meanwhile meets this at the row, which is there for nobody from now on.
+    table, key = "curae_binding", coordinate_key(coordinate)
+    version = versions.get((table, key))
+    order = _ORDER.index(table), version is None, key
+    if version is None:
+        return order, [_inserted(table, {"id": key, "version": 1, "document": NOBODY})]
+    return order, [_updated(table, {}, key, version)]
 
 
 _ORDER: Final = (
@@ -203,8 +220,8 @@ def _insertion(table: str, names: tuple[str, ...]) -> str:
 
 @cache
 def _update(table: str, names: tuple[str, ...]) -> str:
-    sets = ", ".join(f"{name} = ?" for name in names)
-    return f"UPDATE {table} SET version = version + 1, {sets} WHERE id = ? AND version = ?"
+    sets = ", ".join(["version = version + 1", *(f"{name} = ?" for name in names)])
+    return f"UPDATE {table} SET {sets} WHERE id = ? AND version = ?"
 
 
 def caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
