@@ -9,7 +9,7 @@ it names, so that no collation of any database takes two for one and every key f
 | --- | --- |
 | `curae_connection.id` | one value per id (law 1) |
 | `curae_connection.predecessor_id` | one successor per connection (laws 6 and 7) |
-| `curae_binding.id` | one user per coordinate (law 8) |
+| `curae_binding.id` | one user per coordinate (law 8), or that nobody was bound and that counted (law 17) |
 | `curae_record.id` | one execution per key and owner (laws 9 and 12) |
 | `curae_log.id`, `curae_bucket.id` | one state per limit (law 10) |
 | `curae_page.subject` | one hosted page about one thing |

@@ -1,0 +1,132 @@
+"""A connection that is decided where nobody is bound, while somebody is bound and goes.
+
+Every pair of two ends as one of their two orders does; it takes a third to see what is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+from curae_lifecycle import ApiKey, MemoryStore, Settings, Store
+from curae_lifecycle.rules.binding import AccountState
+from curae_lifecycle.rules.connection import Status
+from curae_lifecycle.rules.credentials import Caller
+from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.stores.clock import utc_now
+from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.erasing import Erasure, erase
+from curae_lifecycle.stores.sql.loading import NOBODY
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.testing.races import Stage, commit, settle
+from tests.memory import LooksForNobody
+from tests.patiently import PATIENCE
+from tests.sql.broken import LazyStore
+from tests.sql.mariadb import mariadb, mariadb_database
+from tests.test_store_page import make_store
+
+STAGE: Final = Stage.of(1, Settings())
+BINDINGS: Final = Statement("SELECT document FROM curae_binding")
+
+
+class Registering(Store, Protocol):
+    """What a store here does besides."""
+
+    def register(self, api_key: ApiKey, caller: Caller) -> None: ...
+
+
+def registered(store: Registering) -> Store:
+    """The same, which knows the caller of the stage."""
+    store.register(ApiKey(STAGE.api_key), STAGE.caller)
+    return store
+
+
+def left(store: Store) -> FactSnapshot:
+    """What there is of the user."""
+    needs = FactNeeds(binding=STAGE.coordinate, connections=STAGE.coordinate)
+    return store.for_fact(needs).snapshot
+
+
+def outlives(store: Store) -> bool:
+    """Whether a connection that is there when a tombstone commits is there after it."""
+    works = STAGE.works()
+    created = works["create"](store)
+    settle(store, works["initiate"])
+    ended = works["tombstone"](store)
+    was_created, was_ended = commit(store, created), commit(store, ended)
+    if not was_ended:
+        settle(store, works["tombstone"])
+    return was_created and any(each.status is Status.PENDING for each in left(store).connections)
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[SqlDatabase]:
+    """An empty database."""
+    engine = create_engine(url, wait=PATIENCE)
+    made = SqlDatabase(engine)
+    SqlStore(made).create_tables()
+    yield made
+    engine.dispose()
+
+
+def test_a_tombstone_misses_no_connection_in_memory() -> None:
+    assert not outlives(registered(MemoryStore()))
+    assert outlives(registered(LooksForNobody()))
+
+
+def test_a_tombstone_misses_no_connection_in_the_store_of_the_page(tmp_path: Path) -> None:
+    assert not outlives(registered(make_store()(str(tmp_path / "one.db"), utc_now)))
+
+
+def test_a_tombstone_misses_no_connection_in_a_database(database: SqlDatabase) -> None:
+    assert not outlives(registered(SqlStore(database)))
+
+
+def test_a_database_that_is_not_asked_misses_one(database: SqlDatabase) -> None:
+    assert outlives(registered(LazyStore(database)))
+
+
+@pytest.mark.mariadb
+def test_a_tombstone_misses_no_connection_in_mariadb() -> None:
+    with mariadb() as server, mariadb_database(server) as url:
+        engine = create_engine(url, wait=PATIENCE)
+        store = SqlStore(SqlDatabase(engine))
+        store.create_tables()
+        assert not outlives(registered(store))
+        engine.dispose()
+
+
+def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
+    store = registered(SqlStore(database))
+    first, second = (STAGE.create(number) for number in (11, 12))
+    decided = first(store), second(store)
+    assert commit(store, decided[0])
+    assert not commit(store, decided[1])
+    settle(store, second)
+    assert len(left(store).connections) == 2
+    assert left(store).binding is None
+
+
+def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase) -> None:
+    store = registered(SqlStore(database))
+    settle(store, STAGE.create(11))
+    assert database.rows(BINDINGS) == [(NOBODY,)]
+    settle(store, STAGE.works()["initiate"])
+    bound = left(store).binding
+    assert bound is not None
+    assert bound.state is AccountState.LIMITED
+    assert len(database.rows(BINDINGS)) == 1
+
+
+def test_a_row_for_nobody_is_erased_with_its_user(database: SqlDatabase) -> None:
+    store = registered(SqlStore(database))
+    settle(store, STAGE.create(11))
+    erase(database, STAGE.coordinate)
+    database.change([Statement("DELETE FROM curae_outbox")])
+    assert database.rows(BINDINGS) == [(NOBODY,)]
+    assert erase(database, STAGE.coordinate) == Erasure(connections=1)
+    assert database.rows(BINDINGS) == []
