@@ -6,6 +6,7 @@ Every pair of two ends as one of their two orders does; it takes a third to see 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -79,7 +80,9 @@ def test_a_tombstone_misses_no_connection_in_memory() -> None:
 
 
 def test_a_tombstone_misses_no_connection_in_the_store_of_the_page(tmp_path: Path) -> None:
-    assert not outlives(registered(make_store()(str(tmp_path / "one.db"), utc_now)))
+    store = make_store()(str(tmp_path / "one.db"), utc_now)
+    with closing(store.database):
+        assert not outlives(registered(store))
 
 
 def test_a_tombstone_misses_no_connection_in_a_database(database: SqlDatabase) -> None:
