@@ -5,11 +5,12 @@ Every pair of two ends as one of their two orders does; it takes a third to see 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
+import attrs
 import pytest
 
 from curae_lifecycle import ApiKey, MemoryStore, Settings, Store
@@ -17,12 +18,13 @@ from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
+from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.erasing import Erasure, erase
 from curae_lifecycle.stores.sql.loading import NOBODY
-from curae_lifecycle.stores.sql.statement import Statement
-from curae_lifecycle.stores.sql.store import SqlStore
+from curae_lifecycle.stores.sql.statement import Dialect, Statement
+from curae_lifecycle.stores.sql.store import Rows, SqlStore
 from curae_lifecycle.testing.races import Stage, commit, settle
 from tests.memory import LooksForNobody
 from tests.patiently import PATIENCE
@@ -31,6 +33,7 @@ from tests.sql.mariadb import mariadb, mariadb_database
 from tests.test_store_page import make_store
 
 STAGE: Final = Stage.of(1, Settings())
+EMPTIED: Final = Statement("DELETE FROM curae_outbox")
 BINDINGS: Final = Statement("SELECT document FROM curae_binding")
 
 
@@ -125,11 +128,49 @@ def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase
     assert len(database.rows(BINDINGS)) == 1
 
 
+@attrs.define
+class Meanwhile:
+    """A database in which somebody is bound, and all is shipped, as soon as a tombstone is there."""
+
+    database: SqlDatabase
+    came: bool = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.database.dialect
+
+    def rows(self, statement: Statement) -> Rows:
+        store = SqlStore(self.database)
+        bound = left(store).binding
+        if not self.came and bound is not None and bound.state is AccountState.TOMBSTONED:
+            self.came = True
+            settle(store, STAGE.works()["initiate"])
+            self.database.change([EMPTIED])
+        return self.database.rows(statement)
+
+    def create(self, statements: Sequence[Statement]) -> None:
+        self.database.create(statements)
+
+    def change(self, statements: Sequence[Statement]) -> bool:
+        return self.database.change(statements)
+
+
+def test_whoever_is_bound_while_another_is_erased_stays(database: SqlDatabase) -> None:
+    store = registered(SqlStore(database))
+    settle(store, STAGE.asks(Initiate(STAGE.user), 21))
+    meanwhile = Meanwhile(database)
+    assert erase(meanwhile, STAGE.coordinate) == Erasure(sessions=1)
+    bound = left(store).binding
+    assert meanwhile.came
+    assert bound is not None
+    assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
+
+
 def test_a_row_for_nobody_is_erased_with_its_user(database: SqlDatabase) -> None:
     store = registered(SqlStore(database))
     settle(store, STAGE.create(11))
     erase(database, STAGE.coordinate)
-    database.change([Statement("DELETE FROM curae_outbox")])
+    database.change([EMPTIED])
     assert database.rows(BINDINGS) == [(NOBODY,)]
     assert erase(database, STAGE.coordinate) == Erasure(connections=1)
     assert database.rows(BINDINGS) == []

@@ -110,6 +110,7 @@ def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
     if binding is None:
         return _Ended(connections, version=version)
     if binding.state is not AccountState.TOMBSTONED:
+        # Somebody else was bound meanwhile, who stays.
         return _Ended(connections)
     return _Ended(connections, (binding.user_id,), version)
 
