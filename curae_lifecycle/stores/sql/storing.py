@@ -144,10 +144,9 @@ def _written(
         return (len(_ORDER), False, key), charge
     table, key, whose, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
-    is_new = write.before is None
-    if isinstance(write, BindingWrite) and (table, key) in versions:
-        # The row may be there for nobody.
-        is_new = False
+    # The row of a binding may be there for nobody.
+    is_there = isinstance(write, BindingWrite) and (table, key) in versions
+    is_new = write.before is None and not is_there
     order = _ORDER.index(table), is_new, key
     if is_new:
         return order, [_inserted(table, {"id": key, "version": 1, **whose, **columns})]

@@ -5,12 +5,11 @@ Every pair of two ends as one of their two orders does; it takes a third to see 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
-import attrs
 import pytest
 
 from curae_lifecycle import ApiKey, MemoryStore, Settings, Store
@@ -20,16 +19,14 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.stores.clock import utc_now
-from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
+from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import Erasure, erase
 from curae_lifecycle.stores.sql.loading import NOBODY
-from curae_lifecycle.stores.sql.statement import Dialect, Statement
-from curae_lifecycle.stores.sql.store import Rows, SqlStore
+from curae_lifecycle.stores.sql.statement import Statement
+from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.races import Stage, commit, settle
 from tests.memory import LooksForNobody
-from tests.patiently import PATIENCE
 from tests.sql.broken import LazyStore
-from tests.sql.mariadb import mariadb, mariadb_database
 from tests.test_store_page import make_store
 
 STAGE: Final = Stage.of(1, Settings())
@@ -47,6 +44,13 @@ def registered(store: Registering) -> Store:
     """The same, which knows the caller of the stage."""
     store.register(ApiKey(STAGE.api_key), STAGE.caller)
     return store
+
+
+def made_on(database: SqlDatabase, kind: type[SqlStore] = SqlStore) -> Store:
+    """A store on an empty database."""
+    store = kind(database)
+    store.create_tables()
+    return registered(store)
 
 
 def left(store: Store) -> FactSnapshot:
@@ -67,16 +71,6 @@ def outlives(store: Store) -> bool:
     return was_created and any(each.status is Status.PENDING for each in left(store).connections)
 
 
-@pytest.fixture
-def database(url: str) -> Iterator[SqlDatabase]:
-    """An empty database."""
-    engine = create_engine(url, wait=PATIENCE)
-    made = SqlDatabase(engine)
-    SqlStore(made).create_tables()
-    yield made
-    engine.dispose()
-
-
 def test_a_tombstone_misses_no_connection_in_memory() -> None:
     assert not outlives(registered(MemoryStore()))
     assert outlives(registered(LooksForNobody()))
@@ -89,25 +83,30 @@ def test_a_tombstone_misses_no_connection_in_the_store_of_the_page(tmp_path: Pat
 
 
 def test_a_tombstone_misses_no_connection_in_a_database(database: SqlDatabase) -> None:
-    assert not outlives(registered(SqlStore(database)))
+    assert not outlives(made_on(database))
+
+
+def test_a_tombstone_misses_no_connection_though_there_was_one_before(
+    database: SqlDatabase,
+) -> None:
+    store = made_on(database)
+    settle(store, STAGE.create(31))
+    assert not outlives(store)
+
+
+def test_who_is_bound_may_have_one_more(database: SqlDatabase) -> None:
+    for store in (made_on(database), registered(MemoryStore())):
+        settle(store, STAGE.works()["initiate"])
+        settle(store, STAGE.create(31))
+        assert len(left(store).connections) == 1
 
 
 def test_a_database_that_is_not_asked_misses_one(database: SqlDatabase) -> None:
-    assert outlives(registered(LazyStore(database)))
-
-
-@pytest.mark.mariadb
-def test_a_tombstone_misses_no_connection_in_mariadb() -> None:
-    with mariadb() as server, mariadb_database(server) as url:
-        engine = create_engine(url, wait=PATIENCE)
-        store = SqlStore(SqlDatabase(engine))
-        store.create_tables()
-        assert not outlives(registered(store))
-        engine.dispose()
+    assert outlives(made_on(database, LazyStore))
 
 
 def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
-    store = registered(SqlStore(database))
+    store = made_on(database)
     first, second = (STAGE.create(number) for number in (11, 12))
     decided = first(store), second(store)
     assert commit(store, decided[0])
@@ -118,9 +117,9 @@ def test_two_who_begin_at_once_both_come_to_be(database: SqlDatabase) -> None:
 
 
 def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase) -> None:
-    store = registered(SqlStore(database))
+    store = made_on(database)
     settle(store, STAGE.create(11))
-    assert database.rows(BINDINGS) == [(NOBODY,)]
+    assert [*database.rows(BINDINGS)] == [(NOBODY,)]
     settle(store, STAGE.works()["initiate"])
     bound = left(store).binding
     assert bound is not None
@@ -128,49 +127,33 @@ def test_a_row_for_nobody_becomes_that_of_whoever_is_bound(database: SqlDatabase
     assert len(database.rows(BINDINGS)) == 1
 
 
-@attrs.define
-class Meanwhile:
-    """A database in which somebody is bound, and all is shipped, as soon as a tombstone is there."""
-
-    database: SqlDatabase
-    came: bool = False
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.database.dialect
-
-    def rows(self, statement: Statement) -> Rows:
-        store = SqlStore(self.database)
-        bound = left(store).binding
-        if not self.came and bound is not None and bound.state is AccountState.TOMBSTONED:
-            self.came = True
-            settle(store, STAGE.works()["initiate"])
-            self.database.change([EMPTIED])
-        return self.database.rows(statement)
-
-    def create(self, statements: Sequence[Statement]) -> None:
-        self.database.create(statements)
-
-    def change(self, statements: Sequence[Statement]) -> bool:
-        return self.database.change(statements)
-
-
-def test_whoever_is_bound_while_another_is_erased_stays(database: SqlDatabase) -> None:
-    store = registered(SqlStore(database))
+def test_whoever_is_bound_while_another_is_erased_stays(
+    database: SqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made_on(database)
     settle(store, STAGE.asks(Initiate(STAGE.user), 21))
-    meanwhile = Meanwhile(database)
-    assert erase(meanwhile, STAGE.coordinate) == Erasure(sessions=1)
+    real = database.change
+
+    def change(statements: Sequence[Statement]) -> bool:
+        monkeypatch.undo()
+        was_ended = real(statements)
+        settle(store, STAGE.works()["initiate"])
+        real([EMPTIED])
+        return was_ended
+
+    # The first that is changed is the tombstone; somebody comes right after it, and all is shipped.
+    monkeypatch.setattr(database, "change", change)
+    assert erase(database, STAGE.coordinate) == Erasure(sessions=1)
     bound = left(store).binding
-    assert meanwhile.came
     assert bound is not None
     assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
 
 
 def test_a_row_for_nobody_is_erased_with_its_user(database: SqlDatabase) -> None:
-    store = registered(SqlStore(database))
+    store = made_on(database)
     settle(store, STAGE.create(11))
     erase(database, STAGE.coordinate)
     database.change([EMPTIED])
-    assert database.rows(BINDINGS) == [(NOBODY,)]
+    assert [*database.rows(BINDINGS)] == [(NOBODY,)]
     assert erase(database, STAGE.coordinate) == Erasure(connections=1)
-    assert database.rows(BINDINGS) == []
+    assert [*database.rows(BINDINGS)] == []
