@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from statistics import median
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import Final, cast
 
 from benchmarks.measure import How, Row, Side, Work, ratios, times
@@ -19,7 +19,7 @@ from benchmarks.rows import connections, idempotency, limits, requests, stores
 from benchmarks.rows.subjects import F
 
 HOW: Final = How(rounds=9, batch=0.003)
-_Made = tuple[FunctionType | type, tuple[object, ...]]
+_Made = tuple[type, tuple[object, ...]]
 """What made a value, and what it was made of."""
 
 
@@ -29,16 +29,11 @@ def made_by(work: Work) -> list[_Made]:
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
-        is_maker = code.co_filename == "<string>" and code.co_name.startswith("make_")
-        if event != "call" or not (is_maker or code.co_name == "__init__"):
+        if event != "call" or code.co_name != "__init__":
             return
-        names = code.co_varnames[: code.co_argcount]
-        arguments = [frame.f_locals[name] for name in names]
-        if is_maker:
-            own = frame.f_globals["_own"]
-            found.append((_maker_of(frame, own), tuple(arguments)))
-        elif hasattr(type(arguments[0]), "__attrs_attrs__"):
-            found.append((type(arguments[0]), tuple(arguments[1:])))
+        self, *arguments = [frame.f_locals[name] for name in code.co_varnames[: code.co_argcount]]
+        if hasattr(type(self), "__attrs_attrs__"):
+            found.append((type(self), tuple(arguments)))
 
     work()
     sys.setprofile(note)
@@ -47,12 +42,6 @@ def made_by(work: Work) -> list[_Made]:
     finally:
         sys.setprofile(None)
     return found
-
-
-def _maker_of(frame: FrameType, own: type) -> FunctionType:
-    held = vars(sys.modules[own.__module__]).values()
-    functions = [each for each in held if isinstance(each, FunctionType)]
-    return next(each for each in functions if each.__code__ is frame.f_code)
 
 
 def _again(made: list[_Made]) -> Work:

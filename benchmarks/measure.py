@@ -211,12 +211,12 @@ def measured(row: Row, unit: Side, how: How) -> list[Figure]:
         to_ours = ratios(nanoseconds, ours)
         figures.append(
             Figure(
-                side,
-                median(nanoseconds) / 1000,
-                median(in_f),
-                spread(in_f),
-                median(to_ours),
-                spread(to_ours),
+                side=side,
+                microseconds=median(nanoseconds) / 1000,
+                in_f=median(in_f),
+                spread=spread(in_f),
+                to_ours=median(to_ours),
+                to_ours_spread=spread(to_ours),
             )
         )
     return figures

@@ -51,7 +51,9 @@ KEYS: Final = 50
 """API keys that take turns."""
 
 BASE: Final = "/api/sdk/v1"
-SETTINGS: Final = Settings(buckets=(Bucket("wide", 1_000_000, 1_000_000, 60),))
+SETTINGS: Final = Settings(
+    buckets=(Bucket(name="wide", capacity=1_000_000, refill=1_000_000, seconds=60),)
+)
 
 
 def resident() -> float:
@@ -70,7 +72,13 @@ def opened(file: Path) -> SqlStore:
     account = CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f")
     for number in range(KEYS):
         scopes = frozenset({"connection:write"})
-        caller = Caller(ApiKeyId(f"key-{number}"), AppId("app"), account, Environment.LIVE, scopes)
+        caller = Caller(
+            api_key_id=ApiKeyId(f"key-{number}"),
+            app_id=AppId("app"),
+            customer_account_id=account,
+            environment=Environment.LIVE,
+            scopes=scopes,
+        )
         store.register(ApiKey(f"cae_live_{number}"), caller)
     return store
 
@@ -86,20 +94,24 @@ def story(endpoint: Endpoint, number: int) -> int:
         if key:
             headers.append(("Idempotency-Key", f"{key}-{number}"))
         content = b"" if body is None else json.dumps(body).encode()
-        answer = endpoint(Request(method, BASE + path, tuple(headers), content))
+        answer = endpoint(
+            Request(method=method, target=BASE + path, headers=tuple(headers), body=content)
+        )
         assert answer.status == status, answer
         return answer
 
     create = {"appUserId": user, "dataPackages": ["labs", "clinical_summary"]}
-    made = ask(201, "POST", "/connections", create, "create")
-    assert ask(201, "POST", "/connections", create, "create").body == made.body
+    made = ask(201, method="POST", path="/connections", body=create, key="create")
+    assert ask(201, method="POST", path="/connections", body=create, key="create").body == made.body
     path = f"/connections/{json.loads(made.body)['connection']['id']}"
     ask(200, "GET", path)
-    ask(200, "POST", f"{path}:revoke", None, "revoke")
-    ask(201, "POST", f"{path}:reconnect", None, "reconnect")
-    ask(201, "POST", "/curae-connect/initiate", {"appUserId": user}, "initiate")
+    ask(200, method="POST", path=f"{path}:revoke", body=None, key="revoke")
+    ask(201, method="POST", path=f"{path}:reconnect", body=None, key="reconnect")
+    ask(
+        201, method="POST", path="/curae-connect/initiate", body={"appUserId": user}, key="initiate"
+    )
     ask(200, "GET", f"/curae-connect/account-state?appUserId={user}")
-    ask(400, "POST", "/connections", {"appUserId": 7}, "wrong")
+    ask(400, method="POST", path="/connections", body={"appUserId": 7}, key="wrong")
     ask(404, "GET", f"/{user}")
     endpoint(Request("GET", BASE + path, (("Authorization", f"Bearer stranger-{number}"),)))
     return asked + 1

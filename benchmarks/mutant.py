@@ -104,7 +104,9 @@ def mutants_of(module: str) -> list[Mutant]:
         assert isinstance(changed, libcst.FunctionDef)
         old, new = (parsed.code_for_node(each).strip() for each in (bare, changed))
         before, after = _difference(old, new)
-        made.append(Mutant(module, names[function], before, after, new))
+        made.append(
+            Mutant(module=module, function=names[function], before=before, after=after, source=new)
+        )
     return made
 
 

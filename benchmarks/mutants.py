@@ -103,8 +103,8 @@ def report(mutants: list[Mutant], unnoticed: list[Mutant], seconds: float, *, wh
     )
     print(f"{'module':<38} {'mutants':>7} {'killed':>7} {'equivalent':>10} {'survived':>8}")
     for name in made:
-        _print_line(name, made[name], same[name], left[name])
-    _print_line("all", made.total(), same.total(), left.total())
+        _print_line(name, made=made[name], same=same[name], left=left[name])
+    _print_line("all", made=made.total(), same=same.total(), left=left.total())
     print(f"in {seconds:.0f} s")
     for mutant in survivors:
         print(f"\nsurvived: {mutant}")

@@ -50,7 +50,10 @@ SECRET: Final = "cae_live_benchmark"  # noqa: S105 - opens nothing
 MINT: Final = RandomIds("https://connect.example/")
 WITH: Final = Settings(
     # Wide enough to refuse nobody.
-    buckets=(Bucket("platform", 10**6, 10**5, 1), Bucket("daily", 10**7, 10**7, 86_400))
+    buckets=(
+        Bucket(name="platform", capacity=10**6, refill=10**5, seconds=1),
+        Bucket(name="daily", capacity=10**7, refill=10**7, seconds=86_400),
+    )
 )
 WITHOUT: Final = Settings()
 FAILED: Final = 500
@@ -59,11 +62,11 @@ FAILED: Final = 500
 def caller() -> Caller:
     """Whom the one key stands for."""
     return Caller(
-        ApiKeyId("key-1"),
-        AppId("app-1"),
-        CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
-        Environment.LIVE,
-        frozenset({CONNECTION_WRITE}),
+        api_key_id=ApiKeyId("key-1"),
+        app_id=AppId("app-1"),
+        customer_account_id=CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
+        environment=Environment.LIVE,
+        scopes=frozenset({CONNECTION_WRITE}),
     )
 
 
@@ -71,7 +74,9 @@ def request(user: str) -> Request:
     """An initiate that was never sent before."""
     headers = (("authorization", f"Bearer {SECRET}"), ("idempotency-key", user))
     body = b'{"appUserId": "%s"}' % user.encode()
-    return Request("POST", "/api/sdk/v1/curae-connect/initiate", headers, body)
+    return Request(
+        method="POST", target="/api/sdk/v1/curae-connect/initiate", headers=headers, body=body
+    )
 
 
 async def client(store: AsyncStore, settings: Settings, until: float) -> Counter[int]:
@@ -80,7 +85,9 @@ async def client(store: AsyncStore, settings: Settings, until: float) -> Counter
     for number in count():
         if time.monotonic() > until:
             break
-        answer = await serve_async(store, request(f"{mine}-{number}"), MINT, settings)
+        answer = await serve_async(
+            store, request=request(f"{mine}-{number}"), mint=MINT, settings=settings
+        )
         seen[answer.response.status] += 1
     return seen
 
@@ -114,7 +121,9 @@ def worker(
     """The same, in a process of its own."""
     # What is tried again is counted where it fails in the end.
     logging.disable(logging.WARNING)
-    return asyncio.run(clients(url, redis_url, number, settings, seconds))
+    return asyncio.run(
+        clients(url, redis_url=redis_url, number=number, settings=settings, seconds=seconds)
+    )
 
 
 def measure(url: str, redis_url: str | None, number: int, seconds: float) -> tuple[float, int]:
@@ -148,7 +157,7 @@ def main(seconds: float) -> None:
                     store.create_tables()
                     store.register(ApiKey(SECRET), caller())
                     engine.dispose()
-                    measure(url, redis_url, number, seconds)
+                    measure(url, redis_url=redis_url, number=number, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -85,9 +85,9 @@ def picture(lines: Sequence[Shown]) -> str:
             drawn.append(f'<text class="heading" x="12" y="{at + 4}">{title}</text>')
             at += STEP
         factor = each.to_ours or 1.0
-        drawn += _bar(each, factor, across(1.0), across(factor), at)
+        drawn += _bar(each, factor=factor, one=across(1.0), end=across(factor), at=at)
         at += STEP
-    return _framed(drawn, low, high, at)
+    return _framed(drawn, low=low, high=high, bottom=at)
 
 
 def _bar(line: Shown, factor: float, one: float, end: float, at: int) -> list[str]:

@@ -132,8 +132,8 @@ def measure(
     with engine_of(url) as engine:
         behind = Behind(directory / "control.json", engine)
         keys = [behind.make_key(KeyWanted("app-1", ACCOUNT)) for _ in range(CLIENTS)]
-        with workers(how, url, directory, number) as (ports, times):
-            took = load(kind, ports, keys, seconds)
+        with workers(how, url=url, directory=directory, number=number) as (ports, times):
+            took = load(kind, ports=ports, api_keys=keys, seconds=seconds)
     spent = [json.loads(each.read_text()) for each in times]
     of_all = sum(each["all"] for each in spent)
     return took, [sum(each[of] for each in spent) / of_all for of in PARTS]
@@ -161,7 +161,9 @@ def main(seconds: float) -> None:
                 bare = 0.0
                 for kind in ("bare", *KINDS):
                     with fresh(name, server) as (url, directory):
-                        took, parts = measure(kind, url, directory, number, seconds)
+                        took, parts = measure(
+                            kind, url=url, directory=directory, number=number, seconds=seconds
+                        )
                     rate = len(took) / seconds
                     bare = rate if kind == "bare" else bare
                     cuts = statistics.quantiles(took, n=100)

@@ -138,24 +138,31 @@ def all_rows(peers: tuple[str, ...]) -> list[Row]:
 def _of_call(row: Row, figure: Figure) -> Line:
     side = figure.side
     return Line(
-        row.family,
-        row.name,
-        side.name,
-        side.kind,
-        figure.microseconds,
-        "µs",
-        figure.spread,
-        side.lacks,
-        figure.in_f,
-        figure.to_ours,
-        figure.to_ours_spread,
+        family=row.family,
+        name=row.name,
+        side=side.name,
+        kind=side.kind,
+        value=figure.microseconds,
+        unit="µs",
+        spread=figure.spread,
+        lacks=side.lacks,
+        in_f=figure.in_f,
+        to_ours=figure.to_ours,
+        to_ours_spread=figure.to_ours_spread,
     )
 
 
 def _of_quantity(seen: Quantity) -> Line:
     kind = "ours" if seen.side == "ours" else "floor" if "floor" in seen.side else "peer"
     return Line(
-        seen.family, seen.name, seen.side, kind, seen.value, seen.unit, seen.spread, seen.lacks
+        family=seen.family,
+        name=seen.name,
+        side=seen.side,
+        kind=kind,
+        value=seen.value,
+        unit=seen.unit,
+        spread=seen.spread,
+        lacks=seen.lacks,
     )
 
 
@@ -163,7 +170,17 @@ def _unit_line(how: How) -> Line:
     (seen,) = times((F,), how)
     value = median(seen) / 1000
     what = "a value of eleven fields, frozen by attrs, found in a dict and the next one made"
-    return Line("unit", "F", "F", "floor", value, "µs", spread(seen), what, 1.0)
+    return Line(
+        family="unit",
+        name="F",
+        side="F",
+        kind="floor",
+        value=value,
+        unit="µs",
+        spread=spread(seen),
+        lacks=what,
+        in_f=1.0,
+    )
 
 
 def _quantities(how: How, peers: tuple[str, ...], *, million: bool) -> list[Quantity]:

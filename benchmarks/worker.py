@@ -37,7 +37,7 @@ from tests.wire.serve import reserve, serve_here  # noqa: E402 - as above
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
-BUCKETS: Final = (Bucket("platform", 1_000_000, 1_000_000, 1),)
+BUCKETS: Final = (Bucket(name="platform", capacity=1_000_000, refill=1_000_000, seconds=1),)
 """Never empty, so that each request charges it and none is refused."""
 
 SPENT = {"rules": 0.0, "values": 0.0, "begun": 0.0}

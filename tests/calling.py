@@ -73,7 +73,9 @@ def ask(
     lost_lease: LostLease = LostLease.EXECUTE,
     first: int = 2,
 ) -> Answer:
-    return serve_calling_out(made, asked, Numbered(first), called, lost_lease=lost_lease)
+    return serve_calling_out(
+        made, request=asked, mint=Numbered(first), call_out=called, lost_lease=lost_lease
+    )
 
 
 def retry(made: Faulty, asked: Request, called: Called) -> Answer:

@@ -59,14 +59,20 @@ def differences(model: Json, package: Json, pairs: OneToOne, path: str = "") -> 
         found = [f"{path}.{name}" for name in model.keys() ^ package.keys()]
         for name in (model.keys() & package.keys()) - free:
             inner = f"{path}.{name}".removeprefix(".")
-            found += differences(model[name], package[name], pairs, inner)
+            found += differences(model[name], package=package[name], pairs=pairs, path=inner)
         return found
     if isinstance(model, list) and isinstance(package, list) and len(model) == len(package):
         items = enumerate(zip(model, package, strict=True))
-        return [each for n, (a, b) in items for each in differences(a, b, pairs, f"{path}.{n}")]
+        return [
+            each
+            for n, (a, b) in items
+            for each in differences(a, package=b, pairs=pairs, path=f"{path}.{n}")
+        ]
     if isinstance(model, str) and isinstance(package, str):
         if path == "body":
-            return differences(json.loads(model), json.loads(package), pairs, path)
+            return differences(
+                json.loads(model), package=json.loads(package), pairs=pairs, path=path
+            )
         if path == "headers.etag":
             return [] if pairs.matches(model, package) else [path]
         numbered = NUMBERED.findall(model), NUMBERED.findall(package)

@@ -100,7 +100,7 @@ def names_of(module: str, body: list[ast.stmt]) -> Iterator[Named]:
     for node, after in zip(body, [*body[1:], None], strict=True):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() if _is_public(node.name):
-                yield _function(f"{module}.{node.name}", "function", node, "")
+                yield _function(f"{module}.{node.name}", kind="function", node=node, elsewhere="")
             case ast.ClassDef() if _is_public(node.name):
                 yield from _class(module, node)
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
@@ -127,12 +127,20 @@ def _class(module: str, node: ast.ClassDef) -> Iterator[Named]:
     above = list(_above(node))
     name = f"{module}.{node.name}"
     told = [ast.get_docstring(each) or "" for each in above]
-    yield Named(name, "class", said, fields + given, "\n".join([*told, *_like(said)]))
+    yield Named(
+        name=name,
+        kind="class",
+        says=said,
+        parts=fields + given,
+        told_elsewhere="\n".join([*told, *_like(said)]),
+    )
     for method in _methods(node):
         if _is_public(method.name):
             same = [each for other in (*above, *_declared()) for each in _methods(other)]
             declared = [ast.get_docstring(each) or "" for each in same if each.name == method.name]
-            yield _function(f"{name}.{method.name}", "method", method, "\n".join(declared))
+            yield _function(
+                f"{name}.{method.name}", kind="method", node=method, elsewhere="\n".join(declared)
+            )
 
 
 def _function(name: str, kind: str, node: _Function, elsewhere: str) -> Named:
@@ -141,7 +149,15 @@ def _function(name: str, kind: str, node: _Function, elsewhere: str) -> Named:
     parts = _parameters(node, method=kind == "method")
     answers = "" if node.returns is None else ast.unparse(node.returns)
     outcomes = frozenset(re.findall(r"\b(?:Done|Ignored|Refused)\b", answers))
-    return Named(name, kind, said, parts, told, frozenset(_raised(node)), outcomes)
+    return Named(
+        name=name,
+        kind=kind,
+        says=said,
+        parts=parts,
+        told_elsewhere=told,
+        raises=frozenset(_raised(node)),
+        outcomes=outcomes,
+    )
 
 
 def _raised(node: ast.AST) -> Iterator[str]:
@@ -203,10 +219,10 @@ _KINDS: Final = frozenset({"TypeVar", "_rows_on"})
 
 
 def _is_short(node: ast.stmt) -> bool:
-    """Whether it only names a verdict for a table's cells, a word, a type's variable, or a maker."""
+    """Whether it only names a verdict for a table's cells, a word, or a type's variable."""
     value = getattr(node, "value", None)
     if isinstance(value, ast.Call):
-        return isinstance(value.func, ast.Name) and value.func.id in _VERDICTS | _KINDS | {"maker"}
+        return isinstance(value.func, ast.Name) and value.func.id in _VERDICTS | _KINDS
     return isinstance(value, ast.Name)
 
 

@@ -53,7 +53,14 @@ class Relabel(operation.ConnectionOperation):
     )
 
     def decide(self, asked: operation.Asked) -> operation.Ruling:
-        reply = ConnectionRelabelled(asked.connection, self.label, asked.now, None, Actor.APP, 1)
+        reply = ConnectionRelabelled(
+            connection=asked.connection,
+            label=self.label,
+            relabelled_at=asked.now,
+            forgotten_at=None,
+            by=Actor.APP,
+            times=1,
+        )
         return operation.Ruling(reply)
 
 

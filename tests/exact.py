@@ -20,17 +20,17 @@ from tests.server import CALLER, call, new_ids, successor
 from tests.strategies import START, apply_trigger, at, pending
 
 KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
-BUCKET: Final = Bucket("platform", 2, 1, 60)
+BUCKET: Final = Bucket(name="platform", capacity=2, refill=1, seconds=60)
 SETTINGS: Final = Settings(buckets=(BUCKET,))
 NOW: Final = at(10)
 NEW: Final = new_ids(2, NOW)
 # Microseconds since 1970 at `NOW`, and one token later.
 ARRIVAL: Final = 1_767_226_200_000_000
 CHARGED: Final = RateWrite(
-    BucketKey(CALLER.key_owner, "platform"),
-    BUCKET,
-    BucketState(ARRIVAL),
-    BucketState(ARRIVAL + 60_000_000),
+    key=BucketKey(CALLER.key_owner, "platform"),
+    policy=BUCKET,
+    before=BucketState(ARRIVAL),
+    after=BucketState(ARRIVAL + 60_000_000),
 )
 ACTIVE: Final = apply_trigger(pending(), "authorize", at(5))
 REVOKED: Final = apply_trigger(pending(), "PATIENT", START)
@@ -40,7 +40,7 @@ NEXT: Final = successor(START)
 def asked(operation: Operation, snapshot: Snapshot, *, keyed: bool = True) -> Decision:
     """What a request is answered where one token of two is left."""
     stored = attrs.evolve(snapshot, buckets=(BucketState(ARRIVAL),))
-    return decide(served(operation, keyed=keyed), stored, NOW, NEW)
+    return decide(served(operation, keyed=keyed), snapshot=stored, now=NOW, new_ids=NEW)
 
 
 def served(operation: Operation, *, keyed: bool = True) -> Call:
@@ -56,11 +56,27 @@ def decided(
     attempt: Attempt | None = None,
 ) -> Decision:
     """The decision of that server at `NOW`."""
-    return Decision(reply, status, NOW, changes, rules, attempt, None, SETTINGS)
+    return Decision(
+        reply=reply,
+        status=status,
+        at=NOW,
+        changes=changes,
+        rules=rules,
+        attempt=attempt,
+        record=None,
+        settings=SETTINGS,
+    )
 
 
 def attempt(operation: Operation) -> Attempt:
-    return Attempt(KEY, fingerprint(operation), 1, NOW, NOW, ("idempotency.absent",))
+    return Attempt(
+        key=KEY,
+        fingerprint=fingerprint(operation),
+        token=1,
+        first_used_at=NOW,
+        at=NOW,
+        rules=("idempotency.absent",),
+    )
 
 
 Stored = TypeVar("Stored", Connection, LimitedAccountAppBinding)

@@ -9,9 +9,8 @@ from curae_lifecycle.rules import ahead, binding, chain, idempotency, problems, 
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.connection import Actor, Connection, Status, next_deadline
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.rules.tables import Axis, view
+from curae_lifecycle.rules.tables import Axis
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import gates, members
 from curae_lifecycle.service.operations.registry import OPERATIONS, operation_table
@@ -76,7 +75,6 @@ def the_rest() -> None:
     what_happened()
     what_makes_tables()
     what_servers_hand_over()
-    what_makes_values()
 
 
 def what_goes_on(first: Connection, ended: Connection) -> None:
@@ -93,7 +91,7 @@ def what_happened() -> None:
     """An answer's events, and what is left of the limits that it charged."""
     call = read(server.request("initiate"), server.CALLER, START)
     assert not isinstance(call, Decision)
-    answer = respond.respond(decide(call, Snapshot(), START, server.new_ids()))
+    answer = respond.respond(decide(call, snapshot=Snapshot(), now=START, new_ids=server.new_ids()))
     assert respond.limit_headers(answer.limits_left)
     for event in answer.changes.events:
         assert events.format_event(event)["id"] == event.id
@@ -104,13 +102,15 @@ def an_attempt() -> None:
     """One key, its record from its first attempt to its end."""
     key = idempotency.RecordKey(server.CALLER.key_owner, idempotency.parse_key("k-1"))
     mark = idempotency.Fingerprint.of("revoke", ["a", "b\nc"])
-    attempt = idempotency.begin(None, key, mark, START)
+    attempt = idempotency.begin(None, key=key, fingerprint=mark, now=START)
     assert isinstance(attempt, idempotency.Attempt)
     running = idempotency.in_flight_record(attempt)
     response = Response(200, (("date", "now"), ("etag", '"1"')), b"{}")
     attempts.renew(running, attempt, at(0.5))
-    attempts.complete(running, attempt, response, at(0.5))
-    attempts.complete(running, attempt, ResponseReference(200, "vault/1"), at(0.5))
+    attempts.complete(running, attempt=attempt, response=response, now=at(0.5))
+    attempts.complete(
+        running, attempt=attempt, response=ResponseReference(200, "vault/1"), now=at(0.5)
+    )
     attempts.release(running, attempt, at(0.5))
     attempts.resolve(running, at(1), response=response)
     done = attempts.forget(running, at(1)).value
@@ -120,7 +120,10 @@ def an_attempt() -> None:
 
 def the_limits() -> None:
     """A log and a bucket, each charged until it refuses."""
-    for policy in (ratelimit.ExactLog("log", 1, 60), ratelimit.Bucket("bucket", 1, 1, 60)):
+    for policy in (
+        ratelimit.ExactLog("log", 1, 60),
+        ratelimit.Bucket(name="bucket", capacity=1, refill=1, seconds=60),
+    ):
         state = ratelimit.fresh_state(policy)
         if isinstance(state, ratelimit.LogState):
             assert ratelimit.LogState.of(state.instants) == state
@@ -139,24 +142,11 @@ def what_makes_tables() -> None:
     """What a module calls once, when it is imported."""
     Axis.of("status", Status)
     problems.final(problems.CONFLICT, "reason")
-    view(lambda: {Status.ACTIVE: START})
     problems.retryable(problems.LIMITED)
     operation_table(OPERATIONS)
     assert members.parse_word("status", Status, "ACTIVE") is Status.ACTIVE
     assert gates.in_order(gates.Gate.RULE, gates.Gate.BODY) == (gates.Gate.BODY, gates.Gate.RULE)
     assert find_rule(gates.ORDER[gates.Gate.RULE].rule) is not None
-
-
-def what_makes_values() -> None:
-    """What makes a class, and a value of it."""
-
-    @frozen
-    class Pair:
-        left: int
-        right: int
-
-    assert Pair(1, 2).right == 2
-    assert maker(Pair)(1, 2) == Pair(1, 2)
 
 
 def what_servers_hand_over() -> None:

@@ -135,7 +135,7 @@ def session_of(state: State) -> CuraeConnectSession:
         case 2:
             return specimens.mint("UNLINKED", prefer_signup=True, now=NOW - LIFETIME).value.session
         case 3:
-            landed = complete_handoff(specimens.waiting(), None, BOUND, START)
+            landed = complete_handoff(specimens.waiting(), binding=None, user_id=BOUND, now=START)
             assert isinstance(landed, Done)
             return landed.value.session
         case _:
@@ -145,8 +145,8 @@ def session_of(state: State) -> CuraeConnectSession:
 def record_of(state: State, operation: Operation, key: RecordKey) -> Record | None:
     same = state.request == "same fingerprint"
     wanted = fingerprint(operation) if same else Fingerprint.of(operation.rule.name, ["others"])
-    late = begin(None, key, wanted, NOW)
-    used = begin(None, key, wanted, START)
+    late = begin(None, key=key, fingerprint=wanted, now=NOW)
+    used = begin(None, key=key, fingerprint=wanted, now=START)
     assert isinstance(used, Attempt)
     assert isinstance(late, Attempt)
     match state.record:
@@ -171,7 +171,12 @@ def record_of(state: State, operation: Operation, key: RecordKey) -> Record | No
 USER: Final = COORDINATE.app_user_id
 LABS: Final = DataPackage("labs")
 SESSION: Final = SessionId(uuid(1))
-NEW_IDS: Final = NewIds(NEW_ID, SessionId(uuid(9)), NEW_USER, next_action(NOW))
+NEW_IDS: Final = NewIds(
+    connection_id=NEW_ID,
+    session_id=SessionId(uuid(9)),
+    user_id=NEW_USER,
+    next_action=next_action(NOW),
+)
 
 OPERATIONS_ASKED: Final[dict[str, Operation]] = {
     "create-connection": CreateConnection(USER, (LABS,)),
@@ -266,7 +271,7 @@ class Shown(NamedTuple):
 
 
 def shown(name: str, said: str, changes: str, rules: tuple[str, ...]) -> Shown:
-    return Shown(name, said, changes, " → ".join(rules))
+    return Shown(name=name, said=said, changes=changes, rules=" → ".join(rules))
 
 
 def word(body: dict[str, object], path: str) -> str:
@@ -296,7 +301,7 @@ def operation_answer(name: str, state: State) -> Shown:
         binding=specimens.binding_in(state.account) if asked.binding else None,
         landed=LandedHandoff(START, None) if "landed in time" in name else None,
     )
-    answer = respond(decide(call, snapshot, NOW, NEW_IDS))
+    answer = respond(decide(call, snapshot=snapshot, now=NOW, new_ids=NEW_IDS))
     status, body = answer.response.status, json.loads(answer.response.body)
     if answer.replayed:
         assert answer.response == ANSWER
@@ -306,7 +311,7 @@ def operation_answer(name: str, state: State) -> Shown:
     else:
         told = [word(body, path) for path in TOLD[rule.name]]
         said = line("answered", status, *told)
-    return shown(name, said, changed(answer.changes), answer.rules)
+    return shown(name, said=said, changes=changed(answer.changes), rules=answer.rules)
 
 
 def fact_answer(name: str, state: State) -> Shown:
@@ -328,24 +333,26 @@ def fact_answer(name: str, state: State) -> Shown:
     answer = record_fact(fact, snapshot, NOW)
     match answer:
         case Done(changes, rules):
-            return shown(name, "done", changed(changes), rules)
+            return shown(name, said="done", changes=changed(changes), rules=rules)
         case Ignored(changes, rules):
-            return shown(name, "ignored", changed(changes), rules)
+            return shown(name, said="ignored", changes=changed(changes), rules=rules)
         case Refused(problem, rules):
             said = line("refused", problem.code, *details(dict(problem.details)))
-            return shown(name, said, "", rules)
+            return shown(name, said=said, changes="", rules=rules)
 
 
 def question_answer(name: str, state: State) -> Shown:
     connection = connection_of(state)
     if name == "standing":
-        return shown(name, standing(connection, NOW), "", (standing_rule(connection),))
+        return shown(
+            name, said=standing(connection, NOW), changes="", rules=(standing_rule(connection),)
+        )
     package = "labs" if name == "access" else "other"
     answer = decide_access(connection, package, NOW)
     if isinstance(answer, Granted):
-        return shown(name, "granted", "", (answer.rule,))
+        return shown(name, said="granted", changes="", rules=(answer.rule,))
     said = line("denied", answer.problem.code, *details(dict(answer.problem.details)))
-    return shown(name, said, "", (answer.rule,))
+    return shown(name, said=said, changes="", rules=(answer.rule,))
 
 
 def standing_rule(connection: Connection) -> str:

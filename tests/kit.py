@@ -83,10 +83,10 @@ class Reference(FactHooks):
     def new_ids(self) -> NewIds:
         number = next(self.numbers)
         return NewIds(
-            ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
-            SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
-            UserId(f"limited-{number}"),
-            NextAction(f"https://connect.example/{number}", self.now + self.lifetime),
+            connection_id=ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
+            session_id=SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
+            user_id=UserId(f"limited-{number}"),
+            next_action=NextAction(f"https://connect.example/{number}", self.now + self.lifetime),
         )
 
     def make_key(self, wanted: KeyWanted) -> str:
@@ -206,7 +206,9 @@ RIGHT: dict[str, Callable[[], Reference]] = {
     "short next actions": lambda: Reference(lifetime=timedelta(minutes=12)),
     "long next actions": lambda: Reference(lifetime=timedelta(hours=2)),
     "the other spelling": lambda: Reference(Settings(active_spelling="AUTHORIZED")),
-    "a wide bucket": lambda: Reference(Settings(buckets=(Bucket("wide", 1000, 100, 1),))),
+    "a wide bucket": lambda: Reference(
+        Settings(buckets=(Bucket(name="wide", capacity=1000, refill=100, seconds=1),))
+    ),
     "another base of types": lambda: Reference(Settings(type_base="urn:problem:")),
 }
 

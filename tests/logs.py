@@ -68,9 +68,9 @@ def created(
     body: Json = {"appUserId": user, "dataPackages": ["labs"]}
     return sent(
         minutes,
-        "POST",
-        "connections",
-        body,
+        method="POST",
+        path="connections",
+        body=body,
         name=name,
         key=key,
         api_key=api_key,
@@ -91,9 +91,9 @@ def initiated(
     body: Json = {"appUserId": user, "preferSignup": signup}
     return sent(
         minutes,
-        "POST",
-        "curae-connect/initiate",
-        body,
+        method="POST",
+        path="curae-connect/initiate",
+        body=body,
         name=name,
         key=key,
         api_key=api_key,

@@ -32,7 +32,7 @@ from tests.server import (
 )
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
-BUCKET: Final = curae.Bucket("platform", 2, 1, 60)
+BUCKET: Final = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
 TOLERANCE: Final = timedelta(minutes=5)
 DAY: Final = timedelta(hours=24)
 MONTH: Final = timedelta(days=30)
@@ -216,7 +216,9 @@ def overwrite(made: curae.MemoryStore, write: Write) -> None:
 def written_by(operation: str) -> tuple[Write, ...]:
     """All writes of a request that was decided on an empty store."""
     made = server.world(curae.Settings(buckets=(BUCKET,)))
-    reading = curae.read(request(operation), CALLER, START, made.settings)
+    reading = curae.read(request(operation), caller=CALLER, now=START, settings=made.settings)
     assert not isinstance(reading, curae.Decision)
-    decision = curae.decide(reading, made.load(curae.needs(reading)), START, new_ids(1))
+    decision = curae.decide(
+        reading, snapshot=made.load(curae.needs(reading)), now=START, new_ids=new_ids(1)
+    )
     return curae.respond(decision).changes.writes

@@ -286,7 +286,7 @@ def run_everything() -> dict[str, list[str]]:
 
     watched = public()
     watch = Watch(watched | {mutate.__code__: "mutate"})
-    seen = watched_run(work, watch, IO, SABOTAGE)
+    seen = watched_run(work, watch=watch, io=IO, sabotage=SABOTAGE)
     names = set(watched.values())
     return seen | {
         "unexercised": sorted(names - watch.ran),
@@ -306,7 +306,7 @@ def import_everything() -> dict[str, list[str]]:
 
     files = ("open", "os.", "import")
     events = tuple(event for event in IO if event not in files)
-    return watched_run(work, Watch({}), events, ("time.time",))
+    return watched_run(work, watch=Watch({}), io=events, sabotage=("time.time",))
 
 
 def printed() -> Iterator[str]:

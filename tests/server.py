@@ -63,11 +63,11 @@ from tests.strategies import (
 
 API_KEY: Final = "cae_live_k1"
 CALLER: Final = Caller(
-    ApiKeyId("key-1"),
-    COORDINATE.app_id,
-    COORDINATE.customer_account_id,
-    Environment.LIVE,
-    frozenset({"connection:write"}),
+    api_key_id=ApiKeyId("key-1"),
+    app_id=COORDINATE.app_id,
+    customer_account_id=COORDINATE.customer_account_id,
+    environment=Environment.LIVE,
+    scopes=frozenset({"connection:write"}),
 )
 STRANGERS: Final = (
     attrs.evolve(CALLER, app_id=AppId("app-2")),
@@ -116,16 +116,21 @@ def request(
     if body is None:
         body = json.dumps(bodies[operation]).encode() if operation in bodies else b""
     keys = (("Idempotency-Key", key),) if operation in KEYED and key is not None else ()
-    return Request(method, path, (("Authorization", f"Bearer {API_KEY}"), *keys, *headers), body)
+    return Request(
+        method=method,
+        target=path,
+        headers=(("Authorization", f"Bearer {API_KEY}"), *keys, *headers),
+        body=body,
+    )
 
 
 def new_ids(number: int = 1, now: datetime = START) -> NewIds:
     """Ids that no other number gives."""
     return NewIds(
-        ConnectionId(uuid(number)),
-        SessionId(uuid(1000 + number)),
-        UserId(f"limited-{number}"),
-        next_action(now),
+        connection_id=ConnectionId(uuid(number)),
+        session_id=SessionId(uuid(1000 + number)),
+        user_id=UserId(f"limited-{number}"),
+        next_action=next_action(now),
     )
 
 
@@ -175,7 +180,9 @@ def written(writes: tuple[Write, ...]) -> list[str]:
 ID: Final = ConnectionId(uuid(1))
 USER: Final = COORDINATE.app_user_id
 PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
-LIMITED: Final = LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.LIMITED, 1)
+LIMITED: Final = LimitedAccountAppBinding(
+    coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.LIMITED, generation=1
+)
 
 
 def call(operation: Operation, key: str | None = "k-1") -> Call:
@@ -186,7 +193,9 @@ def call(operation: Operation, key: str | None = "k-1") -> Call:
 def successor(now: datetime = START) -> Connection:
     """The connection, number 2, that recovers a revoked one."""
     revoked = apply_trigger(pending(), "APP", START)
-    minted = decide(call(Reconnect(ID)), Snapshot(connection=revoked), now, new_ids(2, now)).reply
+    minted = decide(
+        call(Reconnect(ID)), snapshot=Snapshot(connection=revoked), now=now, new_ids=new_ids(2, now)
+    ).reply
     assert isinstance(minted, ConnectionReconnected)
     return minted.connection
 

@@ -142,7 +142,9 @@ class Faulty:
     def record_of(self, key: str) -> Record | None:
         """The record of an idempotency key of `CALLER`."""
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
-        return self.store.load(Needs(found, (), None, None, None)).record
+        return self.store.load(
+            Needs(record=found, buckets=(), limit=None, connection=None, binding=None)
+        ).record
 
 
 def then(*steps: Callable[[], object]) -> Callable[[], object]:

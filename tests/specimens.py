@@ -191,7 +191,9 @@ def binding_in(state: str, user: UserId = BOUND) -> LimitedAccountAppBinding | N
     """The third generation of a coordinate's binding, written five times; none where UNLINKED."""
     if state == "UNLINKED":
         return None
-    return LimitedAccountAppBinding(COORDINATE, user, AccountState(state), 3, version=5)
+    return LimitedAccountAppBinding(
+        coordinate=COORDINATE, user_id=user, state=AccountState(state), generation=3, version=5
+    )
 
 
 def bind(
@@ -237,10 +239,10 @@ def waiting() -> CuraeConnectSession:
 # --- Idempotency records -----------------------------------------------------------------------
 
 OWNER: Final = KeyOwner(
-    ApiKeyId("key-1"),
-    COORDINATE.environment,
-    COORDINATE.app_id,
-    COORDINATE.customer_account_id,
+    api_key_id=ApiKeyId("key-1"),
+    environment=COORDINATE.environment,
+    app_id=COORDINATE.app_id,
+    customer_account_id=COORDINATE.customer_account_id,
 )
 KEY: Final = RecordKey(OWNER, IdempotencyKey("k-1"))
 SAME: Final = Fingerprint.of("initiate", ["user-1", "false"])
@@ -260,7 +262,7 @@ ACTS: Final[tuple[Act, ...]] = ("renew", "complete", "release")
 
 def first_attempt(now: datetime = START) -> Attempt:
     """The attempt of a key's first use."""
-    attempt = begin(None, KEY, SAME, now)
+    attempt = begin(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
     return attempt
 
@@ -286,7 +288,7 @@ def act(
         case "renew":
             return renew(record, attempt, now)
         case "complete":
-            return complete(record, attempt, ANSWER, now)
+            return complete(record, attempt=attempt, response=ANSWER, now=now)
         case "release":
             return release(record, attempt, now)
 
@@ -313,7 +315,11 @@ RECORDS: Final[list[tuple[str, Record | None, datetime]]] = [
     ("unknown", _CALLED_OUT, START + LEASE),
     ("unknown", _CALLED_OUT, _LAST),
     ("completed", _COMPLETED, START),
-    ("completed", done(complete(_EXECUTED, first_attempt(), ANSWER, START)), _LAST),
+    (
+        "completed",
+        done(complete(_EXECUTED, attempt=first_attempt(), response=ANSWER, now=START)),
+        _LAST,
+    ),
     ("completed", done(resolve(_EXECUTED, START + LEASE, response=ANSWER)), START + LEASE),
     ("forgotten", done(forget(_COMPLETED, START)), START),
     ("forgotten", done(forget(_EXECUTED, START)), _LAST),

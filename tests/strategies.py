@@ -26,10 +26,10 @@ from curae_lifecycle.testing.strategies import LIFETIME, START, TICK
 __all__ = ["LIFETIME", "START", "TICK"]
 
 COORDINATE = Coordinate(
-    Environment.LIVE,
-    AppId("app-1"),
-    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
-    AppUserId("user-1"),
+    environment=Environment.LIVE,
+    app_id=AppId("app-1"),
+    customer_account_id=CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    app_user_id=AppUserId("user-1"),
 )
 
 

@@ -73,14 +73,14 @@ STANDINGS: Final[dict[str, tuple[Connection, datetime]]] = {
 """A connection, and an instant at which it stands there; EXPIRED before and after it is stored."""
 
 WAITING: Final = CuraeConnectSession(
-    SESSION,
-    COORDINATE,
-    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    Handoff.AWAITED,
-    START,
-    at(30),
-    None,
-    None,
+    id=SESSION,
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=Handoff.AWAITED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=None,
+    user_id=None,
 )
 LANDED: Final = attrs.evolve(WAITING, handoff=Handoff.LANDED, landed_at=at(1), user_id=USER)
 

@@ -50,11 +50,17 @@ def answers(
 def prospect(trigger: Trigger, answer: triggers.Transition | chain.Recovery) -> Prospect:
     match answer:
         case Done():
-            return Prospect(trigger, Expected.DONE, None, answer.rules)
+            return Prospect(
+                trigger=trigger, expected=Expected.DONE, refused=None, rules=answer.rules
+            )
         case Ignored():
-            return Prospect(trigger, Expected.IGNORED, None, answer.rules)
+            return Prospect(
+                trigger=trigger, expected=Expected.IGNORED, refused=None, rules=answer.rules
+            )
         case Refused():
-            return Prospect(trigger, Expected.REFUSED, answer, answer.rules)
+            return Prospect(
+                trigger=trigger, expected=Expected.REFUSED, refused=answer, rules=answer.rules
+            )
 
 
 def check_allowed(
@@ -64,8 +70,8 @@ def check_allowed(
     head: Connection | None = None,
 ) -> None:
     before = deepcopy((connection, successor, head))
-    found = allowed(connection, now, successor, head)
-    really = answers(connection, now, successor, head)
+    found = allowed(connection, now=now, successor=successor, head=head)
+    really = answers(connection, now=now, successor=successor, head=head)
     assert found == tuple(prospect(trigger, answer) for trigger, answer in really.items())
     assert [each.trigger for each in found] == list(Trigger)
     assert (connection, successor, head) == before, "nothing is changed"
@@ -78,9 +84,9 @@ def test_each_standing_may_do_what_the_calls_answer(at_now: str, now: datetime) 
         for successors in specimens.successors(connection).values():
             for successor in successors:
                 check_allowed(connection, now, successor)
-                check_allowed(connection, now, successor, successor)
+                check_allowed(connection, now=now, successor=successor, head=successor)
                 if successor is not None:
-                    check_allowed(connection, now, successor, pending(number=9))
+                    check_allowed(connection, now=now, successor=successor, head=pending(number=9))
 
 
 def successors_of(like: Connection) -> Connection:
@@ -116,7 +122,9 @@ def heads_of(like: Connection) -> Connection:
 def test_what_is_allowed_is_what_the_very_calls_answer(
     connection: Connection, now: datetime, successor: Connection | None, head: Connection | None
 ) -> None:
-    check_allowed(connection, now, successor, None if successor is None else head)
+    check_allowed(
+        connection, now=now, successor=successor, head=None if successor is None else head
+    )
 
 
 @pytest.mark.parametrize("length", [2, 3, 300])
@@ -125,7 +133,9 @@ def test_the_refusals_of_a_chain_name_its_head(length: int) -> None:
     first, second, head = made[0], made[1], made[-1]
     now = head.updated_at + timedelta(days=1)
     refusals = {
-        each.trigger: each.refused for each in allowed(first, now, second, head) if each.refused
+        each.trigger: each.refused
+        for each in allowed(first, now=now, successor=second, head=head)
+        if each.refused
     }
     assert refusals.keys() == {Trigger.AUTHORIZE, Trigger.RECONNECT}
     for refused in refusals.values():
@@ -134,7 +144,7 @@ def test_the_refusals_of_a_chain_name_its_head(length: int) -> None:
             "nextConnectionId": second.id,
             "headConnectionId": head.id,
         }
-    check_allowed(first, now, second, head)
+    check_allowed(first, now=now, successor=second, head=head)
 
 
 def test_a_screen_greys_out_what_would_be_refused() -> None:

@@ -22,12 +22,12 @@ def test_a_store_at_rest_passes() -> None:
     made.ask(request("initiate", body=given), START, 1)
     found = made.world.session(SessionId(uuid(1001)))
     assert found is not None
-    check_store([REVOKED, successor()], [found], [], at(1))
+    check_store([REVOKED, successor()], sessions=[found], bindings=[], now=at(1))
     made.world.record(HandoffCompleted(found.id, UserId("u-7")), at(1))
     landed, binding = made.world.session(found.id), made.world.binding(COORDINATE)
     assert landed is not None
     assert binding is not None
-    check_store([REVOKED, successor()], [landed], [binding], at(1))
+    check_store([REVOKED, successor()], sessions=[landed], bindings=[binding], now=at(1))
     made.watch.recorded(made.world.record(Revoked(ID, Actor.PATIENT), at(2)), at(2))
 
 
@@ -50,4 +50,4 @@ def test_a_store_at_rest_that_breaks_a_law(
     bindings: list[LimitedAccountAppBinding],
 ) -> None:
     with broken(law):
-        check_store(connections, sessions, bindings, at(1))
+        check_store(connections, sessions=sessions, bindings=bindings, now=at(1))

@@ -77,9 +77,9 @@ def test_only_the_holder_of_a_running_lease_can_renew_complete_or_release(
 ) -> None:
     attempt = HOLDERS[holder](first_attempt())
     before = deepcopy(record)
-    answer = act(what, record, attempt, now)
+    answer = act(what, record=record, attempt=attempt, now=now)
     assert record == before
-    assert act(what, record, attempt, now) == answer
+    assert act(what, record=record, attempt=attempt, now=now) == answer
     whose = "this attempt" if holder == "this attempt" else "another attempt"
     cell = CELLS[what, name, whose]
     if record is None or cell == "lease lost":
@@ -143,14 +143,14 @@ def test_a_late_attempt_can_do_nothing_before_and_after_a_takeover(what: Act) ->
     late_one = first_attempt()
     record = idempotency.in_flight_record(late_one)
     late = START + LEASE
-    assert isinstance(act(what, record, late_one, late), LeaseLost)
-    heir = begin(record, specimens.KEY, specimens.SAME, late)
+    assert isinstance(act(what, record=record, attempt=late_one, now=late), LeaseLost)
+    heir = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=late)
     assert isinstance(heir, Attempt)
     taken = idempotency.in_flight_record(heir)
     assert heir.token == 2
     for now in (START, late, late + LEASE - TICK):
-        assert isinstance(act(what, taken, late_one, now), LeaseLost)
-    assert isinstance(act(what, taken, heir, late), Done)
+        assert isinstance(act(what, record=taken, attempt=late_one, now=now), LeaseLost)
+    assert isinstance(act(what, record=taken, attempt=heir, now=late), Done)
 
 
 @pytest.mark.parametrize("what", ACTS)
@@ -161,23 +161,23 @@ def test_an_attempt_of_a_record_that_was_dropped_after_retention_is_not_taken_fo
     new = first_attempt(START + specimens.DAY)
     assert (old.key, old.token) == (new.key, new.token)
     record = idempotency.in_flight_record(new)
-    assert isinstance(act(what, record, old, START + specimens.DAY), LeaseLost)
-    assert isinstance(act(what, record, new, START + specimens.DAY), Done)
+    assert isinstance(act(what, record=record, attempt=old, now=START + specimens.DAY), LeaseLost)
+    assert isinstance(act(what, record=record, attempt=new, now=START + specimens.DAY), Done)
 
 
 def test_a_clock_that_steps_back_is_clamped_to_what_the_record_has_seen() -> None:
     attempt, seen, back = first_attempt(), START + LEASE / 2, START - specimens.DAY
     record = done(renew(idempotency.in_flight_record(attempt), attempt, seen))
-    waits = begin(record, specimens.KEY, specimens.SAME, back)
+    waits = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
     assert isinstance(waits, Refused)
     assert waits.problem.details == {"retryAfter": 60}
     renewed = done(renew(record, attempt, back))
     assert (renewed.seen_at, renewed.lease_until) == (seen, seen + LEASE)
-    assert done(complete(record, attempt, ANSWER, back)).seen_at == seen
+    assert done(complete(record, attempt=attempt, response=ANSWER, now=back)).seen_at == seen
     assert done(forget(record, back)).seen_at == seen
     released = done(release(record, attempt, back))
     assert released.seen_at == seen
-    again = begin(released, specimens.KEY, specimens.SAME, back)
+    again = begin(released, key=specimens.KEY, fingerprint=specimens.SAME, now=back)
     assert isinstance(again, Attempt)
     assert (again.at, again.first_used_at) == (seen, START)
 
@@ -206,14 +206,14 @@ def test_whatever_the_clocks_say_token_and_seen_never_fall(
         before = record
         match what:
             case "begin":
-                answer = begin(record, specimens.KEY, specimens.SAME, now)
+                answer = begin(record, key=specimens.KEY, fingerprint=specimens.SAME, now=now)
                 if isinstance(answer, Attempt):
                     attempt, record = (
                         answer,
                         idempotency.in_flight_record(answer, lost_lease=lost_lease),
                     )
             case "renew" | "complete" | "release":
-                acted = act(what, record, attempt, now)
+                acted = act(what, record=record, attempt=attempt, now=now)
                 record = record if isinstance(acted, LeaseLost) else acted.value
             case "resolve":
                 record = resolve(record, now, response=None).value or record
@@ -235,12 +235,14 @@ def test_whatever_the_clocks_say_token_and_seen_never_fall(
 def test_only_what_the_rule_itself_reached_completes_a_record(*, status: int, kept: bool) -> None:
     for response in (Response(status, (), b""), ResponseReference(status, "vault/1")):
         if kept:
-            completed = done(complete(running(), first_attempt(), response, START))
+            completed = done(
+                complete(running(), attempt=first_attempt(), response=response, now=START)
+            )
             resolved = done(resolve(running(), START + LEASE, response=response))
             assert completed.response is resolved.response is response
             continue
         with pytest.raises(ArgumentError, match="response"):
-            complete(running(), first_attempt(), response, START)
+            complete(running(), attempt=first_attempt(), response=response, now=START)
         with pytest.raises(ArgumentError, match="response"):
             resolve(running(), START + LEASE, response=response)
 
@@ -253,7 +255,7 @@ def test_every_act_needs_a_utc_instant(bad: datetime) -> None:
     record, attempt = running(), first_attempt()
     for call in (
         lambda: renew(record, attempt, bad),
-        lambda: complete(record, attempt, ANSWER, bad),
+        lambda: complete(record, attempt=attempt, response=ANSWER, now=bad),
         lambda: release(record, attempt, bad),
         lambda: resolve(record, bad, response=None),
         lambda: forget(record, bad),

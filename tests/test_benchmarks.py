@@ -102,7 +102,7 @@ def test_every_peer_of_a_row_is_named_and_says_how_it_differs() -> None:
 
 def test_a_side_that_answers_something_else_is_found() -> None:
     wrong = Side("ours", lambda _calls: lambda: "refused", str)
-    row = Row("a family", "a name", "admitted", (wrong,))
+    row = Row(family="a family", name="a name", answer="admitted", sides=(wrong,))
     with pytest.raises(AssertionError, match="ours answers refused, not admitted"):
         check(row, wrong)
 
@@ -111,7 +111,7 @@ def test_a_side_that_answers_something_else_the_second_time_is_found() -> None:
     answers = iter(["admitted", "refused"])
     wrong = Side("ours", lambda _calls: lambda: next(answers), str)
     with pytest.raises(AssertionError, match="ours answers refused"):
-        check(Row("a family", "a name", "admitted", (wrong,)), wrong)
+        check(Row(family="a family", name="a name", answer="admitted", sides=(wrong,)), wrong)
 
 
 # --- The figures ------------------------------------------------------------------------------
@@ -206,7 +206,19 @@ def test_an_import_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 def a_report() -> Report:
     def line(side: str, kind: str, to_ours: float) -> Line:
-        return Line("limits", "a log", side, kind, 1.5, "µs", 0.1, "no <wait>", 2.0, to_ours, 0.2)
+        return Line(
+            family="limits",
+            name="a log",
+            side=side,
+            kind=kind,
+            value=1.5,
+            unit="µs",
+            spread=0.1,
+            lacks="no <wait>",
+            in_f=2.0,
+            to_ours=to_ours,
+            to_ours_spread=0.2,
+        )
 
     about = {"Python": "CPython 3.11.7, GCC", "machine": "a machine", "attrs": "26.1.0"}
     lines = [line("ours", "ours", 1.0), line("a & b", "peer", 12.0), line("floor", "floor", 0.1)]

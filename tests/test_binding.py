@@ -88,10 +88,10 @@ def test_every_cell_does_what_the_table_says(key: tuple[str, str, str], words: s
         # The bound user rises; a new one is the coordinate's next generation.
         generation = {"UNLINKED": 1}.get(state, 4) if new else 3
         assert answer.value == LimitedAccountAppBinding(
-            COORDINATE,
-            user if new else BOUND,
-            AccountState(to),
-            generation,
+            coordinate=COORDINATE,
+            user_id=user if new else BOUND,
+            state=AccountState(to),
+            generation=generation,
             version=1 if binding is None else 6,
         )
     which = BOUND if trigger == "tombstone" else user

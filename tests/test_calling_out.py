@@ -202,7 +202,9 @@ def test_a_key_that_was_taken_unknown_to_a_store_that_then_fails_is_let_go() -> 
     called = Called(made)
     patience = Patience(attempts=3)
     check_given_up(
-        serve_calling_out(made, request("create"), Numbered(), called, patience=patience)
+        serve_calling_out(
+            made, request=request("create"), mint=Numbered(), call_out=called, patience=patience
+        )
     )
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 
@@ -309,7 +311,7 @@ def test_a_page_that_is_over_already_is_a_mistake_and_leaves_the_key_free() -> N
         return NextAction("https://pages.example/1", START - TICK)
 
     with pytest.raises(ArgumentError, match="next_action"):
-        serve_calling_out(made, request("create"), Numbered(), stale)
+        serve_calling_out(made, request=request("create"), mint=Numbered(), call_out=stale)
     assert state(made) is RecordState.RELEASED
 
 

@@ -56,7 +56,9 @@ class Page:
 
 def asking(made: Faulty, page: Page, first: int = 2) -> Coroutine[None, None, Answer]:
     mint = Numbered(first)
-    return serve_calling_out_async(Awaited(made), request("create"), mint, page)
+    return serve_calling_out_async(
+        Awaited(made), request=request("create"), mint=mint, call_out=page
+    )
 
 
 def test_who_outlives_the_lease_is_told_that_another_is_at_work(time: FakeTime) -> None:
@@ -137,7 +139,12 @@ def test_an_awaited_call_has_the_lease_that_the_server_says(time: FakeTime) -> N
         raise UNREACHABLE
 
     asked = serve_calling_out_async(
-        Awaited(made), request("create"), Numbered(), fails, lease=30.0, lost_lease=UNKNOWN
+        Awaited(made),
+        request=request("create"),
+        mint=Numbered(),
+        call_out=fails,
+        lease=30.0,
+        lost_lease=UNKNOWN,
     )
     check_given_up(run_async(asked, time))
     assert code(retry(made, request("create"), Called(made))) == "IDEMPOTENCY_OUTCOME_UNKNOWN"
@@ -164,7 +171,9 @@ def test_a_store_that_hangs_at_either_end_is_given_up_on_in_time(time: FakeTime)
         async def page(_: NewIds, __: AsyncRenew) -> NextAction:
             return NextAction("https://pages.example/1", made.clock.now + LIFETIME)
 
-        return await serve_calling_out_async(Awaited(made), request("create"), Numbered(), page)
+        return await serve_calling_out_async(
+            Awaited(made), request=request("create"), mint=Numbered(), call_out=page
+        )
 
     check_given_up(run_async(hangs(), time))
     assert time.passed <= Patience().seconds + Patience().attempt_seconds

@@ -57,7 +57,9 @@ def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 def test_a_lease_is_some_time(lease: float) -> None:
     made = faulty()
     with pytest.raises(ArgumentError, match="lease: must be a number of seconds, more than 0"):
-        serve_calling_out(made, request("get"), Numbered(), Called(made), lease=lease)
+        serve_calling_out(
+            made, request=request("get"), mint=Numbered(), call_out=Called(made), lease=lease
+        )
     assert not made.asked
 
 
@@ -91,7 +93,9 @@ def test_a_lease_is_as_long_as_the_server_says_and_so_is_a_renewed_one() -> None
         seen.append(renew())
 
     called = Called(made, meanwhile)
-    answer = serve_calling_out(made, request("create"), Numbered(), called, lease=30.0)
+    answer = serve_calling_out(
+        made, request=request("create"), mint=Numbered(), call_out=called, lease=30.0
+    )
     assert answer.response.status == 201
     assert seen == [True, "IDEMPOTENCY_KEY_IN_FLIGHT", False]
 
@@ -119,7 +123,11 @@ def test_a_lease_is_renewed_in_as_many_attempts_as_that_takes(
     seen: list[bool] = []
     called = Called(made, lambda renew: seen.append(renew()))
     answer = serve_calling_out(
-        made, request("create"), Numbered(), called, patience=Patience(attempts=14)
+        made,
+        request=request("create"),
+        mint=Numbered(),
+        call_out=called,
+        patience=Patience(attempts=14),
     )
     assert (seen, answer.response.status) == ([renewed], 201)
 
@@ -287,7 +295,12 @@ def test_before_the_call_the_key_is_let_go_all_the_same() -> None:
     made = faulty([AFTER], loads=[None, BEFORE, BEFORE])
     called, patience = Called(made), Patience(attempts=3)
     serve_calling_out(
-        made, request("create"), Numbered(), called, lost_lease=UNKNOWN, patience=patience
+        made,
+        request=request("create"),
+        mint=Numbered(),
+        call_out=called,
+        lost_lease=UNKNOWN,
+        patience=patience,
     )
     assert (called.times, state(made)) == (0, RecordState.RELEASED)
 

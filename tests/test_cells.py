@@ -40,7 +40,7 @@ def test_what_is_asked_is_counted_and_what_is_not_is_not() -> None:
 def test_a_row_whose_rules_alone_are_read_counts() -> None:
     key = RecordKey(OWNER, IdempotencyKey("k-1"))
     with count_cells() as counts:
-        begin(None, key, Fingerprint("create", "-"), START)
+        begin(None, key=key, fingerprint=Fingerprint("create", "-"), now=START)
     assert dict(counts) == {("idempotency", "absent, or retention over", "same fingerprint"): 1}
 
 

@@ -118,7 +118,13 @@ def made(connection: Connection, successor: Connection | None) -> str:
             identity = attrs.evolve(
                 connection.identity, id=NEW_ID, created_at=NOW, predecessor_id=OLD_ID, position=2
             )
-            assert minted == Connection(identity, Status.PENDING, NOW, NOW + LIFETIME, version=1)
+            assert minted == Connection(
+                identity=identity,
+                status=Status.PENDING,
+                updated_at=NOW,
+                handoff_deadline=NOW + LIFETIME,
+                version=1,
+            )
             return "mint"
         case Reissued(before, again):
             assert successor is not None
@@ -449,7 +455,9 @@ class Chain(stateful.RuleBasedStateMachine):
     @stateful.rule(data=st.data(), trigger=st.sampled_from(["require_action", "expire"]))
     def end(self, data: st.DataObject, trigger: str) -> None:
         connection = self.pick(data)
-        answer = happen(trigger, connection, self.now, self.moment(data, connection))
+        answer = happen(
+            trigger, connection=connection, now=self.now, happened_at=self.moment(data, connection)
+        )
         if isinstance(answer, Done):
             self.store[connection.id] = answer.value
 

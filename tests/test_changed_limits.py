@@ -89,14 +89,16 @@ def micros(instant: datetime) -> int:
 
 def check_wait(rule: ExactLog | Bucket, state: RateState, turn: datetime, cost: int) -> None:
     """The wait is exact, whoever charged the state before."""
-    wait = charged(rule, state, turn, cost)
+    wait = charged(rule, state=state, now=turn, cost=cost)
     if isinstance(wait, int):
         try:
             then = turn + TICK * wait
         except OverflowError:
             return
         laws.check_retry_after(
-            lambda at: not isinstance(charged(rule, state, at, cost), int), turn, then - turn
+            lambda at: not isinstance(charged(rule, state=state, now=at, cost=cost), int),
+            turn,
+            then - turn,
         )
 
 
@@ -113,8 +115,8 @@ def held_against_all_that_was(history: Sequence[Turn[ExactLog]]) -> None:
     admitted: list[datetime] = []
     for rule, now, asked in history:
         cost = min(asked, rule.limit)
-        check_wait(rule, state, now, cost)
-        after = charged(rule, state, now, cost)
+        check_wait(rule, state=state, turn=now, cost=cost)
+        after = charged(rule, state=state, now=now, cost=cost)
         room = counted(admitted, now, rule.seconds) + cost <= rule.limit
         assert room is isinstance(after, LogState)
         if isinstance(after, LogState):
@@ -153,8 +155,8 @@ def test_of_any_logs_a_state_remembers_the_newest_as_many_as_the_largest_limit_n
     remembered: list[datetime] = []
     for rule, now, asked in history:
         cost = min(asked, rule.limit)
-        check_wait(rule, state, now, cost)
-        after = charged(rule, state, now, cost)
+        check_wait(rule, state=state, turn=now, cost=cost)
+        after = charged(rule, state=state, now=now, cost=cost)
         if isinstance(after, LogState):
             state = after
             kept = max(len(remembered), min(rule.limit, len(remembered) + cost))
@@ -197,7 +199,7 @@ def test_a_lower_limit_locks_nobody_out_and_a_higher_one_finds_what_counts() -> 
 def test_no_more_go_than_must_make_room() -> None:
     rule = ExactLog("log", 3, 60)
     later = START + SECOND * 60
-    after = charged(rule, LogState.of((START, START + SECOND)), later, 2)
+    after = charged(rule, state=LogState.of((START, START + SECOND)), now=later, cost=2)
     assert after == LogState.of((START + SECOND, later, later))
 
 
@@ -239,11 +241,11 @@ def test_the_instant_at_which_a_bucket_is_full_holds_for_whoever_reads_it(
     for rule, now, asked in history:
         cost, at = min(asked, rule.capacity), Fraction(micros(now))
         full, window = full_at(state), rule.capacity * per_token(rule)
-        check_wait(rule, state, now, cost)
+        check_wait(rule, state=state, turn=now, cost=cost)
         # Not full before that instant, and full from it on.
         assert (ratelimit.available(rule, state, now) == rule.capacity) is (full <= at)
         exact = max(full, at) + cost * per_token(rule)
-        after = charged(rule, state, now, cost)
+        after = charged(rule, state=state, now=now, cost=cost)
         # Another refill's fraction is rounded up, by less than a part.
         rounding = 0 if isinstance(state, BucketState) and state.parts == rule.refill else 1
         most = exact + Fraction(rounding, rule.refill)
@@ -305,7 +307,7 @@ def test_when_a_bucket_s_state_expires_is_the_same_for_all(
 
 
 def test_a_bucket_s_state_expires_with_the_last_fraction_of_a_microsecond() -> None:
-    rule = Bucket("bucket", 3, 3, 1)
+    rule = Bucket(name="bucket", capacity=3, refill=3, seconds=1)
     for part, ticks in ((0, 0), (1, 1), (2, 1)):
         state = BucketState(micros(START), part, 3)
         assert ratelimit.state_expires_at(rule, state) == START + ticks * TICK
@@ -313,8 +315,11 @@ def test_a_bucket_s_state_expires_with_the_last_fraction_of_a_microsecond() -> N
 
 @pytest.mark.parametrize(("before", "after"), [(50, 25), (25, 50), (3, 7), (10**9, 1), (1, 10**9)])
 def test_another_refill_neither_locks_out_nor_fills(before: int, after: int) -> None:
-    old, new = Bucket("bucket", 100, before, 1), Bucket("bucket", 100, after, 1)
-    drained = charged(old, FULL_BUCKET, START, 100)
+    old, new = (
+        Bucket(name="bucket", capacity=100, refill=before, seconds=1),
+        Bucket(name="bucket", capacity=100, refill=after, seconds=1),
+    )
+    drained = charged(old, state=FULL_BUCKET, now=START, cost=100)
     assert isinstance(drained, BucketState)
     full = full_at(drained) - micros(START)
     assert full == 100 * per_token(old)
@@ -327,30 +332,42 @@ def test_another_refill_neither_locks_out_nor_fills(before: int, after: int) -> 
 
 
 def test_one_that_was_charged_before_it_grew_is_full_when_it_would_have_been() -> None:
-    old, new = Bucket("bucket", 2, 1, 1), Bucket("bucket", 10, 1, 1)
-    drained = charged(old, FULL_BUCKET, START, 2)
+    old, new = (
+        Bucket(name="bucket", capacity=2, refill=1, seconds=1),
+        Bucket(name="bucket", capacity=10, refill=1, seconds=1),
+    )
+    drained = charged(old, state=FULL_BUCKET, now=START, cost=2)
     assert not isinstance(drained, int)
     assert ratelimit.available(new, drained, START) == 8
     assert ratelimit.available(new, drained, START + 2 * SECOND) == 10
-    again = charged(new, drained, START, 8)
+    again = charged(new, state=drained, now=START, cost=8)
     assert not isinstance(again, int)
     # Back to the smaller one: it waits until the larger would have two again, less one.
     assert admit_one(old, again, START) == 9 * SECOND // TICK
 
 
 def test_a_fraction_that_another_refill_left_is_rounded_up() -> None:
-    third = charged(Bucket("bucket", 3, 3, 1), FULL_BUCKET, START, 1)
+    third = charged(
+        Bucket(name="bucket", capacity=3, refill=3, seconds=1), state=FULL_BUCKET, now=START, cost=1
+    )
     assert isinstance(third, BucketState)
     assert third == BucketState(micros(START) + 333_333, 1, 3)
-    half = charged(Bucket("bucket", 4, 2, 1), third, START, 1)
+    half = charged(
+        Bucket(name="bucket", capacity=4, refill=2, seconds=1), state=third, now=START, cost=1
+    )
     assert half == BucketState(micros(START) + 833_333, 1, 2)
     nine = BucketState(micros(START), 8, 9)
-    whole = charged(Bucket("bucket", 4, 1, 1), nine, START, 1)
+    whole = charged(
+        Bucket(name="bucket", capacity=4, refill=1, seconds=1), state=nine, now=START, cost=1
+    )
     assert whole == BucketState(micros(START) + 1_000_001, 0, 1)
 
 
 def test_alternating_refills_cost_less_than_a_millionth_of_a_token_a_call() -> None:
-    rules = Bucket("bucket", 10**6, 7, 1), Bucket("bucket", 10**6, 11, 1)
+    rules = (
+        Bucket(name="bucket", capacity=10**6, refill=7, seconds=1),
+        Bucket(name="bucket", capacity=10**6, refill=11, seconds=1),
+    )
     state: RateState = FULL_BUCKET
     exact = Fraction(micros(START))
     for number in range(1000):
@@ -363,9 +380,11 @@ def test_alternating_refills_cost_less_than_a_millionth_of_a_token_a_call() -> N
 
 
 def test_a_refusal_hands_back_what_another_rule_left() -> None:
-    drained = charged(Bucket("bucket", 3, 3, 1), FULL_BUCKET, START, 3)
+    drained = charged(
+        Bucket(name="bucket", capacity=3, refill=3, seconds=1), state=FULL_BUCKET, now=START, cost=3
+    )
     assert not isinstance(drained, int)
-    new = Bucket("bucket", 1, 2, 1)
+    new = Bucket(name="bucket", capacity=1, refill=2, seconds=1)
     answer = admit((Charge(new, drained),), START)
     assert isinstance(answer, Limited)
     assert answer.states[0] is drained

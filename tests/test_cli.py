@@ -265,10 +265,10 @@ def test_progress_without_rich_fills_its_bar(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setattr(terminal, "_console", lambda **_: None)
-    assert len(list(terminal.steps("replay", [b"x" * 10] * 80, 800, len))) == 80
+    assert len(list(terminal.steps("replay", items=[b"x" * 10] * 80, total=800, size=len))) == 80
     assert shown.getvalue().endswith(f"\rreplay [{'#' * 40}]\n")
     shown.truncate(0)
-    assert len(list(terminal.steps("replay", [b"x"] * 3, 0, len))) == 3
+    assert len(list(terminal.steps("replay", items=[b"x"] * 3, total=0, size=len))) == 3
     assert shown.getvalue() == ""
 
 

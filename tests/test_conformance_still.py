@@ -46,7 +46,9 @@ def accused(check: Check, span: timedelta) -> list[str]:
     said: list[str] = []
     for at in count(1):
         server = StandingStill(at, span)
-        result = run_check(server.server(), check, "1", OPERATIONS, None)
+        result = run_check(
+            server.server(), check=check, seed="1", operations=OPERATIONS, limit=None
+        )
         if isinstance(result, Failure):
             said.append(f"{at}: {result.account}")
         if server.until > 0:
@@ -73,7 +75,7 @@ class Hasty(Reference):
 
 def test_who_admits_somebody_too_early_did_not_stand_still() -> None:
     (check,) = chosen(["limit.retry-after"])
-    result = run_check(Hasty().server(), check, "1", OPERATIONS, None)
+    result = run_check(Hasty().server(), check=check, seed="1", operations=OPERATIONS, limit=None)
     assert isinstance(result, Failure)
     assert "one more was admitted 0:00:58" in result.account
 

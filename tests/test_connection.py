@@ -12,20 +12,15 @@ from hypothesis import strategies as st
 
 from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules.connection import (
-    Clock,
     Connection,
-    Deadline,
-    Revocation,
     Standing,
     Status,
     standing,
 )
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.values import LAST_INSTANT, DataPackage
 from curae_lifecycle.testing import laws
 from tests import specimens
-from tests.cells import outcome_of
 from tests.specimens import ELSEWHERE, NAIVE, NOW, STANDS, stored, transcribed
 from tests.strategies import (
     COORDINATE,
@@ -88,25 +83,6 @@ def test_the_next_deadline_is_the_one_that_the_status_waits_for(
         assert rules.next_deadline(connection) is None
         both = attrs.evolve(connection, handoff_deadline=at(21), expires_at=at(22))
         assert rules.next_deadline(both) == instants[waits_for]
-
-
-@pytest.mark.parametrize("revocation", Revocation)
-def test_what_rules_look_up_by_the_status_is_what_the_tables_say_at_any_time(
-    revocation: Revocation,
-) -> None:
-    sides = rules._sides(revocation)
-    for status in Status:
-        assert tuple(row.outcome.what for row in sides[status]) == (
-            DEADLINES[status, revocation],
-            STANDINGS[status, revocation, "before the deadline, or none set"],
-            STANDINGS[status, revocation, "at or after the deadline"],
-        )
-    with outcome_of("deadline", (Status.EXPIRED, revocation), Is(Deadline.HANDOFF)):
-        assert sides[Status.EXPIRED][0].outcome == Is(Deadline.HANDOFF)
-    for place, clock in enumerate(Clock, 1):
-        with outcome_of("standing", (Status.EXPIRED, revocation, clock), Is(Standing.ACTIVE)):
-            assert sides[Status.EXPIRED][place].outcome == Is(Standing.ACTIVE)
-    assert sides == rules._sides(revocation)
 
 
 def test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank() -> None:
@@ -182,15 +158,17 @@ def test_what_is_recorded_is_recorded_at_a_datetime_of_any_class_and_at_nothing_
 
 def test_a_new_connection_is_pending_until_its_next_action_ends() -> None:
     made = pending()
-    assert made == Connection(made.identity, Status.PENDING, START, at(30))
+    assert made == Connection(
+        identity=made.identity, status=Status.PENDING, updated_at=START, handoff_deadline=at(30)
+    )
     assert made.id == specimens.OLD_ID
     assert made.identity == rules.ConnectionIdentity(
-        specimens.OLD_ID,
-        COORDINATE,
-        (DataPackage("clinical_summary"), DataPackage("labs")),
-        START,
-        None,
-        specimens.OLD_ID,
+        id=specimens.OLD_ID,
+        coordinate=COORDINATE,
+        data_packages=(DataPackage("clinical_summary"), DataPackage("labs")),
+        created_at=START,
+        predecessor_id=None,
+        root_id=specimens.OLD_ID,
         position=1,
     )
     assert attrs.asdict(made, recurse=False) | {"identity": None} == {

@@ -42,11 +42,11 @@ def test_the_digest_is_sha_256_in_hex() -> None:
 
 SECRET: Final = "cae_live_s3cr3t"
 CALLER: Final = Caller(
-    ApiKeyId("key-1"),
-    COORDINATE.app_id,
-    COORDINATE.customer_account_id,
-    Environment.LIVE,
-    frozenset({"connection:write"}),
+    api_key_id=ApiKeyId("key-1"),
+    app_id=COORDINATE.app_id,
+    customer_account_id=COORDINATE.customer_account_id,
+    environment=Environment.LIVE,
+    scopes=frozenset({"connection:write"}),
 )
 
 
@@ -142,7 +142,10 @@ def test_every_mutation_has_the_same_scope() -> None:
 
 def test_a_caller_names_coordinates_within_its_own_app_account_and_environment() -> None:
     assert CALLER.coordinate(AppUserId("user-2")) == Coordinate(
-        Environment.LIVE, COORDINATE.app_id, COORDINATE.customer_account_id, AppUserId("user-2")
+        environment=Environment.LIVE,
+        app_id=COORDINATE.app_id,
+        customer_account_id=COORDINATE.customer_account_id,
+        app_user_id=AppUserId("user-2"),
     )
 
 

@@ -31,7 +31,7 @@ from tests.server import ID, USER, call, new_ids, written
 from tests.strategies import COORDINATE, START, TICK, at, connections, instants, pending, uuid
 
 EVERY: tuple[Operation, ...] = (*server.MUTATIONS, *server.OTHERS)
-BUCKET = Bucket("platform", 1, 1, 60)
+BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 LIMITED_BY_BUCKET = Settings(buckets=(BUCKET,))
 
 
@@ -42,11 +42,11 @@ def test_what_each_operation_needs_loaded(operation: Operation) -> None:
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)
     asked = attrs.evolve(call(operation, key), settings=LIMITED_BY_BUCKET)
     assert needs(asked) == Needs(
-        RECORD if "record" in needed else None,
-        (BucketKey(server.CALLER.key_owner, "platform"),),
-        LimitKey(COORDINATE.app_user, limit) if limit else None,
-        ID if "connection" in needed else None,
-        COORDINATE if "binding" in needed else None,
+        record=RECORD if "record" in needed else None,
+        buckets=(BucketKey(server.CALLER.key_owner, "platform"),),
+        limit=LimitKey(COORDINATE.app_user, limit) if limit else None,
+        connection=ID if "connection" in needed else None,
+        binding=COORDINATE if "binding" in needed else None,
     )
 
 
@@ -67,11 +67,13 @@ RECORD = idempotency.RecordKey(server.CALLER.key_owner, idempotency.IdempotencyK
 
 def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> None:
     asked = attrs.evolve(call(Initiate(USER)), settings=LIMITED_BY_BUCKET)
-    attempt = idempotency.begin(None, RECORD, fingerprint(asked.operation), START)
+    attempt = idempotency.begin(
+        None, key=RECORD, fingerprint=fingerprint(asked.operation), now=START
+    )
     assert isinstance(attempt, idempotency.Attempt)
     running = idempotency.in_flight_record(attempt, lease=60_000_000)
     snapshot = Snapshot(record=running, buckets=(None,))
-    decision = decide(asked, snapshot, START + TICK, new_ids(2))
+    decision = decide(asked, snapshot=snapshot, now=START + TICK, new_ids=new_ids(2))
     assert isinstance(decision.reply, ProblemReply)
     assert decision.reply.problem.details == {"retryAfter": 60}
     assert written(decision.changes.writes) == ["platform"]
@@ -79,12 +81,16 @@ def test_an_attempt_in_flight_is_waited_for_and_charges_the_bucket_alone() -> No
 
 
 def test_the_next_attempt_replaces_the_record_that_was_loaded() -> None:
-    first = respond(decide(call(Initiate(USER)), Snapshot(), START, new_ids(1)))
+    first = respond(
+        decide(call(Initiate(USER)), snapshot=Snapshot(), now=START, new_ids=new_ids(1))
+    )
     old = first.changes.writes[-1].after
     assert isinstance(old, idempotency.Record)
     asked = call(CreateConnection(USER, server.PACKAGES))
     later = at(24 * 60)
-    answer = respond(decide(asked, Snapshot(record=old), later, new_ids(2, later)))
+    answer = respond(
+        decide(asked, snapshot=Snapshot(record=old), now=later, new_ids=new_ids(2, later))
+    )
     write = answer.changes.writes[-1]
     assert written((write,)) == ["record"]
     assert write.before is old
@@ -136,7 +142,7 @@ def test_a_connection_that_was_not_asked_for_is_a_mistake(operation: Operation) 
     for recovered in (None, server.successor()):
         snapshot = Snapshot(connection=pending(number=2), successor=recovered, head=recovered)
         with pytest.raises(ArgumentError, match=r"snapshot\.connection"):
-            decide(call(operation), snapshot, at(40), new_ids(9, at(40)))
+            decide(call(operation), snapshot=snapshot, now=at(40), new_ids=new_ids(9, at(40)))
 
 
 @pytest.mark.parametrize("operation", OF_A_CONNECTION)
@@ -150,7 +156,7 @@ def test_a_line_of_another_is_a_mistake(operation: Operation) -> None:
     ):
         snapshot = Snapshot(connection=pending(), successor=successor, head=head)
         with pytest.raises(ArgumentError, match=rf"snapshot\.{argument}"):
-            decide(call(operation), snapshot, at(40), new_ids(9, at(40)))
+            decide(call(operation), snapshot=snapshot, now=at(40), new_ids=new_ids(9, at(40)))
 
 
 @pytest.mark.parametrize("operation", OF_A_USER)
@@ -164,7 +170,7 @@ def test_a_line_of_another_is_a_mistake(operation: Operation) -> None:
 def test_a_binding_of_another_is_a_mistake(operation: Operation, other: Coordinate) -> None:
     elsewhere = attrs.evolve(server.LIMITED, coordinate=other)
     with pytest.raises(ArgumentError, match="binding"):
-        decide(call(operation), Snapshot(binding=elsewhere), START, new_ids())
+        decide(call(operation), snapshot=Snapshot(binding=elsewhere), now=START, new_ids=new_ids())
 
 
 def test_a_state_for_each_bucket_is_loaded_or_it_is_a_mistake() -> None:
@@ -178,7 +184,7 @@ def test_a_naive_instant_is_a_mistake_whatever_is_asked(operation: Operation) ->
     naive = START.replace(tzinfo=None)
     snapshot = Snapshot(connection=pending(), binding=server.LIMITED)
     with pytest.raises(ArgumentError, match="now"):
-        decide(call(operation, None), snapshot, naive, new_ids(2))
+        decide(call(operation, None), snapshot=snapshot, now=naive, new_ids=new_ids(2))
 
 
 # --- Laws -------------------------------------------------------------------------------------
@@ -195,7 +201,7 @@ def test_law_11_what_is_refused_or_ignored_changes_nothing_and_emits_nothing(
     case: tuple[Call, Snapshot, datetime],
 ) -> None:
     asked, snapshot, now = case
-    decision = decide(asked, snapshot, now, new_ids(9, now))
+    decision = decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(9, now))
     match decision.reply:
         case ProblemReply():
             quiet = True
@@ -236,7 +242,9 @@ def test_law_15_another_tenant_s_connection_is_decided_like_an_unknown_one(
     for caller in server.STRANGERS:
         for operation in (GetConnection(ID), Reconnect(ID), Revoke(ID)):
             asked = Call(caller, operation)
-            known = decide(asked, Snapshot(connection=connection), now, new_ids(9, now))
-            unknown = decide(asked, Snapshot(), now, new_ids(9, now))
+            known = decide(
+                asked, snapshot=Snapshot(connection=connection), now=now, new_ids=new_ids(9, now)
+            )
+            unknown = decide(asked, snapshot=Snapshot(), now=now, new_ids=new_ids(9, now))
             laws.check_indistinguishable(respond(known).response, respond(unknown).response)
             assert known == unknown

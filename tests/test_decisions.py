@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import ExactLog
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -153,14 +152,14 @@ def test_what_is_wrong_with_a_decision_is_found(old: str, new: str, fault: str) 
 # --- What the page says of operations of one's own -------------------------------------------
 
 
-@frozen
+@attrs.frozen
 class Politer(Reconnect):
     """A reconnect that is answered 200."""
 
     rule = attrs.evolve(Reconnect.rule, status=200)
 
 
-@frozen
+@attrs.frozen
 class Rarer(Initiate):
     """An initiate that is admitted twice a minute."""
 

@@ -383,11 +383,11 @@ def test_the_changes_are_json_too() -> None:
 
 # --- Reading -------------------------------------------------------------------------------
 
-LAMP = to_document([Table("t", "Law.", Axis("a", ("1", "2")), Row(ANY, "x", "[O] So.", "r"))])
+LAMP = to_document([Table("t", "Law.", Axis("a", ("1", "2")), Row(ANY, "x", "[O] So.", name="r"))])
 
 
 def test_a_document_is_read_as_it_was_printed() -> None:
-    rule = Rule("t.r", {"kind": "str"}, "x", "[O] So.")
+    rule = Rule(name="t.r", outcome={"kind": "str"}, says="x", why="[O] So.")
     cells = {frozenset({("a", "1")}): rule, frozenset({("a", "2")}): rule}
     sheet = Sheet(Frame("Law.", None, {"a": ("1", "2")}), cells)
     read = parse_release(LAMP)

@@ -37,14 +37,25 @@ def world(settings: Settings = DEFAULT_SETTINGS) -> memory.MemoryStore:
     store = memory.MemoryStore(settings)
     account = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
     scopes = frozenset({CONNECTION_WRITE})
-    caller = Caller(ApiKeyId("key-1"), AppId("app-1"), account, Environment.LIVE, scopes)
+    caller = Caller(
+        api_key_id=ApiKeyId("key-1"),
+        app_id=AppId("app-1"),
+        customer_account_id=account,
+        environment=Environment.LIVE,
+        scopes=scopes,
+    )
     store.register(ApiKey(KEY), caller)
     return store
 
 
 def request(method: str, target: str, key: str = "", body: bytes = b"") -> Request:
     keyed = (("idempotency-key", key),) if key else ()
-    return Request(method, target, (("authorization", f"Bearer {KEY}"), *keyed), body)
+    return Request(
+        method=method,
+        target=target,
+        headers=(("authorization", f"Bearer {KEY}"), *keyed),
+        body=body,
+    )
 
 
 def readme_endpoint(store: memory.MemoryStore) -> Callable[[Request], Response]:
@@ -57,7 +68,7 @@ def readme_endpoint(store: memory.MemoryStore) -> Callable[[Request], Response]:
 
 def create(key: str) -> Request:
     body = b'{"appUserId": "ada", "dataPackages": ["clinical_summary"]}'
-    return request("POST", "/api/sdk/v1/connections", key, body)
+    return request("POST", target="/api/sdk/v1/connections", key=key, body=body)
 
 
 def test_the_readme_endpoint_serves() -> None:
@@ -119,7 +130,7 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
     statuses: list[list[str]] = []
 
     def post(target: str, key: str, body: bytes = b"{}") -> ConnectionId:
-        sent = request("POST", f"/api/sdk/v1/connections{target}", key, body)
+        sent = request("POST", target=f"/api/sdk/v1/connections{target}", key=key, body=body)
         answer = store.handle(sent, now, RandomIds("https://connect.example/")(now))
         rules.append(answer.rules[-1])
         return ConnectionId(json.loads(answer.response.body)["connection"]["id"])

@@ -59,7 +59,12 @@ ERRORS = [
     ServerRaisedError("it raised"),
     StoreUnavailableError("the connection was lost"),
     StoreUnchangedError("a lock was not free in time"),
-    StoreFullError("Connection", 10, Environment.LIVE, CustomerAccountId("account-1")),
+    StoreFullError(
+        kind="Connection",
+        capacity=10,
+        environment=Environment.LIVE,
+        customer_account_id=CustomerAccountId("account-1"),
+    ),
     TableError("light", "no rule decides a cell", ("red", "green")),
     UnreadableError("it is not JSON"),
 ]

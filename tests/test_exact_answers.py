@@ -85,16 +85,21 @@ def test_a_create_is_answered_exactly() -> None:
     made = pending(NOW, number=2)
     assert asked(operation, Snapshot()) == decided(
         ConnectionCreated(made, NEW.next_action),
-        201,
-        Changes((CHARGED, ConnectionWrite(None, made)), (), (event("connection.created", made),)),
-        ("idempotency.absent", "operation.create-connection"),
-        attempt(operation),
+        status=201,
+        changes=Changes(
+            (CHARGED, ConnectionWrite(None, made)), (), (event("connection.created", made),)
+        ),
+        rules=("idempotency.absent", "operation.create-connection"),
+        attempt=attempt(operation),
     )
 
 
 def test_a_get_is_answered_exactly() -> None:
     assert asked(GetConnection(ID), Snapshot(connection=ACTIVE), keyed=False) == decided(
-        ConnectionShown(ACTIVE), 200, Changes((CHARGED,)), ("operation.get-connection",)
+        ConnectionShown(ACTIVE),
+        status=200,
+        changes=Changes((CHARGED,)),
+        rules=("operation.get-connection",),
     )
 
 
@@ -110,13 +115,13 @@ def test_a_get_that_heals_is_answered_exactly() -> None:
     snapshot = Snapshot(connection=pending(), landed=landed)
     assert asked(GetConnection(ID), snapshot, keyed=False) == decided(
         ConnectionShown(healed),
-        200,
-        Changes(
+        status=200,
+        changes=Changes(
             (CHARGED, ConnectionWrite(pending(), healed)),
             (),
             (event("connection.authorized", healed),),
         ),
-        ("operation.get-connection", "connection.authorize.pending"),
+        rules=("operation.get-connection", "connection.authorize.pending"),
     )
 
 
@@ -125,11 +130,13 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
     identity = attrs.evolve(
         REVOKED.identity, id=ConnectionId(uuid(2)), created_at=NOW, predecessor_id=ID, position=2
     )
-    made = Connection(identity, Status.PENDING, NOW, at(40))
+    made = Connection(
+        identity=identity, status=Status.PENDING, updated_at=NOW, handoff_deadline=at(40)
+    )
     assert asked(operation, Snapshot(connection=REVOKED)) == decided(
         ConnectionReconnected(made, ID, NEW.next_action),
-        201,
-        Changes(
+        status=201,
+        changes=Changes(
             (
                 CHARGED,
                 ConnectionWrite(REVOKED, counted(REVOKED)),
@@ -138,13 +145,13 @@ def test_a_reconnect_that_mints_is_answered_exactly() -> None:
             (),
             (event("connection.created", made),),
         ),
-        (
+        rules=(
             "idempotency.absent",
             "operation.reconnect",
             "connection.reconnect.revoked",
             "recovery.revoked.none",
         ),
-        attempt(operation),
+        attempt=attempt(operation),
     )
 
 
@@ -153,19 +160,19 @@ def test_a_reconnect_that_reissues_is_answered_exactly() -> None:
     again = attrs.evolve(counted(NEXT), updated_at=NOW, handoff_deadline=at(40))
     assert asked(operation, Snapshot(connection=REVOKED, successor=NEXT, head=NEXT)) == decided(
         ConnectionReconnected(again, ID, NEW.next_action),
-        201,
-        Changes(
+        status=201,
+        changes=Changes(
             (CHARGED, ConnectionWrite(NEXT, again)),
             (NextActionReplaced(NEXT.id),),
             (event("connection.reissued", again),),
         ),
-        (
+        rules=(
             "idempotency.absent",
             "operation.reconnect",
             "connection.reconnect.revoked",
             "recovery.revoked.pending",
         ),
-        attempt(operation),
+        attempt=attempt(operation),
     )
 
 
@@ -176,49 +183,54 @@ def test_a_revoke_is_answered_exactly() -> None:
     )
     assert asked(operation, Snapshot(connection=ACTIVE)) == decided(
         ConnectionRevoked(ended, revoked_now=True),
-        200,
-        Changes(
+        status=200,
+        changes=Changes(
             (CHARGED, ConnectionWrite(ACTIVE, ended)),
             (AccessEnded(ID, NOW),),
             (event("connection.revoked", ended),),
         ),
-        ("idempotency.absent", "operation.revoke", "connection.revoke.active"),
-        attempt(operation),
+        rules=("idempotency.absent", "operation.revoke", "connection.revoke.active"),
+        attempt=attempt(operation),
     )
 
 
 def test_an_initiate_is_answered_exactly() -> None:
     operation = Initiate(USER)
-    bound = LimitedAccountAppBinding(COORDINATE, UserId("limited-2"), AccountState.LIMITED, 1)
+    bound = LimitedAccountAppBinding(
+        coordinate=COORDINATE, user_id=UserId("limited-2"), state=AccountState.LIMITED, generation=1
+    )
     session = CuraeConnectSession(
-        SessionId(uuid(1002)),
-        COORDINATE,
-        EntryPath.SILENT_LIMITED,
-        Handoff.NOT_REQUIRED,
-        NOW,
-        at(40),
-        None,
-        UserId("limited-2"),
+        id=SessionId(uuid(1002)),
+        coordinate=COORDINATE,
+        path=EntryPath.SILENT_LIMITED,
+        handoff=Handoff.NOT_REQUIRED,
+        created_at=NOW,
+        expires_at=at(40),
+        landed_at=None,
+        user_id=UserId("limited-2"),
     )
     before = LogState.of((at(9),))
     charge = RateWrite(
-        LimitKey(COORDINATE.app_user, "initiate"), INITIATE_LIMIT, before, LogState.of((at(9), NOW))
+        key=LimitKey(COORDINATE.app_user, "initiate"),
+        policy=INITIATE_LIMIT,
+        before=before,
+        after=LogState.of((at(9), NOW)),
     )
     assert asked(operation, Snapshot(limit=before)) == decided(
         SessionInitiated(session, NEW.next_action),
-        201,
-        Changes(
+        status=201,
+        changes=Changes(
             (CHARGED, charge, SessionWrite(None, session), BindingWrite(None, bound)),
             (UserProvisioned(UserId("limited-2"), COORDINATE),),
             (event("connect_session.initiated", session), event("binding.provisioned", bound)),
         ),
-        (
+        rules=(
             "idempotency.absent",
             "operation.initiate",
             "entry-path.unlinked.silent",
             "binding.provision.unlinked",
         ),
-        attempt(operation),
+        attempt=attempt(operation),
     )
 
 
@@ -234,19 +246,22 @@ def test_an_account_state_is_answered_exactly(
 ) -> None:
     operation = GetAccountState(USER, frozenset({held}))
     assert asked(operation, Snapshot(binding=LIMITED), keyed=False) == decided(
-        reply, status, Changes((CHARGED,)), ("operation.account-state",)
+        reply, status=status, changes=Changes((CHARGED,)), rules=("operation.account-state",)
     )
 
 
 def test_a_graduation_is_answered_exactly() -> None:
     charge = RateWrite(
-        LimitKey(COORDINATE.app_user, "graduation"), GRADUATION_LIMIT, None, LogState.of((NOW,))
+        key=LimitKey(COORDINATE.app_user, "graduation"),
+        policy=GRADUATION_LIMIT,
+        before=None,
+        after=LogState.of((NOW,)),
     )
     assert asked(StartGraduation(USER), Snapshot(binding=LIMITED), keyed=False) == decided(
         GraduationStarted(NEW.next_action),
-        201,
-        Changes((CHARGED, charge)),
-        ("operation.graduation-handoff", "graduation-handoff.limited"),
+        status=201,
+        changes=Changes((CHARGED, charge)),
+        rules=("operation.graduation-handoff", "graduation-handoff.limited"),
     )
 
 
@@ -256,7 +271,10 @@ def test_a_replay_is_answered_exactly() -> None:
     record = records.completed_record(attempt(operation), kept)
     answer = asked(operation, Snapshot(connection=ACTIVE, record=record))
     assert answer == decided(
-        Replayed(kept), 200, Changes((CHARGED,)), ("idempotency.completed.same",)
+        Replayed(kept),
+        status=200,
+        changes=Changes((CHARGED,)),
+        rules=("idempotency.completed.same",),
     )
 
 
@@ -266,9 +284,9 @@ def test_a_reused_key_is_answered_exactly() -> None:
     )
     assert asked(Revoke(ID), Snapshot(connection=ACTIVE, record=record)) == decided(
         ProblemReply(Problem(ProblemCode.IDEMPOTENCY_KEY_REUSED, ("values",))),
-        422,
-        Changes((CHARGED,)),
-        ("idempotency.completed.other",),
+        status=422,
+        changes=Changes((CHARGED,)),
+        rules=("idempotency.completed.other",),
     )
 
 
@@ -279,9 +297,9 @@ def test_the_app_user_s_limit_refuses_exactly() -> None:
             Problem(ProblemCode.RATE_LIMITED, ("initiate", 1)),
             Limited((full,), INITIATE_LIMIT, 999_999),
         ),
-        429,
-        Changes(),
-        ("request.limit",),
+        status=429,
+        changes=Changes(),
+        rules=("request.limit",),
     )
 
 
@@ -292,9 +310,9 @@ def test_a_bucket_refuses_exactly() -> None:
         ProblemReply(
             Problem(ProblemCode.RATE_LIMITED, ("platform", 1)), Limited((spent,), BUCKET, 1)
         ),
-        429,
-        Changes(),
-        ("request.buckets",),
+        status=429,
+        changes=Changes(),
+        rules=("request.buckets",),
     )
 
 
@@ -349,7 +367,10 @@ def test_headers_that_the_connection_names_are_dropped_with_and_without_spaces()
 
 
 def test_a_policy_s_name_is_quoted_in_its_header() -> None:
-    assert policy_header(Bucket('a"b\\c', 1, 1, 1)) == r'"a\"b\\c";q=1;w=1'
+    assert (
+        policy_header(Bucket(name='a"b\\c', capacity=1, refill=1, seconds=1))
+        == r'"a\"b\\c";q=1;w=1'
+    )
 
 
 def test_a_tick_before_it_is_admitted_a_bucket_says_to_wait_a_tick() -> None:
@@ -363,14 +384,22 @@ def test_no_bucket_holds_less_than_nothing() -> None:
     assert ratelimit.available(BUCKET, BucketState(ARRIVAL + 10**15), NOW) == 0
     assert ratelimit.available(LOG, BucketState(ARRIVAL), NOW) == 1
     assert ratelimit.available(BUCKET, LogState.of((NOW,)), NOW) == 2
-    assert ratelimit.available(Bucket("b", 1, 1, 1), BucketState(0), NOW) == 1
+    assert (
+        ratelimit.available(Bucket(name="b", capacity=1, refill=1, seconds=1), BucketState(0), NOW)
+        == 1
+    )
 
 
 def test_a_rate_write_may_be_dropped_when_its_state_is_as_good_as_new() -> None:
     assert CHARGED.expires_at == at(11)
     key = LimitKey(COORDINATE.app_user, "log")
-    assert RateWrite(key, LOG, None, LogState.of((NOW,))).expires_at == NOW + timedelta(seconds=1)
-    assert RateWrite(key, LOG, None, LogState()).expires_at == values.LAST_INSTANT
+    assert RateWrite(
+        key=key, policy=LOG, before=None, after=LogState.of((NOW,))
+    ).expires_at == NOW + timedelta(seconds=1)
+    assert (
+        RateWrite(key=key, policy=LOG, before=None, after=LogState()).expires_at
+        == values.LAST_INSTANT
+    )
 
 
 def test_an_id_in_upper_case_comes_back_in_lower() -> None:

@@ -173,19 +173,21 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
 
 
 WAITING: Final = CuraeConnectSession(
-    SessionId(uuid(1001)),
-    COORDINATE,
-    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    Handoff.AWAITED,
-    START,
-    at(30),
-    None,
-    None,
+    id=SessionId(uuid(1001)),
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=Handoff.AWAITED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=None,
+    user_id=None,
 )
 LANDED: Final = attrs.evolve(
     WAITING, handoff=Handoff.LANDED, landed_at=at(7), user_id=UserId("u-1")
 )
-BOUND: Final = LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.ACTIVE, 1)
+BOUND: Final = LimitedAccountAppBinding(
+    coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.ACTIVE, generation=1
+)
 COMPLETED: Final = HandoffCompleted(WAITING.id, UserId("u-1"), happened_at=at(7))
 SESSION_LANDED: Final = event("connect_session.landed", LANDED)
 
@@ -231,6 +233,6 @@ def test_a_binding_s_facts_are_recorded_exactly() -> None:
 
 
 def test_a_repeated_completion_names_its_rule() -> None:
-    answer = complete_handoff(LANDED, BOUND, UserId("u-1"), NOW)
+    answer = complete_handoff(LANDED, binding=BOUND, user_id=UserId("u-1"), now=NOW)
     assert isinstance(answer, Ignored)
     assert answer.rules == ("completion.landed.same",)

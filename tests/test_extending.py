@@ -58,28 +58,30 @@ def post(
     headers = [("Authorization", f"Bearer {server.API_KEY}")]
     if key is not None:
         headers.append(("Idempotency-Key", key))
-    request = Request("POST", target, tuple(headers), json.dumps(body).encode())
+    request = Request(
+        method="POST", target=target, headers=tuple(headers), body=json.dumps(body).encode()
+    )
     answer = world.handle(request, START, server.new_ids())
     return answer.response, answer.rules, answer.replayed
 
 
 def created(world: MemoryStore) -> str:
     body: dict[str, Json] = {"appUserId": "user-1", "dataPackages": ["labs"]}
-    response, _, _ = post(world, "/api/sdk/v1/connections", "k-0", body)
+    response, _, _ = post(world, target="/api/sdk/v1/connections", key="k-0", body=body)
     return str(json.loads(response.body)["connection"]["id"])
 
 
 def test_it_is_answered_over_http_and_replayed_under_its_key() -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
-    first, rules, _ = post(world, target, "k-1", {"label": "my clinic"})
+    first, rules, _ = post(world, target=target, key="k-1", body={"label": "my clinic"})
     assert first.status == 200
     assert json.loads(first.body)["label"] == "my clinic"
     assert json.loads(first.body).keys() == {"connection", "label"}
     assert rules == ("idempotency.absent", "operation.relabel")
-    again, rules, replayed = post(world, target, "k-1", {"label": "my clinic"})
+    again, rules, replayed = post(world, target=target, key="k-1", body={"label": "my clinic"})
     assert (again, rules, replayed) == (first, ("idempotency.completed.same",), True)
-    other, _, _ = post(world, target, "k-1", {"label": "another clinic"})
+    other, _, _ = post(world, target=target, key="k-1", body={"label": "another clinic"})
     assert (other.status, json.loads(other.body)["details"]) == (422, {"differs": "values"})
 
 
@@ -95,7 +97,7 @@ def test_it_is_answered_over_http_and_replayed_under_its_key() -> None:
 def test_its_body_is_read_strictly(body: dict[str, Json], member: str | None, fault: str) -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
-    response, _, _ = post(world, target, "k-1", body)
+    response, _, _ = post(world, target=target, key="k-1", body=body)
     assert response.status == 400
     assert json.loads(response.body)["details"] == {"member": member, "fault": fault}
 
@@ -103,12 +105,12 @@ def test_its_body_is_read_strictly(body: dict[str, Json], member: str | None, fa
 def test_it_passes_every_gate() -> None:
     world = store()
     target = f"/api/sdk/v1/connections/{created(world)}:relabel"
-    without_key, _, _ = post(world, target, None, {"label": "x"})
+    without_key, _, _ = post(world, target=target, key=None, body={"label": "x"})
     assert json.loads(without_key.body)["code"] == "IDEMPOTENCY_KEY_REQUIRED"
     nobody_s = f"/api/sdk/v1/connections/{uuid(999)}:relabel"
-    unknown, _, _ = post(world, nobody_s, "k-2", {"label": "x"})
+    unknown, _, _ = post(world, target=nobody_s, key="k-2", body={"label": "x"})
     assert unknown.status == 404
-    seven, _, _ = post(server.world(Settings()), target, "k-3", {"label": "x"})
+    seven, _, _ = post(server.world(Settings()), target=target, key="k-3", body={"label": "x"})
     assert seven.status == 404, "a server that does not serve it does not know its path"
 
 

@@ -28,7 +28,7 @@ from tests.wire.crash.lived import CALLER, USER
 from tests.wire.crash.world import DONE, IGNORED, Asked, Told, Work
 
 NOBODY = Network([])
-REVOKE = Request("POST", "/api/sdk/v1/connections/c-1:revoke", (), b"")
+REVOKE = Request(method="POST", target="/api/sdk/v1/connections/c-1:revoke", headers=(), body=b"")
 FACT = Revoked(ConnectionId("c-1"), Actor.PATIENT)
 
 
@@ -92,7 +92,7 @@ def test_a_read_that_says_otherwise_is_noted(
     watch, node = Watch(Galera(NOBODY, [])), Node(Host("a", "10.0.0.1"), Path(), ())
     watch.hear(Operation(user=USER.app_user, work=Told(FACT), invoked=0, returned=1, answer=DONE))
     asked = Asking(cast("DBAPIConnection", Answering(rows)))
-    assert watch._read_next(asked, node, 1, Random(1), 0) == 1  # noqa: S311 - no secret
+    assert watch._read_next(asked, node=node, sync=1, random=Random(1), seen=0) == 1  # noqa: S311 - no secret
     assert [each.status for each in watch.of(1)] == stale
     assert watch.of(0) == []
     assert watch.reads == {1: 1}

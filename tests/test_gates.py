@@ -23,7 +23,7 @@ from tests import server
 from tests.server import CALLER, LIMITED, STRANGERS, USER, code, written
 from tests.strategies import START, apply_trigger, pending
 
-BUCKET = Bucket("platform", 1, 1, 60)
+BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 def test_a_request_that_fails_everywhere_hears_only_that_it_has_no_credentials() -> None:
@@ -86,7 +86,9 @@ SUCCESS = {
 def other_record() -> Record:
     """The record of another request under the same key."""
     other = server.call(Initiate(AppUserId("user-2")))
-    write = respond(decide(other, Snapshot(), START, server.new_ids(1))).changes.writes[-1]
+    write = respond(
+        decide(other, snapshot=Snapshot(), now=START, new_ids=server.new_ids(1))
+    ).changes.writes[-1]
     assert isinstance(write, RecordWrite)
     return write.after
 
@@ -110,7 +112,9 @@ def ask(operation: str, failing: frozenset[str]) -> Answer:
         asked = attrs.evolve(asked, target=target.get(operation, asked.target), body=b'{"nope":1}')
     if "route" in failing:
         asked = attrs.evolve(asked, method="PATCH")
-    reading = read(asked, None if "credentials" in failing else caller, START, settings)
+    reading = read(
+        asked, caller=None if "credentials" in failing else caller, now=START, settings=settings
+    )
     if isinstance(reading, Decision):
         return respond(reading)
     connection = pending() if "rule" in failing else apply_trigger(pending(), "PATIENT", START)
@@ -120,13 +124,13 @@ def ask(operation: str, failing: frozenset[str]) -> Answer:
     if operation == "revoke" and "ownership" not in failing:
         connection = pending()
     snapshot = Snapshot(
-        other_record() if "idempotency" in failing else None,
-        spent_bucket().states if "buckets" in failing else (None,),
-        LogState.of((START,) * 10) if "limit" in failing else None,
-        connection,
+        record=other_record() if "idempotency" in failing else None,
+        buckets=spent_bucket().states if "buckets" in failing else (None,),
+        limit=LogState.of((START,) * 10) if "limit" in failing else None,
+        connection=connection,
         binding=LIMITED if operation == "graduation" and "rule" not in failing else None,
     )
-    return respond(decide(reading, snapshot, START, server.new_ids(2)))
+    return respond(decide(reading, snapshot=snapshot, now=START, new_ids=server.new_ids(2)))
 
 
 def _failures() -> list[tuple[str, tuple[str, ...]]]:

@@ -31,14 +31,16 @@ ENVIRON: dict[str, object] = {
 
 def test_a_scope_is_handed_over_as_it_came() -> None:
     headers = (("accept", "a"), ("x-name", "\xe9"), ("accept", "b"))
-    assert asgi_request(SCOPE, b"{}") == Request("post", "/a%2fb%20c", headers, b"{}")
+    assert asgi_request(SCOPE, b"{}") == Request(
+        method="post", target="/a%2fb%20c", headers=headers, body=b"{}"
+    )
     asked = asgi_request({**SCOPE, "query_string": b"a=%20&a"}, b"")
     assert asked.target == "/a%2fb%20c?a=%20&a"
 
 
 def test_an_environment_is_handed_over_as_it_came() -> None:
     headers = (("IDEMPOTENCY-KEY", "k-1"), ("AUTHORIZATION", "Bearer cae_live_k1"))
-    asked = Request("POST", "/a%2fb%20c?q=%20", headers, b"{}")
+    asked = Request(method="POST", target="/a%2fb%20c?q=%20", headers=headers, body=b"{}")
     assert wsgi_request(ENVIRON, b"{}") == asked
     gunicorn = {("RAW_URI" if name == "REQUEST_URI" else name): ENVIRON[name] for name in ENVIRON}
     assert wsgi_request(gunicorn, b"{}") == asked
@@ -64,7 +66,7 @@ def test_an_environment_that_has_the_scope_of_asgi_is_read_there() -> None:
     spelled = [(b"idempotency-key", b"a,b"), (b"idempotency-key", b"c")]
     asked = wsgi_request({**ENVIRON, "asgi.scope": {**SCOPE, "headers": spelled}}, b"{}")
     headers = (("idempotency-key", "a,b"), ("idempotency-key", "c"))
-    assert asked == Request("post", "/a%2fb%20c", headers, b"{}")
+    assert asked == Request(method="post", target="/a%2fb%20c", headers=headers, body=b"{}")
 
 
 def test_a_server_that_says_no_request_line_is_refused() -> None:

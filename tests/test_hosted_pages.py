@@ -51,7 +51,7 @@ CONNECTION, SESSION, USER_PAGE = PageKind
 
 def decided(operation: Operation, snapshot: Snapshot) -> Decision:
     key = None if operation.rule.key is not KeyUse.NEEDED else "k-1"
-    return decide(call(operation, key), snapshot, START, new_ids(7))
+    return decide(call(operation, key), snapshot=snapshot, now=START, new_ids=new_ids(7))
 
 
 REVOKED: Final = apply_trigger(pending(), "APP", START)
@@ -74,7 +74,9 @@ def test_a_reply_that_sends_its_user_to_a_page_says_what_the_page_is_about(
     operation: Operation, snapshot: Snapshot, kind: PageKind, subject: str
 ) -> None:
     found = page_of(call(operation), decided(operation, snapshot).reply, snapshot.binding)
-    assert found == HostedPage(DIGEST, kind, subject, START + LIFETIME)
+    assert found == HostedPage(
+        digest=DIGEST, kind=kind, subject=subject, expires_at=START + LIFETIME
+    )
 
 
 def test_every_reply_with_a_next_action_is_among_them() -> None:
@@ -119,7 +121,7 @@ def test_a_page_about_nothing_that_is_stored_is_the_server_s_own() -> None:
 
 
 def test_a_page_shows_neither_its_digest_nor_whom_it_is_about() -> None:
-    shown = repr(HostedPage(DIGEST, USER_PAGE, "ada", START))
+    shown = repr(HostedPage(digest=DIGEST, kind=USER_PAGE, subject="ada", expires_at=START))
     assert DIGEST not in shown
     assert "ada" not in shown
     assert url_digest(URL) == DIGEST
@@ -133,7 +135,10 @@ def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
     app: str, account: str, user: str, bound: str
 ) -> None:
     coordinate = Coordinate(
-        Environment.TEST, AppId(app), CustomerAccountId(account), AppUserId(user)
+        environment=Environment.TEST,
+        app_id=AppId(app),
+        customer_account_id=CustomerAccountId(account),
+        app_user_id=AppUserId(user),
     )
     caller = attrs.evolve(
         CALLER,
@@ -142,7 +147,9 @@ def test_a_page_about_a_user_names_the_coordinate_and_who_is_bound(
         environment=coordinate.environment,
     )
     asked = Call(caller, StartGraduation(coordinate.app_user_id))
-    binding = LimitedAccountAppBinding(coordinate, UserId(bound), AccountState.LIMITED, 1)
+    binding = LimitedAccountAppBinding(
+        coordinate=coordinate, user_id=UserId(bound), state=AccountState.LIMITED, generation=1
+    )
     found = page_of(asked, GraduationStarted(new_ids().next_action), binding)
     assert found is not None
     assert (found.coordinate, found.user_id) == (coordinate, bound)
@@ -168,7 +175,9 @@ def test_the_token_of_a_form_follows_from_the_url_and_not_from_what_is_stored() 
 
 
 def page(name: str, subject: str = "c-1", minutes: float = 30) -> HostedPage:
-    return HostedPage(url_digest(name), CONNECTION, subject, at(minutes))
+    return HostedPage(
+        digest=url_digest(name), kind=CONNECTION, subject=subject, expires_at=at(minutes)
+    )
 
 
 def test_a_page_is_found_until_it_is_over() -> None:

@@ -46,9 +46,9 @@ def test_a_request_with_a_key_gets_what_the_table_says(
     fingerprint = SAME if differs is None else specimens.OTHERS[differs]
     cell = CELLS[name, "same fingerprint" if differs is None else "other fingerprint"]
     before = deepcopy(record)
-    answer = begin(record, KEY, fingerprint, now)
+    answer = begin(record, key=KEY, fingerprint=fingerprint, now=now)
     assert record == before
-    assert begin(record, KEY, fingerprint, now) == answer
+    assert begin(record, key=KEY, fingerprint=fingerprint, now=now) == answer
     assert idempotency.record_standing(record, now) == name
     assert answer.rules[0].startswith(f"idempotency.{specimens.rule_word(name)}")
     if cell == "execute":
@@ -87,13 +87,18 @@ def test_the_token_grows_through_release_takeover_forgetting_and_retention() -> 
     attempt, record, now = first_attempt(), running(), START
     for expected in range(2, 6):
         record = done(release(record, attempt, now))
-        again = begin(record, KEY, SAME, now)
+        again = begin(record, key=KEY, fingerprint=SAME, now=now)
         assert isinstance(again, Attempt)
         assert again.token == expected
         attempt, record = again, idempotency.in_flight_record(again)
     record = done(forget(record, now))
     assert record.token == 5
-    over = begin(record, KEY, specimens.OTHERS["values"], idempotency.record_expires_at(record))
+    over = begin(
+        record,
+        key=KEY,
+        fingerprint=specimens.OTHERS["values"],
+        now=idempotency.record_expires_at(record),
+    )
     assert isinstance(over, Attempt)
     assert over.token == 6
 
@@ -103,10 +108,14 @@ def test_retention_is_24_hours_from_the_first_use_however_late_the_answer() -> N
     record = done(
         renew(idempotency.in_flight_record(attempt), attempt, START, lease=23 * 3600 * 10**6)
     )
-    record = done(complete(record, attempt, ANSWER, START + timedelta(hours=22)))
+    record = done(
+        complete(record, attempt=attempt, response=ANSWER, now=START + timedelta(hours=22))
+    )
     assert idempotency.record_expires_at(record) == START + DAY
-    assert isinstance(begin(record, KEY, SAME, START + DAY - TICK), idempotency.KnownResponse)
-    assert isinstance(begin(record, KEY, SAME, START + DAY), Attempt)
+    assert isinstance(
+        begin(record, key=KEY, fingerprint=SAME, now=START + DAY - TICK), idempotency.KnownResponse
+    )
+    assert isinstance(begin(record, key=KEY, fingerprint=SAME, now=START + DAY), Attempt)
 
 
 @given(st.integers(1, 10**8), st.integers(0, 10**8))
@@ -115,7 +124,7 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
 ) -> None:
     record = idempotency.in_flight_record(first_attempt(), lease=lease)
     now = START + timedelta(microseconds=passed)
-    answer = begin(record, KEY, SAME, now)
+    answer = begin(record, key=KEY, fingerprint=SAME, now=now)
     if passed >= lease:
         assert isinstance(answer, Attempt)
         return
@@ -123,9 +132,13 @@ def test_what_is_left_of_the_lease_is_given_in_whole_seconds_and_is_enough(
     wait = answer.problem.details["retryAfter"]
     assert isinstance(wait, int)
     assert wait >= 1
-    assert isinstance(begin(record, KEY, SAME, now + timedelta(seconds=wait)), Attempt)
+    assert isinstance(
+        begin(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait)), Attempt
+    )
     if wait > 1:
-        assert isinstance(begin(record, KEY, SAME, now + timedelta(seconds=wait - 1)), Refused)
+        assert isinstance(
+            begin(record, key=KEY, fingerprint=SAME, now=now + timedelta(seconds=wait - 1)), Refused
+        )
 
 
 # --- What is kept ------------------------------------------------------------------------------
@@ -160,7 +173,12 @@ def test_a_response_is_kept_if_the_rule_itself_reached_it(
     ],
 )
 def test_a_replay_is_verbatim_and_beside_the_response(response: idempotency.StoredResponse) -> None:
-    replay = begin(idempotency.completed_record(first_attempt(), response), KEY, SAME, START)
+    replay = begin(
+        idempotency.completed_record(first_attempt(), response),
+        key=KEY,
+        fingerprint=SAME,
+        now=START,
+    )
     assert isinstance(replay, idempotency.KnownResponse)
     assert replay.response is response
 
@@ -209,7 +227,10 @@ def test_no_record_holds_what_is_never_kept() -> None:
     cookie = Response(201, (("set-cookie", "s"), ("etag", '"1"'), ("date", "today")), b"{}")
     kept = Response(201, (("etag", '"1"'),), b"{}")
     assert idempotency.completed_record(first_attempt(), cookie).response == kept
-    assert done(complete(running(), first_attempt(), cookie, START)).response == kept
+    assert (
+        done(complete(running(), attempt=first_attempt(), response=cookie, now=START)).response
+        == kept
+    )
     late = START + LEASE
     assert done(resolve(running(LostLease.UNKNOWN), late, response=cookie)).response == kept
     reference = ResponseReference(201, "vault/1")
@@ -223,7 +244,9 @@ def test_two_values_are_told_from_one_that_holds_a_line_feed() -> None:
 
 def test_no_repr_shows_a_kept_body() -> None:
     secret = Response(201, (), b"https://connect.example/secret")
-    replay = begin(idempotency.completed_record(first_attempt(), secret), KEY, SAME, START)
+    replay = begin(
+        idempotency.completed_record(first_attempt(), secret), key=KEY, fingerprint=SAME, now=START
+    )
     for value in (secret, idempotency.completed_record(first_attempt(), secret), replay):
         assert "secret" not in repr(value)
 
@@ -275,7 +298,7 @@ def test_a_record_belongs_to_one_key_of_one_api_key_and_its_owner(part: str) -> 
     assert foreign != KEY
     assert len({KEY, foreign}) == 2
     with pytest.raises(ArgumentError, match="record"):
-        begin(running(), foreign, SAME, START)
+        begin(running(), key=foreign, fingerprint=SAME, now=START)
 
 
 texts = st.lists(st.text("0123456789:,ab", min_size=1, max_size=3), max_size=4)
@@ -296,7 +319,7 @@ def test_a_fingerprint_holds_no_value() -> None:
 
 def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
     now = Frozen(2026, 1, 1, 0, 20, tzinfo=UTC)
-    attempt = begin(None, KEY, SAME, now)
+    attempt = begin(None, key=KEY, fingerprint=SAME, now=now)
     assert isinstance(attempt, Attempt)
     assert attempt.at is now
 
@@ -305,7 +328,7 @@ def test_a_request_may_come_at_a_datetime_of_any_class() -> None:
 def test_a_request_needs_a_utc_instant(bad: datetime) -> None:
     for record in (running(), None):
         with pytest.raises(ArgumentError) as error:
-            begin(record, KEY, SAME, bad)
+            begin(record, key=KEY, fingerprint=SAME, now=bad)
         assert error.value.argument == "now"
 
 

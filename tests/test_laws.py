@@ -75,8 +75,15 @@ REVOKED = attrs.evolve(
     PENDING, status=Status.REVOKED, revoked_at=at(1), revoked_by=Actor.APP, updated_at=at(1)
 )
 OK = Response(200, (("content-type", "application/json"),), b'{"lifecycleState":"ACTIVE"}')
-CHARGED = RateWrite(BucketKey(CALLER.key_owner, "p"), INITIATE_LIMIT, None, LogState())
-PAID = RateWrite(LimitKey(COORDINATE.app_user, "initiate"), INITIATE_LIMIT, None, LogState())
+CHARGED = RateWrite(
+    key=BucketKey(CALLER.key_owner, "p"), policy=INITIATE_LIMIT, before=None, after=LogState()
+)
+PAID = RateWrite(
+    key=LimitKey(COORDINATE.app_user, "initiate"),
+    policy=INITIATE_LIMIT,
+    before=None,
+    after=LogState(),
+)
 WRITTEN = ConnectionWrite(None, PENDING)
 EFFECT = Changes(effects=(AccessEnded(PENDING.id, START),))
 EVENT = Changes(events=(Event(next(iter(EventKind)), PENDING, START),))
@@ -91,12 +98,12 @@ def kin(
     root: int = 1,
 ) -> Connection:
     identity = ConnectionIdentity(
-        ConnectionId(uuid(number)),
-        coordinate,
-        tuple(map(DataPackage, packages.split())),
-        START,
-        None if older is None else ConnectionId(uuid(older)),
-        ConnectionId(uuid(root)),
+        id=ConnectionId(uuid(number)),
+        coordinate=coordinate,
+        data_packages=tuple(map(DataPackage, packages.split())),
+        created_at=START,
+        predecessor_id=None if older is None else ConnectionId(uuid(older)),
+        root_id=ConnectionId(uuid(root)),
     )
     return attrs.evolve(REVOKED, identity=identity)
 
@@ -444,7 +451,7 @@ def test_every_law_is_broken_at_least_once() -> None:
 def test_what_a_replay_may_charge_and_a_refusal_may_write() -> None:
     laws.check_replay(OK, OK, Changes((CHARGED,)))
     key = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
-    attempt = begin(None, key, fingerprint(GetConnection(PENDING.id)), START)
+    attempt = begin(None, key=key, fingerprint=fingerprint(GetConnection(PENDING.id)), now=START)
     assert isinstance(attempt, Attempt)
     kept = RecordWrite(key, None, completed_record(attempt, OK))
     laws.check_nothing_changed(1, 1, Changes((kept, CHARGED, PAID)))

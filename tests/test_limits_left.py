@@ -15,7 +15,10 @@ from curae_lifecycle.web.respond import Answer, limit_headers
 from tests.server import new_ids, request, world
 from tests.strategies import START, TICK, at
 
-BUCKETS = (Bucket("a, b", 5, 2, 1), Bucket("wide", 100, 1, 60))
+BUCKETS = (
+    Bucket(name="a, b", capacity=5, refill=2, seconds=1),
+    Bucket(name="wide", capacity=100, refill=1, seconds=60),
+)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_an_admitted_request_carries_what_is_left_of_each_limit(made: curae.Memo
         LimitLeft(BUCKETS[1], 99, 60),
         LimitLeft(INITIATE_LIMIT, 9, 60),
     )
-    second = ask(made, "initiate", START + timedelta(seconds=20), 2)
+    second = ask(made, operation="initiate", now=START + timedelta(seconds=20), number=2)
     assert second.limits_left == (
         LimitLeft(BUCKETS[0], 4, 1),
         LimitLeft(BUCKETS[1], 98, 100),
@@ -53,10 +56,10 @@ def test_a_replay_carries_what_is_left_now_beside_the_same_bytes(made: curae.Mem
 
 def test_what_the_rule_itself_refuses_carries_it_too(made: curae.MemoryStore) -> None:
     assert ask(made, "create", START).response.status == 201
-    refused = ask(made, "reconnect", at(1), 2)
+    refused = ask(made, operation="reconnect", now=at(1), number=2)
     assert refused.response.status == 409
     assert refused.limits_left == (LimitLeft(BUCKETS[0], 4, 1), LimitLeft(BUCKETS[1], 99, 60))
-    reused = ask(made, "revoke", at(1), 2)
+    reused = ask(made, operation="revoke", now=at(1), number=2)
     assert reused.response.status == 422
     assert [each.remaining for each in reused.limits_left] == [3, 98]
 
@@ -64,7 +67,7 @@ def test_what_the_rule_itself_refuses_carries_it_too(made: curae.MemoryStore) ->
 def test_what_a_limit_refuses_charges_nothing_and_carries_nothing(
     made: curae.MemoryStore,
 ) -> None:
-    answers = [ask(made, "initiate", START, number) for number in range(6)]
+    answers = [ask(made, operation="initiate", now=START, number=number) for number in range(6)]
     assert [answer.response.status for answer in answers] == [201] * 5 + [429]
     assert answers[4].limits_left[0] == LimitLeft(BUCKETS[0], 0, 3)
     assert answers[5].limits_left == ()

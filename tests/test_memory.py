@@ -27,11 +27,15 @@ def serve(
     made: curae.MemoryStore, asked: curae.Request, now: datetime, ids: curae.NewIds
 ) -> Answer:
     """The whole of a server: find the caller, read, load, decide, respond, store."""
-    reading = curae.read(asked, made.caller(curae.bearer(asked)), now, made.settings)
+    reading = curae.read(
+        asked, caller=made.caller(curae.bearer(asked)), now=now, settings=made.settings
+    )
     if isinstance(reading, curae.Decision):
         return curae.respond(reading)
     while True:
-        answer = curae.respond(curae.decide(reading, made.load(curae.needs(reading)), now, ids))
+        answer = curae.respond(
+            curae.decide(reading, snapshot=made.load(curae.needs(reading)), now=now, new_ids=ids)
+        )
         if made.store(answer.changes.writes):
             return answer
 
@@ -41,7 +45,7 @@ def test_a_server_of_twenty_lines_answers_as_the_store_does(operation: str) -> N
     settings = curae.Settings(buckets=(BUCKET,))
     made, other = world(settings, REVOKED), world(settings, REVOKED)
     for ids in (new_ids(2), new_ids(3)):
-        assert serve(made, request(operation), START, ids) == other.handle(
+        assert serve(made, asked=request(operation), now=START, ids=ids) == other.handle(
             request(operation), START, ids
         )
 
@@ -87,7 +91,9 @@ def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
     )
     assert isinstance(made.record(completed, at(1)), curae.Done)
     assert isinstance(made.record(completed, at(2)), curae.Ignored)
-    bound = LimitedAccountAppBinding(COORDINATE, curae.UserId("u-7"), AccountState.ACTIVE, 1)
+    bound = LimitedAccountAppBinding(
+        coordinate=COORDINATE, user_id=curae.UserId("u-7"), state=AccountState.ACTIVE, generation=1
+    )
     assert made.binding(COORDINATE) == bound
     assert isinstance(made.record(curae.Tombstoned(COORDINATE), at(3)), curae.Done)
     assert made.binding(COORDINATE) == attrs.evolve(bound, state=AccountState.TOMBSTONED, version=2)
@@ -124,7 +130,9 @@ def test_ids_that_are_in_use_already_are_a_mistake_and_nothing_waits_for_ever() 
 
 # --- Compare and set --------------------------------------------------------------------------
 
-BINDING = LimitedAccountAppBinding(COORDINATE, curae.UserId("u-1"), AccountState.LIMITED, 1)
+BINDING = LimitedAccountAppBinding(
+    coordinate=COORDINATE, user_id=curae.UserId("u-1"), state=AccountState.LIMITED, generation=1
+)
 
 
 @pytest.mark.parametrize("operation", ["create", "initiate"])
@@ -183,7 +191,9 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
         made = world(curae.Settings(), pending())
         authorized = curae.record_fact(late, made.load_fact(late), later)
         assert isinstance(authorized, curae.Done)
-        recovered = curae.decide(asked, made.load(curae.needs(asked)), later, new_ids(2, later))
+        recovered = curae.decide(
+            asked, snapshot=made.load(curae.needs(asked)), now=later, new_ids=new_ids(2, later)
+        )
         both = [authorized.value.writes, recovered.changes.writes]
         first, second = both if authorized_first else both[::-1]
         assert made.store(first)
@@ -199,7 +209,9 @@ def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> Non
     )
     assert isinstance(revoked, curae.Done)
     asked = call(Reconnect(ID))
-    recovered = curae.decide(asked, made.load(curae.needs(asked)), at(2), new_ids(2, at(2)))
+    recovered = curae.decide(
+        asked, snapshot=made.load(curae.needs(asked)), now=at(2), new_ids=new_ids(2, at(2))
+    )
     assert made.store(recovered.changes.writes)
     assert not made.store(revoked.value.writes)
     assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Done)

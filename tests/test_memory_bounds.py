@@ -100,7 +100,7 @@ def test_replaced_buckets_are_full_and_leave_the_app_users_alone() -> None:
     for number in range(2):
         made.handle(request("initiate", key=f"k-{number}"), START, new_ids(number))
     assert code(made.handle(request("account-state"), START)) == "RATE_LIMITED"
-    other = curae.Bucket("other", 100, 1, 60)
+    other = curae.Bucket(name="other", capacity=100, refill=1, seconds=60)
     made.replace_buckets((BUCKET, other))
     assert made.settings.buckets == (BUCKET, other)
     assert made.handle(request("account-state"), START).response.status == 200

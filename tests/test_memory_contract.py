@@ -43,7 +43,7 @@ class Made:
     def __init__(self, capacity: int = 100) -> None:
         self.clock = Clock()
         self.delivered: list[Changes] = []
-        settings = Settings(buckets=(Bucket("platform", 2, 1, 60),))
+        settings = Settings(buckets=(Bucket(name="platform", capacity=2, refill=1, seconds=60),))
         self.store = MemoryStore(
             settings, capacity=capacity, clock=self.clock, deliver=self.delivered.append
         )
@@ -56,8 +56,15 @@ class Made:
             CREATE, key=IdempotencyKey(f"k-{number}"), settings=self.store.settings
         )
         loaded = self.store.for_call(DIGEST, needs(asked))
-        decision = decide(asked, loaded.snapshot, loaded.now, new_ids(number, loaded.now))
-        page = HostedPage(url_digest(f"url-{number}"), PageKind.CONNECTION, uuid(number), at(30))
+        decision = decide(
+            asked, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids(number, loaded.now)
+        )
+        page = HostedPage(
+            digest=url_digest(f"url-{number}"),
+            kind=PageKind.CONNECTION,
+            subject=uuid(number),
+            expires_at=at(30),
+        )
         return respond(decision).changes, page
 
 
@@ -183,7 +190,9 @@ def test_what_is_kept_of_pages_is_what_is_promised() -> None:
 def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    page = HostedPage(url_digest("url"), PageKind.USER, "a subject", at(30))
+    page = HostedPage(
+        digest=url_digest("url"), kind=PageKind.USER, subject="a subject", expires_at=at(30)
+    )
     assert store.commit(store.for_call(DIGEST, NOTHING), NO_CHANGES, page)
     clock.now = at(35) - TICK
     for _ in range(16):

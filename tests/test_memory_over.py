@@ -157,7 +157,9 @@ def test_requests_drop_chains_and_sessions_too() -> None:
 def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
     made = store(REVOKED, keep_over=MONTH)
     asked, now = call(Reconnect(ID)), START + MONTH
-    decided = curae.decide(asked, made.load(curae.needs(asked)), now, new_ids(2, now))
+    decided = curae.decide(
+        asked, snapshot=made.load(curae.needs(asked)), now=now, new_ids=new_ids(2, now)
+    )
     assert made.purge(START + 2 * MONTH) == 1
     assert not made.store(decided.changes.writes)
     assert made.sizes() == EMPTY

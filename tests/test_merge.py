@@ -22,13 +22,40 @@ IDENTITY = pending().identity
 
 def test_a_higher_rank_wins_with_the_earliest_facts_and_the_latest_deadline() -> None:
     left = Connection(
-        IDENTITY, Status.ACTION_REQUIRED, at(20), at(30), at(5), None, "b", None, None, 300
+        identity=IDENTITY,
+        status=Status.ACTION_REQUIRED,
+        updated_at=at(20),
+        handoff_deadline=at(30),
+        authorized_at=at(5),
+        expires_at=None,
+        action_required_reason="b",
+        revoked_at=None,
+        revoked_by=None,
+        version=300,
     )
     right = Connection(
-        IDENTITY, Status.REVOKED, at(12), at(40), at(6), at(90), "a", at(12), Actor.APP, 4
+        identity=IDENTITY,
+        status=Status.REVOKED,
+        updated_at=at(12),
+        handoff_deadline=at(40),
+        authorized_at=at(6),
+        expires_at=at(90),
+        action_required_reason="a",
+        revoked_at=at(12),
+        revoked_by=Actor.APP,
+        version=4,
     )
     assert merge(left, right) == Connection(
-        IDENTITY, Status.REVOKED, at(20), at(40), at(5), at(90), "a", at(12), Actor.APP, 300
+        identity=IDENTITY,
+        status=Status.REVOKED,
+        updated_at=at(20),
+        handoff_deadline=at(40),
+        authorized_at=at(5),
+        expires_at=at(90),
+        action_required_reason="a",
+        revoked_at=at(12),
+        revoked_by=Actor.APP,
+        version=300,
     )
 
 

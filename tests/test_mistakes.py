@@ -41,10 +41,10 @@ from tests.strategies import COORDINATE, START, TICK, at, next_action, pending, 
 from tests.test_exact_facts import LANDED
 
 ELSEWHERE: Final = Coordinate(
-    COORDINATE.environment,
-    COORDINATE.app_id,
-    COORDINATE.customer_account_id,
-    values.AppUserId("user-2"),
+    environment=COORDINATE.environment,
+    app_id=COORDINATE.app_id,
+    customer_account_id=COORDINATE.customer_account_id,
+    app_user_id=values.AppUserId("user-2"),
 )
 NAIVE: Final = START.replace(tzinfo=None)
 STRANGE: Final = attrs.evolve(LIMITED, coordinate=ELSEWHERE)
@@ -91,13 +91,15 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("binding", lambda: minted(STRANGE)),
     (
         "happened_at",
-        lambda: complete_handoff(LANDED, None, UserId("u"), NOW, happened_at=at(15) + TICK),
+        lambda: complete_handoff(
+            LANDED, binding=None, user_id=UserId("u"), now=NOW, happened_at=at(15) + TICK
+        ),
     ),
     ("idempotencyKey", lambda: records.parse_key("")),
-    ("record", lambda: records.begin(RUNNING, OTHER_KEY, OWN.fingerprint, NOW)),
+    ("record", lambda: records.begin(RUNNING, key=OTHER_KEY, fingerprint=OWN.fingerprint, now=NOW)),
     ("lease", lambda: records.in_flight_record(OWN, lease=0)),
     ("response", lambda: records.completed_record(OWN, Response(500, (), b""))),
-    ("capacity", lambda: Bucket("b", 999_999_999_999_999, 1, 2)),
+    ("capacity", lambda: Bucket(name="b", capacity=999_999_999_999_999, refill=1, seconds=2)),
     ("now", lambda: ratelimit.admit((), NAIVE)),
     ("cost", lambda: ratelimit.admit((), NOW, cost=0)),
     ("now", lambda: ratelimit.admit_one(LOG, LogState(), NAIVE)),

@@ -190,7 +190,7 @@ def replayed_traffic() -> Iterator[Answered]:
 
 def without(request: Request, name: str) -> Request:
     kept = tuple(pair for pair in request.headers if pair[0] != name)
-    return Request(request.method, request.target, kept, request.body)
+    return Request(method=request.method, target=request.target, headers=kept, body=request.body)
 
 
 def requests_without_a_header() -> Iterator[Answered]:
@@ -217,7 +217,7 @@ def test_whatever_is_answered_is_described_and_the_other_way_round() -> None:
         if kind is None:
             assert status in {401, 404}
         else:
-            seen[kind, judge(kind, str(status), headers, body)] += 1
+            seen[kind, judge(kind, status=str(status), headers=headers, body=body)] += 1
     described = {(kind, str(kind.rule.status)) for kind in OPERATIONS}
     described.add((GetAccountState, "304"))
     described |= {(kind, code) for kind in OPERATIONS for code in problem_codes(kind)}

@@ -37,7 +37,9 @@ def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
     for state in (AccountState.LIMITED, AccountState.ACTIVE, AccountState.TOMBSTONED):
         binding = attrs.evolve(LIMITED, state=state)
         snapshot = Snapshot(binding=binding)
-        decision = decide(call(CreateConnection(USER, PACKAGES)), snapshot, START, new_ids(2))
+        decision = decide(
+            call(CreateConnection(USER, PACKAGES)), snapshot=snapshot, now=START, new_ids=new_ids(2)
+        )
         assert decision.changes.writes == (
             changes.BindingWrite(binding, attrs.evolve(binding, version=2)),
             ConnectionWrite(None, pending(number=2)),
@@ -49,7 +51,7 @@ def decide_reconnect(
     connection: Connection, recovered: Connection | None = None, head: Connection | None = None
 ) -> Decision:
     snapshot = Snapshot(connection=connection, successor=recovered, head=head or recovered)
-    return decide(call(Reconnect(ID)), snapshot, at(31), new_ids(3, at(31)))
+    return decide(call(Reconnect(ID)), snapshot=snapshot, now=at(31), new_ids=new_ids(3, at(31)))
 
 
 def test_reconnect_refuses_where_the_chain_went_on() -> None:
@@ -210,7 +212,12 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     prefer: bool,
 ) -> None:
     binding = None if state is None else attrs.evolve(LIMITED, state=state, version=7)
-    decision = decide(call(Initiate(USER, prefer)), Snapshot(binding=binding), START, new_ids(2))
+    decision = decide(
+        call(Initiate(USER, prefer)),
+        snapshot=Snapshot(binding=binding),
+        now=START,
+        new_ids=new_ids(2),
+    )
     reply = decision.reply
     assert isinstance(reply, SessionInitiated)
     session = reply.session
@@ -222,7 +229,11 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     events = ["connect_session.initiated"]
     if generation is not None and user is not None:
         provisioned = LimitedAccountAppBinding(
-            COORDINATE, UserId(user), AccountState.LIMITED, generation, 8 if binding else 1
+            coordinate=COORDINATE,
+            user_id=UserId(user),
+            state=AccountState.LIMITED,
+            generation=generation,
+            version=8 if binding else 1,
         )
         writes = (*writes, changes.BindingWrite(binding, provisioned))
         effects = (changes.UserProvisioned(UserId(user), COORDINATE),)

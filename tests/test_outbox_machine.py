@@ -67,19 +67,19 @@ def changed(patched: pytest.MonkeyPatch, name: str, part: str, instead: str) -> 
 
 
 def without_order(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, "due_statement", "earlier.id < later.id", "earlier.id < 0")
+    changed(patched, name="due_statement", part="earlier.id < later.id", instead="earlier.id < 0")
 
 
 def behind_the_dead(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, "due_statement", "AND earlier.due_at IS NOT NULL", "")
+    changed(patched, name="due_statement", part="AND earlier.due_at IS NOT NULL", instead="")
 
 
 def without_comparing(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, "claim_statement", "due_at <= ?", "? > 0")
+    changed(patched, name="claim_statement", part="due_at <= ?", instead="? > 0")
 
 
 def without_counting(patched: pytest.MonkeyPatch) -> None:
-    changed(patched, "claim_statement", "attempts = attempts + 1, ", "")
+    changed(patched, name="claim_statement", part="attempts = attempts + 1, ", instead="")
 
 
 def with_a_cursor(patched: pytest.MonkeyPatch) -> None:
@@ -201,6 +201,6 @@ def give_back() -> None:
 
 def test_a_worker_gives_back_nothing_that_another_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     give_back()
-    changed(monkeypatch, "return_statement", "claim = ?", "? <> ''")
+    changed(monkeypatch, name="return_statement", part="claim = ?", instead="? <> ''")
     with pytest.raises(AssertionError, match="two ship one message"):
         give_back()

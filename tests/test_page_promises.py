@@ -58,7 +58,9 @@ def test_nothing_happens_where_a_page_is_only_looked_at(app: App, method: str) -
     for target in ("", "?token=1", "/finish", "/cancel", f"/finish?token={form_token(url)}"):
         for headers in ((), (("Sec-Purpose", "prefetch"),)):
             body = f"token={form_token(url)}".encode()
-            shown = app.shown(Request(method, path_of(url) + target, headers, body))
+            shown = app.shown(
+                Request(method=method, target=path_of(url) + target, headers=headers, body=body)
+            )
             assert shown.status == 200
             assert 'id="finish"' in shown.body.decode()
     assert app.connection(connection_id) == before
@@ -74,7 +76,9 @@ def test_other_methods_are_refused_with_those_that_there_are(app: App) -> None:
         ("DELETE", "/finish", "GET, HEAD, POST"),
         ("OPTIONS", "/cancel", "GET, HEAD, POST"),
     ):
-        answer = app.shown(Request(method, path_of(url) + action, (), body))
+        answer = app.shown(
+            Request(method=method, target=path_of(url) + action, headers=(), body=body)
+        )
         assert (answer.status, dict(answer.headers)["allow"]) == (405, allowed)
     assert app.is_now(connection_id) is Standing.PENDING
 
@@ -117,7 +121,7 @@ def test_a_post_without_the_page_s_own_token_does_nothing_and_says_so(
     ]
     for body in bodies:
         looked = app.store.looked
-        refused = seen(app.shown(Request("POST", target, (), body)))
+        refused = seen(app.shown(Request(method="POST", target=target, headers=(), body=body)))
         assert refused == (
             403,
             "Nothing done",
@@ -135,17 +139,25 @@ def test_a_form_of_another_site_does_nothing(app: App, button: str) -> None:
     target = f"{path_of(url)}/{button}"
     for sites in (("cross-site",), ("same-site",), ("same-origin", "cross-site"), ("",)):
         headers = tuple([("sec-fetch-site", site) for site in sites])
-        assert app.shown(Request("POST", target, headers, body)).status == 403
+        assert (
+            app.shown(Request(method="POST", target=target, headers=headers, body=body)).status
+            == 403
+        )
     assert app.is_now(connection_id) is Standing.PENDING
     own = (("Sec-Fetch-Site", "same-origin"),)
-    taken = seen(app.shown(Request("POST", target, own, body)))
+    taken = seen(app.shown(Request(method="POST", target=target, headers=own, body=body)))
     assert taken == {"finish": DONE, "cancel": NO}[button]
 
 
 def test_a_form_that_the_person_sends_again_is_taken(app: App) -> None:
     _, url = app.create()
     body = f"token={form_token(url)}".encode()
-    again = Request("POST", f"{path_of(url)}/finish", (("sec-fetch-site", "none"),), body)
+    again = Request(
+        method="POST",
+        target=f"{path_of(url)}/finish",
+        headers=(("sec-fetch-site", "none"),),
+        body=body,
+    )
     assert seen(app.shown(again)) == DONE
 
 
@@ -444,7 +456,9 @@ def test_a_page_that_fails_says_so_and_the_log_says_where_and_no_url(
     with caplog.at_level(logging.DEBUG):
         connection_id, url = app.create()
         body = f"token={form_token(url)}".encode()
-        answer = app.shown(Request("POST", f"{path_of(url)}/finish", (), body))
+        answer = app.shown(
+            Request(method="POST", target=f"{path_of(url)}/finish", headers=(), body=body)
+        )
     assert seen(answer) == (503, "Not now", "Please try again in a moment.")
     assert dict(answer.headers)["retry-after"] == "1"
     (line,) = [each.getMessage() for each in caplog.records if each.name != "asyncio"]

@@ -373,12 +373,12 @@ def test_a_table_without_places_of_its_own_is_drawn_all_the_same() -> None:
 
 def test_an_arrow_without_a_route_is_a_straight_line_or_a_loop() -> None:
     boxes = (
-        Box("a", (0, 0), (40, 20), ("a",)),
-        Box("b", (100, 0), (40, 20), ("b",)),
-        Box("c", (0, 100), (40, 20), ("c",)),
+        Box(name="a", at=(0, 0), size=(40, 20), lines=("a",)),
+        Box(name="b", at=(100, 0), size=(40, 20), lines=("b",)),
+        Box(name="c", at=(0, 100), size=(40, 20), lines=("c",)),
     )
-    arrows = tuple(Arrow("a", to, "go", "move", ()) for to in "abc")
-    picture = Picture("p", "A < B.", (200, 200), boxes, arrows)
+    arrows = tuple(Arrow(source="a", target=to, words="go", kind="move", rules=()) for to in "abc")
+    picture = Picture(name="p", title="A < B.", size=(200, 200), boxes=boxes, arrows=arrows)
     routes = [drawing.route_of(picture, arrow).points for arrow in arrows]
     assert routes[0] == ((40, 2), (62, 2), (62, 18), (40, 18))
     assert routes[1:] == [((40, 10), (100, 10)), ((20, 20), (20, 100))]
@@ -386,6 +386,11 @@ def test_an_arrow_without_a_route_is_a_straight_line_or_a_loop() -> None:
 
 
 def test_arrows_of_one_way_become_one_that_says_all() -> None:
-    arrows = [Arrow("a", "b", words, "move", (words,)) for words in ("x", "y", "x")]
-    assert drawing.merged(arrows) == (Arrow("a", "b", "x / y", "move", ("x", "y")),)
+    arrows = [
+        Arrow(source="a", target="b", words=words, kind="move", rules=(words,))
+        for words in ("x", "y", "x")
+    ]
+    assert drawing.merged(arrows) == (
+        Arrow(source="a", target="b", words="x / y", kind="move", rules=("x", "y")),
+    )
     assert len(drawing.merged([*arrows, attrs.evolve(arrows[0], kind="clock")])) == 2

@@ -40,12 +40,15 @@ def test_the_fields_are_spelled_as_in_the_draft() -> None:
     assert policy_header(INITIATE_LIMIT) == '"initiate";q=10;w=60'
     limited = Limited((), INITIATE_LIMIT, 11_000_001)
     assert limit_header(limited) == '"initiate";r=0;t=12'
-    assert policy_header(Bucket("platform", 10, 3, 1)) == '"platform";q=10;w=4'
+    assert (
+        policy_header(Bucket(name="platform", capacity=10, refill=3, seconds=1))
+        == '"platform";q=10;w=4'
+    )
 
 
 SECOND: Final = timedelta(seconds=1)
 LOG: Final = ExactLog("log", 2, 1)
-BUCKET: Final = Bucket("bucket", 3, 7, 2)
+BUCKET: Final = Bucket(name="bucket", capacity=3, refill=7, seconds=2)
 
 Call = tuple[datetime, int]
 """When, and at what cost."""
@@ -207,7 +210,7 @@ def test_a_bucket_admits_nothing_extra_whatever_the_clocks_say(
 
 
 def test_a_bucket_is_full_at_the_start_and_refills_evenly() -> None:
-    policy = Bucket("platform", 2, 1, 3)
+    policy = Bucket(name="platform", capacity=2, refill=1, seconds=3)
     state, admitted = play(policy, [(START, 1)] * 3)
     assert len(admitted) == 2
     assert ratelimit.admit_one(policy, state, START) == 3_000_000
@@ -247,7 +250,7 @@ def test_several_rules_are_all_or_nothing_and_the_longest_wait_is_named(
 
 
 def test_of_rules_that_wait_equally_long_the_first_listed_is_named() -> None:
-    first, second = Bucket("first", 1, 1, 1), ExactLog("second", 1, 1)
+    first, second = Bucket(name="first", capacity=1, refill=1, seconds=1), ExactLog("second", 1, 1)
     charges = [Charge(policy, play(policy, [(START, 1)])[0]) for policy in (first, second)]
     for pair in (charges, charges[::-1]):
         answer = admit(tuple(pair), START)
@@ -359,7 +362,10 @@ def test_a_state_that_was_never_charged_has_nothing_to_expire(policy: Policy) ->
     assert ratelimit.available(policy, fresh_state(policy), START) == policy.limit
 
 
-@pytest.mark.parametrize("policy", [ExactLog("log", 1, 10**15 - 1), Bucket("b", 1, 1, 10**15 - 1)])
+@pytest.mark.parametrize(
+    "policy",
+    [ExactLog("log", 1, 10**15 - 1), Bucket(name="b", capacity=1, refill=1, seconds=10**15 - 1)],
+)
 def test_a_state_that_outlives_time_expires_at_the_last_instant(policy: Policy) -> None:
     state, _ = play(policy, [(START, 1)])
     assert ratelimit.state_expires_at(policy, state) == LAST_INSTANT
@@ -422,7 +428,9 @@ def test_the_policy_field_of_a_log_says_its_limit_and_window(
 def test_the_policy_field_of_a_bucket_says_its_capacity_and_the_seconds_it_fills_in(
     name: str, capacity: int, refill: int, seconds: int
 ) -> None:
-    text, parameters = parse_item(policy_header(Bucket(name, capacity, refill, seconds)))
+    text, parameters = parse_item(
+        policy_header(Bucket(name=name, capacity=capacity, refill=refill, seconds=seconds))
+    )
     assert (text, parameters["q"]) == (name, capacity)
     filled_by = Fraction(refill, seconds) * parameters["w"]
     assert filled_by >= capacity > filled_by - Fraction(refill, seconds)
@@ -447,7 +455,7 @@ def test_a_policy_is_named_in_printable_ascii(name: str) -> None:
     with pytest.raises(ArgumentError, match="name"):
         ExactLog(name, 1, 1)
     with pytest.raises(ArgumentError, match="name"):
-        Bucket(name, 1, 1, 1)
+        Bucket(name=name, capacity=1, refill=1, seconds=1)
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.0, "1", None, 10**15])
@@ -455,9 +463,9 @@ def test_sizes_are_integers_that_a_header_can_carry(bad: int) -> None:
     for size, make in (
         ("limit", lambda: ExactLog("a", bad, 1)),
         ("seconds", lambda: ExactLog("a", 1, bad)),
-        ("capacity", lambda: Bucket("a", bad, 1, 1)),
-        ("refill", lambda: Bucket("a", 1, bad, 1)),
-        ("seconds", lambda: Bucket("a", 1, 1, bad)),
+        ("capacity", lambda: Bucket(name="a", capacity=bad, refill=1, seconds=1)),
+        ("refill", lambda: Bucket(name="a", capacity=1, refill=bad, seconds=1)),
+        ("seconds", lambda: Bucket(name="a", capacity=1, refill=1, seconds=bad)),
     ):
         with pytest.raises(ArgumentError) as error:
             make()
@@ -466,10 +474,10 @@ def test_sizes_are_integers_that_a_header_can_carry(bad: int) -> None:
 
 def test_a_bucket_fills_within_what_a_header_can_carry() -> None:
     most = 10**15 - 1
-    assert Bucket("a", most, most, most).window == most
-    assert Bucket("a", most, 1, 1).window == most
+    assert Bucket(name="a", capacity=most, refill=most, seconds=most).window == most
+    assert Bucket(name="a", capacity=most, refill=1, seconds=1).window == most
     with pytest.raises(ArgumentError, match="capacity"):
-        Bucket("a", most, 1, 2)
+        Bucket(name="a", capacity=most, refill=1, seconds=2)
 
 
 def test_a_log_tells_its_instants_in_microseconds() -> None:

@@ -51,7 +51,10 @@ def test_each_path_is_its_operation_with_its_status_of_success(
     assert reading.key == ("k-1" if operation in KEYED else None)
     connection = needing_action(pending(), START)
     snapshot = Snapshot(connection=connection, binding=LIMITED)
-    assert respond(decide(reading, snapshot, START, new_ids(2))).response.status == status
+    assert (
+        respond(decide(reading, snapshot=snapshot, now=START, new_ids=new_ids(2))).response.status
+        == status
+    )
 
 
 NAMES = {
@@ -91,7 +94,9 @@ NAMES = {
     ],
 )
 def test_an_unknown_path_or_method_is_not_found(method: str, target: str) -> None:
-    assert ask(Request(method, target, request("create").headers, b"{")) == ("NOT_FOUND", {})
+    assert ask(
+        Request(method=method, target=target, headers=request("create").headers, body=b"{")
+    ) == ("NOT_FOUND", {})
 
 
 @pytest.mark.parametrize("operation", ["get", "reconnect", "revoke"])
@@ -365,6 +370,6 @@ def test_law_16_every_request_gets_a_documented_answer(
     known: bool,
 ) -> None:
     key = (("Authorization", f"Bearer {API_KEY}"),) if known else ()
-    asked = Request(method, target, (*key, *headers), body)
+    asked = Request(method=method, target=target, headers=(*key, *headers), body=body)
     made = world(Settings(), pending())
     laws.check_documented(made.handle(asked, START, new_ids(2)).response)

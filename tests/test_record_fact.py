@@ -142,7 +142,7 @@ def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> No
     later = subjects.recovered(other, at(31), 3)
     for snapshot in (
         curae.FactSnapshot(other),
-        curae.FactSnapshot(other, later, later, (later,)),
+        curae.FactSnapshot(connection=other, successor=later, head=later, following=(later,)),
     ):
         with pytest.raises(curae.ArgumentError, match="asked for") as raised:
             curae.record_fact(fact, snapshot, at(40))
@@ -262,13 +262,13 @@ def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
     session = draw(st.sampled_from([WAITING, subjects.LANDED]))
     other = pending(number=5)
     return curae.FactSnapshot(
-        connection,
-        successor,
-        successor,
-        () if successor is None else (successor,),
-        session,
-        draw(st.sampled_from([None, LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
-        draw(st.sampled_from([(), (connection,), (connection, other)])),
+        connection=connection,
+        successor=successor,
+        head=successor,
+        following=() if successor is None else (successor,),
+        session=session,
+        binding=draw(st.sampled_from([None, LIMITED, subjects.ACTIVE, subjects.TOMBSTONED])),
+        connections=draw(st.sampled_from([(), (connection,), (connection, other)])),
     )
 
 

@@ -49,13 +49,15 @@ def test_the_changelog_names_every_rule_whose_answer_changed_and_no_other() -> N
 
 
 def rule(name: str, answer: str) -> Rule:
-    return Rule(name, {"to": answer}, answer, "[O] So.")
+    return Rule(name=name, outcome={"to": answer}, says=answer, why="[O] So.")
 
 
 def changed(*kinds: Kind, before: Rule | None, after: Rule | None) -> tuple[TableChange, ...]:
-    cells = CellsChange(kinds, frozenset({frozenset({("a", "1")})}), before, after)
+    cells = CellsChange(
+        kinds=kinds, cells=frozenset({frozenset({("a", "1")})}), before=before, after=after
+    )
     frame = Frame("Law.", None, {"a": ("1",)})
-    return (TableChange("t", frame, frame, (cells,)),)
+    return (TableChange(name="t", before=frame, after=frame, cells=(cells,)),)
 
 
 ANSWERED = changed(Kind.ANSWER, before=rule("t.a", "X"), after=rule("t.a", "Y"))

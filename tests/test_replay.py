@@ -154,7 +154,7 @@ def test_a_server_of_one_environment_refuses_keys_of_the_other(
     ],
 )
 def test_a_body_is_a_json_value_or_raw_text(body: Json, status: int) -> None:
-    assert last(sent(1, "POST", "connections", body))["status"] == status
+    assert last(sent(1, method="POST", path="connections", body=body))["status"] == status
 
 
 def test_a_member_that_is_repeated_in_a_body_is_the_requests_fault_not_the_lines() -> None:

@@ -97,7 +97,11 @@ def test_a_divergence_names_the_member_and_the_rule(
     path: str, value: Json, at: str | None, decided: Json
 ) -> None:
     response = changed(answered(created(1)), path, value)
-    expected = [] if at is None else [Divergence(at, value, decided, str(rule_of(created(1))))]
+    expected = (
+        []
+        if at is None
+        else [Divergence(member=at, recorded=value, decided=decided, rule=str(rule_of(created(1))))]
+    )
     assert checked(created(1, response=response)) == expected
 
 

@@ -90,7 +90,7 @@ def test_a_name_may_stand_wherever_a_string_does() -> None:
     assert member(last(created(1), again), "connection.createdAt") == time(1)
     packages: Json = ["{c1.connection.status}"]
     body: Json = {"appUserId": "user-1", "dataPackages": packages}
-    assert last(created(1), sent(2, "POST", "connections", body))["status"] == 400
+    assert last(created(1), sent(2, method="POST", path="connections", body=body))["status"] == 400
     twice = created(2, "c2", user="{c1.connection.id}").replace(
         b'"appUserId"', b'"appUserId": "{c1}", "appUserId"'
     )
@@ -100,7 +100,10 @@ def test_a_name_may_stand_wherever_a_string_does() -> None:
 def test_a_members_name_and_the_name_of_the_answer_are_no_strings_to_be_replaced() -> None:
     assert last(created(1), created(2, "{c1.connection.id}"))["as"] == "{c1.connection.id}"
     body: Json = {"{c1}": 1}
-    assert told(last(created(1), sent(2, "POST", "connections", body))) == (400, "BAD_REQUEST")
+    assert told(last(created(1), sent(2, method="POST", path="connections", body=body))) == (
+        400,
+        "BAD_REQUEST",
+    )
 
 
 def test_a_value_is_not_read_for_names_again() -> None:

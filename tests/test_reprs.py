@@ -38,7 +38,9 @@ def everything() -> Iterator[object]:
     headers = (("Authorization", "Bearer cae_live_key-secret"), ("Idempotency-Key", "k-1"))
     path = "/api/sdk/v1/curae-connect/initiate"
     yield from (USER_IN_A_FACT, PAGE, KEY, ids, ParsedBody({"appUserId": "body-secret"}))
-    request = curae.Request("POST", f"{path}?page=page-secret", headers, BODY)
+    request = curae.Request(
+        method="POST", target=f"{path}?page=page-secret", headers=headers, body=BODY
+    )
     caller = server.CALLER
     # One session waits for a user who signs up, the other provisions one.
     for body in (b'{"appUserId":"user-1"}', b'{"appUserId":"user-1","preferSignup":true}'):
@@ -49,7 +51,7 @@ def everything() -> Iterator[object]:
         call = curae.read(asked, store.caller(curae.bearer(asked)), START)
         assert not isinstance(call, curae.Decision)
         snapshot = store.load(curae.needs(call))
-        decision = curae.decide(call, snapshot, START, ids)
+        decision = curae.decide(call, snapshot=snapshot, now=START, new_ids=ids)
         assert isinstance(decision.reply, SessionInitiated)
         answer = curae.respond(decision)
         assert b"page-secret" in answer.response.body
@@ -57,7 +59,7 @@ def everything() -> Iterator[object]:
         yield from (call, snapshot, decision, decision.reply, answer, answer.response)
         yield from (answer.changes, *answer.changes.writes, *answer.changes.effects)
         yield from answer.changes.events
-        again = curae.decide(call, store.load(curae.needs(call)), at(1), ids)
+        again = curae.decide(call, snapshot=store.load(curae.needs(call)), now=at(1), new_ids=ids)
         assert again.replayed
         yield from (again, again.reply, curae.respond(again))
         facts = (

@@ -32,13 +32,13 @@ from tests.server import CALLER, ID, KEYED, call, document, new_ids, request, wo
 from tests.strategies import COORDINATE, START, apply_trigger, at, connections, instants, pending
 from tests.subjects import needing_action
 
-BUCKET = curae.Bucket("platform", 2, 1, 60)
+BUCKET = curae.Bucket(name="platform", capacity=2, refill=1, seconds=60)
 
 
 @given(server.decisions())
 def test_law_13_nothing_internal_is_on_the_wire(case: tuple[Call, Snapshot, datetime]) -> None:
     asked, snapshot, now = case
-    answer = respond(decide(asked, snapshot, now, new_ids(9, now)))
+    answer = respond(decide(asked, snapshot=snapshot, now=now, new_ids=new_ids(9, now)))
     check_listed(type(asked.operation).__name__, answer)
     everything = repr(answer.response.headers).encode() + answer.response.body
     for internal in (b"app-1", b"key-1", b"u-1", b"limited-9", b"PATIENT", b"PLATFORM", b'"live"'):
@@ -86,7 +86,12 @@ def test_the_headers_of_each_success(operation: str) -> None:
     assert isinstance(reading, Call)
     connection = needing_action(pending(), START)
     answer = respond(
-        decide(reading, Snapshot(connection=connection, binding=server.LIMITED), START, new_ids(2))
+        decide(
+            reading,
+            snapshot=Snapshot(connection=connection, binding=server.LIMITED),
+            now=START,
+            new_ids=new_ids(2),
+        )
     )
     assert answer.response.headers == HEADERS[operation]
 
@@ -101,7 +106,11 @@ def test_a_304_has_its_validators_and_no_body() -> None:
 def test_the_headers_of_each_problem() -> None:
     for refusal in (ProblemCode.NOT_FOUND, ProblemCode.INTERNAL):
         decision = Decision(
-            ProblemReply(Problem(refusal)), status_of(Problem(refusal)), START, NO_CHANGES, ()
+            reply=ProblemReply(Problem(refusal)),
+            status=status_of(Problem(refusal)),
+            at=START,
+            changes=NO_CHANGES,
+            rules=(),
         )
         assert respond(decision).response.headers == (PROBLEM_JSON,)
     unknown = read(request("get"), None, START)
@@ -131,10 +140,10 @@ def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
     asked = call(Reconnect(ID))
     assert asked.key is not None
     key = idempotency.RecordKey(CALLER.key_owner, asked.key)
-    attempt = idempotency.begin(None, key, fingerprint(asked.operation), START)
+    attempt = idempotency.begin(None, key=key, fingerprint=fingerprint(asked.operation), now=START)
     assert isinstance(attempt, idempotency.Attempt)
     snapshot = Snapshot(record=idempotency.in_flight_record(attempt, lease=1_500_000))
-    answer = respond(decide(asked, snapshot, START, new_ids(2)))
+    answer = respond(decide(asked, snapshot=snapshot, now=START, new_ids=new_ids(2)))
     assert answer.response.headers == (PROBLEM_JSON, ("retry-after", "2"))
     check_listed("Reconnect", answer)
 
@@ -142,7 +151,7 @@ def test_a_key_in_flight_says_what_is_left_of_the_lease() -> None:
 def test_a_problem_has_the_server_s_own_type_and_instance() -> None:
     settings = curae.Settings(type_base="https://problems.example/")
     caller = attrs.evolve(CALLER, scopes=frozenset())
-    forbidden = read(request("create"), caller, START, settings)
+    forbidden = read(request("create"), caller=caller, now=START, settings=settings)
     assert isinstance(forbidden, Decision)
     answer = respond(forbidden, instance="/logs/1")
     assert document(answer) == {
@@ -179,7 +188,7 @@ def test_a_response_is_kept_where_the_rule_itself_reached_it() -> None:
         (call(Reconnect(ID)), Snapshot(connection=pending()), 409),
         (call(Reconnect(ID)), Snapshot(connection=apply_trigger(pending(), "APP", START)), 201),
     ]:
-        answer = respond(decide(asked, snapshot, START, new_ids(2)))
+        answer = respond(decide(asked, snapshot=snapshot, now=START, new_ids=new_ids(2)))
         write = answer.changes.writes[-1]
         assert isinstance(write, RecordWrite)
         assert (write.before, write.after.response) == (None, answer.response)
@@ -223,12 +232,12 @@ def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
 
 def test_a_response_that_is_kept_elsewhere_is_fetched_for_a_replay() -> None:
     asked = call(Reconnect(ID))
-    answer = respond(decide(asked, Snapshot(), START, new_ids(2)))
+    answer = respond(decide(asked, snapshot=Snapshot(), now=START, new_ids=new_ids(2)))
     write = answer.changes.writes[-1]
     assert isinstance(write, RecordWrite)
     reference = ResponseReference(404, "vault/1")
     record = attrs.evolve(write.after, response=reference)
-    replay = decide(asked, Snapshot(record=record), START, new_ids(3))
+    replay = decide(asked, snapshot=Snapshot(record=record), now=START, new_ids=new_ids(3))
     assert (replay.replayed, replay.status) == (True, 404)
     fetched = respond(replay, fetch={reference: answer.response}.__getitem__)
     assert fetched.response is answer.response

@@ -92,7 +92,12 @@ def test_members_that_run_into_one_another_are_kept_apart() -> None:
     pairs = [("a", "bc"), ("ab", "c"), ('a","b', "c"), ("a", 'b","c')]
     texts = {
         coordinate_key(
-            Coordinate(Environment.LIVE, AppId(app), CustomerAccountId(account), AppUserId("u"))
+            Coordinate(
+                environment=Environment.LIVE,
+                app_id=AppId(app),
+                customer_account_id=CustomerAccountId(account),
+                app_user_id=AppUserId("u"),
+            )
         )
         for app, account in pairs
     }
@@ -119,7 +124,7 @@ def test_the_same_caller_has_the_same_text() -> None:
 
 def written() -> list[Write]:
     """What an initiate and a create write, and the recovery that a reconnect makes."""
-    settings = Settings(buckets=(Bucket("platform", 9, 1, 1),))
+    settings = Settings(buckets=(Bucket(name="platform", capacity=9, refill=1, seconds=1),))
     store, writes = MemoryStore(settings), list[Write]()
     store.register(ApiKey(API_KEY), CALLER)
     for number, operation in enumerate(("initiate", "create"), 1):
@@ -191,7 +196,12 @@ class Rows:
     """The rows of some values, found by what is wanted, in an order of their own."""
 
     def __init__(self, *connections: Connection) -> None:
-        settings = Settings(buckets=(Bucket("platform", 9, 1, 1), Bucket("other", 9, 1, 1)))
+        settings = Settings(
+            buckets=(
+                Bucket(name="platform", capacity=9, refill=1, seconds=1),
+                Bucket(name="other", capacity=9, refill=1, seconds=1),
+            )
+        )
         self.store = MemoryStore(settings)
         self.store.register(ApiKey(API_KEY), CALLER)
         self.rows: dict[tuple[str, str], Row] = {}

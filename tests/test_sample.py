@@ -21,10 +21,10 @@ from tests.strategies import apply_trigger, at, pending, uuid
 
 PATH: Final = "/api/sdk/v1/connections/{connectionId}:reconnect"
 PRINTED: Final = Request(
-    "POST",
-    PATH.replace("{connectionId}", uuid(1)),
-    (("Idempotency-Key", "string"), ("Content-Type", "application/json")),
-    b"{}",
+    method="POST",
+    target=PATH.replace("{connectionId}", uuid(1)),
+    headers=(("Idempotency-Key", "string"), ("Content-Type", "application/json")),
+    body=b"{}",
 )
 AUTHORIZED: Final = attrs.evolve(
     PRINTED, headers=(("Authorization", f"Bearer {API_KEY}"), *PRINTED.headers)

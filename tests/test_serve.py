@@ -97,9 +97,12 @@ def test_a_read_mints_nothing_and_commits_nothing() -> None:
 
 
 def test_what_a_read_charges_is_committed() -> None:
-    settings = Settings(buckets=(Bucket("platform", 1, 1, 60),))
+    settings = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
     made = faulty((), pending(), settings=settings)
-    statuses = [serve(made, request("get"), Numbered(), settings).response.status for _ in "12"]
+    statuses = [
+        serve(made, request=request("get"), mint=Numbered(), settings=settings).response.status
+        for _ in "12"
+    ]
     assert statuses == [200, 429]
 
 
@@ -125,7 +128,10 @@ def test_what_is_refused_before_it_is_loaded_is_of_the_store_s_instant() -> None
 
 def test_settings_are_the_server_s() -> None:
     answer = serve(
-        faulty(), request("create"), Numbered(), Settings(environment=curae.Environment.TEST)
+        faulty(),
+        request=request("create"),
+        mint=Numbered(),
+        settings=Settings(environment=curae.Environment.TEST),
     )
     assert code(answer) == "WRONG_ENVIRONMENT"
 

@@ -64,7 +64,7 @@ def ask(made: Faulty, asked: Request, time: FakeTime) -> Answer:
 
 # --- The same as the one that waits ---------------------------------------------------------
 
-SETTINGS: Final = Settings(buckets=(Bucket("platform", 12, 1, 60),))
+SETTINGS: Final = Settings(buckets=(Bucket(name="platform", capacity=12, refill=1, seconds=60),))
 
 Said = Answer | FactAnswer | str
 """What a step of some traffic came to; an error by its name."""
@@ -107,13 +107,20 @@ class Waiting:
         if isinstance(asked, Fact):
             return record(made, asked, patience=patience)
         if not calls_out:
-            return serve(made, asked, self.mint, SETTINGS, patience=patience)
+            return serve(made, request=asked, mint=self.mint, settings=SETTINGS, patience=patience)
 
         def call_out(_: curae.NewIds, renew: Renew) -> NextAction:
             renew()
             return page(number, made)
 
-        return serve_calling_out(made, asked, self.mint, call_out, SETTINGS, patience=patience)
+        return serve_calling_out(
+            made,
+            request=asked,
+            mint=self.mint,
+            call_out=call_out,
+            settings=SETTINGS,
+            patience=patience,
+        )
 
 
 class Awaiting(Waiting):
@@ -127,14 +134,21 @@ class Awaiting(Waiting):
         if isinstance(asked, Fact):
             return await record_async(made, asked, patience=patience)
         if not calls_out:
-            return await serve_async(made, asked, self.mint, SETTINGS, patience=patience)
+            return await serve_async(
+                made, request=asked, mint=self.mint, settings=SETTINGS, patience=patience
+            )
 
         async def call_out(_: curae.NewIds, renew: AsyncRenew) -> NextAction:
             await renew()
             return page(number, self.made)
 
         return await serve_calling_out_async(
-            made, asked, self.mint, call_out, SETTINGS, patience=patience
+            made,
+            request=asked,
+            mint=self.mint,
+            call_out=call_out,
+            settings=SETTINGS,
+            patience=patience,
         )
 
 
@@ -175,8 +189,8 @@ def test_the_same_traffic_is_answered_alike(
     loads: list[Fault | None],
 ) -> None:
     with patch.object(calling_out, "part_of_a_second", lambda: 7):
-        waited = said(Waiting, traffic, commits, loads)
-        awaited = said(Awaiting, traffic, commits, loads)
+        waited = said(Waiting, traffic=traffic, commits=commits, loads=loads)
+        awaited = said(Awaiting, traffic=traffic, commits=commits, loads=loads)
     assert awaited == waited
 
 

@@ -70,10 +70,10 @@ def test_a_session_takes_the_path_that_the_table_says(
     else:
         state, _, generation = after.partition(", generation ")
         assert minted.value.binding == LimitedAccountAppBinding(
-            COORDINATE,
-            NEW_USER,
-            AccountState(state),
-            int(generation),
+            coordinate=COORDINATE,
+            user_id=NEW_USER,
+            state=AccountState(state),
+            generation=int(generation),
             version=1 if binding is None else 6,
         )
 
@@ -218,7 +218,7 @@ def session_that_is(name: str) -> CuraeConnectSession:
         case "waiting":
             return waiting()
         case _:
-            landed = rules.complete_handoff(waiting(), None, BOUND, START)
+            landed = rules.complete_handoff(waiting(), binding=None, user_id=BOUND, now=START)
             assert isinstance(landed, Done)
             return landed.value.session
 
@@ -229,15 +229,17 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
 ) -> None:
     session, binding, now = session_that_is(name), binding_in(state), at(minutes)
     before = deepcopy((session, binding))
-    answer = rules.complete_handoff(session, binding, user, now)
+    answer = rules.complete_handoff(session, binding=binding, user_id=user, now=now)
     assert (session, binding) == before
-    assert rules.complete_handoff(session, binding, user, now) == answer
+    assert rules.complete_handoff(session, binding=binding, user_id=user, now=now) == answer
     if expected == "lands":
         assert isinstance(answer, Done)
         assert answer.value.session == attrs.evolve(
             session, handoff=Handoff.LANDED, landed_at=now, user_id=user
         )
-        bound = LimitedAccountAppBinding(COORDINATE, user, AccountState.ACTIVE, 1)
+        bound = LimitedAccountAppBinding(
+            coordinate=COORDINATE, user_id=user, state=AccountState.ACTIVE, generation=1
+        )
         assert answer.value.binding == (bound if binding is None else binding)
     elif expected == "ignore":
         assert isinstance(answer, Ignored)
@@ -253,19 +255,23 @@ def test_completing_a_hand_off_answers_what_the_spec_says(
 
 
 def test_the_trail_of_a_landing_names_the_session_and_the_binding() -> None:
-    landed = rules.complete_handoff(waiting(), None, NEW_USER, START)
+    landed = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert landed.rules == ("completion.waiting", "binding.complete-sign-up.unlinked")
-    changed = rules.complete_handoff(waiting(), binding_in("LIMITED"), NEW_USER, START)
+    changed = rules.complete_handoff(
+        waiting(), binding=binding_in("LIMITED"), user_id=NEW_USER, now=START
+    )
     assert changed.rules == ("completion.waiting", "binding.complete-sign-up.limited")
-    late = rules.complete_handoff(waiting(), None, NEW_USER, at(30))
+    late = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=at(30))
     assert late.rules == ("completion.over",)
 
 
 def test_a_second_session_that_lands_for_the_user_already_bound_is_done() -> None:
-    first = rules.complete_handoff(waiting(), None, NEW_USER, START)
+    first = rules.complete_handoff(waiting(), binding=None, user_id=NEW_USER, now=START)
     assert isinstance(first, Done)
     second = mint("UNLINKED", prefer_signup=True, number=2).value.session
-    answer = rules.complete_handoff(second, first.value.binding, NEW_USER, START)
+    answer = rules.complete_handoff(
+        second, binding=first.value.binding, user_id=NEW_USER, now=START
+    )
     assert isinstance(answer, Done)
     assert answer.value.session.handoff is Handoff.LANDED
     assert answer.value.binding is first.value.binding
@@ -276,7 +282,7 @@ def test_a_hand_off_is_judged_at_the_instant_it_happened(
     happened: datetime, late: timedelta
 ) -> None:
     answer = rules.complete_handoff(
-        waiting(), None, NEW_USER, happened + late, happened_at=happened
+        waiting(), binding=None, user_id=NEW_USER, now=happened + late, happened_at=happened
     )
     if happened < at(30):
         assert isinstance(answer, Done)
@@ -310,7 +316,9 @@ def test_a_hand_off_is_judged_at_the_instant_it_happened(
 def test_clocks_that_disagree_lose_no_hand_off(
     now: datetime, happened_at: datetime | None, landed_at: datetime
 ) -> None:
-    answer = rules.complete_handoff(waiting(), None, NEW_USER, now, happened_at=happened_at)
+    answer = rules.complete_handoff(
+        waiting(), binding=None, user_id=NEW_USER, now=now, happened_at=happened_at
+    )
     assert isinstance(answer, Done)
     assert answer.value.session.landed_at == landed_at
 
@@ -329,7 +337,9 @@ def test_a_hand_off_far_ahead_or_without_a_time_zone_is_a_mistake(
     now: datetime, happened_at: datetime | None, argument: str
 ) -> None:
     with pytest.raises(ArgumentError) as error:
-        rules.complete_handoff(waiting(), None, NEW_USER, now, happened_at=happened_at)
+        rules.complete_handoff(
+            waiting(), binding=None, user_id=NEW_USER, now=now, happened_at=happened_at
+        )
     assert error.value.argument == argument
 
 
@@ -343,7 +353,9 @@ def test_a_hand_off_lands_once(completed: list[tuple[UserId, int]]) -> None:
     stored = rules.Landing(waiting(), None)
     landings = []
     for user, minutes in sorted(completed, key=lambda each: each[1]):
-        answer = rules.complete_handoff(stored.session, stored.binding, user, at(minutes))
+        answer = rules.complete_handoff(
+            stored.session, binding=stored.binding, user_id=user, now=at(minutes)
+        )
         if isinstance(answer, Done):
             stored = answer.value
             landings.append((user, minutes))
@@ -352,4 +364,6 @@ def test_a_hand_off_lands_once(completed: list[tuple[UserId, int]]) -> None:
     if landings:
         user, minutes = landings[0]
         assert (stored.session.user_id, stored.session.landed_at) == (user, at(minutes))
-        assert stored.binding == LimitedAccountAppBinding(COORDINATE, user, AccountState.ACTIVE, 1)
+        assert stored.binding == LimitedAccountAppBinding(
+            coordinate=COORDINATE, user_id=user, state=AccountState.ACTIVE, generation=1
+        )

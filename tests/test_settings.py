@@ -9,7 +9,7 @@ from curae_lifecycle import ArgumentError, Bucket, Settings
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
 
-BUCKET = Bucket("platform", 1, 1, 60)
+BUCKET = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 
 
 @pytest.mark.parametrize("spelling", ["active", "Authorized", "", "REVOKED"])

@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 
 from curae_lifecycle import ConnectionId, NextAction, SessionId, UserId, decide_access, standing
 from curae_lifecycle.rules.access import Granted
-from curae_lifecycle.rules.connection import Connection, Standing, Status
+from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status
+from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.problems import Fault, Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import DataPackage
 from curae_lifecycle.service.operations.graduation_handoff import GraduationStarted
+from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.web import shapes
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import format_connection, format_problem, parse_connection
-from curae_lifecycle.web.written import write_reply
 from tests.malformed import any_text, fault, fault_if_any, jsons
 from tests.strategies import (
     COORDINATE,
@@ -255,14 +256,14 @@ def test_law_16_every_value_is_a_connection_or_refused_by_member_and_fault(value
 # --- What else is printed ---------------------------------------------------------------------
 
 SESSION = CuraeConnectSession(
-    SessionId(uuid(1001)),
-    COORDINATE,
-    EntryPath.EXISTING_ACTIVE_HANDOFF,
-    Handoff.LANDED,
-    START,
-    at(30),
-    START,
-    UserId("u-secret"),
+    id=SessionId(uuid(1001)),
+    coordinate=COORDINATE,
+    path=EntryPath.EXISTING_ACTIVE_HANDOFF,
+    handoff=Handoff.LANDED,
+    created_at=START,
+    expires_at=at(30),
+    landed_at=START,
+    user_id=UserId("u-secret"),
 )
 
 
@@ -282,7 +283,7 @@ def test_a_session_is_printed_without_the_user() -> None:
 
 def test_a_next_action_is_printed_with_its_type() -> None:
     action = NextAction("https://connect.example/1", at(30))
-    assert parse_json(write_reply(GraduationStarted(action), START, "ACTIVE")[0]) == {
+    assert shapes.format_reply(GraduationStarted(action), START) == {
         "nextAction": {
             "type": "open_webview",
             "url": "https://connect.example/1",
@@ -306,3 +307,61 @@ def test_a_problem_is_printed_as_rfc_9457_has_it() -> None:
     }
     assert "instance" not in format_problem(lapsed)
     assert "instance" not in format_problem(Problem(ProblemCode.NOT_FOUND), instance="/logs/1")
+
+
+# --- Replies ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Everything(Reply):
+    connection: Connection
+    connect_session: CuraeConnectSession
+    next_action: NextAction
+    since_when: datetime | None
+    how_many: int
+    is_new: bool
+    spelled: str
+    of_kind: Actor | None
+
+
+@attrs.frozen
+class Unprintable(Reply):
+    parts: set[str]
+
+
+@pytest.mark.parametrize("since", [None, at(3)])
+@pytest.mark.parametrize("spelling", ["ACTIVE", "AUTHORIZED"])
+def test_each_field_of_a_reply_is_printed_by_its_type(
+    since: datetime | None, spelling: str
+) -> None:
+    connection = attrs.evolve(pending(), status=Status.ACTIVE, authorized_at=at(1))
+    action = NextAction("https://connect.example/1", at(30))
+    reply = Everything(
+        connection=connection,
+        connect_session=SESSION,
+        next_action=action,
+        since_when=since,
+        how_many=3,
+        is_new=True,
+        spelled="as it is",
+        of_kind=None if since is None else Actor.PATIENT,
+    )
+    printed = shapes.format_reply(reply, at(2), spelling)
+    assert list(printed.items()) == [
+        ("connection", format_connection(connection, at(2), spelling)),
+        ("connectSession", shapes.format_session(SESSION)),
+        ("nextAction", shapes.format_next_action(action)),
+        ("sinceWhen", None if since is None else "2026-01-01T00:03:00Z"),
+        ("howMany", 3),
+        ("isNew", True),
+        ("spelled", "as it is"),
+        ("ofKind", None if since is None else "PATIENT"),
+    ]
+    assert printed["connection"] == format_connection(connection, at(2)) | {"status": spelling}
+    assert shapes.has_next_action(reply)
+    assert not shapes.has_next_action(Unprintable({"a"}))
+
+
+def test_a_reply_with_an_unknown_type_is_an_argument_error() -> None:
+    with pytest.raises(ArgumentError, match="reply: must be made of members that the wire knows"):
+        shapes.format_reply(Unprintable({"a"}), START)

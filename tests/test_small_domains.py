@@ -33,21 +33,21 @@ class Domain:
 
 
 DOMAINS: Final = (
-    Domain(connections.standings, 6, 16, 64, 2_940),
-    Domain(connections.accesses, 3, 6, 24, 1_440),
-    Domain(connections.happenings, 3, 4, 12, 19_200),
-    Domain(connections.reconnects, 1, 2, 4, 1_640),
-    Domain(connections.revocations, 2, 3, 4, 3_360),
-    Domain(merges.merge_revocations, 1, 1, 3, 27_000),
-    Domain(merges.merge_times, 1, 2, 3, 256),
-    Domain(limits.log_histories, 4, 6, 7, 1_132),
-    Domain(limits.bucket_histories, 3, 5, 6, 636),
-    Domain(records.record_acts, 1, 2, 10, 14_720),
-    Domain(sessions.handoffs, 5, 8, 60, 480),
-    Domain(values.spans, 10_000, 60_000, 3_000_000, 20_000),
-    Domain(values.intervals, 30, 60, 800, 1_800),
-    Domain(values.printed_times, 97, 29, 1, 11_201),
-    Domain(values.texts, 3, 4, 6, 3_280),
+    Domain(walk=connections.standings, small=6, heavy=16, long=64, answers=2_940),
+    Domain(walk=connections.accesses, small=3, heavy=6, long=24, answers=1_440),
+    Domain(walk=connections.happenings, small=3, heavy=4, long=12, answers=19_200),
+    Domain(walk=connections.reconnects, small=1, heavy=2, long=4, answers=1_640),
+    Domain(walk=connections.revocations, small=2, heavy=3, long=4, answers=3_360),
+    Domain(walk=merges.merge_revocations, small=1, heavy=1, long=3, answers=27_000),
+    Domain(walk=merges.merge_times, small=1, heavy=2, long=3, answers=256),
+    Domain(walk=limits.log_histories, small=4, heavy=6, long=7, answers=1_132),
+    Domain(walk=limits.bucket_histories, small=3, heavy=5, long=6, answers=636),
+    Domain(walk=records.record_acts, small=1, heavy=2, long=10, answers=14_720),
+    Domain(walk=sessions.handoffs, small=5, heavy=8, long=60, answers=480),
+    Domain(walk=values.spans, small=10_000, heavy=60_000, long=3_000_000, answers=20_000),
+    Domain(walk=values.intervals, small=30, heavy=60, long=800, answers=1_800),
+    Domain(walk=values.printed_times, small=97, heavy=29, long=1, answers=11_201),
+    Domain(walk=values.texts, small=3, heavy=4, long=6, answers=3_280),
 )
 
 

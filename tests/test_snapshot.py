@@ -74,7 +74,7 @@ def renamed(connection: Connection, **members: object) -> Connection:
 def test_a_connection_with_its_successor_and_its_head_is_a_line(
     successor: Connection | None, head: Connection | None
 ) -> None:
-    check_line(FIRST.id, FIRST, successor, head)
+    check_line(FIRST.id, connection=FIRST, successor=successor, head=head)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_line_of_anything_else_is_named(
     argument: str, connection: Connection, successor: Connection | None, head: Connection | None
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
-        check_line(FIRST.id, connection, successor, head)
+        check_line(FIRST.id, connection=connection, successor=successor, head=head)
     assert raised.value.argument == f"snapshot.{argument}"
 
 

@@ -241,7 +241,7 @@ def test_what_is_not_stored_leaves_no_half(two: tuple[PageStore, PageStore, Cloc
     made: tuple[Write, ...] = (ConnectionWrite(None, pending()),)
     assert other.commit(other.for_call(DIGEST, NOTHING), Changes(made))
     two_writes = (ConnectionWrite(None, pending(number=2)), *made)
-    page = HostedPage("digest", PageKind.CONNECTION, uuid(2), at(30))
+    page = HostedPage(digest="digest", kind=PageKind.CONNECTION, subject=uuid(2), expires_at=at(30))
     assert not one.commit(loaded, Changes(two_writes), page)
     assert [count_of(one, table) for table in ("stored", "page", "outbox")] == [2, 0, 0]
 

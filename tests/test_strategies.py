@@ -337,9 +337,14 @@ def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
     for each in run.happenings:
         match each:
             case Exchange():
-                assert read(each.request, each.call.caller, each.now, chosen) == each.call
+                assert (
+                    read(each.request, caller=each.call.caller, now=each.now, settings=chosen)
+                    == each.call
+                )
                 assert needs(each.call) == each.needs
-                decision = decide(each.call, each.snapshot, each.now, each.new_ids)
+                decision = decide(
+                    each.call, snapshot=each.snapshot, now=each.now, new_ids=each.new_ids
+                )
                 assert decision == each.decision
                 assert respond(decision) == each.answer
                 laws.check_documented(each.answer.response)
@@ -398,10 +403,10 @@ def test_an_operation_of_a_server_s_own_is_drawn_and_printed_by_its_fields(
     operation: Relabel, caller: Caller, key: IdempotencyKey
 ) -> None:
     settings = Settings(operations=EIGHT)
-    call = Call(caller, operation, key, settings)
+    call = Call(caller=caller, operation=operation, key=key, settings=settings)
     printed = draw.print_request(call, "Bearer cae_live_k1")
     assume(operation.label)
-    assert read(printed, caller, START, settings) == call
+    assert read(printed, caller=caller, now=START, settings=settings) == call
 
 
 @given(draw.histories(), fields.drawn(ConsentWithdrawn))

@@ -85,22 +85,22 @@ def subject(table: Table[AnyKey, Outcome], oracle: Oracle) -> Subject:
         changed = attrs.evolve(row, outcome=outcome)
         words = (key,) if isinstance(key, str) else key
         return Mutant(
-            tuple(map(str, words)),
-            f"{table.name}: {' × '.join(words)}: {outcome}",
-            lambda: put(table, key, changed),
-            lambda: put(table, key, row),
+            key=tuple(map(str, words)),
+            name=f"{table.name}: {' × '.join(words)}: {outcome}",
+            live=lambda: put(table, key, changed),
+            dead=lambda: put(table, key, row),
         )
 
     return Subject(
-        table.name,
-        tuple(
+        name=table.name,
+        mutants=tuple(
             mutant(key, row, outcome)
             for key, row in table.items()
             for outcome in outcomes.values()
             if outcome != row.outcome
         ),
-        oracle,
-        lambda: {tuple(map(str, key)): str(row.outcome) for key, row in table.cells()},
+        oracle=oracle,
+        printed=lambda: {tuple(map(str, key)): str(row.outcome) for key, row in table.cells()},
     )
 
 
@@ -132,23 +132,23 @@ def operations() -> Subject:
             "type[Operation]", type(kind.__name__, (kind,), {"__slots__": (), "rule": changed})
         )
         return Mutant(
-            (kind.rule.name,),
-            f"operation: {kind.rule.name}: {member}: {value}",
-            lambda: served.__setitem__(number, other),
-            lambda: served.__setitem__(number, kind),
+            key=(kind.rule.name,),
+            name=f"operation: {kind.rule.name}: {member}: {value}",
+            live=lambda: served.__setitem__(number, other),
+            dead=lambda: served.__setitem__(number, kind),
         )
 
     return Subject(
-        OPERATION_TABLE.name,
-        tuple(
+        name=OPERATION_TABLE.name,
+        mutants=tuple(
             mutant(number, member, value)
             for number, kind in enumerate(served)
             for member in DECIDING
             for value in dict.fromkeys(getattr(each.rule, member) for each in served)
             if value != getattr(kind.rule, member)
         ),
-        requests.operations,
-        lambda: {(kind.rule.name,): str(kind.rule) for kind in served},
+        oracle=requests.operations,
+        printed=lambda: {(kind.rule.name,): str(kind.rule) for kind in served},
     )
 
 

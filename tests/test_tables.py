@@ -15,9 +15,8 @@ import pytest
 
 import curae_lifecycle
 from curae_lifecycle.cli.pages import to_json, to_markdown, to_mermaid
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard, view
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
-from curae_lifecycle.testing.cells import put
 
 
 def test_no_method_of_a_dict_that_writes_was_forgotten() -> None:
@@ -72,7 +71,7 @@ LIGHT = Axis.of("light", Light)
 PRESS = Axis.of("press", Press)
 GO = Row[Verdict]((Light.RED, ANY), Turn(Light.GREEN), "[O] Any press will do.")
 STOP = Row[Verdict]((Light.GREEN, Press.LONG), Turn(Light.RED), "[O] A long one.")
-STAY = Row[Verdict]((Light.GREEN, Press.SHORT), Stay(), "[O] Too short.", "stay")
+STAY = Row[Verdict]((Light.GREEN, Press.SHORT), Stay(), "[O] Too short.", name="stay")
 
 
 def build(*rows: Row[Verdict], state: str | None = None) -> Table[tuple[Light, Press], Verdict]:
@@ -80,7 +79,7 @@ def build(*rows: Row[Verdict], state: str | None = None) -> Table[tuple[Light, P
 
 
 def row(*key: StrEnum | Wildcard, why: str = "[O] So.", name: str = "x") -> Row[Verdict]:
-    return Row(key, Stay(), why, name)
+    return Row(key, Stay(), why, name=name)
 
 
 # --- Building ------------------------------------------------------------------------------
@@ -92,7 +91,7 @@ def test_a_row_is_named_after_its_table_and_key_or_as_it_says() -> None:
     assert [each.rules for each in table.rows] == [(each.rule,) for each in table.rows]
     assert attrs.evolve(table.rows[0], outcome=Stay()).rule == "light.red"
     named = Table[Light, Verdict](
-        "light", "Law.", LIGHT, Row(ANY, Stay(), "[O] So.", "any"), prefix="lamp"
+        "light", "Law.", LIGHT, Row(ANY, Stay(), "[O] So.", name="any"), prefix="lamp"
     )
     assert named[Light.RED].rule == "lamp.any"
 
@@ -123,7 +122,7 @@ def test_a_total_table_is_a_mapping_from_each_cell_to_its_one_row() -> None:
 
 
 def test_a_table_of_one_axis_has_bare_keys() -> None:
-    table = Table[Press, Verdict]("press", "Law.", PRESS, Row(ANY, Stay(), "[O] So.", "any"))
+    table = Table[Press, Verdict]("press", "Law.", PRESS, Row(ANY, Stay(), "[O] So.", name="any"))
     assert list(table) == [Press.SHORT, Press.LONG]
     assert [key for key, _ in table.cells()] == [(Press.SHORT,), (Press.LONG,)]
     assert table.axes == (PRESS,)
@@ -228,25 +227,6 @@ def test_a_table_whose_state_is_none_of_its_axes_cannot_be_built() -> None:
         build(GO, STOP, STAY, state="colour")
 
 
-def test_a_view_shows_the_rows_that_its_tables_have_at_any_time() -> None:
-    one, other = build(GO, STOP, STAY), build(GO, STOP, STAY)
-    assert one.views == []
-    seen = view(
-        lambda: {
-            press: (one[Light.RED, press], other[Light.GREEN, press].outcome) for press in Press
-        },
-        one,
-        other,
-    )
-    go, stop, stay = one.rows
-    assert seen == {Press.SHORT: (go, Stay()), Press.LONG: (go, Turn(Light.RED))}
-    put(one, (Light.RED, Press.SHORT), stop)
-    assert seen == {Press.SHORT: (stop, Stay()), Press.LONG: (go, Turn(Light.RED))}
-    put(other, (Light.GREEN, Press.LONG), stay)
-    assert seen == {Press.SHORT: (stop, Stay()), Press.LONG: (go, Stay())}
-    assert (len(one.views), len(other.views)) == (1, 1)
-
-
 # --- Rendering -----------------------------------------------------------------------------
 
 MERMAID = """\
@@ -331,7 +311,7 @@ def small(state: str | None = "letter") -> Table[tuple[Letter, Number, Number], 
         "What it is for: ü.",
         (Axis.of("letter", Letter), Axis.of("number", Number), Axis.of("other", Number)),
         Row[Move | str]((Letter.A, Number.ONE, Number.ONE), Move(Letter.X), "Why: ä."),
-        Row[Move | str]((Letter.X, Number.ONE, Number.ONE), "stays", "Why | not.", "x"),
+        Row[Move | str]((Letter.X, Number.ONE, Number.ONE), "stays", "Why | not.", name="x"),
         state=state,
     )
 

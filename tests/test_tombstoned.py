@@ -256,7 +256,9 @@ def test_what_was_decided_before_a_tombstone_is_not_stored_after_it(race: str) -
     loaded = made.load(curae.needs(call))
     if race == "a get that heals":
         loaded = attrs.evolve(loaded, landed=LandedHandoff(at(1), None))
-    slow = curae.respond(curae.decide(call, loaded, at(2), new_ids(2, at(2)))).changes.writes
+    slow = curae.respond(
+        curae.decide(call, snapshot=loaded, now=at(2), new_ids=new_ids(2, at(2)))
+    ).changes.writes
     assert any(isinstance(write, ConnectionWrite | BindingWrite) for write in slow)
     assert isinstance(made.record(Tombstoned(COORDINATE), at(1)), curae.Done)
     assert not made.store(slow), "it would leave a connection that the tombstone did not see"

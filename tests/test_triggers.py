@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules import merge, triggers
 from curae_lifecycle.rules.connection import Actor, Connection, Standing, Status, standing
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused, RefuseWith
-from curae_lifecycle.rules.problems import ProblemCode
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import AUTHORIZATION, EXPIRY_RECORD, TRIGGERS, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service import changes
 from curae_lifecycle.testing import laws
 from tests import specimens
-from tests.cells import outcome_of
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
 from tests.strategies import LIFETIME, START, TICK, Frozen, actors, at, instants, pending, snapshots
 
@@ -106,20 +104,6 @@ def test_each_trigger_does_to_each_standing_what_the_table_says(
                 assert value is connection
             case Refused():
                 assert to == specimens.refusal(answer)
-
-
-@pytest.mark.parametrize("trigger", Trigger)
-def test_what_a_trigger_looks_up_by_the_standing_is_what_the_table_says_at_any_time(
-    trigger: Trigger,
-) -> None:
-    rows = triggers._rows_on(trigger)
-    assert {at_now: str(row.outcome) for at_now, row in rows.items()} == {
-        at_now: CELLS[trigger, at_now] for at_now in Standing
-    }
-    for at_now in Standing:
-        with outcome_of("connection", (trigger, at_now), RefuseWith(ProblemCode.INTERNAL)):
-            assert rows[at_now].outcome == RefuseWith(ProblemCode.INTERNAL)
-    assert rows == triggers._rows_on(trigger)
 
 
 @pytest.mark.parametrize("at_now", STANDS)
@@ -226,7 +210,9 @@ def test_what_happened_up_to_five_minutes_ahead_happened_now(
     trigger: str, ahead: timedelta
 ) -> None:
     for connection in specimens.EVERY_CONNECTION:
-        assert happen(trigger, connection, NOW, NOW + ahead) == happen(trigger, connection)
+        assert happen(trigger, connection=connection, now=NOW, happened_at=NOW + ahead) == happen(
+            trigger, connection
+        )
 
 
 @each_fact
@@ -235,8 +221,8 @@ def test_what_happened_before_the_making_happened_at_the_making(
     trigger: str, before: timedelta
 ) -> None:
     for connection in specimens.EVERY_CONNECTION:
-        early = happen(trigger, connection, NOW, START - before)
-        assert early == happen(trigger, connection, NOW, START)
+        early = happen(trigger, connection=connection, now=NOW, happened_at=START - before)
+        assert early == happen(trigger, connection=connection, now=NOW, happened_at=START)
     authorized = triggers.authorize(pending(), NOW, happened_at=START - before)
     assert isinstance(authorized, Done)
     assert authorized.value.authorized_at == START
@@ -259,12 +245,20 @@ def test_a_clock_that_is_behind_is_taken_as_what_the_connection_has_seen(
             assert answer.value.authorized_at in {at(5), SEEN}
         # Ahead of a clock that is behind is ahead of what was seen.
         for happened_at in (at(25), SEEN, SEEN + timedelta(minutes=5)):
-            answer = happen(trigger, connection, now, happened_at, expires_at=ends)
+            answer = happen(
+                trigger, connection=connection, now=now, happened_at=happened_at, expires_at=ends
+            )
             assert answer == happen(
-                trigger, connection, SEEN, min(happened_at, SEEN), expires_at=ends
+                trigger,
+                connection=connection,
+                now=SEEN,
+                happened_at=min(happened_at, SEEN),
+                expires_at=ends,
             )
         with pytest.raises(ArgumentError, match=r"^happened_at: "):
-            happen(trigger, connection, now, at(65) + TICK, expires_at=ends)
+            happen(
+                trigger, connection=connection, now=now, happened_at=at(65) + TICK, expires_at=ends
+            )
 
 
 @pytest.mark.parametrize("at_now", [name for name in STANDS if name != "REVOKED"])
@@ -374,14 +368,14 @@ def test_a_fact_far_ahead_or_without_a_time_zone_is_a_mistake_whatever_the_conne
             (specimens.ELSEWHERE, "datetime.UTC"),
         ):
             with pytest.raises(ArgumentError, match=rf"^happened_at: must be .*{allowed}"):
-                happen(trigger, connection, NOW, happened_at)
+                happen(trigger, connection=connection, now=NOW, happened_at=happened_at)
 
 
 @each_fact
 @pytest.mark.parametrize("now", [specimens.NAIVE, specimens.ELSEWHERE], ids=["naive", "elsewhere"])
 def test_a_now_that_is_not_utc_is_a_mistake(trigger: str, now: datetime) -> None:
     with pytest.raises(ArgumentError, match=r"^now: "):
-        happen(trigger, pending(), now, START)
+        happen(trigger, connection=pending(), now=now, happened_at=START)
 
 
 @pytest.mark.parametrize(
@@ -419,7 +413,14 @@ def histories(
         now = max(one, other) - behind
         happened_at = min(one, other, now)
         ends = max(happened_at, connection.updated_at) + LIFETIME
-        answer = happen(trigger, connection, now, happened_at, actor=actor, expires_at=ends)
+        answer = happen(
+            trigger,
+            connection=connection,
+            now=now,
+            happened_at=happened_at,
+            actor=actor,
+            expires_at=ends,
+        )
         history.append((connection, trigger, answer))
         if not isinstance(answer, Refused):
             connection = answer.value
@@ -468,9 +469,15 @@ def test_no_recorded_instant_goes_back_and_every_write_moves_the_version_by_one(
 
 
 def test_a_refusal_that_names_the_next_connection_names_the_head_too() -> None:
-    named = triggers.problem_of(triggers.SUPERSEDED, pending(), START, pending(number=2))
+    named = triggers.problem_of(
+        triggers.SUPERSEDED, connection=pending(), at=START, successor=pending(number=2)
+    )
     assert named.values == (pending().id, pending(number=2).id, pending(number=2).id)
     long = triggers.problem_of(
-        triggers.SUPERSEDED, pending(), START, pending(number=2), pending(number=3)
+        triggers.SUPERSEDED,
+        connection=pending(),
+        at=START,
+        successor=pending(number=2),
+        head=pending(number=3),
     )
     assert long.values == (pending().id, pending(number=2).id, pending(number=3).id)

@@ -44,7 +44,7 @@ def test_everything_is_printed_that_the_page_shows(environment: Path) -> None:
     assert list(differences(TUTORIAL, texts, log)) == []
     # Every block that answers something shows it.
     assert [each is None for each in TUTORIAL.shown].count(True) == 3
-    shown = rewritten(TEXT, TUTORIAL, texts, log)
+    shown = rewritten(TEXT, page=TUTORIAL, texts=texts, log=log)
     assert shown != TEXT, "other ids, at other times"
     assert "".join(masked([shown])) == "".join(masked([TEXT]))
 

@@ -109,7 +109,9 @@ def a_connection(text: str) -> Connection:
 
 
 def a_binding(text: str) -> LimitedAccountAppBinding:
-    return LimitedAccountAppBinding(coordinate(text), UserId(text), AccountState.LIMITED, 1)
+    return LimitedAccountAppBinding(
+        coordinate=coordinate(text), user_id=UserId(text), state=AccountState.LIMITED, generation=1
+    )
 
 
 def a_session(text: str) -> CuraeConnectSession:
@@ -127,7 +129,9 @@ def a_session(text: str) -> CuraeConnectSession:
 
 def a_record(text: str) -> Record:
     key = RecordKey(owner(api_key_id=text, app_id=text).key_owner, IdempotencyKey("k-1"))
-    attempt = begin(None, key, Fingerprint.of("create-connection", [text]), START)
+    attempt = begin(
+        None, key=key, fingerprint=Fingerprint.of("create-connection", [text]), now=START
+    )
     assert isinstance(attempt, Attempt)
     return completed_record(attempt, Response(201, (), text.encode()))
 

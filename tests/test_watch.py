@@ -292,13 +292,25 @@ def test_a_replay_kept_by_reference_is_not_compared() -> None:
 def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateWrite:
     key = needs(call_of(request("initiate"))).limit
     assert key is not None
-    return RateWrite(attrs.evolve(key, policy=policy), INITIATE_LIMIT, None, LogState.of(instants))
+    return RateWrite(
+        key=attrs.evolve(key, policy=policy),
+        policy=INITIATE_LIMIT,
+        before=None,
+        after=LogState.of(instants),
+    )
 
 
 def test_law_10_an_eleventh_admission() -> None:
     watch = Watch()
     watch.stored(
-        (RateWrite(BucketKey(CALLER.key_owner, "b"), Bucket("b", 1, 1, 1), None, FULL_BUCKET),),
+        (
+            RateWrite(
+                key=BucketKey(CALLER.key_owner, "b"),
+                policy=Bucket(name="b", capacity=1, refill=1, seconds=1),
+                before=None,
+                after=FULL_BUCKET,
+            ),
+        ),
         START,
     )
     for number in range(10):
@@ -434,7 +446,12 @@ def test_law_16_an_answer_that_is_not_documented() -> None:
 def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not() -> None:
     here = world(Settings(operations=EIGHT), pending())
     headers = (*request("get").headers, ("Idempotency-Key", "k-1"))
-    asked = Request("POST", f"{BASE}/connections/{ID}:relabel", headers, b'{"label":"my clinic"}')
+    asked = Request(
+        method="POST",
+        target=f"{BASE}/connections/{ID}:relabel",
+        headers=headers,
+        body=b'{"label":"my clinic"}',
+    )
     answer = here.handle(asked, START, new_ids())
     assert answer.response.status == 202
     eight = Watch(EIGHT)

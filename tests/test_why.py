@@ -61,7 +61,10 @@ def test_the_order_of_a_body_s_members_does_not_matter() -> None:
         b'{"appUserId": "ada", "dataPackages": ["labs"]}',
         b'{"dataPackages": ["labs"], "appUserId": "ada"}',
     )
-    asked = [Request("POST", "/api/sdk/v1/connections", head, body) for body in bodies]
+    asked = [
+        Request(method="POST", target="/api/sdk/v1/connections", headers=head, body=body)
+        for body in bodies
+    ]
     answers = [world.handle(each, START, server.new_ids()) for each in asked]
     assert [answer.replayed for answer in answers] == [False, True]
 

@@ -73,7 +73,7 @@ def read(text: str) -> Page:
             else:
                 left.append(found)
     (log,) = left
-    return Page(server, typed, shown, log)
+    return Page(server=server, typed=typed, shown=shown, log=log)
 
 
 def printed(page: Page, folder: Path) -> tuple[list[str], str]:
@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> int:
     finally:
         shutil.rmtree(FOLDER, ignore_errors=True)
     if arguments == ["--write"]:
-        PAGE.write_text(rewritten(text, page, texts, log), encoding="utf-8")
+        PAGE.write_text(rewritten(text, page=page, texts=texts, log=log), encoding="utf-8")
         return 0
     found = list(differences(page, texts, log))
     for said, was in found:

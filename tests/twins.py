@@ -187,7 +187,9 @@ class App:
         headers = (("Authorization", f"Bearer {self.api_key}"), ("Idempotency-Key", key))
         # The bytes themselves, no escapes: that is what a client in another language sends.
         text = json.dumps(body, ensure_ascii=False).encode()
-        return self.place.send(Request("POST", f"/api/sdk/v1/{path}", headers, text))
+        return self.place.send(
+            Request(method="POST", target=f"/api/sdk/v1/{path}", headers=headers, body=text)
+        )
 
     def get(self, path: str) -> Response:
         """A read."""
@@ -223,11 +225,11 @@ def owner(
 ) -> Caller:
     """A caller of these ids."""
     return Caller(
-        ApiKeyId(api_key_id),
-        AppId(app_id),
-        CustomerAccountId(customer_account_id),
-        Environment.LIVE,
-        frozenset({scope}),
+        api_key_id=ApiKeyId(api_key_id),
+        app_id=AppId(app_id),
+        customer_account_id=CustomerAccountId(customer_account_id),
+        environment=Environment.LIVE,
+        scopes=frozenset({scope}),
     )
 
 
@@ -312,7 +314,7 @@ def check_owners(place: Place, member: str, twins: tuple[str, ...]) -> None:
     The app user's limit is one for all apps of an account, and so are its connections for all API
     keys of an app.
     """
-    place.replace_buckets((Bucket("platform", 1, 1, 3600),))
+    place.replace_buckets((Bucket(name="platform", capacity=1, refill=1, seconds=3600),))
     callers = owners(member, twins)
     apps = [app(place, f"{member}-{number}", each) for number, each in enumerate(callers)]
     user, unknown = f"user-of-{member}", f"connections/{uuid(0xDEAD)}"

@@ -132,7 +132,7 @@ class App:
     def press(self, url: str, button: str, token: str | None = None) -> tuple[int, str, str]:
         """What a page says after one of its buttons was pressed."""
         body = f"token={form_token(url) if token is None else token}".encode()
-        asked = Request("POST", f"{path_of(url)}/{button}", (), body)
+        asked = Request(method="POST", target=f"{path_of(url)}/{button}", headers=(), body=body)
         return seen(self.shown(asked))
 
     def connection(self, connection_id: ConnectionId) -> Connection:

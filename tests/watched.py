@@ -41,18 +41,19 @@ class Watched:
 
     def __init__(self, *connections: Connection) -> None:
         self.world: MemoryStore = world(
-            Settings(buckets=(Bucket("platform", 99, 1, 1),)), *connections
+            Settings(buckets=(Bucket(name="platform", capacity=99, refill=1, seconds=1),)),
+            *connections,
         )
         self.watch = Watch()
         self.watch.stored(tuple(ConnectionWrite(None, each) for each in connections), START)
 
     def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
         settings = self.world.settings
-        reading = read(asked, self.world.caller(bearer(asked)), now, settings)
+        reading = read(asked, caller=self.world.caller(bearer(asked)), now=now, settings=settings)
         if isinstance(reading, Decision):
             return respond(reading), None
         asking = needs(reading)
-        decision = decide(reading, self.world.load(asking), now, ids)
+        decision = decide(reading, snapshot=self.world.load(asking), now=now, new_ids=ids)
         return respond(decision), asking
 
     def ask(
@@ -105,12 +106,12 @@ def another(
     """The connection with another identity, in what is given."""
     identity = connection.identity
     changed = ConnectionIdentity(
-        id or identity.id,
-        coordinate or identity.coordinate,
-        data_packages or identity.data_packages,
-        created_at or identity.created_at,
-        predecessor_id or identity.predecessor_id,
-        root_id or identity.root_id,
+        id=id or identity.id,
+        coordinate=coordinate or identity.coordinate,
+        data_packages=data_packages or identity.data_packages,
+        created_at=created_at or identity.created_at,
+        predecessor_id=predecessor_id or identity.predecessor_id,
+        root_id=root_id or identity.root_id,
     )
     return attrs.evolve(connection, identity=changed)
 
@@ -125,16 +126,18 @@ def session(
     *, handoff: Handoff = Handoff.LANDED, user_id: UserId = LIMITED.user_id
 ) -> CuraeConnectSession:
     return CuraeConnectSession(
-        SessionId(uuid(5)),
-        COORDINATE,
-        EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-        handoff,
-        START,
-        at(30),
-        at(1),
-        user_id,
+        id=SessionId(uuid(5)),
+        coordinate=COORDINATE,
+        path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+        handoff=handoff,
+        created_at=START,
+        expires_at=at(30),
+        landed_at=at(1),
+        user_id=user_id,
     )
 
 
 def bound(state: AccountState, user: str = "u-1", generation: int = 1) -> LimitedAccountAppBinding:
-    return LimitedAccountAppBinding(COORDINATE, UserId(user), state, generation)
+    return LimitedAccountAppBinding(
+        coordinate=COORDINATE, user_id=UserId(user), state=state, generation=generation
+    )

@@ -46,7 +46,12 @@ def weigh(site: Path) -> list[Weight]:
             name = page.relative_to(site).as_posix()
             beside = sum(each.stat().st_size for each in loads(page))
             weights.append(
-                Weight(name, page.stat().st_size, beside, round(browser.execute_script(took)))
+                Weight(
+                    name=name,
+                    text=page.stat().st_size,
+                    loads=beside,
+                    took=round(browser.execute_script(took)),
+                )
             )
     return sorted(weights, key=lambda each: -each.text - each.loads)
 

@@ -25,7 +25,6 @@ from curae_lifecycle.rules.idempotency import (
     RecordKey,
     begin,
     completed_record,
-    make_record_key,
 )
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.values import HOUR, microseconds
@@ -56,8 +55,13 @@ _Records = dict[RecordKey, Record]
 
 
 def _first(records: _Records, key: str) -> Record | None:
-    asked = make_record_key(CALLER.key_owner, IdempotencyKey(key))
-    begun = begin(records.get(asked), asked, Fingerprint.of("initiate", ["user-1", "false"]), NOW)
+    asked = RecordKey(CALLER.key_owner, IdempotencyKey(key))
+    begun = begin(
+        records.get(asked),
+        key=asked,
+        fingerprint=Fingerprint.of("initiate", ["user-1", "false"]),
+        now=NOW,
+    )
     if not isinstance(begun, Attempt):
         return None
     kept = completed_record(begun, RESPONSE)
@@ -76,9 +80,9 @@ def _ours_replay(calls: int) -> Work:
         _first(records, key)
 
     def work() -> Attempt | KnownResponse | Refused:
-        asked = make_record_key(CALLER.key_owner, IdempotencyKey(next(asking)))
+        asked = RecordKey(CALLER.key_owner, IdempotencyKey(next(asking)))
         fingerprint = Fingerprint.of("initiate", ["user-1", "false"])
-        return begin(records.get(asked), asked, fingerprint, SOON)
+        return begin(records.get(asked), key=asked, fingerprint=fingerprint, now=SOON)
 
     return work
 
@@ -117,7 +121,16 @@ def _kept(records: dict[tuple[str, str], _Stored], key: str, now: int) -> Respon
     fingerprint = _digest("initiate", "user-1", "false")
     if asked in records:
         return None
-    records[asked] = _Stored(asked, fingerprint, "COMPLETED", 1, now, now, None, RESPONSE)
+    records[asked] = _Stored(
+        key=asked,
+        fingerprint=fingerprint,
+        state="COMPLETED",
+        token=1,
+        first_used_at=now,
+        seen_at=now,
+        lease_until=None,
+        response=RESPONSE,
+    )
     return RESPONSE
 
 
@@ -342,29 +355,61 @@ def rows() -> list[Row]:
     no_race = "one thread only, no owner of a key, no lease"
     return [
         Row(
-            "idempotency",
-            "a key's first use, and its answer kept",
-            f"kept 201 {len(ANSWER)}",
-            (
+            family="idempotency",
+            name="a key's first use, and its answer kept",
+            answer=f"kept 201 {len(ANSWER)}",
+            sides=(
                 Side("ours", _ours_fresh, _ours_answer),
                 Side(
-                    "floor: sha256, a dict, a value", _floor_fresh, _floor_answer("kept"), no_race
+                    name="floor: sha256, a dict, a value",
+                    make=_floor_fresh,
+                    says=_floor_answer("kept"),
+                    lacks=no_race,
                 ),
-                Side(fastapi, _fastapi_fresh, str, no_owner, fastapi),
-                Side(decorated, _decorated_fresh, _decorated_answer, not_compared, decorated),
-                Side(powertools, _powertools_fresh, _decorated_answer, no_owner, powertools),
+                Side(name=fastapi, make=_fastapi_fresh, says=str, lacks=no_owner, package=fastapi),
+                Side(
+                    name=decorated,
+                    make=_decorated_fresh,
+                    says=_decorated_answer,
+                    lacks=not_compared,
+                    package=decorated,
+                ),
+                Side(
+                    name=powertools,
+                    make=_powertools_fresh,
+                    says=_decorated_answer,
+                    lacks=no_owner,
+                    package=powertools,
+                ),
             ),
         ),
         Row(
-            "idempotency",
-            "the same request again, and its answer found",
-            f"again 201 {len(ANSWER)}",
-            (
+            family="idempotency",
+            name="the same request again, and its answer found",
+            answer=f"again 201 {len(ANSWER)}",
+            sides=(
                 Side("ours", _ours_replay, _ours_answer),
-                Side("floor: sha256 and a dict", _floor_replay, _floor_answer("again"), no_race),
-                Side(fastapi, _fastapi_replay, str, no_owner, fastapi),
-                Side(decorated, _decorated_replay, _decorated_answer, not_compared, decorated),
-                Side(powertools, _powertools_replay, _decorated_answer, no_owner, powertools),
+                Side(
+                    name="floor: sha256 and a dict",
+                    make=_floor_replay,
+                    says=_floor_answer("again"),
+                    lacks=no_race,
+                ),
+                Side(name=fastapi, make=_fastapi_replay, says=str, lacks=no_owner, package=fastapi),
+                Side(
+                    name=decorated,
+                    make=_decorated_replay,
+                    says=_decorated_answer,
+                    lacks=not_compared,
+                    package=decorated,
+                ),
+                Side(
+                    name=powertools,
+                    make=_powertools_replay,
+                    says=_decorated_answer,
+                    lacks=no_owner,
+                    package=powertools,
+                ),
             ),
         ),
     ]

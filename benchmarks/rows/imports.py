@@ -66,12 +66,12 @@ def quantities(rounds: int, *, pydantic: bool) -> list[Quantity]:
     }
     return [
         Quantity(
-            "import",
-            statement_of(name),
-            "ours" if name in OURS else "pydantic",
-            median(times),
-            "ms more than attrs",
-            spread(times),
+            family="import",
+            name=statement_of(name),
+            side="ours" if name in OURS else "pydantic",
+            value=median(times),
+            unit="ms more than attrs",
+            spread=spread(times),
         )
         for name, times in more.items()
     ]

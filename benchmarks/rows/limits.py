@@ -17,13 +17,13 @@ from curae_lifecycle.rules.ratelimit import (
     INITIATE_LIMIT,
     Admitted,
     Bucket,
+    Charge,
     Limited,
     Policy,
     RateState,
     admit,
     admit_one,
     fresh_state,
-    make_charge,
 )
 from curae_lifecycle.rules.values import SECOND, microseconds
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from limits.strategies import MovingWindowRateLimiter
     from token_bucket import Limiter
 
-SMALL: Final = Bucket("small", 100, 50, 1)
-WIDE: Final = Bucket("wide", 1000, 7, 3)
+SMALL: Final = Bucket(name="small", capacity=100, refill=50, seconds=1)
+WIDE: Final = Bucket(name="wide", capacity=1000, refill=7, seconds=3)
 RULES: Final[tuple[Policy, ...]] = (INITIATE_LIMIT, SMALL, WIDE)
 
 LAST: Final = NOW + timedelta(seconds=9)
@@ -88,9 +88,9 @@ def _three_rules(calls: int, *, refused: bool) -> Work:
 
     def work() -> Admitted | Limited:
         charges = (
-            make_charge(log, states["initiate"]),
-            make_charge(small, states["small"]),
-            make_charge(wide, states["wide"]),
+            Charge(log, states["initiate"]),
+            Charge(small, states["small"]),
+            Charge(wide, states["wide"]),
         )
         answer = admit(charges, now)
         if isinstance(answer, Admitted):
@@ -230,104 +230,104 @@ def rows() -> list[Row]:
     """The rows of this family."""
     return [
         Row(
-            "limits",
-            "a full exact log of ten, admitted",
-            "admitted",
-            (
+            family="limits",
+            name="a full exact log of ten, admitted",
+            answer="admitted",
+            sides=(
                 Side("ours", partial(_ours, refused=False), _charged),
                 Side("floor: integers in a dict", partial(_floor, refused=False), _waits),
                 Side(
-                    "limits, moving window",
-                    partial(limits_hits, rules=1, before=9),
-                    _true,
-                    _OF_LIMITS,
-                    "limits",
+                    name="limits, moving window",
+                    make=partial(limits_hits, rules=1, before=9),
+                    says=_true,
+                    lacks=_OF_LIMITS,
+                    package="limits",
                 ),
                 Side(
-                    "token-bucket",
-                    partial(_tokens, rules=1, refused=False),
-                    _true,
-                    _OF_BUCKET,
-                    "token-bucket",
+                    name="token-bucket",
+                    make=partial(_tokens, rules=1, refused=False),
+                    says=_true,
+                    lacks=_OF_BUCKET,
+                    package="token-bucket",
                 ),
             ),
         ),
         Row(
-            "limits",
-            "a full exact log of ten, refused",
-            "refused",
-            (
+            family="limits",
+            name="a full exact log of ten, refused",
+            answer="refused",
+            sides=(
                 Side("ours", partial(_ours, refused=True), _charged),
                 Side("floor: integers in a dict", partial(_floor, refused=True), _waits),
                 Side(
-                    "limits, moving window",
-                    partial(limits_hits, rules=1, before=10),
-                    _true,
-                    "says no wait",
-                    "limits",
+                    name="limits, moving window",
+                    make=partial(limits_hits, rules=1, before=10),
+                    says=_true,
+                    lacks="says no wait",
+                    package="limits",
                 ),
                 Side(
-                    "token-bucket",
-                    partial(_tokens, rules=1, refused=True),
-                    _true,
-                    _OF_BUCKET,
-                    "token-bucket",
+                    name="token-bucket",
+                    make=partial(_tokens, rules=1, refused=True),
+                    says=_true,
+                    lacks=_OF_BUCKET,
+                    package="token-bucket",
                 ),
             ),
         ),
         Row(
-            "limits",
-            "the log and two buckets, admitted",
-            "admitted",
-            (
+            family="limits",
+            name="the log and two buckets, admitted",
+            answer="admitted",
+            sides=(
                 Side("ours", partial(_three_rules, refused=False), _admitted),
                 Side(
-                    "floor: integers in a dict",
-                    partial(_floor_of_three, refused=False),
-                    _waits,
-                    "a bucket's tokens are rounded to microseconds",
+                    name="floor: integers in a dict",
+                    make=partial(_floor_of_three, refused=False),
+                    says=_waits,
+                    lacks="a bucket's tokens are rounded to microseconds",
                 ),
                 Side(
-                    "limits, three moving windows",
-                    partial(limits_hits, rules=3, before=9),
-                    _true,
-                    _EACH_ALONE,
-                    "limits",
+                    name="limits, three moving windows",
+                    make=partial(limits_hits, rules=3, before=9),
+                    says=_true,
+                    lacks=_EACH_ALONE,
+                    package="limits",
                 ),
                 Side(
-                    "token-bucket, three keys",
-                    partial(_tokens, rules=3, refused=False),
-                    _true,
-                    _EACH_ALONE,
-                    "token-bucket",
+                    name="token-bucket, three keys",
+                    make=partial(_tokens, rules=3, refused=False),
+                    says=_true,
+                    lacks=_EACH_ALONE,
+                    package="token-bucket",
                 ),
             ),
         ),
         Row(
-            "limits",
-            "the log and two buckets, refused",
-            "refused",
-            (
+            family="limits",
+            name="the log and two buckets, refused",
+            answer="refused",
+            sides=(
                 Side("ours", partial(_three_rules, refused=True), _admitted),
                 Side(
-                    "floor: integers in a dict",
-                    partial(_floor_of_three, refused=True),
-                    _waits,
-                    "as above",
+                    name="floor: integers in a dict",
+                    make=partial(_floor_of_three, refused=True),
+                    says=_waits,
+                    lacks="as above",
                 ),
                 Side(
-                    "limits, three moving windows",
-                    partial(limits_hits, rules=3, before=10),
-                    _true,
-                    "asks no rule after the first that refuses; says no wait",
-                    "limits",
+                    name="limits, three moving windows",
+                    make=partial(limits_hits, rules=3, before=10),
+                    says=_true,
+                    lacks="asks no rule after the first that refuses; says no wait",
+                    package="limits",
                 ),
                 Side(
-                    "token-bucket, three keys",
-                    partial(_tokens, rules=3, refused=True),
-                    _true,
-                    "asks no rule after the first that refuses; says no wait",
-                    "token-bucket",
+                    name="token-bucket, three keys",
+                    make=partial(_tokens, rules=3, refused=True),
+                    says=_true,
+                    lacks="asks no rule after the first that refuses; says no wait",
+                    package="token-bucket",
                 ),
             ),
         ),

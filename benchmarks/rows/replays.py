@@ -106,8 +106,35 @@ def quantities(lines: int, rounds: int) -> list[Quantity]:
     parts = ratios(alone, ours)
     name = f"replay of {len(traffic):,} lines, each answer printed"
     return [
-        Quantity("replay", name, "ours", median(ours), "lines/s", spread(ours)),
-        Quantity("replay", name, "floor: the JSON alone", median(alone), "lines/s", spread(alone)),
-        Quantity("replay", name, "floor to ours", median(parts), "×", spread(parts)),
-        Quantity("replay", "memory that a further read leaves", "ours", growth(lines // 10), "B"),
+        Quantity(
+            family="replay",
+            name=name,
+            side="ours",
+            value=median(ours),
+            unit="lines/s",
+            spread=spread(ours),
+        ),
+        Quantity(
+            family="replay",
+            name=name,
+            side="floor: the JSON alone",
+            value=median(alone),
+            unit="lines/s",
+            spread=spread(alone),
+        ),
+        Quantity(
+            family="replay",
+            name=name,
+            side="floor to ours",
+            value=median(parts),
+            unit="×",
+            spread=spread(parts),
+        ),
+        Quantity(
+            family="replay",
+            name="memory that a further read leaves",
+            side="ours",
+            value=growth(lines // 10),
+            unit="B",
+        ),
     ]

@@ -61,13 +61,17 @@ def initiate_request(user: str = USER, key: str = KEY) -> Request:
     """The bytes of an initiate."""
     body = json.dumps({"appUserId": user}).encode()
     headers = (*SENT, ("Idempotency-Key", key))
-    return Request("POST", f"{BASE}/curae-connect/initiate", headers, body)
+    return Request(
+        method="POST", target=f"{BASE}/curae-connect/initiate", headers=headers, body=body
+    )
 
 
 def reconnect_request() -> Request:
     """The bytes of a reconnect."""
     headers = (*SENT, ("Idempotency-Key", KEY))
-    return Request("POST", f"{BASE}/connections/{FIRST}:reconnect", headers, b"{}")
+    return Request(
+        method="POST", target=f"{BASE}/connections/{FIRST}:reconnect", headers=headers, body=b"{}"
+    )
 
 
 def get_request() -> Request:
@@ -84,7 +88,9 @@ def revoked() -> Connection:
 
 def stored_record() -> Record:
     """The record of an initiate that was answered."""
-    decision = decide(Call(CALLER, Initiate(USER), KEY), Snapshot(), NOW, new_ids(1))
+    decision = decide(
+        Call(CALLER, Initiate(USER), KEY), snapshot=Snapshot(), now=NOW, new_ids=new_ids(1)
+    )
     writes = respond(decision).changes.writes
     return next(write.after for write in writes if isinstance(write, RecordWrite))
 
@@ -96,7 +102,7 @@ def _deciding(operation: Operation, snapshot: Callable[[], Snapshot]) -> Callabl
     def make(_calls: int) -> Work:
         key = None if operation.rule.scope is None else KEY
         call, loaded, minted = Call(CALLER, operation, key), snapshot(), new_ids(2, FRESH_ACTION)
-        return lambda: decide(call, loaded, LATER, minted)
+        return lambda: decide(call, snapshot=loaded, now=LATER, new_ids=minted)
 
     return make
 
@@ -134,7 +140,7 @@ def _answering(request: Request, snapshot: Callable[[], Snapshot]) -> Callable[[
             if isinstance(call, Decision):
                 return respond(call)
             needs(call)
-            return respond(decide(call, loaded, LATER, minted))
+            return respond(decide(call, snapshot=loaded, now=LATER, new_ids=minted))
 
         return work
 
@@ -181,16 +187,16 @@ def _bytes_row(name: str, said: str, request: Request, snapshot: Callable[[], Sn
     answer = ours(1)()
     assert isinstance(answer, Answer)
     return Row(
-        "bytes in, bytes out",
-        name,
-        said,
-        (
+        family="bytes in, bytes out",
+        name=name,
+        answer=said,
+        sides=(
             Side("ours", ours, _answered),
             Side(
-                "floor: headers, two sha256, JSON in and out",
-                _floor(request, answer, said),
-                _floor_said,
-                "decides nothing, checks nothing",
+                name="floor: headers, two sha256, JSON in and out",
+                make=_floor(request, answer, said),
+                says=_floor_said,
+                lacks="decides nothing, checks nothing",
             ),
         ),
     )
@@ -209,15 +215,20 @@ def rows() -> list[Row]:
     return [
         *[
             Row(
-                "decided from a snapshot",
-                name,
-                said,
-                (Side("ours", _deciding(operation, snapshot), _decided),),
+                family="decided from a snapshot",
+                name=name,
+                answer=said,
+                sides=(Side("ours", _deciding(operation, snapshot), _decided),),
             )
             for name, said, operation, snapshot in decided
         ],
-        _bytes_row("initiate", "201", initiate_request(), _no_snapshot),
-        _bytes_row("reconnect", "201", reconnect_request(), _with_revoked),
-        _bytes_row("get", "200", get_request(), _with_revoked),
-        _bytes_row("replay of an initiate", "201, again", initiate_request(), _with_record),
+        _bytes_row("initiate", said="201", request=initiate_request(), snapshot=_no_snapshot),
+        _bytes_row("reconnect", said="201", request=reconnect_request(), snapshot=_with_revoked),
+        _bytes_row("get", said="200", request=get_request(), snapshot=_with_revoked),
+        _bytes_row(
+            "replay of an initiate",
+            said="201, again",
+            request=initiate_request(),
+            snapshot=_with_record,
+        ),
     ]

@@ -32,11 +32,13 @@ _AT_ONCE = 1000
 
 def charged(store: MemoryStore, key: LimitKey, now: datetime) -> None:
     """Load a user's log, charge it and store it."""
-    before = store.load(Needs(None, (), key, None, None)).limit
+    before = store.load(
+        Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
+    ).limit
     log = fresh_state(INITIATE_LIMIT) if before is None else before
     after = admit_one(INITIATE_LIMIT, log, now)
     assert not isinstance(after, int)
-    stored = store.store((RateWrite(key, INITIATE_LIMIT, before, after),))
+    stored = store.store((RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after),))
     assert stored
 
 
@@ -58,8 +60,10 @@ def _put(kept: dict[LimitKey, bytes], key: LimitKey, _now: datetime) -> None:
 
 def flat(sizes: tuple[int, ...], calls: int, rounds: int) -> list[Quantity]:
     """How many times as long a charge takes as with the fewest users, beside a dict alone."""
-    ours = _flat("ours", filled, charged, sizes, calls, rounds)
-    floor = _flat("floor: a value in a dict", _kept, _put, sizes, calls, rounds)
+    ours = _flat("ours", fill=filled, charge=charged, sizes=sizes, calls=calls, rounds=rounds)
+    floor = _flat(
+        "floor: a value in a dict", fill=_kept, charge=_put, sizes=sizes, calls=calls, rounds=rounds
+    )
     return [each for both in zip(ours, floor, strict=True) for each in both]
 
 
@@ -86,12 +90,12 @@ def _flat(
     first = seen[sizes[0]]
     return [
         Quantity(
-            "scale",
-            f"a charge with {users:,} users",
-            whose,
-            median(ratios(seen[users], first)),
-            f"× as with {sizes[0]:,}",
-            spread(ratios(seen[users], first)),
+            family="scale",
+            name=f"a charge with {users:,} users",
+            side=whose,
+            value=median(ratios(seen[users], first)),
+            unit=f"× as with {sizes[0]:,}",
+            spread=spread(ratios(seen[users], first)),
         )
         for users in sizes[1:]
     ]
@@ -112,8 +116,12 @@ def purging(sizes: tuple[int, ...]) -> list[Quantity]:
                 took.append((time.process_time_ns() - begun) / 1e6)
         each = sum(took) / users * 1000
         name = f"purge {users:,} logs that are over, {_AT_ONCE:,} at once"
-        found.append(Quantity("scale", name, "ours", each, "µs a log"))
-        found.append(Quantity("scale", name, "ours", max(took), "ms the longest call"))
+        found.append(Quantity(family="scale", name=name, side="ours", value=each, unit="µs a log"))
+        found.append(
+            Quantity(
+                family="scale", name=name, side="ours", value=max(took), unit="ms the longest call"
+            )
+        )
     return found
 
 

@@ -75,7 +75,10 @@ def record(number: int) -> Record:
     fingerprint = Fingerprint.of("initiate", [f"user-{number}", "false"])
     now = at(number)
     response = Response(201, HEADERS, ANSWER + b" ")
-    return completed_record(Attempt(key, fingerprint, 1, now, now, _RULES), response)
+    return completed_record(
+        Attempt(key=key, fingerprint=fingerprint, token=1, first_used_at=now, at=now, rules=_RULES),
+        response,
+    )
 
 
 def connection(number: int) -> Connection:
@@ -83,12 +86,29 @@ def connection(number: int) -> Connection:
     identifier = connection_id(number)
     user = AppUserId(f"user-{number}")
     coordinate = Coordinate(
-        COORDINATE.environment, COORDINATE.app_id, COORDINATE.customer_account_id, user
+        environment=COORDINATE.environment,
+        app_id=COORDINATE.app_id,
+        customer_account_id=COORDINATE.customer_account_id,
+        app_user_id=user,
     )
-    identity = ConnectionIdentity(identifier, coordinate, PACKAGES, at(number), None, identifier)
+    identity = ConnectionIdentity(
+        id=identifier,
+        coordinate=coordinate,
+        data_packages=PACKAGES,
+        created_at=at(number),
+        predecessor_id=None,
+        root_id=identifier,
+    )
     authorized, handed = at(number, 60), at(number, 1800)
     end = END + timedelta(microseconds=number)
-    return Connection(identity, Status.ACTIVE, authorized, handed, authorized, end)
+    return Connection(
+        identity=identity,
+        status=Status.ACTIVE,
+        updated_at=authorized,
+        handoff_deadline=handed,
+        authorized_at=authorized,
+        expires_at=end,
+    )
 
 
 def quantities(many: int) -> list[Quantity]:
@@ -100,7 +120,14 @@ def quantities(many: int) -> list[Quantity]:
         ("a record", "ours", record, f"an answer of {len(ANSWER) + 1} bytes among it"),
     ]
     return [
-        Quantity("memory", name, side, bytes_each(make, many), "B", lacks=what)
+        Quantity(
+            family="memory",
+            name=name,
+            side=side,
+            value=bytes_each(make, many),
+            unit="B",
+            lacks=what,
+        )
         for name, side, make, what in asked
     ]
 
@@ -121,10 +148,10 @@ def of_powertools(many: int) -> Quantity:
         )
 
     return Quantity(
-        "memory",
-        "a record",
-        "aws-lambda-powertools",
-        bytes_each(make, many),
-        "B",
+        family="memory",
+        name="a record",
+        side="aws-lambda-powertools",
+        value=bytes_each(make, many),
+        unit="B",
         lacks="the same answer, and digests of 32 characters",
     )

@@ -45,11 +45,13 @@ def limit_key(number: int) -> LimitKey:
 
 def charge(store: MemoryStore, key: LimitKey) -> bool:
     """Load a user's log, charge it and store it."""
-    before = store.load(Needs(None, (), key, None, None)).limit
+    before = store.load(
+        Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
+    ).limit
     log = fresh_state(INITIATE_LIMIT) if before is None else before
     after = admit_one(INITIATE_LIMIT, log, NOW)
     return not isinstance(after, int) and store.store(
-        (RateWrite(key, INITIATE_LIMIT, before, after),)
+        (RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after),)
     )
 
 
@@ -146,7 +148,7 @@ def _written(answer: object) -> str:
 
 def _changes() -> Changes:
     call = Call(CALLER, Initiate(USER), IdempotencyKey("key-1"))
-    return decide(call, Snapshot(), NOW, new_ids(1)).changes
+    return decide(call, snapshot=Snapshot(), now=NOW, new_ids=new_ids(1)).changes
 
 
 def _outbox(_calls: int) -> Work:
@@ -180,21 +182,31 @@ _ALONE = "floor: the JSON alone"
 def _stored_rows(name: str, value: Callable[[], Storable]) -> list[Row]:
     return [
         Row(
-            "stored values",
-            f"read {name}",
-            "read",
-            (
+            family="stored values",
+            name=f"read {name}",
+            answer="read",
+            sides=(
                 Side("ours", _reading(value), _read),
-                Side(_ALONE, _parsing(value), _read, "checks nothing, makes no value"),
+                Side(
+                    name=_ALONE,
+                    make=_parsing(value),
+                    says=_read,
+                    lacks="checks nothing, makes no value",
+                ),
             ),
         ),
         Row(
-            "stored values",
-            f"write {name}",
-            "written",
-            (
+            family="stored values",
+            name=f"write {name}",
+            answer="written",
+            sides=(
                 Side("ours", _writing_value(value), _written),
-                Side(_ALONE, _printing(_document(value)), _written, "of members at hand"),
+                Side(
+                    name=_ALONE,
+                    make=_printing(_document(value)),
+                    says=_written,
+                    lacks="of members at hand",
+                ),
             ),
         ),
     ]
@@ -204,35 +216,35 @@ def rows() -> list[Row]:
     """The rows of this family."""
     return [
         Row(
-            "the store in memory",
-            "load a log, charge it, store it",
-            "admitted",
-            (
+            family="the store in memory",
+            name="load a log, charge it, store it",
+            answer="admitted",
+            sides=(
                 Side("ours", _charging, _true),
                 Side(
-                    "limits, moving window",
-                    partial(limits_hits, rules=1, before=9),
-                    _true,
-                    "a window of one rule and nothing else; says no wait",
-                    "limits",
+                    name="limits, moving window",
+                    make=partial(limits_hits, rules=1, before=9),
+                    says=_true,
+                    lacks="a window of one rule and nothing else; says no wait",
+                    package="limits",
                 ),
             ),
         ),
         Row(
-            "the store in memory",
-            "an initiate, from bytes to bytes, stored",
-            "201",
-            (Side("ours", _initiating, _status),),
+            family="the store in memory",
+            name="an initiate, from bytes to bytes, stored",
+            answer="201",
+            sides=(Side("ours", _initiating, _status),),
         ),
         *_stored_rows("a record", _record),
         *_stored_rows("a full log", _log),
         Row(
-            "stored values",
-            "write an initiate's rows of the outbox",
-            "written",
-            (
+            family="stored values",
+            name="write an initiate's rows of the outbox",
+            answer="written",
+            sides=(
                 Side("ours", _outbox, _written),
-                Side(_ALONE, _outbox_alone, _written, "of documents at hand"),
+                Side(name=_ALONE, make=_outbox_alone, says=_written, lacks="of documents at hand"),
             ),
         ),
     ]

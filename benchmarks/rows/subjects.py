@@ -33,14 +33,23 @@ END: Final = NOW + timedelta(days=30)
 
 ACCOUNT: Final = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 USER: Final = AppUserId("user-1")
-COORDINATE: Final = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, USER)
+COORDINATE: Final = Coordinate(
+    environment=Environment.LIVE,
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    app_user_id=USER,
+)
 PACKAGES: Final = (DataPackage("clinical_summary"),)
 NEXT_ACTION: Final = NextAction("https://connect.example/1", NOW + timedelta(minutes=30))
 FRESH_ACTION: Final = NextAction("https://connect.example/2", LATER + timedelta(minutes=30))
 SECRET: Final = "cae_live_k1"  # noqa: S105 - opens nothing
 API_KEY: Final = ApiKey(SECRET)
 CALLER: Final = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 
 
@@ -56,7 +65,12 @@ def session_id(number: int) -> SessionId:
 
 def new_ids(number: int, next_action: NextAction = NEXT_ACTION) -> NewIds:
     """What a server mints for one request."""
-    return NewIds(connection_id(number), session_id(number), UserId(f"u-{number}"), next_action)
+    return NewIds(
+        connection_id=connection_id(number),
+        session_id=session_id(number),
+        user_id=UserId(f"u-{number}"),
+        next_action=next_action,
+    )
 
 
 def pending() -> Connection:
@@ -96,23 +110,35 @@ class Eleven:
 
 
 def _constructing(_calls: int) -> Work:
-    first = Eleven("id", "PENDING", NOW, END, None, None, None, None, None, None, 1)
+    first = Eleven(
+        first="id",
+        second="PENDING",
+        third=NOW,
+        fourth=END,
+        fifth=None,
+        sixth=None,
+        seventh=None,
+        eighth=None,
+        ninth=None,
+        tenth=None,
+        eleventh=1,
+    )
     kept, verdicts = {"id": first}, {("authorize", "PENDING"): "ACTIVE"}
 
     def work() -> Eleven:
         old = kept["id"]
         return Eleven(
-            old.first,
-            verdicts["authorize", old.second],
-            SOON,
-            old.fourth,
-            SOON,
-            END,
-            old.seventh,
-            old.eighth,
-            old.ninth,
-            old.tenth,
-            old.eleventh + 1,
+            first=old.first,
+            second=verdicts["authorize", old.second],
+            third=SOON,
+            fourth=old.fourth,
+            fifth=SOON,
+            sixth=END,
+            seventh=old.seventh,
+            eighth=old.eighth,
+            ninth=old.ninth,
+            tenth=old.tenth,
+            eleventh=old.eleventh + 1,
         )
 
     return work

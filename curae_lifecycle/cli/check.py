@@ -96,7 +96,7 @@ def _store(parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner
 def _kit(make: Make, options: argparse.Namespace) -> int:
     server, limit = server_of(make()), timedelta(seconds=options.limit)
     passed, failed = 0, list[Failure]()
-    for each in steps("kit", CHECKS, len(CHECKS), lambda _: 1):
+    for each in steps("kit", items=CHECKS, total=len(CHECKS), size=lambda _: 1):
         report = run_kit(server, only=[each.name], limit=limit)
         passed += len(report.passed)
         failed += report.failed
@@ -111,7 +111,7 @@ def _races(make: Make, options: argparse.Namespace) -> int:
     del options
     arena = StageArena(make())
     met, wrong = 0, list[tuple[str, Raced]]()
-    for name in steps("races", SCENES, len(SCENES), lambda _: 1):
+    for name in steps("races", items=SCENES, total=len(SCENES), size=lambda _: 1):
         for raced in race_all(arena, SCENES[name]):
             met += 1
             if raced.differs:
@@ -127,7 +127,7 @@ def _races(make: Make, options: argparse.Namespace) -> int:
 
 def _simulation(make: Make, options: argparse.Namespace) -> int:
     for seed in range(options.seeds):
-        summary = live(seed, _CLIENTS, _HOURS, lambda _: make())
+        summary = live(seed, clients=_CLIENTS, hours=_HOURS, store=lambda _: make())
         say(f"simulation: {summary.headline()}", "title")
         if summary.violation is not None:
             return say_violation(seed, summary.violation, None)

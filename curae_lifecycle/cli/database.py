@@ -154,10 +154,10 @@ def _purge(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def _erase(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     try:
         coordinate = Coordinate(
-            Environment(options.environment),
-            AppId(parse_opaque("app id", options.app_id)),
-            parse_account_id(options.account),
-            parse_app_user_id(sys.stdin.readline().rstrip("\r\n")),
+            environment=Environment(options.environment),
+            app_id=AppId(parse_opaque("app id", options.app_id)),
+            customer_account_id=parse_account_id(options.account),
+            app_user_id=parse_app_user_id(sys.stdin.readline().rstrip("\r\n")),
         )
     except ArgumentError as error:
         parser.error(str(error))

@@ -15,7 +15,6 @@ from itertools import product
 import attrs
 
 from curae_lifecycle.cli.release import Cell, Frame, Release, Rule, Sheet
-from curae_lifecycle.rules.frozen import frozen
 
 
 class Kind(StrEnum):
@@ -31,7 +30,7 @@ class Kind(StrEnum):
     WORDS = "same answer in other words"
 
 
-@frozen
+@attrs.frozen
 class CellsChange:
     """Cells that changed alike, and what decided them; `None` where they are new, or gone."""
 
@@ -41,7 +40,7 @@ class CellsChange:
     after: Rule | None
 
 
-@frozen
+@attrs.frozen
 class TableChange:
     """A table that changed: its frame, `None` where it is new, or gone, and the cells that changed.
 
@@ -76,10 +75,10 @@ def _compare_tables(name: str, before: Sheet | None, after: Sheet | None) -> Tab
         if old != new:
             alike.setdefault((old, new), set()).add(cell)
     changes = tuple(
-        CellsChange(_kinds(old, new, kept), frozenset(cells), old, new)
+        CellsChange(kinds=_kinds(old, new, kept), cells=frozenset(cells), before=old, after=new)
         for (old, new), cells in alike.items()
     )
-    return TableChange(name, old_frame, new_frame, changes)
+    return TableChange(name=name, before=old_frame, after=new_frame, cells=changes)
 
 
 def spread(cells: dict[Cell, Rule], own: Frame, other: Frame) -> dict[Cell, Rule]:
@@ -112,7 +111,7 @@ def _kinds(old: Rule | None, new: Rule | None, kept: set[str]) -> tuple[Kind, ..
     return tuple(kind for kind, did in happened.items() if did)
 
 
-@frozen
+@attrs.frozen
 class Finding:
     """What changed in one place of a table, in words; `details` are what it was and what it is.
 

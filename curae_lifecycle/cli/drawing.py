@@ -14,8 +14,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
-
 LETTER: Final = 7
 """How wide a letter is at most, in the units of a picture: all are of one width."""
 
@@ -61,7 +59,7 @@ body[data-theme=dark] .picture{{{_DARK}}}
 """How every picture looks; the site's switch of light and dark is that of its page."""
 
 
-@frozen
+@attrs.frozen
 class Box:
     """Something that is: a state, a gate, an answer.
 
@@ -85,7 +83,7 @@ class Box:
         return self.at[0] + self.size[0] // 2, self.at[1] + self.size[1] // 2
 
 
-@frozen
+@attrs.frozen
 class Arrow:
     """Something that moves, from one box to another.
 
@@ -112,7 +110,7 @@ class Arrow:
         return way + (f": {self.words}" if self.words else "")
 
 
-@frozen
+@attrs.frozen
 class Route:
     """Where an arrow runs, and its words.
 
@@ -133,7 +131,7 @@ Place = tuple[str, str, str]
 """An arrow as routes go by it: the boxes that it leaves and leads to, and its kind."""
 
 
-@frozen
+@attrs.frozen
 class Picture:
     """All that one file shows.
 
@@ -244,13 +242,15 @@ def _box(box: Box) -> str:
         return f'<g class="start">{shape}</g>'
     shape = f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6"/>'
     first = box.middle[1] + 4 - LINE * (len(box.lines) - 1) // 2
-    words = _words("", (box.middle[0], first), box.lines, "middle")
+    words = _words("", at=(box.middle[0], first), lines=box.lines, anchor="middle")
     return f'<g class="box {box.kind}">{shape}{words}</g>'
 
 
 def _arrow(route: Route, arrow: Arrow) -> str:
     way = "M" + " ".join(f"{x} {y}" for x, y in route.points)
-    words = _words("words", route.words, lines_of(arrow.words, route.letters), route.anchor)
+    words = _words(
+        "words", at=route.words, lines=lines_of(arrow.words, route.letters), anchor=route.anchor
+    )
     return (
         f'<g class="{arrow.kind}" data-rules="{" ".join(arrow.rules)}">'
         f'<path d="{way}"/><path class="tip" d="{_tip(*route.points[-2:])}"/>{words}</g>'

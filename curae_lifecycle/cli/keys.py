@@ -101,7 +101,13 @@ def _register(parser: argparse.ArgumentParser, options: argparse.Namespace) -> i
         digest = api_key.digest()
         known = [each.caller for each in _stored(database) if each.digest == digest]
         kept = known[0].api_key_id if known else str(uuid4())
-        caller = Caller(ApiKeyId(named or kept), app_id, account, environment, scopes)
+        caller = Caller(
+            api_key_id=ApiKeyId(named or kept),
+            app_id=app_id,
+            customer_account_id=account,
+            environment=environment,
+            scopes=scopes,
+        )
         SqlStore(database).register(api_key, caller)
     _print(caller, minted)
     return 0

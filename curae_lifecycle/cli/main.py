@@ -25,6 +25,8 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from curae_lifecycle import __version__
 from curae_lifecycle.cli import (
     check,
@@ -40,10 +42,9 @@ from curae_lifecycle.cli import (
     tour,
 )
 from curae_lifecycle.cli.called import called_as
-from curae_lifecycle.rules.frozen import frozen
 
 
-@frozen
+@attrs.frozen
 class Command:
     """A command: what adds its options, what it runs among them, and what is said of it."""
 

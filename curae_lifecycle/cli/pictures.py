@@ -72,15 +72,22 @@ def life() -> Picture:
     arrows = [*_born(), *_moved(TABLES["connection"]), *_clock(), *_late()]
     arrows += _recovered()
     alive = {at: row.outcome for (at,), row in TABLES["life"].cells()}
-    boxes = [Box(START, (134, 22), (14, 14), (), "start")]
+    boxes = [Box(name=START, at=(134, 22), size=(14, 14), lines=(), kind="start")]
     for name, (at, size) in _LIFE.items():
         kind = "live" if alive.get(name) == Is(Life.LIVE) else "state"
         lines = (f"{ANOTHER}, which begins {Standing.PENDING}" if name == ANOTHER else name,)
-        boxes.append(Box(name, at, size, lines, kind))
+        boxes.append(Box(name=name, at=at, size=size, lines=lines, kind=kind))
     words = "Every move of a connection: what is stored, and what the clock makes of it."
     size, held = (1000, 500), merged(arrows)
     return Picture(
-        "connection", words, size, tuple(boxes), held, _LIFE_ROUTES, LEGEND, tuple(_superseded())
+        name="connection",
+        title=words,
+        size=size,
+        boxes=tuple(boxes),
+        arrows=held,
+        routes=_LIFE_ROUTES,
+        legend=LEGEND,
+        notes=tuple(_superseded()),
     )
 
 
@@ -94,7 +101,9 @@ def _born() -> Iterator[Arrow]:
     stands = TABLES["standing"][Status.PENDING, Revocation.NEVER, Clock.BEFORE]
     for (name,), row in TABLES["operation"].cells():
         if name == "create-connection":
-            yield Arrow(START, str(stands.outcome), name, "move", row.rules)
+            yield Arrow(
+                source=START, target=str(stands.outcome), words=name, kind="move", rules=row.rules
+            )
 
 
 def _moved(table: AnyTable) -> Iterator[Arrow]:
@@ -112,7 +121,7 @@ def _moved(table: AnyTable) -> Iterator[Arrow]:
         cases = [] if len(when) == math.prod(map(len, further)) else [" or ".join(when)]
         again = [f": {row.outcome}"] if before == to else []
         words = "".join([" ".join([trigger, *cases]).strip(), *again])
-        yield Arrow(before, to, words, "move", row.rules)
+        yield Arrow(source=before, target=to, words=words, kind="move", rules=row.rules)
 
 
 def _clock() -> Iterator[Arrow]:
@@ -124,7 +133,13 @@ def _clock() -> Iterator[Arrow]:
         if reached.outcome != before:
             rules = (*reached.rules, *deadline.rules)
             words = f"{deadline.outcome} is reached"
-            yield Arrow(str(before), str(reached.outcome), words, "clock", rules)
+            yield Arrow(
+                source=str(before),
+                target=str(reached.outcome),
+                words=words,
+                kind="clock",
+                rules=rules,
+            )
 
 
 def _late() -> Iterator[Arrow]:
@@ -135,7 +150,9 @@ def _late() -> Iterator[Arrow]:
     for arrow in _clock():
         if arrow.source == Standing.PENDING and to is not None:
             words = f"{Trigger.AUTHORIZE} that happened before {arrow.words.removesuffix(' is reached')}"
-            yield Arrow(arrow.target, str(to), words, "move", row.rules)
+            yield Arrow(
+                source=arrow.target, target=str(to), words=words, kind="move", rules=row.rules
+            )
 
 
 def _recovered() -> Iterator[Arrow]:
@@ -143,7 +160,13 @@ def _recovered() -> Iterator[Arrow]:
         if isinstance(row.outcome, Recover):
             made = TABLES["recovery"][cast("Standing", at), Successor.NONE]
             if isinstance(made.outcome, Mint):
-                yield Arrow(str(at), ANOTHER, str(trigger), "again", (*row.rules, *made.rules))
+                yield Arrow(
+                    source=str(at),
+                    target=ANOTHER,
+                    words=str(trigger),
+                    kind="again",
+                    rules=(*row.rules, *made.rules),
+                )
 
 
 _LIFE: Final = {
@@ -178,7 +201,7 @@ _LIFE_ROUTES: Final[dict[Place, Route]] = {
     ("EXPIRED", "REVOKED", "move"): Route(((630, 310), (630, 430)), (637, 408)),
     ("ACTION_REQUIRED", ANOTHER, "again"): Route(((840, 130), (840, 54)), (847, 100)),
     ("ACTION_REQUIRED", "EXPIRED", "clock"): Route(
-        ((785, 170), (785, 280), (710, 280)), (778, 205), "end", 10
+        points=((785, 170), (785, 280), (710, 280)), words=(778, 205), anchor="end", letters=10
     ),
     ("ACTION_REQUIRED", "EXPIRED", "move"): Route(((810, 170), (810, 300), (710, 300)), (722, 320)),
     ("ACTION_REQUIRED", "REVOKED", "move"): Route(((880, 170), (880, 430)), (873, 408), "end"),
@@ -208,28 +231,59 @@ def chain() -> Picture:
         height = 12 + LINE * max(2, len(stands))
         middle = top + height // 2
         boxes += [
-            Box(ours, (20, top), (160, height), tuple(stands)),
-            Box(after, (330, middle - 20), (190, 40), (successor,), _NEXT.get(successor, "state")),
-            Box(answer, (690, middle - 22), (290, 44), lines_of(outcome, 36), "plain"),
+            Box(name=ours, at=(20, top), size=(160, height), lines=tuple(stands)),
+            Box(
+                name=after,
+                at=(330, middle - 20),
+                size=(190, 40),
+                lines=(successor,),
+                kind=_NEXT.get(successor, "state"),
+            ),
+            Box(
+                name=answer,
+                at=(690, middle - 22),
+                size=(290, 44),
+                lines=lines_of(outcome, 36),
+                kind="plain",
+            ),
         ]
         kind = "stop" if outcome.startswith("refuse") else "again"
         said = f"{' or '.join(stands)}, {successor} → {outcome}"
         rules = tuple(rule for names in stands.values() for rule in names)
-        arrows.append(Arrow(after, answer, "reconnect", kind, rules, said))
+        arrows.append(
+            Arrow(source=after, target=answer, words="reconnect", kind=kind, rules=rules, said=said)
+        )
         way = ((520, middle), (690, middle))
         routes[after, answer, kind] = Route(way, (605, middle - 7), "middle")
         if successor in _RECOVERS:
             # Which one recovers another is stored on the one that came later.
             arrows.append(
-                Arrow(after, ours, "recovers", "link", (), f"{successor} → {' or '.join(stands)}")
+                Arrow(
+                    source=after,
+                    target=ours,
+                    words="recovers",
+                    kind="link",
+                    rules=(),
+                    said=f"{successor} → {' or '.join(stands)}",
+                )
             )
         top += height + 22
     heads = (("this connection", 100), ("its successor", 425), ("the answer", 835))
-    boxes += [Box(word, (x - 80, 8), (160, 24), (word,), "plain") for word, x in heads]
+    boxes += [
+        Box(name=word, at=(x - 80, 8), size=(160, 24), lines=(word,), kind="plain")
+        for word, x in heads
+    ]
     title = (
         "A recovery chain: what a reconnect makes, by the connection's standing and its successor."
     )
-    return Picture("recovery", title, (1000, top), tuple(boxes), tuple(arrows), routes)
+    return Picture(
+        name="recovery",
+        title=title,
+        size=(1000, top),
+        boxes=tuple(boxes),
+        arrows=tuple(arrows),
+        routes=routes,
+    )
 
 
 _RECOVERS: Final = frozenset(map(str, Successor)) - {str(Successor.NONE)}
@@ -250,32 +304,56 @@ def paths() -> Picture:
         lines = (f"account {state}", preference or "any preference")
         source, path = ", ".join(lines), f"{enter.path}, hand-off {enter.handoff}"
         names[path] = str(enter.path)
-        boxes.append(Box(source, (16, 40 + 76 * number), (230, 48), lines))
-        arrows.append(Arrow(source, path, str(enter.user), "move", row.rules))
+        boxes.append(Box(name=source, at=(16, 40 + 76 * number), size=(230, 48), lines=lines))
+        arrows.append(
+            Arrow(source=source, target=path, words=str(enter.user), kind="move", rules=row.rules)
+        )
     heights = {box.name: box.middle[1] for box in boxes}
     for path, name in names.items():
         sources = [heights[arrow.source] for arrow in arrows if arrow.target == path]
         words = (_LETTERS[name], *path.split(", "))
-        boxes.append(Box(path, (470, sum(sources) // len(sources) - 32), (220, 64), words))
+        boxes.append(
+            Box(name=path, at=(470, sum(sources) // len(sources) - 32), size=(220, 64), lines=words)
+        )
     top = 40
     completions = _by_first(TABLES["completion"])
     for path, name in names.items():
         for _, state, row in (each for each in completions if each[0] == name):
             end = f"{state or 'at any time'}: {row.outcome}"
             target = f"{name}, {state}"
-            boxes.append(Box(target, (790, top), (244, 48), lines_of(end, 32), "plain"))
+            boxes.append(
+                Box(
+                    name=target,
+                    at=(790, top),
+                    size=(244, 48),
+                    lines=lines_of(end, 32),
+                    kind="plain",
+                )
+            )
             kind = "stop" if isinstance(row.outcome, RefuseWith) else "move"
             said = f"{name}, completeHandoff → {end}"
-            arrows.append(Arrow(path, target, "", kind, row.rules, said))
+            arrows.append(
+                Arrow(source=path, target=target, words="", kind=kind, rules=row.rules, said=said)
+            )
             top += 76
     title = (
         "The three entry paths: which account takes which, whose session it is, and its completion."
     )
     heads = (("initiate", 340), ("completeHandoff", 730))
-    boxes += [Box(word, (x - 60, 10), (120, 20), (word,), "plain") for word, x in heads]
+    boxes += [
+        Box(name=word, at=(x - 60, 10), size=(120, 20), lines=(word,), kind="plain")
+        for word, x in heads
+    ]
     size = (1050, max(76 * len(entered) + 40, top))
     routes = _paths_routes(boxes, arrows)
-    return Picture("entry-path", title, size, tuple(boxes), tuple(arrows), routes)
+    return Picture(
+        name="entry-path",
+        title=title,
+        size=size,
+        boxes=tuple(boxes),
+        arrows=tuple(arrows),
+        routes=routes,
+    )
 
 
 def _by_first(table: AnyTable) -> list[tuple[str, str, Row[object]]]:
@@ -323,27 +401,59 @@ def key_record() -> Picture:
     for (record, match), row in TABLES["idempotency"].cells():
         if isinstance(row.outcome, Execute) and match == Match.SAME:
             words = f"a request: {row.outcome}"
-            arrows.append(Arrow(record, stored(RecordState.IN_FLIGHT), words, "move", row.rules))
+            arrows.append(
+                Arrow(
+                    source=record,
+                    target=stored(RecordState.IN_FLIGHT),
+                    words=words,
+                    kind="move",
+                    rules=row.rules,
+                )
+            )
     for name in ("attempt", "record-upkeep"):
         for (act, record, *_), row in TABLES[name].cells():
             to = getattr(row.outcome, "to", None)
             if to is not None:
-                arrows.append(Arrow(str(record), stored(to), str(act), "move", row.rules))
+                arrows.append(
+                    Arrow(
+                        source=str(record),
+                        target=stored(to),
+                        words=str(act),
+                        kind="move",
+                        rules=row.rules,
+                    )
+                )
     for (state, lease, lost), row in stands.cells():
         before = stored(state)
         if lease == Lease.OVER and str(row.outcome) != before:
             words = f"{lease}, which means {lost}"
-            arrows.append(Arrow(before, str(row.outcome), words, "clock", row.rules))
+            arrows.append(
+                Arrow(
+                    source=before,
+                    target=str(row.outcome),
+                    words=words,
+                    kind="clock",
+                    rules=row.rules,
+                )
+            )
     gone = str(RecordStanding.ABSENT)
     absent = TABLES["idempotency"][RecordStanding.ABSENT, Match.SAME]
-    arrows.append(Arrow(KEPT, gone, f"{RETENTION // HOUR} hours are over", "clock", absent.rules))
+    arrows.append(
+        Arrow(
+            source=KEPT,
+            target=gone,
+            words=f"{RETENTION // HOUR} hours are over",
+            kind="clock",
+            rules=absent.rules,
+        )
+    )
     boxes = [
         Box(
-            name,
-            at,
-            size,
-            lines_of(name, size[0] // LETTER - 2),
-            "frame" if name == KEPT else "state",
+            name=name,
+            at=at,
+            size=size,
+            lines=lines_of(name, size[0] // LETTER - 2),
+            kind="frame" if name == KEPT else "state",
         )
         for name, (at, size) in _RECORD.items()
     ]
@@ -351,7 +461,13 @@ def key_record() -> Picture:
     title = "The life of a key's record, from its first request until it is gone."
     legend = "Solid: a request, its attempt or the server. Dashed, blue: the clock."
     return Picture(
-        "idempotency", title, (1120, 482), tuple(boxes), merged(arrows), _RECORD_ROUTES, legend
+        name="idempotency",
+        title=title,
+        size=(1120, 482),
+        boxes=tuple(boxes),
+        arrows=merged(arrows),
+        routes=_RECORD_ROUTES,
+        legend=legend,
     )
 
 
@@ -379,8 +495,12 @@ _RECORD_ROUTES: Final[dict[Place, Route]] = {
     (_BUSY, "completed", "move"): Route(
         ((370, 180), (370, 30), (1050, 30), (1050, 182)), (700, 24)
     ),
-    (_BUSY, _LOST, "clock"): Route(((480, 192), (610, 192)), (545, 153), "middle", 16),
-    (_LOST, _BUSY, "move"): Route(((610, 214), (480, 214)), (545, 230), "middle", 12),
+    (_BUSY, _LOST, "clock"): Route(
+        points=((480, 192), (610, 192)), words=(545, 153), anchor="middle", letters=16
+    ),
+    (_LOST, _BUSY, "move"): Route(
+        points=((610, 214), (480, 214)), words=(545, 230), anchor="middle", letters=12
+    ),
     (_BUSY, "unknown", "clock"): Route(
         ((440, 224), (440, 330), (570, 330)), (448, 290), letters=16
     ),
@@ -407,14 +527,14 @@ _RECORD_ROUTES: Final[dict[Place, Route]] = {
 def gates() -> Picture:
     """What a request passes, in the order of the table of gates, and where it is turned away."""
     order = TABLES["request"]
-    boxes = [Box("a request", (16, 12), (280, 28), ("a request",), "plain")]
+    boxes = [Box(name="a request", at=(16, 12), size=(280, 28), lines=("a request",), kind="plain")]
     arrows: list[Arrow] = []
     before = "a request"
     rules: tuple[str, ...] = ()
     for number, ((gate,), row) in enumerate(order.cells()):
         top = 62 + 56 * number
-        boxes.append(Box(gate, (16, top), (280, 34), (f"{number + 1} {gate}",)))
-        arrows.append(Arrow(before, gate, "", "move", rules))
+        boxes.append(Box(name=gate, at=(16, top), size=(280, 34), lines=(f"{number + 1} {gate}",)))
+        arrows.append(Arrow(source=before, target=gate, words="", kind="move", rules=rules))
         before, rules = gate, row.rules
         end, said = f"answer {number}", str(row.outcome)
         if isinstance(row.outcome, RefuseWith):
@@ -422,14 +542,39 @@ def gates() -> Picture:
         else:
             statuses = _statuses(row.outcome.table) if isinstance(row.outcome, Ask) else []
             said += f": {' or '.join(statuses)}" if statuses else ""
-        boxes.append(Box(end, (400, top), (LETTER * len(said) + 20, 34), (said,), "plain"))
+        boxes.append(
+            Box(
+                name=end,
+                at=(400, top),
+                size=(LETTER * len(said) + 20, 34),
+                lines=(said,),
+                kind="plain",
+            )
+        )
         stops = "stop" if isinstance(row.outcome, RefuseWith) else "move"
-        arrows.append(Arrow(gate, end, "", stops, row.rules, f"{gate} → {said}"))
-    boxes.append(Box("the answer", (16, 62 + 56 * len(order)), (280, 28), ("the answer",), "plain"))
-    arrows.append(Arrow(before, "the answer", "", "move", rules))
+        arrows.append(
+            Arrow(
+                source=gate,
+                target=end,
+                words="",
+                kind=stops,
+                rules=row.rules,
+                said=f"{gate} → {said}",
+            )
+        )
+    boxes.append(
+        Box(
+            name="the answer",
+            at=(16, 62 + 56 * len(order)),
+            size=(280, 28),
+            lines=("the answer",),
+            kind="plain",
+        )
+    )
+    arrows.append(Arrow(source=before, target="the answer", words="", kind="move", rules=rules))
     title = "What a request passes, in this order, and what it is answered where it does not."
     size = (700, 110 + 56 * len(order))
-    return Picture("request", title, size, tuple(boxes), tuple(arrows))
+    return Picture(name="request", title=title, size=size, boxes=tuple(boxes), arrows=tuple(arrows))
 
 
 def _status(refusal: RefuseWith) -> str:
@@ -455,14 +600,23 @@ def moves(table: AnyTable) -> Picture:
     boxes: list[Box] = []
     for number, state in enumerate(states):
         at = places.get(state, (40, 30 + 90 * number))
-        boxes.append(Box(state, at, (LETTER * len(state) + 40, 40), (str(state),)))
+        boxes.append(
+            Box(name=state, at=at, size=(LETTER * len(state) + 40, 40), lines=(str(state),))
+        )
     arrows = merged(_moved(table))
     routes = _ROUTES.get(table.name, {})
     width = max(box.at[0] + box.size[0] for box in boxes) + (
         260 if any(arrow.words for arrow in arrows) and not routes else 30
     )
     height = max(box.at[1] for box in boxes) + 70
-    return Picture(table.name, table.law, (width, height), tuple(boxes), arrows, routes)
+    return Picture(
+        name=table.name,
+        title=table.law,
+        size=(width, height),
+        boxes=tuple(boxes),
+        arrows=arrows,
+        routes=routes,
+    )
 
 
 _STATES: Final[dict[str, dict[str, tuple[int, int]]]] = {

@@ -8,14 +8,13 @@ import attrs
 
 from curae_lifecycle.cli.pages import FORMAT
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 
 Cell = frozenset[tuple[str, str]]
 """A cell of a table: which value it has on which axis."""
 
 
-@frozen
+@attrs.frozen
 class Rule:
     """What decides a cell: its name, its outcome member by member, and the same in words.
 
@@ -28,7 +27,7 @@ class Rule:
     why: str
 
 
-@frozen
+@attrs.frozen
 class Frame:
     """What a table is, apart from its cells: its law, and the values of each axis, in order.
 
@@ -40,7 +39,7 @@ class Frame:
     axes: dict[str, tuple[str, ...]]
 
 
-@frozen
+@attrs.frozen
 class Sheet:
     """A table as it stood in a release."""
 
@@ -48,7 +47,7 @@ class Sheet:
     cells: dict[Cell, Rule]
 
 
-@frozen
+@attrs.frozen
 class Release:
     """All tables of a release by their names, and the package's version."""
 
@@ -121,7 +120,7 @@ def _cells(table: str, axes: dict[str, tuple[str, ...]], cells: list[Json]) -> d
                 "why": str(why),
             } if key.keys() == axes.keys() and all(key[axis] in axes[axis] for axis in axes):
                 place = frozenset((axis, str(value)) for axis, value in key.items())
-                found[place] = Rule(name, outcome, says, why)
+                found[place] = Rule(name=name, outcome=outcome, says=says, why=why)
             case _:
                 raise UnreadableError(f"table {table}: a cell in it is none of its axes' cells")
     if not len(found) == len(cells) == prod(map(len, axes.values())):

@@ -40,7 +40,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with opened_lines(parser, name) as log:
         total = 0 if name == "-" else os.fstat(log.fileno()).st_size
         failed = False
-        read = steps("replay", log, total, len)
+        read = steps("replay", items=log, total=total, size=len)
         for line in replay(read, environment=environment, check=options.check):
             answer = line.answer
             for each in line.divergences:

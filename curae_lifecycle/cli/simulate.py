@@ -51,7 +51,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         counts = stack.enter_context(count_cells()) if options.cells else None
         for seed in range(options.seed, options.seed + options.seeds):
-            summary = live(seed, clients, hours, MemoryStore)
+            summary = live(seed, clients=clients, hours=hours, store=MemoryStore)
             say(summary.headline(), "title")
             if summary.violation is not None:
                 return say_violation(seed, summary.violation, log)
@@ -69,7 +69,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 def live(seed: int, clients: int, hours: int, store: Callable[[Settings], KeyedStore]) -> Summary:
     """Let one world live, and show how far it is."""
     world = Simulation(seed, clients=clients, hours=hours, store=store)
-    for _ in steps(f"seed {seed}", world.run(), hours, lambda _: 1):
+    for _ in steps(f"seed {seed}", items=world.run(), total=hours, size=lambda _: 1):
         pass
     return world.summary
 

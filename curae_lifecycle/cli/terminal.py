@@ -124,7 +124,7 @@ def steps(
         return
     console = _console(stderr=True)
     if console is None:
-        yield from _plain_steps(name, items, total, size)
+        yield from _plain_steps(name, items=items, total=total, size=size)
         return
     from rich.progress import Progress  # noqa: PLC0415 - an optional extra
 

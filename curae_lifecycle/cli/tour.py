@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.cli.called import called_as
 from curae_lifecycle.cli.terminal import say
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
@@ -35,7 +36,7 @@ _INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
 _CONNECTIONS: Final = "/api/sdk/v1/connections"
 
 
-@frozen
+@attrs.frozen
 class Step:
     """One thing that happens: what it shows, what was asked and answered, line by line.
 
@@ -65,11 +66,13 @@ class _Guide:
         self._world.register(
             ApiKey(_KEY),
             Caller(
-                values.ApiKeyId("key-1"),
-                values.AppId("tour-app"),
-                values.CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
-                values.Environment.TEST,
-                frozenset({CONNECTION_WRITE}),
+                api_key_id=values.ApiKeyId("key-1"),
+                app_id=values.AppId("tour-app"),
+                customer_account_id=values.CustomerAccountId(
+                    "d8c60791-7301-441c-98e8-5bea9a162d9b"
+                ),
+                environment=values.Environment.TEST,
+                scopes=frozenset({CONNECTION_WRITE}),
             ),
         )
 
@@ -77,7 +80,9 @@ class _Guide:
         text = format_json(body)
         headers = (("Authorization", f"Bearer {_KEY}"), ("Idempotency-Key", key))
         asked = (f"POST {path}", f"Idempotency-Key: {key}", text.decode())
-        return self._send(title, Request("POST", path, headers, text), asked)
+        return self._send(
+            title, Request(method="POST", target=path, headers=headers, body=text), asked
+        )
 
     def get(self, title: str, path: str) -> Step:
         headers = (("Authorization", f"Bearer {_KEY}"),)
@@ -86,7 +91,9 @@ class _Guide:
     def fact(self, title: str, fact: Fact, sent: str) -> Step:
         answer = self._world.record(fact, self.now)
         outcome = f"refused: {answer.problem.code}" if isinstance(answer, Refused) else "done"
-        return Step(title, self.now, (sent,), (outcome,), answer.rules)
+        return Step(
+            title=title, at=self.now, asked=(sent,), answered=(outcome,), rules=answer.rules
+        )
 
     def last_id(self, member: str) -> str:
         """The id of the connection or session in the last answer."""
@@ -96,10 +103,12 @@ class _Guide:
 
     def _send(self, title: str, request: Request, asked: tuple[str, ...]) -> Step:
         new_ids = NewIds(
-            values.ConnectionId(self._uuid()),
-            values.SessionId(self._uuid()),
-            values.UserId(self._uuid()),
-            values.NextAction(f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR),
+            connection_id=values.ConnectionId(self._uuid()),
+            session_id=values.SessionId(self._uuid()),
+            user_id=values.UserId(self._uuid()),
+            next_action=values.NextAction(
+                f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR
+            ),
         )
         answer = self._world.handle(request, self.now, new_ids)
         response = answer.response
@@ -108,7 +117,9 @@ class _Guide:
         shown = [f"{name}: {value}" for name, value in response.headers if name in _SHOWN]
         members = body.items() if isinstance(body, dict) else ()
         shown += [json.dumps({name: value}, ensure_ascii=False)[1:-1] for name, value in members]
-        return Step(title, self.now, asked, (status, *shown), answer.rules)
+        return Step(
+            title=title, at=self.now, asked=asked, answered=(status, *shown), rules=answer.rules
+        )
 
     def _uuid(self) -> str:
         return f"00000000-0000-4000-8000-{next(self._numbers):012x}"

@@ -25,7 +25,6 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.access import Denied
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
@@ -62,7 +61,7 @@ class BrokenLineError(LifecycleError, ValueError):
         self.why = why
 
 
-@frozen
+@attrs.frozen
 class LineAnswer:
     """What one line answers.
 
@@ -75,11 +74,6 @@ class LineAnswer:
     answer: dict[str, Json] = attrs.field(repr=False)
     broken: bool = False
     divergences: tuple[Divergence, ...] = ()
-
-
-_make_line_answer: Final = maker(LineAnswer)
-_make_new_ids: Final = maker(NewIds)
-_make_request: Final = maker(Request)
 
 
 def replay(
@@ -157,7 +151,7 @@ class _Log:
             document = self._with_names(document)
             if isinstance(document, dict) and name is not None:
                 document["as"] = name
-        line = _object("the line", document, _REQUIRED, _ALLOWED)
+        line = _object("the line", value=document, required=_REQUIRED, allowed=_ALLOWED)
         kinds = line.keys() & _KINDS
         if len(kinds) != 1:
             raise BrokenLineError(f"the line: must be exactly one of {', '.join(KINDS)}")
@@ -213,7 +207,7 @@ class _Log:
             "replayed": answer.replayed,
             "rules": list(answer.rules),
         }
-        return _make_line_answer(printed, divergences=divergences)
+        return LineAnswer(printed, divergences=divergences)
 
     def _fresh(self, recorded: Recorded | None, now: datetime) -> NewIds:
         number = next(self._numbers)
@@ -226,11 +220,11 @@ class _Log:
             ends = values.later(now, NEXT_ACTION_LIFETIME)
         if url is None:
             url = f"https://connect.example/{number}"
-        return _make_new_ids(
-            values.ConnectionId(self._fresh_id(connection_id)),
-            values.SessionId(self._fresh_id(session_id)),
-            values.UserId(f"limited-user-{number}"),
-            values.NextAction(url, ends),
+        return NewIds(
+            connection_id=values.ConnectionId(self._fresh_id(connection_id)),
+            session_id=values.SessionId(self._fresh_id(session_id)),
+            user_id=values.UserId(f"limited-user-{number}"),
+            next_action=values.NextAction(url, ends),
         )
 
     def _fresh_id(self, adopted: str | None) -> str:
@@ -327,13 +321,15 @@ def _text(what: str, value: Json) -> str:
 
 
 def _request(value: Json) -> Request:
-    request = _object("request", value, _REQUIRED_OF_REQUEST, _ALLOWED_OF_REQUEST)
+    request = _object(
+        "request", value=value, required=_REQUIRED_OF_REQUEST, allowed=_ALLOWED_OF_REQUEST
+    )
     body = request.get("body")
-    return _make_request(
-        _text("request.method", request["method"]),
-        _text("request.path", request["path"]),
-        _headers(request.get("headers", {})),
-        _body(body),
+    return Request(
+        method=_text("request.method", request["method"]),
+        target=_text("request.path", request["path"]),
+        headers=_headers(request.get("headers", {})),
+        body=_body(body),
     )
 
 
@@ -368,7 +364,9 @@ def _recorded(value: Json) -> Recorded | None:
 
 def _registration(value: Json) -> tuple[ApiKey, Caller]:
     required = {"apiKey", "appId", "customerAccountId", "scopes"}
-    members = _object("register", value, required, required | {"environment"})
+    members = _object(
+        "register", value=value, required=required, allowed=required | {"environment"}
+    )
     scopes = members["scopes"]
     if not isinstance(scopes, list):
         raise BrokenLineError("register.scopes: must be a list of strings")
@@ -379,11 +377,11 @@ def _registration(value: Json) -> tuple[ApiKey, Caller]:
         values.parse_uuid("customerAccountId", members["customerAccountId"])
     )
     caller = Caller(
-        values.ApiKeyId(api_key.digest()),
-        app_id,
-        account,
-        environment,
-        frozenset([_text("register.scopes", scope) for scope in scopes]),
+        api_key_id=values.ApiKeyId(api_key.digest()),
+        app_id=app_id,
+        customer_account_id=account,
+        environment=environment,
+        scopes=frozenset([_text("register.scopes", scope) for scope in scopes]),
     )
     return api_key, caller
 
@@ -396,10 +394,10 @@ def _buckets(value: Json) -> tuple[Bucket, ...]:
         members = _object("buckets", each, {"name", "capacity", "refill", "seconds"})
         buckets.append(
             Bucket(
-                _text("buckets.name", members["name"]),
-                _integer("buckets.capacity", members["capacity"]),
-                _integer("buckets.refill", members["refill"]),
-                _integer("buckets.seconds", members["seconds"]),
+                name=_text("buckets.name", members["name"]),
+                capacity=_integer("buckets.capacity", members["capacity"]),
+                refill=_integer("buckets.refill", members["refill"]),
+                seconds=_integer("buckets.seconds", members["seconds"]),
             )
         )
     return tuple(buckets)
@@ -428,7 +426,12 @@ def read_fact(value: Json, facts: tuple[type[Fact], ...] = FACTS) -> Fact:
     if kind is None:
         raise BrokenLineError(f"fact.type: must be one of {', '.join(kinds)}")
     required = {"type"} | {each.name for each in kind.members if not each.optional}
-    members = _object("fact", value, required, required | {each.name for each in kind.members})
+    members = _object(
+        "fact",
+        value=value,
+        required=required,
+        allowed=required | {each.name for each in kind.members},
+    )
     given = {
         each.name: each.parse(members[each.name]) for each in kind.members if each.name in members
     }

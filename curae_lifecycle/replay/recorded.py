@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import parse_opaque, parse_time, parse_uuid
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -24,7 +23,7 @@ _FIXED: Final = frozenset({"status", "retryable"})
 _ID_MEMBERS: Final = frozenset({"id", "previousConnectionId"})
 
 
-@frozen
+@attrs.frozen
 class Divergence:
     """Where a recorded response is not what the rules say.
 
@@ -41,7 +40,7 @@ class Divergence:
     rule: str
 
 
-@frozen
+@attrs.frozen
 class Recorded:
     """A recorded response, as far as it can be read.
 
@@ -112,19 +111,33 @@ class Comparison:
         members = recorded.members
         decided = parse_json(response.body) if response.body else None
         if "status" in members and members["status"] != response.status:
-            found.append(Divergence("status", members["status"], response.status, rule))
+            found.append(
+                Divergence(
+                    member="status", recorded=members["status"], decided=response.status, rule=rule
+                )
+            )
         ours, theirs = _problem(decided), _problem(recorded.body)
         if "code" in members:
             theirs = theirs | {"code": members["code"]}
         elif "body" not in members:
             return tuple(found)
         if ours.get("code") != theirs.get("code"):
-            found.append(Divergence("code", theirs.get("code"), ours.get("code"), rule))
+            found.append(
+                Divergence(
+                    member="code", recorded=theirs.get("code"), decided=ours.get("code"), rule=rule
+                )
+            )
         elif not ours and "body" in members:
-            self._compare("body", recorded.body, decided, rule, found)
+            self._compare("body", recorded=recorded.body, decided=decided, rule=rule, found=found)
         else:
             for name in sorted(theirs.keys() & _FIXED):
-                self._compare(f"body.{name}", theirs[name], ours[name], rule, found)
+                self._compare(
+                    f"body.{name}",
+                    recorded=theirs[name],
+                    decided=ours[name],
+                    rule=rule,
+                    found=found,
+                )
         return tuple(found)
 
     def _compare(
@@ -134,11 +147,24 @@ class Comparison:
             for name in sorted(recorded.keys() | decided.keys()):
                 inner = f"{path}.{name}"
                 if name not in recorded or name not in decided:
-                    found.append(Divergence(inner, recorded.get(name), decided.get(name), rule))
+                    found.append(
+                        Divergence(
+                            member=inner,
+                            recorded=recorded.get(name),
+                            decided=decided.get(name),
+                            rule=rule,
+                        )
+                    )
                 else:
-                    self._compare(inner, recorded[name], decided[name], rule, found)
+                    self._compare(
+                        inner,
+                        recorded=recorded[name],
+                        decided=decided[name],
+                        rule=rule,
+                        found=found,
+                    )
         elif not self._same(path, recorded, decided):
-            found.append(Divergence(path, recorded, decided, rule))
+            found.append(Divergence(member=path, recorded=recorded, decided=decided, rule=rule))
 
     def _same(self, path: str, recorded: Json, decided: Json) -> bool:
         if type(recorded) is not type(decided):

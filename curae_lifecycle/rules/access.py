@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing_at
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
+import attrs
+
+from curae_lifecycle.rules.connection import Connection, Standing, next_deadline, standing
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
 
@@ -36,7 +37,7 @@ class DenialReason(StrEnum):
     PACKAGE_NOT_GRANTED = "PACKAGE_NOT_GRANTED"
 
 
-@frozen
+@attrs.frozen
 class Grant:
     """A cell's verdict: access."""
 
@@ -44,7 +45,7 @@ class Grant:
         return "grant"
 
 
-@frozen
+@attrs.frozen
 class Deny:
     """A cell's verdict: no access."""
 
@@ -66,8 +67,8 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
     (Axis.of("standing", Standing), Axis.of("package", PackageGrant)),
     Row((PENDING,         ANY),         Deny(Why.PENDING),             "[S] The patient has not authorized yet."),
     Row((LAPSED,          ANY),         Deny(Why.LAPSED),              "[O] The patient did not finish in time."),
-    Row((ACTIVE,          GRANTED),     GRANT,                         "[S] What the patient authorized.", "active"),
-    Row((ACTIVE,          NOT_GRANTED), Deny(Why.PACKAGE_NOT_GRANTED), "[S] Not granted.", "active-other-package"),
+    Row((ACTIVE,          GRANTED),     GRANT,                         "[S] The patient authorized it.", name="active"),
+    Row((ACTIVE,          NOT_GRANTED), Deny(Why.PACKAGE_NOT_GRANTED), "[S] Not granted.", name="active-other-package"),
     Row((ACTION_REQUIRED, ANY),         Deny(Why.ACTION_REQUIRED),     "[O] Nothing flows until the patient acted."),
     Row((EXPIRED,         ANY),         Deny(Why.EXPIRED),             "[O] Over at `expiresAt`, recorded or not."),
     Row((REVOKED,         ANY),         Deny(Why.REVOKED),             "[S] Revocation ends the access."),
@@ -76,7 +77,7 @@ ACCESS: Final = Table[tuple[Standing, PackageGrant], Grant | Deny](
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class Granted:
     """Access, at this instant, by the rule that is named.
 
@@ -89,7 +90,7 @@ class Granted:
     rule: str
 
 
-@frozen
+@attrs.frozen
 class Denied:
     """No access, at this instant, by the rule that is named.
 
@@ -114,9 +115,9 @@ def decide_access(connection: Connection, package: str, now: datetime) -> Access
     """Whether `package` may be read over `connection` at `now`, a UTC instant [S]."""
     check_instant("now", now)
     held = package in connection.identity.data_packages
-    row = ACCESS[standing_at(connection, now), GRANTED if held else NOT_GRANTED]
+    row = ACCESS[standing(connection, now), GRANTED if held else NOT_GRANTED]
     if isinstance(row.outcome, Grant):
         return Granted(next_deadline(connection), row.rule)
     reason = row.outcome.reason
     values = (connection.id, package, reason)
-    return Denied(reason, make_problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)
+    return Denied(reason, Problem(ProblemCode.CONNECTION_ACCESS_DENIED, values), row.rule)

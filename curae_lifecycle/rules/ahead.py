@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules import triggers
 from curae_lifecycle.rules.chain import Recovery, reconnect
 from curae_lifecycle.rules.connection import EXPIRY, Actor, Connection, waits_for
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.triggers import Transition, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT, NextAction, check_instant
@@ -28,7 +29,7 @@ class Expected(StrEnum):
     REFUSED = "refused"
 
 
-@frozen
+@attrs.frozen
 class Prospect:
     """What a trigger, a fact or an operation of the same name, would answer if it came now.
 
@@ -47,7 +48,7 @@ class Prospect:
     rules: tuple[str, ...]
 
 
-@frozen
+@attrs.frozen
 class Notice:
     """A warning that an authorization is about to end.
 
@@ -130,4 +131,9 @@ def notices(
 
 def _prospect(trigger: Trigger, answer: Transition | Recovery) -> Prospect:
     refused = answer if isinstance(answer, Refused) else None
-    return Prospect(trigger, Expected(type(answer).__name__.lower()), refused, answer.rules)
+    return Prospect(
+        trigger=trigger,
+        expected=Expected(type(answer).__name__.lower()),
+        refused=refused,
+        rules=answer.rules,
+    )

@@ -13,7 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.idempotency import (
     DEFAULT_LEASE,
     Attempt,
@@ -31,8 +32,6 @@ from curae_lifecycle.rules.outcomes import (
     Ignore,
     Ignored,
     MoveTo,
-    make_done,
-    make_ignored,
 )
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant
@@ -61,7 +60,7 @@ class ServerAct(StrEnum):
     FORGET = "forget"
 
 
-@frozen
+@attrs.frozen
 class Lose:
     """A cell's verdict: the attempt lost its lease."""
 
@@ -85,10 +84,10 @@ ATTEMPT: Final = Table[tuple[Act, RecordStanding, Holder], MoveTo[RecordState] |
     "attempt",
     "What a running attempt may still do: everything while it holds the lease, nothing after.",
     (Axis.of("act", Act), Axis.of("record", RecordStanding), Axis.of("holder", Holder)),
-    Row((RENEW,    IN_FLIGHT,  MINE),   TO_IN_FLIGHT, "[O] It is at work and says so.", "renew"),
-    Row((COMPLETE, IN_FLIGHT,  MINE),   TO_COMPLETED, "[S] Its answer is the one that retries get.", "complete"),
-    Row((RELEASE,  IN_FLIGHT,  MINE),   TO_RELEASED,  "[O] It left no effect, so a retry may run.", "release"),
-    Row((ANY,      IN_FLIGHT,  OTHERS), LOST,         "[O] Another attempt took over.", "in-flight.other"),
+    Row((RENEW,    IN_FLIGHT,  MINE),   TO_IN_FLIGHT, "[O] It is at work and says so.", name="renew"),
+    Row((COMPLETE, IN_FLIGHT,  MINE),   TO_COMPLETED, "[S] Its answer is the one that retries get.", name="complete"),
+    Row((RELEASE,  IN_FLIGHT,  MINE),   TO_RELEASED,  "[O] It left no effect, so a retry may run.", name="release"),
+    Row((ANY,      IN_FLIGHT,  OTHERS), LOST,         "[O] Another attempt took over.", name="in-flight.other"),
     Row((ANY,      ABSENT,     ANY),    LOST,         "[O] Its record is gone, and with it every claim."),
     Row((ANY,      RELEASED,   ANY),    LOST,         "[O] Nobody holds a released record."),
     Row((ANY,      LEASE_OVER, ANY),    LOST,         "[O] It may be taken over at any moment, so its time is up."),
@@ -102,20 +101,20 @@ UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ig
     "record-upkeep",
     "What the server may do with a record without holding it.",
     (Axis.of("act", ServerAct), Axis.of("record", RecordStanding)),
-    Row((ANSWERED, ABSENT),     IGNORE,       "[O] There is no record.", "resolve-answered.absent"),
-    Row((ANSWERED, RELEASED),   IGNORE,       "[O] Nothing took effect.", "resolve-answered.released"),
-    Row((ANSWERED, IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", "resolve-answered.in-flight"),
-    Row((ANSWERED, LEASE_OVER), TO_COMPLETED, "[O] It happened; this was its answer.", "resolve-answered.lease-over"),
-    Row((ANSWERED, UNKNOWN),    TO_COMPLETED, "[O] It happened; this was its answer.", "resolve-answered.unknown"),
-    Row((ANSWERED, COMPLETED),  IGNORE,       "[O] The answer stands.", "resolve-answered.completed"),
-    Row((ANSWERED, FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", "resolve-answered.forgotten"),
-    Row((NOTHING,  ABSENT),     IGNORE,       "[O] There is no record.", "resolve-nothing.absent"),
-    Row((NOTHING,  RELEASED),   IGNORE,       "[O] Nothing took effect.", "resolve-nothing.released"),
-    Row((NOTHING,  IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", "resolve-nothing.in-flight"),
-    Row((NOTHING,  LEASE_OVER), TO_RELEASED,  "[O] Nothing happened: a retry may run.", "resolve-nothing.lease-over"),
-    Row((NOTHING,  UNKNOWN),    TO_RELEASED,  "[O] Nothing happened: a retry may run.", "resolve-nothing.unknown"),
-    Row((NOTHING,  COMPLETED),  IGNORE,       "[O] The answer stands.", "resolve-nothing.completed"),
-    Row((NOTHING,  FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", "resolve-nothing.forgotten"),
+    Row((ANSWERED, ABSENT),     IGNORE,       "[O] There is no record.", name="resolve-answered.absent"),
+    Row((ANSWERED, RELEASED),   IGNORE,       "[O] Nothing took effect.", name="resolve-answered.released"),
+    Row((ANSWERED, IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", name="resolve-answered.in-flight"),
+    Row((ANSWERED, LEASE_OVER), TO_COMPLETED, "[O] It happened, with this answer.", name="resolve-answered.lease-over"),
+    Row((ANSWERED, UNKNOWN),    TO_COMPLETED, "[O] It happened, with this answer.", name="resolve-answered.unknown"),
+    Row((ANSWERED, COMPLETED),  IGNORE,       "[O] The answer stands.", name="resolve-answered.completed"),
+    Row((ANSWERED, FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", name="resolve-answered.forgotten"),
+    Row((NOTHING,  ABSENT),     IGNORE,       "[O] There is no record.", name="resolve-nothing.absent"),
+    Row((NOTHING,  RELEASED),   IGNORE,       "[O] Nothing took effect.", name="resolve-nothing.released"),
+    Row((NOTHING,  IN_FLIGHT),  IGNORE,       "[O] Its attempt will say.", name="resolve-nothing.in-flight"),
+    Row((NOTHING,  LEASE_OVER), TO_RELEASED,  "[O] Nothing happened; a retry runs.", name="resolve-nothing.lease-over"),
+    Row((NOTHING,  UNKNOWN),    TO_RELEASED,  "[O] Nothing happened; a retry runs.", name="resolve-nothing.unknown"),
+    Row((NOTHING,  COMPLETED),  IGNORE,       "[O] The answer stands.", name="resolve-nothing.completed"),
+    Row((NOTHING,  FORGOTTEN),  IGNORE,       "[O] What was erased stays so.", name="resolve-nothing.forgotten"),
     Row((FORGET,   ABSENT),     IGNORE,       "[O] There is nothing to erase."),
     Row((FORGET,   RELEASED),   TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
     Row((FORGET,   IN_FLIGHT),  TO_FORGOTTEN, "[O] The key stays used, so nothing runs twice."),
@@ -128,7 +127,7 @@ UPKEEP: Final = Table[tuple[ServerAct, RecordStanding], MoveTo[RecordState] | Ig
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class LeaseLost:
     """The attempt may no longer touch the record, which is as it was: roll back what it did.
 
@@ -155,7 +154,7 @@ def renew(
     Returns:
         Done: the record with its longer lease. LeaseLost: the attempt may no longer touch it.
     """
-    return _act(RENEW, record, attempt, now, lease, None)
+    return _act(RENEW, record=record, attempt=attempt, now=now, lease=lease, response=None)
 
 
 def complete(
@@ -172,7 +171,9 @@ def complete(
     Returns:
         Done: COMPLETED now. LeaseLost: the attempt may no longer touch the record.
     """
-    return _act(COMPLETE, record, attempt, now, None, response.to_keep())
+    return _act(
+        COMPLETE, record=record, attempt=attempt, now=now, lease=None, response=response.to_keep()
+    )
 
 
 def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Record] | LeaseLost:
@@ -186,7 +187,7 @@ def release(record: Record | None, attempt: Attempt, now: datetime) -> Done[Reco
     Returns:
         Done: RELEASED now. LeaseLost: the attempt may no longer touch the record.
     """
-    return _act(RELEASE, record, attempt, now, None, None)
+    return _act(RELEASE, record=record, attempt=attempt, now=now, lease=None, response=None)
 
 
 def resolve(
@@ -205,8 +206,8 @@ def resolve(
         Done: COMPLETED now, or RELEASED. Ignored: there was nothing to resolve.
     """
     if response is None:
-        return _upkeep(NOTHING, record, now, None)
-    return _upkeep(ANSWERED, record, now, response.to_keep())
+        return _upkeep(NOTHING, record=record, now=now, response=None)
+    return _upkeep(ANSWERED, record=record, now=now, response=response.to_keep())
 
 
 def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Record | None]:
@@ -219,7 +220,7 @@ def forget(record: Record | None, now: datetime) -> Done[Record] | Ignored[Recor
     Returns:
         Done: FORGOTTEN now. Ignored: there was nothing to erase.
     """
-    return _upkeep(FORGET, record, now, None)
+    return _upkeep(FORGET, record=record, now=now, response=None)
 
 
 def _act(
@@ -235,11 +236,12 @@ def _act(
     row = ATTEMPT[act, record_standing(record, now), holder]
     if record is None or isinstance(row.outcome, Lose):
         return LeaseLost(record, row.rules)
-    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
-        now = record.seen_at
+    now = max(now, record.seen_at)
     until = None if lease is None else lease_until_of(now, lease)
-    moved = record_of(record, row.outcome.to, now, until, record.lost_lease, response)
-    return make_done(moved, row.rules)
+    moved = record_of(
+        record, state=row.outcome.to, at=now, until=until, lost=record.lost_lease, response=response
+    )
+    return Done(moved, row.rules)
 
 
 def _holds(attempt: Attempt, record: Record) -> bool:
@@ -257,6 +259,9 @@ def _upkeep(
     check_instant("now", now)
     row = UPKEEP[act, record_standing(record, now)]
     if record is None or isinstance(row.outcome, Ignore):
-        return make_ignored(record, row.rules)
+        return Ignored(record, row.rules)
     now, lost = max(now, record.seen_at), record.lost_lease
-    return make_done(record_of(record, row.outcome.to, now, None, lost, response), row.rules)
+    return Done(
+        record_of(record, state=row.outcome.to, at=now, until=None, lost=lost, response=response),
+        row.rules,
+    )

@@ -13,7 +13,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -24,11 +23,8 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
-    make_done,
-    make_ignored,
-    make_refused,
 )
-from curae_lifecycle.rules.problems import ProblemCode, make_problem
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import Coordinate, UserId
 
@@ -112,7 +108,7 @@ GRADUATION_HANDOFF: Final = Table[AccountState, Proceed | RefuseWith](
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class LimitedAccountAppBinding:
     """Which platform user a coordinate is bound to.
 
@@ -129,9 +125,6 @@ class LimitedAccountAppBinding:
     state: AccountState
     generation: int
     version: int = 1
-
-
-make_binding: Final = maker(LimitedAccountAppBinding)
 
 
 BindingTransition = (
@@ -169,7 +162,7 @@ def provision(
     """
     if binding and binding.state is TOMBSTONED and binding.user_id == user_id:
         raise ArgumentError("user_id", "a new user, never the tombstoned one")
-    return _bind(PROVISION, binding, coordinate, user_id)
+    return _bind(PROVISION, binding=binding, coordinate=coordinate, user_id=user_id)
 
 
 def complete_sign_up(
@@ -186,7 +179,7 @@ def complete_sign_up(
         Done: `user_id` is bound and ACTIVE. Ignored: it was. Refused: `BINDING_CHANGED`, or
         `BINDING_CONFLICT` where another user is bound.
     """
-    return _bind(COMPLETE_SIGN_UP, binding, coordinate, user_id)
+    return _bind(COMPLETE_SIGN_UP, binding=binding, coordinate=coordinate, user_id=user_id)
 
 
 def graduate(
@@ -203,7 +196,7 @@ def graduate(
         Done: ACTIVE now. Ignored: it was. Refused: `BINDING_CHANGED`, or `BINDING_CONFLICT`
         where another user is bound.
     """
-    return _bind(GRADUATE, binding, coordinate, user_id)
+    return _bind(GRADUATE, binding=binding, coordinate=coordinate, user_id=user_id)
 
 
 def tombstone(
@@ -218,7 +211,12 @@ def tombstone(
     Returns:
         Done: TOMBSTONED now. Ignored: nobody was bound, or it was tombstoned before.
     """
-    return _bind(TOMBSTONE, binding, coordinate, None if binding is None else binding.user_id)
+    return _bind(
+        TOMBSTONE,
+        binding=binding,
+        coordinate=coordinate,
+        user_id=None if binding is None else binding.user_id,
+    )
 
 
 def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountState] | Refused:
@@ -230,8 +228,8 @@ def start_graduation(binding: LimitedAccountAppBinding | None) -> Done[AccountSt
     state = account_state(binding)
     row = GRADUATION_HANDOFF[state]
     if isinstance(row.outcome, RefuseWith):
-        return make_refused(make_problem(row.outcome.code, (state,)), row.rules)
-    return make_done(state, row.rules)
+        return Refused(Problem(row.outcome.code, (state,)), row.rules)
+    return Done(state, row.rules)
 
 
 def _bind(
@@ -248,10 +246,14 @@ def _bind(
     if isinstance(outcome, MoveTo):
         assert user_id is not None  # noqa: S101 - only a tombstone names nobody, and moves nobody
         generation, version = (0, 0) if binding is None else (binding.generation, binding.version)
-        bound = make_binding(
-            coordinate, user_id, outcome.to, generation if same else generation + 1, version + 1
+        bound = LimitedAccountAppBinding(
+            coordinate=coordinate,
+            user_id=user_id,
+            state=outcome.to,
+            generation=generation if same else generation + 1,
+            version=version + 1,
         )
-        return make_done(bound, row.rules)
+        return Done(bound, row.rules)
     if isinstance(outcome, Ignore):
-        return make_ignored(binding, row.rules)
-    return make_refused(make_problem(outcome.code, (state,)), row.rules)
+        return Ignored(binding, row.rules)
+    return Refused(Problem(outcome.code, (state,)), row.rules)

@@ -11,33 +11,32 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.connection import (
     NEW,
     Actor,
     Connection,
+    ConnectionIdentity,
     Standing,
     check_next_action,
-    make_connection,
-    make_identity,
     recorded_at,
-    standing_at,
+    standing,
 )
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import (
     Done,
     Ignored,
     Is,
     Refused,
     RefuseWith,
-    make_done,
-    make_refused,
 )
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.triggers import (
-    ON_RECONNECT,
     SUPERSEDED,
+    TRIGGERS,
     Recover,
     Successor,
+    Trigger,
     moved,
     problem_of,
     revoke,
@@ -60,7 +59,7 @@ class Life(StrEnum):
     OVER = "over"
 
 
-@frozen
+@attrs.frozen
 class Mint:
     """A cell's verdict: a new connection recovers this one."""
 
@@ -68,7 +67,7 @@ class Mint:
         return "mint a successor"
 
 
-@frozen
+@attrs.frozen
 class Reissue:
     """A cell's verdict: the same successor with a fresh next action and deadline."""
 
@@ -129,17 +128,14 @@ LIFE: Final = Table[Standing, Is[Life]](
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class Minted:
     """A recovery that made a new connection."""
 
     connection: Connection
 
 
-make_minted: Final = maker(Minted)
-
-
-@frozen
+@attrs.frozen
 class Reissued:
     """A recovery that gave the pending successor a fresh next action and deadline.
 
@@ -216,23 +212,29 @@ def reconnect(
     # whoever moves the connection meanwhile need not meet it on a row: not when that moved, either.
     asked_at = now if successor is None else recorded_at(successor, now)
     at = recorded_at(connection, asked_at)
-    stands = standing_at(connection, at)
-    asked = ON_RECONNECT[stands]
+    stands = standing(connection, at)
+    asked = TRIGGERS[Trigger.RECONNECT, stands]
     if isinstance(asked.outcome, RefuseWith):
-        return make_refused(problem_of(asked.outcome, connection, at), asked.rules)
+        return Refused(problem_of(asked.outcome, connection, at), asked.rules)
     assert isinstance(asked.outcome, Recover)  # noqa: S101 - the trigger's cells hold no other verdict
     row = RECOVERY[stands, successor_kind(successor, asked_at)]
     rules = (asked.rule, row.rule)
     match row.outcome:
         case Mint():
-            return make_done(make_minted(_successor(connection, at, id, next_action)), rules)
+            return Done(
+                Minted(_successor(connection, at=at, connection_id=id, next_action=next_action)),
+                rules,
+            )
         case Reissue():
             assert successor is not None  # noqa: S101 - the row's key says so
             ends = next_action.expires_at
             again = moved(successor, successor.status, asked_at, handoff_deadline=ends)
-            return make_done(Reissued(successor, again), rules)
+            return Done(Reissued(successor, again), rules)
         case RefuseWith() as refuse:
-            return make_refused(problem_of(refuse, connection, at, successor, head), rules)
+            return Refused(
+                problem_of(refuse, connection=connection, at=at, successor=successor, head=head),
+                rules,
+            )
 
 
 def _successor(
@@ -240,10 +242,20 @@ def _successor(
 ) -> Connection:
     old = recovered.identity
     coordinate, packages, position = old.coordinate, old.data_packages, old.position + 1
-    identity = make_identity(connection_id, coordinate, packages, at, old.id, old.root_id, position)
-    return make_connection(identity, NEW, at, next_action.expires_at)
+    identity = ConnectionIdentity(
+        id=connection_id,
+        coordinate=coordinate,
+        data_packages=packages,
+        created_at=at,
+        predecessor_id=old.id,
+        root_id=old.root_id,
+        position=position,
+    )
+    return Connection(
+        identity=identity, status=NEW, updated_at=at, handoff_deadline=next_action.expires_at
+    )
 
 
 def is_live(connection: Connection, now: datetime) -> bool:
     """Whether the connection can give access at `now`, or once its patient acts."""
-    return LIFE[standing_at(connection, now)].outcome.what is Life.LIVE
+    return LIFE[standing(connection, now)].outcome.what is Life.LIVE

@@ -8,14 +8,15 @@ one in `chain`. An instant that is out of order or not UTC raises `ArgumentError
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Is
-from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, view
+from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     ConnectionId,
     Coordinate,
@@ -89,12 +90,12 @@ DEADLINE: Final = Table[tuple[Status, Revocation], Is[Deadline]](
     "deadline",
     "Which instant a stored connection waits for: there its standing changes by itself.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation)),
-    Row((ANY,                    ONCE),  Is(NONE),    "[O] For ever, whatever stands with it.", "revoked-at"),
-    Row((Status.PENDING,         NEVER), Is(HANDOFF), "[O] The page lives no longer.", "pending"),
-    Row((Status.ACTIVE,          NEVER), Is(EXPIRY),  "[S] It runs out at `expiresAt`.", "active"),
-    Row((Status.ACTION_REQUIRED, NEVER), Is(EXPIRY),  "[O] It runs out while it waits.", "action-required"),
-    Row((Status.EXPIRED,         NEVER), Is(NONE),    "[S] Over already.", "expired"),
-    Row((Status.REVOKED,         NEVER), Is(NONE),    "[S] For ever.", "revoked"),
+    Row((ANY,                    ONCE),  Is(NONE),    "[O] For ever, whatever stands with it.", name="revoked-at"),
+    Row((Status.PENDING,         NEVER), Is(HANDOFF), "[O] The page lives no longer.", name="pending"),
+    Row((Status.ACTIVE,          NEVER), Is(EXPIRY),  "[S] It runs out at `expiresAt`.", name="active"),
+    Row((Status.ACTION_REQUIRED, NEVER), Is(EXPIRY),  "[O] It runs out while it waits.", name="action-required"),
+    Row((Status.EXPIRED,         NEVER), Is(NONE),    "[S] Over already.", name="expired"),
+    Row((Status.REVOKED,         NEVER), Is(NONE),    "[S] For ever.", name="revoked"),
 )
 """The table `deadline`: which instant a stored connection waits for."""
 
@@ -103,41 +104,21 @@ STANDING: Final = Table[tuple[Status, Revocation, Clock], Is[Standing]](
     "What a connection is at an instant. The deadline is the hand-off's while PENDING, and `expiresAt` while "
     "ACTIVE or ACTION_REQUIRED; intervals are half-open.",
     (Axis.of("stored status", Status), Axis.of("revocation", Revocation), Axis.of("clock", Clock)),
-    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Contradictions fail closed.", "revoked-at"),
-    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page can yet be finished.", "pending"),
-    Row((Status.PENDING,         NEVER, REACHED), Is(LAPSED),          "[O] Derived, never stored.", "lapsed"),
-    Row((Status.ACTIVE,          NEVER, BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", "active"),
-    Row((Status.ACTIVE,          NEVER, REACHED), Is(EXPIRED),         "[O] Over: no leeway.", "active-over"),
-    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Is(ACTION_REQUIRED), "[S] The patient must act.", "action-required"),
-    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Is(EXPIRED),         "[O] It ran out.", "action-required-over"),
-    Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", "expired"),
-    Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", "revoked"),
+    Row((ANY,                    ONCE,  ANY),     Is(REVOKED),         "[O] Fails closed.", name="revoked-at"),
+    Row((Status.PENDING,         NEVER, BEFORE),  Is(PENDING),         "[O] The page is still open.", name="pending"),
+    Row((Status.PENDING,         NEVER, REACHED), Is(LAPSED),          "[O] Derived, never stored.", name="lapsed"),
+    Row((Status.ACTIVE,          NEVER, BEFORE),  Is(ACTIVE),          "[S] Authorized and not over.", name="active"),
+    Row((Status.ACTIVE,          NEVER, REACHED), Is(EXPIRED),         "[O] Over: no leeway.", name="active-over"),
+    Row((Status.ACTION_REQUIRED, NEVER, BEFORE),  Is(ACTION_REQUIRED), "[S] Needs action.", name="action-required"),
+    Row((Status.ACTION_REQUIRED, NEVER, REACHED), Is(EXPIRED),         "[O] It ran out.", name="action-required-over"),
+    Row((Status.EXPIRED,         NEVER, ANY),     Is(EXPIRED),         "[S] A recorded expiry stands.", name="expired"),
+    Row((Status.REVOKED,         NEVER, ANY),     Is(REVOKED),         "[S] Revocation is monotone.", name="revoked"),
 )
 """The table `standing`: what a connection is at an instant."""
 # fmt: on
 
 
-def _sides(revocation: Revocation) -> dict[Status, tuple[Row[Is[Deadline]], _Stands, _Stands]]:
-    return view(
-        lambda: {
-            at: (
-                DEADLINE[at, revocation],
-                STANDING[at, revocation, BEFORE],
-                STANDING[at, revocation, REACHED],
-            )
-            for at in Status
-        },
-        DEADLINE,
-        STANDING,
-    )
-
-
-_Stands = Row[Is[Standing]]
-_SIDES: Final = _sides(NEVER)
-_SIDES_ONCE_REVOKED: Final = _sides(ONCE)
-
-
-@frozen
+@attrs.frozen
 class ConnectionIdentity:
     """What a connection is and stays: transitions share this value and cannot touch it.
 
@@ -160,10 +141,7 @@ class ConnectionIdentity:
     position: int = 1
 
 
-make_identity: Final = maker(ConnectionIdentity)
-
-
-@frozen
+@attrs.frozen
 class Connection:
     """A connection as it is stored.
 
@@ -197,9 +175,6 @@ class Connection:
         return self.identity.id
 
 
-make_connection: Final = maker(Connection)
-
-
 def next_deadline(connection: Connection) -> datetime | None:
     """When the standing next changes by itself; `None` when only an event can change it."""
     deadline = waits_for(connection)
@@ -210,42 +185,37 @@ def next_deadline(connection: Connection) -> datetime | None:
 
 def waits_for(connection: Connection) -> Deadline:
     """Which instant changes the standing, where it is set."""
-    revocation = NEVER if connection.revoked_at is None else ONCE
-    return DEADLINE[connection.status, revocation].outcome.what
+    return DEADLINE[connection.status, _revocation(connection)].outcome.what
+
+
+def _revocation(connection: Connection) -> Revocation:
+    return NEVER if connection.revoked_at is None else ONCE
 
 
 def standing(connection: Connection, now: datetime) -> Standing:
-    """What the connection is at `now` [O; statuses S]."""
-    check_instant("now", now)
-    return standing_at(connection, now)
-
-
-def standing_at(connection: Connection, now: datetime) -> Standing:
-    """The same, for an instant that was checked before.
+    """Return the standing of a connection at an instant [O; statuses S].
 
     Args:
         connection: The connection as it is stored.
-        now: An instant in UTC.
+        now: The instant, in UTC.
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
     """
-    sides = _SIDES if connection.revoked_at is None else _SIDES_ONCE_REVOKED
-    deadline_row, before, reached = sides[connection.status]
-    waiting_for = deadline_row.outcome.what
-    if waiting_for is HANDOFF:
-        deadline = connection.handoff_deadline
-    else:
-        deadline = connection.expires_at if waiting_for is EXPIRY else None
-    return (before if deadline is None or now < deadline else reached).outcome.what
+    check_instant("now", now)
+    deadline = next_deadline(connection)
+    clock = BEFORE if deadline is None or now < deadline else REACHED
+    return STANDING[connection.status, _revocation(connection), clock].outcome.what
 
 
 def recorded_at(connection: Connection, now: datetime) -> datetime:
-    """When something is recorded at `now`: never before what the connection has seen [O]."""
-    # Every fact and command asks this first, so it does without a second call.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
-    seen = connection.updated_at
-    if now < seen:
-        return seen
-    return now
+    """Return the instant to record a change at: `now`, but never before `updated_at` [O].
+
+    Raises:
+        ArgumentError: `now` is no UTC instant.
+    """
+    check_instant("now", now)
+    return max(now, connection.updated_at)
 
 
 def create(
@@ -268,8 +238,17 @@ def create(
         next_action: What the patient is shown, and until when.
     """
     check_next_action(next_action, now)
-    identity = make_identity(id, coordinate, data_packages, now, None, id)
-    return make_connection(identity, NEW, now, next_action.expires_at)
+    identity = ConnectionIdentity(
+        id=id,
+        coordinate=coordinate,
+        data_packages=data_packages,
+        created_at=now,
+        predecessor_id=None,
+        root_id=id,
+    )
+    return Connection(
+        identity=identity, status=NEW, updated_at=now, handoff_deadline=next_action.expires_at
+    )
 
 
 def check_next_action(next_action: NextAction, now: datetime) -> None:

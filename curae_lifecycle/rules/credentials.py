@@ -16,16 +16,15 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
-from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith, make_refused
-from curae_lifecycle.rules.problems import ProblemCode, make_problem
+from curae_lifecycle.rules.outcomes import PROCEED, Proceed, Refused, RefuseWith
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 CONNECTION_WRITE: Final = "connection:write"
 """The scope of every mutation [S]; reads need a valid key and no scope [O]."""
 
 
-@frozen
+@attrs.frozen
 class ApiKey:
     """A secret. Equal keys are equal values; nothing prints one."""
 
@@ -43,10 +42,7 @@ class ApiKey:
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
 
-make_api_key: Final = maker(ApiKey)
-
-
-@frozen
+@attrs.frozen
 class KeyOwner:
     """An API key's id with its owner: whose records and buckets they are [P; the owner O].
 
@@ -65,16 +61,16 @@ class KeyOwner:
     customer_account_id: values.CustomerAccountId
 
 
-make_key_owner: Final = maker(KeyOwner)
-
-
 def _key_owner(caller: Caller) -> KeyOwner:
-    return make_key_owner(
-        caller.api_key_id, caller.environment, caller.app_id, caller.customer_account_id
+    return KeyOwner(
+        api_key_id=caller.api_key_id,
+        environment=caller.environment,
+        app_id=caller.app_id,
+        customer_account_id=caller.customer_account_id,
     )
 
 
-@frozen
+@attrs.frozen
 class Caller:
     """Whom a key stands for, and what it may do; the server names its keys by ids of its own.
 
@@ -98,8 +94,11 @@ class Caller:
 
     def coordinate(self, app_user_id: values.AppUserId) -> values.Coordinate:
         """The coordinate of one of the app's users."""
-        return values.make_coordinate(
-            self.environment, self.app_id, self.customer_account_id, app_user_id
+        return values.Coordinate(
+            environment=self.environment,
+            app_id=self.app_id,
+            customer_account_id=self.customer_account_id,
+            app_user_id=app_user_id,
         )
 
     def owns(self, connection: Connection) -> bool:
@@ -137,9 +136,9 @@ PERMISSION: Final = Table[tuple[Served, ScopeHeld], Proceed | RefuseWith](
     "permission",
     "Whether a known caller may run an operation here; the environment is asked first.",
     (Axis.of("environment", Served), Axis.of("scope", ScopeHeld)),
-    Row((SERVED, HELD),    PROCEED,   "[S] The key has the scope that the operation needs.", "granted"),
-    Row((SERVED, MISSING), NO_SCOPE,  "[S] A mutation needs connection:write.", "scope-missing"),
-    Row((OTHER,  ANY),     ELSEWHERE, "[P] Test and live never meet; asked before the scope [O].", "wrong-environment"),
+    Row((SERVED, HELD),    PROCEED,   "[S] The key has the scope that the operation needs.", name="granted"),
+    Row((SERVED, MISSING), NO_SCOPE,  "[S] A mutation needs connection:write.", name="scope-missing"),
+    Row((OTHER,  ANY),     ELSEWHERE, "[P] Test and live never mix; before the scope [O].", name="wrong-environment"),
 )
 """The table `permission`: whether a known caller may run an operation here."""
 # fmt: on
@@ -167,6 +166,6 @@ def check_permission(
         case Proceed():
             return None
         case RefuseWith(ProblemCode.SCOPE_INSUFFICIENT as code):
-            return make_refused(make_problem(code, (scope,)), row.rules)
+            return Refused(Problem(code, (scope,)), row.rules)
         case RefuseWith(code):
-            return make_refused(make_problem(code, (caller.environment,)), row.rules)
+            return Refused(Problem(code, (caller.environment,)), row.rules)

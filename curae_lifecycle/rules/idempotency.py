@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final, NewType
 
+import attrs
+
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
-from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith, make_refused
-from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
+from curae_lifecycle.rules.outcomes import Is, Refused, RefuseWith
+from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.rules.values import (
     HOUR,
@@ -101,7 +102,7 @@ class Match(StrEnum):
     OTHER = "other fingerprint"
 
 
-@frozen
+@attrs.frozen
 class Execute:
     """A cell's verdict: run the operation, with the next token."""
 
@@ -109,7 +110,7 @@ class Execute:
         return "execute"
 
 
-@frozen
+@attrs.frozen
 class Repeat:
     """A cell's verdict: answer what was answered."""
 
@@ -132,9 +133,9 @@ RECORD_STANDING: Final = Table[tuple[RecordState, Lease, LostLease], Is[RecordSt
     "record-standing",
     "What an idempotency record is at an instant within its retention.",
     (Axis.of("stored state", RecordState), Axis.of("lease", Lease), Axis.of("a lost lease means", LostLease)),
-    Row((RecordState.IN_FLIGHT, RUNNING, ANY),               Is(IN_FLIGHT),  "[O] Its attempt runs.", "in-flight"),
-    Row((RecordState.IN_FLIGHT, OVER,    LostLease.EXECUTE), Is(LEASE_OVER), "[O] It committed nothing.", "lease-over"),
-    Row((RecordState.IN_FLIGHT, OVER,    LostLease.UNKNOWN), Is(UNKNOWN),    "[O] It may have had effects.", "unknown"),
+    Row((RecordState.IN_FLIGHT, RUNNING, ANY),               Is(IN_FLIGHT),  "[O] Its attempt runs.", name="in-flight"),
+    Row((RecordState.IN_FLIGHT, OVER,    LostLease.EXECUTE), Is(LEASE_OVER), "[O] No commit.", name="lease-over"),
+    Row((RecordState.IN_FLIGHT, OVER,    LostLease.UNKNOWN), Is(UNKNOWN),    "[O] Effects possible.", name="unknown"),
     Row((RecordState.RELEASED,  ANY,     ANY),               Is(RELEASED),   "[O] An attempt left no effect."),
     Row((RecordState.COMPLETED, ANY,     ANY),               Is(COMPLETED),  "[S] There is an answer to replay."),
     Row((RecordState.FORGOTTEN, ANY,     ANY),               Is(FORGOTTEN),  "[O] The answer was erased on purpose."),
@@ -147,23 +148,23 @@ BEGIN: Final = Table[tuple[RecordStanding, Match], Execute | Repeat | RefuseWith
     (Axis.of("record", RecordStanding), Axis.of("request", Match)),
     Row((ABSENT,     ANY),       EXECUTE,   "[P] The first use, or the record's 24 hours are over."),
     Row((RELEASED,   SAME),      EXECUTE,   "[O] Nothing took effect, so the retry runs."),
-    Row((RELEASED,   DIFFERENT), REUSED,    "[O] A key belongs to one request, finished or not.", "released.other"),
+    Row((RELEASED,   DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="released.other"),
     Row((IN_FLIGHT,  SAME),      BUSY,      "[O] The caller may wait; what is left of the lease is named."),
-    Row((IN_FLIGHT,  DIFFERENT), REUSED,    "[O] The fingerprint is asked before the lease.", "in-flight.other"),
+    Row((IN_FLIGHT,  DIFFERENT), REUSED,    "[O] The fingerprint is asked before the lease.", name="in-flight.other"),
     Row((LEASE_OVER, SAME),      EXECUTE,   "[O] Effects commit with the record, so the dead worker left none."),
-    Row((LEASE_OVER, DIFFERENT), REUSED,    "[O] Only the same request may take over.", "lease-over.other"),
+    Row((LEASE_OVER, DIFFERENT), REUSED,    "[O] Only the same request may take over.", name="lease-over.other"),
     Row((UNKNOWN,    SAME),      NOT_KNOWN, "[O] Until the server resolves it, running again could run it twice."),
-    Row((UNKNOWN,    DIFFERENT), REUSED,    "[O] A key belongs to one request.", "unknown.other"),
+    Row((UNKNOWN,    DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="unknown.other"),
     Row((COMPLETED,  SAME),      REPEAT,    "[S] Retries replay the original response verbatim."),
-    Row((COMPLETED,  DIFFERENT), REUSED,    "[O] Another request must not get this one's answer.", "completed.other"),
+    Row((COMPLETED,  DIFFERENT), REUSED,    "[O] Other requests must not get this answer.", name="completed.other"),
     Row((FORGOTTEN,  SAME),      ERASED,    "[O] Erasing an answer must not run the request again."),
-    Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.", "forgotten.other"),
+    Row((FORGOTTEN,  DIFFERENT), REUSED,    "[O] A key belongs to one request.", name="forgotten.other"),
 )
 """The table `idempotency`: what a request with a key gets."""
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class RecordKey:
     """A record's key: an idempotency key within the API key it came with, and its owner [P]."""
 
@@ -175,10 +176,7 @@ class RecordKey:
         return hash((self.owner.api_key_id, self.key))
 
 
-make_record_key: Final = maker(RecordKey)
-
-
-@frozen
+@attrs.frozen
 class Fingerprint:
     """What makes two requests the same: the parsed operation, never its text [O].
 
@@ -198,13 +196,10 @@ class Fingerprint:
         """
         text = "\n".join(values)
         if text.count("\n") == len(values) - 1:
-            return make_fingerprint(operation, sha256(text.encode()).hexdigest())
+            return Fingerprint(operation, sha256(text.encode()).hexdigest())
         # A value holds a line feed itself, so lengths must tell the values apart.
         by_length = "".join([f"{len(value)}:{value}" for value in values])
-        return make_fingerprint(operation, f"lengths:{sha256(by_length.encode()).hexdigest()}")
-
-
-make_fingerprint: Final = maker(Fingerprint)
+        return Fingerprint(operation, f"lengths:{sha256(by_length.encode()).hexdigest()}")
 
 
 class StoredResponse(ABC):
@@ -217,7 +212,7 @@ class StoredResponse(ABC):
         """The response as a record may keep it; raises `ArgumentError` where none may."""
 
 
-@frozen
+@attrs.frozen
 class Record:
     """An idempotency record as it is stored.
 
@@ -244,10 +239,7 @@ class Record:
     response: StoredResponse | None
 
 
-make_record: Final = maker(Record)
-
-
-@frozen
+@attrs.frozen
 class Attempt:
     """The right to execute a request: what `begin` gives, and what fences later acts.
 
@@ -268,10 +260,7 @@ class Attempt:
     rules: tuple[str, ...]
 
 
-make_attempt: Final = maker(Attempt)
-
-
-@frozen
+@attrs.frozen
 class KnownResponse:
     """The answer is known: give it again, byte for byte, and say beside it that it is one.
 
@@ -282,9 +271,6 @@ class KnownResponse:
 
     response: StoredResponse
     rules: tuple[str, ...]
-
-
-make_known_response: Final = maker(KnownResponse)
 
 
 def parse_key(value: object) -> IdempotencyKey:
@@ -302,8 +288,7 @@ def record_standing(record: Record | None, now: datetime) -> RecordStanding:
     """What the record is at `now`, a UTC instant, or at the latest it has seen [P, O]."""
     if record is None:
         return ABSENT
-    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
-        now = record.seen_at
+    now = max(now, record.seen_at)
     if now - record.first_used_at >= _RETENTION:
         return ABSENT
     until = record.lease_until
@@ -335,28 +320,39 @@ def begin(
     Raises:
         ArgumentError: The instant is not UTC, or the record is of another key.
     """
-    # Every request with a key asks this, so it does without a second call.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
+    check_instant("now", now)
     if record is None:
-        return make_attempt(key, fingerprint, 1, now, now, BEGIN[ABSENT, SAME].rules)
-    # Asked for equality, since the opposite would ask this as well and take longer.
-    is_own = record.key == key
-    if not is_own:
+        return Attempt(
+            key=key,
+            fingerprint=fingerprint,
+            token=1,
+            first_used_at=now,
+            at=now,
+            rules=BEGIN[ABSENT, SAME].rules,
+        )
+    if record.key != key:
         raise ArgumentError("record", "the record of the key")
-    if now < record.seen_at:  # noqa: PLR1730 - `max` takes eight times as long
-        now = record.seen_at
+    now = max(now, record.seen_at)
     at = record_standing(record, now)
     row = BEGIN[at, SAME if record.fingerprint == fingerprint else DIFFERENT]
     match row.outcome:
         case Repeat():
             assert record.response is not None  # noqa: S101 - a completed record holds one
-            return make_known_response(record.response, row.rules)
+            return KnownResponse(record.response, row.rules)
         case Execute():
             first = now if at is ABSENT else record.first_used_at
-            return make_attempt(key, fingerprint, record.token + 1, first, now, row.rules)
+            return Attempt(
+                key=key,
+                fingerprint=fingerprint,
+                token=record.token + 1,
+                first_used_at=first,
+                at=now,
+                rules=row.rules,
+            )
         case RefuseWith(code):
-            return make_refused(_problem(code, record, fingerprint, now), row.rules)
+            return Refused(
+                _problem(code, record=record, fingerprint=fingerprint, now=now), row.rules
+            )
 
 
 def in_flight_record(
@@ -367,7 +363,9 @@ def in_flight_record(
     In `lease` microseconds it must renew or end; `lost_lease` is what it means if it does neither.
     """
     until = lease_until_of(attempt.at, lease)
-    return record_of(attempt, RecordState.IN_FLIGHT, attempt.at, until, lost_lease)
+    return record_of(
+        attempt, state=RecordState.IN_FLIGHT, at=attempt.at, until=until, lost=lost_lease
+    )
 
 
 def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
@@ -378,7 +376,14 @@ def completed_record(attempt: Attempt, response: StoredResponse) -> Record:
         response: Its answer, or where the server keeps it.
     """
     kept = response.to_keep()
-    return record_of(attempt, RecordState.COMPLETED, attempt.at, None, LostLease.EXECUTE, kept)
+    return record_of(
+        attempt,
+        state=RecordState.COMPLETED,
+        at=attempt.at,
+        until=None,
+        lost=LostLease.EXECUTE,
+        response=kept,
+    )
 
 
 def record_of(
@@ -400,7 +405,17 @@ def record_of(
         response: Its answer, where it is completed.
     """
     key, fingerprint, token, first = whose.key, whose.fingerprint, whose.token, whose.first_used_at
-    return make_record(key, fingerprint, state, token, first, at, until, lost, response)
+    return Record(
+        key=key,
+        fingerprint=fingerprint,
+        state=state,
+        token=token,
+        first_used_at=first,
+        seen_at=at,
+        lease_until=until,
+        lost_lease=lost,
+        response=response,
+    )
 
 
 def lease_until_of(now: datetime, lease: int) -> datetime:
@@ -417,7 +432,7 @@ def lease_until_of(now: datetime, lease: int) -> datetime:
 def _problem(code: ProblemCode, record: Record, fingerprint: Fingerprint, now: datetime) -> Problem:
     if code is ProblemCode.IDEMPOTENCY_KEY_REUSED:
         other = record.fingerprint.operation != fingerprint.operation
-        return make_problem(code, ("operation" if other else "values",))
+        return Problem(code, ("operation" if other else "values",))
     if code is ProblemCode.IDEMPOTENCY_KEY_IN_FLIGHT and record.lease_until is not None:
-        return make_problem(code, (ceil_seconds(elapsed(now, record.lease_until)),))
-    return make_problem(code)
+        return Problem(code, (ceil_seconds(elapsed(now, record.lease_until)),))
+    return Problem(code)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from curae_lifecycle.rules.connection import Connection, Status, make_connection
+from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import LAST_INSTANT, ConnectionId
 
@@ -57,17 +57,19 @@ def merge(left: Connection, right: Connection) -> Connection:
     if left.identity != right.identity:
         raise MergeError(left.id, right.id)
     revocation = min(left, right, key=_revocation)
-    return make_connection(
-        left.identity,
-        max(left.status, right.status, key=RANK.__getitem__),
-        max(left.updated_at, right.updated_at),
-        _known(max, left.handoff_deadline, right.handoff_deadline),
-        _known(min, left.authorized_at, right.authorized_at),
-        _known(min, left.expires_at, right.expires_at),
-        _known(min, left.action_required_reason, right.action_required_reason),
-        revocation.revoked_at,
-        revocation.revoked_by,
-        max(left.version, right.version),
+    return Connection(
+        identity=left.identity,
+        status=max(left.status, right.status, key=RANK.__getitem__),
+        updated_at=max(left.updated_at, right.updated_at),
+        handoff_deadline=_known(max, left.handoff_deadline, right.handoff_deadline),
+        authorized_at=_known(min, left.authorized_at, right.authorized_at),
+        expires_at=_known(min, left.expires_at, right.expires_at),
+        action_required_reason=_known(
+            min, left.action_required_reason, right.action_required_reason
+        ),
+        revoked_at=revocation.revoked_at,
+        revoked_by=revocation.revoked_by,
+        version=max(left.version, right.version),
     )
 
 

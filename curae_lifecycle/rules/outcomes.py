@@ -11,14 +11,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from curae_lifecycle.rules.frozen import frozen, maker
+import attrs
+
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 
 Value = TypeVar("Value", covariant=True)
 To = TypeVar("To", bound=StrEnum, covariant=True)
 
 
-@frozen
+@attrs.frozen
 class Done(Generic[Value]):
     """The rule applied: its value is new."""
 
@@ -26,10 +27,7 @@ class Done(Generic[Value]):
     rules: tuple[str, ...]
 
 
-make_done: Final = maker(Done)
-
-
-@frozen
+@attrs.frozen
 class Ignored(Generic[Value]):
     """The rule applied and there was nothing to change: its value is the one passed in."""
 
@@ -37,10 +35,7 @@ class Ignored(Generic[Value]):
     rules: tuple[str, ...]
 
 
-make_ignored: Final = maker(Ignored)
-
-
-@frozen
+@attrs.frozen
 class Refused:
     """The rule forbids it: nothing changed, and a problem of the catalogue says why."""
 
@@ -48,10 +43,7 @@ class Refused:
     rules: tuple[str, ...]
 
 
-make_refused: Final = maker(Refused)
-
-
-@frozen
+@attrs.frozen
 class Is(Generic[To]):
     """A cell's verdict: that is what it is."""
 
@@ -61,7 +53,7 @@ class Is(Generic[To]):
         return str(self.what)
 
 
-@frozen
+@attrs.frozen
 class MoveTo(Generic[To]):
     """A cell's verdict: move to a state."""
 
@@ -71,7 +63,7 @@ class MoveTo(Generic[To]):
         return str(self.to)
 
 
-@frozen
+@attrs.frozen
 class Ignore:
     """A cell's verdict: ignore, since there is nothing to change."""
 
@@ -82,7 +74,7 @@ class Ignore:
 IGNORE: Final = Ignore()
 
 
-@frozen
+@attrs.frozen
 class Proceed:
     """A cell's verdict: nothing stands in the way; the next rule decides."""
 
@@ -93,7 +85,7 @@ class Proceed:
 PROCEED: Final = Proceed()
 
 
-@frozen
+@attrs.frozen
 class RefuseWith:
     """A cell's verdict: refuse with a problem of the catalogue.
 

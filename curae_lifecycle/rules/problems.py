@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from curae_lifecycle.rules.frozen import frozen, maker
+import attrs
+
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.values import format_time
 
@@ -74,7 +75,7 @@ class ProblemKind(StrEnum):
     FAILED = "failed"
 
 
-@frozen
+@attrs.frozen
 class ProblemType:
     """One row of the catalogue.
 
@@ -125,9 +126,9 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     "What each problem code means: what sort of trouble it is, whether a retry may help, and the keys of its details.",
     Axis.of("code", ProblemCode),
     Row(C.BAD_REQUEST,                   final(INVALID, "member", "fault"), "[P] A mistyped member is never ignored."),
-    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be known as one.", "key-required"),
-    Row(C.IDEMPOTENCY_KEY_INVALID,       final(INVALID), "[O] A key has one reading.", "key-invalid"),
-    Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED,   final(INVALID), "[O] The platform rejects a key [P].", "key-not-allowed"),
+    Row(C.IDEMPOTENCY_KEY_REQUIRED,      final(INVALID), "[O] A retry must be known as one.", name="key-required"),
+    Row(C.IDEMPOTENCY_KEY_INVALID,       final(INVALID), "[O] A key has one reading.", name="key-invalid"),
+    Row(C.IDEMPOTENCY_KEY_NOT_ALLOWED,   final(INVALID), "[O] The platform rejects a key [P].", name="key-not-allowed"),
     Row(C.UNAUTHENTICATED,               final(UNKNOWN_CALLER), "[O] The platform names no code here."),
     Row(C.SCOPE_INSUFFICIENT,            final(FORBIDDEN, "scope"), "[P] A mutation needs connection:write [S]."),
     Row(C.WRONG_ENVIRONMENT,             final(FORBIDDEN, "environment"), "[P] Test and live never meet."),
@@ -142,10 +143,10 @@ CATALOGUE: Final = Table[ProblemCode, ProblemType](
     Row(C.BINDING_CHANGED,               final(CONFLICT, "lifecycleState"), "[O] A binding is never silently rebound."),
     Row(C.BINDING_CONFLICT,              final(CONFLICT, "lifecycleState"), "[O] One coordinate, one user."),
     Row(C.BINDING_NOT_LIMITED,           final(CONFLICT, "lifecycleState"), "[O] The platform's rule [P], our code."),
-    Row(C.IDEMPOTENCY_KEY_IN_FLIGHT,     retryable(CONFLICT, "retryAfter"), "[O] Others may wait.", "key-in-flight"),
-    Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN,   final(CONFLICT), "[O] A guess may run it twice.", "outcome-unknown"),
-    Row(C.IDEMPOTENCY_KEY_FORGOTTEN,     final(CONFLICT), "[O] Erasure runs nothing again.", "key-forgotten"),
-    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named.", "key-reused"),
+    Row(C.IDEMPOTENCY_KEY_IN_FLIGHT,     retryable(CONFLICT, "retryAfter"), "[O] Retry later.", name="key-in-flight"),
+    Row(C.IDEMPOTENCY_OUTCOME_UNKNOWN,   final(CONFLICT), "[O] A guess may run it twice.", name="outcome-unknown"),
+    Row(C.IDEMPOTENCY_KEY_FORGOTTEN,     final(CONFLICT), "[O] Erasure runs nothing again.", name="key-forgotten"),
+    Row(C.IDEMPOTENCY_KEY_REUSED,        final(MISMATCH, "differs"), "[O] What differs is named.", name="key-reused"),
     Row(C.RATE_LIMITED,                  retryable(LIMITED, "policy", "retryAfter"), "[P] The wait is exact [O]."),
     Row(C.INTERNAL,                      retryable(FAILED), "[O] Nothing was recorded under the key."),
     prefix="problem",
@@ -196,7 +197,7 @@ DEFAULT_TYPE_BASE: Final = "https://curaeai.com/problems/"
 """The base URI of `type` where a server names none [P: a base and the code in kebab case]."""
 
 
-@frozen
+@attrs.frozen
 class Problem:
     """Why something was refused: a code of the catalogue and its facts.
 
@@ -228,9 +229,6 @@ class Problem:
         """A sentence for people, written only when asked for; it may change [P]."""
         sentence = WORDING[self.code][1]
         return sentence.format_map({name: _in_words(it) for name, it in self.details.items()})
-
-
-make_problem: Final = maker(Problem)
 
 
 def _in_words(value: DetailValue) -> str | int:

@@ -29,10 +29,10 @@ from datetime import UTC, datetime
 from struct import Struct
 from typing import Final, NamedTuple, final
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import (
-    EPOCH,
     MINUTE,
     SECOND,
     check_instant,
@@ -62,7 +62,7 @@ class CostError(LifecycleError, ValueError):
 
 
 @final
-@frozen
+@attrs.frozen
 class ExactLog:
     """A rule: at most `limit` in any half-open window of so many `seconds`.
 
@@ -84,7 +84,7 @@ class ExactLog:
 
 
 @final
-@frozen
+@attrs.frozen
 class Bucket:
     """A rule: `capacity` at once, refilled by `refill` every `seconds`; full at the start.
 
@@ -183,7 +183,7 @@ _pack: Final = _INSTANT.pack
 _unpack_from: Final = _INSTANT.unpack_from
 
 
-@frozen
+@attrs.frozen
 class Charge:
     """A rule and its state: what `admit` asks.
 
@@ -194,20 +194,14 @@ class Charge:
     state: RateState
 
 
-make_charge: Final = maker(Charge)
-
-
-@frozen
+@attrs.frozen
 class Admitted:
     """Every rule admits it: `states` are theirs after the charge, in the order they were asked."""
 
     states: tuple[RateState, ...]
 
 
-make_admitted: Final = maker(Admitted)
-
-
-@frozen
+@attrs.frozen
 class Limited:
     """At least one rule refuses; none is charged.
 
@@ -222,10 +216,7 @@ class Limited:
     retry_after: int
 
 
-make_limited: Final = maker(Limited)
-
-
-@frozen
+@attrs.frozen
 class LimitLeft:
     """What a caller may still ask of a rule.
 
@@ -262,17 +253,17 @@ def admit(charges: tuple[Charge, ...], now: datetime, *, cost: int = 1) -> Admit
     longest = 0
     for charge in charges:
         policy = charge.policy
-        if type(policy) is ExactLog:
-            charged: RateState | int = _charge_log(policy, charge.state, at, cost)
+        if isinstance(policy, ExactLog):
+            charged: RateState | int = _charge_log(policy, state=charge.state, at=at, cost=cost)
         else:
-            charged = _charge_bucket(policy, charge.state, at, cost)
+            charged = _charge_bucket(policy, state=charge.state, at=at, cost=cost)
         if not isinstance(charged, int):
             states.append(charged)
         elif charged > longest:
             refusing, longest = policy, charged
     if refusing is None:
-        return make_admitted(tuple(states))
-    return make_limited(tuple([charge.state for charge in charges]), refusing, longest)
+        return Admitted(tuple(states))
+    return Limited(tuple([charge.state for charge in charges]), refusing, longest)
 
 
 def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | int:
@@ -290,9 +281,9 @@ def admit_one(policy: Policy, state: RateState, now: datetime) -> RateState | in
         ArgumentError: `now` is no UTC instant.
     """
     at = _microseconds_at(now)
-    if type(policy) is ExactLog:
-        return _charge_log(policy, state, at, 1)
-    return _charge_bucket(policy, state, at, 1)
+    if isinstance(policy, ExactLog):
+        return _charge_log(policy, state=state, at=at, cost=1)
+    return _charge_bucket(policy, state=state, at=at, cost=1)
 
 
 def state_expires_at(policy: Policy, state: RateState) -> datetime | None:
@@ -343,11 +334,8 @@ def limit_left(policy: Policy, state: RateState, now: datetime) -> LimitLeft:
 
 
 def _microseconds_at(now: datetime) -> int:
-    # Every charge asks this, so it checks and counts without a second call.
-    if type(now) is not datetime or now.tzinfo is not UTC:
-        check_instant("now", now)
-    since = now - EPOCH
-    return (since.days * DAY + since.seconds) * SECOND + since.microseconds
+    check_instant("now", now)
+    return microseconds(now)
 
 
 def _check_cost(charges: tuple[Charge, ...], cost: int) -> None:
@@ -388,9 +376,7 @@ def _charge_bucket(policy: Bucket, state: RateState, at: int, cost: int) -> Buck
     excess = missing - policy.capacity * token
     if excess > 0:
         return -(-excess // refill)
-    # As `BucketState(...)`, in half the time.
-    parts = at + missing // refill, missing % refill, refill
-    return tuple.__new__(BucketState, parts)  # pyright: ignore[reportUnknownMemberType] - as above
+    return BucketState(full_at=at + missing // refill, part=missing % refill, parts=refill)
 
 
 def _missing(policy: Bucket, state: BucketState, at: int) -> int:

@@ -24,7 +24,6 @@ from curae_lifecycle.rules.binding import (
     provision,
 )
 from curae_lifecycle.rules.connection import check_next_action
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -34,11 +33,8 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
-    make_done,
-    make_ignored,
-    make_refused,
 )
-from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode, make_problem
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
 
@@ -83,7 +79,7 @@ class Completion(StrEnum):
     LANDED_OTHER = "landed for another user"
 
 
-@frozen
+@attrs.frozen
 class Enter:
     """A cell's verdict: the path, its hand-off and its user.
 
@@ -124,10 +120,10 @@ PATHS: Final = Table[tuple[AccountState, Preference], Enter](
     "Which path a connect session takes.",
     (Axis.of("account", AccountState), Axis.of("preference", Preference)),
     Row((ACTIVE,     ANY),           PATH_A,        "[S] There is an active user, so the hand-off lands at once."),
-    Row((UNLINKED,   PREFERRED),     PATH_B,        "[S] Nobody is bound; a sign-up is preferred.", "unlinked.sign-up"),
-    Row((UNLINKED,   NOT_PREFERRED), PATH_C_NEW,    "[S] Nobody is bound: a LIMITED user comes.", "unlinked.silent"),
-    Row((LIMITED,    PREFERRED),     PATH_C_REUSED, "[S] Else: the preference is ignored.", "limited.sign-up"),
-    Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.", "limited.silent"),
+    Row((UNLINKED,   PREFERRED),     PATH_B,        "[S] No user; a sign-up is preferred.", name="unlinked.sign-up"),
+    Row((UNLINKED,   NOT_PREFERRED), PATH_C_NEW,    "[S] No user: provision a LIMITED one.", name="unlinked.silent"),
+    Row((LIMITED,    PREFERRED),     PATH_C_REUSED, "[S] Else: the preference is ignored.", name="limited.sign-up"),
+    Row((LIMITED,    NOT_PREFERRED), PATH_C_REUSED, "[S] The LIMITED user is reused.", name="limited.silent"),
     Row((TOMBSTONED, ANY),           PATH_C_NEW,    "[O] The literal else: a new LIMITED user, never the old one."),
 )
 """The table `entry-path`: which path a session takes."""
@@ -136,18 +132,18 @@ COMPLETION: Final = Table[tuple[EntryPath, Completion], Proceed | Ignore | Refus
     "completion",
     "Whether a session's hand-off can be completed; where it proceeds, the binding's table decides.",
     (Axis.of("path", EntryPath), Axis.of("session", Completion)),
-    Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.", "existing-active"),
-    Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.", "silent-limited"),
-    Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.", "waiting"),
-    Row((B, OVER),         TOO_LATE,     "[O] The hosted page was over before it happened.", "over"),
-    Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.", "landed.same"),
-    Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.", "landed.other"),
+    Row((A, ANY),          NOT_REQUIRED, "[O] Path A landed when it was minted.", name="existing-active"),
+    Row((C, ANY),          NOT_REQUIRED, "[O] Path C has no hand-off.", name="silent-limited"),
+    Row((B, WAITING),      PROCEED,      "[S] Path B requires completeHandoff.", name="waiting"),
+    Row((B, OVER),         TOO_LATE,     "[O] The hosted page was over before it happened.", name="over"),
+    Row((B, LANDED_SAME),  IGNORE,       "[O] A repeated completion changes nothing.", name="landed.same"),
+    Row((B, LANDED_OTHER), OTHER_USER,   "[O] One session hands over one user.", name="landed.other"),
 )
 """The table `completion`: whether a hand-off can be completed."""
 # fmt: on
 
 
-@frozen
+@attrs.frozen
 class CuraeConnectSession:
     """A connect session as it is stored.
 
@@ -171,10 +167,7 @@ class CuraeConnectSession:
     user_id: values.UserId | None = attrs.field(repr=False)
 
 
-make_session: Final = maker(CuraeConnectSession)
-
-
-@frozen
+@attrs.frozen
 class Initiated:
     """A minted session and the binding now; where that is not the one passed in, store both."""
 
@@ -182,10 +175,7 @@ class Initiated:
     binding: LimitedAccountAppBinding | None
 
 
-make_initiated: Final = maker(Initiated)
-
-
-@frozen
+@attrs.frozen
 class Landing:
     """A hand-off that landed; both values are stored together or not at all [O].
 
@@ -236,10 +226,17 @@ def initiate(
         rules += provisioned.rules
     landed_at = now if enter.handoff is LANDED else None
     user = None if binding is None else binding.user_id
-    session = make_session(
-        id, coordinate, enter.path, enter.handoff, now, next_action.expires_at, landed_at, user
+    session = CuraeConnectSession(
+        id=id,
+        coordinate=coordinate,
+        path=enter.path,
+        handoff=enter.handoff,
+        created_at=now,
+        expires_at=next_action.expires_at,
+        landed_at=landed_at,
+        user_id=user,
     )
-    return make_done(make_initiated(session, binding), rules)
+    return Done(Initiated(session, binding), rules)
 
 
 def complete_handoff(
@@ -272,16 +269,16 @@ def complete_handoff(
     row = COMPLETION[session.path, _completion(session, user_id, happened)]
     match row.outcome:
         case Ignore():
-            return make_ignored(Landing(session, binding), row.rules)
+            return Ignored(Landing(session, binding), row.rules)
         case RefuseWith(code):
-            return make_refused(_problem(code, session, binding), row.rules)
+            return Refused(_problem(code, session, binding), row.rules)
         case Proceed():
             bound = complete_sign_up(binding, session.coordinate, user_id)
             rules = (row.rule, *bound.rules)
             if isinstance(bound, Refused):
-                return make_refused(bound.problem, rules)
+                return Refused(bound.problem, rules)
             landed = attrs.evolve(session, handoff=LANDED, landed_at=happened, user_id=user_id)
-            return make_done(Landing(landed, bound.value), rules)
+            return Done(Landing(landed, bound.value), rules)
 
 
 def _completion(
@@ -300,4 +297,4 @@ def _problem(
         ProblemCode.SESSION_EXPIRED: (session.id, session.expires_at),
         ProblemCode.BINDING_CONFLICT: (account_state(binding),),
     }
-    return make_problem(code, facts[code])
+    return Problem(code, facts[code])

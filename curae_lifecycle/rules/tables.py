@@ -12,7 +12,7 @@ up, and every decision carries the names of the rows that made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import product
 from typing import Final, Generic, NoReturn, TypeVar, cast
@@ -20,12 +20,9 @@ from typing import Final, Generic, NoReturn, TypeVar, cast
 import attrs
 
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 
 Key = TypeVar("Key", bound="str | tuple[StrEnum, ...]", covariant=True)
 Outcome = TypeVar("Outcome", covariant=True)
-Word = TypeVar("Word", bound=StrEnum)
-Seen = TypeVar("Seen")
 
 
 class Wildcard(StrEnum):
@@ -54,7 +51,7 @@ class TableError(LifecycleError, ValueError):
         return f"table {self.table!r}: {self.fault}: {', '.join(self.cells)}"
 
 
-@frozen
+@attrs.frozen
 class Axis:
     """One dimension of a table: its name, and every value it can take, in printed order."""
 
@@ -76,7 +73,7 @@ def _own_trail(row: Row[object]) -> tuple[str, ...]:
     return (row.rule,)
 
 
-@frozen
+@attrs.frozen
 class Row(Generic[Outcome]):
     """One rule.
 
@@ -121,10 +118,9 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
         axes: Its dimensions.
         rows: Its rules, in the order they are printed.
         state: The axis that is a state, where the outcomes move it; `None` elsewhere.
-        views: What brings each `view` of it up to date.
     """
 
-    __slots__ = ("axes", "law", "name", "rows", "state", "views")
+    __slots__ = ("axes", "law", "name", "rows", "state")
 
     def __init__(
         self,
@@ -151,7 +147,6 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
             attrs.evolve(row, rule=f"{prefix or name}.{row.name or _name_of(row)}") for row in rows
         )
         self.state: Final = state
-        self.views: Final[list[Callable[[], None]]] = []
         super().__init__(cast("dict[Key, Row[Outcome]]", _cells(name, self.axes, self.rows)))
         if state is not None and state not in {axis.name for axis in self.axes}:
             raise TableError(name, "its state is none of its axes", (state,))
@@ -175,21 +170,6 @@ class Table(  # type: ignore[type-var]  # never written, so it may be covariant
 
 AnyTable = Table[str | tuple[StrEnum, ...], object]
 """A table of whatever axes and outcomes; what is only read may be any."""
-
-
-def view(look: Callable[[], dict[Word, Seen]], *tables: AnyTable) -> dict[Word, Seen]:
-    """Rows of some tables by a single word, for rules that ask often.
-
-    Whoever puts another row into a table, to test the rules, then calls each of its `views`.
-
-    Args:
-        look: What looks the rows up, again at each change.
-        tables: The tables that they come from.
-    """
-    seen = look()
-    for table in tables:
-        table.views.append(lambda: seen.update(look()))
-    return seen
 
 
 def _cells(

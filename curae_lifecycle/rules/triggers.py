@@ -12,21 +12,21 @@ still to be written down, `ENDING` what ends with a transition. What a reconnect
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+import attrs
 
 from curae_lifecycle.rules.connection import (
     Actor,
     Connection,
     Standing,
     Status,
-    make_connection,
     recorded_at,
-    standing_at,
+    standing,
 )
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import (
     IGNORE,
     PROCEED,
@@ -38,12 +38,9 @@ from curae_lifecycle.rules.outcomes import (
     Proceed,
     Refused,
     RefuseWith,
-    make_done,
-    make_ignored,
-    make_refused,
 )
-from curae_lifecycle.rules.problems import Problem, ProblemCode, make_problem
-from curae_lifecycle.rules.tables import Axis, Row, Table, view
+from curae_lifecycle.rules.problems import Problem, ProblemCode
+from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.rules.values import check_instant, check_occurrence
 
 
@@ -72,7 +69,7 @@ class Ending(StrEnum):
     ACCESS = "the access that it gave"
 
 
-@frozen
+@attrs.frozen
 class Recover:
     """A cell's verdict: the reconnect goes on to the recovery table."""
 
@@ -80,7 +77,7 @@ class Recover:
         return "recover"
 
 
-@frozen
+@attrs.frozen
 class RecordExpiry:
     """A cell's verdict: write the expiry down, unless it is written down already."""
 
@@ -114,9 +111,9 @@ AUTHORIZATION: Final = Table[Successor, Proceed | RefuseWith](
     "authorization",
     "Whether a connection may be authorized at all, asked before its standing.",
     Axis.of("successor", Successor),
-    Row(Successor.NONE,    PROCEED,    "[O] It is the head of its chain.", "no-successor"),
-    Row(Successor.PENDING, SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-pending"),
-    Row(Successor.OTHER,   SUPERSEDED, "[O] Two live connections of one chain are two accesses.", "successor-other"),
+    Row(Successor.NONE,    PROCEED,    "[O] It is the head of its chain.", name="no-successor"),
+    Row(Successor.PENDING, SUPERSEDED, "[O] Two live connections in a chain double access.", name="successor-pending"),
+    Row(Successor.OTHER,   SUPERSEDED, "[O] Two live connections in a chain double access.", name="successor-other"),
 )
 """The table `authorization`: whether a connection may be authorized at all."""
 
@@ -182,16 +179,6 @@ ENDING: Final = Table[Status, Is[Ending]](
 # fmt: on
 
 
-def _rows_on(trigger: Trigger) -> dict[Standing, Row[TriggerVerdict]]:
-    return view(lambda: {at: TRIGGERS[trigger, at] for at in Standing}, TRIGGERS)
-
-
-ON_AUTHORIZE: Final = _rows_on(AUTHORIZE)
-ON_REQUIRE_ACTION: Final = _rows_on(REQUIRE_ACTION)
-ON_EXPIRE: Final = _rows_on(EXPIRE)
-ON_REVOKE: Final = _rows_on(REVOKE)
-ON_RECONNECT: Final = _rows_on(RECONNECT)
-
 Transition = Done[Connection] | Ignored[Connection] | Refused
 """What a fact or a revocation answers."""
 
@@ -200,7 +187,7 @@ def successor_kind(successor: Connection | None, now: datetime) -> Successor:
     """What the successor is at `now`, as the rules ask for it."""
     if successor is None:
         return NO_SUCCESSOR
-    return SUCCESSOR_PENDING if standing_at(successor, now) is PENDING else SUCCESSOR_OTHER
+    return SUCCESSOR_PENDING if standing(successor, now) is PENDING else SUCCESSOR_OTHER
 
 
 def authorize(
@@ -231,13 +218,16 @@ def authorize(
     check_end(expires_at, happened)
     chain = AUTHORIZATION[NO_SUCCESSOR if successor is None else successor_kind(successor, at)]
     if not isinstance(chain.outcome, Proceed):
-        return make_refused(problem_of(chain.outcome, connection, at, successor, head), chain.rules)
-    row = ON_AUTHORIZE[standing_at(connection, happened)]
+        return Refused(
+            problem_of(chain.outcome, connection=connection, at=at, successor=successor, head=head),
+            chain.rules,
+        )
+    row = TRIGGERS[AUTHORIZE, standing(connection, happened)]
     outcome = row.outcome
-    if type(outcome) is MoveTo:
+    if isinstance(outcome, MoveTo):
         after = moved(connection, outcome.to, at, authorized_at=happened, expires_at=expires_at)
-        return make_done(after, row.rules)
-    return _unmoved(outcome, row.rules, connection, happened)
+        return Done(after, row.rules)
+    return _unmoved(outcome, rules=row.rules, connection=connection, happened=happened)
 
 
 def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
@@ -248,9 +238,7 @@ def check_end(expires_at: datetime | None, authorized_at: datetime) -> None:
         authorized_at: When it begins.
     """
     if expires_at is not None:
-        # Every authorization asks this, so it does without a second call.
-        if type(expires_at) is not datetime or expires_at.tzinfo is not UTC:
-            check_instant("expires_at", expires_at)
+        check_instant("expires_at", expires_at)
         if expires_at <= authorized_at:
             raise ArgumentError("expires_at", "after the authorization")
 
@@ -271,10 +259,10 @@ def require_action(
     """
     at = recorded_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
-    row = ON_REQUIRE_ACTION[standing_at(connection, happened)]
+    row = TRIGGERS[REQUIRE_ACTION, standing(connection, happened)]
     if isinstance(row.outcome, MoveTo):
-        return make_done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
-    return _unmoved(row.outcome, row.rules, connection, happened)
+        return Done(moved(connection, row.outcome.to, at, reason=reason), row.rules)
+    return _unmoved(row.outcome, rules=row.rules, connection=connection, happened=happened)
 
 
 def expire(
@@ -293,7 +281,7 @@ def expire(
     """
     at = recorded_at(connection, now)
     happened = at if happened_at is None else _happened(connection, happened_at, at)
-    row = ON_EXPIRE[standing_at(connection, happened)]
+    row = TRIGGERS[EXPIRE, standing(connection, happened)]
     rules = row.rules
     outcome: TriggerVerdict = row.outcome
     if isinstance(outcome, RecordExpiry):
@@ -301,8 +289,8 @@ def expire(
         outcome = record.outcome
         rules = (row.rule, record.rule)
     if isinstance(outcome, MoveTo):
-        return make_done(moved(connection, outcome.to, at), rules)
-    return _unmoved(outcome, rules, connection, happened)
+        return Done(moved(connection, outcome.to, at), rules)
+    return _unmoved(outcome, rules=rules, connection=connection, happened=happened)
 
 
 def revoke(
@@ -322,13 +310,13 @@ def revoke(
     """
     at = recorded_at(connection, now)
     revoked_at = at if happened_at is None else _happened(connection, happened_at, at)
-    row = ON_REVOKE[standing_at(connection, at)]
+    row = TRIGGERS[REVOKE, standing(connection, at)]
     outcome = row.outcome
-    if type(outcome) is MoveTo:
+    if isinstance(outcome, MoveTo):
         after = moved(connection, outcome.to, at, revoked_at=revoked_at, revoked_by=actor)
-        return make_done(after, row.rules)
+        return Done(after, row.rules)
     assert isinstance(outcome, Ignore)  # noqa: S101 - the trigger's cells hold no other verdict
-    return make_ignored(connection, row.rules)
+    return Ignored(connection, row.rules)
 
 
 def moved(
@@ -358,36 +346,32 @@ def moved(
         revoked_at: When it was revoked.
         revoked_by: Who revoked it.
     """
-    return make_connection(
-        connection.identity,
-        to,
-        now,
-        handoff_deadline or connection.handoff_deadline,
-        authorized_at or connection.authorized_at,
-        expires_at if authorized_at else connection.expires_at,
-        connection.action_required_reason if reason is None else reason,
-        revoked_at or connection.revoked_at,
-        revoked_by or connection.revoked_by,
-        connection.version + 1,
+    return Connection(
+        identity=connection.identity,
+        status=to,
+        updated_at=now,
+        handoff_deadline=handoff_deadline or connection.handoff_deadline,
+        authorized_at=authorized_at or connection.authorized_at,
+        expires_at=expires_at if authorized_at else connection.expires_at,
+        action_required_reason=connection.action_required_reason if reason is None else reason,
+        revoked_at=revoked_at or connection.revoked_at,
+        revoked_by=revoked_by or connection.revoked_by,
+        version=connection.version + 1,
     )
 
 
 def _happened(connection: Connection, happened_at: datetime, at: datetime) -> datetime:
     # At the earliest when the connection was made [O].
-    happened = check_occurrence(happened_at, at)
-    made = connection.identity.created_at
-    if happened < made:
-        return made
-    return happened
+    return max(check_occurrence(happened_at, at), connection.identity.created_at)
 
 
 def _unmoved(
     outcome: TriggerVerdict, rules: tuple[str, ...], connection: Connection, happened: datetime
 ) -> Ignored[Connection] | Refused:
     if isinstance(outcome, Ignore):
-        return make_ignored(connection, rules)
+        return Ignored(connection, rules)
     assert isinstance(outcome, RefuseWith)  # noqa: S101 - the trigger's cells hold no other verdict
-    return make_refused(problem_of(outcome, connection, happened), rules)
+    return Refused(problem_of(outcome, connection, happened), rules)
 
 
 def problem_of(
@@ -409,9 +393,9 @@ def problem_of(
     code, named = refuse.code, connection.identity.id
     if code is SUPERSEDED.code:
         assert successor is not None  # noqa: S101 - only a successor supersedes
-        return make_problem(code, (named, successor.id, (head or successor).id))
+        return Problem(code, (named, successor.id, (head or successor).id))
     if code is NOT_PENDING.code:
-        return make_problem(code, (named, standing_at(connection, at)))
+        return Problem(code, (named, standing(connection, at)))
     if code is HANDOFF_LAPSED.code:
-        return make_problem(code, (named, connection.handoff_deadline))
-    return make_problem(code, (named, refuse.reason))
+        return Problem(code, (named, connection.handoff_deadline))
+    return Problem(code, (named, refuse.reason))

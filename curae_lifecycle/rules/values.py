@@ -18,7 +18,6 @@ from typing import Final, NewType, TypeGuard, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 
 ApiKeyId = NewType("ApiKeyId", str)
 """A server's own id of an API key: no secret."""
@@ -94,7 +93,7 @@ class Environment(StrEnum):
     TEST = "test"
 
 
-@frozen
+@attrs.frozen
 class Coordinate:
     """One user of one SDK app [S]; the environment keeps test and live apart [O].
 
@@ -113,13 +112,10 @@ class Coordinate:
     @property
     def app_user(self) -> AppUser:
         """Whom the app user's limit counts: the same user across apps."""
-        return make_app_user(self.environment, self.customer_account_id, self.app_user_id)
+        return AppUser(self.environment, self.customer_account_id, self.app_user_id)
 
 
-make_coordinate: Final = maker(Coordinate)
-
-
-@frozen
+@attrs.frozen
 class AppUser:
     """The key of an app user's limit: across apps, within one customer account [S].
 
@@ -134,10 +130,7 @@ class AppUser:
     app_user_id: AppUserId
 
 
-make_app_user: Final = maker(AppUser)
-
-
-@frozen
+@attrs.frozen
 class NextAction:
     """What the app must show the user: `{type: open_webview, url, expiresAt}` [S].
 
@@ -230,8 +223,7 @@ def instant_at(since_epoch: int) -> datetime:
 def later(instant: datetime, by: int) -> datetime:
     """The instant `by` microseconds later, or the last one that a datetime can hold."""
     try:
-        # By position: that takes two thirds of the time.
-        return instant + timedelta(0, 0, by)
+        return instant + timedelta(microseconds=by)
     except OverflowError:
         return LAST_INSTANT
 

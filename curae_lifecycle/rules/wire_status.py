@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.connection import Revocation, Standing, Status
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Is
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 
@@ -33,7 +34,7 @@ class Trace(StrEnum):
     NONE = "neither authorizedAt nor a reason"
 
 
-@frozen
+@attrs.frozen
 class ReadAs:
     """A cell's verdict: the stored status, and whether its hand-off was over by then.
 
@@ -78,14 +79,14 @@ STORED_STATUS: Final = Table[tuple[WireStatus, Revocation, Trace], ReadAs](
     "stored-status",
     "What each status of the wire is read as.",
     (Axis.of("wire status", WireStatus), Axis.of("revocation", Revocation), Axis.of("snapshot", Trace)),
-    Row((ANY,                        ONCE,  ANY),   TO_REVOKED, "[O] Contradictions fail closed.", "revoked-at"),
-    Row((WireStatus.PENDING,         NEVER, ANY),   TO_PENDING, "[S] As it is spelled.", "pending"),
-    Row((WireStatus.ACTIVE,          NEVER, ANY),   TO_ACTIVE,  "[S] As it is spelled.", "active"),
-    Row((WireStatus.AUTHORIZED,      NEVER, ANY),   TO_ACTIVE,  "[P] Two pages spell ACTIVE so.", "authorized"),
-    Row((WireStatus.ACTION_REQUIRED, NEVER, ANY),   TO_ACTION,  "[S] As it is spelled.", "action-required"),
-    Row((WireStatus.EXPIRED,         NEVER, SHOWN), TO_EXPIRED, "[S] As it is spelled.", "expired"),
-    Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", "lapsed"),
-    Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", "revoked"),
+    Row((ANY,                        ONCE,  ANY),   TO_REVOKED, "[O] Contradictions fail closed.", name="revoked-at"),
+    Row((WireStatus.PENDING,         NEVER, ANY),   TO_PENDING, "[S] As it is spelled.", name="pending"),
+    Row((WireStatus.ACTIVE,          NEVER, ANY),   TO_ACTIVE,  "[S] As it is spelled.", name="active"),
+    Row((WireStatus.AUTHORIZED,      NEVER, ANY),   TO_ACTIVE,  "[P] Two pages spell ACTIVE so.", name="authorized"),
+    Row((WireStatus.ACTION_REQUIRED, NEVER, ANY),   TO_ACTION,  "[S] As it is spelled.", name="action-required"),
+    Row((WireStatus.EXPIRED,         NEVER, SHOWN), TO_EXPIRED, "[S] As it is spelled.", name="expired"),
+    Row((WireStatus.EXPIRED,         NEVER, NONE),  TO_LAPSED,  "[O] It lapsed.", name="lapsed"),
+    Row((WireStatus.REVOKED,         NEVER, ANY),   TO_REVOKED, "[S] As it is spelled.", name="revoked"),
 )
 """The table `stored-status`: what each spelling is read as."""
 # fmt: on

@@ -21,7 +21,6 @@ from typing import Final, Protocol, cast
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.servers.health import LIVE_PATH, READY_PATH, READY_WITHIN, health, is_ready
 from curae_lifecycle.servers.log import REQUEST_ID, RequestLine, request_id
 from curae_lifecycle.service.response import Response
@@ -91,7 +90,14 @@ class Endpoint:
         patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         async def served(request: Request, effort: Effort) -> Answer:
-            return serve(store, request, mint, settings, patience=patience, effort=effort)
+            return serve(
+                store,
+                request=request,
+                mint=mint,
+                settings=settings,
+                patience=patience,
+                effort=effort,
+            )
 
         async def page(request: Request) -> Response | None:
             return None if pages is None else pages(request)
@@ -103,7 +109,14 @@ class Endpoint:
             return await is_ready(awaited(store))
 
         self._front = _Front(
-            settings, patience, counters, served, page, held, ready, _until_deadline
+            settings=settings,
+            patience=patience,
+            counters=counters,
+            served=served,
+            page=page,
+            held=held,
+            ready=ready,
+            limit=_until_deadline,
         )
 
     def __call__(self, request: Request) -> Response:
@@ -131,7 +144,12 @@ class AsyncEndpoint:
     ) -> None:
         async def served(request: Request, effort: Effort) -> Answer:
             return await serve_async(
-                store, request, mint, settings, patience=patience, effort=effort
+                store,
+                request=request,
+                mint=mint,
+                settings=settings,
+                patience=patience,
+                effort=effort,
             )
 
         async def page(request: Request) -> Response | None:
@@ -144,7 +162,14 @@ class AsyncEndpoint:
             return await is_ready(store)
 
         self._front = _Front(
-            settings, patience, counters, served, page, held, ready, asyncio.timeout
+            settings=settings,
+            patience=patience,
+            counters=counters,
+            served=served,
+            page=page,
+            held=held,
+            ready=ready,
+            limit=asyncio.timeout,
         )
 
     async def __call__(self, request: Request) -> Response:
@@ -162,7 +187,7 @@ async def _until_deadline(seconds: float) -> AsyncGenerator[None, None]:
         yield
 
 
-@frozen
+@attrs.frozen
 class _Answered:
     """An answer, by what it was given, and what decided it."""
 
@@ -197,7 +222,7 @@ class _Front:
             response = answered.response
         finally:
             # Also where it was cancelled, or the process is to end.
-            self._tell(request, answered, effort, perf_counter() - began)
+            self._tell(request, answered=answered, effort=effort, seconds=perf_counter() - began)
             REQUEST_ID.reset(token)
         # After all that is kept: a replay is what was sent before, under an id of its own.
         headers = (*response.headers, (REQUEST_ID_HEADER, named))
@@ -260,13 +285,18 @@ class _Front:
             wrong = isinstance(error, ArgumentError | AssertionError)
             log_error("the program is wrong" if wrong else "a request failed", error)
             answer = given_up(self.settings)
-        return _Answered(operation, answer.response, answer.rules, answer.replayed)
+        return _Answered(
+            operation=operation,
+            response=answer.response,
+            rules=answer.rules,
+            replayed=answer.replayed,
+        )
 
     def _tell(
         self, request: Request, answered: _Answered | None, effort: Effort, seconds: float
     ) -> None:
         try:
-            line = _line(request, answered, effort, seconds)
+            line = _line(request, answered=answered, effort=effort, seconds=seconds)
             _LOG.info(line)
             if self.counters is not None:
                 self.counters.count(line, effort)
@@ -296,7 +326,17 @@ def _line(
     attempts, waited = effort.attempts, effort.waited
     if answered is None:
         return RequestLine(
-            None, method, None, (), False, seconds, attempts, waited, None, None, None
+            operation=None,
+            method=method,
+            status=None,
+            rules=(),
+            replayed=False,
+            seconds=seconds,
+            attempts=attempts,
+            waited=waited,
+            code=None,
+            retry_after=None,
+            limit=None,
         )
     response = answered.response
     headers = dict(response.headers)
@@ -308,15 +348,15 @@ def _line(
         details = cast("dict[str, object]", problem["details"])
         limit = None if details.get("policy") is None else str(details["policy"])
     return RequestLine(
-        answered.operation,
-        method,
-        response.status,
-        answered.rules,
-        answered.replayed,
-        seconds,
-        attempts,
-        waited,
-        code,
-        int(retry_after) if retry_after.isdecimal() else None,
-        limit,
+        operation=answered.operation,
+        method=method,
+        status=response.status,
+        rules=answered.rules,
+        replayed=answered.replayed,
+        seconds=seconds,
+        attempts=attempts,
+        waited=waited,
+        code=code,
+        retry_after=int(retry_after) if retry_after.isdecimal() else None,
+        limit=limit,
     )

@@ -93,7 +93,7 @@ class Guard:
                 # Before it is accepted, this is a 403.
                 await send({"type": "websocket.close", "code": 1000})
             case _:
-                await _lifespan(self._app, scope, receive, send)
+                await _lifespan(self._app, scope=scope, receive=receive, send=send)
 
     def drain(self) -> None:
         """Say that the worker is about to end; what comes all the same is answered."""
@@ -105,7 +105,9 @@ class Guard:
             async with asyncio.timeout(self._body_seconds):
                 body, ended = await _read(receive)
         except TimeoutError:
-            await _refuse(send, 408, b"Request Timeout", (b"connection", b"close"))
+            await _refuse(
+                send, status=408, title=b"Request Timeout", header=(b"connection", b"close")
+            )
             return
         if body is None:
             # The client hung up: half of a request is none.
@@ -114,7 +116,9 @@ class Guard:
             async with asyncio.timeout(self._turn_seconds):
                 await self._turns.acquire()
         except TimeoutError:
-            await _refuse(send, 503, b"Service Unavailable", (b"retry-after", b"1"))
+            await _refuse(
+                send, status=503, title=b"Service Unavailable", header=(b"retry-after", b"1")
+            )
             return
         try:
             given = {**scope, "headers": _sized(cast("Headers", scope["headers"]), len(body))}

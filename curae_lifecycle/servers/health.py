@@ -33,19 +33,22 @@ _NOBODY: Final = "readiness"
 """No digest of an API key, and no id of anybody's."""
 
 _TRIVIAL: Final = Needs(
-    None,
+    record=None,
     # Whatever keeps the rate limits is asked, too.
-    (
+    buckets=(
         BucketKey(
             KeyOwner(
-                ApiKeyId(_NOBODY), Environment.TEST, AppId(_NOBODY), CustomerAccountId(_NOBODY)
+                api_key_id=ApiKeyId(_NOBODY),
+                environment=Environment.TEST,
+                app_id=AppId(_NOBODY),
+                customer_account_id=CustomerAccountId(_NOBODY),
             ),
             _NOBODY,
         ),
     ),
-    None,
-    None,
-    None,
+    limit=None,
+    connection=None,
+    binding=None,
 )
 
 

@@ -19,7 +19,6 @@ from typing import Final, TextIO
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.serving import way_of
 from curae_lifecycle.web.request import Request, header
 from curae_lifecycle.web.shapes import camel
@@ -45,7 +44,7 @@ def request_id(request: Request) -> str:
     return token_hex(16)
 
 
-@frozen
+@attrs.frozen
 class RequestLine:
     """What is logged of one request: nothing that it holds, and nothing that it was answered.
 

@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BucketKey,
     Changes,
     LimitKey,
-    make_bucket_key,
-    make_limit_key,
 )
 from curae_lifecycle.service.operations.operation import (
     Operation,
+    ProblemReply,
     Replayed,
     Reply,
-    make_problem_reply,
 )
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs, make_needs
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import status_of
 
 
 def _needs(call: Call) -> Needs:
     operation = call.operation
     coordinate = operation.coordinate(call.caller)
-    return make_needs(
-        _record_key(call),
-        _bucket_keys(call),
-        _limit_key(operation, coordinate),
-        operation.connection(),
-        coordinate,
+    return Needs(
+        record=_record_key(call),
+        buckets=_bucket_keys(call),
+        limit=_limit_key(operation, coordinate),
+        connection=operation.connection(),
+        binding=coordinate,
     )
 
 
 def _record_key(call: Call) -> idempotency.RecordKey | None:
-    return (
-        None if call.key is None else idempotency.make_record_key(call.caller.key_owner, call.key)
-    )
+    return None if call.key is None else idempotency.RecordKey(call.caller.key_owner, call.key)
 
 
 def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
@@ -53,7 +47,7 @@ def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
     if not buckets:
         return ()
     owner = call.caller.key_owner
-    return tuple([make_bucket_key(owner, bucket.name) for bucket in buckets])
+    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
 
 
 def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
@@ -62,10 +56,10 @@ def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey 
         return None
     if coordinate is None:
         raise ArgumentError("operation", "one that names whose limit it charges")
-    return make_limit_key(coordinate.app_user, limit.name)
+    return LimitKey(coordinate.app_user, limit.name)
 
 
-@frozen
+@attrs.frozen
 class Call:
     """A request that was read and may be decided; it has a key where its operation needs one.
 
@@ -88,10 +82,7 @@ class Call:
     )
 
 
-make_call: Final = maker(Call)
-
-
-@frozen
+@attrs.frozen
 class Decision:
     """What a request is answered, and what is to be stored for it in one transaction.
 
@@ -121,9 +112,6 @@ class Decision:
         return isinstance(self.reply, Replayed)
 
 
-make_decision: Final = maker(Decision)
-
-
 def refused(
     answer: outcomes.Refused,
     now: datetime,
@@ -141,5 +129,7 @@ def refused(
         changes: What is charged all the same.
         limited: The limit that refused, where one did.
     """
-    reply, status = make_problem_reply(answer.problem, limited), status_of(answer.problem)
-    return make_decision(reply, status, now, changes, answer.rules, settings=settings)
+    reply, status = ProblemReply(answer.problem, limited), status_of(answer.problem)
+    return Decision(
+        reply=reply, status=status, at=now, changes=changes, rules=answer.rules, settings=settings
+    )

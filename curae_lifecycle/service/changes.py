@@ -7,11 +7,11 @@ what happened to what and when**, so an outbox can tell a repetition from a seco
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from enum import StrEnum
-from json.encoder import encode_basestring_ascii as _json_text
+from json import dumps as _json_text
 from typing import Final, TypeVar
+from uuid import UUID, uuid5
 
 import attrs
 
@@ -19,11 +19,10 @@ from curae_lifecycle.rules import chain, idempotency, outcomes, ratelimit, trigg
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import KeyOwner
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession, Initiated, Landing
 
 
-@frozen
+@attrs.frozen
 class BucketKey:
     """Whose bucket: one per API key, its owner and policy [S; the owner O]."""
 
@@ -35,10 +34,7 @@ class BucketKey:
         return hash((self.owner.api_key_id, self.policy))
 
 
-make_bucket_key: Final = maker(BucketKey)
-
-
-@frozen
+@attrs.frozen
 class LimitKey:
     """Whose exact log: one per app user and policy, across apps [S]."""
 
@@ -51,14 +47,11 @@ class LimitKey:
         return hash((user.customer_account_id, user.app_user_id))
 
 
-make_limit_key: Final = maker(LimitKey)
-
-
 RateKey = BucketKey | LimitKey
 """Whose limit it is: an API key, or an app user."""
 
 
-@frozen
+@attrs.frozen
 class ConnectionWrite:
     """Insert (`before` is `None`) or update a connection.
 
@@ -71,10 +64,7 @@ class ConnectionWrite:
     after: Connection
 
 
-make_connection_write: Final = maker(ConnectionWrite)
-
-
-@frozen
+@attrs.frozen
 class SessionWrite:
     """Insert or update a connect session, unique by its id.
 
@@ -87,10 +77,7 @@ class SessionWrite:
     after: CuraeConnectSession
 
 
-make_session_write: Final = maker(SessionWrite)
-
-
-@frozen
+@attrs.frozen
 class BindingWrite:
     """Insert or update a binding, unique by its coordinate, or count that it was relied on.
 
@@ -103,10 +90,7 @@ class BindingWrite:
     after: LimitedAccountAppBinding
 
 
-make_binding_write: Final = maker(BindingWrite)
-
-
-@frozen
+@attrs.frozen
 class RecordWrite:
     """Insert or update an idempotency record, unique by its key.
 
@@ -123,10 +107,7 @@ class RecordWrite:
     after: idempotency.Record
 
 
-make_record_write: Final = maker(RecordWrite)
-
-
-@frozen
+@attrs.frozen
 class RateWrite:
     """Insert or update the state of the rate limit that was charged, unique by its key.
 
@@ -148,14 +129,11 @@ class RateWrite:
         return ratelimit.state_expires_at(self.policy, self.after) or values.LAST_INSTANT
 
 
-make_rate_write: Final = maker(RateWrite)
-
-
 Write = ConnectionWrite | SessionWrite | BindingWrite | RecordWrite | RateWrite
 """What is to be stored, of whichever kind."""
 
 
-@frozen
+@attrs.frozen
 class AccessEnded:
     """Drop every cached grant of the connection.
 
@@ -168,21 +146,21 @@ class AccessEnded:
     at: datetime
 
 
-@frozen
+@attrs.frozen
 class HandoffCancelled:
     """Tear down the live hand-off of the connection: its URL is dead."""
 
     connection_id: values.ConnectionId
 
 
-@frozen
+@attrs.frozen
 class NextActionReplaced:
     """Kill the connection's earlier URL: a fresh one was issued."""
 
     connection_id: values.ConnectionId
 
 
-@frozen
+@attrs.frozen
 class SuccessorsLive:
     """Access goes on: the head of the revoked connection's chain is alive [O].
 
@@ -193,7 +171,7 @@ class SuccessorsLive:
     head_id: values.ConnectionId
 
 
-@frozen
+@attrs.frozen
 class UserProvisioned:
     """Create the LIMITED user that the binding names.
 
@@ -204,9 +182,6 @@ class UserProvisioned:
 
     user_id: values.UserId = attrs.field(repr=False)
     coordinate: values.Coordinate
-
-
-make_user_provisioned: Final = maker(UserProvisioned)
 
 
 Effect = AccessEnded | HandoffCancelled | NextActionReplaced | SuccessorsLive | UserProvisioned
@@ -230,19 +205,11 @@ class EventKind(StrEnum):
     BINDING_TOMBSTONED = "binding.tombstoned"
 
 
-# Python 3.11 looks up a member of an enumeration ten times as long as a name.
-_CREATED: Final = EventKind.CONNECTION_CREATED
-_INITIATED: Final = EventKind.SESSION_INITIATED
-_PROVISIONED: Final = EventKind.BINDING_PROVISIONED
-
 Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
 """What an event is about."""
 
-_EVENTS: Final = bytes.fromhex("6f1c3d0e 9a43 5b0f 8a57 2f4f6f0f5d11")
+_EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
 """The name space of the ids of events."""
-
-
-_VARIANTS: Final = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 def coordinate_text(coordinate: values.Coordinate) -> str:
@@ -252,15 +219,7 @@ def coordinate_text(coordinate: values.Coordinate) -> str:
     return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
 
 
-def _uuid5(name: bytes) -> str:
-    # RFC 9562: the version, and the variant in two bits, take the place of a digest's own digits.
-    # As `uuid.uuid5`, which makes an integer of the digest first and takes three times as long.
-    digits = hashlib.sha1(name, usedforsecurity=False).hexdigest()
-    variant = _VARIANTS[digits[16]]
-    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
-
-
-@frozen
+@attrs.frozen
 class Event:
     """Something that happened, for an outbox: to what, as it is now, and when it was recorded.
 
@@ -276,15 +235,11 @@ class Event:
 
     @property
     def id(self) -> str:
-        """Its name for ever: the same kind, subject and instant make the same UUID [P, O]."""
-        return self.id_at(values.format_time(self.at))
-
-    def id_at(self, at: str) -> str:
-        """The same, where the text of its instant is at hand."""
+        """The event's id: the same kind, subject and instant always make the same UUID [P, O]."""
         subject_id = self.subject_id
         subject = coordinate_text(self.coordinate) if subject_id is None else _json_text(subject_id)
-        name = f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"
-        return _uuid5(_EVENTS + name.encode())
+        at = values.format_time(self.at)
+        return str(uuid5(_EVENTS, f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"))
 
     @property
     def subject_id(self) -> values.ConnectionId | values.SessionId | None:
@@ -298,10 +253,7 @@ class Event:
         return (subject.identity if isinstance(subject, Connection) else subject).coordinate
 
 
-make_event: Final = maker(Event)
-
-
-@frozen
+@attrs.frozen
 class Changes:
     """What is to be stored, done by the server and put into an outbox, in one transaction.
 
@@ -316,15 +268,12 @@ class Changes:
     events: tuple[Event, ...] = ()
 
     def __add__(self, others: Changes) -> Changes:
-        return make_changes(
+        return Changes(
             self.writes + others.writes, self.effects + others.effects, self.events + others.events
         )
 
 
-make_changes: Final = maker(Changes)
-
-
-NO_CHANGES: Final = make_changes()
+NO_CHANGES: Final = Changes()
 """Nothing to store, nothing to do, nothing that happened."""
 
 
@@ -336,9 +285,6 @@ def relied_on(value: _Versioned) -> _Versioned:
 
     Whoever read it before finds another version, and decides again.
     """
-    if type(value) is Connection:
-        # A mint asks for this every time, and `evolve` takes twice as long.
-        return triggers.moved(value, value.status, value.updated_at)
     return attrs.evolve(value, version=value.version + 1)
 
 
@@ -353,8 +299,8 @@ def written(
         after: What takes its place.
         effects: What the server has to do.
     """
-    event = make_event(kind, after, after.updated_at)
-    return make_changes((make_connection_write(before, after),), effects, (event,))
+    event = Event(kind, after, after.updated_at)
+    return Changes((ConnectionWrite(before, after),), effects, (event,))
 
 
 def created_changes(made: Connection, binding: LimitedAccountAppBinding | None = None) -> Changes:
@@ -365,10 +311,10 @@ def created_changes(made: Connection, binding: LimitedAccountAppBinding | None =
         binding: Its coordinate's binding, which it relies on; `None` where nobody is bound. A store
             then stores it only where nobody is bound by then.
     """
-    created = written(_CREATED, None, made)
+    created = written(EventKind.CONNECTION_CREATED, None, made)
     if binding is None:
         return created
-    return make_changes((make_binding_write(binding, relied_on(binding)),)) + created
+    return Changes((BindingWrite(binding, relied_on(binding)),)) + created
 
 
 def connection_changes(kind: EventKind, before: Connection, after: Connection) -> Changes:
@@ -389,9 +335,9 @@ def recovery_changes(recovered: Connection, successor: Connection) -> Changes:
         recovered: The head of the chain, which is relied on.
         successor: What recovers it.
     """
-    held = make_connection_write(recovered, relied_on(recovered))
-    made = make_event(_CREATED, successor, successor.updated_at)
-    return make_changes((held, make_connection_write(None, successor)), (), (made,))
+    held = ConnectionWrite(recovered, relied_on(recovered))
+    made = Event(EventKind.CONNECTION_CREATED, successor, successor.updated_at)
+    return Changes((held, ConnectionWrite(None, successor)), (), (made,))
 
 
 def revocation_changes(
@@ -413,8 +359,8 @@ def revocation_changes(
         if isinstance(answer, outcomes.Done)
     ]
     unmoved = {answer.value.id for answer in answers if isinstance(answer, outcomes.Ignored)}
-    held = [make_connection_write(head, relied_on(head)) for head in heads if head.id in unmoved]
-    return sum(moved, NO_CHANGES) + make_changes(tuple(held))
+    held = [ConnectionWrite(head, relied_on(head)) for head in heads if head.id in unmoved]
+    return sum(moved, NO_CHANGES) + Changes(tuple(held))
 
 
 def left_alive(connection: Connection, head: Connection | None, now: datetime) -> Changes:
@@ -429,8 +375,8 @@ def left_alive(connection: Connection, head: Connection | None, now: datetime) -
     """
     if head is None or head.id == connection.id or not chain.is_live(head, now):
         return NO_CHANGES
-    held = make_connection_write(head, relied_on(head))
-    return make_changes((held,), (SuccessorsLive(connection.id, head.id),))
+    held = ConnectionWrite(head, relied_on(head))
+    return Changes((held,), (SuccessorsLive(connection.id, head.id),))
 
 
 def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated) -> Changes:
@@ -442,13 +388,13 @@ def initiation_changes(before: LimitedAccountAppBinding | None, made: Initiated)
     """
     session, after = made.session, made.binding
     at = session.created_at
-    write, initiated = make_session_write(None, session), make_event(_INITIATED, session, at)
+    write, initiated = SessionWrite(None, session), Event(EventKind.SESSION_INITIATED, session, at)
     if after is None or after is before:
-        return make_changes((write,), (), (initiated,))
-    return make_changes(
-        (write, make_binding_write(before, after)),
-        (make_user_provisioned(after.user_id, session.coordinate),),
-        (initiated, make_event(_PROVISIONED, after, at)),
+        return Changes((write,), (), (initiated,))
+    return Changes(
+        (write, BindingWrite(before, after)),
+        (UserProvisioned(after.user_id, session.coordinate),),
+        (initiated, Event(EventKind.BINDING_PROVISIONED, after, at)),
     )
 
 
@@ -467,11 +413,13 @@ def landing_changes(
         now: When it is recorded.
     """
     at = max(now, session.created_at)
-    landed = make_event(EventKind.SESSION_LANDED, landing.session, at)
-    changes = make_changes((make_session_write(session, landing.session),), (), (landed,))
+    landed = Event(EventKind.SESSION_LANDED, landing.session, at)
+    changes = Changes((SessionWrite(session, landing.session),), (), (landed,))
     if landing.binding is None or landing.binding is binding:
         return changes
-    return changes + binding_changes(EventKind.BINDING_SIGNED_UP, binding, landing.binding, at)
+    return changes + binding_changes(
+        EventKind.BINDING_SIGNED_UP, before=binding, after=landing.binding, now=at
+    )
 
 
 def binding_changes(
@@ -488,7 +436,7 @@ def binding_changes(
         after: What takes its place.
         now: When it is recorded.
     """
-    return make_changes((make_binding_write(before, after),), (), (make_event(kind, after, now),))
+    return Changes((BindingWrite(before, after),), (), (Event(kind, after, now),))
 
 
 def _ending(before: Connection, after: Connection) -> Effect:

@@ -23,16 +23,16 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin
 from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
-from curae_lifecycle.service.call import Call, Decision, make_decision, refused
-from curae_lifecycle.service.changes import NO_CHANGES, Write, make_changes, make_rate_write
+from curae_lifecycle.service.call import Call, Decision, refused
+from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
     Asked,
     NotModified,
     Operation,
     ProblemReply,
+    Replayed,
     Ruling,
-    make_replayed,
     refusal,
 )
 from curae_lifecycle.service.response import status_of_stored
@@ -70,7 +70,14 @@ def decide(
             not the one that was asked for.
     """
     check_instant("now", now)
-    request = _Request(call.caller, snapshot, now, call.needs.binding, new_ids, call)
+    request = _Request(
+        caller=call.caller,
+        snapshot=snapshot,
+        now=now,
+        given_coordinate=call.needs.binding,
+        given_ids=new_ids,
+        call=call,
+    )
     for passes in DECIDED.values():
         decision = passes(request)
         if decision is not None:
@@ -100,16 +107,23 @@ class _Request(Asked):
     def ruled(self, ruling: Ruling) -> Decision:
         """Decided, by the rule itself or by whose the connection is."""
         reply, changes, rule = ruling.reply, ruling.changes, self.call.operation.rule
-        if type(reply) is ProblemReply:
+        if isinstance(reply, ProblemReply):
             status = status_of(reply.problem)
         else:
-            status = NOT_MODIFIED if type(reply) is NotModified else rule.status
+            status = NOT_MODIFIED if isinstance(reply, NotModified) else rule.status
         if self.charges:
-            changes = make_changes(self.charges + changes.writes, changes.effects, changes.events)
+            changes = Changes(self.charges + changes.writes, changes.effects, changes.events)
         rules, record = self.rules + rule.rules + ruling.rules, self.snapshot.record
         settings = self.call.settings
-        return make_decision(
-            reply, status, self.now, changes, rules, self.attempt, record, settings
+        return Decision(
+            reply=reply,
+            status=status,
+            at=self.now,
+            changes=changes,
+            rules=rules,
+            attempt=self.attempt,
+            record=record,
+            settings=settings,
         )
 
 
@@ -121,7 +135,7 @@ def _buckets(request: _Request) -> Decision | None:
     if len(stored) != len(buckets):
         raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     charges = [
-        ratelimit.make_charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
+        ratelimit.Charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
         for bucket, state in zip(buckets, stored, strict=True)
     ]
     answer = ratelimit.admit(tuple(charges), request.now)
@@ -129,7 +143,7 @@ def _buckets(request: _Request) -> Decision | None:
         return request.limited(Gate.BUCKETS, answer)
     keys = request.call.needs.buckets
     charged = zip(keys, buckets, stored, answer.states, strict=True)
-    request.charges += tuple([make_rate_write(*each) for each in charged])
+    request.charges += tuple([RateWrite(*each) for each in charged])
     return None
 
 
@@ -138,14 +152,21 @@ def _idempotency(request: _Request) -> Decision | None:
     key = call.needs.record
     if key is None:
         return None
-    begun = begin(record, key, fingerprint(call.operation), now)
+    begun = begin(record, key=key, fingerprint=fingerprint(call.operation), now=now)
     if isinstance(begun, Attempt):
         request.attempt, request.rules = begun, begun.rules
         return None
-    changes = make_changes(request.charges) if request.charges else NO_CHANGES
+    changes = Changes(request.charges) if request.charges else NO_CHANGES
     if isinstance(begun, KnownResponse):
-        reply, status = make_replayed(begun.response), status_of_stored(begun.response)
-        return make_decision(reply, status, now, changes, begun.rules, settings=call.settings)
+        reply, status = Replayed(begun.response), status_of_stored(begun.response)
+        return Decision(
+            reply=reply,
+            status=status,
+            at=now,
+            changes=changes,
+            rules=begun.rules,
+            settings=call.settings,
+        )
     return refused(begun, now, call.settings, changes=changes)
 
 
@@ -160,8 +181,8 @@ def _limit(request: _Request) -> Decision | None:
     log = ratelimit.FRESH_LOG if before is None else before
     after = ratelimit.admit_one(limit, log, request.now)
     if isinstance(after, int):
-        return request.limited(Gate.LIMIT, ratelimit.make_limited((log,), limit, after))
-    request.charges += (make_rate_write(key, limit, before, after),)
+        return request.limited(Gate.LIMIT, ratelimit.Limited((log,), limit, after))
+    request.charges += (RateWrite(key=key, policy=limit, before=before, after=after),)
     return None
 
 
@@ -171,7 +192,12 @@ def _ownership(request: _Request) -> Decision | None:
         return None
     if connection is None or not request.caller.owns(connection):
         return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
-    check_line(asked, connection, request.snapshot.successor, request.snapshot.head)
+    check_line(
+        asked,
+        connection=connection,
+        successor=request.snapshot.successor,
+        head=request.snapshot.head,
+    )
     return None
 
 

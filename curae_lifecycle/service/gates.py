@@ -9,9 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Refused, RefuseWith, make_refused
-from curae_lifecycle.rules.problems import DetailValue, ProblemCode, make_problem
+import attrs
+
+from curae_lifecycle.rules.outcomes import Refused, RefuseWith
+from curae_lifecycle.rules.problems import DetailValue, Problem, ProblemCode
 from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
@@ -33,7 +34,7 @@ class Gate(StrEnum):
     ROOM = "room in the store"
 
 
-@frozen
+@attrs.frozen
 class Ask:
     """A cell's verdict: another table decides; each operation's own where none is named."""
 
@@ -61,9 +62,9 @@ ORDER: Final = Table[Gate, RefuseWith | Ask](
     Row(Gate.ROUTE,        NOT_FOUND,             "[O] An unknown path or method; it charges no bucket."),
     Row(Gate.PERMISSION,   Ask("permission"),     "[S] A mutation needs its scope; test and live are apart [P]."),
     Row(Gate.BODY,         BAD_REQUEST,           "[O] Strict: a mistyped member must not be ignored."),
-    Row(Gate.KEY_ALLOWED,  NO_KEY,                "[P] A replayed graduation token would be stale.", "key-not-allowed"),
-    Row(Gate.KEY_GIVEN,    KEY_MISSING,           "[S] Every other mutation needs one.", "key-required"),
-    Row(Gate.KEY_READABLE, KEY_INVALID,           "[O] Read in two ways it protects neither party.", "key-invalid"),
+    Row(Gate.KEY_ALLOWED,  NO_KEY,                "[P] A replayed graduation URL is stale.", name="key-not-allowed"),
+    Row(Gate.KEY_GIVEN,    KEY_MISSING,           "[S] Every other mutation needs one.", name="key-required"),
+    Row(Gate.KEY_READABLE, KEY_INVALID,           "[O] An ambiguous key protects neither party.", name="key-invalid"),
     Row(Gate.BUCKETS,      LIMITED,               "[S] The platform's buckets; a refusal charges nothing [O]."),
     Row(Gate.IDEMPOTENCY,  Ask("idempotency"),    "[S] Before the limit: a lost answer can be learned there [O]."),
     Row(Gate.LIMIT,        LIMITED,               "[S] Ten a minute for one app user; a refusal charges nothing [O]."),
@@ -89,4 +90,4 @@ def refuse_at(gate: Gate, values: tuple[DetailValue, ...] = ()) -> Refused:
     row = ORDER[gate]
     verdict = row.outcome
     assert isinstance(verdict, RefuseWith)  # noqa: S101 - the other gates' own tables refuse
-    return make_refused(make_problem(verdict.code, values), row.rules)
+    return Refused(Problem(verdict.code, values), row.rules)

@@ -16,15 +16,14 @@ import attrs
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
-from curae_lifecycle.rules.values import Coordinate, Environment, UserId, make_coordinate
+from curae_lifecycle.rules.values import Coordinate, Environment, UserId
 
 Value = TypeVar("Value", covariant=True)
 Wanted = TypeVar("Wanted")
 Word = TypeVar("Word", bound=StrEnum)
 
 
-@frozen
+@attrs.frozen
 class Member(Generic[Value]):
     """One member of a request or a fact: its name on the wire, and what parses it.
 
@@ -37,7 +36,7 @@ class Member(Generic[Value]):
     absent: Value | None = None
 
 
-@frozen
+@attrs.frozen
 class EntityTags:
     """The entity tags that a client says it holds.
 
@@ -57,7 +56,7 @@ NO_TAGS: Final = EntityTags()
 """What a client holds that says nothing."""
 
 
-@frozen
+@attrs.frozen
 class Given:
     """What was sent, parsed: one value for each member that an operation or a fact has.
 
@@ -78,12 +77,12 @@ class Given:
 
     def coordinate(self) -> Coordinate:
         """The coordinate that the members of `COORDINATE` make."""
-        return make_coordinate(
-            self[ENVIRONMENT], self[APP_ID], self[CUSTOMER_ACCOUNT_ID], self[APP_USER_ID]
+        return Coordinate(
+            environment=self[ENVIRONMENT],
+            app_id=self[APP_ID],
+            customer_account_id=self[CUSTOMER_ACCOUNT_ID],
+            app_user_id=self[APP_USER_ID],
         )
-
-
-make_given: Final = maker(Given)
 
 
 def parse_word(name: str, kind: type[Word], value: object) -> Word:

@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import StoredResponse
 from curae_lifecycle.service.status import is_kept
 
@@ -19,7 +18,7 @@ Headers = tuple[tuple[str, str], ...]
 """Names in lower case and values, in order, repetitions included."""
 
 
-@frozen
+@attrs.frozen
 class Response(StoredResponse):
     """An HTTP response: what is answered, and what is kept to be answered again.
 
@@ -41,13 +40,10 @@ class Response(StoredResponse):
         headers = kept_headers(self.headers)
         if headers is self.headers:
             return self
-        return make_response(self.status, headers, self.body)
+        return Response(self.status, headers, self.body)
 
 
-make_response: Final = maker(Response)
-
-
-@frozen
+@attrs.frozen
 class ResponseReference(StoredResponse):
     """Where the server keeps a response, encrypted, instead of the record: its name of the place.
 

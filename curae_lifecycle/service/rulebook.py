@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.access import ACCESS
 from curae_lifecycle.rules.attempt import ATTEMPT, UPKEEP
 from curae_lifecycle.rules.binding import BINDING, GRADUATION_HANDOFF
 from curae_lifecycle.rules.chain import LIFE, RECOVERY, REVOCATION_REACH
 from curae_lifecycle.rules.connection import DEADLINE, STANDING
 from curae_lifecycle.rules.credentials import PERMISSION
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import BEGIN, RECORD_STANDING
 from curae_lifecycle.rules.problems import CATALOGUE
 from curae_lifecycle.rules.session import COMPLETION, PATHS
@@ -38,7 +39,7 @@ TABLES: Final[dict[str, AnyTable]] = {
 """Every table, in the order of the printed pages."""
 
 
-@frozen
+@attrs.frozen
 class FoundRule:
     """A rule and the table it stands in.
 

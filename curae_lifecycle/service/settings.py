@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
@@ -16,7 +17,7 @@ SPELLINGS: Final = ("ACTIVE", "AUTHORIZED")
 """How ACTIVE may be spelled on the wire [P]."""
 
 
-@frozen
+@attrs.frozen
 class Settings:
     """What a server chooses; a call carries it, so nothing after that asks for it again.
 

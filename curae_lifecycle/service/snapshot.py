@@ -7,7 +7,6 @@ is ever made of somebody else's values.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 import attrs
 
@@ -15,11 +14,10 @@ from curae_lifecycle.rules import idempotency, ratelimit, values
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
-@frozen
+@attrs.frozen
 class Needs:
     """What the server loads for a call, all of it by key.
 
@@ -38,10 +36,7 @@ class Needs:
     binding: values.Coordinate | None
 
 
-make_needs: Final = maker(Needs)
-
-
-@frozen
+@attrs.frozen
 class LandedHandoff:
     """A hand-off of a pending connection that the server knows to have landed [P].
 
@@ -56,7 +51,7 @@ class LandedHandoff:
     expires_at: datetime | None
 
 
-@frozen
+@attrs.frozen
 class Snapshot:
     """What was loaded for `Needs`; `None` and `()` for what is not there.
 
@@ -79,10 +74,7 @@ class Snapshot:
     landed: LandedHandoff | None = None
 
 
-make_snapshot: Final = maker(Snapshot)
-
-
-@frozen
+@attrs.frozen
 class NewIds:
     """Ids and the next action that a mutation may use; the server mints them.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.problems import Problem, ProblemKind
 from curae_lifecycle.rules.tables import Axis, Row, Table
 
 
-@frozen
+@attrs.frozen
 class HttpStatus:
     """A cell's verdict: the answer's status, and whether a final one is kept under its key."""
 

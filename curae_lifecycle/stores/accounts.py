@@ -87,7 +87,7 @@ class Accounts:
             deadline: From when on that is.
             key: By what it is asked.
         """
-        self._note(self._by_owner[owner], kept, deadline, key)
+        self._note(self._by_owner[owner], kept=kept, deadline=deadline, key=key)
 
     def may_be_over(self, now: datetime) -> bool:
         """Whether anything may be over: where it says no, nothing is."""
@@ -175,7 +175,7 @@ class Accounts:
                 dropped += self._drop(account, kept, key)
             else:
                 # It moved on since it was noted down.
-                self._note(account, kept, until, key)
+                self._note(account, kept=kept, deadline=until, key=key)
         return looked_at, dropped
 
     def _drop(self, account: Account, kept: AnyKept, key: object) -> int:

@@ -24,9 +24,9 @@ def parse_caller(text: str) -> Caller:
     """What `format_caller` wrote."""
     members = json.loads(text)
     return Caller(
-        ApiKeyId(members["api_key_id"]),
-        AppId(members["app_id"]),
-        CustomerAccountId(members["customer_account_id"]),
-        Environment(members["environment"]),
-        frozenset(members["scopes"]),
+        api_key_id=ApiKeyId(members["api_key_id"]),
+        app_id=AppId(members["app_id"]),
+        customer_account_id=CustomerAccountId(members["customer_account_id"]),
+        environment=Environment(members["environment"]),
+        scopes=frozenset(members["scopes"]),
     )

@@ -16,7 +16,6 @@ import attrs
 from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.attempt import LeaseLost
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, in_flight_record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import SECOND, NextAction
@@ -46,7 +45,7 @@ AsyncRenew = Callable[[], Awaitable[bool]]
 """The same, awaited."""
 
 
-@frozen
+@attrs.frozen
 class CallOut:
     """How another service is asked for the next action.
 
@@ -91,7 +90,9 @@ async def answer_calling_out(
     """
 
     async def answer() -> Answer:
-        serving = begin_serving(store, request, mint, settings, trying.effort)
+        serving = begin_serving(
+            store, request=request, mint=mint, settings=settings, effort=trying.effort
+        )
         if isinstance(serving, Answer):
             return serving
         return await _CallingOut(serving, out, trying).answer()
@@ -99,7 +100,7 @@ async def answer_calling_out(
     return await answer_always(answer(), settings, trying.effort)
 
 
-@frozen
+@attrs.frozen
 class _Begun:
     """An attempt that took its key, or asked to; whoever holds the key may call out.
 
@@ -174,7 +175,13 @@ class _CallingOut:
         # That part makes the record unlike anybody else's, so that it is known again.
         lease = self.out.ticks + part_of_a_second()
         running = in_flight_record(attempt, lease=lease, lost_lease=self.out.lost_lease)
-        begun = _Begun(call, new_ids, attempt, loaded.snapshot.record, running)
+        begun = _Begun(
+            call=call,
+            new_ids=new_ids,
+            attempt=attempt,
+            before=loaded.snapshot.record,
+            running=running,
+        )
         self.asked.append(begun)
         write = RecordWrite(attempt.key, begun.before, running)
         try:
@@ -219,17 +226,21 @@ class _CallingOut:
             # The API key was registered again meanwhile; a retry is judged by what it is now.
             return await self._without(given_up(self.serving.settings))
         as_begun = attrs.evolve(loaded.snapshot, record=begun.before)
-        decision = decide(begun.call, as_begun, loaded.now, new_ids)
+        decision = decide(begun.call, snapshot=as_begun, now=loaded.now, new_ids=new_ids)
         answer = respond(decision)
         if begun.attempt is not None:
             if decision.attempt is None:
                 # A limit refused it, and what was not executed is not kept.
                 return await self._without(answer)
             held = loaded.snapshot.record
-            ended = attempts.complete(held, begun.attempt, answer.response, loaded.now)
+            ended = attempts.complete(
+                held, attempt=begun.attempt, response=answer.response, now=loaded.now
+            )
             if isinstance(ended, LeaseLost):
                 # It is judged like a retry; one that may execute has been called out for.
-                decision = decide(begun.call, loaded.snapshot, loaded.now, new_ids)
+                decision = decide(
+                    begun.call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids
+                )
                 answer = respond(decision)
             else:
                 write = RecordWrite(begun.attempt.key, held, ended.value)

@@ -14,11 +14,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Final, TypeVar, cast
 
+import attrs
+
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Actor, Connection, ConnectionIdentity, Status
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import (
     Fingerprint,
     LostLease,
@@ -225,7 +226,7 @@ _RECORD: Final = _stored(
 )
 
 
-@frozen
+@attrs.frozen
 class _Log:
     """A log as JSON: microseconds since 1970, oldest first."""
 
@@ -256,7 +257,7 @@ def _write_log(state: object) -> Document:
     return {"instants": cast("LogState", state).microseconds}
 
 
-@frozen
+@attrs.frozen
 class _Bucket:
     """A bucket as JSON: the members of its state."""
 

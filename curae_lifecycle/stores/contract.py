@@ -15,7 +15,6 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environment
 from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
@@ -79,7 +78,7 @@ class StoreFullError(LifecycleError, RuntimeError):
         return f"{whose} holds {self.capacity} values of kind {self.kind}, and no more are taken"
 
 
-@frozen
+@attrs.frozen
 class LoadedCall:
     """What was loaded for a call, all of one moment.
 
@@ -96,10 +95,7 @@ class LoadedCall:
     seen: object = attrs.field(default=None, repr=False)
 
 
-make_loaded_call: Final = maker(LoadedCall)
-
-
-@frozen
+@attrs.frozen
 class LoadedFact:
     """What was loaded for a fact, all of one moment.
 
@@ -117,7 +113,7 @@ class LoadedFact:
 Loaded = LoadedCall | LoadedFact
 """What a commit was decided from."""
 
-NOTHING: Final = Needs(None, (), None, None, None)
+NOTHING: Final = Needs(record=None, buckets=(), limit=None, connection=None, binding=None)
 """What is needed where only the caller is asked for."""
 
 

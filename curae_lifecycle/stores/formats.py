@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.web.json import Json, MalformedError
 
@@ -22,7 +23,7 @@ FORMAT: Final = "format"
 """The member that says which form a document has."""
 
 
-@frozen
+@attrs.frozen
 class Upgrade:
     """One step from a stored form to the next.
 

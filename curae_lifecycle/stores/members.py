@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.problems import Fault
 from curae_lifecycle.web.json import MalformedError
 
@@ -22,7 +21,7 @@ Document = dict[str, object]
 """A stored value as JSON."""
 
 
-@frozen
+@attrs.frozen
 class Part:
     """What a member is, as JSON and as a value.
 
@@ -70,7 +69,7 @@ class Members:
     """
 
     def __init__(self, kind: type, parts: dict[str, Part], *others: str) -> None:
-        self._make = maker(kind)
+        self._kind = kind
         # A default, where there is one, is null or a number.
         defaults = {field.name: field.default for field in attrs.fields(kind)}
         self._reading = [
@@ -87,7 +86,7 @@ class Members:
             MalformedError: With the path of the first member that is missing or no such member, or
                 with `None` where there is one too many.
         """
-        values: list[object] = []
+        values: dict[str, object] = {}
         for name, kind, read, or_null, default in self._reading:
             value = document.get(name, default)
             if type(value) is kind:
@@ -99,10 +98,10 @@ class Members:
                         raise MalformedError(_path(name, error), Fault.INVALID) from None
             elif value is not None or not or_null:
                 raise MalformedError(name, Fault.INVALID)
-            values.append(value)
+            values[name] = value
         if not document.keys() <= self._names:
             raise MalformedError(None, Fault.INVALID)
-        made: object = self._make(*values)
+        made: object = self._kind(**values)
         return made
 
     def write(self, value: object) -> Document:

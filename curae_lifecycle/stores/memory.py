@@ -35,7 +35,7 @@ from curae_lifecycle.service.decide import decide, needs
 from curae_lifecycle.service.facts import fact as facts
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, make_snapshot
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 from curae_lifecycle.stores.accounts import Accounts, AnyKept
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
@@ -43,7 +43,6 @@ from curae_lifecycle.stores.contract import (
     LoadedCall,
     LoadedFact,
     StoreFullError,
-    make_loaded_call,
     unbound,
 )
 from curae_lifecycle.stores.kept import (
@@ -167,13 +166,13 @@ class MemoryStore:
         Raises:
             ArgumentError: `now` is no UTC instant, or `new_ids` is missing, stale or in use.
         """
-        call = read(request, self.caller(bearer(request)), now, self._settings)
+        call = read(request, caller=self.caller(bearer(request)), now=now, settings=self._settings)
         if isinstance(call, Decision):
             return respond(call)
         self._tidy(now, call.caller)
         asked = needs(call)
         while True:
-            answer = respond(decide(call, self.load(asked), now, new_ids))
+            answer = respond(decide(call, snapshot=self.load(asked), now=now, new_ids=new_ids))
             try:
                 if self.store(answer.changes.writes):
                     return answer
@@ -207,14 +206,16 @@ class MemoryStore:
             connection = successor = head = None
             if asked.connection:
                 connection, successor, head = self._connections.line(asked.connection)
-            return make_snapshot(
-                self._records.of(asked.record) if asked.record else None,
-                tuple([self._rates.of(key) for key in asked.buckets]) if asked.buckets else (),
-                self._rates.of(asked.limit) if asked.limit else None,
-                connection,
-                successor,
-                head,
-                self._bindings.of(asked.binding) if asked.binding else None,
+            return Snapshot(
+                record=self._records.of(asked.record) if asked.record else None,
+                buckets=tuple([self._rates.of(key) for key in asked.buckets])
+                if asked.buckets
+                else (),
+                limit=self._rates.of(asked.limit) if asked.limit else None,
+                connection=connection,
+                successor=successor,
+                head=head,
+                binding=self._bindings.of(asked.binding) if asked.binding else None,
             )
 
     def load_fact(self, fact: facts.Fact) -> facts.FactSnapshot:
@@ -267,7 +268,7 @@ class MemoryStore:
         with self._lock:
             now, caller = self.clock(), self.caller_of(digest)
             self._tidy(now, caller)
-            return make_loaded_call(caller, self.load(needs), now)
+            return LoadedCall(caller, self.load(needs), now)
 
     def for_fact(self, needs: facts.FactNeeds) -> LoadedFact:
         """Everything that a fact concerns, read at one moment."""

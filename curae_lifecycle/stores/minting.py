@@ -8,8 +8,9 @@ from secrets import randbelow, token_urlsafe
 from typing import Final
 from uuid import uuid4  # noqa: TID251 - here is where ids come from
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import (
     SECOND,
     ConnectionId,
@@ -29,7 +30,7 @@ Mint = Callable[[datetime], NewIds]
 """Makes the ids and the next action of one request, at its instant."""
 
 
-@frozen
+@attrs.frozen
 class RandomIds:
     """Mints UUIDs, and URLs of a base and 256 random bits.
 
@@ -49,10 +50,10 @@ class RandomIds:
     def __call__(self, now: datetime) -> NewIds:
         """The ids and the next action of one request."""
         return NewIds(
-            ConnectionId(str(uuid4())),
-            SessionId(str(uuid4())),
-            UserId(str(uuid4())),
-            NextAction(self.pages + token_urlsafe(32), later(now, self.life // _TICK)),
+            connection_id=ConnectionId(str(uuid4())),
+            session_id=SessionId(str(uuid4())),
+            user_id=UserId(str(uuid4())),
+            next_action=NextAction(self.pages + token_urlsafe(32), later(now, self.life // _TICK)),
         )
 
 

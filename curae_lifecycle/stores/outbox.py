@@ -7,11 +7,8 @@ an effect twice.
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import Coordinate, format_time
 from curae_lifecycle.service.changes import (
     AccessEnded,
@@ -29,7 +26,7 @@ from curae_lifecycle.web.events import format_coordinate, format_event
 from curae_lifecycle.web.json import Json
 
 
-@frozen
+@attrs.frozen
 class Message:
     """An effect or an event on its way.
 
@@ -45,10 +42,7 @@ class Message:
     document: dict[str, Json] = attrs.field(repr=False)
 
 
-_make_message: Final = maker(Message)
-
-
-@frozen
+@attrs.frozen
 class Delivery:
     """A message as it is handed over, perhaps not for the first time.
 
@@ -83,13 +77,13 @@ def messages(changes: Changes, settings: Settings = DEFAULT_SETTINGS) -> tuple[M
 
 def _event_message(event: Event, settings: Settings) -> Message:
     subject = event.subject_id or coordinate_subject(event.coordinate)
-    return _make_message(event.kind, subject, format_event(event, settings))
+    return Message(event.kind, subject, format_event(event, settings))
 
 
 def _effect_message(effect: Effect) -> Message:
     kind = type(effect).__name__
     subject, members = _effect_members(effect)
-    return _make_message(kind, subject, {"kind": kind, **members})
+    return Message(kind, subject, {"kind": kind, **members})
 
 
 def _effect_members(effect: Effect) -> tuple[str, dict[str, Json]]:

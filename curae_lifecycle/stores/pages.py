@@ -14,13 +14,11 @@ import json
 from datetime import datetime
 from enum import StrEnum
 from itertools import count
-from typing import Final
 
 import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import (
     CLOCK_TOLERANCE,
@@ -45,7 +43,7 @@ class PageKind(StrEnum):
     USER = "user"
 
 
-@frozen
+@attrs.frozen
 class HostedPage:
     """A page that a URL leads to.
 
@@ -67,7 +65,10 @@ class HostedPage:
         """The user that a page of kind USER is about."""
         environment, app, account, user, _ = json.loads(self.subject)
         return Coordinate(
-            Environment(environment), AppId(app), CustomerAccountId(account), AppUserId(user)
+            environment=Environment(environment),
+            app_id=AppId(app),
+            customer_account_id=CustomerAccountId(account),
+            app_user_id=AppUserId(user),
         )
 
     @property
@@ -78,9 +79,6 @@ class HostedPage:
         bound it is the empty id, which is nobody's.
         """
         return UserId(json.loads(self.subject)[-1])
-
-
-_make_page: Final = maker(HostedPage)
 
 
 def url_digest(url: str) -> str:
@@ -116,16 +114,22 @@ def page_of(
     for member in members:
         match member:
             case Connection():
-                return _make_page(digest, PageKind.CONNECTION, member.id, until)
+                return HostedPage(
+                    digest=digest, kind=PageKind.CONNECTION, subject=member.id, expires_at=until
+                )
             case CuraeConnectSession():
-                return _make_page(digest, PageKind.SESSION, member.id, until)
+                return HostedPage(
+                    digest=digest, kind=PageKind.SESSION, subject=member.id, expires_at=until
+                )
             case _:
                 pass
     coordinate = call.operation.coordinate(call.caller)
     if coordinate is None:
         return None
     bound = UserId("") if binding is None else binding.user_id
-    return _make_page(digest, PageKind.USER, user_subject(coordinate, bound), until)
+    return HostedPage(
+        digest=digest, kind=PageKind.USER, subject=user_subject(coordinate, bound), expires_at=until
+    )
 
 
 def user_subject(coordinate: Coordinate, bound: UserId) -> str:

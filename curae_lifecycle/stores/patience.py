@@ -17,7 +17,6 @@ from typing import Final, TypeVar
 import attrs
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.deadline import deadline, within
 
@@ -30,7 +29,7 @@ OVERTIME: Final = 0.5
 waits for a lock or a statement until then is ended by the database, whose own answer says more."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Patience:
     """How often and how long something is tried, and how it waits in between.
 
@@ -94,7 +93,7 @@ class Effort:
     waited: float = 0.0
 
 
-@frozen
+@attrs.frozen
 class Trying:
     """A way to try something as often and as long as patience goes.
 
@@ -175,7 +174,7 @@ def waiting(patience: Patience, effort: Effort | None = None) -> Trying:
         patience: How often and how long it is tried.
         effort: Where it is noted what it took.
     """
-    return Trying(patience, _wait, None, effort or Effort())
+    return Trying(patience=patience, sleep=_wait, limit=None, effort=effort or Effort())
 
 
 def awaiting(patience: Patience, effort: Effort | None = None) -> Trying:
@@ -185,7 +184,9 @@ def awaiting(patience: Patience, effort: Effort | None = None) -> Trying:
         patience: How often and how long it is tried.
         effort: Where it is noted what it took.
     """
-    return Trying(patience, asyncio.sleep, asyncio.timeout, effort or Effort())
+    return Trying(
+        patience=patience, sleep=asyncio.sleep, limit=asyncio.timeout, effort=effort or Effort()
+    )
 
 
 async def _wait(seconds: float) -> None:

@@ -16,7 +16,6 @@ import attrs
 
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -30,7 +29,7 @@ from curae_lifecycle.service.changes import (
     Write,
 )
 from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot, make_snapshot
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.web.json import json_text, parse_json
@@ -42,7 +41,7 @@ Found = Mapping[tuple[str, str], str]
 """The documents of the rows that were found, by their kinds and keys."""
 
 
-@frozen
+@attrs.frozen
 class Row:
     """A value as it is written down; no two rows have the same kind and key.
 
@@ -68,7 +67,7 @@ class Row:
     position: int | None = None
 
 
-@frozen
+@attrs.frozen
 class Wanted:
     """The rows that are needed, all of one moment; what is `None` is not needed.
 
@@ -97,13 +96,29 @@ def row_of(write: Write) -> Row:
             user, place = coordinate_key(its.coordinate), (its.root_id, its.position)
             return Row(kind, its.id, document, None, user, its.predecessor_id, *place)
         case SessionWrite(_, session):
-            return Row(kind, session.id, document, None, coordinate_key(session.coordinate))
+            return Row(
+                kind=kind,
+                key=session.id,
+                document=document,
+                expires_at=None,
+                user=coordinate_key(session.coordinate),
+            )
         case BindingWrite(_, binding):
             return Row(kind, coordinate_key(binding.coordinate), document)
         case RecordWrite(key, _, record):
-            return Row(kind, record_key(key), document, microseconds(record_expires_at(record)))
+            return Row(
+                kind=kind,
+                key=record_key(key),
+                document=document,
+                expires_at=microseconds(record_expires_at(record)),
+            )
         case RateWrite(key):
-            return Row(kind, rate_key(key), document, microseconds(write.expires_at))
+            return Row(
+                kind=kind,
+                key=rate_key(key),
+                document=document,
+                expires_at=microseconds(write.expires_at),
+            )
 
 
 def wanted(needs: Needs | FactNeeds) -> Wanted:
@@ -123,7 +138,9 @@ def wanted(needs: Needs | FactNeeds) -> Wanted:
         *_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
     ]
     user = None if needs.connections is None else coordinate_key(needs.connections)
-    return Wanted(tuple(keys), needs.connection, needs.chain, user, needs.session)
+    return Wanted(
+        keys=tuple(keys), line=needs.connection, chain=needs.chain, user=user, session=needs.session
+    )
 
 
 def snapshot_of(needs: Needs, found: Found) -> Snapshot:
@@ -133,12 +150,12 @@ def snapshot_of(needs: Needs, found: Found) -> Snapshot:
         MalformedError: A document is none of this library's; the member at fault is named.
         NewerFormatError: A newer release wrote it.
     """
-    return make_snapshot(
-        _value(found, Record, record_key, needs.record),
-        tuple([_value(found, BucketState, rate_key, key) for key in needs.buckets]),
-        _value(found, LogState, rate_key, needs.limit),
+    return Snapshot(
+        _value(found, kind=Record, text=record_key, key=needs.record),
+        tuple([_value(found, kind=BucketState, text=rate_key, key=key) for key in needs.buckets]),
+        _value(found, kind=LogState, text=rate_key, key=needs.limit),
         *_line(found, needs.connection),
-        _value(found, LimitedAccountAppBinding, coordinate_key, needs.binding),
+        _value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=needs.binding),
     )
 
 
@@ -152,14 +169,20 @@ def fact_snapshot_of(needs: FactNeeds, found: Found) -> FactSnapshot:
     connection, successor, head = _line(found, needs.connection)
     following: list[Connection] = []
     if needs.chain is not None:
-        connection = _value(found, Connection, str, needs.chain)
+        connection = _value(found, kind=Connection, text=str, key=needs.chain)
         following = [] if connection is None else _later(found, connection)
-    session = _value(found, CuraeConnectSession, str, needs.session)
+    session = _value(found, kind=CuraeConnectSession, text=str, key=needs.session)
     user = needs.binding if session is None else session.coordinate
-    binding = _value(found, LimitedAccountAppBinding, coordinate_key, user)
+    binding = _value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=user)
     theirs = [each for each in _connections(found) if each.identity.coordinate == needs.connections]
     return FactSnapshot(
-        connection, successor, head, tuple(following), session, binding, tuple(theirs)
+        connection=connection,
+        successor=successor,
+        head=head,
+        following=tuple(following),
+        session=session,
+        binding=binding,
+        connections=tuple(theirs),
     )
 
 
@@ -193,6 +216,6 @@ def _later(found: Found, connection: Connection) -> list[Connection]:
 def _line(
     found: Found, connection_id: ConnectionId | None
 ) -> tuple[Connection | None, Connection | None, Connection | None]:
-    connection = _value(found, Connection, str, connection_id)
+    connection = _value(found, kind=Connection, text=str, key=connection_id)
     later = [] if connection is None else _later(found, connection)
     return (connection, later[0], later[-1]) if later else (connection, None, None)

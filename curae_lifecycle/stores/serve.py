@@ -62,7 +62,11 @@ def serve(
         AssertionError: It is wrong, too, and says so itself.
     """
     trying = waiting(patience, effort)
-    return at_once(answer_request(_Waiting(store), request, mint, settings, trying))
+    return at_once(
+        answer_request(
+            _Waiting(store), request=request, mint=mint, settings=settings, trying=trying
+        )
+    )
 
 
 async def serve_async(
@@ -75,7 +79,9 @@ async def serve_async(
     effort: Effort | None = None,
 ) -> Answer:
     """Answer a request whole, as `serve` does, at a store that is awaited."""
-    return await answer_request(store, request, mint, settings, awaiting(patience, effort))
+    return await answer_request(
+        store, request=request, mint=mint, settings=settings, trying=awaiting(patience, effort)
+    )
 
 
 def serve_calling_out(
@@ -125,7 +131,11 @@ def serve_calling_out(
         return call_out(new_ids, lambda: at_once(_awaited(renew())))
 
     out, trying = CallOut(called, lease, lost_lease), waiting(patience, effort)
-    return at_once(answer_calling_out(_Waiting(store), request, mint, out, settings, trying))
+    return at_once(
+        answer_calling_out(
+            _Waiting(store), request=request, mint=mint, out=out, settings=settings, trying=trying
+        )
+    )
 
 
 async def serve_calling_out_async(
@@ -145,7 +155,9 @@ async def serve_calling_out_async(
     Where it is cancelled, the key is free again before the cancellation goes on.
     """
     out, trying = CallOut(call_out, lease, lost_lease), awaiting(patience, effort)
-    return await answer_calling_out(store, request, mint, out, settings, trying)
+    return await answer_calling_out(
+        store, request=request, mint=mint, out=out, settings=settings, trying=trying
+    )
 
 
 def record(store: Store, fact: Fact, *, patience: Patience = DEFAULT_PATIENCE) -> FactAnswer:

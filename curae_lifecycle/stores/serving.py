@@ -16,7 +16,6 @@ import attrs
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import NO_CHANGES
@@ -88,7 +87,7 @@ async def answer_always(answering: Awaitable[Answer], settings: Settings, effort
         return given_up(settings)
 
 
-@frozen
+@attrs.frozen
 class Decided:
     """What one attempt decided, and all that it was decided from.
 
@@ -105,9 +104,6 @@ class Decided:
     call: Call | None = None
     new_ids: NewIds | None = None
     page: HostedPage | None = None
-
-
-_make_decided: Final = maker(Decided)
 
 
 @attrs.define
@@ -139,7 +135,7 @@ class Serving:
     async def decide(self) -> Decided | None:
         """Load and decide; `None` where the API key was registered again in between."""
         caller = await self._caller()
-        call = read(self.request, caller, utc_now(), self.settings)
+        call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
         loaded = await self.load(needs(call) if isinstance(call, Call) else NOTHING)
         if loaded.caller != caller:
             return None
@@ -147,9 +143,9 @@ class Serving:
             return Decided(loaded, attrs.evolve(call, at=loaded.now))
         # A read mints nothing.
         new_ids = None if call.operation.rule.scope is None else self.mint(loaded.now)
-        decision = decide(call, loaded.snapshot, loaded.now, new_ids)
+        decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
         page = page_of(call, decision.reply, loaded.snapshot.binding)
-        return _make_decided(loaded, decision, call, new_ids, page)
+        return Decided(loaded=loaded, decision=decision, call=call, new_ids=new_ids, page=page)
 
     async def answer(self, decided: Decided) -> Answer | None:
         """Commit what was decided; `None` where somebody was faster."""
@@ -198,9 +194,16 @@ def begin_serving(
     """
     api_key = bearer(request)
     if api_key is not None:
-        return Serving(store, request, api_key.digest(), mint, settings, effort)
+        return Serving(
+            store=store,
+            request=request,
+            digest=api_key.digest(),
+            mint=mint,
+            settings=settings,
+            effort=effort,
+        )
     # The store has nothing to say to it, not even the time.
-    refusal = read(request, None, utc_now(), settings)
+    refusal = read(request, caller=None, now=utc_now(), settings=settings)
     assert isinstance(refusal, Decision)  # noqa: S101 - nobody calls
     return respond(refusal)
 
@@ -219,7 +222,9 @@ async def answer_request(
     """
 
     async def answer() -> Answer:
-        serving = begin_serving(store, request, mint, settings, trying.effort)
+        serving = begin_serving(
+            store, request=request, mint=mint, settings=settings, effort=trying.effort
+        )
         if isinstance(serving, Answer):
             return serving
         return await trying.until_done(serving.attempt) or given_up(settings)

@@ -52,7 +52,7 @@ def count_cells(tables: Iterable[AnyTable] = tuple(TABLES.values())) -> Generato
 
 
 def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> None:
-    """Put another row into a cell of a table, and into what is looked up in its place.
+    """Put another row into a cell of a table.
 
     Args:
         table: The table.
@@ -61,8 +61,6 @@ def put(table: AnyTable, key: str | tuple[StrEnum, ...], row: Row[object]) -> No
     """
     # A table is the dict that the rules look into; only its own methods refuse to change it.
     _Cells.__setitem__(table, key, row)
-    for renew in table.views:
-        renew()
 
 
 _Cells = dict[str | tuple[StrEnum, ...], Row[object]]

@@ -75,7 +75,9 @@ class TimedStore:
         loaded = self._store.for_call(digest, needs)
         if loaded.now is self.now:
             return loaded
-        return LoadedCall(loaded.caller, loaded.snapshot, self.now, loaded.seen)
+        return LoadedCall(
+            caller=loaded.caller, snapshot=loaded.snapshot, now=self.now, seen=loaded.seen
+        )
 
     def for_fact(self, needs: FactNeeds) -> LoadedFact:
         """As `Store.for_fact`, at the test's instant."""

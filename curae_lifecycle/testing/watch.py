@@ -164,7 +164,7 @@ class Watch:
         """
         response, changes = answer.response, answer.changes
         if answer.replayed:
-            self._see_replay(response, changes, needs, read_at)
+            self._see_replay(response, changes=changes, needs=needs, read_at=read_at)
             self.stored(changes.writes, now, read_at=read_at)
             return
         laws.check_documented(response, operations=self._operations)
@@ -175,7 +175,9 @@ class Watch:
         if response.status == _NOT_FOUND:
             self._see_not_found(response, caller, needs)
         if response.status == _TOO_MANY:
-            self._see_limited(response, now, needs, self.steps if read_at is None else read_at)
+            self._see_limited(
+                response, now=now, needs=needs, read_at=self.steps if read_at is None else read_at
+            )
         if needs is not None and needs.record is not None:
             _check_kept(response, changes, needs.record)
         if caller is not None:

@@ -30,11 +30,10 @@ def format_event(event: Event, settings: Settings = DEFAULT_SETTINGS) -> dict[st
     Returns:
         `{id, kind, at, coordinate, subject}`; the subject as the wire shows it at that instant.
     """
-    at = format_time(event.at)
     return {
-        "id": event.id_at(at),
+        "id": event.id,
         "kind": event.kind,
-        "at": at,
+        "at": format_time(event.at),
         "coordinate": format_coordinate(event.coordinate),
         "subject": _format_subject(event, settings),
     }

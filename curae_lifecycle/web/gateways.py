@@ -31,7 +31,12 @@ def asgi_request(scope: Mapping[str, object], body: bytes) -> Request:
     pairs = cast("Iterable[tuple[bytes, bytes]]", scope["headers"])
     target = path + b"?" + query if query else path
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
-    return Request(str(scope["method"]), target.decode("latin-1"), tuple(headers), body)
+    return Request(
+        method=str(scope["method"]),
+        target=target.decode("latin-1"),
+        headers=tuple(headers),
+        body=body,
+    )
 
 
 async def asgi_body(receive: Callable[[], Awaitable[Mapping[str, object]]]) -> bytes | None:
@@ -88,7 +93,9 @@ def wsgi_request(environ: Mapping[str, object], body: bytes) -> Request:
         if name.startswith("HTTP_")
         for value in (str(joined).split(",") if name in _SINGLE else [str(joined)])
     ]
-    return Request(str(environ["REQUEST_METHOD"]), target, tuple(headers), body)
+    return Request(
+        method=str(environ["REQUEST_METHOD"]), target=target, headers=tuple(headers), body=body
+    )
 
 
 _SINGLE: Final = {"HTTP_AUTHORIZATION", "HTTP_IDEMPOTENCY_KEY"}

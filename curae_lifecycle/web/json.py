@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from json.encoder import encode_basestring
+from collections.abc import Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.problems import Fault
-
-if TYPE_CHECKING:
-    # Type checkers do not know it.
-    def c_make_encoder(*settings: object) -> Callable[[object, int], tuple[str, ...]]:
-        """Make what writes a value as pieces of text."""
-        ...
-else:
-    from json.encoder import c_make_encoder
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A JSON value as Python holds it."""
@@ -139,17 +130,11 @@ _DECODER: Final = json.JSONDecoder(
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
 )
-# `encode` makes this anew for each text, which takes as long as the text of a small body.
-_chunks: Final = c_make_encoder(
-    *(None, _ENCODER.default, encode_basestring, None),
-    *(_ENCODER.key_separator, _ENCODER.item_separator),
-    *(False, False, False),
-)
 
 
 def json_text(value: Mapping[str, Json]) -> str:
     """The compact text of a document."""
-    return "".join(_chunks(value, 0))
+    return _ENCODER.encode(value)
 
 
 def format_json(value: Mapping[str, Json]) -> bytes:

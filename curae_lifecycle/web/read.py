@@ -20,9 +20,9 @@ from curae_lifecycle.rules.credentials import Caller, check_permission
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Fault
-from curae_lifecycle.service.call import Call, Decision, make_call, refused
+from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
-from curae_lifecycle.service.members import NO_TAGS, Member, make_given
+from curae_lifecycle.service.members import NO_TAGS, Given, Member
 from curae_lifecycle.service.operations.operation import KeyUse, Operation, OperationRule
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
@@ -53,12 +53,16 @@ def read(
         404, charging nothing and storing nothing; it goes to `respond` like any other.
     """
     kind, segments = _route(request, settings.operations)
-    reading = _Reading(request, settings, caller, kind, segments)
+    reading = _Reading(
+        request=request, settings=settings, known=caller, found=kind, segments=segments
+    )
     for passes in _GATES[KeyUse.UNUSED if kind is None else kind.rule.key]:
         answer = passes(reading)
         if answer is not None:
             return refused(answer, now, settings)
-    return make_call(reading.caller, reading.operation, reading.key, settings)
+    return Call(
+        caller=reading.caller, operation=reading.operation, key=reading.key, settings=settings
+    )
 
 
 def operation_name(request: Request, settings: Settings = DEFAULT_SETTINGS) -> str | None:
@@ -150,7 +154,7 @@ def _body(reading: _Reading) -> Refused | None:
     except MalformedError as malformed:
         return refuse_at(Gate.BODY, (malformed.member, malformed.fault))
     tags = entity_tags(request) if rule.tags else NO_TAGS
-    reading.operation = reading.kind.read(make_given(values, tags))
+    reading.operation = reading.kind.read(Given(values, tags))
     return None
 
 

@@ -10,9 +10,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.credentials import ApiKey, make_api_key
+from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey, parse_key
 from curae_lifecycle.service.members import NO_TAGS, EntityTags
 from curae_lifecycle.web.json import Json
@@ -22,14 +21,14 @@ BODY_MAX: Final = 65_536
 thousand. Of a longer one a server need not hand over more than one byte too many [O]."""
 
 
-@frozen
+@attrs.frozen
 class ParsedBody:
     """A body that the server's framework has read already; `parse_json` reads it strictly."""
 
     value: Json = attrs.field(repr=False)
 
 
-@frozen
+@attrs.frozen
 class Request:
     """An HTTP request as it came.
 
@@ -69,7 +68,7 @@ def bearer(request: Request) -> ApiKey | None:
     if scheme.lower() != _SCHEME:
         return None
     try:
-        return make_api_key(secret.lstrip(" "))
+        return ApiKey(secret.lstrip(" "))
     except ArgumentError:
         return None
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.idempotency import completed_record
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy, limit_left
@@ -20,17 +21,15 @@ from curae_lifecycle.service.call import Decision
 from curae_lifecycle.service.changes import (
     Changes,
     RateWrite,
-    make_changes,
-    make_record_write,
+    RecordWrite,
 )
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
-from curae_lifecycle.service.response import Headers, Response, ResponseReference, make_response
+from curae_lifecycle.service.response import Headers, Response, ResponseReference
 from curae_lifecycle.web.json import format_json
-from curae_lifecycle.web.shapes import format_problem
-from curae_lifecycle.web.written import write_reply
+from curae_lifecycle.web.shapes import format_problem, format_reply, has_next_action
 
 
-@frozen
+@attrs.frozen
 class Answer:
     """What the server sends, and what it stores, does and tells in the same transaction.
 
@@ -58,9 +57,6 @@ class Answer:
         return tuple(limit_left(each.policy, each.after, self.at) for each in writes)
 
 
-make_answer: Final = maker(Answer)
-
-
 def respond(
     decision: Decision,
     *,
@@ -80,16 +76,14 @@ def respond(
     reply = decision.reply
     if isinstance(reply, Replayed):
         response = _stored(reply, fetch)
-        return make_answer(
-            response, decision.changes, decision.rules, replayed=True, at=decision.at
-        )
+        return Answer(response, decision.changes, decision.rules, replayed=True, at=decision.at)
     response = _response(decision, reply, instance)
     changes = decision.changes
     attempt = decision.attempt
     if attempt is not None:
-        write = make_record_write(attempt.key, decision.record, completed_record(attempt, response))
-        changes = make_changes((*changes.writes, write), changes.effects, changes.events)
-    return make_answer(response, changes, decision.rules, replayed=False, at=decision.at)
+        write = RecordWrite(attempt.key, decision.record, completed_record(attempt, response))
+        changes = Changes((*changes.writes, write), changes.effects, changes.events)
+    return Answer(response, changes, decision.rules, replayed=False, at=decision.at)
 
 
 def policy_header(policy: Policy) -> str:
@@ -142,15 +136,15 @@ def _response(decision: Decision, reply: Reply, instance: str | None) -> Respons
     status, settings = decision.status, decision.settings
     if isinstance(reply, ProblemReply):
         problem = format_problem(reply.problem, settings.type_base, instance)
-        return make_response(status, problem_headers(reply), format_json(problem))
+        return Response(status, problem_headers(reply), format_json(problem))
     if isinstance(reply, NotModified):
-        return make_response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
-    body, holds_url = write_reply(reply, decision.at, settings.active_spelling)
-    headers: Headers = (_JSON, _NO_STORE) if holds_url else (_JSON,)
+        return Response(status, (_REVALIDATE, ("etag", reply.tag)), b"")
+    body = format_json(format_reply(reply, decision.at, settings.active_spelling))
+    headers: Headers = (_JSON, _NO_STORE) if has_next_action(reply) else (_JSON,)
     tag = reply.tag
     if tag is not None:
         headers = (*headers, _REVALIDATE, ("etag", tag))
-    return make_response(status, headers, body.encode())
+    return Response(status, headers, body)
 
 
 def problem_headers(reply: ProblemReply) -> Headers:

@@ -16,10 +16,11 @@ from curae_lifecycle.rules.connection import NEVER, ONCE, Connection, Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.problems import DEFAULT_TYPE_BASE, Fault, Problem, ProblemCode, type_uri
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import format_time, parse_time
+from curae_lifecycle.rules.values import NextAction, format_time, parse_time
 from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
 from curae_lifecycle.service import members
 from curae_lifecycle.service.members import Given, Member
+from curae_lifecycle.service.operations.operation import Reply
 from curae_lifecycle.service.status import status_of
 from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject
 
@@ -38,9 +39,8 @@ def format_connection(
         now: The instant whose standing is shown.
         active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
     """
-    identity, updated_at = connection.identity, connection.updated_at
+    identity = connection.identity
     coordinate = identity.coordinate
-    created = format_time(identity.created_at)
     return {
         "id": identity.id,
         "customerAccountId": coordinate.customer_account_id,
@@ -51,8 +51,8 @@ def format_connection(
         "expiresAt": _optional_time(connection.expires_at),
         "revokedAt": _optional_time(connection.revoked_at),
         "actionRequiredReason": connection.action_required_reason,
-        "createdAt": created,
-        "updatedAt": created if updated_at is identity.created_at else format_time(updated_at),
+        "createdAt": format_time(identity.created_at),
+        "updatedAt": format_time(connection.updated_at),
     }
 
 
@@ -81,6 +81,55 @@ def format_session(session: CuraeConnectSession) -> dict[str, Json]:
         "expiresAt": format_time(session.expires_at),
         "landedAt": _optional_time(session.landed_at),
     }
+
+
+def format_next_action(next_action: NextAction) -> dict[str, Json]:
+    """Return a next action as JSON [S]."""
+    return {
+        "type": "open_webview",
+        "url": next_action.url,
+        "expiresAt": format_time(next_action.expires_at),
+    }
+
+
+def format_reply(
+    reply: Reply, now: datetime, active_spelling: str = WireStatus.ACTIVE
+) -> dict[str, Json]:
+    """Return the body of a success: one member for each field of the reply, in order.
+
+    Args:
+        reply: Any reply but a problem, a replay or `NotModified`.
+        now: The instant whose standing is shown.
+        active_spelling: How ACTIVE is spelled: ACTIVE or AUTHORIZED.
+
+    Raises:
+        ArgumentError: A field has a type that the wire does not know.
+    """
+    return {
+        camel(name): _format_field(getattr(reply, name), now, active_spelling)
+        for name in reply.__match_args__
+    }
+
+
+def has_next_action(reply: Reply) -> bool:
+    """Return whether the reply holds the URL of a hosted page, so that it must not be cached."""
+    return any(isinstance(getattr(reply, name), NextAction) for name in reply.__match_args__)
+
+
+def _format_field(value: object, now: datetime, active_spelling: str) -> Json:
+    match value:
+        case Connection():
+            return format_connection(value, now, active_spelling)
+        case CuraeConnectSession():
+            return format_session(value)
+        case NextAction():
+            return format_next_action(value)
+        case datetime():
+            return format_time(value)
+        case None | str() | bool() | int():
+            return value
+        case _:
+            raise ArgumentError("reply", "made of members that the wire knows")
 
 
 def format_problem(
@@ -233,14 +282,32 @@ def parse_connection(
     revoked_at = given[_REVOKED]
     revocation = NEVER if revoked_at is None else ONCE
     read = STORED_STATUS[given[_STATUS], revocation, trace].outcome
-    coordinate = values.Coordinate(environment, app_id, given[_ACCOUNT], given[_USER])
+    coordinate = values.Coordinate(
+        environment=environment,
+        app_id=app_id,
+        customer_account_id=given[_ACCOUNT],
+        app_user_id=given[_USER],
+    )
     root = given[_ID] if root_id is None else root_id
     # The wire does not say the deadline; over it was when the snapshot was taken.
     deadline = updated_at if read.lapsed else None
     identity = ConnectionIdentity(
-        given[_ID], coordinate, given[_PACKAGES], given[_CREATED], predecessor_id, root, position
+        id=given[_ID],
+        coordinate=coordinate,
+        data_packages=given[_PACKAGES],
+        created_at=given[_CREATED],
+        predecessor_id=predecessor_id,
+        root_id=root,
+        position=position,
     )
     status, expires_at = read.status, given[_EXPIRES]
     return Connection(
-        identity, status, updated_at, deadline, authorized_at, expires_at, reason, revoked_at
+        identity=identity,
+        status=status,
+        updated_at=updated_at,
+        handoff_deadline=deadline,
+        authorized_at=authorized_at,
+        expires_at=expires_at,
+        action_required_reason=reason,
+        revoked_at=revoked_at,
     )

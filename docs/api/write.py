@@ -359,7 +359,9 @@ def pages() -> dict[str, str]:
     return {
         "README.md": front_page(api),
         **{
-            page_of(str(operation["operationId"])): operation_page(method, path, operation, api)
+            page_of(str(operation["operationId"])): operation_page(
+                method, path=path, operation=operation, document=api
+            )
             for method, path, operation in operations(api)
         },
         "schemas.md": schemas_page(api),

@@ -18,11 +18,11 @@ database."""
 
 API_KEY: Final = "cae_test_demo"
 CALLER: Final = Caller(
-    ApiKeyId("demo"),
-    AppId("demo-app"),
-    CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
-    Environment.TEST,
-    frozenset({"connection:write"}),
+    api_key_id=ApiKeyId("demo"),
+    app_id=AppId("demo-app"),
+    customer_account_id=CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
+    environment=Environment.TEST,
+    scopes=frozenset({"connection:write"}),
 )
 
 _TEXT: Final = """Try, in another terminal:

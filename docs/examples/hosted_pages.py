@@ -12,6 +12,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
+import attrs
 from page_html import BACK, CHANGED, NOWHERE, REFUSED, show, show_question
 from settings import PUBLIC_URL
 
@@ -34,7 +35,6 @@ from curae_lifecycle import (
     record_fact,
 )
 from curae_lifecycle.rules.binding import AccountState
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, the_connection
 from curae_lifecycle.stores.contract import AsyncStore, LoadedFact, Store
@@ -48,7 +48,7 @@ AUTHORIZED_FOR: Final = timedelta(days=90)
 _PATH: Final = re.compile(r"/pages/([\w-]{1,128})(?:/(finish|cancel))?", re.ASCII)
 
 
-@frozen
+@attrs.frozen
 class Declined(Revoked):
     """The patient said no on the page: a revocation, unless something was authorized before."""
 
@@ -94,7 +94,9 @@ def serve(store: PageStore, request: Request) -> Response | None:
         answer = None if fact is None else record(store, fact)
         if isinstance(answer, Done):
             return _show_done(asked)
-        return _look(asked, page, answer, store.for_fact(fact_needs(_finish(page))))
+        return _look(
+            asked, page=page, answer=answer, loaded=store.for_fact(fact_needs(_finish(page)))
+        )
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
@@ -112,7 +114,9 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
         answer = None if fact is None else await record_async(store, fact)
         if isinstance(answer, Done):
             return _show_done(asked)
-        return _look(asked, page, answer, await store.for_fact(fact_needs(_finish(page))))
+        return _look(
+            asked, page=page, answer=answer, loaded=await store.for_fact(fact_needs(_finish(page)))
+        )
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 

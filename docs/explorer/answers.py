@@ -13,10 +13,11 @@ from datetime import datetime
 from itertools import product
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.connection import STANDING, Actor
 from curae_lifecycle.rules.connection import standing as standing_of
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Refused
 from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import LogState
@@ -52,7 +53,7 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
 from curae_lifecycle.testing.cells import count_cells
 from curae_lifecycle.web.json import Json
-from curae_lifecycle.web.written import write_reply
+from curae_lifecycle.web.shapes import format_reply
 from docs.explorer import states
 from docs.explorer.states import BOUND, CONNECTION, COORDINATE, MADE, NEW, NOW, USER, State
 
@@ -66,7 +67,7 @@ TELLING: Final = ("status", "revokedNow", "path", "handoff", "lifecycleState")
 """The members of a body that tell something of the state; the others are its ids and instants."""
 
 
-@frozen
+@attrs.frozen
 class Answer:
     """What is shown of one answer.
 
@@ -87,7 +88,7 @@ class Answer:
     rules: tuple[str, ...]
 
 
-@frozen
+@attrs.frozen
 class Asked:
     """One line of the page: what is asked, and which choices the answer depends on."""
 
@@ -125,18 +126,39 @@ def _operation(
             binding=states.binding(state) if needs.binding is not None else None,
             landed=LandedHandoff(MADE, None) if landed else None,
         )
-        decision = decide(call, snapshot, NOW, states.NEW_IDS)
+        decision = decide(call, snapshot=snapshot, now=NOW, new_ids=states.NEW_IDS)
         reply, changes, rules = decision.reply, _changes(decision.changes), decision.rules
         if decision.replayed:
             # Its status is that of the first answer, whatever that was.
-            return Answer("replayed", None, None, ("the first answer",), changes, rules)
+            return Answer(
+                outcome="replayed",
+                status=None,
+                code=None,
+                says=("the first answer",),
+                changes=changes,
+                rules=rules,
+            )
         if isinstance(reply, ProblemReply):
             code, says = str(reply.problem.code), _details(reply.problem)
-            return Answer("refused", decision.status, code, says, changes, rules)
-        says = tuple(_words(json.loads(write_reply(reply, NOW, "ACTIVE")[0])))
-        return Answer("answered", decision.status, None, says, changes, rules)
+            return Answer(
+                outcome="refused",
+                status=decision.status,
+                code=code,
+                says=says,
+                changes=changes,
+                rules=rules,
+            )
+        says = tuple(_words(format_reply(reply, NOW)))
+        return Answer(
+            outcome="answered",
+            status=decision.status,
+            code=None,
+            says=says,
+            changes=changes,
+            rules=rules,
+        )
 
-    return Asked("Operations", f"{rule.name}{variant}", choices, answer)
+    return Asked(group="Operations", name=f"{rule.name}{variant}", choices=choices, answer=answer)
 
 
 def _fact(fact: Fact, variant: str = "") -> Asked:
@@ -167,21 +189,46 @@ def _fact(fact: Fact, variant: str = "") -> Asked:
         outcome = type(said).__name__.lower()
         if isinstance(said, Refused):
             code = str(said.problem.code)
-            return Answer(outcome, None, code, _details(said.problem), (), said.rules)
-        return Answer(outcome, None, None, (), _changes(said.value), said.rules)
+            return Answer(
+                outcome=outcome,
+                status=None,
+                code=code,
+                says=_details(said.problem),
+                changes=(),
+                rules=said.rules,
+            )
+        return Answer(
+            outcome=outcome,
+            status=None,
+            code=None,
+            says=(),
+            changes=_changes(said.value),
+            rules=said.rules,
+        )
 
-    return Asked("Facts", f"{fact.kind}{variant}", choices, answer)
+    return Asked(group="Facts", name=f"{fact.kind}{variant}", choices=choices, answer=answer)
 
 
 def _access(package: str, variant: str) -> Asked:
     def answer(state: State) -> Answer:
         said = decide_access(states.connection(state), package, NOW)
         if isinstance(said, Granted):
-            return Answer("granted", None, None, (), (), (said.rule,))
+            return Answer(
+                outcome="granted", status=None, code=None, says=(), changes=(), rules=(said.rule,)
+            )
         code = str(said.problem.code)
-        return Answer("denied", None, code, _details(said.problem), (), (said.rule,))
+        return Answer(
+            outcome="denied",
+            status=None,
+            code=code,
+            says=_details(said.problem),
+            changes=(),
+            rules=(said.rule,),
+        )
 
-    return Asked("The connection", f"access{variant}", OF_STANDING, answer)
+    return Asked(
+        group="The connection", name=f"access{variant}", choices=OF_STANDING, answer=answer
+    )
 
 
 def _standing(state: State) -> Answer:
@@ -189,7 +236,7 @@ def _standing(state: State) -> Answer:
         standing = standing_of(states.connection(state), NOW)
     ((_, *cell),) = looked_at
     (rule,) = {row.rule for key, row in STANDING.cells() if list(key) == cell}
-    return Answer(standing, None, None, (), (), (rule,))
+    return Answer(outcome=standing, status=None, code=None, says=(), changes=(), rules=(rule,))
 
 
 # --- In words --------------------------------------------------------------------------------
@@ -241,7 +288,7 @@ def _moved(name: str, before: str | None, after: str) -> str:
 # --- Everything that is asked ----------------------------------------------------------------
 
 ASKED: Final = (
-    Asked("The connection", "standing", OF_STANDING, _standing),
+    Asked(group="The connection", name="standing", choices=OF_STANDING, answer=_standing),
     _access(states.PACKAGE, ""),
     _access("other", " to another package"),
     _operation(CreateConnection(USER, (states.PACKAGE,))),

@@ -94,19 +94,19 @@ NEW: Final = UserId("new")
 USER: Final = AppUserId("user")
 PACKAGE: Final = DataPackage("labs")
 CALLER: Final = Caller(
-    ApiKeyId("key"),
-    AppId("app"),
-    CustomerAccountId("00000000-0000-4000-8000-000000000004"),
-    Environment.LIVE,
-    frozenset({CONNECTION_WRITE}),
+    api_key_id=ApiKeyId("key"),
+    app_id=AppId("app"),
+    customer_account_id=CustomerAccountId("00000000-0000-4000-8000-000000000004"),
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 COORDINATE: Final = CALLER.coordinate(USER)
 KEY: Final = IdempotencyKey("k-1")
 NEW_IDS: Final = NewIds(
-    ConnectionId("00000000-0000-4000-8000-000000000005"),
-    SessionId("00000000-0000-4000-8000-000000000006"),
-    NEW,
-    NextAction("https://connect.example/", NOW + HOUR),
+    connection_id=ConnectionId("00000000-0000-4000-8000-000000000005"),
+    session_id=SessionId("00000000-0000-4000-8000-000000000006"),
+    user_id=NEW,
+    next_action=NextAction("https://connect.example/", NOW + HOUR),
 )
 
 
@@ -114,7 +114,14 @@ def connection(state: State) -> Connection:
     """The connection that was chosen."""
     left = CLOCKS[state["clock"]]
     deadline = None if left is None else NOW + left
-    identity = ConnectionIdentity(CONNECTION, COORDINATE, (PACKAGE,), MADE, None, CONNECTION)
+    identity = ConnectionIdentity(
+        id=CONNECTION,
+        coordinate=COORDINATE,
+        data_packages=(PACKAGE,),
+        created_at=MADE,
+        predecessor_id=None,
+        root_id=CONNECTION,
+    )
     return _stored(identity, Status(state["stored status"]), deadline)
 
 
@@ -124,7 +131,13 @@ def successor(state: State) -> Connection | None:
         return None
     standing = Standing(state["successor"].removeprefix(FOLLOWED))
     identity = ConnectionIdentity(
-        SUCCESSOR, COORDINATE, (PACKAGE,), MADE, CONNECTION, CONNECTION, position=2
+        id=SUCCESSOR,
+        coordinate=COORDINATE,
+        data_packages=(PACKAGE,),
+        created_at=MADE,
+        predecessor_id=CONNECTION,
+        root_id=CONNECTION,
+        position=2,
     )
     if standing is Standing.LAPSED:
         return _stored(identity, Status.PENDING, NOW)
@@ -159,7 +172,14 @@ def session(state: State) -> CuraeConnectSession:
     landed_at = MADE if handoff is Handoff.LANDED else None
     user = None if handoff is Handoff.AWAITED else BOUND
     return CuraeConnectSession(
-        SESSION, COORDINATE, path, handoff, MADE, NOW + left, landed_at, user
+        id=SESSION,
+        coordinate=COORDINATE,
+        path=path,
+        handoff=handoff,
+        created_at=MADE,
+        expires_at=NOW + left,
+        landed_at=landed_at,
+        user_id=user,
     )
 
 
@@ -174,7 +194,7 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
         case RecordStanding.ABSENT:
             return None
         case RecordStanding.RELEASED:
-            return record_of(used, RecordState.RELEASED, at, None, lost)
+            return record_of(used, state=RecordState.RELEASED, at=at, until=None, lost=lost)
         case RecordStanding.IN_FLIGHT:
             return in_flight_record(_begun(key, of, NOW))
         case RecordStanding.LEASE_OVER:
@@ -184,10 +204,10 @@ def record(state: State, operation: Operation, key: RecordKey) -> Record | None:
         case RecordStanding.COMPLETED:
             return completed_record(used, Response(rule.status, (), b""))
         case RecordStanding.FORGOTTEN:
-            return record_of(used, RecordState.FORGOTTEN, at, None, lost)
+            return record_of(used, state=RecordState.FORGOTTEN, at=at, until=None, lost=lost)
 
 
 def _begun(key: RecordKey, of: Fingerprint, at: datetime) -> Attempt:
-    attempt = begin(None, key, of, at)
+    attempt = begin(None, key=key, fingerprint=of, now=at)
     assert isinstance(attempt, Attempt)  # noqa: S101 - a key that nobody used executes
     return attempt

@@ -135,7 +135,7 @@ def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> S
     now, alive = _clock(before)
     step = f"a request with payload {payload}"
     answer = store.begin(before.record, KEY, Fingerprint.of("create", [payload]), before.now)
-    refusal = _expected(model, payload, now, lost) if alive else ""
+    refusal = _expected(model, payload=payload, now=now, lost=lost) if alive else ""
     if refusal:
         if not isinstance(answer, Refused) or answer.problem.code != refusal:
             seen = "it executes" if isinstance(answer, Attempt) else "it is answered otherwise"
@@ -149,8 +149,20 @@ def _ask(store: KeyStore, lost: LostLease, payload: str, before: Situation) -> S
     if any(answer.token <= each.token for each in before.attempts):
         raise _broken("its token was given out before", before, step)
     since = model.since if alive else now
-    working = Predicted("working", payload, since, now, len(before.attempts), now + LEASE)
-    return Situation(store.start(answer, lost), working, before.now, (*before.attempts, answer))
+    working = Predicted(
+        state="working",
+        payload=payload,
+        since=since,
+        seen=now,
+        holder=len(before.attempts),
+        until=now + LEASE,
+    )
+    return Situation(
+        record=store.start(answer, lost),
+        predicted=working,
+        now=before.now,
+        attempts=(*before.attempts, answer),
+    )
 
 
 def _check_answer(answer: Attempt | KnownResponse | Refused, step: str, before: Situation) -> None:
@@ -200,9 +212,12 @@ def _forget(store: KeyStore, before: Situation) -> Situation:
 
 
 def _steps(store: KeyStore, lost: LostLease, before: Situation) -> list[Situation]:
-    after = [_ask(store, lost, payload, before) for payload in ("a", "b")]
+    after = [_ask(store, lost=lost, payload=payload, before=before) for payload in ("a", "b")]
     for number in range(len(before.attempts)):
-        after += [_act(store, act, number, before) for act in ("renew", "complete", "release")]
+        after += [
+            _act(store, act=act, number=number, before=before)
+            for act in ("renew", "complete", "release")
+        ]
     after.append(_forget(store, before))
     after.append(attrs.evolve(before, record=store.under_pressure(before.record)))
     after += [

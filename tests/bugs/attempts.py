@@ -30,7 +30,9 @@ from tests.bugs.bug import HiddenBug
 def _late_completes(
     record: Record | None, attempt: Attempt, response: Response, now: datetime
 ) -> Ended:
-    return complete(_as_held_by(record, attempt), attempt, response, min(now, attempt.at))
+    return complete(
+        _as_held_by(record, attempt), attempt=attempt, response=response, now=min(now, attempt.at)
+    )
 
 
 def _late_releases(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
@@ -58,7 +60,7 @@ def _lease_alone(record: Record | None, attempt: Attempt) -> Record | None:
 def _unfenced_complete(
     record: Record | None, attempt: Attempt, response: Response, now: datetime
 ) -> Ended:
-    return complete(_lease_alone(record, attempt), attempt, response, now)
+    return complete(_lease_alone(record, attempt), attempt=attempt, response=response, now=now)
 
 
 def _unfenced_release(record: Record | None, attempt: Attempt, now: datetime) -> Ended:
@@ -74,13 +76,13 @@ def _anyone_takes_over(
         and max(now, record.seen_at) >= record.lease_until
     ):
         record = attrs.evolve(record, fingerprint=fingerprint)
-    return begin(record, key, fingerprint, now)
+    return begin(record, key=key, fingerprint=fingerprint, now=now)
 
 
 def _token_starts_again(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key, fingerprint, now)
+    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
     released = record is not None and record.state is RecordState.RELEASED
     if released and isinstance(answer, Attempt):
         return attrs.evolve(answer, token=1)
@@ -116,7 +118,7 @@ def _always_executes(attempt: Attempt, lost_lease: LostLease) -> Record:
 def _fingerprint_lost(
     record: Record | None, attempt: Attempt, response: Response, now: datetime
 ) -> Ended:
-    ended = complete(record, attempt, response, now)
+    ended = complete(record, attempt=attempt, response=response, now=now)
     if isinstance(ended, Done):
         bare = attrs.evolve(ended.value, fingerprint=Fingerprint.of("create", [""]))
         return Done(bare, ended.rules)
@@ -133,15 +135,15 @@ def _believes_the_clock(
 ) -> Attempt | KnownResponse | Refused:
     if record is not None:
         record = attrs.evolve(record, seen_at=min(now, record.seen_at))
-    return begin(record, key, fingerprint, now)
+    return begin(record, key=key, fingerprint=fingerprint, now=now)
 
 
 def _lease_checked_first(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key, fingerprint, now)
+    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
     if record is not None and isinstance(answer, Refused):
-        running = begin(record, key, record.fingerprint, now)
+        running = begin(record, key=key, fingerprint=record.fingerprint, now=now)
         if isinstance(running, Refused):
             return running
     return answer
@@ -157,14 +159,16 @@ def _release_keeps_the_lock(record: Record | None, attempt: Attempt, now: dateti
 def _mismatch_executes(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> Attempt | KnownResponse | Refused:
-    answer = begin(record, key, fingerprint, now)
+    answer = begin(record, key=key, fingerprint=fingerprint, now=now)
     if (
         record is not None
         and record.state is RecordState.RELEASED
         and isinstance(answer, Refused)
         and answer.problem.code is ProblemCode.IDEMPOTENCY_KEY_REUSED
     ):
-        return begin(attrs.evolve(record, fingerprint=fingerprint), key, fingerprint, now)
+        return begin(
+            attrs.evolve(record, fingerprint=fingerprint), key=key, fingerprint=fingerprint, now=now
+        )
     return answer
 
 
@@ -173,183 +177,183 @@ _FOUND: Final = "bugs.attempt_model.probe"
 
 BUGS: Final = (
     HiddenBug(
-        "late-attempt-completes",
-        "An attempt whose lease is over overwrites the newer answer.",
-        "law 12; attempt.completed",
-        "aegra#502, powertools-python 3.37.0, justonce, fastidempotent",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(complete=_late_completes),
+        name="late-attempt-completes",
+        wrong="An attempt whose lease is over overwrites the newer answer.",
+        breaks="law 12; attempt.completed",
+        seen="aegra#502, powertools-python 3.37.0, justonce, fastidempotent",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_late_completes),
     ),
     HiddenBug(
-        "late-attempt-releases",
-        "An attempt whose lease is over deletes the newer record, and a third one runs.",
-        "law 12; attempt.completed",
-        "lion-reader#917, powertools-python 3.37.0",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(release=_late_releases),
+        name="late-attempt-releases",
+        wrong="An attempt whose lease is over deletes the newer record, and a third one runs.",
+        breaks="law 12; attempt.completed",
+        seen="lion-reader#917, powertools-python 3.37.0",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_late_releases),
     ),
     HiddenBug(
-        "late-attempt-renews",
-        "The heartbeat of an attempt that lost its lease takes the lease back.",
-        "law 12; attempt.in-flight.other",
-        "altinn-studio#18507, stroom#5772",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(renew=_late_renews),
+        name="late-attempt-renews",
+        wrong="The heartbeat of an attempt that lost its lease takes the lease back.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="altinn-studio#18507, stroom#5772",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(renew=_late_renews),
     ),
     HiddenBug(
-        "unfenced-complete",
-        "Whoever comes while a lease runs completes it, whoever holds it.",
-        "law 12; attempt.in-flight.other",
-        "aegra#547",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(complete=_unfenced_complete),
+        name="unfenced-complete",
+        wrong="Whoever comes while a lease runs completes it, whoever holds it.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="aegra#547",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_unfenced_complete),
     ),
     HiddenBug(
-        "unfenced-release",
-        "Whoever comes while a lease runs releases it, whoever holds it.",
-        "law 12; attempt.in-flight.other",
-        "altinn-studio#18507",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(release=_unfenced_release),
+        name="unfenced-release",
+        wrong="Whoever comes while a lease runs releases it, whoever holds it.",
+        breaks="law 12; attempt.in-flight.other",
+        seen="altinn-studio#18507",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_unfenced_release),
     ),
     HiddenBug(
-        "anyone-takes-over",
-        "A lease that is over is taken over by a request with another payload.",
-        "law 12; idempotency.lease-over.other",
-        "idemkit and fastapi-idempotency",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(begin=_anyone_takes_over),
+        name="anyone-takes-over",
+        wrong="A lease that is over is taken over by a request with another payload.",
+        breaks="law 12; idempotency.lease-over.other",
+        seen="idemkit and fastapi-idempotency",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_anyone_takes_over),
     ),
     HiddenBug(
-        "token-starts-again",
-        "After a release the tokens start at one, and an old attempt fits again.",
-        "law 12; section 4, tokens only grow",
-        "",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(begin=_token_starts_again),
+        name="token-starts-again",
+        wrong="After a release the tokens start at one, and an old attempt fits again.",
+        breaks="law 12; section 4, tokens only grow",
+        seen="",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_token_starts_again),
     ),
     HiddenBug(
-        "in-flight-evicted",
-        "A full store evicts the record of a request that is being worked on.",
-        "law 12; section 4, nothing live is evicted",
-        "fastapi-idempotency-key",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(under_pressure=_in_flight_evicted),
+        name="in-flight-evicted",
+        wrong="A full store evicts the record of a request that is being worked on.",
+        breaks="law 12; section 4, nothing live is evicted",
+        seen="fastapi-idempotency-key",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(under_pressure=_in_flight_evicted),
     ),
     HiddenBug(
-        "completed-evicted",
-        "A full store evicts a completed record within its retention.",
-        "law 12; section 4, nothing live is evicted",
-        "fastidempotent; AnchorNet#221",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(under_pressure=_completed_evicted),
+        name="completed-evicted",
+        wrong="A full store evicts a completed record within its retention.",
+        breaks="law 12; section 4, nothing live is evicted",
+        seen="fastidempotent; AnchorNet#221",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(under_pressure=_completed_evicted),
     ),
     HiddenBug(
-        "locked-for-ever",
-        "A worker that dies leaves its key locked for days.",
-        "idempotency.lease-over.same",
-        "snok#16: 409 for ever",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(start=_locked_for_ever),
+        name="locked-for-ever",
+        wrong="A worker that dies leaves its key locked for days.",
+        breaks="idempotency.lease-over.same",
+        seen="snok#16: 409 for ever",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_locked_for_ever),
     ),
     HiddenBug(
-        "no-deadline",
-        "A live attempt has no deadline, so it is taken for an orphan and run again.",
-        "law 12; idempotency.in-flight.same",
-        "powertools-python#8386",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(start=_no_deadline),
+        name="no-deadline",
+        wrong="A live attempt has no deadline, so it is taken for an orphan and run again.",
+        breaks="law 12; idempotency.in-flight.same",
+        seen="powertools-python#8386",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_no_deadline),
     ),
     HiddenBug(
-        "unknown-outcome-executes",
-        "A lease that ran out is executed again although the dead worker may have called out.",
-        "law 12; idempotency.unknown.same",
-        "all the libraries that were run but justonce",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(start=_always_executes),
+        name="unknown-outcome-executes",
+        wrong="A lease that ran out is executed again although the dead worker may have called out.",
+        breaks="law 12; idempotency.unknown.same",
+        seen="all the libraries that were run but justonce",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(start=_always_executes),
     ),
     HiddenBug(
-        "fingerprint-lost",
-        "Completing a record drops its fingerprint, and the identical retry is refused.",
-        "law 9; idempotency.completed.same",
-        "powertools-typescript#5705",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(complete=_fingerprint_lost),
+        name="fingerprint-lost",
+        wrong="Completing a record drops its fingerprint, and the identical retry is refused.",
+        breaks="law 9; idempotency.completed.same",
+        seen="powertools-typescript#5705",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(complete=_fingerprint_lost),
     ),
     HiddenBug(
-        "forget-deletes",
-        "Erasing an answer deletes its record, and the retry executes.",
-        "law 12; idempotency.forgotten.same",
-        "granit-dotnet#1151",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(forget=_forget_deletes),
+        name="forget-deletes",
+        wrong="Erasing an answer deletes its record, and the retry executes.",
+        breaks="law 12; idempotency.forgotten.same",
+        seen="granit-dotnet#1151",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(forget=_forget_deletes),
     ),
     HiddenBug(
-        "clock-believed",
-        "A clock that steps back brings a lease back that was over.",
-        "section 4, instants are clamped",
-        "stroom#5772, idempotency4j on Redis' clock",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(begin=_believes_the_clock),
+        name="clock-believed",
+        wrong="A clock that steps back brings a lease back that was over.",
+        breaks="section 4, instants are clamped",
+        seen="stroom#5772, idempotency4j on Redis' clock",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_believes_the_clock),
     ),
     HiddenBug(
-        "lease-checked-first",
-        "Another payload under a key in flight has to wait instead of being refused.",
-        "idempotency.in-flight.other",
-        "idempot-js#183",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(begin=_lease_checked_first),
+        name="lease-checked-first",
+        wrong="Another payload under a key in flight has to wait instead of being refused.",
+        breaks="idempotency.in-flight.other",
+        seen="idempot-js#183",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_lease_checked_first),
     ),
     HiddenBug(
-        "release-keeps-the-lock",
-        "An attempt that failed releases its record and the lock stays.",
-        "idempotency.released.same",
-        "snok#16, fastapi-idempotency-key",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(release=_release_keeps_the_lock),
+        name="release-keeps-the-lock",
+        wrong="An attempt that failed releases its record and the lock stays.",
+        breaks="idempotency.released.same",
+        seen="snok#16, fastapi-idempotency-key",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(release=_release_keeps_the_lock),
     ),
     HiddenBug(
-        "released-to-anyone",
-        "A released key may be used for another request.",
-        "idempotency.released.other",
-        "powertools-python#3781",
-        _FOUND,
-        probe,
-        RIGHT,
-        KeyStore(begin=_mismatch_executes),
+        name="released-to-anyone",
+        wrong="A released key may be used for another request.",
+        breaks="idempotency.released.other",
+        seen="powertools-python#3781",
+        found_by=_FOUND,
+        probe=probe,
+        right=RIGHT,
+        mistaken=KeyStore(begin=_mismatch_executes),
     ),
 )

@@ -83,7 +83,9 @@ class EveryoneGraduates(_MisreadBinding):
         if not isinstance(operation, StartGraduation):
             return binding
         coordinate = call.caller.coordinate(operation.app_user_id)
-        return LimitedAccountAppBinding(coordinate, UserId("u"), AccountState.LIMITED, 1)
+        return LimitedAccountAppBinding(
+            coordinate=coordinate, user_id=UserId("u"), state=AccountState.LIMITED, generation=1
+        )
 
 
 class ActiveGraduatesAgain(_MisreadBinding):
@@ -207,7 +209,10 @@ class GraduatesNobody(_MisreadHandoff):
     def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
         if isinstance(fact, Graduated) and snapshot.binding is None:
             nobody = LimitedAccountAppBinding(
-                fact.coordinate, fact.user_id or UserId("u"), AccountState.LIMITED, 1
+                coordinate=fact.coordinate,
+                user_id=fact.user_id or UserId("u"),
+                state=AccountState.LIMITED,
+                generation=1,
             )
             return attrs.evolve(snapshot, binding=nobody)
         return snapshot
@@ -236,7 +241,10 @@ class TombstoneOfNobody(Service):
     def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Tombstoned) and snapshot.binding is None:
             nobody = LimitedAccountAppBinding(
-                fact.coordinate, UserId("nobody"), AccountState.TOMBSTONED, 1
+                coordinate=fact.coordinate,
+                user_id=UserId("nobody"),
+                state=AccountState.TOMBSTONED,
+                generation=1,
             )
             return Done(Changes((BindingWrite(None, nobody),)), ())
         return super().judge_fact(fact, snapshot, now)
@@ -256,188 +264,188 @@ class SessionEndsWithTheDay(Service):
 
 BUGS: Final = (
     VisibleBug(
-        "sign-up-for-limited",
-        "A LIMITED user whose app prefers a sign-up is sent down Path B.",
-        "law 8; entry-path.limited.sign-up",
-        "",
-        ("entry-path.limited.sign-up",),
-        SignUpForLimited,
+        name="sign-up-for-limited",
+        wrong="A LIMITED user whose app prefers a sign-up is sent down Path B.",
+        breaks="law 8; entry-path.limited.sign-up",
+        seen="",
+        found_by=("entry-path.limited.sign-up",),
+        make=SignUpForLimited,
     ),
     VisibleBug(
-        "sign-up-for-tombstoned",
-        "A tombstoned account whose app prefers a sign-up is sent down Path B.",
-        "law 8; entry-path.tombstoned",
-        "",
-        (
+        name="sign-up-for-tombstoned",
+        wrong="A tombstoned account whose app prefers a sign-up is sent down Path B.",
+        breaks="law 8; entry-path.tombstoned",
+        seen="",
+        found_by=(
             "entry-path.tombstoned.sign-up",
             "binding.new-generation",
         ),
-        SignUpForTombstoned,
+        make=SignUpForTombstoned,
     ),
     VisibleBug(
-        "tombstoned-stays-active",
-        "A tombstoned user is handed over as if still there.",
-        "law 8; entry-path.tombstoned",
-        "TryGhost/Members#240, jikig-ai/soleur#2190",
-        (
+        name="tombstoned-stays-active",
+        wrong="A tombstoned user is handed over as if still there.",
+        breaks="law 8; entry-path.tombstoned",
+        seen="TryGhost/Members#240, jikig-ai/soleur#2190",
+        found_by=(
             "entry-path.tombstoned",
             "binding.provision.tombstoned",
         ),
-        TombstonedStaysActive,
+        make=TombstonedStaysActive,
     ),
     VisibleBug(
-        "everyone-graduates",
-        "A graduation hand-off starts whatever the account is.",
-        "graduation-handoff.unlinked",
-        "",
-        ("graduation-handoff.unlinked",),
-        EveryoneGraduates,
+        name="everyone-graduates",
+        wrong="A graduation hand-off starts whatever the account is.",
+        breaks="graduation-handoff.unlinked",
+        seen="",
+        found_by=("graduation-handoff.unlinked",),
+        make=EveryoneGraduates,
     ),
     VisibleBug(
-        "active-graduates-again",
-        "A graduation hand-off starts for a user who graduated before.",
-        "graduation-handoff.active",
-        "protean PR#806: terminal states accepted re-entry",
-        ("graduation-handoff.active",),
-        ActiveGraduatesAgain,
+        name="active-graduates-again",
+        wrong="A graduation hand-off starts for a user who graduated before.",
+        breaks="graduation-handoff.active",
+        seen="protean PR#806: terminal states accepted re-entry",
+        found_by=("graduation-handoff.active",),
+        make=ActiveGraduatesAgain,
     ),
     VisibleBug(
-        "sign-up-by-default",
-        "An absent preferSignup is read as true.",
-        "law 8; entry-path.unlinked.silent",
-        "",
-        (
+        name="sign-up-by-default",
+        wrong="An absent preferSignup is read as true.",
+        breaks="law 8; entry-path.unlinked.silent",
+        seen="",
+        found_by=(
             "entry-path.unlinked.silent",
             "binding.provision.unlinked",
         ),
-        SignUpByDefault,
+        make=SignUpByDefault,
     ),
     VisibleBug(
-        "preference-ignored",
-        "preferSignup is never looked at.",
-        "law 8; entry-path.unlinked.sign-up",
-        "SandeepVashishtha/Eventra#8049: a value that was defined and never used",
-        (
+        name="preference-ignored",
+        wrong="preferSignup is never looked at.",
+        breaks="law 8; entry-path.unlinked.sign-up",
+        seen="SandeepVashishtha/Eventra#8049: a value that was defined and never used",
+        found_by=(
             "entry-path.unlinked.sign-up",
             "completion.landed.same",
         ),
-        PreferenceIgnored,
+        make=PreferenceIgnored,
     ),
     VisibleBug(
-        "path-a-waits",
-        "The hand-off of Path A does not land with the session: it waits for a completion.",
-        "entry-path.active",
-        "",
-        (
+        name="path-a-waits",
+        wrong="The hand-off of Path A does not land with the session: it waits for a completion.",
+        breaks="entry-path.active",
+        seen="",
+        found_by=(
             "entry-path.active",
             "completion.second-session",
         ),
-        PathAWaits,
+        make=PathAWaits,
     ),
     VisibleBug(
-        "one-session-per-coordinate",
-        "A new key gets the first session again, with its old URL.",
-        "operation.initiate",
-        "",
-        ("initiate.fresh-sessions",),
-        OneSessionPerCoordinate,
+        name="one-session-per-coordinate",
+        wrong="A new key gets the first session again, with its old URL.",
+        breaks="operation.initiate",
+        seen="",
+        found_by=("initiate.fresh-sessions",),
+        make=OneSessionPerCoordinate,
     ),
     VisibleBug(
-        "nobody-provisioned",
-        "Path C answers and provisions nobody.",
-        "binding.provision.unlinked",
-        "pytransitions#202: half of a change is stored",
-        ("binding.provision.unlinked",),
-        NobodyProvisioned,
+        name="nobody-provisioned",
+        wrong="Path C answers and provisions nobody.",
+        breaks="binding.provision.unlinked",
+        seen="pytransitions#202: half of a change is stored",
+        found_by=("binding.provision.unlinked",),
+        make=NobodyProvisioned,
     ),
     VisibleBug(
-        "sign-up-over-limited",
-        "A sign-up replaces the LIMITED user that came in between.",
-        "binding.complete-sign-up.limited",
-        "",
-        ("binding.complete-sign-up.limited",),
-        SignUpOverLimited,
+        name="sign-up-over-limited",
+        wrong="A sign-up replaces the LIMITED user that came in between.",
+        breaks="binding.complete-sign-up.limited",
+        seen="",
+        found_by=("binding.complete-sign-up.limited",),
+        make=SignUpOverLimited,
     ),
     VisibleBug(
-        "sign-up-over-tombstone",
-        "A sign-up that began before the tombstone brings the account back.",
-        "binding.complete-sign-up.tombstoned",
-        "jikig-ai/soleur#2190",
-        ("binding.complete-sign-up.tombstoned",),
-        SignUpOverTombstone,
+        name="sign-up-over-tombstone",
+        wrong="A sign-up that began before the tombstone brings the account back.",
+        breaks="binding.complete-sign-up.tombstoned",
+        seen="jikig-ai/soleur#2190",
+        found_by=("binding.complete-sign-up.tombstoned",),
+        make=SignUpOverTombstone,
     ),
     VisibleBug(
-        "session-never-over",
-        "A session is completed after its page was over.",
-        "completion.over",
-        "SandeepVashishtha/Eventra#8049",
-        ("completion.over",),
-        SessionNeverOver,
+        name="session-never-over",
+        wrong="A session is completed after its page was over.",
+        breaks="completion.over",
+        seen="SandeepVashishtha/Eventra#8049",
+        found_by=("completion.over",),
+        make=SessionNeverOver,
     ),
     VisibleBug(
-        "silent-path-completes",
-        "A session on Path C is completed like one on Path B.",
-        "completion.silent-limited",
-        "",
-        ("completion.silent-limited",),
-        SilentPathCompletes,
+        name="silent-path-completes",
+        wrong="A session on Path C is completed like one on Path B.",
+        breaks="completion.silent-limited",
+        seen="",
+        found_by=("completion.silent-limited",),
+        make=SilentPathCompletes,
     ),
     VisibleBug(
-        "graduates-nobody",
-        "A graduation where nobody is bound makes an active user.",
-        "binding.graduate.unlinked",
-        "",
-        ("binding.graduate.unlinked",),
-        GraduatesNobody,
+        name="graduates-nobody",
+        wrong="A graduation where nobody is bound makes an active user.",
+        breaks="binding.graduate.unlinked",
+        seen="",
+        found_by=("binding.graduate.unlinked",),
+        make=GraduatesNobody,
     ),
     VisibleBug(
-        "graduates-the-dead",
-        "A graduation brings a tombstoned user back.",
-        "binding.graduate.tombstoned",
-        "TryGhost/Members#240",
-        (
+        name="graduates-the-dead",
+        wrong="A graduation brings a tombstoned user back.",
+        breaks="binding.graduate.tombstoned",
+        seen="TryGhost/Members#240",
+        found_by=(
             "binding.graduate.tombstoned",
             "binding.graduate.limited.other",
         ),
-        GraduatesTheDead,
+        make=GraduatesTheDead,
     ),
     VisibleBug(
-        "tombstone-unlinks",
-        "A tombstone deletes the binding, so the account looks as if it had never been.",
-        "binding.tombstone.active",
-        "",
-        (
+        name="tombstone-unlinks",
+        wrong="A tombstone deletes the binding, so the account looks as if it had never been.",
+        breaks="binding.tombstone.active",
+        seen="",
+        found_by=(
             "binding.tombstone.active",
             "binding.tombstone.limited",
         ),
-        TombstoneUnlinks,
+        make=TombstoneUnlinks,
     ),
     VisibleBug(
-        "tombstone-of-nobody",
-        "A tombstone where nobody is bound makes a tombstoned account.",
-        "binding.tombstone.unlinked",
-        "",
-        ("binding.tombstone.unlinked",),
-        TombstoneOfNobody,
+        name="tombstone-of-nobody",
+        wrong="A tombstone where nobody is bound makes a tombstoned account.",
+        breaks="binding.tombstone.unlinked",
+        seen="",
+        found_by=("binding.tombstone.unlinked",),
+        make=TombstoneOfNobody,
     ),
     VisibleBug(
-        "half-landing",
-        "A hand-off lands in the session and not in the binding.",
-        "binding.complete-sign-up.unlinked",
-        "pytransitions#202, stateless#5, spring-statemachine#148",
-        (
+        name="half-landing",
+        wrong="A hand-off lands in the session and not in the binding.",
+        breaks="binding.complete-sign-up.unlinked",
+        seen="pytransitions#202, stateless#5, spring-statemachine#148",
+        found_by=(
             "binding.complete-sign-up.unlinked",
             "binding.provision.active",
         ),
-        HalfLanding,
+        make=HalfLanding,
     ),
     VisibleBug(
-        "session-ends-on-its-own",
-        "A session says another end than its next action.",
-        "operation.initiate",
-        "",
-        ("entry-path.unlinked.sign-up",),
-        SessionEndsWithTheDay,
+        name="session-ends-on-its-own",
+        wrong="A session says another end than its next action.",
+        breaks="operation.initiate",
+        seen="",
+        found_by=("entry-path.unlinked.sign-up",),
+        make=SessionEndsWithTheDay,
     ),
 )
 """What is wrong with the entry flow."""

@@ -24,11 +24,11 @@ from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members
 
 SOMEBODY: Final = Caller(
-    ApiKeyId("somebody"),
-    AppId("app"),
-    CustomerAccountId("00000000-0000-4000-8000-000000000000"),
-    Environment.LIVE,
-    frozenset({CONNECTION_WRITE}),
+    api_key_id=ApiKeyId("somebody"),
+    app_id=AppId("app"),
+    customer_account_id=CustomerAccountId("00000000-0000-4000-8000-000000000000"),
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 
 
@@ -42,7 +42,7 @@ class RouteBeforeCredentials(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         if _code(result) is ProblemCode.UNAUTHENTICATED:
-            anyone = read(request, SOMEBODY, now, self.settings)
+            anyone = read(request, caller=SOMEBODY, now=now, settings=self.settings)
             if _code(anyone) is ProblemCode.NOT_FOUND:
                 return anyone
         return result
@@ -52,7 +52,12 @@ class BodyBeforeScope(Service):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
         if _code(result) is ProblemCode.SCOPE_INSUFFICIENT:
-            allowed = read(request, SOMEBODY, now, attrs.evolve(self.settings, environment=None))
+            allowed = read(
+                request,
+                caller=SOMEBODY,
+                now=now,
+                settings=attrs.evolve(self.settings, environment=None),
+            )
             if _code(allowed) is ProblemCode.BAD_REQUEST:
                 return allowed
         return result
@@ -104,7 +109,10 @@ class EnvironmentNotAsked(Service):
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
         return read(
-            request, self.caller(request), now, attrs.evolve(self.settings, environment=None)
+            request,
+            caller=self.caller(request),
+            now=now,
+            settings=attrs.evolve(self.settings, environment=None),
         )
 
 
@@ -114,7 +122,7 @@ class ScopeBeforeEnvironment(Service):
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
         both = attrs.evolve(self.settings, environment=None)
-        anywhere = read(request, self.caller(request), now, both)
+        anywhere = read(request, caller=self.caller(request), now=now, settings=both)
         if _code(anywhere) is ProblemCode.SCOPE_INSUFFICIENT:
             return anywhere
         return super().read(request, now)
@@ -147,92 +155,92 @@ class MethodNotAllowed(Service):
 
 BUGS: Final = (
     VisibleBug(
-        "route-before-credentials",
-        "A stranger is told that a path does not exist.",
-        "request.credentials",
-        "",
-        ("order.credentials",),
-        RouteBeforeCredentials,
+        name="route-before-credentials",
+        wrong="A stranger is told that a path does not exist.",
+        breaks="request.credentials",
+        seen="",
+        found_by=("order.credentials",),
+        make=RouteBeforeCredentials,
     ),
     VisibleBug(
-        "body-before-scope",
-        "A key without the scope is told what is wrong with its body.",
-        "request.permission",
-        "",
-        ("order.scope",),
-        BodyBeforeScope,
+        name="body-before-scope",
+        wrong="A key without the scope is told what is wrong with its body.",
+        breaks="request.permission",
+        seen="",
+        found_by=("order.scope",),
+        make=BodyBeforeScope,
     ),
     VisibleBug(
-        "key-before-body",
-        "A missing key is reported before a malformed body.",
-        "request.body",
-        "",
-        ("order.body",),
-        KeyBeforeBody,
+        name="key-before-body",
+        wrong="A missing key is reported before a malformed body.",
+        breaks="request.body",
+        seen="",
+        found_by=("order.body",),
+        make=KeyBeforeBody,
     ),
     VisibleBug(
-        "ownership-before-key",
-        "An unknown id is reported before a missing key.",
-        "request.key-required",
-        "",
-        ("order.key-missing",),
-        OwnershipBeforeKey,
+        name="ownership-before-key",
+        wrong="An unknown id is reported before a missing key.",
+        breaks="request.key-required",
+        seen="",
+        found_by=("order.key-missing",),
+        make=OwnershipBeforeKey,
     ),
     VisibleBug(
-        "scope-not-asked",
-        "A key without the scope may change things.",
-        "permission.scope-missing",
-        "",
-        ("permission.scope-missing",),
-        ScopeNotAsked,
+        name="scope-not-asked",
+        wrong="A key without the scope may change things.",
+        breaks="permission.scope-missing",
+        seen="",
+        found_by=("permission.scope-missing",),
+        make=ScopeNotAsked,
     ),
     VisibleBug(
-        "scope-for-reads",
-        "Reading needs the scope of writing.",
-        "permission.granted",
-        "",
-        ("permission.granted",),
-        ScopeForReads,
+        name="scope-for-reads",
+        wrong="Reading needs the scope of writing.",
+        breaks="permission.granted",
+        seen="",
+        found_by=("permission.granted",),
+        make=ScopeForReads,
     ),
     VisibleBug(
-        "environment-not-asked",
-        "A live server takes test keys.",
-        "permission.wrong-environment",
-        "",
-        ("permission.wrong-environment",),
-        EnvironmentNotAsked,
+        name="environment-not-asked",
+        wrong="A live server takes test keys.",
+        breaks="permission.wrong-environment",
+        seen="",
+        found_by=("permission.wrong-environment",),
+        make=EnvironmentNotAsked,
     ),
     VisibleBug(
-        "scope-before-environment",
-        "Where both are wrong, the scope is named and not the environment.",
-        "permission.wrong-environment",
-        "",
-        ("permission.wrong-environment",),
-        ScopeBeforeEnvironment,
+        name="scope-before-environment",
+        wrong="Where both are wrong, the scope is named and not the environment.",
+        breaks="permission.wrong-environment",
+        seen="",
+        found_by=("permission.wrong-environment",),
+        make=ScopeBeforeEnvironment,
     ),
     VisibleBug(
-        "scheme-not-asked",
-        "An API key counts under any scheme of Authorization.",
-        "request.credentials",
-        "",
-        ("request.credentials",),
-        SchemeNotAsked,
+        name="scheme-not-asked",
+        wrong="An API key counts under any scheme of Authorization.",
+        breaks="request.credentials",
+        seen="",
+        found_by=("request.credentials",),
+        make=SchemeNotAsked,
     ),
     VisibleBug(
-        "scheme-in-one-case",
-        "The scheme of Authorization counts in one spelling alone.",
-        "request.credentials",
-        "",
-        ("request.credentials.scheme",),
-        SchemeInOneCase,
+        name="scheme-in-one-case",
+        wrong="The scheme of Authorization counts in one spelling alone.",
+        breaks="request.credentials",
+        seen="",
+        found_by=("request.credentials.scheme",),
+        make=SchemeInOneCase,
     ),
     VisibleBug(
-        "method-not-allowed",
-        "A known path with another method answers 405.",
-        "law 16; request.route",
-        "",
-        ("request.route",),
-        MethodNotAllowed,
+        name="method-not-allowed",
+        wrong="A known path with another method answers 405.",
+        breaks="law 16; request.route",
+        seen="",
+        found_by=("request.route",),
+        make=MethodNotAllowed,
     ),
 )
 """What is wrong with the order of the gates."""

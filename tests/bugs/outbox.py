@@ -140,10 +140,10 @@ def probe_silent_replay(decides: Decide) -> None:
 
 def _replay_with(again: Callable[[Changes], Changes]) -> Decide:
     def decides(call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        decision = decide(call, snapshot, now, new_ids)
+        decision = decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
         if not decision.replayed:
             return decision
-        anew = decide(call, attrs.evolve(snapshot, record=None), now, new_ids)
+        anew = decide(call, snapshot=attrs.evolve(snapshot, record=None), now=now, new_ids=new_ids)
         return attrs.evolve(decision, changes=decision.changes + again(anew.changes))
 
     return decides
@@ -156,9 +156,9 @@ def probe_landing(record: RecordFact) -> None:
     """Only a tombstone ends what binds a user, and a landed session keeps its own."""
     memory = MemoryStore()
     call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
-    serve(memory, call, 1, START)
+    serve(memory, call=call, number=1, now=START)
     second = attrs.evolve(call, key=IdempotencyKey("l"))
-    serve(memory, second, 2, START)
+    serve(memory, call=second, number=2, now=START)
     for number, user in ((1, "u-1"), (1, "u-2"), (2, "u-2"), (2, "u-1")):
         fact = HandoffCompleted(new_ids(number, START).session_id, UserId(user))
         answer = record(fact, memory.load_fact(fact), START)
@@ -195,87 +195,87 @@ def _lands_alone(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswe
 
 FACT_BUGS: Final = (
     HiddenBug(
-        "event-of-what-was-ignored",
-        "A second revocation is ignored and tells the outbox all the same.",
-        "law 11",
-        "protean PR#806",
-        "laws.check_nothing_changed",
-        probe_ignored,
-        record_fact,
-        _tells_what_it_ignored,
+        name="event-of-what-was-ignored",
+        wrong="A second revocation is ignored and tells the outbox all the same.",
+        breaks="law 11",
+        seen="protean PR#806",
+        found_by="laws.check_nothing_changed",
+        probe=probe_ignored,
+        right=record_fact,
+        mistaken=_tells_what_it_ignored,
     ),
     HiddenBug(
-        "write-of-what-was-refused",
-        "A fact that was refused moves updatedAt.",
-        "law 11",
-        "",
-        "laws.check_nothing_changed",
-        probe_ignored,
-        record_fact,
-        _writes_what_it_refused,
+        name="write-of-what-was-refused",
+        wrong="A fact that was refused moves updatedAt.",
+        breaks="law 11",
+        seen="",
+        found_by="laws.check_nothing_changed",
+        probe=probe_ignored,
+        right=record_fact,
+        mistaken=_writes_what_it_refused,
     ),
     HiddenBug(
-        "grants-not-dropped",
-        "A revocation does not tell the server to drop its cached grants.",
-        "connection.revoke.active; section 2, effects",
-        "vercel/vercel#16578",
-        "bugs.outbox.probe_endings",
-        probe_endings,
-        record_fact,
-        _without(AccessEnded),
+        name="grants-not-dropped",
+        wrong="A revocation does not tell the server to drop its cached grants.",
+        breaks="connection.revoke.active; section 2, effects",
+        seen="vercel/vercel#16578",
+        found_by="bugs.outbox.probe_endings",
+        probe=probe_endings,
+        right=record_fact,
+        mistaken=_without(AccessEnded),
     ),
     HiddenBug(
-        "live-successors-not-reported",
-        "Revoking an old id does not report that a later connection is alive.",
-        "revocation-reach.upstream; section 2, effects",
-        "vm0-ai/vm0#34891",
-        "bugs.outbox.probe_endings",
-        probe_endings,
-        record_fact,
-        _without(SuccessorsLive),
+        name="live-successors-not-reported",
+        wrong="Revoking an old id does not report that a later connection is alive.",
+        breaks="revocation-reach.upstream; section 2, effects",
+        seen="vm0-ai/vm0#34891",
+        found_by="bugs.outbox.probe_endings",
+        probe=probe_endings,
+        right=record_fact,
+        mistaken=_without(SuccessorsLive),
     ),
     HiddenBug(
-        "silently-rebound",
-        "A second sign-up replaces the user that is bound.",
-        "binding.complete-sign-up.active.other",
-        "",
-        "bugs.outbox.probe_landing",
-        probe_landing,
-        record_fact,
-        _rebinds,
+        name="silently-rebound",
+        wrong="A second sign-up replaces the user that is bound.",
+        breaks="binding.complete-sign-up.active.other",
+        seen="",
+        found_by="bugs.outbox.probe_landing",
+        probe=probe_landing,
+        right=record_fact,
+        mistaken=_rebinds,
     ),
     HiddenBug(
-        "lands-for-a-stranger",
-        "A session lands for a user who is not the one that is bound.",
-        "binding.complete-sign-up.active.other; section 3, landing",
-        "",
-        "bugs.outbox.probe_landing",
-        probe_landing,
-        record_fact,
-        _lands_alone,
+        name="lands-for-a-stranger",
+        wrong="A session lands for a user who is not the one that is bound.",
+        breaks="binding.complete-sign-up.active.other; section 3, landing",
+        seen="",
+        found_by="bugs.outbox.probe_landing",
+        probe=probe_landing,
+        right=record_fact,
+        mistaken=_lands_alone,
     ),
 )
 
 
 REPLAY_BUGS: Final = (
     HiddenBug(
-        "event-of-a-replay",
-        "A replay sends the outbox again what was sent before.",
-        "law 9",
-        "xstate#1757: actions run again when a state is loaded",
-        "laws.check_replay",
-        probe_silent_replay,
-        decide,
-        _replay_with(lambda anew: Changes(events=anew.events)),
+        name="event-of-a-replay",
+        wrong="A replay sends the outbox again what was sent before.",
+        breaks="law 9",
+        seen="xstate#1757: actions run again when a state is loaded",
+        found_by="laws.check_replay",
+        probe=probe_silent_replay,
+        right=decide,
+        mistaken=_replay_with(lambda anew: Changes(events=anew.events)),
     ),
     HiddenBug(
-        "effect-of-a-replay",
-        "A replay provisions another LIMITED user.",
-        "law 9",
-        "xstate#1757",
-        "laws.check_replay",
-        probe_silent_replay,
-        decide,
-        _replay_with(lambda anew: Changes(effects=anew.effects)),
+        name="effect-of-a-replay",
+        wrong="A replay provisions another LIMITED user.",
+        breaks="law 9",
+        seen="xstate#1757",
+        found_by="laws.check_replay",
+        probe=probe_silent_replay,
+        right=decide,
+        mistaken=_replay_with(lambda anew: Changes(effects=anew.effects)),
     ),
 )

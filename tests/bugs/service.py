@@ -211,7 +211,7 @@ class Service:
         return self.memory.caller(bearer(request))
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
-        return read(request, self.caller(request), now, self.settings)
+        return read(request, caller=self.caller(request), now=now, settings=self.settings)
 
     def asked(self, call: Call) -> Needs:
         return needs(call)
@@ -220,19 +220,21 @@ class Service:
         return self.memory.load(self.asked(call))
 
     def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
-        return self.respond(call, self.decide(call, snapshot, now, self.new_ids(now)))
+        return self.respond(
+            call, self.decide(call, snapshot=snapshot, now=now, new_ids=self.new_ids(now))
+        )
 
     def new_ids(self, now: datetime) -> NewIds:
         number = next(self.numbers)
         return NewIds(
-            ConnectionId(f"abcdef00-0000-4000-8000-{number:012x}"),
-            SessionId(f"abcdef00-0000-4000-9000-{number:012x}"),
-            UserId(f"limited-{number}"),
-            NextAction(f"https://connect.example/{number}", now + LIFETIME),
+            connection_id=ConnectionId(f"abcdef00-0000-4000-8000-{number:012x}"),
+            session_id=SessionId(f"abcdef00-0000-4000-9000-{number:012x}"),
+            user_id=UserId(f"limited-{number}"),
+            next_action=NextAction(f"https://connect.example/{number}", now + LIFETIME),
         )
 
     def decide(self, call: Call, snapshot: Snapshot, now: datetime, new_ids: NewIds) -> Decision:
-        return decide(call, snapshot, now, new_ids)
+        return decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
 
     def respond(self, call: Call | None, decision: Decision) -> Answer:
         del call
@@ -252,7 +254,9 @@ class Service:
             case RecordWrite(key, None, after):
                 return RecordWrite(key, self.memory._records.of(key), after)
             case RateWrite(key, policy, None, after):
-                return RateWrite(key, policy, self.memory._rates.of(key), after)
+                return RateWrite(
+                    key=key, policy=policy, before=self.memory._rates.of(key), after=after
+                )
             case _:
                 return write
 
@@ -283,7 +287,10 @@ class Service:
 
 
 ANYBODY: Final = KeyOwner(
-    ApiKeyId("anonymous"), Environment.LIVE, AppId("any"), CustomerAccountId("any")
+    api_key_id=ApiKeyId("anonymous"),
+    environment=Environment.LIVE,
+    app_id=AppId("any"),
+    customer_account_id=CustomerAccountId("any"),
 )
 """Whose a key is where nobody asks."""
 

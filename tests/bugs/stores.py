@@ -52,10 +52,10 @@ LATE: Final = START + LIFETIME + MINUTE
 
 def new_ids(number: int, now: datetime) -> NewIds:
     return NewIds(
-        ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
-        SessionId(f"00000000-0000-4000-9000-{number:012x}"),
-        UserId(f"limited-{number}"),
-        NextAction(f"https://connect.example/{number}", now + LIFETIME),
+        connection_id=ConnectionId(f"00000000-0000-4000-8000-{number:012x}"),
+        session_id=SessionId(f"00000000-0000-4000-9000-{number:012x}"),
+        user_id=UserId(f"limited-{number}"),
+        next_action=NextAction(f"https://connect.example/{number}", now + LIFETIME),
     )
 
 
@@ -72,7 +72,7 @@ def _memory() -> MemoryStore:
 
 def serve(memory: MemoryStore, call: Call, number: int, now: datetime) -> Answer:
     snapshot = memory.load(needs(call))
-    answer = respond(decide(call, snapshot, now, new_ids(number, now)))
+    answer = respond(decide(call, snapshot=snapshot, now=now, new_ids=new_ids(number, now)))
     assert memory.store(answer.changes.writes)
     return answer
 
@@ -92,7 +92,7 @@ def probe_all_or_nothing(make: Make) -> None:
 def _race(memory: MemoryStore, fact: Fact, call: Call) -> None:
     # Both read before either stores; the fact stores second and is judged again where it must be.
     read = memory.load_fact(fact)
-    serve(memory, call, 3, LATE)
+    serve(memory, call=call, number=3, now=LATE)
     answer = record_fact(fact, read, LATE)
     assert isinstance(answer, Done)
     if not memory.store(answer.value.writes):
@@ -123,7 +123,7 @@ def probe_revoked_head(make: Make) -> None:
     assert memory.store((ConnectionWrite(None, root),))
     memory.record(Authorized(root.id), START)
     memory.record(ActionRequired(root.id, "portal_login"), START)
-    serve(memory, Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1")), 2, START)
+    serve(memory, call=Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1")), number=2, now=START)
     memory.record(Revoked(head, Actor.UPSTREAM), START)
     recovered = Call(CALLER, Reconnect(head), IdempotencyKey("k-2"))
     _race(memory, Revoked(root.id, Actor.PATIENT), recovered)
@@ -133,7 +133,7 @@ def probe_revoked_head(make: Make) -> None:
 def probe_tombstone(make: Make) -> None:
     """A tombstone also reaches a connection that was made while it was decided."""
     memory = make()
-    serve(memory, initiate("k-1"), 1, START)
+    serve(memory, call=initiate("k-1"), number=1, now=START)
     made = CreateConnection(COORDINATE.app_user_id, (DataPackage("labs"),))
     _race(memory, Tombstoned(COORDINATE), Call(CALLER, made, IdempotencyKey("k-2")))
     _check_over(memory, "law 17")
@@ -142,12 +142,12 @@ def probe_tombstone(make: Make) -> None:
 def probe_retention(make: Make) -> None:
     """A retry gets its answer, however many other keys came in between."""
     memory = make()
-    first = serve(memory, initiate("k-1"), 1, START)
+    first = serve(memory, call=initiate("k-1"), number=1, now=START)
     for number in range(2, 8):
         user = Initiate(AppUserId(f"user-{number}"))
         other = Call(CALLER, user, IdempotencyKey(f"k-{number}"))
-        serve(memory, other, number, START)
-    again = serve(memory, initiate("k-1"), 9, START)
+        serve(memory, call=other, number=number, now=START)
+    again = serve(memory, call=initiate("k-1"), number=9, now=START)
     sessions = sum(each.coordinate == COORDINATE for each in memory._sessions.values())
     check_one_execution([first.response, again.response], sessions)
 
@@ -161,7 +161,9 @@ def probe_purge(make: Make) -> None:
         now = START + timedelta(seconds=second)
         memory.purge(now)
         call = Call(CALLER, Initiate(user), IdempotencyKey(f"k-{number}"))
-        answer = respond(decide(call, memory.load(needs(call)), now, new_ids(number, now)))
+        answer = respond(
+            decide(call, snapshot=memory.load(needs(call)), now=now, new_ids=new_ids(number, now))
+        )
         rates = [each for each in answer.changes.writes if isinstance(each, RateWrite)]
         assert memory.store(tuple(rates))
         admitted += [now] * (answer.response.status == 201)
@@ -206,73 +208,73 @@ class _NeverDrops(MemoryStore):
 
 BUGS: Final = (
     HiddenBug(
-        "stored-one-by-one",
-        "A decision's writes are stored one by one, so a conflict leaves the first ones behind.",
-        "law 11; changes, all or nothing",
-        "pytransitions#485, stateless#381, appccelerate#70",
-        "laws.check_nothing_changed",
-        probe_all_or_nothing,
-        _memory,
-        lambda: _StoresOneByOne(capacity=8),
+        name="stored-one-by-one",
+        wrong="A decision's writes are stored one by one, so a conflict leaves the first ones behind.",
+        breaks="law 11; changes, all or nothing",
+        seen="pytransitions#485, stateless#381, appccelerate#70",
+        found_by="laws.check_nothing_changed",
+        probe=probe_all_or_nothing,
+        right=_memory,
+        mistaken=lambda: _StoresOneByOne(capacity=8),
     ),
     HiddenBug(
-        "late-authorization-not-counted",
-        "A late authorization does not see that the connection was recovered meanwhile.",
-        "law 6",
-        "django-logic#86, pluginaweek/state_machine#241",
-        "laws.check_chain",
-        probe_late_authorization,
-        _memory,
-        lambda: _CountsLeftOut(capacity=8),
+        name="late-authorization-not-counted",
+        wrong="A late authorization does not see that the connection was recovered meanwhile.",
+        breaks="law 6",
+        seen="django-logic#86, pluginaweek/state_machine#241",
+        found_by="laws.check_chain",
+        probe=probe_late_authorization,
+        right=_memory,
+        mistaken=lambda: _CountsLeftOut(capacity=8),
     ),
     HiddenBug(
-        "revoked-head-not-counted",
-        "A revocation of a chain does not see that its revoked head was recovered meanwhile.",
-        "revocation-reach.patient; section 2, a version that moves with every write",
-        "",
-        "bugs.stores.probe_revoked_head",
-        probe_revoked_head,
-        _memory,
-        lambda: _CountsLeftOut(capacity=8),
+        name="revoked-head-not-counted",
+        wrong="A revocation of a chain does not see that its revoked head was recovered meanwhile.",
+        breaks="revocation-reach.patient; section 2, a version that moves with every write",
+        seen="",
+        found_by="bugs.stores.probe_revoked_head",
+        probe=probe_revoked_head,
+        right=_memory,
+        mistaken=lambda: _CountsLeftOut(capacity=8),
     ),
     HiddenBug(
-        "creation-not-counted",
-        "A tombstone does not see that a connection was made meanwhile, as nothing counted the binding.",
-        "law 17",
-        "",
-        "bugs.stores.probe_tombstone",
-        probe_tombstone,
-        _memory,
-        lambda: _CountsLeftOut(capacity=8),
+        name="creation-not-counted",
+        wrong="A tombstone does not see that a connection was made meanwhile, as nothing counted the binding.",
+        breaks="law 17",
+        seen="",
+        found_by="bugs.stores.probe_tombstone",
+        probe=probe_tombstone,
+        right=_memory,
+        mistaken=lambda: _CountsLeftOut(capacity=8),
     ),
     HiddenBug(
-        "oldest-record-evicted",
-        "A store that is full drops its oldest record, and the retry executes.",
-        "law 12",
-        "fastidempotent, throttled-py's store of 1,024 keys",
-        "laws.check_one_execution",
-        probe_retention,
-        _memory,
-        lambda: _EvictsTheOldest(capacity=8),
+        name="oldest-record-evicted",
+        wrong="A store that is full drops its oldest record, and the retry executes.",
+        breaks="law 12",
+        seen="fastidempotent, throttled-py's store of 1,024 keys",
+        found_by="laws.check_one_execution",
+        probe=probe_retention,
+        right=_memory,
+        mistaken=lambda: _EvictsTheOldest(capacity=8),
     ),
     HiddenBug(
-        "limit-dropped-early",
-        "A sweep drops limits that still count.",
-        "law 10",
-        "tensorzero#6346, Django's cache of 300 entries",
-        "laws.check_rate_limit",
-        probe_purge,
-        _memory,
-        lambda: _DropsLimitsEarly(capacity=8),
+        name="limit-dropped-early",
+        wrong="A sweep drops limits that still count.",
+        breaks="law 10",
+        seen="tensorzero#6346, Django's cache of 300 entries",
+        found_by="laws.check_rate_limit",
+        probe=probe_purge,
+        right=_memory,
+        mistaken=lambda: _DropsLimitsEarly(capacity=8),
     ),
     HiddenBug(
-        "limit-never-dropped",
-        "A limit that counts no more is held for ever.",
-        "section 5, state expires at a computed instant",
-        "limits#132, upstash#95, better-auth#7161",
-        "bugs.stores.probe_purge",
-        probe_purge,
-        _memory,
-        lambda: _NeverDrops(capacity=8),
+        name="limit-never-dropped",
+        wrong="A limit that counts no more is held for ever.",
+        breaks="section 5, state expires at a computed instant",
+        seen="limits#132, upstash#95, better-auth#7161",
+        found_by="bugs.stores.probe_purge",
+        probe=probe_purge,
+        right=_memory,
+        mistaken=lambda: _NeverDrops(capacity=8),
     ),
 )

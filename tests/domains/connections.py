@@ -50,16 +50,16 @@ def stands(state: State, now: int) -> str:
 def stored(state: State, seen: int = 0) -> Connection:
     status, deadline, end, revoked = state
     return Connection(
-        IDENTITY,
-        Status(status),
-        TICKS[seen],
-        instant(deadline),
-        START,
-        instant(end),
-        "portal_login",
-        instant(revoked),
-        Actor.APP,
-        3,
+        identity=IDENTITY,
+        status=Status(status),
+        updated_at=TICKS[seen],
+        handoff_deadline=instant(deadline),
+        authorized_at=START,
+        expires_at=instant(end),
+        action_required_reason="portal_login",
+        revoked_at=instant(revoked),
+        revoked_by=Actor.APP,
+        version=3,
     )
 
 
@@ -150,12 +150,12 @@ def check_trigger(connection: Connection, verdict: str, trigger: str, now: int, 
     seen = TICKS.index(connection.updated_at)
     at = max(now, seen)
     happened = at if past is None else min(past, at)
-    answer = happen(trigger, connection, now, past)
+    answer = happen(trigger, connection=connection, now=now, happened=past)
     if verdict == "EXPIRED (records it) or ignore":
         verdict = test_triggers.EXPIRY_RECORDS[connection.status]
     if verdict in STATUSES:
         assert isinstance(answer, Done)
-        assert answer.value == moved(trigger, connection, at, happened)
+        assert answer.value == moved(trigger, before=connection, now=at, happened=happened)
         assert answer.value.identity is connection.identity
     elif verdict == "ignore":
         assert isinstance(answer, Ignored)
@@ -181,7 +181,7 @@ def happenings(size: int) -> int:
                 # Facts are judged at the instant they happened, commands at `now`.
                 judged = at if past is None or trigger == "revoke" else min(past, at)
                 verdict = test_triggers.CELLS[trigger, stands(state, judged)]
-                check_trigger(connection, verdict, trigger, now, past)
+                check_trigger(connection, verdict=verdict, trigger=trigger, now=now, past=past)
                 cases += 1
     return cases
 
@@ -223,16 +223,16 @@ def reconnects(size: int) -> int:
             made_of = test_chain.RECOVERIES[standing, kind]
             if made_of == "mint":
                 made = Connection(
-                    attrs.evolve(
+                    identity=attrs.evolve(
                         IDENTITY,
                         id=ConnectionId(uuid(9)),
                         created_at=TICKS[now],
                         predecessor_id=old.id,
                         position=2,
                     ),
-                    Status.PENDING,
-                    TICKS[now],
-                    TICKS[ACTION_ENDS],
+                    status=Status.PENDING,
+                    updated_at=TICKS[now],
+                    handoff_deadline=TICKS[ACTION_ENDS],
                 )
                 assert isinstance(answer, Done)
                 assert answer.value == Minted(made)
@@ -275,7 +275,9 @@ def revocations(size: int) -> int:
                     else:
                         assert isinstance(answer, Done)
                         expected = attrs.evolve(
-                            moved("revoke", before, 5, 5 if past is None else past),
+                            moved(
+                                "revoke", before=before, now=5, happened=5 if past is None else past
+                            ),
                             revoked_by=actor,
                         )
                         assert answer.value == expected

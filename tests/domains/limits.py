@@ -28,7 +28,13 @@ def log_histories(size: int) -> int:
     that it would join is a full window old.
     """
     return sum(
-        _log_histories(ExactLog("log", limit, seconds), cost, size, ratelimit.FRESH_LOG, [])
+        _log_histories(
+            ExactLog("log", limit, seconds),
+            cost=cost,
+            size=size,
+            state=ratelimit.FRESH_LOG,
+            admitted=[],
+        )
         for limit, seconds in product((1, 2, 3), (1, 2))
         for cost in range(1, limit + 1)
     )
@@ -65,7 +71,7 @@ def _log_histories(
             assert answer.retry_after == wait * HALF
             assert answer.states[0] is state
             assert answer.policy is policy
-            check_wait(policy, state, now, cost, answer.retry_after)
+            check_wait(policy, state=state, now=now, cost=cost, wait=answer.retry_after)
             continue
         assert isinstance(answer, ratelimit.Admitted)
         (after,) = answer.states
@@ -76,7 +82,9 @@ def _log_histories(
         assert ratelimit.available(policy, after, now) == policy.limit - left
         ends = SLOTS[max(kept)] + timedelta(seconds=policy.seconds)
         assert ratelimit.state_expires_at(policy, after) == ends
-        cases += _log_histories(policy, cost, size, after, joined, depth + 1)
+        cases += _log_histories(
+            policy, cost=cost, size=size, state=after, admitted=joined, depth=depth + 1
+        )
     return cases
 
 
@@ -92,10 +100,12 @@ def bucket_histories(size: int) -> int:
     """
     cases = 0
     for capacity, refill, seconds in product((1, 2, 3), (1, 2, 3), (1, 2)):
-        policy = Bucket("bucket", capacity, refill, seconds)
+        policy = Bucket(name="bucket", capacity=capacity, refill=refill, seconds=seconds)
         full = capacity * seconds * 1_000_000
         for cost in range(1, min(capacity, 2) + 1):
-            cases += _bucket_histories(policy, cost, size, ratelimit.FULL_BUCKET, (full, 0), 0)
+            cases += _bucket_histories(
+                policy, cost=cost, size=size, state=ratelimit.FULL_BUCKET, water=(full, 0), depth=0
+            )
     return cases
 
 
@@ -119,7 +129,7 @@ def _bucket_histories(
             assert isinstance(answer, Limited)
             assert (answer.retry_after - 1) * policy.refill < missing
             assert missing <= answer.retry_after * policy.refill
-            check_wait(policy, state, now, cost, answer.retry_after)
+            check_wait(policy, state=state, now=now, cost=cost, wait=answer.retry_after)
             continue
         assert isinstance(answer, ratelimit.Admitted)
         (after,) = answer.states
@@ -130,5 +140,7 @@ def _bucket_histories(
         assert ends is not None
         filled = (ends - now) // TICK
         assert left + filled * policy.refill >= full > left + (filled - 1) * policy.refill
-        cases += _bucket_histories(policy, cost, size, after, (left, slot), depth + 1)
+        cases += _bucket_histories(
+            policy, cost=cost, size=size, state=after, water=(left, slot), depth=depth + 1
+        )
     return cases

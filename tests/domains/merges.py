@@ -69,13 +69,13 @@ def merge_times(size: int) -> int:
     def built(known: Known) -> Connection:
         updated, deadline, authorized, end, reason = known
         return Connection(
-            IDENTITY,
-            Status.ACTIVE,
-            TICKS[updated],
-            instant(deadline),
-            instant(authorized),
-            instant(end),
-            None if reason is None else reasons[reason],
+            identity=IDENTITY,
+            status=Status.ACTIVE,
+            updated_at=TICKS[updated],
+            handoff_deadline=instant(deadline),
+            authorized_at=instant(authorized),
+            expires_at=instant(end),
+            action_required_reason=None if reason is None else reasons[reason],
         )
 
     connections = {known: built(known) for known in pool}

@@ -52,34 +52,36 @@ def record_acts(size: int) -> int:
     cases = 0
     for state, means, lease, seen in product(RecordState, LostLease, (None, *instants), instants):
         record = Record(
-            KEY,
-            SAME,
-            state,
-            3,
-            START,
-            since(seen),
-            None if lease is None else since(lease),
-            means,
-            KEPT if state is RecordState.COMPLETED else None,
+            key=KEY,
+            fingerprint=SAME,
+            state=state,
+            token=3,
+            first_used_at=START,
+            seen_at=since(seen),
+            lease_until=None if lease is None else since(lease),
+            lost_lease=means,
+            response=KEPT if state is RecordState.COMPLETED else None,
         )
         for now in instants:
             clamped = max(now, seen)
-            standing = record_is(state, lease, means, clamped)
-            cases += check_begin(record, standing, now, clamped, lease)
-            cases += check_attempts(record, standing, now, clamped)
-            cases += check_upkeep(record, standing, now, clamped)
+            standing = record_is(state, lease=lease, means=means, now=clamped)
+            cases += check_begin(record, standing=standing, now=now, clamped=clamped, lease=lease)
+            cases += check_attempts(record, standing=standing, now=now, clamped=clamped)
+            cases += check_upkeep(record, standing=standing, now=now, clamped=clamped)
     return cases
 
 
 def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Mark) -> int:
     for asked, match in ((SAME, "same fingerprint"), (ELSE, "other fingerprint")):
-        answer = idempotency.begin(record, KEY, asked, since(now))
+        answer = idempotency.begin(record, key=KEY, fingerprint=asked, now=since(now))
         cell = test_idempotency.CELLS[standing, match]
         if cell == "execute":
             assert isinstance(answer, Attempt)
             at = since(clamped)
             first = at if standing.startswith("absent") else START
-            assert answer == Attempt(KEY, asked, 4, first, at, answer.rules)
+            assert answer == Attempt(
+                key=KEY, fingerprint=asked, token=4, first_used_at=first, at=at, rules=answer.rules
+            )
             (rule,) = answer.rules
             assert rule.removesuffix(".same") == f"idempotency.{rule_word(standing)}"
         elif cell == "replay":
@@ -94,7 +96,7 @@ def check_begin(record: Record, standing: str, now: int, clamped: int, lease: Ma
     return 2
 
 
-HOLDER: Final = Attempt(KEY, SAME, 3, START, START, ())
+HOLDER: Final = Attempt(key=KEY, fingerprint=SAME, token=3, first_used_at=START, at=START, rules=())
 OTHERS: Final = (
     attrs.evolve(HOLDER, token=2),
     attrs.evolve(HOLDER, token=4),
@@ -111,7 +113,7 @@ def check_attempts(record: Record, standing: str, now: int, clamped: int) -> int
     for attempt in (HOLDER, *OTHERS):
         holder = "this attempt" if attempt is HOLDER else "another attempt"
         renewed = attempts.renew(record, attempt, at, lease=7)
-        completed = attempts.complete(record, attempt, KEPT, at)
+        completed = attempts.complete(record, attempt=attempt, response=KEPT, now=at)
         released = attempts.release(record, attempt, at)
         for act, answer, lease, response in (
             ("renew", renewed, since(clamped + 7), None),

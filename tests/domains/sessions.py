@@ -32,7 +32,11 @@ def handoffs(size: int) -> int:
         for past in (None, *range(now + 1)):
             happened = now if past is None else past
             answer = complete_handoff(
-                session, None, UserId(user), TICKS[now], happened_at=instant(past)
+                session,
+                binding=None,
+                user_id=UserId(user),
+                now=TICKS[now],
+                happened_at=instant(past),
             )
             cases += 1
             if landed_for is None:

@@ -135,7 +135,9 @@ class Member:
         """What its Patroni answers; `None` where it does not."""
         sent = b"" if body is None else json.dumps(body).encode()
         headers = (("Content-Type", "application/json"),)
-        asked = Request("GET" if body is None else "POST", path, headers, sent)
+        asked = Request(
+            method="GET" if body is None else "POST", target=path, headers=headers, body=sent
+        )
         try:
             answer = send((self.host.address, _REST), asked, seconds)
         except CUT:
@@ -357,7 +359,7 @@ def cluster(network: Network, directory: Path, setting: Setting) -> Generator[Cl
     config.write_text(_proxy(HERE, {each.name: each.address for each in with_database}))
     with (directory / "log").open("ab") as log:
         proxy = subprocess.Popen([HAPROXY, "-db", "-f", config], stdout=log, stderr=log)
-    made = Cluster(network, members, setting, proxy)
+    made = Cluster(network=network, members=members, setting=setting, proxy=proxy)
     try:
         for member in members:
             made.start(member)

@@ -57,7 +57,7 @@ from tests.wire.crash.world import Asked
 from tests.wire.running import RunningServer, engine_of, send, sqlite, start_server
 from tests.wire.serve import Control, read_control
 
-BUCKET: Final = Bucket("platform", 120, 10, 1)
+BUCKET: Final = Bucket(name="platform", capacity=120, refill=10, seconds=1)
 """The standard bucket of each API key: it refuses a part of the load."""
 
 SKEW: Final = 15 * SECOND
@@ -184,10 +184,15 @@ class Load:
             key = f"visit-{random.getrandbits(64):x}"
             body = json.dumps({"appUserId": user.app_user_id}).encode()
             request = Request(
-                "POST", f"{BASE}/curae-connect/initiate", (*headers, ("Idempotency-Key", key)), body
+                method="POST",
+                target=f"{BASE}/curae-connect/initiate",
+                headers=(*headers, ("Idempotency-Key", key)),
+                body=body,
             )
         else:
-            request = Request("GET", f"{BASE}/connections/{ACCOUNTS[0]}", headers, b"")
+            request = Request(
+                method="GET", target=f"{BASE}/connections/{ACCOUNTS[0]}", headers=headers, body=b""
+            )
         invoked = true_time()
         try:
             answer = send(server.place, request, PATIENCE)

@@ -222,10 +222,12 @@ def cluster(
     hosts = network.hosts[:size]
     others = (*hosts[1:], hosts[0]) if replicas else ()
     made = Cluster(
-        network,
-        [Node(each, PORT, directory / f"{each.name}-{PORT}") for each in hosts],
-        [Node(each, REPLICA_PORT, directory / f"{each.name}-{REPLICA_PORT}") for each in others],
-        lags,
+        network=network,
+        nodes=[Node(each, PORT, directory / f"{each.name}-{PORT}") for each in hosts],
+        replicas=[
+            Node(each, REPLICA_PORT, directory / f"{each.name}-{REPLICA_PORT}") for each in others
+        ],
+        lags=lags,
     )
     try:
         made.begin()

@@ -116,7 +116,14 @@ class Watch:
         headers = (("Authorization", f"Bearer {self._keys[app]}"),)
         try:
             answer = send(
-                place, Request("GET", f"{BASE}/connections/{connection}", headers, b""), PATIENCE
+                place,
+                Request(
+                    method="GET",
+                    target=f"{BASE}/connections/{connection}",
+                    headers=headers,
+                    body=b"",
+                ),
+                PATIENCE,
             )
         except CUT:
             return

@@ -145,11 +145,20 @@ class Account:
             return
         session = next(each for each in store.sessions if each.id == client.session)
         if session.path is EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF and not client.over:
-            yield from _hands_over(store, client, session, client.user, "page")
+            yield from _hands_over(
+                store, client=client, session=session, user=client.user, who="page"
+            )
         elif store.faults:
             # Reported again, for a session that does not wait, or for somebody else.
             for user in (client.user, STRANGER):
-                yield from _hands_over(_fault(store), client, session, user, "needless page", True)
+                yield from _hands_over(
+                    _fault(store),
+                    client=client,
+                    session=session,
+                    user=user,
+                    who="needless page",
+                    fault=True,
+                )
         if store.faults:
             asks_again = attrs.evolve(client, session=None, over=False)
             yield Step("answer is lost, asks again", _fault(store), asks_again, fault=True)
@@ -185,9 +194,9 @@ class Account:
         # What changes nothing is asked as well, so that every cell of the tables is.
         decide(
             Call(CALLER, StartGraduation(USER)),
-            Snapshot(binding=store.binding),
-            store.now,
-            new_ids(1, store.now),
+            snapshot=Snapshot(binding=store.binding),
+            now=store.now,
+            new_ids=new_ids(1, store.now),
         )
         for user in (STRANGER, UserId("" if store.binding is None else store.binding.user_id)):
             if store.binding is not None and store.binding.state is not AccountState.TOMBSTONED:
@@ -300,9 +309,9 @@ def _initiates(store: AccountStore, client: Entrant) -> Iterator[Step[AccountSto
     number = len(store.sessions) + 1
     decision = decide(
         Call(CALLER, Initiate(USER, client.prefers)),
-        Snapshot(binding=store.binding),
-        store.now,
-        new_ids(number, store.now),
+        snapshot=Snapshot(binding=store.binding),
+        now=store.now,
+        new_ids=new_ids(number, store.now),
     )
     assert isinstance(decision.reply, SessionInitiated)
     writes = tuple(
@@ -327,10 +336,15 @@ def _hands_over(
     )
     if isinstance(answer, Done):
         planned = attrs.evolve(client, writes=answer.value.writes)
-        yield Step(f"{who} hands over", store, planned, fault)
+        yield Step(what=f"{who} hands over", store=store, client=planned, fault=fault)
     else:
         why = answer.problem.code if isinstance(answer, Refused) else "known"
-        yield Step(f"{who} learns: {why}", store, attrs.evolve(client, over=True), fault)
+        yield Step(
+            what=f"{who} learns: {why}",
+            store=store,
+            client=attrs.evolve(client, over=True),
+            fault=fault,
+        )
 
 
 def _fact(what: str, store: AccountStore, fact: Fact) -> Iterator[Change[AccountStore]]:

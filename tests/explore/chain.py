@@ -204,12 +204,22 @@ class Chain:
         record = store.record if self.shared_key else client.record
         snapshot = attrs.evolve(loaded(store.chain, named.id), record=record)
         call = Call(CALLER, Reconnect(named.id), KEY.key)
-        decision = decide(call, snapshot, store.now, new_ids(len(store.chain) + 1, store.now))
+        decision = decide(
+            call, snapshot=snapshot, now=store.now, new_ids=new_ids(len(store.chain) + 1, store.now)
+        )
         answer = respond(decision)
         changed = decision.status < 400
-        plan = Plan(answer.changes.writes, answer.response, changed, answer.replayed)
+        plan = Plan(
+            writes=answer.changes.writes,
+            answer=answer.response,
+            changed=changed,
+            replayed=answer.replayed,
+        )
         yield Step(
-            f"{what} is decided: {answer.response.status}", store, _planned(client, plan), fault
+            what=f"{what} is decided: {answer.response.status}",
+            store=store,
+            client=_planned(client, plan),
+            fault=fault,
         )
 
     def _stores(
@@ -390,7 +400,7 @@ def _compared_and_set(
             if compares and record != write.before:
                 return None
             record = write.after
-    stored = compared_and_set(chain, None, writes, Stores(compares=compares))
+    stored = compared_and_set(chain, binding=None, writes=writes, store=Stores(compares=compares))
     return None if stored is None else (stored[0], record)
 
 

@@ -268,7 +268,9 @@ class Clients(Generic[Store, Client]):
                 continue
             steps = known.get((store, client))
             if steps is None:
-                steps = known[store, client] = self._compute(store, client, place, compute)
+                steps = known[store, client] = self._compute(
+                    store, client=client, place=place, compute=compute
+                )
             who = _NAMES[place]
             for what, fault, after, became in steps:
                 if alike:
@@ -297,7 +299,13 @@ class Clients(Generic[Store, Client]):
         before, had = self._stores.values[store], self._clients.values[client]
         steps: list[tuple[str, bool, int, int]] = []
         for step in compute(before, had):
-            self._check((_NAMES[place], step.what), before, step.store, had, step.client)
+            self._check(
+                (_NAMES[place], step.what),
+                before=before,
+                after=step.store,
+                had=had,
+                has=step.client,
+            )
             after, became = self._stores.of(step.store), self._clients.of(step.client)
             steps.append((step.what, step.fault, after, became))
         return steps
@@ -337,7 +345,7 @@ class Clients(Generic[Store, Client]):
     ) -> list[tuple[str, bool, int]]:
         computed: list[tuple[str, bool, int]] = []
         for change in changes:
-            self._check((who, change.what), before, change.store, None, None)
+            self._check((who, change.what), before=before, after=change.store, had=None, has=None)
             computed.append((change.what, change.fault, self._stores.of(change.store)))
         return computed
 
@@ -396,10 +404,10 @@ class Clients(Generic[Store, Client]):
                 label, _, after = next(
                     move for move in plain.steps(here) if self.quotient(move[2], plain) == goal
                 )
-                line = self._line(label, plain, here, plain.values(after)[0])
+                line = self._line(label, plain=plain, here=here, after=plain.values(after)[0])
             elif last is not None:
                 label, after = self._last(plain, here, last), here
-                line = self._line(label, plain, here, None)
+                line = self._line(label, plain=plain, here=here, after=None)
             else:
                 break
             latest = max(latest, self._rules.now(plain.values(here)[0]))
@@ -423,7 +431,7 @@ class Clients(Generic[Store, Client]):
         store, clients = plain.values(here)
         who, what = label
         client = clients[_NAMES.index(who) - 1] if who in _NAMES else None
-        return self._rules.line(Taken(who, what, store, client, after))
+        return self._rules.line(Taken(who=who, what=what, store=store, client=client, after=after))
 
 
 _NAMES: Final = ("", "client 1", "client 2", "client 3", "client 4")

@@ -136,13 +136,15 @@ def _session_end() -> End:
     ).value.session
 
     def over(now: datetime) -> bool:
-        return isinstance(session.complete_handoff(awaited, None, new.user_id, now), Refused)
+        return isinstance(
+            session.complete_handoff(awaited, binding=None, user_id=new.user_id, now=now), Refused
+        )
 
     return End("a session's wait", ENDS, over)
 
 
 def _record_ends() -> Iterator[End]:
-    attempt = idempotency.begin(None, KEY, SAME, START)
+    attempt = idempotency.begin(None, key=KEY, fingerprint=SAME, now=START)
     assert isinstance(attempt, Attempt)
     answer = Response(201, (), b"answer")
     kept = idempotency.completed_record(attempt, answer)
@@ -152,16 +154,20 @@ def _record_ends() -> Iterator[End]:
     )
 
     def taken_over(now: datetime) -> bool:
-        return isinstance(idempotency.begin(running, KEY, SAME, now), Attempt)
+        return isinstance(idempotency.begin(running, key=KEY, fingerprint=SAME, now=now), Attempt)
 
     def lost(now: datetime) -> bool:
-        return isinstance(attempts.complete(running, attempt, answer, now), LeaseLost)
+        return isinstance(
+            attempts.complete(running, attempt=attempt, response=answer, now=now), LeaseLost
+        )
 
     def resolved(now: datetime) -> bool:
         return isinstance(attempts.resolve(calls_out, now, response=None), Done)
 
     def executed_again(now: datetime) -> bool:
-        return not isinstance(idempotency.begin(kept, KEY, SAME, now), KnownResponse)
+        return not isinstance(
+            idempotency.begin(kept, key=KEY, fingerprint=SAME, now=now), KnownResponse
+        )
 
     def dropped(now: datetime) -> bool:
         return idempotency.record_expires_at(kept) <= now

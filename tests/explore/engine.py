@@ -217,14 +217,20 @@ def explore(  # noqa: C901 - one loop, as fast as it can be
         except StepBrokenError as error:
             broken = error.broken
             path = _path(order, parents, number)
-            raise _violation(model, broken, str(broken), path, error.label) from error
+            raise _violation(
+                model, broken=broken, what=str(broken), path=path, last=error.label
+            ) from error
         ends.append(len(calm))
     if liveness:
-        stuck = _first_stuck(model, order, calm, ends)
+        stuck = _first_stuck(model, order=order, calm=calm, ends=ends)
         if stuck is not None:
             what = f"liveness is broken: once faults stop, {model.promise}, but not from here"
-            raise _violation(model, None, what, _path(order, parents, stuck), None)
-    return Exploration(len(order), transitions, level, order, parents)
+            raise _violation(
+                model, broken=None, what=what, path=_path(order, parents, stuck), last=None
+            )
+    return Exploration(
+        states=len(order), transitions=transitions, depth=level, order=order, parents=parents
+    )
 
 
 def _first_stuck(
@@ -263,10 +269,10 @@ def _violation(
 ) -> ViolationError:
     trace = model.run(path, last)
     return ViolationError(
-        broken,
-        what,
-        tuple(": ".join(label) for label, _ in trace),
-        tuple(json.dumps(dict(line)).encode() for _, line in trace if line is not None),
+        broken=broken,
+        what=what,
+        trace=tuple(": ".join(label) for label, _ in trace),
+        log=tuple(json.dumps(dict(line)).encode() for _, line in trace if line is not None),
     )
 
 

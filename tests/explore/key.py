@@ -144,33 +144,50 @@ class Held:
             if store.faults:
                 yield Step("worker dies", _fault(store), _without(client, worker), fault=True)
             if worker.after is not None:
-                yield self._stores(store, client, worker, worker.after)
+                yield self._stores(store, client=client, worker=worker, after=worker.after)
             else:
                 assert worker.attempt is not None
-                yield from _plans(store, client, worker, worker.attempt)
+                yield from _plans(store, client=client, worker=worker, attempt=worker.attempt)
 
     def _loads(
         self, store: HeldStore, client: HeldClient, what: str, *, fault: bool = False
     ) -> Iterator[Step[HeldStore, HeldClient]]:
-        got = idempotency.begin(store.record, KEY, SAME, store.now)
+        got = idempotency.begin(store.record, key=KEY, fingerprint=SAME, now=store.now)
         if isinstance(got, KnownResponse):
             assert isinstance(got.response, Response)
             answered = _with(client, Worker(answer=got.response))
-            yield Step(f"{what} is replayed", store, answered, fault)
+            yield Step(what=f"{what} is replayed", store=store, client=answered, fault=fault)
         elif isinstance(got, Attempt):
             for lost_lease in self.lost_leases:
                 begun = idempotency.in_flight_record(got, lost_lease=lost_lease)
                 planned = _with(client, Worker(got, store.record, begun))
-                yield Step(f"{what} begins, a lost lease means {lost_lease}", store, planned, fault)
+                yield Step(
+                    what=f"{what} begins, a lost lease means {lost_lease}",
+                    store=store,
+                    client=planned,
+                    fault=fault,
+                )
             if self.at_once:
                 kept = idempotency.completed_record(got, _answer(got))
                 planned = _with(client, Worker(got, store.record, kept))
-                yield Step(f"{what} is executed at once", store, planned, fault)
+                yield Step(
+                    what=f"{what} is executed at once", store=store, client=planned, fault=fault
+                )
         elif got.problem.code is ProblemCode.IDEMPOTENCY_KEY_FORGOTTEN:
-            yield Step(f"{what} finds it forgotten", store, _answered(client, ERASED), fault)
+            yield Step(
+                what=f"{what} finds it forgotten",
+                store=store,
+                client=_answered(client, ERASED),
+                fault=fault,
+            )
         else:
             # Nothing has changed, and the client may ask again.
-            yield Step(f"{what} is refused: {got.problem.code}", store, client, fault)
+            yield Step(
+                what=f"{what} is refused: {got.problem.code}",
+                store=store,
+                client=client,
+                fault=fault,
+            )
 
     def _stores(
         self, store: HeldStore, client: HeldClient, worker: Worker, after: Record
@@ -248,7 +265,7 @@ class Held:
         """Law 12, and what keeps it: fencing, and nothing that starts over an unknown outcome."""
         if after.record is not None and after.record is not before.record:
             _check_stored(before, before.record, after.record)
-            other = idempotency.begin(after.record, KEY, OTHER, after.now)
+            other = idempotency.begin(after.record, key=KEY, fingerprint=OTHER, now=after.now)
             seen = max(after.now, after.record.seen_at)
             absent = seen - after.record.first_used_at >= DAY
             if not absent and not isinstance(other, Refused):
@@ -275,11 +292,11 @@ class Held:
             client.answer,
             _sorted(
                 Worker(
-                    _earlier_attempt(worker.attempt, by),
-                    _earlier_record(worker.before, by),
-                    _earlier_record(worker.after, by),
-                    worker.renewed,
-                    worker.answer,
+                    attempt=_earlier_attempt(worker.attempt, by),
+                    before=_earlier_record(worker.before, by),
+                    after=_earlier_record(worker.after, by),
+                    renewed=worker.renewed,
+                    answer=worker.answer,
                 )
                 for worker in client.workers
             ),
@@ -329,7 +346,15 @@ def _stored(world: HeldStore, after: Record) -> HeldStore:
             outside = after.lost_lease is LostLease.UNKNOWN
         case RecordState.FORGOTTEN:
             erased = True
-    return HeldStore(world.now, world.faults, after, effect, outside, erased, world.days)
+    return HeldStore(
+        now=world.now,
+        faults=world.faults,
+        record=after,
+        effect=effect,
+        outside=outside,
+        erased=erased,
+        days=world.days,
+    )
 
 
 def _plans(
@@ -337,7 +362,13 @@ def _plans(
 ) -> Iterator[Step[HeldStore, HeldClient]]:
     rest = _without(client, worker)
     record, now = store.record, store.now
-    acts = [("complete", store, attempts.complete(record, attempt, _answer(attempt), now))]
+    acts = [
+        (
+            "complete",
+            store,
+            attempts.complete(record, attempt=attempt, response=_answer(attempt), now=now),
+        )
+    ]
     if not worker.renewed:
         acts.append(("renew", store, attempts.renew(record, attempt, now)))
     released = attempts.release(record, attempt, now)
@@ -348,8 +379,12 @@ def _plans(
         if isinstance(acted, LeaseLost):
             yield Step(f"worker would {act}, its lease is lost", store, rest)
         else:
-            planned = Worker(attempt, record, acted.value, worker.renewed)
-            yield Step(f"worker plans to {act}", then, _with(rest, planned), fault)
+            planned = Worker(
+                attempt=attempt, before=record, after=acted.value, renewed=worker.renewed
+            )
+            yield Step(
+                what=f"worker plans to {act}", store=then, client=_with(rest, planned), fault=fault
+            )
 
 
 def _answer(attempt: Attempt) -> Response:

@@ -153,8 +153,8 @@ class Shifted:
 SHIFTED: Final = tuple(
     Shifted(name, by, tuple(modules))
     for name, *modules in (
-        ("standing_at", connections, triggers, chain),
-        ("standing_at", access),
+        ("standing", connections, triggers, chain),
+        ("standing", access),
         ("_completion", session),
         ("record_standing", idempotency, attempt),
         ("admit_one", ratelimit),

@@ -154,7 +154,9 @@ class Races:
         """Every mixture of tasks, clocks and pasts."""
         clocks = (timedelta(), APART) if self.apart else (timedelta(),)
         kinds = [Racer(task, ahead) for task in self.tasks for ahead in clocks]
-        bound = LimitedAccountAppBinding(COORDINATE, UserId("u-1"), AccountState.ACTIVE, 1)
+        bound = LimitedAccountAppBinding(
+            coordinate=COORDINATE, user_id=UserId("u-1"), state=AccountState.ACTIVE, generation=1
+        )
         for root in self.roots:
             store = RaceStore(START, _old_chain(root), bound, ticks=self.ticks)
             for racers in itertools.combinations_with_replacement(kinds, self.workers):
@@ -193,11 +195,13 @@ class Races:
         first, newest = store.connections[0], store.connections[-1]
         match client.task:
             case Task.RECOVER_FIRST:
-                return _asked(store, client, now, Reconnect(first.id))
+                return _asked(store, client=client, now=now, operation=Reconnect(first.id))
             case Task.RECOVER_NEWEST:
-                return _asked(store, client, now, Reconnect(newest.id))
+                return _asked(store, client=client, now=now, operation=Reconnect(newest.id))
             case Task.CREATE:
-                return _asked(store, client, now, CreateConnection(USER, PACKAGES))
+                return _asked(
+                    store, client=client, now=now, operation=CreateConnection(USER, PACKAGES)
+                )
             case Task.REPORT:
                 # The patient finished in time, and it is reported late.
                 happened = first.identity.created_at + TICK
@@ -335,7 +339,9 @@ def _asked(
         snapshot = loaded(store.connections, named, binding)
     # Ids that nobody else makes, so that only rows can collide.
     number = 10 * (1 + [*Task].index(client.task)) + len(store.connections)
-    decision = decide(Call(CALLER, operation, KEY.key), snapshot, now, new_ids(number, now))
+    decision = decide(
+        Call(CALLER, operation, KEY.key), snapshot=snapshot, now=now, new_ids=new_ids(number, now)
+    )
     if decision.status >= 400:
         return ()
     return tuple(
@@ -349,7 +355,7 @@ def _recorded(store: RaceStore, now: datetime, fact: Fact) -> tuple[Write, ...]:
 
 
 def _stored(store: RaceStore, writes: tuple[Write, ...], how: Stores = CORRECT) -> RaceStore | None:
-    stored = compared_and_set(store.connections, store.binding, writes, how)
+    stored = compared_and_set(store.connections, binding=store.binding, writes=writes, store=how)
     if stored is None:
         return None
     return attrs.evolve(store, connections=stored[0], binding=stored[1])

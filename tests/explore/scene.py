@@ -34,7 +34,11 @@ LEASE: Final = timedelta(microseconds=idempotency.DEFAULT_LEASE)
 DAY: Final = timedelta(microseconds=RETENTION)
 ACCOUNT: Final = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 CALLER: Final = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 KEY: Final = RecordKey(CALLER.key_owner, IdempotencyKey("k-1"))
 USER: Final = AppUserId("user-1")
@@ -61,10 +65,10 @@ def new_ids(number: int, now: datetime) -> NewIds:
     """Ids and a next action that no other number gives."""
     ends = now + timedelta(minutes=30)
     return NewIds(
-        ConnectionId(uuid(number)),
-        SessionId(uuid(1000 + number)),
-        UserId(f"limited-{number}"),
-        NextAction(f"https://connect.example/{number}", ends),
+        connection_id=ConnectionId(uuid(number)),
+        session_id=SessionId(uuid(1000 + number)),
+        user_id=UserId(f"limited-{number}"),
+        next_action=NextAction(f"https://connect.example/{number}", ends),
     )
 
 

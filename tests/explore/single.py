@@ -122,10 +122,10 @@ _OCCURRENCES: Final = (
         "is authorized for ever", _authorized(None, None), {"type": "connection.authorize"}
     ),
     _Occurrence(
-        "was authorized in time",
-        _authorized(END, IN_TIME),
-        {"type": "connection.authorize", "expiresAt": format_time(END)},
-        IN_TIME,
+        what="was authorized in time",
+        happen=_authorized(END, IN_TIME),
+        line={"type": "connection.authorize", "expiresAt": format_time(END)},
+        happened_at=IN_TIME,
     ),
     _Occurrence(
         "needs an action",
@@ -133,13 +133,18 @@ _OCCURRENCES: Final = (
         {"type": "connection.require_action", "reason": "portal_login"},
     ),
     _Occurrence(
-        "needed an action",
-        _needed_action,
-        {"type": "connection.require_action", "reason": "refresh"},
-        IN_TIME,
+        what="needed an action",
+        happen=_needed_action,
+        line={"type": "connection.require_action", "reason": "refresh"},
+        happened_at=IN_TIME,
     ),
     _Occurrence("expires", _expires, {"type": "connection.expire"}),
-    _Occurrence("expired before", _expired, {"type": "connection.expire"}, IN_TIME),
+    _Occurrence(
+        what="expired before",
+        happen=_expired,
+        line={"type": "connection.expire"},
+        happened_at=IN_TIME,
+    ),
     *(
         _Occurrence(
             f"is revoked by {actor}",

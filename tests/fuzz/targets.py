@@ -280,7 +280,7 @@ def request_of(data: bytes) -> Request:
     first, *lines = text_of(head).split("\r\n")
     method, _, target = first.partition(" ")
     headers = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines))
-    return Request(method, target, headers, body)
+    return Request(method=method, target=target, headers=headers, body=body)
 
 
 def fuzz_http(data: bytes) -> str:
@@ -402,7 +402,9 @@ def fuzz_rate_headers(data: bytes) -> str:
     made: list[ExactLog | Bucket] = []
     fault = refused(
         lambda: made.append(
-            Bucket(name, limit, refill, seconds) if refill else ExactLog(name, limit, seconds)
+            Bucket(name=name, capacity=limit, refill=refill, seconds=seconds)
+            if refill
+            else ExactLog(name, limit, seconds)
         )
     )
     if fault is not None:

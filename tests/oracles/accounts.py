@@ -83,7 +83,9 @@ def completions() -> list[Answer]:
             session = attrs.evolve(
                 session, handoff=Handoff.LANDED, landed_at=START, user_id=UserId(landed_for)
             )
-        answer = complete_handoff(session, None, UserId("u-1"), session.expires_at + at_end)
+        answer = complete_handoff(
+            session, binding=None, user_id=UserId("u-1"), now=session.expires_at + at_end
+        )
         return said(answer, "proceed"), answer.rules
 
     return [

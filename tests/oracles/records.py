@@ -39,7 +39,7 @@ def record_standings() -> list[Answer]:
 def begins() -> list[Answer]:
     def begun(record: Record | None, now: datetime, *, same: bool) -> tuple[str, Key]:
         asked = specimens.SAME if same else specimens.OTHERS["values"]
-        answer = begin(record, KEY, asked, now)
+        answer = begin(record, key=KEY, fingerprint=asked, now=now)
         match answer:
             case Attempt():
                 return "execute", answer.rules
@@ -57,7 +57,9 @@ def begins() -> list[Answer]:
 
 def attempts() -> list[Answer]:
     def acted(what: Act, record: Record | None, now: datetime, token: int) -> tuple[str, Key]:
-        answer = act(what, record, attrs.evolve(first_attempt(), token=token), now)
+        answer = act(
+            what, record=record, attempt=attrs.evolve(first_attempt(), token=token), now=now
+        )
         deed = "lease lost" if isinstance(answer, LeaseLost) else answer.value.state
         return deed, answer.rules
 

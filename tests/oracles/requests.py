@@ -57,7 +57,7 @@ def permissions() -> list[Answer]:
 # --- The order of the gates --------------------------------------------------------------------
 
 FULL: Final = LogState.of((START,) * 10)
-DRAINED: Final = Settings(buckets=(Bucket("platform", 1, 1, 60),))
+DRAINED: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
 EMPTY: Final = BucketState(10**18)
 KEYED: Final = (("Idempotency-Key", "k-1"),)
 ASKS: Final = {
@@ -78,8 +78,12 @@ def decided(
 ) -> Decision:
     """What a request is answered by `read` and `decide`."""
     caller = server.CALLER if scopes else attrs.evolve(server.CALLER, scopes=frozenset())
-    call = read(request, caller if known else None, START, settings)
-    return call if isinstance(call, Decision) else decide(call, snapshot, START, server.new_ids())
+    call = read(request, caller=caller if known else None, now=START, settings=settings)
+    return (
+        call
+        if isinstance(call, Decision)
+        else decide(call, snapshot=snapshot, now=START, new_ids=server.new_ids())
+    )
 
 
 def stopped() -> dict[Gate, tuple[Request, Snapshot]]:

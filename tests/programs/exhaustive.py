@@ -76,11 +76,11 @@ def may_read(connection: Connection, now: datetime) -> str:
 
 
 def execute(key: RecordKey, fingerprint: Fingerprint, now: datetime) -> Response | str:
-    begun = begin(None, key, fingerprint, now)
+    begun = begin(None, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             response = Response(200, (), b"{}")
-            done = complete(None, begun, response, now)
+            done = complete(None, attempt=begun, response=response, now=now)
             match done:
                 case Done():
                     return response

@@ -113,7 +113,7 @@ def reconnect_without_reissued(
 def begin_without_replay(
     record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> int:
-    begun = begin(record, key, fingerprint, now)
+    begun = begin(record, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             return begun.token
@@ -126,7 +126,7 @@ def begin_without_replay(
 def begin_without_refused(
     record: Record, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> int:
-    begun = begin(record, key, fingerprint, now)
+    begun = begin(record, key=key, fingerprint=fingerprint, now=now)
     match begun:
         case Attempt():
             return begun.token
@@ -168,7 +168,7 @@ def limits_without_limited(charges: tuple[Charge, ...], now: datetime) -> Admitt
 
 
 def handoff_without_refused(session: CuraeConnectSession, now: datetime) -> CuraeConnectSession:
-    answer = complete_handoff(session, None, UserId("u-1"), now)
+    answer = complete_handoff(session, binding=None, user_id=UserId("u-1"), now=now)
     match answer:
         case Done(landing) | Ignored(landing):
             return landing.session

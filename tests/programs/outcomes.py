@@ -86,7 +86,7 @@ def handoffs(
     now: datetime,
 ) -> None:
     assert_type(
-        complete_handoff(session, binding, UserId("u-1"), now),
+        complete_handoff(session, binding=binding, user_id=UserId("u-1"), now=now),
         Done[Landing] | Ignored[Landing] | Refused,
     )
     assert_type(
@@ -98,12 +98,12 @@ def handoffs(
 def idempotency(
     record: Record | None, key: RecordKey, fingerprint: Fingerprint, now: datetime
 ) -> None:
-    attempt = begin(record, key, fingerprint, now)
+    attempt = begin(record, key=key, fingerprint=fingerprint, now=now)
     assert_type(attempt, Attempt | KnownResponse | Refused)
     if isinstance(attempt, Attempt):
         response = Response(200, (), b"")
         assert_type(renew(record, attempt, now), Done[Record] | LeaseLost)
-        assert_type(complete(record, attempt, response, now), Done[Record] | LeaseLost)
+        assert_type(complete(record, attempt=attempt, response=response, now=now), Done[Record] | LeaseLost)
         assert_type(release(record, attempt, now), Done[Record] | LeaseLost)
     assert_type(forget(record, now), Done[Record] | Ignored[Record | None])
 
@@ -131,6 +131,6 @@ def one_request(
     call = read(request, caller, now)
     assert_type(call, Call | Decision)
     if isinstance(call, Call):
-        call = decide(call, snapshot, now, new_ids)
+        call = decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
     assert_type(call, Decision)
     assert_type(respond(call), Answer)

@@ -51,7 +51,7 @@ def answer(
     if not isinstance(call, Call):
         return respond(call).response
     while True:
-        answer = respond(decide(call, store.load(needs(call)), now, mint(now)))
+        answer = respond(decide(call, snapshot=store.load(needs(call)), now=now, new_ids=mint(now)))
         if store.store(answer.changes.writes):
             for effect in answer.changes.effects:
                 print(what_to_do(effect))
@@ -86,7 +86,7 @@ def where_to_store(write: Write) -> str:
 
 def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:
     store: Store = MemoryStore()
-    answer(store, request, now, lambda _: new_ids)
+    answer(store, request=request, now=now, mint=lambda _: new_ids)
     return MemoryStore(capacity=10).handle(request, now, new_ids).response.body
 
 

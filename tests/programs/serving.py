@@ -31,7 +31,7 @@ PATIENCE = Patience(attempts=5, seconds=2.0)
 
 
 def answer(store: Store, request: Request) -> Response:
-    return serve(store, request, MINT, SETTINGS, patience=PATIENCE).response
+    return serve(store, request=request, mint=MINT, settings=SETTINGS, patience=PATIENCE).response
 
 
 def authorized(store: Store, connection_id: str) -> bool:
@@ -49,11 +49,11 @@ def answer_elsewhere(
         renew()
         return make_page(new_ids.session_id)
 
-    return serve_calling_out(store, request, MINT, call_out, SETTINGS, lease=30.0).response
+    return serve_calling_out(store, request=request, mint=MINT, call_out=call_out, settings=SETTINGS, lease=30.0).response
 
 
 async def answer_async(store: AsyncStore, request: Request) -> Response:
-    return (await serve_async(store, request, MINT, SETTINGS)).response
+    return (await serve_async(store, request=request, mint=MINT, settings=SETTINGS)).response
 
 
 async def authorized_async(store: AsyncStore, connection_id: str) -> bool:
@@ -67,7 +67,7 @@ async def answer_elsewhere_async(
         await renew()
         return await make_page(new_ids.session_id)
 
-    made = await serve_calling_out_async(store, request, MINT, call_out, SETTINGS)
+    made = await serve_calling_out_async(store, request=request, mint=MINT, call_out=call_out, settings=SETTINGS)
     return made.response
 
 

@@ -83,7 +83,7 @@ class Asked(Writer):
     ) -> None:
         """A POST with a key of its own, which may be sent again."""
         idempotency_key = self.one(["k-", "k-", "K-", 'q"', "b\\"]) + str(self.number())
-        self.sent.append(Sent(path, key, idempotency_key, body))
+        self.sent.append(Sent(path=path, key=key, idempotency_key=idempotency_key, body=body))
         self.edge(DAY)
         self.request(
             "POST",
@@ -137,7 +137,9 @@ class Asked(Writer):
             packages = [f"p{n}" for n in range(64)] + ["p1", "p2"]
         alias = f"c{self.number()}" if self.chance(0.95) else "c1"
         new_id = self.uuid()
-        known = Known(key, self.names("connection", alias, new_id), alias, self.now)
+        known = Known(
+            key=key, names=self.names("connection", alias, new_id), alias=alias, created=self.now
+        )
         response: object = ABSENT
         if self.ids and self.chance(0.04):
             response = self.response("connection", self.one(self.ids))
@@ -147,7 +149,7 @@ class Asked(Writer):
         else:
             known.names = known.names[:2]
         body = {"appUserId": user or self.user(), "dataPackages": packages}
-        self.mutation(CREATE, key, body, alias, response)
+        self.mutation(CREATE, key=key, body=body, alias=alias, response=response)
         self.ids.append(new_id)
         if key != NO_SCOPE or self.chance(0.1):
             self.known.append(known)
@@ -192,10 +194,10 @@ class Asked(Writer):
         alias, new_id = f"r{self.number()}", self.uuid()
         response = self.response("connection", new_id) if self.chance(0.7) else ABSENT
         names = self.names("connection", alias, new_id)[: 3 if self.chance(0.2) else 2]
-        successor = Known(known.key, names, alias, self.now)
+        successor = Known(key=known.key, names=names, alias=alias, created=self.now)
         body = self.one([{}, {}, {}, ABSENT, ""])
         path = f"{CREATE}/{self.some_id(known)}:reconnect"
-        self.mutation(path, key, body, alias, response)
+        self.mutation(path, key=key, body=body, alias=alias, response=response)
         # It may well have been refused, so the older one stays the likelier choice.
         self.known.append(successor if self.chance(0.35) else known)
         self.edge(HALF_HOUR)
@@ -217,13 +219,15 @@ class Asked(Writer):
         if prefer is not ABSENT:
             body["preferSignup"] = prefer
         alias, new_id = f"s{self.number()}", self.uuid()
-        session = Known(key, self.names("session", alias, new_id), alias, self.now)
+        session = Known(
+            key=key, names=self.names("session", alias, new_id), alias=alias, created=self.now
+        )
         response: object = ABSENT
         if self.chance(0.8):
             response = self.response("session", new_id)
         else:
             session.names = session.names[:2]
-        self.mutation(INITIATE, key, body, alias, response)
+        self.mutation(INITIATE, key=key, body=body, alias=alias, response=response)
         if key != NO_SCOPE or self.chance(0.1):
             self.sessions.append(session)
         self.edge(MINUTE, HALF_HOUR)

@@ -186,9 +186,9 @@ class Platform:
         if connection is None:
             return "refused", "NOT_FOUND"
         if kind == "connection.authorize":
-            return self._authorize(connection, now, happened, expires)
+            return self._authorize(connection, now=now, happened=happened, expires=expires)
         if kind == "connection.require_action":
-            return self._require_action(connection, now, happened, reason)
+            return self._require_action(connection, now=now, happened=happened, reason=reason)
         if kind == "connection.expire":
             return self._expire(connection, now)
         # Reading: a patient's or the platform's revoke is done if it ended anything, also

@@ -77,7 +77,9 @@ class Limits:
             if wait > longest:
                 longest = wait
                 full = Fraction(bucket["capacity"] * bucket["seconds"], bucket["refill"])
-                refusal = limited(bucket["name"], bucket["capacity"], seconds_up(full), wait)
+                refusal = limited(
+                    bucket["name"], quota=bucket["capacity"], window=seconds_up(full), wait=wait
+                )
         if refusal is not None:
             raise refusal
 
@@ -92,5 +94,5 @@ class Limits:
         place = (operation, environment, account, user)
         recent = [time for time in self.charged.get(place, []) if now - time < MINUTE]
         if len(recent) >= 10:
-            raise limited(operation, 10, 60, MINUTE - (now - recent[0]))
+            raise limited(operation, quota=10, window=60, wait=MINUTE - (now - recent[0]))
         self.charged[place] = [*recent, now]

@@ -136,7 +136,9 @@ class Model(Limits, Recorded):
         elif kind == "ask":
             answer = self._ask(now, line["ask"])
         else:
-            answer = self._answer(now, line["request"], line.get("response"), name)
+            answer = self._answer(
+                now, value=line["request"], recorded=line.get("response"), name=name
+            )
         self.clock = now
         return answer
 
@@ -203,7 +205,12 @@ class Model(Limits, Recorded):
 
         try:
             answer, replayed = self._request(
-                now, method, path, headers, given.get("body"), recorded
+                now,
+                method=method,
+                path=path,
+                headers=headers,
+                body=given.get("body"),
+                recorded=recorded,
             )
         except ProblemReply as refusal:
             answer, replayed = problem(refusal), False
@@ -275,12 +282,20 @@ class Model(Limits, Recorded):
         # The app user's limit: refused, nothing charged; else both are charged.
         if operation in ["initiate", "graduation"]:
             user = str(values["appUserId"])
-            self._charge_user(operation, key["environment"], key["account"], user, now)
+            self._charge_user(
+                operation,
+                environment=key["environment"],
+                account=key["account"],
+                user=user,
+                now=now,
+            )
         self._charge_buckets(holder, now)
 
         # Ownership and the rule: whatever they say is kept.
         try:
-            answer = self._decide(now, key, operation, values, headers, recorded)
+            answer = self._decide(
+                now, key=key, operation=operation, values=values, headers=headers, recorded=recorded
+            )
         except ProblemReply as refusal:
             answer = problem(refusal)
         if idempotency_key != "":
@@ -315,14 +330,22 @@ class Model(Limits, Recorded):
             packages = values["dataPackages"]
             assert isinstance(packages, list)
             action, deadline = self._next_action(now, recorded)
-            connection = self._mint(now, key, user, packages, deadline, None, recorded)
+            connection = self._mint(
+                now,
+                key=key,
+                user=user,
+                packages=packages,
+                deadline=deadline,
+                previous=None,
+                recorded=recorded,
+            )
             return success(
                 201, {"connection": format_connection(connection, now), "nextAction": action}
             )
         if operation in ["get", "reconnect", "revoke"]:
             connection = self._owned(key, str(values["connectionId"]))
             if operation == "reconnect":
-                return self._reconnect(now, key, connection, recorded)
+                return self._reconnect(now, key=key, connection=connection, recorded=recorded)
             if operation == "revoke":
                 revoked_now = self._revoke(connection, now, max(now, connection["updated_at"]))
                 return success(
@@ -345,7 +368,9 @@ class Model(Limits, Recorded):
                 raise ProblemReply("BINDING_NOT_LIMITED")
             action, _ = self._next_action(now, recorded)
             return success(201, {"nextAction": action})
-        return self._initiate(now, coordinate, bool(values["preferSignup"]), recorded)
+        return self._initiate(
+            now, coordinate=coordinate, prefer=bool(values["preferSignup"]), recorded=recorded
+        )
 
     def _owned(self, key: Key, connection_id: str) -> Connection:
         connection = self.connections.get(connection_id)
@@ -408,12 +433,12 @@ class Model(Limits, Recorded):
         if successor is None:
             successor = self._mint(
                 now,
-                key,
-                connection["user"],
-                connection["packages"],
-                deadline,
-                connection["id"],
-                recorded,
+                key=key,
+                user=connection["user"],
+                packages=connection["packages"],
+                deadline=deadline,
+                previous=connection["id"],
+                recorded=recorded,
             )
         else:
             # Reading: the deadline is the newest next action's end, also where that is earlier

@@ -111,9 +111,9 @@ class Sagas(Stories):
                 revoked = {"type": "connection.revoke", "connectionId": last, "actor": "UPSTREAM"}
                 self.write(fact=revoked)
             alias = f"r{self.number()}"
-            self.mutation(f"{CREATE}/{last}:reconnect", "cae_live_k1", {}, alias)
+            self.mutation(f"{CREATE}/{last}:reconnect", key="cae_live_k1", body={}, alias=alias)
             name = f"{{{alias}.connection.id}}"
-            chain.append(Known("cae_live_k1", [name], alias, self.now))
+            chain.append(Known(key="cae_live_k1", names=[name], alias=alias, created=self.now))
         self.known += [chain[0], chain[len(chain) // 2], chain[-1]]
         if self.chance(0.5):
             self.fact("authorize", chain[-1], self.now)

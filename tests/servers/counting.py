@@ -21,12 +21,20 @@ def main(number: int) -> None:
     store = MemoryStore()
     store.register(
         ApiKey("cae_live_k1"),
-        Caller(ApiKeyId("k"), AppId("a"), account, Environment.LIVE, scopes),
+        Caller(
+            api_key_id=ApiKeyId("k"),
+            app_id=AppId("a"),
+            customer_account_id=account,
+            environment=Environment.LIVE,
+            scopes=scopes,
+        ),
     )
     endpoint = Endpoint(store, RandomIds("https://connect.example/"), counters=Metrics())
     for key in [*range(number), 0]:
         headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", f"k-{key}"))
-        answer = endpoint(Request("POST", "/api/sdk/v1/connections", headers, BODY))
+        answer = endpoint(
+            Request(method="POST", target="/api/sdk/v1/connections", headers=headers, body=BODY)
+        )
         assert answer.status == 201
     sys.stdout.write(endpoint(Request("GET", "/metrics")).body.decode())
 

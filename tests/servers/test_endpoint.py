@@ -115,7 +115,7 @@ def test_a_refusal_is_told_by_its_code(
 
 
 def test_a_limit_that_refuses_is_named_with_when_to_come_again(kind: str) -> None:
-    settings = Settings(buckets=(Bucket("small", 1, 1, 60),))
+    settings = Settings(buckets=(Bucket(name="small", capacity=1, refill=1, seconds=60),))
     asking = Asking(kind=kind, store=faulty(settings=settings), settings=settings)
     with logged() as log:
         asking(INITIATE)
@@ -134,7 +134,7 @@ def test_attempts_and_waits_are_told_and_every_line_bears_the_id(
 ) -> None:
     time = fake_time(monkeypatch)
     with logged() as log:
-        answer = ask_in(time, kind, faulty(faults), CREATE)
+        answer = ask_in(time, kind=kind, store=faulty(faults), asked=CREATE)
     assert answer.status == 201
     (line,) = log.requests
     assert line["attempts"] == attempts
@@ -154,7 +154,7 @@ def test_a_store_that_gives_nothing_is_answered_with_a_problem_that_may_be_retri
 ) -> None:
     time = fake_time(monkeypatch)
     with logged() as log:
-        answer = ask_in(time, kind, faulty(callers=[BEFORE] * 100), CREATE)
+        answer = ask_in(time, kind=kind, store=faulty(callers=[BEFORE] * 100), asked=CREATE)
     assert (answer.status, header(answer, "retry-after")) == (500, "1")
     (line,) = log.requests
     assert (line["attempts"], line["code"], line["retryAfter"]) == (20, "INTERNAL", 1)

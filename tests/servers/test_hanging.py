@@ -145,7 +145,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
     on_django = kind == "Django"
     monkeypatch.setattr(endpoint, "READY_WITHIN", 2.5 if on_django else 0.4)
     patience = Patience(seconds=2.1) if on_django else SHORT
-    with endpoint_on(kind, stoppable_url, patience, 0.2) as ask, logged() as log:
+    with endpoint_on(kind, url=stoppable_url, patience=patience, wait=0.2) as ask, logged() as log:
         check_goes_on(ask)
         with hanging(stoppable_url, WHILE):
             check_hangs(ask)
@@ -160,7 +160,7 @@ def test_while_a_database_hangs_there_is_an_answer_and_then_it_goes_on(
 def test_with_the_shipped_limits_nobody_waits_for_a_database_that_hangs(
     kind: str, stoppable_url: str
 ) -> None:
-    with endpoint_on(kind, stoppable_url, DEFAULT_PATIENCE, 2.0) as ask:
+    with endpoint_on(kind, url=stoppable_url, patience=DEFAULT_PATIENCE, wait=2.0) as ask:
         check_goes_on(ask)
         # One that waited for the database would be answered otherwise.
         with hanging(stoppable_url, 10.0):
@@ -259,7 +259,7 @@ def test_while_the_limits_hang_there_is_an_answer_and_it_is_not_ready(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(endpoint, "READY_WITHIN", 0.4)
-    settings = Settings(buckets=(Bucket("wide", 100, 100, 60),))
+    settings = Settings(buckets=(Bucket(name="wide", capacity=100, refill=100, seconds=60),))
     with valkey() as server, limited(kind, faulty().store, server.url, wait=0.1) as store:
         ask = Endpoint(store, MINT, settings, patience=SHORT)
         check_goes_on(ask, ASKED[:2])

@@ -170,7 +170,17 @@ def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_another_format_shows_the_members_too() -> None:
     line = RequestLine(
-        None, "GET", 404, ("request.route",), False, 0.0123456789, 1, 0.0, "NOT_FOUND", 2, None
+        operation=None,
+        method="GET",
+        status=404,
+        rules=("request.route",),
+        replayed=False,
+        seconds=0.0123456789,
+        attempts=1,
+        waited=0.0,
+        code="NOT_FOUND",
+        retry_after=2,
+        limit=None,
     )
     assert json.loads(str(line)) == line.members()
     assert line.members()["seconds"] == 0.012346

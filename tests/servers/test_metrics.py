@@ -42,7 +42,7 @@ def counted(asking: Asking) -> dict[str, float]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_requests_are_counted_by_what_they_were_answered(kind: str) -> None:
-    settings = Settings(buckets=(Bucket("small", 3, 1, 60),))
+    settings = Settings(buckets=(Bucket(name="small", capacity=3, refill=1, seconds=60),))
     asking = Asking(
         kind=kind,
         store=faulty(settings=settings),
@@ -106,7 +106,14 @@ def test_no_stranger_makes_a_label() -> None:
     before = labels()
     for number in range(50):
         key = (("Authorization", f"Bearer unknown-{number}"), ("x-request-id", f"{number:032}"))
-        asking(Request(f"M{number}", f"/pages/{number}?x={number}", key, b"%d" % number))
+        asking(
+            Request(
+                method=f"M{number}",
+                target=f"/pages/{number}?x={number}",
+                headers=key,
+                body=b"%d" % number,
+            )
+        )
         asking(Request("GET", f"/{number}", key))
     assert labels() == before
 

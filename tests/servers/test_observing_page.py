@@ -49,7 +49,19 @@ def test_the_block_of_the_page_runs() -> None:
 
 
 def test_every_member_of_a_line_is_on_the_page() -> None:
-    line = RequestLine("x", "GET", 200, (), False, 0, 1, 0, None, None, None)
+    line = RequestLine(
+        operation="x",
+        method="GET",
+        status=200,
+        rules=(),
+        replayed=False,
+        seconds=0,
+        attempts=1,
+        waited=0,
+        code=None,
+        retry_after=None,
+        limit=None,
+    )
     of_all, of_requests = tables("member")
     assert of_requests == [*line.members()]
     with logged() as log:
@@ -88,8 +100,23 @@ def test_every_message_of_the_page_is_one_that_the_package_logs() -> None:
 
 def test_every_metric_is_on_the_page_with_its_labels() -> None:
     metrics = Metrics()
-    line = RequestLine("x", "GET", 429, ("a.b",), False, 0, 1, 0, "CODE", 1, "limit")
-    metrics.count(line, Effort(1, 1, 1, 1, 1, 1, 1.0))
+    line = RequestLine(
+        operation="x",
+        method="GET",
+        status=429,
+        rules=("a.b",),
+        replayed=False,
+        seconds=0,
+        attempts=1,
+        waited=0,
+        code="CODE",
+        retry_after=1,
+        limit="limit",
+    )
+    metrics.count(
+        line,
+        Effort(attempts=1, overtaken=1, unavailable=1, late=1, full=1, unforeseen=1, waited=1.0),
+    )
     text = metrics.page(Backlog(1, 1, 1.0))[1].decode()
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^(curae_\w+)(?:\{(.*?)\})? ", text, re.MULTILINE):

@@ -84,10 +84,14 @@ def test_a_whole_story_is_answered_alike(
             def mint(now: datetime, number: int = number) -> NewIds:
                 return minted(number, now)
 
-            expected = serve(waiting, asked, mint, SETTINGS, patience=PATIENT)
-            answered = await serve_async(store, asked, mint, SETTINGS, patience=PATIENT)
+            expected = serve(waiting, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT)
+            answered = await serve_async(
+                store, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT
+            )
             assert answered.response.status == expected.response.status
-            again = await serve_async(store, asked, mint, SETTINGS, patience=PATIENT)
+            again = await serve_async(
+                store, request=asked, mint=mint, settings=SETTINGS, patience=PATIENT
+            )
             assert again.replayed == (operation in KEYED)
         fact = Tombstoned(COORDINATE)
         assert isinstance(await record_async(store, fact, patience=PATIENT), Done)
@@ -95,7 +99,9 @@ def test_a_whole_story_is_answered_alike(
         assert page is not None
         await store.purge()
         await store.withdraw(ApiKey(API_KEY))
-        gone = await serve_async(store, request("get"), no_ids, SETTINGS, patience=PATIENT)
+        gone = await serve_async(
+            store, request=request("get"), mint=no_ids, settings=SETTINGS, patience=PATIENT
+        )
         assert gone.response.status == 401
 
     awaits(story)

@@ -51,7 +51,7 @@ def buckets(draw: st.DrawFn, capacities: int, refills: int, periods: int) -> Buc
     """Buckets of sizes up to those."""
     capacity, refill, seconds = draw(sizes(capacities)), draw(sizes(refills)), draw(sizes(periods))
     assume(capacity * seconds <= MOST * refill)
-    return Bucket("platform", capacity, refill, seconds)
+    return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
 small_enough = buckets(10**12, 3 * 10**9, 10**9).filter(fits)
@@ -87,26 +87,32 @@ def charge(
         put = "INSERT INTO curae_bucket (id, full_at, part, parts) VALUES (?, ?, ?, ?)"
         assert database.change([Statement(put, (KEY, *state), 1)])
     known = state is not None
-    if database.change(charge_statements(database.dialect, policy, KEY, at, known=known)):
+    if database.change(
+        charge_statements(database.dialect, policy=policy, key=KEY, at=at, known=known)
+    ):
         return held(database)
     assert held(database) == state
     return None
 
 
 @given(small_enough, states(), st.one_of(st.just(0), st.integers(-(10**6), 10**6)))
-@example(Bucket("p", 1, 1, 1), BucketState(NOW + 1), 0)
-@example(Bucket("p", 2, 1, 1), BucketState(NOW + SECOND), 0)
-@example(Bucket("p", 2, 1, 1), BucketState(NOW + SECOND, 1, 3), 0)
-@example(Bucket("p", 3, 7, 1), BucketState(NOW, 2, 3), 0)
-@example(Bucket("p", 9, 7, 60), BucketState(NOW - 1, 6, 7), 0)
+@example(Bucket(name="p", capacity=1, refill=1, seconds=1), BucketState(NOW + 1), 0)
+@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND), 0)
+@example(Bucket(name="p", capacity=2, refill=1, seconds=1), BucketState(NOW + SECOND, 1, 3), 0)
+@example(Bucket(name="p", capacity=3, refill=7, seconds=1), BucketState(NOW, 2, 3), 0)
+@example(Bucket(name="p", capacity=9, refill=7, seconds=60), BucketState(NOW - 1, 6, 7), 0)
 # What a bucket left that takes longer to fill than there are instants.
-@example(Bucket("p", 1, 3 * 10**9, 1), BucketState(NOW + 8 * 10**18, 0, 1), 0)
+@example(
+    Bucket(name="p", capacity=1, refill=3 * 10**9, seconds=1),
+    BucketState(NOW + 8 * 10**18, 0, 1),
+    0,
+)
 def test_a_charge_is_that_of_the_rules(
     shared: SqlDatabase, policy: Bucket, state: BucketState | None, offset: int
 ) -> None:
     at = NOW + offset
     expected = admit_one(policy, FULL_BUCKET if state is None else state, instant_at(at))
-    assert charge(shared, policy, state, at) == (
+    assert charge(shared, policy=policy, state=state, at=at) == (
         expected if isinstance(expected, BucketState) else None
     )
 
@@ -114,25 +120,29 @@ def test_a_charge_is_that_of_the_rules(
 @pytest.mark.parametrize("now", [datetime.min.replace(tzinfo=START.tzinfo), LAST_INSTANT])
 @pytest.mark.parametrize(
     "policy",
-    [Bucket("p", 1, 1, 1), Bucket("p", 8_960_000_000_000, 1, 1), Bucket("p", 9, 3_037_000_499, 1)],
+    [
+        Bucket(name="p", capacity=1, refill=1, seconds=1),
+        Bucket(name="p", capacity=8_960_000_000_000, refill=1, seconds=1),
+        Bucket(name="p", capacity=9, refill=3_037_000_499, seconds=1),
+    ],
 )
 def test_a_charge_is_exact_at_the_first_and_at_the_last_instant(
     shared: SqlDatabase, now: datetime, policy: Bucket
 ) -> None:
     expected = admit_one(policy, FULL_BUCKET, now)
     assert isinstance(expected, BucketState)
-    assert charge(shared, policy, None, microseconds(now)) == expected
-    assert charge(shared, policy, FULL_BUCKET, microseconds(now)) == expected
+    assert charge(shared, policy=policy, state=None, at=microseconds(now)) == expected
+    assert charge(shared, policy=policy, state=FULL_BUCKET, at=microseconds(now)) == expected
 
 
 # --- Sizes ----------------------------------------------------------------------------------
 
 TOO_LARGE = [
-    Bucket("platform", 9_300_000_000_000, 1, 1),
+    Bucket(name="platform", capacity=9_300_000_000_000, refill=1, seconds=1),
     # It fits until it is charged late.
-    Bucket("platform", 9_200_000_000_000, 1, 1),
-    Bucket("platform", 1, 3_037_000_500, 1),
-    Bucket("platform", MOST, MOST, MOST),
+    Bucket(name="platform", capacity=9_200_000_000_000, refill=1, seconds=1),
+    Bucket(name="platform", capacity=1, refill=3_037_000_500, seconds=1),
+    Bucket(name="platform", capacity=MOST, refill=MOST, seconds=MOST),
 ]
 
 
@@ -144,7 +154,9 @@ def test_a_store_is_not_made_with_a_bucket_that_64_bits_cannot_count(
     for make in (
         lambda: SqlStore(sqlite_database, settings),
         lambda: AsyncSqlStore(InThreads(sqlite_database), settings),
-        lambda: charge_statements(sqlite_database.dialect, bucket, KEY, NOW, known=False),
+        lambda: charge_statements(
+            sqlite_database.dialect, policy=bucket, key=KEY, at=NOW, known=False
+        ),
     ):
         with pytest.raises(ArgumentError, match=r"bucket 'platform'.*64 bits"):
             make()
@@ -205,12 +217,14 @@ def test_a_bucket_that_refuses_by_then_undoes_all_of_a_commit(database: SqlDatab
 def test_postgresql_writes_a_charge_in_place(postgres_url: str) -> None:
     # Else each charge of a busy key leaves an entry in an index, and the next ones walk past all of
     # them.
-    policy, charges = Bucket("platform", 100, 50, 1), 20
+    policy, charges = Bucket(name="platform", capacity=100, refill=50, seconds=1), 20
     with opened(postgres_url) as found:
         found.create(create_tables(found.dialect))
         for number in range(charges):
             known = number > 0
-            assert found.change(charge_statements(found.dialect, policy, KEY, NOW, known=known))
+            assert found.change(
+                charge_statements(found.dialect, policy=policy, key=KEY, at=NOW, known=known)
+            )
     # What a connection counts is told when it has ended.
     counted = Statement(
         "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = ?",

@@ -144,7 +144,9 @@ def test_whatever_a_server_s_own_names_hold_comes_back(database: SqlDatabase, te
     store.register(ApiKey("cae_live_odd"), caller)
     assert store.caller_of(ApiKey("cae_live_odd").digest()) == caller
     coordinate = caller.coordinate(USER)
-    bound = LimitedAccountAppBinding(coordinate, UserId(text), AccountState.LIMITED, 1)
+    bound = LimitedAccountAppBinding(
+        coordinate=coordinate, user_id=UserId(text), state=AccountState.LIMITED, generation=1
+    )
     needed = FactNeeds(binding=coordinate)
     made = Changes((BindingWrite(None, bound),))
     assert store.commit(store.for_fact(needed), made)
@@ -156,7 +158,12 @@ def test_every_code_point_of_an_app_user_id_comes_back(database: SqlDatabase) ->
     store.create_tables()
     users = [AppUserId(text) for text in (LONGEST, *unusual()[::40])]
     made = [
-        LimitedAccountAppBinding(CALLER.coordinate(user), UserId(user), AccountState.LIMITED, 1)
+        LimitedAccountAppBinding(
+            coordinate=CALLER.coordinate(user),
+            user_id=UserId(user),
+            state=AccountState.LIMITED,
+            generation=1,
+        )
         for user in users
     ]
     nothing = store.for_fact(FactNeeds())
@@ -170,13 +177,22 @@ def test_the_longest_names_fit(database: SqlDatabase) -> None:
     world.register(ApiKey(API_KEY), attrs.evolve(CALLER, app_id=AppId(LONGEST)))
     headers = (("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", "k" * 255))
     body = f'{{"appUserId": "{LONGEST}", "dataPackages": [{", ".join(PACKAGES)}]}}'.encode()
-    assert world.send(Request("POST", "/api/sdk/v1/connections", headers, body)).status == 201
+    assert (
+        world.send(
+            Request(method="POST", target="/api/sdk/v1/connections", headers=headers, body=body)
+        ).status
+        == 201
+    )
     body = f'{{"appUserId": "{LONGEST}"}}'.encode()
     for path, sent in (
         ("initiate", (*headers[:1], ("Idempotency-Key", "k"))),
         ("graduation-handoff", headers[:1]),
     ):
-        answer = world.send(Request("POST", f"/api/sdk/v1/curae-connect/{path}", sent, body))
+        answer = world.send(
+            Request(
+                method="POST", target=f"/api/sdk/v1/curae-connect/{path}", headers=sent, body=body
+            )
+        )
         assert answer.status == 201
 
 

@@ -306,7 +306,7 @@ def test_neither_a_log_nor_an_answer_tells_a_value_or_a_password(
         assert ask("create", "k-1", 1) == 201
         runs("BEGIN IMMEDIATE" if database.dialect is Dialect.SQLITE else "BEGIN")
         runs("UPDATE curae_connection SET version = 9")
-        assert ask("revoke", "k-2", 2, SqlStore(waits)) == 500
+        assert ask("revoke", key="k-2", number=2, store=SqlStore(waits)) == 500
         runs("ROLLBACK")
         runs("ALTER TABLE curae_outbox RENAME TO elsewhere")
         assert ask("create", "k-3", 3) == 500

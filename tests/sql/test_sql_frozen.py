@@ -98,7 +98,9 @@ def behind_a_wire(url: str, member: str, door: Path, name: str = "") -> Iterator
 
 @pytest.fixture
 def hanging_postgres(postgres_url: str, tmp_path: Path) -> Iterator[tuple[str, Wire]]:
-    with behind_a_wire(postgres_url, "host", tmp_path / "door", ".s.PGSQL.5432") as found:
+    with behind_a_wire(
+        postgres_url, member="host", door=tmp_path / "door", name=".s.PGSQL.5432"
+    ) as found:
         yield found
 
 

@@ -65,12 +65,19 @@ def test_a_request_and_a_fact_are_one_statement_to_load_and_one_commit(
     made = SqlStore(counted, SETTINGS)
     made.create_tables()
     made.register(ApiKey(API_KEY), CALLER)
-    serve(made, request("create", key="first"), lambda now: minted(1, now), SETTINGS)
+    serve(
+        made,
+        request=request("create", key="first"),
+        mint=lambda now: minted(1, now),
+        settings=SETTINGS,
+    )
     for number, operation in enumerate(OPERATIONS, 2):
         counted.read.clear()
         counted.changed.clear()
         asked = request(operation, key=f"k-{number}")
-        serve(made, asked, partial(minted, number), SETTINGS, patience=PATIENT)
+        serve(
+            made, request=asked, mint=partial(minted, number), settings=SETTINGS, patience=PATIENT
+        )
         assert (len(counted.read), len(counted.changed)) == (1, COMMITS[operation]), operation
     counted.read.clear()
     counted.changed.clear()
@@ -83,7 +90,10 @@ def test_the_page_says_how_many_statements_a_commit_takes(sqlite_database: SqlDa
     rows = re.findall(r"^\| ([\w-]+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     plain = list(zip(STEPS, taken(sqlite_database, Settings()), strict=True))
     sqlite_database.change([Statement(f"DELETE FROM {table}") for table in TABLES])
-    charged = taken(sqlite_database, Settings(buckets=(Bucket("platform", 50, 1, 60),)))
+    charged = taken(
+        sqlite_database,
+        Settings(buckets=(Bucket(name="platform", capacity=50, refill=1, seconds=60),)),
+    )
     assert rows == [
         (step, str(number), str(with_a_bucket))
         for (step, number), with_a_bucket in zip(plain, charged, strict=True)
@@ -109,7 +119,13 @@ def taken(database: SqlDatabase, settings: Settings) -> list[int]:
             assert isinstance(record(made, Authorized(FIRST)), Done)
         else:
             asked = request(step, key=f"k-{number}")
-            answer = serve(made, asked, partial(minted, number), settings, patience=PATIENT)
+            answer = serve(
+                made,
+                request=asked,
+                mint=partial(minted, number),
+                settings=settings,
+                patience=PATIENT,
+            )
             assert answer.response.status in {200, 201}, step
         assert len(counted.changed) <= 1, step
         numbers.append(sum(len(each) for each in counted.changed))
@@ -144,7 +160,7 @@ def test_an_api_key_that_nobody_asked_for_of_late_is_one_statement_more(
     SqlStore(database).register(ApiKey(API_KEY), CALLER)
     counted = Counted(database)
     made = SqlStore(counted, SETTINGS)
-    serve(made, request("create"), lambda now: minted(1, now), SETTINGS)
+    serve(made, request=request("create"), mint=lambda now: minted(1, now), settings=SETTINGS)
     assert (len(counted.read), len(counted.changed)) == (2, 1)
 
 
@@ -155,7 +171,12 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     made = SqlStore(SqlDatabase(engine), SETTINGS)
     made.create_tables()
     made.register(ApiKey(API_KEY), CALLER)
-    serve(made, request("create", key="first"), lambda now: minted(1, now), SETTINGS)
+    serve(
+        made,
+        request=request("create", key="first"),
+        mint=lambda now: minted(1, now),
+        settings=SETTINGS,
+    )
     sent: list[str] = []
     limited = postgresql._limited
 
@@ -167,7 +188,9 @@ def test_a_request_to_postgresql_is_two_statements_and_nothing_else(
     for number, operation in enumerate(OPERATIONS, 2):
         sent.clear()
         asked = request(operation, key=f"k-{number}")
-        serve(made, asked, partial(minted, number), SETTINGS, patience=PATIENT)
+        serve(
+            made, request=asked, mint=partial(minted, number), settings=SETTINGS, patience=PATIENT
+        )
         # No BEGIN, no COMMIT, no ROLLBACK, no question whether the connection is alive.
         assert len(sent) == 2, operation
     engine.dispose()
@@ -275,9 +298,9 @@ def test_mariadb_is_told_what_it_does_otherwise() -> None:
         )
         assert texts
         assert all(texts)
-    policy = Bucket("p", 2, 1, 1)
-    new, charge = charge_statements(Dialect.MARIADB, policy, "k", 0, known=False)
-    assert charge_statements(Dialect.MARIADB, policy, "k", 0, known=True) == [charge]
+    policy = Bucket(name="p", capacity=2, refill=1, seconds=1)
+    new, charge = charge_statements(Dialect.MARIADB, policy=policy, key="k", at=0, known=False)
+    assert charge_statements(Dialect.MARIADB, policy=policy, key="k", at=0, known=True) == [charge]
     assert new.text.startswith("INSERT IGNORE INTO curae_bucket")
     assert "SIMULTANEOUS_ASSIGNMENT" in charge.text
     assert " DIV " in charge.text

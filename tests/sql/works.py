@@ -12,9 +12,21 @@ from curae_lifecycle.testing.races import Stage
 from tests.server import API_KEY, CALLER
 from tests.strategies import COORDINATE
 
-SETTINGS: Final = Settings(buckets=(Bucket("platform", 50, 1, 60), Bucket("other", 90, 7, 60)))
+SETTINGS: Final = Settings(
+    buckets=(
+        Bucket(name="platform", capacity=50, refill=1, seconds=60),
+        Bucket(name="other", capacity=90, refill=7, seconds=60),
+    )
+)
 USER: Final = COORDINATE.app_user_id
-STAGE: Final = Stage(CALLER, API_KEY, USER, "00000000", "https://connect.example/", SETTINGS)
+STAGE: Final = Stage(
+    caller=CALLER,
+    api_key=API_KEY,
+    user=USER,
+    mark="00000000",
+    pages="https://connect.example/",
+    settings=SETTINGS,
+)
 DIGEST: Final = STAGE.digest
 FIRST, SECOND = STAGE.first, STAGE.second
 CREATE: Final = CreateConnection(USER, (DataPackage("labs"),))

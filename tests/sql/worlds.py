@@ -63,7 +63,9 @@ class SqlWorld:
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         self._database.now = now
         mint = no_ids if new_ids is None else (lambda _: new_ids)
-        return serve(self.store(), request, mint, self._settings, patience=PATIENT)
+        return serve(
+            self.store(), request=request, mint=mint, settings=self._settings, patience=PATIENT
+        )
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
         self._database.now = now

@@ -125,9 +125,9 @@ class ChainMachine(CountedMachine):
         for trigger in begun:
             match trigger:
                 case "authorize":
-                    self.authorize(0, "now", 0, 50)
+                    self.authorize(0, moment="now", tick=0, lasts=50)
                 case "require action":
-                    self.require_action(0, "now", 0, "portal_login")
+                    self.require_action(0, moment="now", tick=0, reason="portal_login")
                 case "expire":
                     self.expire(0, "now", 0)
                 case _:
@@ -161,9 +161,9 @@ class ChainMachine(CountedMachine):
         said = self.model.authorize(n, now, happened, end)
         self._fact(
             n,
-            "authorize",
-            said,
-            lambda: triggers.authorize(
+            fact="authorize",
+            said=said,
+            record=lambda: triggers.authorize(
                 before, now, expires_at=end, happened_at=happened, successor=successor, head=head
             ),
         )
@@ -176,9 +176,11 @@ class ChainMachine(CountedMachine):
         said = self.model.require_action(n, now, happened, reason)
         self._fact(
             n,
-            "require_action",
-            said,
-            lambda: triggers.require_action(before, now, reason=reason, happened_at=happened),
+            fact="require_action",
+            said=said,
+            record=lambda: triggers.require_action(
+                before, now, reason=reason, happened_at=happened
+            ),
         )
 
     @rule(n=which, moment=moments, tick=ticks)
@@ -187,7 +189,12 @@ class ChainMachine(CountedMachine):
         happened = self._moment(n, moment, tick)
         before, now = self.line[n], self.now
         said = self.model.expire(n, now, happened)
-        self._fact(n, "expire", said, lambda: triggers.expire(before, now, happened_at=happened))
+        self._fact(
+            n,
+            fact="expire",
+            said=said,
+            record=lambda: triggers.expire(before, now, happened_at=happened),
+        )
 
     def _fact(self, n: int, fact: str, said: Said, record: Callable[[], Transition]) -> None:
         if said == MISTAKE:

@@ -64,7 +64,14 @@ class CoordinateMachine(CountedMachine):
         end = START + 60 * TICK
         self.sessions.append(
             CuraeConnectSession(
-                SessionId(uuid(99)), COORDINATE, path, handoff, START, end, landed, user
+                id=SessionId(uuid(99)),
+                coordinate=COORDINATE,
+                path=path,
+                handoff=handoff,
+                created_at=START,
+                expires_at=end,
+                landed_at=landed,
+                user_id=user,
             )
         )
         self.model.sessions[uuid(99)] = shown(self.sessions[-1])
@@ -149,7 +156,7 @@ class CoordinateMachine(CountedMachine):
             agree("completed further ahead than clocks may be apart", True, wrong)
             return
         answer = rules.complete_handoff(
-            session, self.binding, user_id, self.now, happened_at=happened
+            session, binding=self.binding, user_id=user_id, now=self.now, happened_at=happened
         )
         agree("completeHandoff", said, heard(answer))
         if isinstance(answer, Refused):

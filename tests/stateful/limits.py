@@ -72,7 +72,7 @@ class LimitsMachine(CountedMachine):
             made = (
                 ExactLog(name, most, seconds)
                 if kind == "log"
-                else Bucket(name, most, refill, seconds)
+                else Bucket(name=name, capacity=most, refill=refill, seconds=seconds)
             )
             self.policies.append(made)
         self.states = [rules.fresh_state(policy) for policy in self.policies]

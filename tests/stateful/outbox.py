@@ -153,7 +153,9 @@ class Shipped(RuleBasedStateMachine):
     def post(self, subjects: list[str]) -> None:
         messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
         loaded = LoadedFact(FactSnapshot(), instant_at(int(self.now * SECOND)))
-        posted = commit_statements(Dialect.SQLITE, loaded, NO_CHANGES, messages, None)
+        posted = commit_statements(
+            Dialect.SQLITE, loaded=loaded, changes=NO_CHANGES, messages=messages, page=None
+        )
         assert change(self.connection, posted)
         before = max([*self.posted, *self.gaps], default=0)
         found = self.connection.execute("SELECT id FROM curae_outbox WHERE id > ?", (before,))
@@ -274,8 +276,19 @@ class Shipped(RuleBasedStateMachine):
             await _LetGo()
 
         database = SteppedDatabase(self.connection, process, self.excuse)
-        trying = patience.Trying(patience.DEFAULT_PATIENCE, sleep, nullcontext, patience.Effort())
-        return shipping._Worker(database, SHIPPING, handle, lambda: False, trying).batch()
+        trying = patience.Trying(
+            patience=patience.DEFAULT_PATIENCE,
+            sleep=sleep,
+            limit=nullcontext,
+            effort=patience.Effort(),
+        )
+        return shipping._Worker(
+            database=database,
+            shipping=SHIPPING,
+            handle=handle,
+            stopped=lambda: False,
+            trying=trying,
+        ).batch()
 
     def _begin(self, process: Process, delivery: Delivery) -> None:
         number, subject = delivery.number, self.posted[delivery.number]

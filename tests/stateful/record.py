@@ -95,7 +95,15 @@ class RecordMachine(CountedMachine):
         until = START + lease * MICROSECOND
         payload: Payload = ("create", "a")
         self.record = Record(
-            KEY, Fingerprint(*payload), RecordState(state), 7, START, START, until, policy, answer
+            key=KEY,
+            fingerprint=Fingerprint(*payload),
+            state=RecordState(state),
+            token=7,
+            first_used_at=START,
+            seen_at=START,
+            lease_until=until,
+            lost_lease=policy,
+            response=answer,
         )
         self.model.stored = {
             "payload": payload,
@@ -108,7 +116,14 @@ class RecordMachine(CountedMachine):
             "answer": answer,
         }
         for token in (6, 7):
-            attempt = Attempt(KEY, Fingerprint(*payload), token, START, START, ())
+            attempt = Attempt(
+                key=KEY,
+                fingerprint=Fingerprint(*payload),
+                token=token,
+                first_used_at=START,
+                at=START,
+                rules=(),
+            )
             claim: Claim = {"payload": payload, "token": token, "first": START, "at": START}
             self.running.append(Running(attempt, None, claim, started=True))
         if answer is not None:
@@ -153,7 +168,7 @@ class RecordMachine(CountedMachine):
     ) -> None:
         self._move_to(moment)
         before, now = self.record, self.now
-        answer = rules.begin(before, KEY, Fingerprint(*payload), now)
+        answer = rules.begin(before, key=KEY, fingerprint=Fingerprint(*payload), now=now)
         expected = self.model.begin(payload, now)
         match answer:
             case KnownResponse(response):
@@ -233,7 +248,9 @@ class RecordMachine(CountedMachine):
             wrong = is_mistake(attempts.complete, self.record, running.attempt, given, self.now)
             agree("an answer that may not be kept", True, wrong)
             return
-        answer = attempts.complete(self.record, running.attempt, given, self.now)
+        answer = attempts.complete(
+            self.record, attempt=running.attempt, response=given, now=self.now
+        )
         held = self.model.act(running.claim, self.now, "COMPLETED", None, response)
         self._acted("complete", answer, held=held)
         if held:

@@ -79,10 +79,10 @@ class RecordModel:
         return {"payload": payload, "token": token, "first": stored["first"], "at": now}
 
     def start(self, claim: Claim, lease: timedelta, *, unknown: bool) -> None:
-        self._put(claim, "IN_FLIGHT", claim["at"] + lease, None, unknown=unknown)
+        self._put(claim, state="IN_FLIGHT", lease=claim["at"] + lease, answer=None, unknown=unknown)
 
     def commit(self, claim: Claim, answer: object) -> None:
-        self._put(claim, "COMPLETED", None, answer, unknown=False)
+        self._put(claim, state="COMPLETED", lease=None, answer=answer, unknown=False)
 
     def _put(
         self, claim: Claim, state: str, lease: datetime | None, answer: object, *, unknown: bool
@@ -113,21 +113,23 @@ class RecordModel:
         """Renew, complete or release; whether it was still allowed to."""
         if not self.holds(claim, now):
             return False
-        self._move(now, state, lease, answer)
+        self._move(now, state=state, lease=lease, answer=answer)
         return True
 
     def resolve(self, now: datetime, answer: object) -> bool:
         """Whether there was something to resolve."""
         if self.standing(now) not in ["in flight, lease over", "unknown"]:
             return False
-        self._move(now, "RELEASED" if answer is None else "COMPLETED", None, answer)
+        self._move(
+            now, state="RELEASED" if answer is None else "COMPLETED", lease=None, answer=answer
+        )
         return True
 
     def forget(self, now: datetime) -> bool:
         """Whether there was something to erase."""
         if self.standing(now) in ["absent, or retention over", "forgotten"]:
             return False
-        self._move(now, "FORGOTTEN", None, None)
+        self._move(now, state="FORGOTTEN", lease=None, answer=None)
         return True
 
     def _move(self, now: datetime, state: str, lease: timedelta | None, answer: object) -> None:

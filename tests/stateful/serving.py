@@ -170,8 +170,13 @@ class Serving:
         """A request; `None` for the one that most are."""
         run = Run(key or self.chosen)
         asked = request(run.key, key=run.key)
-        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext, Effort())
-        run.coroutine = answer_request(store, asked, self.mint, DEFAULT_SETTINGS, trying)
+        store, trying = (
+            Turns(self, run),
+            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+        )
+        run.coroutine = answer_request(
+            store, request=asked, mint=self.mint, settings=DEFAULT_SETTINGS, trying=trying
+        )
         self.runs.append(run)
 
     def call_out(self, key: str | None, out: Out) -> None:
@@ -192,15 +197,26 @@ class Serving:
             return NextAction(f"https://pages.example/{self.pages}", self.clock.now + LIFETIME)
 
         asked, calling = request(run.key, key=run.key), CallOut(called, LEASE, out.lost_lease)
-        store, trying = Turns(self, run), Trying(PATIENCE, self._sleep, nullcontext, Effort())
+        store, trying = (
+            Turns(self, run),
+            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+        )
         run.coroutine = answer_calling_out(
-            store, asked, self.mint, calling, DEFAULT_SETTINGS, trying
+            store,
+            request=asked,
+            mint=self.mint,
+            out=calling,
+            settings=DEFAULT_SETTINGS,
+            trying=trying,
         )
         self.runs.append(run)
 
     def record(self, fact: Fact) -> None:
         """A fact."""
-        run, trying = Run(""), Trying(PATIENCE, self._sleep, nullcontext, Effort())
+        run, trying = (
+            Run(""),
+            Trying(patience=PATIENCE, sleep=self._sleep, limit=nullcontext, effort=Effort()),
+        )
         run.coroutine = answer_fact(Turns(self, run), fact, trying)
         self.runs.append(run)
 
@@ -250,7 +266,7 @@ class Serving:
         held = self.store.load_fact(curae.Tombstoned(COORDINATE))
         bindings = [] if held.binding is None else [held.binding]
         sessions = list(self.store._sessions.values())
-        check_store(held.connections, sessions, bindings, self.clock.now)
+        check_store(held.connections, sessions=sessions, bindings=bindings, now=self.clock.now)
 
     def close(self) -> None:
         """Whoever is still at work stops: something went wrong."""
@@ -329,7 +345,9 @@ class Serving:
 
     def record_of(self, key: str) -> Record | None:
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
-        return self.store.load(Needs(found, (), None, None, None)).record
+        return self.store.load(
+            Needs(record=found, buckets=(), limit=None, connection=None, binding=None)
+        ).record
 
 
 class Turns:

@@ -121,7 +121,7 @@ def _begin(world: Serving, chance: Random) -> None:
         fails, renews = chance.random() < 0.3, chance.random() < 0.5
         seconds = chance.choice([0, 0, 1, LEASE + 2])
         lost_lease = chance.choice([LostLease.EXECUTE, LostLease.EXECUTE, LostLease.UNKNOWN])
-        world.call_out(key, Out(fails, renews, seconds, lost_lease))
+        world.call_out(key, Out(fails=fails, renews=renews, seconds=seconds, lost_lease=lost_lease))
 
 
 def _go_on(world: Serving, chance: Random) -> None:

@@ -164,7 +164,9 @@ class WorldMachine(CountedMachine):
     def create(self, api_key: str, key: str | None, user: str) -> object:
         name = f"c{self.count}"
         body: Json = {"appUserId": user, "dataPackages": ["labs"]}
-        answer = self._request("POST", API + "connections", api_key, key, body, name)
+        answer = self._request(
+            "POST", path=API + "connections", api_key=api_key, key=key, body=body, name=name
+        )
         return name if answer["status"] == 201 else multiple()
 
     @rule(
@@ -179,18 +181,18 @@ class WorldMachine(CountedMachine):
         name, answer = "", dict[str, Json]()
         for _ in range(times):
             name = f"c{self.count}"
-            answer = self._request("POST", path, api_key, key, {}, name)
+            answer = self._request("POST", path=path, api_key=api_key, key=key, body={}, name=name)
         return name if answer["status"] == 201 else multiple()
 
     @rule(connection=connections, api_key=api_keys, key=idempotency_keys)
     def revoke(self, connection: str, api_key: str, key: str | None) -> None:
         path = f"{API}connections/{{{connection}.connection.id}}:revoke"
-        self._request("POST", path, api_key, key, {}, None)
+        self._request("POST", path=path, api_key=api_key, key=key, body={}, name=None)
 
     @rule(connection=connections, api_key=api_keys)
     def get(self, connection: str, api_key: str) -> None:
         path = f"{API}connections/{{{connection}.connection.id}}"
-        self._request("GET", path, api_key, None, None, None)
+        self._request("GET", path=path, api_key=api_key, key=None, body=None, name=None)
 
     @rule(
         target=sessions,
@@ -213,18 +215,22 @@ class WorldMachine(CountedMachine):
         for _ in range(times):
             name = f"s{self.count}"
             path = API + "curae-connect/initiate"
-            answer = self._request("POST", path, api_key, key, body, name)
+            answer = self._request(
+                "POST", path=path, api_key=api_key, key=key, body=body, name=name
+            )
         return name if answer["status"] == 201 else multiple()
 
     @rule(api_key=api_keys, user=users, key=st.sampled_from([None, None, "new"]))
     def graduation(self, api_key: str, user: str, key: str | None) -> None:
         path = API + "curae-connect/graduation-handoff"
-        self._request("POST", path, api_key, key, {"appUserId": user}, None)
+        self._request(
+            "POST", path=path, api_key=api_key, key=key, body={"appUserId": user}, name=None
+        )
 
     @rule(api_key=api_keys, user=users)
     def account_state(self, api_key: str, user: str) -> None:
         path = f"{API}curae-connect/account-state?appUserId={user}"
-        self._request("GET", path, api_key, None, None, None)
+        self._request("GET", path=path, api_key=api_key, key=None, body=None, name=None)
 
     @rule(
         method=st.sampled_from(["GET", "POST"]),
@@ -243,7 +249,7 @@ class WorldMachine(CountedMachine):
         body=bad_bodies,
     )
     def odd_request(self, method: str, path: str, api_key: str, key: str | None, body: str) -> None:
-        self._request(method, path, api_key, key, body, None)
+        self._request(method, path=path, api_key=api_key, key=key, body=body, name=None)
 
     @precondition(lambda self: self.sent)
     @rule(n=st.sampled_from([0, 0, 1, 2]))
@@ -298,7 +304,9 @@ class FullWorldMachine(CountedMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.world: MemoryStore = world(Settings(buckets=(Bucket("b", 99, 99, 1),)), capacity=2)
+        self.world: MemoryStore = world(
+            Settings(buckets=(Bucket(name="b", capacity=99, refill=99, seconds=1),)), capacity=2
+        )
         self.numbered = 0
         self.rows: dict[str, datetime] = {}
         self.connections = 0

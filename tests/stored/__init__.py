@@ -25,35 +25,35 @@ _SECOND: Final = timedelta(seconds=1)
 
 def _connections() -> list[Storable]:
     identity = connection.ConnectionIdentity(
-        values.ConnectionId(uuid(1)),
-        COORDINATE,
-        (values.DataPackage("clinical_summary"), values.DataPackage("labs")),
-        START,
-        None,
-        values.ConnectionId(uuid(1)),
+        id=values.ConnectionId(uuid(1)),
+        coordinate=COORDINATE,
+        data_packages=(values.DataPackage("clinical_summary"), values.DataPackage("labs")),
+        created_at=START,
+        predecessor_id=None,
+        root_id=values.ConnectionId(uuid(1)),
     )
     later = connection.ConnectionIdentity(
-        values.ConnectionId(uuid(9)),
-        COORDINATE,
-        (values.DataPackage("labs"),),
-        at(1),
-        values.ConnectionId(uuid(8)),
-        values.ConnectionId(uuid(1)),
-        300,
+        id=values.ConnectionId(uuid(9)),
+        coordinate=COORDINATE,
+        data_packages=(values.DataPackage("labs"),),
+        created_at=at(1),
+        predecessor_id=values.ConnectionId(uuid(8)),
+        root_id=values.ConnectionId(uuid(1)),
+        position=300,
     )
     bare = [connection.Connection(identity, status, START) for status in connection.Status]
     full = [
         connection.Connection(
-            later,
-            connection.Status.REVOKED,
-            at(9),
-            at(3),
-            at(2),
-            at(8),
-            "portal_login",
-            at(7),
-            actor,
-            12,
+            identity=later,
+            status=connection.Status.REVOKED,
+            updated_at=at(9),
+            handoff_deadline=at(3),
+            authorized_at=at(2),
+            expires_at=at(8),
+            action_required_reason="portal_login",
+            revoked_at=at(7),
+            revoked_by=actor,
+            version=12,
         )
         for actor in connection.Actor
     ]
@@ -63,14 +63,14 @@ def _connections() -> list[Storable]:
 def _sessions() -> list[Storable]:
     return [
         CuraeConnectSession(
-            values.SessionId(uuid(number)),
-            COORDINATE,
-            path,
-            handoff,
-            START,
-            at(30),
-            START if handoff is Handoff.LANDED else None,
-            values.UserId("u-1") if path is EntryPath.EXISTING_ACTIVE_HANDOFF else None,
+            id=values.SessionId(uuid(number)),
+            coordinate=COORDINATE,
+            path=path,
+            handoff=handoff,
+            created_at=START,
+            expires_at=at(30),
+            landed_at=START if handoff is Handoff.LANDED else None,
+            user_id=values.UserId("u-1") if path is EntryPath.EXISTING_ACTIVE_HANDOFF else None,
         )
         for number, (path, handoff) in enumerate(
             (path, handoff) for path in EntryPath for handoff in Handoff
@@ -82,7 +82,11 @@ def _bindings() -> list[Storable]:
     states = [state for state in binding.AccountState if state is not binding.UNLINKED]
     return [
         binding.LimitedAccountAppBinding(
-            COORDINATE, values.UserId("u-1"), state, number, number + 4
+            coordinate=COORDINATE,
+            user_id=values.UserId("u-1"),
+            state=state,
+            generation=number,
+            version=number + 4,
         )
         for number, state in enumerate(states, 1)
     ]
@@ -90,13 +94,15 @@ def _bindings() -> list[Storable]:
 
 def _records() -> list[Storable]:
     owner = credentials.KeyOwner(
-        values.ApiKeyId("key-1"),
-        values.Environment.LIVE,
-        values.AppId("app-1"),
-        COORDINATE.customer_account_id,
+        api_key_id=values.ApiKeyId("key-1"),
+        environment=values.Environment.LIVE,
+        app_id=values.AppId("app-1"),
+        customer_account_id=COORDINATE.customer_account_id,
     )
     key = idempotency.RecordKey(owner, idempotency.parse_key("k-1"))
-    begun = idempotency.begin(None, key, idempotency.Fingerprint.of("revoke", [uuid(1)]), START)
+    begun = idempotency.begin(
+        None, key=key, fingerprint=idempotency.Fingerprint.of("revoke", [uuid(1)]), now=START
+    )
     assert isinstance(begun, idempotency.Attempt)
     answers = (
         Response(200, (("content-type", "application/json"),), '{"é": 1}'.encode()),
@@ -124,7 +130,10 @@ def _logs() -> list[Storable]:
 
 def _buckets() -> list[Storable]:
     states: list[Storable] = []
-    for policy in (Bucket("platform", 100, 50, 1), Bucket("slow", 7, 3, 10)):
+    for policy in (
+        Bucket(name="platform", capacity=100, refill=50, seconds=1),
+        Bucket(name="slow", capacity=7, refill=3, seconds=10),
+    ):
         charged = admit_one(policy, fresh_state(policy), START)
         assert not isinstance(charged, int)
         states.append(charged)

@@ -28,7 +28,7 @@ from curae_lifecycle.stores.serve import serve
 from tests.stores.limits import limited
 from tests.stores.served import MINT, PATIENCE, Clock
 
-BUCKET: Final = Bucket("platform", 100, 50, 1)
+BUCKET: Final = Bucket(name="platform", capacity=100, refill=50, seconds=1)
 SETTINGS: Final = curae.Settings(buckets=(BUCKET,))
 KINDS: Final = ("waiting", "awaited")
 
@@ -64,7 +64,13 @@ class Who:
 
     def held(self) -> tuple[RateState | None, RateState | None]:
         """The bucket and the log, as they are loaded."""
-        needs = Needs(None, (self.bucket_key,), self.limit_key, None, None)
+        needs = Needs(
+            record=None,
+            buckets=(self.bucket_key,),
+            limit=self.limit_key,
+            connection=None,
+            binding=None,
+        )
         snapshot = self.store.for_call(self.api_key.digest(), needs).snapshot
         return snapshot.buckets[0], snapshot.limit
 
@@ -78,15 +84,17 @@ class Who:
 
     def initiate(self, number: object, patience: Patience = PATIENCE) -> curae.Response:
         request = curae.Request(
-            "POST",
-            "/api/sdk/v1/curae-connect/initiate",
-            (
+            method="POST",
+            target="/api/sdk/v1/curae-connect/initiate",
+            headers=(
                 ("authorization", f"Bearer {self.secret}"),
                 ("idempotency-key", f"visit-{number}"),
             ),
-            b'{"appUserId": "ada"}',
+            body=b'{"appUserId": "ada"}',
         )
-        return serve(self.store, request, MINT, SETTINGS, patience=patience).response
+        return serve(
+            self.store, request=request, mint=MINT, settings=SETTINGS, patience=patience
+        ).response
 
 
 class Wavering(MemoryStore):
@@ -118,15 +126,15 @@ def who(request: pytest.FixtureRequest, redis_url: str, client: redis.Redis) -> 
 @contextmanager
 def known(kind: str, url: str, client: redis.Redis) -> Iterator[Who]:
     caller = curae.Caller(
-        values.ApiKeyId(f"key-{unused()}"),
-        AppId("app-1"),
-        CustomerAccountId(unused()),
-        curae.Environment.TEST,
-        frozenset({CONNECTION_WRITE}),
+        api_key_id=values.ApiKeyId(f"key-{unused()}"),
+        app_id=AppId("app-1"),
+        customer_account_id=CustomerAccountId(unused()),
+        environment=curae.Environment.TEST,
+        scopes=frozenset({CONNECTION_WRITE}),
     )
     inner = Wavering()
     with limited(kind, inner, url) as store:
-        who = Who(caller, inner, store, client)
+        who = Who(caller=caller, inner=inner, store=store, client=client)
         inner.register(who.api_key, caller)
         yield who
 

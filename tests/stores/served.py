@@ -108,7 +108,9 @@ class Served(FactHooks):
         self.numbers = count(1)
 
     def send(self, request: Request) -> Response:
-        return serve(self.store, request, MINT, self.settings, patience=PATIENCE).response
+        return serve(
+            self.store, request=request, mint=MINT, settings=self.settings, patience=PATIENCE
+        ).response
 
     def make_key(self, wanted: KeyWanted) -> str:
         text = f"cae_{wanted.environment}_{next(self.numbers)}"

@@ -40,7 +40,7 @@ LEVELS = {
     "repeatable read": IsolationLevel.REPEATABLE_READ,
     "serializable": IsolationLevel.SERIALIZABLE,
 }
-SETTINGS = Settings(buckets=(Bucket("platform", 1000, 500, 1),))
+SETTINGS = Settings(buckets=(Bucket(name="platform", capacity=1000, refill=500, seconds=1),))
 Stored = TypeVar("Stored", bound=Storable)
 
 
@@ -74,9 +74,9 @@ def judge(alias: str) -> None:
     sessions = stored(alias, CuraeConnectSession, "session")
     check_store(
         stored(alias, Connection, "connection"),
-        sessions,
-        stored(alias, LimitedAccountAppBinding, "binding"),
-        SqlStore(DjangoDatabase(alias)).for_call("", NOTHING).now,
+        sessions=sessions,
+        bindings=stored(alias, LimitedAccountAppBinding, "binding"),
+        now=SqlStore(DjangoDatabase(alias)).for_call("", NOTHING).now,
     )
     of_user = [each for each in sessions if each.coordinate == COORDINATE]
     check_rate_limit([each.created_at for each in of_user])

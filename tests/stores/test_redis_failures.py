@@ -56,11 +56,15 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
         who = attrs.evolve(patient, store=store)
         # From here on it knows the script.
         assert patient.initiate(0).status == 201
-        needs = Needs(None, (who.bucket_key,), None, None, None)
+        needs = Needs(
+            record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None
+        )
         loaded = patiently.run(lambda: store.for_call(who.api_key.digest(), needs), 0.1)
         assert server.process is not None
         with stopped(server.process.pid):
-            charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+            charged = Changes(
+                (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+            )
             with pytest.raises(StoreUnavailableError):
                 store.commit(loaded, charged)
             with pytest.raises(StoreUnavailableError):
@@ -78,9 +82,11 @@ def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
     # Somebody else's value under a name of ours.
     who.client.rpush(limits._name(who.bucket_key), "1")
-    needs = Needs(None, (who.bucket_key,), None, None, None)
+    needs = Needs(record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None)
     loaded = who.store.for_call(who.api_key.digest(), needs)
-    charged = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+    charged = Changes(
+        (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+    )
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         who.store.commit(loaded, charged)
     assert who.initiate(1).status == 500

@@ -73,7 +73,9 @@ def unasked() -> bool:
 
 
 def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
-    loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+    loads = Needs(
+        record=None, buckets=(who.bucket_key,), limit=who.limit_key, connection=None, binding=None
+    )
     loaded = who.store.for_call(who.api_key.digest(), loads)
     admitted = charges(who, loaded, BUCKET)
     # The log is no longer as it was read, so the bucket is not charged.
@@ -82,7 +84,9 @@ def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
     assert who.charged() == (1, 1)
     # The bucket has too little by then, so the log is not charged.
     loaded = who.store.for_call(who.api_key.digest(), loads)
-    assert not who.store.commit(loaded, charges(who, loaded, Bucket("platform", 1, 50, 1)))
+    assert not who.store.commit(
+        loaded, charges(who, loaded, Bucket(name="platform", capacity=1, refill=50, seconds=1))
+    )
     assert who.charged() == (1, 1)
     assert who.store.commit(loaded, charges(who, loaded, BUCKET))
     assert who.charged() == (2, 2)
@@ -94,9 +98,9 @@ def charges(who: Who, loaded: LoadedCall, bucket: Bucket) -> Changes:
     after = curae_admitted(INITIATE_LIMIT, log, loaded.now)
     return Changes(
         (
-            RateWrite(who.limit_key, INITIATE_LIMIT, log, after),
+            RateWrite(key=who.limit_key, policy=INITIATE_LIMIT, before=log, after=after),
             # What it becomes is for the script to say.
-            RateWrite(who.bucket_key, bucket, held, FULL_BUCKET),
+            RateWrite(key=who.bucket_key, policy=bucket, before=held, after=FULL_BUCKET),
         )
     )
 
@@ -108,11 +112,13 @@ def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> Rate
 
 
 def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
-    loads = Needs(None, (who.bucket_key,), None, None, None)
+    loads = Needs(record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None)
     both = [who.store.for_call(who.api_key.digest(), loads) for _ in range(2)]
     for loaded in both:
         assert loaded.snapshot.buckets == (None,)
-        changes = Changes((RateWrite(who.bucket_key, BUCKET, None, FULL_BUCKET),))
+        changes = Changes(
+            (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
+        )
         assert who.store.commit(loaded, changes)
     assert who.charged() == (2, 0)
 
@@ -189,7 +195,12 @@ def test_a_charge_is_given_back_where_the_other_store_has_no_room(who: Who, mist
     def refuse() -> bool:
         if mistake == "full":
             caller = who.caller
-            raise StoreFullError("session", 1, caller.environment, caller.customer_account_id)
+            raise StoreFullError(
+                kind="session",
+                capacity=1,
+                environment=caller.environment,
+                customer_account_id=caller.customer_account_id,
+            )
         raise ArgumentError("new_ids", "new")
 
     who.inner.before = [refuse]
@@ -315,7 +326,13 @@ def test_nothing_in_redis_names_anybody(who: Who) -> None:
 def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who) -> None:
     for number, kind in ((0, "BucketState"), (1, "LogState")):
         assert who.initiate(f"first-{number}").status == 201
-        loads = Needs(None, (who.bucket_key,), who.limit_key, None, None)
+        loads = Needs(
+            record=None,
+            buckets=(who.bucket_key,),
+            limit=who.limit_key,
+            connection=None,
+            binding=None,
+        )
         loaded = who.store.for_call(who.api_key.digest(), loads)
         key = limits._name((who.bucket_key, who.limit_key)[number])
         who.client.set(key, "2 5 later")
@@ -369,7 +386,7 @@ def test_the_kit_on_a_store_with_its_limits_in_redis(kind: str) -> None:
     with valkey() as server, create_client(server.url, wait=PATIENCE) as client:
         inner = MemoryStore(clock=clock)
         with limited(kind, inner, server.url) as store:
-            served = Served(store, inner, clock, client.flushall)
+            served = Served(store=store, registry=inner, clock=clock, fill=client.flushall)
             seen = run(served.server(), seed="1")
         assert not seen.failed, str(seen)
         # One needs a server of one environment, the other a front that tells the date.

@@ -52,7 +52,7 @@ def rules(draw: st.DrawFn) -> Bucket:
     if capacity * seconds > refill * MOST:
         capacity = max(1, refill * MOST // seconds)
         seconds = min(seconds, refill * MOST)
-    return Bucket("platform", capacity, refill, seconds)
+    return Bucket(name="platform", capacity=capacity, refill=refill, seconds=seconds)
 
 
 @st.composite
@@ -131,7 +131,7 @@ class Held:
         return limits._state(BUCKET_KEY, *limits._texts([held]))
 
     def charge(self, rule: Bucket, now: datetime, margin: int = FOREVER) -> bool:
-        charge = limits._Charge(microseconds(now), (self.name,), (rule,), None)
+        charge = limits._Charge(at=microseconds(now), names=(self.name,), buckets=(rule,), log=None)
         given = charge.arguments()
         given[3] = margin
         answer = self.asked.execute_command("EVAL", CHARGE.text, 1, self.name, *given)
@@ -186,12 +186,12 @@ steps = st.lists(
 )
 # What was given back before counts: the second of the two would have come back by itself.
 @example(
-    rule=Bucket("b", 5, 1, 1),
+    rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
     steps=[("charge", 0), ("charge", 0), ("back", 0), ("charge", 1), ("back", 0)],
 )
 # The latest instant is the one that counts, not the last.
 @example(
-    rule=Bucket("b", 5, 1, 1),
+    rule=Bucket(name="b", capacity=5, refill=1, seconds=1),
     steps=[("charge", 0), ("charge", 10_000), ("charge", -10_000), ("back", 0)],
 )
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -257,7 +257,10 @@ def wait(rule: Bucket, state: RateState | None, now: datetime) -> int:
 def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
     client: redis.Redis,
 ) -> None:
-    rule, other = Bucket("b", 10, 3, 1), Bucket("b", 10, 2, 1)
+    rule, other = (
+        Bucket(name="b", capacity=10, refill=3, seconds=1),
+        Bucket(name="b", capacity=10, refill=2, seconds=1),
+    )
     held, now = Held(client), instant_at(0)
     assert held.charge(rule, now)
     assert held.charge(other, now)
@@ -289,7 +292,9 @@ def test_a_bucket_that_another_refill_or_nobody_holds_by_now_is_left_alone(
 def test_when_a_state_is_dropped_can_always_be_told(client: redis.Redis) -> None:
     # In more years than Redis can count, and before those that it counts.
     slow, early = Held(client), Held(client)
-    assert slow.charge(Bucket("b", 1, 1, MOST), instant_at(0))
+    assert slow.charge(Bucket(name="b", capacity=1, refill=1, seconds=MOST), instant_at(0))
     assert client.pexpiretime(slow.name) == 4 * 10**15
-    assert early.charge(Bucket("b", 1, 1, 1), instant_at(FIRST), margin=300_000)
+    assert early.charge(
+        Bucket(name="b", capacity=1, refill=1, seconds=1), instant_at(FIRST), margin=300_000
+    )
     assert early.state() is None

@@ -55,7 +55,7 @@ def test_the_view_of_the_page_serves_and_is_fifteen_lines(url: str) -> None:
         assert made["content-type"] == "application/json"
         assert send("POST", "connections", asked).content == made.content
         long = b'{"appUserId": "user-1", "dataPackages": ["labs"]' + b" " * 70_000 + b"}"
-        assert send("POST", "connections", long, "k-2").status_code == 400
+        assert send("POST", path="connections", body=long, key="k-2").status_code == 400
         assert send("GET", f"connections/{'0' * 8}-0000-4000-8000-{'0' * 12}").status_code == 404
     assert len([line for line in views.splitlines() if line and line[0] != "#"]) <= 15
 

@@ -86,7 +86,7 @@ def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
     """At the wait's end it is admitted, one tick earlier it is not, also between two microseconds."""
     assert 0 <= owed <= 3 * SECOND
     assert 0 <= after < SECOND
-    policy = Bucket("platform", 3, 2, 1)
+    policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state, now = BucketState(microseconds(START) + owed // 2, owed % 2, 2), later(START, after)
     wait = admit_one(policy, state, now)
     if isinstance(wait, int):
@@ -97,7 +97,7 @@ def a_bucket_s_wait_is_exact(owed: int, after: int) -> None:
 def a_full_bucket_may_be_dropped(owed: int) -> None:
     """When its state expires, a bucket answers as one that was never charged."""
     assert 1 <= owed <= 3 * SECOND
-    policy = Bucket("platform", 3, 2, 1)
+    policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
     end = state_expires_at(policy, state)
     assert end is not None

@@ -59,7 +59,7 @@ def standing_ends(status: Status, before: Standing, over: Standing) -> Callable[
             handoff_deadline=as_datetime(end) if status is Status.PENDING else None,
             expires_at=None if status is Status.PENDING else as_datetime(end),
         )
-        at = connection.standing_at(held, as_datetime(now))
+        at = connection.standing(held, as_datetime(now))
         require(at is (before if now < end else over), "half-open: at its end it is over")
 
     return check
@@ -70,15 +70,15 @@ def record_ends() -> None:
     assume(span(first, seen) >= 0)
     for lost in LostLease:
         record = Record(
-            cast("idempotency.RecordKey", None),
-            idempotency.Fingerprint("create", ""),
-            RecordState.IN_FLIGHT,
-            1,
-            as_datetime(first),
-            as_datetime(seen),
-            as_datetime(lease),
-            lost,
-            None,
+            key=cast("idempotency.RecordKey", None),
+            fingerprint=idempotency.Fingerprint("create", ""),
+            state=RecordState.IN_FLIGHT,
+            token=1,
+            first_used_at=as_datetime(first),
+            seen_at=as_datetime(seen),
+            lease_until=as_datetime(lease),
+            lost_lease=lost,
+            response=None,
         )
         at = idempotency.record_standing(record, as_datetime(now))
         latest = _latest(now, seen)
@@ -106,15 +106,30 @@ def claims() -> Iterator[Claim]:
         "ceil_seconds is the fewest whole seconds, at least 1",
         whole_seconds,
         (
-            Mistake(values, "ceil_seconds", "-(-span // SECOND)", "span // SECOND"),
-            Mistake(values, "ceil_seconds", "-(-span // SECOND)", "span // SECOND + 1"),
-            Mistake(values, "ceil_seconds", "max(1, -(-span // SECOND))", "-(-span // SECOND)"),
+            Mistake(
+                module=values,
+                function="ceil_seconds",
+                right="-(-span // SECOND)",
+                wrong="span // SECOND",
+            ),
+            Mistake(
+                module=values,
+                function="ceil_seconds",
+                right="-(-span // SECOND)",
+                wrong="span // SECOND + 1",
+            ),
+            Mistake(
+                module=values,
+                function="ceil_seconds",
+                right="max(1, -(-span // SECOND))",
+                wrong="-(-span // SECOND)",
+            ),
         ),
     )
     yield Claim(
         "elapsed adds up, and is negative exactly where the clock ran backwards",
         spans_add_up,
-        (Mistake(values, "elapsed", "(now - since)", "(since - now)"),),
+        (Mistake(module=values, function="elapsed", right="(now - since)", wrong="(since - now)"),),
     )
     for status, before, over in (
         (Status.PENDING, Standing.PENDING, Standing.LAPSED),
@@ -124,14 +139,36 @@ def claims() -> Iterator[Claim]:
         yield Claim(
             f"a connection stored {status} is over at its end and not a tick before",
             standing_ends(status, before, over),
-            (Mistake(connection, "standing_at", "now < deadline", "now <= deadline"),),
+            (
+                Mistake(
+                    module=connection,
+                    function="standing",
+                    right="now < deadline",
+                    wrong="now <= deadline",
+                ),
+            ),
         )
     yield Claim(
         "a record's lease and retention are over at their ends and not a tick before",
         record_ends,
         (
-            Mistake(idempotency, "record_standing", ">= _RETENTION", "> _RETENTION"),
-            Mistake(idempotency, "record_standing", "now = record.seen_at", "pass"),
-            Mistake(idempotency, "record_standing", "now >= until", "now > until"),
+            Mistake(
+                module=idempotency,
+                function="record_standing",
+                right=">= _RETENTION",
+                wrong="> _RETENTION",
+            ),
+            Mistake(
+                module=idempotency,
+                function="record_standing",
+                right="now = record.seen_at",
+                wrong="pass",
+            ),
+            Mistake(
+                module=idempotency,
+                function="record_standing",
+                right="now >= until",
+                wrong="now > until",
+            ),
         ),
     )

@@ -63,7 +63,9 @@ def _charge_log(
     state = cast("LogState", cast("object", _Log(map(since_epoch, held))))
     # Its own globals: a mutant has others than the module.
     with patch.dict(ratelimit._charge_log.__globals__, _UNPACKED):
-        charged: object = ratelimit._charge_log(policy, state, as_int(since_epoch(now)), cost)
+        charged: object = ratelimit._charge_log(
+            policy, state=state, at=as_int(since_epoch(now)), cost=cost
+        )
     if isinstance(charged, _Log):
         return [Instant(each.term) for each in charged]
     return as_number(cast("int", charged))
@@ -175,7 +177,7 @@ class _AnyBucket:
         """Whether it admits; when it is full again then, or how long to wait."""
         state = BucketState(as_int(full.at), as_int(full.part), as_int(full.parts))
         at, cost = as_int(since_epoch(now)), as_int(self.cost)
-        charged = ratelimit._charge_bucket(self.policy, state, at, cost)
+        charged = ratelimit._charge_bucket(self.policy, state=state, at=at, cost=cost)
         if isinstance(charged, BucketState):
             return True, _Full(*map(as_number, charged))
         return False, as_number(charged)
@@ -208,7 +210,9 @@ def _bucket() -> _AnyBucket:
     cost = number("cost", 1)
     assume(cost <= capacity)
     policy = cast("Bucket", _Sizes(seconds, capacity=capacity, refill=refill))
-    return _AnyBucket(policy, capacity, refill, cost, seconds * values.SECOND)
+    return _AnyBucket(
+        policy=policy, capacity=capacity, refill=refill, cost=cost, per_unit=seconds * values.SECOND
+    )
 
 
 def bucket_is_tokens() -> None:
@@ -314,31 +318,66 @@ def bucket_starts_full() -> None:
 
 # --- All of them -----------------------------------------------------------------------------
 
-_WAIT: Final = Mistake(ratelimit, "_charge_log", "if wait > 0", "if wait >= 0")
-_EARLY: Final = Mistake(ratelimit, "_charge_log", "if wait > 0", "if wait > 1")
-_LATE: Final = Mistake(ratelimit, "_charge_log", "return wait", "return wait + 1")
-_ROOM: Final = Mistake(ratelimit, "_charge_log", "+ added - policy.limit", "- policy.limit")
+_WAIT: Final = Mistake(
+    module=ratelimit, function="_charge_log", right="if wait > 0", wrong="if wait >= 0"
+)
+_EARLY: Final = Mistake(
+    module=ratelimit, function="_charge_log", right="if wait > 0", wrong="if wait > 1"
+)
+_LATE: Final = Mistake(
+    module=ratelimit, function="_charge_log", right="return wait", wrong="return wait + 1"
+)
+_ROOM: Final = Mistake(
+    module=ratelimit, function="_charge_log", right="+ added - policy.limit", wrong="- policy.limit"
+)
 _SHORTER: Final = Mistake(
-    ratelimit, "_charge_log", "if surplus < added else state[added:]", "if surplus else state"
+    module=ratelimit,
+    function="_charge_log",
+    right="if surplus < added else state[added:]",
+    wrong="if surplus else state",
 )
 _ORDER: Final = Mistake(
-    ratelimit,
-    "_charge_log",
-    "after = _packed(sorted(_unpacked(after)))",
-    "pass",
+    module=ratelimit,
+    function="_charge_log",
+    right="after = _packed(sorted(_unpacked(after)))",
+    wrong="pass",
 )
-_EXCESS: Final = Mistake(ratelimit, "_charge_bucket", "if excess > 0", "if excess >= 0")
-_EXTRA: Final = Mistake(ratelimit, "_charge_bucket", "if excess > 0", "if excess > token")
-_DOWN: Final = Mistake(ratelimit, "_charge_bucket", "-(-excess // refill)", "excess // refill")
-_MORE: Final = Mistake(ratelimit, "_charge_bucket", "-(-excess // refill)", "excess // refill + 1")
-_FORGOTTEN: Final = Mistake(ratelimit, "_charge_bucket", "_missing(policy, state, at) + ", "")
+_EXCESS: Final = Mistake(
+    module=ratelimit, function="_charge_bucket", right="if excess > 0", wrong="if excess >= 0"
+)
+_EXTRA: Final = Mistake(
+    module=ratelimit, function="_charge_bucket", right="if excess > 0", wrong="if excess > token"
+)
+_DOWN: Final = Mistake(
+    module=ratelimit,
+    function="_charge_bucket",
+    right="-(-excess // refill)",
+    wrong="excess // refill",
+)
+_MORE: Final = Mistake(
+    module=ratelimit,
+    function="_charge_bucket",
+    right="-(-excess // refill)",
+    wrong="excess // refill + 1",
+)
+_FORGOTTEN: Final = Mistake(
+    module=ratelimit, function="_charge_bucket", right="_missing(policy, state, at) + ", wrong=""
+)
 _GIVEN: Final = Mistake(
-    ratelimit, "_missing", "-(-part * policy.refill // parts)", "part * policy.refill // parts"
+    module=ratelimit,
+    function="_missing",
+    right="-(-part * policy.refill // parts)",
+    wrong="part * policy.refill // parts",
 )
 _TAKEN: Final = Mistake(
-    ratelimit, "_missing", "-(-part * policy.refill // parts)", "part * policy.refill // parts + 1"
+    module=ratelimit,
+    function="_missing",
+    right="-(-part * policy.refill // parts)",
+    wrong="part * policy.refill // parts + 1",
 )
-_MISREAD: Final = Mistake(ratelimit, "_missing", "if parts != policy.refill", "if False")
+_MISREAD: Final = Mistake(
+    module=ratelimit, function="_missing", right="if parts != policy.refill", wrong="if False"
+)
 
 
 def claims() -> Iterator[Claim]:

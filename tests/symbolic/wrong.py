@@ -35,7 +35,7 @@ def a_log_admits_a_tick_early(held: int) -> None:
 def a_bucket_s_wait_is_rounded_down(owed: int) -> None:
     """Wrong: half a microsecond must be waited for too."""
     assert 0 <= owed <= 3 * SECOND
-    policy = Bucket("platform", 3, 2, 1)
+    policy = Bucket(name="platform", capacity=3, refill=2, seconds=1)
     state = BucketState(microseconds(START) + owed // 2, owed % 2, 2)
     wait = admit_one(policy, state, START)
     if isinstance(wait, int):

@@ -79,7 +79,7 @@ def bound(state: AccountState) -> LimitedAccountAppBinding | None:
     """The binding of an account in a state."""
     if state is AccountState.UNLINKED:
         return None
-    return LimitedAccountAppBinding(COORDINATE, _USER, state, 1)
+    return LimitedAccountAppBinding(coordinate=COORDINATE, user_id=_USER, state=state, generation=1)
 
 
 def paths() -> Iterator[Case]:
@@ -111,7 +111,7 @@ def paths() -> Iterator[Case]:
             "binding": stored(done.value.binding),
             "rules": done.rules,
         }
-        yield Case(name, given, answer, done.rules[0])
+        yield Case(id=name, input=given, answer=answer, rule=done.rules[0])
 
 
 def bindings() -> Iterator[Case]:
@@ -124,12 +124,12 @@ def bindings() -> Iterator[Case]:
             continue
         user_id = _USER if user is User.SAME else _OTHER
         name = cell_id(BINDING.name, (trigger, state, user))
-        yield _binding(name, trigger, bound(state), user_id)
+        yield _binding(name, trigger=trigger, binding=bound(state), user_id=user_id)
     yield _binding(
         "binding/mistake/the-tombstoned-user-again",
-        BindingTrigger.PROVISION,
-        bound(AccountState.TOMBSTONED),
-        _USER,
+        trigger=BindingTrigger.PROVISION,
+        binding=bound(AccountState.TOMBSTONED),
+        user_id=_USER,
     )
 
 
@@ -158,14 +158,14 @@ def _binding(
 
 
 _WAITING: Final = CuraeConnectSession(
-    _SESSION,
-    COORDINATE,
-    EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
-    Handoff.AWAITED,
-    START,
-    _END,
-    None,
-    None,
+    id=_SESSION,
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=Handoff.AWAITED,
+    created_at=START,
+    expires_at=_END,
+    landed_at=None,
+    user_id=None,
 )
 
 
@@ -195,48 +195,56 @@ def completions() -> Iterator[Case]:
         minted = (path, completion) not in _NEVER_MINTED
         comment = None if minted else "No session is minted like this; the table is total."
         name = cell_id(COMPLETION.name, (path, completion))
-        yield _completion(name, session, binding, user_id, now, comment=comment)
+        yield _completion(
+            name, session=session, binding=binding, user_id=user_id, now=now, comment=comment
+        )
     for state in AccountState:
         for user_id, whose in ((_USER, "same"), (_OTHER, "other")):
             yield _completion(
-                f"completion/binding/{state}/{whose}", _WAITING, bound(state), user_id, _NOW
+                f"completion/binding/{state}/{whose}",
+                session=_WAITING,
+                binding=bound(state),
+                user_id=user_id,
+                now=_NOW,
             )
     for word, ticks in BOUNDARY.items():
         at = later(_END, ticks)
-        yield _completion(f"completion/boundary/{word}", _WAITING, None, _USER, at)
+        yield _completion(
+            f"completion/boundary/{word}", session=_WAITING, binding=None, user_id=_USER, now=at
+        )
         yield _completion(
             f"completion/late/{word}",
-            _WAITING,
-            None,
-            _USER,
-            later(_END, MINUTE),
+            session=_WAITING,
+            binding=None,
+            user_id=_USER,
+            now=later(_END, MINUTE),
             happened=at,
             comment="What counts is when it happened, not when it is recorded.",
         )
         yield _completion(
             f"completion/created/{word}",
-            _WAITING,
-            None,
-            _USER,
-            _NOW,
+            session=_WAITING,
+            binding=None,
+            user_id=_USER,
+            now=_NOW,
             happened=later(START, ticks),
             comment="What is said to have happened before it was minted happened at its minting.",
         )
     yield _completion(
         "completion/clocks/five-minutes-ahead",
-        _WAITING,
-        None,
-        _USER,
-        _NOW,
+        session=_WAITING,
+        binding=None,
+        user_id=_USER,
+        now=_NOW,
         happened=later(_NOW, CLOCK_TOLERANCE),
         comment="Clocks disagree: it is taken as of `now`.",
     )
     yield _completion(
         "completion/mistake/from-the-future",
-        _WAITING,
-        None,
-        _USER,
-        _NOW,
+        session=_WAITING,
+        binding=None,
+        user_id=_USER,
+        now=_NOW,
         happened=later(_NOW, CLOCK_TOLERANCE + 1),
     )
 
@@ -258,8 +266,12 @@ def _completion(
         "now": format_time(now),
         "happenedAt": time_or_null(happened),
     }
-    result = attempt(lambda: complete_handoff(session, binding, user_id, now, happened_at=happened))
-    return judged(id, given, answered(result, _landing), comment)
+    result = attempt(
+        lambda: complete_handoff(
+            session, binding=binding, user_id=user_id, now=now, happened_at=happened
+        )
+    )
+    return judged(id, given=given, answer=answered(result, _landing), comment=comment)
 
 
 def _landing(landing: Landing) -> Members:
@@ -306,7 +318,7 @@ def _tombstone(
     }
     snapshot = FactSnapshot(binding=binding, connections=connections)
     result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
-    return judged(id, given, answered(result, _stored), comment)
+    return judged(id, given=given, answer=answered(result, _stored), comment=comment)
 
 
 def _stored(changes: Changes) -> Members:

@@ -93,7 +93,7 @@ _TARGETS: Final[Mapping[str, str]] = {
 def bodies() -> Iterator[Case]:
     """Bodies as text; those of one fingerprint are one request."""
     for word, (target, text) in _BODIES.items():
-        request = Request("POST", target, (_KEY,), text.encode())
+        request = Request(method="POST", target=target, headers=(_KEY,), body=text.encode())
         given = {"method": "POST", "target": target, "body": text}
         yield _read(f"request-body/{word}", request, given)
 
@@ -114,9 +114,9 @@ def _read(id: str, request: Request, given: Mapping[str, object]) -> Case:  # no
     # What `read` decides by itself is always a refusal.
     problem = cast("ProblemReply", result.reply).problem
     return Case(
-        id,
-        given,
-        {"outcome": "refused", "problem": problem_members(problem), "rules": result.rules},
-        result.rules[-1],
-        Verdict.INVALID,
+        id=id,
+        input=given,
+        answer={"outcome": "refused", "problem": problem_members(problem), "rules": result.rules},
+        rule=result.rules[-1],
+        verdict=Verdict.INVALID,
     )

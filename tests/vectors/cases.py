@@ -81,7 +81,12 @@ HANDOFF: Final = 30 * MINUTE
 """How long a next action lives in the vectors, in microseconds."""
 
 ACCOUNT: Final = CustomerAccountId("11111111-1111-4111-8111-111111111111")
-COORDINATE: Final = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("user-1"))
+COORDINATE: Final = Coordinate(
+    environment=Environment.LIVE,
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    app_user_id=AppUserId("user-1"),
+)
 
 BOUNDARY: Final = {"before": -1, "at": 0, "after": 1}
 """Microseconds around an instant: intervals are half-open, so at it is after it."""
@@ -186,7 +191,14 @@ def judged(
     rules = cast("tuple[str, ...]", answer.get("rules", ()))
     taken = answer["outcome"] not in {"refused", "error", "denied", "lease lost", "limited"}
     verdict = Verdict.VALID if taken else Verdict.INVALID
-    return Case(id, given, answer, rules[-1] if rules else None, verdict, comment)
+    return Case(
+        id=id,
+        input=given,
+        answer=answer,
+        rule=rules[-1] if rules else None,
+        verdict=verdict,
+        comment=comment,
+    )
 
 
 def format_document(name: str, law: str, cases: Iterable[Case]) -> str:

@@ -34,22 +34,29 @@ def recoveries() -> Iterator[Case]:
     for at, kind in RECOVERY:
         status, now = AT[at]
         name, successor = cell_id(RECOVERY.name, (at, kind)), SUCCESSORS[kind]
-        yield drive(name, Trigger.RECONNECT, make(status), now, successor=successor, head=successor)
+        yield drive(
+            name,
+            trigger=Trigger.RECONNECT,
+            connection=make(status),
+            now=now,
+            successor=successor,
+            head=successor,
+        )
     for status in Status:
         successor = make(status, later(END, HOUR), number=2, after=1)
         yield drive(
             f"recovery/successor/{status}",
-            Trigger.RECONNECT,
-            make(Status.EXPIRED),
-            END,
+            trigger=Trigger.RECONNECT,
+            connection=make(Status.EXPIRED),
+            now=END,
             successor=successor,
             head=successor,
         )
     yield drive(
         "recovery/head-further-on",
-        Trigger.RECONNECT,
-        make(Status.EXPIRED),
-        END,
+        trigger=Trigger.RECONNECT,
+        connection=make(Status.EXPIRED),
+        now=END,
         successor=SUCCESSORS[Successor.OTHER],
         head=HEAD,
         comment="One hop from any old id: the refusal names the next connection and the head.",
@@ -57,9 +64,9 @@ def recoveries() -> Iterator[Case]:
     for word, ticks in BOUNDARY.items():
         yield drive(
             f"recovery/successor-deadline/{word}",
-            Trigger.RECONNECT,
-            make(Status.EXPIRED),
-            later(END, ticks),
+            trigger=Trigger.RECONNECT,
+            connection=make(Status.EXPIRED),
+            now=later(END, ticks),
             successor=make(Status.PENDING, END, number=2, after=1),
             comment="A successor that lapsed is recovered itself; its id is named.",
         )
@@ -77,15 +84,18 @@ def revocations() -> Iterator[Case]:
             answers = revoke_chain(connection, following, NOW, actor=actor)
             cell = cell_id(REVOCATION_REACH.name, (actor,))
             yield Case(
-                cell if number else f"{cell}/again",
-                {
+                id=cell if number else f"{cell}/again",
+                input={
                     "connection": stored(connection),
                     "following": [stored(each) for each in following],
                     "actor": actor,
                     "now": format_time(NOW),
                 },
-                {"reach": row.outcome.what, "answers": [answer_of(each) for each in answers]},
-                row.rule,
+                answer={
+                    "reach": row.outcome.what,
+                    "answers": [answer_of(each) for each in answers],
+                },
+                rule=row.rule,
             )
 
 
@@ -96,7 +106,7 @@ def lives() -> Iterator[Case]:
         connection = make(status, number=2, after=1)
         given = {"connection": stored(connection), "now": format_time(now)}
         answer = {"live": is_live(connection, now)}
-        yield Case(cell_id(LIFE.name, (at,)), given, answer, row.rule)
+        yield Case(id=cell_id(LIFE.name, (at,)), input=given, answer=answer, rule=row.rule)
 
 
 def merges() -> Iterator[Case]:
@@ -138,5 +148,12 @@ def _merge(id: str, left: Connection, right: Connection) -> Case:  # noqa: A002 
     try:
         joined = merge(left, right)
     except MergeError:
-        return Case(id, given, {"outcome": "error"}, None, Verdict.INVALID, "Not one connection.")
+        return Case(
+            id=id,
+            input=given,
+            answer={"outcome": "error"},
+            rule=None,
+            verdict=Verdict.INVALID,
+            comment="Not one connection.",
+        )
     return Case(id, given, {"outcome": "done", "connection": stored(joined)})

@@ -100,18 +100,25 @@ def make(
 ) -> Connection:
     """A connection with a plausible past; the nth, the successor of another where one is named."""
     identity = ConnectionIdentity(
-        connection_id(number),
-        COORDINATE,
-        PACKAGES,
-        START,
-        None if after is None else connection_id(after),
-        connection_id(1),
-        number,
+        id=connection_id(number),
+        coordinate=COORDINATE,
+        data_packages=PACKAGES,
+        created_at=START,
+        predecessor_id=None if after is None else connection_id(after),
+        root_id=connection_id(1),
+        position=number,
     )
     if status is Status.PENDING:
-        return Connection(identity, status, START, ends)
+        return Connection(identity=identity, status=status, updated_at=START, handoff_deadline=ends)
     deadline = later(START, HANDOFF)
-    active = Connection(identity, status, AUTHORIZED, deadline, AUTHORIZED, ends)
+    active = Connection(
+        identity=identity,
+        status=status,
+        updated_at=AUTHORIZED,
+        handoff_deadline=deadline,
+        authorized_at=AUTHORIZED,
+        expires_at=ends,
+    )
     if status is Status.ACTION_REQUIRED:
         return attrs.evolve(active, action_required_reason="portal_login")
     if status is Status.REVOKED:
@@ -144,15 +151,25 @@ def standings() -> Iterator[Case]:
         now = NOW if clock is Clock.BEFORE else END
         name = cell_id(STANDING.name, (status, revocation, clock))
         connection = _carrying(status, revocation)
-        yield _standing(name, connection, now, row.rule, _ODD.get((status, revocation)))
+        yield _standing(
+            name,
+            connection=connection,
+            now=now,
+            rule=row.rule,
+            comment=_ODD.get((status, revocation)),
+        )
     for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
         for word, ticks in BOUNDARY.items():
             clock = Clock.BEFORE if ticks < 0 else Clock.REACHED
             rule = STANDING[status, Revocation.NEVER, clock].rule
             at = later(END, ticks)
-            yield _standing(f"standing/boundary/{status}/{word}", make(status), at, rule)
+            yield _standing(
+                f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
+            )
         rule = STANDING[status, Revocation.NEVER, Clock.BEFORE].rule
-        yield _standing(f"standing/no-deadline/{status}", make(status, None), _LATER, rule)
+        yield _standing(
+            f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
+        )
 
 
 def _standing(
@@ -167,7 +184,7 @@ def _standing(
         "nextDeadline": time_or_null(next_deadline(connection)),
     }
     given = {"connection": stored(connection), "now": format_time(now)}
-    return Case(id, given, answer, rule, comment=comment)
+    return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
 
 
 def deadlines() -> Iterator[Case]:
@@ -180,50 +197,52 @@ def deadlines() -> Iterator[Case]:
         }
         given = {"connection": stored(connection)}
         name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
-        yield Case(name, given, answer, row.rule, comment=comment)
+        yield Case(id=name, input=given, answer=answer, rule=row.rule, comment=comment)
 
 
 def triggers() -> Iterator[Case]:
     """What each trigger does: at once, late, at the boundary, and by mistake."""
     for trigger, at in TRIGGERS:
         status, now = AT[at]
-        yield drive(cell_id(TRIGGERS.name, (trigger, at)), trigger, make(status), now)
+        yield drive(
+            cell_id(TRIGGERS.name, (trigger, at)), trigger=trigger, connection=make(status), now=now
+        )
     for trigger in Trigger:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             for word, ticks in BOUNDARY.items():
                 name = f"connection/boundary/{trigger}/{status}/{word}"
-                yield drive(name, trigger, make(status), later(END, ticks))
+                yield drive(name, trigger=trigger, connection=make(status), now=later(END, ticks))
     facts = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE)
     for trigger in facts:
         for status in Status:
             yield drive(
                 f"connection/late/{trigger}/{status}",
-                trigger,
-                make(status),
-                _LATER,
+                trigger=trigger,
+                connection=make(status),
+                now=_LATER,
                 happened=NOW,
                 comment="It happened before the deadline and is recorded after it.",
             )
         yield drive(
             f"connection/mistake/{trigger}/from-the-future",
-            trigger,
-            make(Status.PENDING),
-            NOW,
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
             happened=later(NOW, CLOCK_TOLERANCE + 1),
         )
         yield drive(
             f"connection/clocks/{trigger}/five-minutes-ahead",
-            trigger,
-            make(Status.PENDING),
-            NOW,
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
             happened=later(NOW, CLOCK_TOLERANCE),
             comment="Clocks disagree: it is taken as of `now`.",
         )
         yield drive(
             f"connection/clocks/{trigger}/before-creation",
-            trigger,
-            make(Status.PENDING),
-            NOW,
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
             happened=later(START, -1),
             comment="Clocks disagree: it is taken as of the making.",
         )
@@ -231,25 +250,25 @@ def triggers() -> Iterator[Case]:
         for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
             yield drive(
                 f"connection/clocks/{trigger}/{status}/worker-behind",
-                trigger,
-                attrs.evolve(make(status), updated_at=NOW),
-                later(NOW, -MINUTE),
+                trigger=trigger,
+                connection=attrs.evolve(make(status), updated_at=NOW),
+                now=later(NOW, -MINUTE),
                 comment="What is recorded is at least what the connection has seen.",
             )
     for word, ticks in BOUNDARY.items():
         yield drive(
             f"connection/late/deadline/{word}",
-            Trigger.AUTHORIZE,
-            make(Status.PENDING),
-            _LATER,
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=_LATER,
             happened=later(END, ticks),
             comment="A pending connection heals where the patient finished in time.",
         )
         yield drive(
             f"connection/expires-at/{word}",
-            Trigger.AUTHORIZE,
-            make(Status.PENDING),
-            NOW,
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=NOW,
             expires=later(NOW, ticks),
             comment="An authorization ends after it began; all else is a caller's mistake.",
         )
@@ -319,7 +338,7 @@ def drive(
     answer = answer_of(attempt(run))
     if trigger is Trigger.REVOKE and answer["outcome"] != "error":
         answer = {**answer, "revokedNow": answer["outcome"] == "done"}
-    return judged(id, given, answer, comment)
+    return judged(id, given=given, answer=answer, comment=comment)
 
 
 def answer_of(result: Transition | Recovery | ArgumentError) -> Members:
@@ -337,7 +356,12 @@ def _after(value: Connection | Minted | Reissued) -> Members:
 def expiry_records() -> Iterator[Case]:
     """Whether an expiry that the clock brought is still to be written down."""
     for status in EXPIRY_RECORD:
-        yield drive(cell_id(EXPIRY_RECORD.name, (status,)), Trigger.EXPIRE, make(status), END)
+        yield drive(
+            cell_id(EXPIRY_RECORD.name, (status,)),
+            trigger=Trigger.EXPIRE,
+            connection=make(status),
+            now=END,
+        )
 
 
 SUCCESSORS: Final = {
@@ -356,17 +380,17 @@ def authorizations() -> Iterator[Case]:
     for kind in AUTHORIZATION:
         yield drive(
             cell_id(AUTHORIZATION.name, (kind,)),
-            Trigger.AUTHORIZE,
-            make(Status.PENDING),
-            NOW,
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=NOW,
             successor=SUCCESSORS[kind],
             head=SUCCESSORS[kind],
         )
     yield drive(
         "authorization/head-further-on",
-        Trigger.AUTHORIZE,
-        make(Status.PENDING),
-        NOW,
+        trigger=Trigger.AUTHORIZE,
+        connection=make(Status.PENDING),
+        now=NOW,
         successor=SUCCESSORS[Successor.OTHER],
         head=HEAD,
         comment="The refusal names the next connection and the head.",
@@ -385,16 +409,24 @@ def endings() -> Iterator[Case]:
     }
     for status, row in ENDING.items():
         cell = cell_id(ENDING.name, (status,))
-        yield _ending(cell, make(status), revoked, row.outcome.what, row.rule)
+        yield _ending(
+            cell, connection=make(status), fact=revoked, ends=row.outcome.what, rule=row.rule
+        )
         for word, fact in also.get(status, {}).items():
-            yield _ending(f"{cell}/{word}", make(status), fact, row.outcome.what, row.rule)
+            yield _ending(
+                f"{cell}/{word}",
+                connection=make(status),
+                fact=fact,
+                ends=row.outcome.what,
+                rule=row.rule,
+            )
 
 
 def _ending(id: str, connection: Connection, fact: Fact, ends: Ending, rule: str) -> Case:  # noqa: A002 - see `Case`
     given = {"fact": fact.kind, "connection": stored(connection), "now": format_time(NOW)}
     answer = record_fact(fact, FactSnapshot(connection=connection), NOW)
     effects = [] if isinstance(answer, Refused) else list(map(_effect, answer.value.effects))
-    return Case(id, given, {"ends": ends, "effects": effects}, rule)
+    return Case(id=id, input=given, answer={"ends": ends, "effects": effects}, rule=rule)
 
 
 def _effect(effect: Effect) -> Members:
@@ -412,12 +444,19 @@ def accesses() -> Iterator[Case]:
     for at, package in ACCESS:
         status, now = AT[at]
         name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
-        yield _access(cell_id(ACCESS.name, (at, package)), make(status), name, now)
+        yield _access(
+            cell_id(ACCESS.name, (at, package)), connection=make(status), package=name, now=now
+        )
     for word, ticks in BOUNDARY.items():
         yield _access(
-            f"access/boundary/{word}", make(Status.ACTIVE), PACKAGES[0], later(END, ticks)
+            f"access/boundary/{word}",
+            connection=make(Status.ACTIVE),
+            package=PACKAGES[0],
+            now=later(END, ticks),
         )
-    yield _access("access/no-end", make(Status.ACTIVE, None), PACKAGES[1], _LATER)
+    yield _access(
+        "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER
+    )
 
 
 def _access(id: str, connection: Connection, package: str, now: datetime) -> Case:  # noqa: A002 - see `Case`

@@ -78,15 +78,15 @@ def _record(
 ) -> Record:
     in_flight = state is RecordState.IN_FLIGHT
     return Record(
-        _KEY,
-        _SAME,
-        state,
-        1,
-        START,
-        START,
-        _LEASE_END if (in_flight if leased is None else leased) else None,
-        lost,
-        _RESPONSE if state is RecordState.COMPLETED else None,
+        key=_KEY,
+        fingerprint=_SAME,
+        state=state,
+        token=1,
+        first_used_at=START,
+        seen_at=START,
+        lease_until=_LEASE_END if (in_flight if leased is None else leased) else None,
+        lost_lease=lost,
+        response=_RESPONSE if state is RecordState.COMPLETED else None,
     )
 
 
@@ -110,23 +110,25 @@ def standings() -> Iterator[Case]:
         name = cell_id(RECORD_STANDING.name, (state, lease, lost))
         never = running and state is not RecordState.IN_FLIGHT
         comment = "No record is stored like this; the table is total." if never else None
-        yield _standing(name, record, _NOW if running else _LEASE_END, row.rule, comment)
+        yield _standing(
+            name, record=record, now=_NOW if running else _LEASE_END, rule=row.rule, comment=comment
+        )
     for word, ticks in BOUNDARY.items():
         for lost in LostLease:
             record = _record(RecordState.IN_FLIGHT, lost)
             lease = Lease.RUNNING if ticks < 0 else Lease.OVER
             rule = RECORD_STANDING[RecordState.IN_FLIGHT, lease, lost].rule
             name = f"record-standing/lease/{lost}/{word}"
-            yield _standing(name, record, later(_LEASE_END, ticks), rule)
+            yield _standing(name, record=record, now=later(_LEASE_END, ticks), rule=rule)
         for state in RecordState:
             record = _record(state)
             rule = RECORD_STANDING[state, Lease.OVER, LostLease.EXECUTE].rule
             name = f"record-standing/retention/{state}/{word}"
             at = later(_RETENTION_END, ticks)
-            yield _standing(name, record, at, rule if ticks < 0 else None)
+            yield _standing(name, record=record, now=at, rule=rule if ticks < 0 else None)
     seen = attrs.evolve(_record(RecordState.IN_FLIGHT), seen_at=_LEASE_END)
     rule = RECORD_STANDING[RecordState.IN_FLIGHT, Lease.OVER, LostLease.EXECUTE].rule
-    yield _standing("record-standing/clock-that-steps-back", seen, START, rule)
+    yield _standing("record-standing/clock-that-steps-back", record=seen, now=START, rule=rule)
 
 
 def _standing(
@@ -141,7 +143,7 @@ def _standing(
         "standing": record_standing(record, now),
         "recordExpiresAt": format_time(record_expires_at(record)),
     }
-    return Case(id, given, answer, rule, comment=comment)
+    return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
 
 
 def begins() -> Iterator[Case]:
@@ -149,30 +151,45 @@ def begins() -> Iterator[Case]:
     for at, match in BEGIN:
         record, now = AT[at]
         same = match is Match.SAME
-        yield _begin(cell_id(BEGIN.name, (at, match)), record, _SAME if same else _VALUES, now)
+        yield _begin(
+            cell_id(BEGIN.name, (at, match)),
+            record=record,
+            fingerprint=_SAME if same else _VALUES,
+            now=now,
+        )
         if not same:
-            yield _begin(cell_id("idempotency/other-operation", (at,)), record, _OPERATION, now)
-    yield _begin("idempotency/first-use", None, _SAME, START)
+            yield _begin(
+                cell_id("idempotency/other-operation", (at,)),
+                record=record,
+                fingerprint=_OPERATION,
+                now=now,
+            )
+    yield _begin("idempotency/first-use", record=None, fingerprint=_SAME, now=START)
     running = _record(RecordState.IN_FLIGHT)
     for lost in LostLease:
         for word, ticks in BOUNDARY.items():
             record = _record(RecordState.IN_FLIGHT, lost)
             yield _begin(
-                f"idempotency/lease/{lost}/{word}", record, _SAME, later(_LEASE_END, ticks)
+                f"idempotency/lease/{lost}/{word}",
+                record=record,
+                fingerprint=_SAME,
+                now=later(_LEASE_END, ticks),
             )
     for word, ticks in BOUNDARY.items():
         whole = later(_LEASE_END, ticks - 10 * SECOND)
         yield _begin(
             f"idempotency/retry-after/{word}",
-            running,
-            _SAME,
-            whole,
-            "What is left of the lease, in whole seconds rounded up.",
+            record=running,
+            fingerprint=_SAME,
+            now=whole,
+            comment="What is left of the lease, in whole seconds rounded up.",
         )
         record = _record(RecordState.COMPLETED)
         at_end = later(_RETENTION_END, ticks)
-        yield _begin(f"idempotency/retention/{word}", record, _SAME, at_end)
-        yield _begin(f"idempotency/retention/other/{word}", record, _VALUES, at_end)
+        yield _begin(f"idempotency/retention/{word}", record=record, fingerprint=_SAME, now=at_end)
+        yield _begin(
+            f"idempotency/retention/other/{word}", record=record, fingerprint=_VALUES, now=at_end
+        )
 
 
 def _begin(
@@ -188,7 +205,7 @@ def _begin(
         "fingerprint": _fingerprint(fingerprint),
         "now": format_time(now),
     }
-    result = begin(record, _KEY, fingerprint, now)
+    result = begin(record, key=_KEY, fingerprint=fingerprint, now=now)
     answer: Members
     if isinstance(result, Refused):
         answer = refused(result)
@@ -201,7 +218,7 @@ def _begin(
             "firstUsedAt": format_time(result.first_used_at),
             "rules": result.rules,
         }
-    return judged(id, given, answer, comment)
+    return judged(id, given=given, answer=answer, comment=comment)
 
 
 def attempts() -> Iterator[Case]:
@@ -210,22 +227,31 @@ def attempts() -> Iterator[Case]:
         record, now = AT[at]
         token = record.token if holder is Holder.CURRENT else record.token + 1
         name = cell_id(ATTEMPT.name, (act, at, holder))
-        yield _act(name, act, record, token, START, now)
+        yield _act(name, act=act, record=record, token=token, first_used_at=START, now=now)
     running = _record(RecordState.IN_FLIGHT)
     for act in Act:
-        yield _act(f"attempt/no-record/{act}", act, None, 1, START, _NOW)
+        yield _act(
+            f"attempt/no-record/{act}", act=act, record=None, token=1, first_used_at=START, now=_NOW
+        )
         yield _act(
             f"attempt/token-of-another-life/{act}",
-            act,
-            running,
-            1,
-            later(START, -1),
-            _NOW,
-            "The token is the record's, its first use is not: the key was used anew.",
+            act=act,
+            record=running,
+            token=1,
+            first_used_at=later(START, -1),
+            now=_NOW,
+            comment="The token is the record's, its first use is not: the key was used anew.",
         )
         for word, ticks in BOUNDARY.items():
             at_end = later(_LEASE_END, ticks)
-            yield _act(f"attempt/lease/{act}/{word}", act, running, 1, START, at_end)
+            yield _act(
+                f"attempt/lease/{act}/{word}",
+                act=act,
+                record=running,
+                token=1,
+                first_used_at=START,
+                now=at_end,
+            )
 
 
 def _act(
@@ -237,7 +263,9 @@ def _act(
     now: datetime,
     comment: str | None = None,
 ) -> Case:
-    attempt = Attempt(_KEY, _SAME, token, first_used_at, START, ())
+    attempt = Attempt(
+        key=_KEY, fingerprint=_SAME, token=token, first_used_at=first_used_at, at=START, rules=()
+    )
     given: dict[str, object] = {
         "act": act,
         "record": stored(record),
@@ -256,20 +284,22 @@ def _act(
                 return renew(record, attempt, now)
             case Act.COMPLETE:
                 given["response"] = _response(_RESPONSE)
-                return complete(record, attempt, _RESPONSE, now)
+                return complete(record, attempt=attempt, response=_RESPONSE, now=now)
             case Act.RELEASE:
                 return release(record, attempt, now)
 
-    return judged(id, given, _moved(run()), comment)
+    return judged(id, given=given, answer=_moved(run()), comment=comment)
 
 
 def upkeep() -> Iterator[Case]:
     """What the server may do with a record without holding it."""
     for act, at in UPKEEP:
         record, now = AT[at]
-        yield _upkeep(cell_id(UPKEEP.name, (act, at)), act, record, now)
+        yield _upkeep(cell_id(UPKEEP.name, (act, at)), act=act, record=record, now=now)
     for act in ServerAct:
-        yield _upkeep(f"record-upkeep/no-record/{act.replace(' ', '-')}", act, None, _NOW)
+        yield _upkeep(
+            f"record-upkeep/no-record/{act.replace(' ', '-')}", act=act, record=None, now=_NOW
+        )
 
 
 def _upkeep(id: str, act: ServerAct, record: Record | None, now: datetime) -> Case:  # noqa: A002 - see `Case`
@@ -293,7 +323,13 @@ def kept() -> Iterator[Case]:
     for status in (199, 200, 201, 299, 300, 304, 400, 401, 403, 404, 409, 422, 429, 500, 503):
         verdict = Verdict.VALID if is_kept(status) else Verdict.INVALID
         answer = {"kept": is_kept(status)}
-        yield Case(f"kept-response/{status}", {"status": status}, answer, None, verdict)
+        yield Case(
+            id=f"kept-response/{status}",
+            input={"status": status},
+            answer=answer,
+            rule=None,
+            verdict=verdict,
+        )
 
 
 def _moved(result: Done[Record] | Ignored[Record | None] | LeaseLost) -> Members:

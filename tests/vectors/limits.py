@@ -45,7 +45,11 @@ from tests.vectors.cases import (
 _WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
 _FULL: Final = LogState.of(later(START, second * SECOND) for second in range(10))
 _BURST: Final = LogState.of((START,) * 10)
-_BUCKETS: Final = (Bucket("platform", 3, 1, 1), Bucket("odd", 7, 3, 10), Bucket("one", 1, 1, 60))
+_BUCKETS: Final = (
+    Bucket(name="platform", capacity=3, refill=1, seconds=1),
+    Bucket(name="odd", capacity=7, refill=3, seconds=10),
+    Bucket(name="one", capacity=1, refill=1, seconds=60),
+)
 
 
 def logs() -> Iterator[Case]:
@@ -108,7 +112,7 @@ def several() -> Iterator[Case]:
     """Several rules: all or nothing, the longest wait is named."""
     quick, odd, slow = _BUCKETS
     empty = {bucket: _charged(bucket, bucket.capacity) for bucket in _BUCKETS}
-    twin = Bucket("twin", 3, 1, 1)
+    twin = Bucket(name="twin", capacity=3, refill=1, seconds=1)
     every: dict[str, tuple[tuple[Policy, RateState], ...]] = {
         "none": (),
         "all-admit": ((quick, FULL_BUCKET), (odd, FULL_BUCKET), (INITIATE_LIMIT, FRESH_LOG)),
@@ -121,7 +125,7 @@ def several() -> Iterator[Case]:
     }
     for name, charges in every.items():
         yield _admit(f"several-limits/{name}", charges, START)
-    quoted = Bucket('a "b" \\ c', 1, 1, 1)
+    quoted = Bucket(name='a "b" \\ c', capacity=1, refill=1, seconds=1)
     spent = _charged(quoted, 1)
     comment = "The policy's name is a quoted string of a structured field."
     yield _admit("several-limits/quoted-name", ((quoted, spent),), START, comment=comment)
@@ -165,7 +169,7 @@ def _admit(
                     for (policy, _), state in zip(charges, result.states, strict=True)
                 ],
             }
-    return judged(id, given, answer, comment)
+    return judged(id, given=given, answer=answer, comment=comment)
 
 
 def _answer(result: Admitted | Limited) -> Members:

@@ -69,15 +69,15 @@ from tests.vectors.texts import CALLER
 
 _ID: Final = connection_id(1)
 _KEY: Final = ("Idempotency-Key", "k-1")
-_BUCKET: Final = Bucket("platform", 1, 1, 60)
+_BUCKET: Final = Bucket(name="platform", capacity=1, refill=1, seconds=60)
 _BUCKETED: Final = Settings(buckets=(_BUCKET,))
 _INITIATE: Final = "/api/sdk/v1/curae-connect/initiate"
 _GRADUATION: Final = "/api/sdk/v1/curae-connect/graduation-handoff"
 _NEW_IDS: Final = NewIds(
-    connection_id(9),
-    SessionId("22222222-2222-4222-8222-222222222222"),
-    UserId("u-9"),
-    next_action(NOW),
+    connection_id=connection_id(9),
+    session_id=SessionId("22222222-2222-4222-8222-222222222222"),
+    user_id=UserId("u-9"),
+    next_action=next_action(NOW),
 )
 _BODY: Final = ParsedBody({"appUserId": "user-1"})
 
@@ -112,21 +112,35 @@ def gates() -> Iterator[Case]:
     spent = BucketState(microseconds(NOW) + 60 * SECOND)
     revoke = f"/api/sdk/v1/connections/{_ID}:revoke"
     reconnect = f"/api/sdk/v1/connections/{_ID}:reconnect"
-    initiate = Request("POST", _INITIATE, (_KEY,), _BODY)
-    first = decide(cast("Call", read(initiate, CALLER, START)), Snapshot(), START, _NEW_IDS)
+    initiate = Request(method="POST", target=_INITIATE, headers=(_KEY,), body=_BODY)
+    first = decide(
+        cast("Call", read(initiate, CALLER, START)),
+        snapshot=Snapshot(),
+        now=START,
+        new_ids=_NEW_IDS,
+    )
     kept = cast("Record", respond(first).changes.writes[-1].after)
-    other = Request("POST", _INITIATE, (_KEY,), ParsedBody({"appUserId": "user-2"}))
+    other = Request(
+        method="POST", target=_INITIATE, headers=(_KEY,), body=ParsedBody({"appUserId": "user-2"})
+    )
     name = ORDER.name
     yield _request(cell_id(name, (Gate.CREDENTIALS,)), initiate, caller=None)
     yield _request(cell_id(name, (Gate.ROUTE,)), Request("PUT", _INITIATE))
     no_scope = attrs.evolve(CALLER, scopes=frozenset())
     yield _request(cell_id(name, (Gate.PERMISSION,)), initiate, caller=no_scope)
-    wrong = Request("POST", _INITIATE, (_KEY,), ParsedBody({"appUserId": " "}))
+    wrong = Request(
+        method="POST", target=_INITIATE, headers=(_KEY,), body=ParsedBody({"appUserId": " "})
+    )
     yield _request(cell_id(name, (Gate.BODY,)), wrong)
-    with_key = Request("POST", _GRADUATION, (_KEY,), _BODY)
+    with_key = Request(method="POST", target=_GRADUATION, headers=(_KEY,), body=_BODY)
     yield _request(cell_id(name, (Gate.KEY_ALLOWED,)), with_key)
-    yield _request(cell_id(name, (Gate.KEY_GIVEN,)), Request("POST", _INITIATE, (), _BODY))
-    unread = Request("POST", _INITIATE, (("idempotency-key", '"k'),), _BODY)
+    yield _request(
+        cell_id(name, (Gate.KEY_GIVEN,)),
+        Request(method="POST", target=_INITIATE, headers=(), body=_BODY),
+    )
+    unread = Request(
+        method="POST", target=_INITIATE, headers=(("idempotency-key", '"k'),), body=_BODY
+    )
     yield _request(cell_id(name, (Gate.KEY_READABLE,)), unread)
     yield _request(
         cell_id(name, (Gate.BUCKETS,)), initiate, Snapshot(buckets=(spent,)), settings=_BUCKETED
@@ -173,7 +187,9 @@ def operations() -> Iterator[Case]:
         if rule.query:
             path += "?appUserId=user-1"
         headers = (_KEY,) if rule.key is KeyUse.NEEDED else ()
-        request = Request(rule.method, path, headers, bodies.get(operation, b""))
+        request = Request(
+            method=rule.method, target=path, headers=headers, body=bodies.get(operation, b"")
+        )
         name = cell_id(OPERATION_TABLE.name, (operation,))
         yield _request(name, request, snapshots.get(operation, Snapshot()))
     lapsed = make(Status.PENDING, later(NOW, -1))
@@ -221,10 +237,10 @@ def problems() -> Iterator[Case]:
         }
         comment = "`title` and `detail` are there too; they are for people and may change."
         yield Case(
-            cell_id(CATALOGUE.name, (code,)),
-            given,
-            {"document": document},
-            row.rule,
+            id=cell_id(CATALOGUE.name, (code,)),
+            input=given,
+            answer={"document": document},
+            rule=row.rule,
             comment=comment,
         )
     for code in (ProblemCode.INTERNAL, ProblemCode.NOT_FOUND):
@@ -239,7 +255,12 @@ def problems() -> Iterator[Case]:
             "instance": "/occurrences/1",
         }
         rule = CATALOGUE[code].rule
-        yield Case(f"problems/instance/{code}", with_base, {"document": document}, rule)
+        yield Case(
+            id=f"problems/instance/{code}",
+            input=with_base,
+            answer={"document": document},
+            rule=rule,
+        )
 
 
 _VALUES: Final[dict[str, DetailValue]] = {
@@ -279,7 +300,9 @@ def statuses() -> Iterator[Case]:
         (status,) = {status_of(_problem(code)) for code in codes}
         given = {"kind": kind, "codes": codes}
         answer = {"status": status, "kept": is_kept(status)}
-        yield Case(cell_id(PROBLEM_STATUS.name, (kind,)), given, answer, row.rule)
+        yield Case(
+            id=cell_id(PROBLEM_STATUS.name, (kind,)), input=given, answer=answer, rule=row.rule
+        )
 
 
 def _request(
@@ -293,8 +316,10 @@ def _request(
 ) -> Case:
     loaded = snapshot or Snapshot()
     chosen = settings or Settings()
-    call = read(request, caller, NOW, chosen)
-    decision = decide(call, loaded, NOW, _NEW_IDS) if isinstance(call, Call) else call
+    call = read(request, caller=caller, now=NOW, settings=chosen)
+    decision = (
+        decide(call, snapshot=loaded, now=NOW, new_ids=_NEW_IDS) if isinstance(call, Call) else call
+    )
     answer = respond(decision)
     response = answer.response
     body = request.body
@@ -347,7 +372,9 @@ def _request(
         "rules": answer.rules,
     }
     verdict = Verdict.VALID if response.status < _FAULT else Verdict.INVALID
-    return Case(id, given, shown, answer.rules[-1], verdict, comment)
+    return Case(
+        id=id, input=given, answer=shown, rule=answer.rules[-1], verdict=verdict, comment=comment
+    )
 
 
 _FAULT: Final = 400

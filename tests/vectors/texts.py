@@ -30,7 +30,11 @@ from curae_lifecycle.web.request import ParsedBody, Request, bearer
 from tests.vectors.cases import ACCOUNT, START, Case, Verdict
 
 CALLER: Final = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({"connection:write"})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({"connection:write"}),
 )
 """Who asks in the vectors."""
 
@@ -210,7 +214,9 @@ def _parsed(
         else:
             answer = {"outcome": "done", "value": value}
             verdict = Verdict.VALID if value == text else Verdict.ACCEPTABLE
-        yield Case(f"{name}/{word}", {"value": text}, answer, None, verdict)
+        yield Case(
+            id=f"{name}/{word}", input={"value": text}, answer=answer, rule=None, verdict=verdict
+        )
 
 
 def idempotency_keys() -> Iterator[Case]:
@@ -218,18 +224,28 @@ def idempotency_keys() -> Iterator[Case]:
     for word, values in _KEYS.items():
         headers = tuple(("Idempotency-Key", value) for value in values)
         body = ParsedBody({"appUserId": "user-1"})
-        request = Request("POST", "/api/sdk/v1/curae-connect/initiate", headers, body)
+        request = Request(
+            method="POST", target="/api/sdk/v1/curae-connect/initiate", headers=headers, body=body
+        )
         result = read(request, CALLER, START)
         name = f"idempotency-key/{word}"
         if isinstance(result, Call):
             plain = values == [result.key]
             verdict = Verdict.VALID if plain else Verdict.ACCEPTABLE
             answer = {"outcome": "done", "key": result.key}
-            yield Case(name, {"headerValues": values}, answer, None, verdict)
+            yield Case(
+                id=name, input={"headerValues": values}, answer=answer, rule=None, verdict=verdict
+            )
         else:
             rule = result.rules[-1]
             refusal: dict[str, object] = {"outcome": "refused", "status": result.status}
-            yield Case(name, {"headerValues": values}, refusal, rule, Verdict.INVALID)
+            yield Case(
+                id=name,
+                input={"headerValues": values},
+                answer=refusal,
+                rule=rule,
+                verdict=Verdict.INVALID,
+            )
 
 
 def credentials() -> Iterator[Case]:
@@ -241,4 +257,10 @@ def credentials() -> Iterator[Case]:
         verdict = Verdict.INVALID
         if key is not None:
             verdict = Verdict.VALID if values == _CREDENTIALS["plain"] else Verdict.ACCEPTABLE
-        yield Case(f"authorization-header/{word}", {"headerValues": values}, answer, None, verdict)
+        yield Case(
+            id=f"authorization-header/{word}",
+            input={"headerValues": values},
+            answer=answer,
+            rule=None,
+            verdict=verdict,
+        )

@@ -30,10 +30,10 @@ def spellings() -> Iterator[Case]:
                 "activeSpelling": spelling,
             }
             yield Case(
-                cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
-                given,
-                {"connection": format_connection(make(status), now, spelling)},
-                row.rule,
+                id=cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
+                input=given,
+                answer={"connection": format_connection(make(status), now, spelling)},
+                rule=row.rule,
             )
 
 
@@ -43,15 +43,17 @@ def readings() -> Iterator[Case]:
         contradicts = (spelled is WireStatus.REVOKED) != (revocation is Revocation.ONCE)
         yield _reading(
             cell_id(STORED_STATUS.name, (spelled, revocation, trace)),
-            _printed(spelled, revocation, trace),
-            row.rule,
-            Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
-            _CONTRADICTS if contradicts else _UNPRINTED.get((spelled, trace)),
+            document=_printed(spelled, revocation, trace),
+            rule=row.rule,
+            verdict=Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
+            comment=_CONTRADICTS if contradicts else _UNPRINTED.get((spelled, trace)),
         )
     lapsed = format_connection(make(Status.PENDING), END)
     reason = {**lapsed, "actionRequiredReason": "portal_login"}
     rule = STORED_STATUS[WireStatus.EXPIRED, Revocation.NEVER, Trace.SHOWN].rule
-    yield _reading("stored-status/expired-with-reason", reason, rule, Verdict.VALID)
+    yield _reading(
+        "stored-status/expired-with-reason", document=reason, rule=rule, verdict=Verdict.VALID
+    )
     active = format_connection(make(Status.ACTIVE), NOW)
     tolerated: dict[str, Members] = {
         "unknown-member": {**active, "userId": "u-1"},
@@ -62,7 +64,13 @@ def readings() -> Iterator[Case]:
     rule = STORED_STATUS[WireStatus.ACTIVE, Revocation.NEVER, Trace.SHOWN].rule
     for name, document in tolerated.items():
         comment = "Snapshots of others are read tolerantly."
-        yield _reading(f"stored-status/{name}", document, rule, Verdict.ACCEPTABLE, comment)
+        yield _reading(
+            f"stored-status/{name}",
+            document=document,
+            rule=rule,
+            verdict=Verdict.ACCEPTABLE,
+            comment=comment,
+        )
     broken: dict[str, Members] = {
         "unknown-status": {**active, "status": "PAUSED"},
         "lower-case-status": {**active, "status": "active"},
@@ -72,7 +80,9 @@ def readings() -> Iterator[Case]:
         "time-with-another-offset": {**active, "createdAt": "2030-01-01T01:00:00+01:00"},
     }
     for name, document in broken.items():
-        yield _reading(f"stored-status/{name}", document, None, Verdict.INVALID)
+        yield _reading(
+            f"stored-status/{name}", document=document, rule=None, verdict=Verdict.INVALID
+        )
 
 
 _ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."
@@ -114,6 +124,6 @@ def _reading(
         )
     except MalformedError as error:
         answer: Members = {"outcome": "error", "member": error.member, "fault": error.fault}
-        return Case(id, given, answer, rule, verdict, comment)
+        return Case(id=id, input=given, answer=answer, rule=rule, verdict=verdict, comment=comment)
     answer = {"outcome": "done", "connection": stored(read)}
-    return Case(id, given, answer, rule, verdict, comment)
+    return Case(id=id, input=given, answer=answer, rule=rule, verdict=verdict, comment=comment)

@@ -89,4 +89,10 @@ def _serve(
     assert "settings" not in sys.modules, "the example has read another environment"
     from tests.wire.serve import main  # noqa: PLC0415 - the examples read the environment
 
-    main(app, control, port, listens.send, LOCAL if host is None else host.address)
+    main(
+        app,
+        control=control,
+        port=port,
+        listens=listens.send,
+        address=LOCAL if host is None else host.address,
+    )

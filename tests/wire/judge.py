@@ -61,13 +61,13 @@ def take_stock(engine: sa.Engine) -> Stock:
         records = _read(connection, Record, "curae_record")
         logs = connection.exec_driver_sql("SELECT id, document FROM curae_log")
         return Stock(
-            _read(connection, Connection, "curae_connection"),
-            _read(connection, CuraeConnectSession, "curae_session"),
-            _read(connection, LimitedAccountAppBinding, "curae_binding"),
-            {(each.key.owner.api_key_id, each.key.key): each for each in records},
-            {key: load(LogState, parse_json(document)) for key, document in logs},
-            Counter(_events(connection)),
-            Counter(_effects(connection)),
+            connections=_read(connection, Connection, "curae_connection"),
+            sessions=_read(connection, CuraeConnectSession, "curae_session"),
+            bindings=_read(connection, LimitedAccountAppBinding, "curae_binding"),
+            records={(each.key.owner.api_key_id, each.key.key): each for each in records},
+            logs={key: load(LogState, parse_json(document)) for key, document in logs},
+            events=Counter(_events(connection)),
+            effects=Counter(_effects(connection)),
         )
 
 
@@ -102,7 +102,11 @@ def judge(
     """
     stock = take_stock(engine)
     broken = list(
-        _broken(lambda: check_store(stock.connections, stock.sessions, stock.bindings, now))
+        _broken(
+            lambda: check_store(
+                stock.connections, sessions=stock.sessions, bindings=stock.bindings, now=now
+            )
+        )
     )
     broken += _rates(stock, now)
     broken += _executions(stock)

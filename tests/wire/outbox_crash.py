@@ -67,7 +67,11 @@ from tests.wire.postgres import database, postgres
 API_KEY: Final = "cae_live_k1"
 ACCOUNT: Final = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 CALLER: Final = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 MINT: Final = RandomIds("https://pages.example/")
 SHIPPING: Final = Shipping(batch=5, lease=5.0, idle=0.02, pause=0.05, longest_pause=0.2)
@@ -148,14 +152,24 @@ def serving(url: str, doomed: Doomed, chance: Random) -> None:
         try:
             match chance.choice(["initiate", "initiate", "create", "create", "fact", "revoke"]):
                 case "initiate":
-                    serve(kept, request("curae-connect/initiate", key, user), MINT, settings)
+                    serve(
+                        kept,
+                        request=request("curae-connect/initiate", key, user),
+                        mint=MINT,
+                        settings=settings,
+                    )
                 case "create":
-                    answer = serve(kept, request("connections", key, user), MINT, settings)
+                    answer = serve(
+                        kept,
+                        request=request("connections", key, user),
+                        mint=MINT,
+                        settings=settings,
+                    )
                     if answer.response.status == 201:
                         made.append(json.loads(answer.response.body)["connection"]["id"])
                 case "revoke" if made:
                     target = f"connections/{chance.choice(made)}:revoke"
-                    serve(kept, request(target, key, None), MINT, settings)
+                    serve(kept, request=request(target, key, None), mint=MINT, settings=settings)
                 case _:
                     record(kept, fact(chance, made, user))
         except StoreUnavailableError:
@@ -168,7 +182,12 @@ def request(path: str, key: str, user: str | None) -> Request:
         body |= {"dataPackages": "clinical_summary"}
     text = json.dumps(body).replace('"clinical_summary"', '["clinical_summary"]')
     headers = (("Authorization", f"Bearer {API_KEY}"), ("Idempotency-Key", key))
-    return Request("POST", f"/api/sdk/v1/{path}", headers, b"" if user is None else text.encode())
+    return Request(
+        method="POST",
+        target=f"/api/sdk/v1/{path}",
+        headers=headers,
+        body=b"" if user is None else text.encode(),
+    )
 
 
 def fact(chance: Random, made: list[str], user: str) -> Fact:

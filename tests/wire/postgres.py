@@ -167,7 +167,7 @@ def cluster(*, connections: int = 200, room: int | None = None) -> Iterator[Clus
             f"-k {directory / 'door'} -c listen_addresses= -c fsync=off "
             f"-c max_connections={connections}"
         )
-        made = Cluster(programs, directory, settings, nobody)
+        made = Cluster(programs=programs, directory=directory, settings=settings, owner=nobody)
         directory.chmod(0o711)
         made.data.mkdir()
         (directory / "door").mkdir()

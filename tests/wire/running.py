@@ -151,12 +151,23 @@ def start_server(
     if not control.exists():
         Control().write(control)
     environment = {**os.environ, "DATABASE_URL": url, "SKEW": str(skew)}
-    process, listens = fork(app, control, port, environment, log, host)
+    process, listens = fork(
+        app, control=control, port=port, environment=environment, log=log, host=host
+    )
     if listens is None:
         process.join(PATIENCE)
         process.close()
         raise ServerEndedError(f"{app} did not start:\n{log.read_text()[-4000:]}")
-    return RunningServer(app, url, control, log, process, listens, skew, host)
+    return RunningServer(
+        app=app,
+        url=url,
+        control=control,
+        log=log,
+        process=process,
+        port=listens,
+        skew=skew,
+        host=host,
+    )
 
 
 @contextmanager

@@ -242,4 +242,12 @@ def main(
             importlib.import_module("demo").prepare_django()
         else:
             importlib.import_module("demo").prepare()
-        asyncio.run(serve_here(module.served, bound, lambda: listens(bound), headers, address))
+        asyncio.run(
+            serve_here(
+                module.served,
+                port=bound,
+                listens=lambda: listens(bound),
+                headers=headers,
+                address=address,
+            )
+        )

@@ -132,7 +132,9 @@ class Phone:
         if key:
             headers.append(("Idempotency-Key", key))
         sent = b"" if body is None else json.dumps(body).encode()
-        return self.server.send(Request(method, BASE + path, tuple(headers), sent))
+        return self.server.send(
+            Request(method=method, target=BASE + path, headers=tuple(headers), body=sent)
+        )
 
     def visits(self, answer: Response, button: str) -> str:
         """The person opens the page of an answer and presses a button; what it says then."""
@@ -194,4 +196,9 @@ def phone(tmp_path: Path) -> Iterator[Phone]:
         behind = Behind(server.control, engine)
         # As wide as a phone.
         with chromium(tmp_path / "profile", "--window-size=500,900") as browser:
-            yield Phone(server, behind, behind.make_key(KeyWanted("app-1", ACCOUNT)), browser)
+            yield Phone(
+                server=server,
+                behind=behind,
+                api_key=behind.make_key(KeyWanted("app-1", ACCOUNT)),
+                browser=browser,
+            )

@@ -43,19 +43,19 @@ def check(app: str, url: str, directory: Path, names: Collection[str]) -> None:
 
 
 def test_a_part_of_the_kit_on_an_example(sqlite_url: str, tmp_path: Path) -> None:
-    check("fastapi", sqlite_url, tmp_path, [*NAMES[::8], ONE_ENVIRONMENT])
+    check("fastapi", url=sqlite_url, directory=tmp_path, names=[*NAMES[::8], ONE_ENVIRONMENT])
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
 def test_the_whole_kit_on_postgresql(app: str, postgres_url: str, tmp_path: Path) -> None:
-    check(app, postgres_url, tmp_path, NAMES)
+    check(app, url=postgres_url, directory=tmp_path, names=NAMES)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("app", APPS)
 def test_the_whole_kit_on_sqlite(app: str, sqlite_url: str, tmp_path: Path) -> None:
-    check(app, sqlite_url, tmp_path, NAMES)
+    check(app, url=sqlite_url, directory=tmp_path, names=NAMES)
 
 
 def test_the_kit_finds_a_store_that_does_not_compare(postgres_url: str, tmp_path: Path) -> None:

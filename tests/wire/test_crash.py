@@ -82,7 +82,7 @@ def test_a_wrong_store_is_found(wrong: str, postgres_server: sa.URL, tmp_path: P
     # dozen would not, and no more of them are made than are needed.
     def is_found(seed: int) -> bool:
         with database(postgres_server) as url:
-            seen = _with_wrong(wrong, url, tmp_path / str(seed), seed)
+            seen = _with_wrong(wrong, url=url, directory=tmp_path / str(seed), seed=seed)
         return any(each.startswith("no order") for each in seen.judged.broken)
 
     assert any(map(is_found, range(1, 13)))

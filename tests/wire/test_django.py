@@ -74,7 +74,9 @@ class Pair:
     def send_one(self, number: int, path: str, key: str, body: dict[str, object]) -> Response:
         headers = (("authorization", f"Bearer {self.api_key}"), ("idempotency-key", key))
         target = f"/api/sdk/v1/{path}"
-        request = Request("POST", target, headers, json.dumps(body).encode())
+        request = Request(
+            method="POST", target=target, headers=headers, body=json.dumps(body).encode()
+        )
         return self.servers[number % 2].send(request)
 
     def count(self, table: str) -> int:
@@ -91,5 +93,10 @@ def pair(postgres_url: str, tmp_path: Path) -> Iterator[Pair]:
         engine_of(postgres_url) as engine,
     ):
         behind = Behind(one.control, engine)
-        wanted = KeyWanted("app-1", ACCOUNT, Environment.TEST, frozenset({CONNECTION_WRITE}))
+        wanted = KeyWanted(
+            app_id="app-1",
+            customer_account_id=ACCOUNT,
+            environment=Environment.TEST,
+            scopes=frozenset({CONNECTION_WRITE}),
+        )
         yield Pair((one, two), behind, behind.make_key(wanted))

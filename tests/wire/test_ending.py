@@ -100,11 +100,11 @@ class Client:
         """The status of an answer, and whether the connection is over."""
         body = json.dumps({"appUserId": self._user, "dataPackages": ["labs"]})
         key = f"{self._user}-{idempotency_key}"
-        return self._ask("POST", CREATE, body, {"Idempotency-Key": key})
+        return self._ask("POST", path=CREATE, body=body, headers={"Idempotency-Key": key})
 
     def state(self) -> tuple[int, bool]:
         path = f"/api/sdk/v1/curae-connect/account-state?appUserId={self._user}"
-        return self._ask("GET", path, None, {})
+        return self._ask("GET", path=path, body=None, headers={})
 
     def _ask(
         self, method: str, path: str, body: str | None, headers: dict[str, str]

@@ -40,7 +40,9 @@ def test_a_table_that_is_gone_is_answered_and_told_without_a_secret(
         api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "a-secret-key"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
-        create = Request("POST", "/api/sdk/v1/connections", headers, body)
+        create = Request(
+            method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
+        )
         # Whoever answers has made its tables.
         assert server.send(Request("GET", "/")).status == 401
         with engine.begin() as connection:
@@ -84,7 +86,9 @@ def test_while_a_database_is_locked_whoever_needs_none_of_it_is_answered(
         api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
-        create = Request("POST", "/api/sdk/v1/connections", headers, body)
+        create = Request(
+            method="POST", target="/api/sdk/v1/connections", headers=headers, body=body
+        )
         # Whoever answers has made its tables.
         assert server.send(Request("GET", "/")).status == 401
         with engine.connect() as connection:
@@ -111,7 +115,9 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
         api_key = Behind(server.control, engine).make_key(KeyWanted("app-1", ACCOUNT))
         headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", "one"))
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
-        created = server.send(Request("POST", "/api/sdk/v1/connections", headers, body))
+        created = server.send(
+            Request(method="POST", target="/api/sdk/v1/connections", headers=headers, body=body)
+        )
         finish = pressed(json.loads(created.body)["nextAction"]["url"], "finish")
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -125,7 +131,7 @@ def test_who_finishes_a_page_while_the_database_is_locked_may_do_so_again(
 @pytest.mark.parametrize("app", APPS)
 def test_of_a_long_body_no_more_is_kept_than_is_needed(app: str, tmp_path: Path) -> None:
     with running_server(app, sqlite(tmp_path), tmp_path) as server:
-        stranger = Request("POST", "/", (), b"")
+        stranger = Request(method="POST", target="/", headers=(), body=b"")
         assert server.send(stranger).status == 401
         before = most_memory(server)
         taken, answer = send_long_body(server.port, 200_000_000)

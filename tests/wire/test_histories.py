@@ -234,7 +234,9 @@ def test_a_page_is_explained_by_its_fact_or_says_no(lived: Lived) -> None:
     connection = lived.connections[0]
     until = at(START + 10**12)
     lived.tell(Authorized(ConnectionId(connection), until))
-    lived.alter(1, work=Visited("connection", connection, USER, "finish"))
+    lived.alter(
+        1, work=Visited(kind="connection", subject=connection, coordinate=USER, action="finish")
+    )
     assert lived.judged().is_explained
     lived.alter(1, answer="refused")
     assert lived.judged().is_explained is False
@@ -246,7 +248,7 @@ def test_a_page_that_may_have_found_its_work_done_may_also_have_done_it(lived: L
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-3")
     assert lived.tell(Revoked(ConnectionId(first), Actor.PATIENT)) == "done"
     # It began when there was nothing left to revoke, and ended when there was.
-    work = Visited("connection", first, USER, "cancel")
+    work = Visited(kind="connection", subject=first, coordinate=USER, action="cancel")
     lived.alter(5, work=work, invoked=lived.history[4].invoked)
     assert lived.judged().is_explained
 
@@ -364,7 +366,7 @@ def test_what_the_loop_does_is_explained_and_nothing_else(
 ) -> None:
     lived = Lived()
     for number, (kind, which) in enumerate(works):
-        live(lived, number, kind, which)
+        live(lived, number=number, kind=kind, which=which)
     verdict = lived.judged()
     assert verdict.is_explained, verdict.stuck
     answered = [n for n, each in enumerate(lived.history) if isinstance(each.answer, Response)]

@@ -33,7 +33,9 @@ def test_what_is_not_explained_is_told_whole(lived: Lived) -> None:
     lived.revoke(lived.connections[0], "k-2")
     lived.get(lived.connections[0])
     lived.tell(Revoked(ConnectionId(lived.connections[0]), Actor.PATIENT))
-    work = Visited("connection", lived.connections[0], USER, "cancel")
+    work = Visited(
+        kind="connection", subject=lived.connections[0], coordinate=USER, action="cancel"
+    )
     lived.alter(3, work=work, answer=None, returned=None, is_doubtful=True)
     told = tell(lived.history, Rest(), lived.rest())
     assert [each.strip() for each in told.splitlines()[1:6]] == [
@@ -48,13 +50,13 @@ def test_what_is_not_explained_is_told_whole(lived: Lived) -> None:
     assert judged.broken[0].endswith(told)
 
 
-BUCKET: Final = Bucket("platform", 2, 1, 1)
+BUCKET: Final = Bucket(name="platform", capacity=2, refill=1, seconds=1)
 KEY: Final = rate_key(BucketKey(CALLER.key_owner, "platform"))
 
 
 def whole(full_at: int | None, values: dict[Place, Storable] | None = None) -> Whole:
     buckets = {} if full_at is None else {KEY: BucketState(full_at)}
-    return Whole(values or {}, (), 0, buckets)
+    return Whole(values=values or {}, posted=(), number=0, buckets=buckets)
 
 
 def test_whoever_is_admitted_too_often_is_found(lived: Lived) -> None:
@@ -69,10 +71,24 @@ def test_a_charge_that_is_missing_is_found(lived: Lived) -> None:
     for _ in range(3):
         lived.ask("GET", "curae-connect/account-state?appUserId=ada")
     before, charged = whole(None), whole(START + 3_000_000)
-    assert not any(uncharged(lived.history, [BUCKET], before, charged, START))
-    assert any(uncharged(lived.history, [BUCKET], before, whole(START + 1_500_000), START))
-    assert any(uncharged(lived.history, [BUCKET], before, before, START))
-    assert any(uncharged(lived.history, [BUCKET], charged, charged, START))
+    assert not any(
+        uncharged(lived.history, buckets=[BUCKET], before=before, after=charged, earliest=START)
+    )
+    assert any(
+        uncharged(
+            lived.history,
+            buckets=[BUCKET],
+            before=before,
+            after=whole(START + 1_500_000),
+            earliest=START,
+        )
+    )
+    assert any(
+        uncharged(lived.history, buckets=[BUCKET], before=before, after=before, earliest=START)
+    )
+    assert any(
+        uncharged(lived.history, buckets=[BUCKET], before=charged, after=charged, earliest=START)
+    )
 
 
 def test_a_purge_that_drops_what_lives_is_found(lived: Lived) -> None:

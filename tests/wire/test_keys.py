@@ -43,7 +43,11 @@ ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 OTHER_ACCOUNT = CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f")
 KEY = ApiKey("cae_live_k1")
 WRITER = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 READER = attrs.evolve(WRITER, scopes=frozenset[str]())
 LIVE = Settings(environment=Environment.LIVE)
@@ -74,12 +78,14 @@ def database(url: str) -> Iterator[SqlDatabase]:
 def create(key: str = "k") -> Request:
     headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", key))
     body = b'{"appUserId": "ada", "dataPackages": ["clinical_summary"]}'
-    return Request("POST", "/api/sdk/v1/connections", headers, body)
+    return Request(method="POST", target="/api/sdk/v1/connections", headers=headers, body=body)
 
 
 def read(connection_id: str) -> Request:
     headers = (("Authorization", "Bearer cae_live_k1"),)
-    return Request("GET", f"/api/sdk/v1/connections/{connection_id}", headers, b"")
+    return Request(
+        method="GET", target=f"/api/sdk/v1/connections/{connection_id}", headers=headers, body=b""
+    )
 
 
 # --- Every worker ---------------------------------------------------------------------------
@@ -111,10 +117,14 @@ def test_each_change_of_a_key_takes_effect_on_the_next_request_on_every_worker(
         else:
             administrator.register(KEY, caller)
         for which, worker in enumerate(workers):
-            answer = serve(worker, create(f"{number}-{which}"), MINT, LIVE).response
+            answer = serve(
+                worker, request=create(f"{number}-{which}"), mint=MINT, settings=LIVE
+            ).response
             assert answer.status == created, f"change {number}, worker {which}"
             made = made or json.loads(answer.body)["connection"]["id"]
-            assert serve(worker, read(made), MINT, LIVE).response.status == seen
+            assert (
+                serve(worker, request=read(made), mint=MINT, settings=LIVE).response.status == seen
+            )
 
 
 def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
@@ -136,10 +146,12 @@ def test_so_it_does_where_workers_are_awaited(postgres_url: str) -> None:
             else:
                 await administrator.register(KEY, caller)
             for which, worker in enumerate(workers):
-                answer = await serve_async(worker, create(f"{number}-{which}"), MINT, LIVE)
+                answer = await serve_async(
+                    worker, request=create(f"{number}-{which}"), mint=MINT, settings=LIVE
+                )
                 assert answer.response.status == created, f"change {number}, worker {which}"
                 made = made or json.loads(answer.response.body)["connection"]["id"]
-                answer = await serve_async(worker, read(made), MINT, LIVE)
+                answer = await serve_async(worker, request=read(made), mint=MINT, settings=LIVE)
                 assert answer.response.status == seen
 
     asyncio.run(run())
@@ -350,7 +362,7 @@ def provision(database: SqlDatabase) -> None:
     store.register(KEY, WRITER)
     headers = create().headers
     target = "/api/sdk/v1/curae-connect/initiate"
-    request = Request("POST", target, headers, b'{"appUserId": "ada"}')
+    request = Request(method="POST", target=target, headers=headers, body=b'{"appUserId": "ada"}')
     assert serve(store, request, MINT).response.status == 201
 
 

@@ -54,11 +54,20 @@ PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 MINT = RandomIds("https://pages.example/")
 ACCOUNT = CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b")
 WRITER = Caller(
-    ApiKeyId("key-1"), AppId("app-1"), ACCOUNT, Environment.LIVE, frozenset({CONNECTION_WRITE})
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 KEY = ApiKey("cae_live_k1")
 # Of letters that no digest and no id has.
-MARY = Coordinate(Environment.LIVE, AppId("app-1"), ACCOUNT, AppUserId("mary"))
+MARY = Coordinate(
+    environment=Environment.LIVE,
+    app_id=AppId("app-1"),
+    customer_account_id=ACCOUNT,
+    app_user_id=AppUserId("mary"),
+)
 NAMED = ("--app-id", "app-1", "--account", ACCOUNT, "--environment", "live")
 
 
@@ -83,7 +92,7 @@ class Platform:
         keyed = [("Idempotency-Key", os.urandom(8).hex())] if is_keyed else []
         headers = (("Authorization", "Bearer cae_live_k1"), *keyed)
         sent = json.dumps(body).encode() if body else b""
-        request = Request(method, f"/api/sdk/v1/{path}", headers, sent)
+        request = Request(method=method, target=f"/api/sdk/v1/{path}", headers=headers, body=sent)
         response = serve(self.store, request, MINT).response
         return response.status, json.loads(response.body)
 
@@ -188,7 +197,9 @@ def test_where_nobody_is_bound_connections_are_ended_all_the_same(platform: Plat
     assert erase(platform.database, MARY).waiting
     assert [platform.status(each) for each in made] == ["REVOKED"] * 3
     platform.ship()
-    assert erase(platform.database, MARY) == Erasure(3, 0, 0, 0)
+    assert erase(platform.database, MARY) == Erasure(
+        connections=3, sessions=0, bindings=0, waiting=0
+    )
     assert erase(platform.database, MARY) == Erasure()
 
 
@@ -466,7 +477,10 @@ def test_workers_with_old_and_new_buckets_lock_nobody_out_and_hand_out_no_full_o
 
     def admitted(settings: Settings) -> int:
         store = SqlStore(platform.database, settings)
-        statuses = [serve(store, asked, MINT, settings).response.status for _ in range(25)]
+        statuses = [
+            serve(store, request=asked, mint=MINT, settings=settings).response.status
+            for _ in range(25)
+        ]
         return statuses.count(200)
 
     # So slow that none comes back while the test runs.

@@ -42,11 +42,11 @@ from tests.wire.posting import database, url
 __all__ = ["database", "url"]
 
 CALLER = Caller(
-    ApiKeyId("key-1"),
-    AppId("app-1"),
-    CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
-    Environment.LIVE,
-    frozenset({CONNECTION_WRITE}),
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=CustomerAccountId("d8c60791-7301-441c-98e8-5bea9a162d9b"),
+    environment=Environment.LIVE,
+    scopes=frozenset({CONNECTION_WRITE}),
 )
 
 
@@ -104,7 +104,7 @@ def test_the_program_of_the_page_ships(url: str, database: SqlDatabase) -> None:
     store.register(ApiKey("cae_live_k1"), CALLER)
     headers = (("Authorization", "Bearer cae_live_k1"), ("Idempotency-Key", "k"))
     target = "/api/sdk/v1/curae-connect/initiate"
-    request = Request("POST", target, headers, b'{"appUserId": "ada"}')
+    request = Request(method="POST", target=target, headers=headers, body=b'{"appUserId": "ada"}')
     assert serve(store, request, RandomIds("https://pages.example/")).response.status == 201
     stop, seen = threading.Event(), list[str]()
 

@@ -174,7 +174,9 @@ class App:
         if key and body is not None:
             headers.append(("Idempotency-Key", f"key-{self.asked}"))
         method, sent = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
-        return self.server.send(Request(method, f"{BASE}/{path}", tuple(headers), sent))
+        return self.server.send(
+            Request(method=method, target=f"{BASE}/{path}", headers=tuple(headers), body=sent)
+        )
 
     def visit(self, answer: Response, action: str, method: str) -> Response:
         url = urlsplit(json.loads(answer.body)["nextAction"]["url"])
@@ -219,5 +221,10 @@ def app(place: tuple[RunningServer, Behind]) -> App:
     # An account of its own, so that no test meets another's user.
     wanted = KeyWanted("app-1", str(uuid4()))
     account = CustomerAccountId(wanted.customer_account_id)
-    ada = Coordinate(wanted.environment, AppId(wanted.app_id), account, AppUserId("ada"))
-    return App(server, behind, behind.make_key(wanted), ada)
+    ada = Coordinate(
+        environment=wanted.environment,
+        app_id=AppId(wanted.app_id),
+        customer_account_id=account,
+        app_user_id=AppUserId("ada"),
+    )
+    return App(server=server, behind=behind, api_key=behind.make_key(wanted), coordinate=ada)

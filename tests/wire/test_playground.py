@@ -121,7 +121,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}/"
-        yield Served(site, url, size, asked)
+        yield Served(site=site, url=url, size=size, asked=asked)
     finally:
         server.shutdown()
         thread.join()

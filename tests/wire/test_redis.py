@@ -63,7 +63,9 @@ def test_ten_of_twenty_initiates_at_once_are_admitted_by_two_servers_together(
 def initiate(api_key: str, number: int) -> Request:
     headers = (("Authorization", f"Bearer {api_key}"), ("Idempotency-Key", f"visit-{number}"))
     body = json.dumps({"appUserId": "ada"}).encode()
-    return Request("POST", "/api/sdk/v1/curae-connect/initiate", headers, body)
+    return Request(
+        method="POST", target="/api/sdk/v1/curae-connect/initiate", headers=headers, body=body
+    )
 
 
 @attrs.frozen

@@ -49,7 +49,12 @@ def test_every_code_point_of_an_app_user_id_comes_back_from_a_database(
 ) -> None:
     users = [AppUserId(text) for text in (LONGEST, *unusual())]
     made = [
-        LimitedAccountAppBinding(owner().coordinate(user), UserId(user), AccountState.LIMITED, 1)
+        LimitedAccountAppBinding(
+            coordinate=owner().coordinate(user),
+            user_id=UserId(user),
+            state=AccountState.LIMITED,
+            generation=1,
+        )
         for user in users
     ]
     url: str = request.getfixturevalue(database)
@@ -93,7 +98,9 @@ def check_pages(place: Served, twins: tuple[str, ...]) -> None:
     path = "curae-connect/graduation-handoff"
     headers = (("Authorization", f"Bearer {one.api_key}"),)
     body = json.dumps({"appUserId": limited}).encode()
-    started = place.send(Request("POST", f"/api/sdk/v1/{path}", headers, body))
+    started = place.send(
+        Request(method="POST", target=f"/api/sdk/v1/{path}", headers=headers, body=body)
+    )
     assert finish(place, json.loads(started.body)["nextAction"]["url"]).status == 200
     assert (one.state(limited), one.state(twin)) == ("ACTIVE", "LIMITED")
 
@@ -103,7 +110,7 @@ def finish(place: Served, url: str) -> Response:
 
 
 def test_twins_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
-    served("django", sqlite(tmp_path), tmp_path, FEW)
+    served("django", url=sqlite(tmp_path), directory=tmp_path, twins=FEW)
 
 
 @pytest.mark.heavy
@@ -112,4 +119,4 @@ def test_twins_are_kept_apart_over_a_socket(tmp_path: Path) -> None:
 def test_twins_are_kept_apart_over_every_socket(
     app_name: str, database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    served(app_name, request.getfixturevalue(database), tmp_path, TWINS)
+    served(app_name, url=request.getfixturevalue(database), directory=tmp_path, twins=TWINS)

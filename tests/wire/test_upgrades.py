@@ -59,9 +59,13 @@ def release(tmp_path: Path) -> Iterator[Release]:
         behind = Behind(server.control, engine)
         headers = (("Authorization", f"Bearer {behind.make_key(KeyWanted('app-1', ACCOUNT))}"),)
         body = b'{"appUserId": "ada", "dataPackages": ["labs"]}'
-        sent = Request("POST", BASE, (*headers, ("Idempotency-Key", "one")), body)
+        sent = Request(
+            method="POST", target=BASE, headers=(*headers, ("Idempotency-Key", "one")), body=body
+        )
         made = json.loads(server.send(sent).body)
-        yield Release(server, behind, headers, made["connection"]["id"])
+        yield Release(
+            server=server, behind=behind, headers=headers, connection_id=made["connection"]["id"]
+        )
 
 
 def test_a_text_of_an_earlier_release_is_replaced_like_any_other(release: Release) -> None:

@@ -30,7 +30,7 @@ class Stored:
         self.store.register(api_key, caller)
 
     def send(self, request: Request) -> Response:
-        return serve(self.store, request, MINT, self.settings).response
+        return serve(self.store, request=request, mint=MINT, settings=self.settings).response
 
     def recorded(self, fact: Fact) -> FactAnswer:
         return record(self.store, fact)

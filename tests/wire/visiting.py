@@ -63,7 +63,9 @@ def _posted(
         ("Sec-Fetch-Site", "same-origin"),
         *cookies,
     )
-    return Request("POST", target_of(url), headers, urlencode([*fields]).encode())
+    return Request(
+        method="POST", target=target_of(url), headers=headers, body=urlencode([*fields]).encode()
+    )
 
 
 @frozen

@@ -43,7 +43,7 @@ def examples(name: str) -> dict[str, Example]:
             ran = scene.run()
         asked = {rules[cell] for cell in looked}
         for row in table.rows:
-            rank = _rank(row, scene, ran, asked)
+            rank = _rank(row, scene=scene, ran=ran, asked=asked)
             if rank is not None and (row.rule not in ranked or rank < ranked[row.rule][0]):
                 ranked[row.rule] = rank, (scene, ran)
     missing = [row.rule for row in table.rows if row.rule not in ranked]
@@ -88,7 +88,7 @@ def _page(table: AnyTable, kept: dict[str, tuple[int, ...]], tests: dict[str, st
     text = f"# {table.name}, rule by rule\n\n{table.law}\n\n"
     text += _HEAD.format(table.name)
     for row, (scene, ran) in zip(table.rows, examples(table.name).values(), strict=True):
-        text += f"\n{_section(table, row, kept.get(row.rule, ()), tests)}"
+        text += f"\n{_section(table, row=row, kept=kept.get(row.rule, ()), tests=tests)}"
         shown = "\n".join(line.rstrip() for line in lines(scene, ran))
         text += f"\n<details>\n<summary>{summary(scene, ran)}</summary>\n\n"
         text += f"```text\n{shown}\n```\n\n</details>\n"

@@ -67,7 +67,7 @@ FULL: Final = LogState.of((later(NOW, -SECOND),) * 10)
 SPENT: Final = BucketState(microseconds(NOW) + 60 * SECOND)
 REPLY: Final = Response(200, (("content-type", "application/json"),), b'{"revokedNow":true}')
 NOTHING: Final = Snapshot()
-BUCKETED: Final = Settings(buckets=(Bucket("platform", 1, 1, 60),))
+BUCKETED: Final = Settings(buckets=(Bucket(name="platform", capacity=1, refill=1, seconds=60),))
 
 
 @attrs.frozen
@@ -82,9 +82,9 @@ class Asked:
 
     def run(self) -> Answer:
         """The answer of the three functions that a server calls."""
-        call = read(self.request, self.caller, self.now, self.settings)
+        call = read(self.request, caller=self.caller, now=self.now, settings=self.settings)
         if not isinstance(call, Decision):
-            call = decide(call, self.snapshot, self.now, new_ids(self.now))
+            call = decide(call, snapshot=self.snapshot, now=self.now, new_ids=new_ids(self.now))
         return respond(call)
 
 
@@ -133,7 +133,12 @@ Scene = Asked | Happened | Called
 
 def new_ids(now: datetime) -> NewIds:
     """The ids that the server has at hand."""
-    return NewIds(connection_id(9), SESSION, UserId("u-9"), next_action(now))
+    return NewIds(
+        connection_id=connection_id(9),
+        session_id=SESSION,
+        user_id=UserId("u-9"),
+        next_action=next_action(now),
+    )
 
 
 def ask(
@@ -159,8 +164,8 @@ def ask(
     keyed = method == "POST" and operation != "graduation-handoff"
     sent = (KEY if keyed else ()) if headers is None else headers
     text = given if body is None else body
-    request = Request(method, BASE + path, sent, text.encode())
-    return Asked(request, snapshot, now, caller, settings)
+    request = Request(method=method, target=BASE + path, headers=sent, body=text.encode())
+    return Asked(request=request, snapshot=snapshot, now=now, caller=caller, settings=settings)
 
 
 def line(connection: Connection, successor: Connection | None = None) -> Snapshot:
@@ -276,7 +281,14 @@ def waiting(path: EntryPath, handoff: Handoff) -> CuraeConnectSession:
     landed = handoff is Handoff.LANDED
     at, user = (START, USER) if landed else (None, None)
     return CuraeConnectSession(
-        SESSION, COORDINATE, path, handoff, START, later(START, HANDOFF), at, user
+        id=SESSION,
+        coordinate=COORDINATE,
+        path=path,
+        handoff=handoff,
+        created_at=START,
+        expires_at=later(START, HANDOFF),
+        landed_at=at,
+        user_id=user,
     )
 
 
@@ -324,7 +336,9 @@ def keyed() -> Iterator[Scene]:
         held = Snapshot(connection=make(Status.ACTIVE), record=record)
         yield ask("revoke", held, now)
         another = Snapshot(connection=make(Status.ACTIVE, number=2), record=record)
-        request = Request("POST", f"{BASE}/connections/{other}:revoke", KEY, b"")
+        request = Request(
+            method="POST", target=f"{BASE}/connections/{other}:revoke", headers=KEY, body=b""
+        )
         yield Asked(request, another, now)
 
 
@@ -340,7 +354,7 @@ def gates() -> Iterator[Scene]:
     """A request that is stopped at each gate."""
     held = Snapshot(connection=make(Status.ACTIVE))
     yield ask("get-connection", held, caller=None)
-    yield Asked(Request("PUT", f"{BASE}/connections", KEY, b""))
+    yield Asked(Request(method="PUT", target=f"{BASE}/connections", headers=KEY, body=b""))
     yield from permissions()
     yield ask("initiate", body='{"appUserId": "user-1", "prefersSignup": true}')
     yield ask("graduation-handoff", headers=KEY)
@@ -380,7 +394,14 @@ def accesses() -> Iterator[Scene]:
 def attempts() -> Iterator[Scene]:
     """Each act of an attempt, by its record and by whether it holds it."""
     for token, (record, now) in product((1, 2), keys.AT.values()):
-        attempt = Attempt(record.key, record.fingerprint, token, START, START, ())
+        attempt = Attempt(
+            key=record.key,
+            fingerprint=record.fingerprint,
+            token=token,
+            first_used_at=START,
+            at=START,
+            rules=(),
+        )
         calls: dict[str, Callable[[], object]] = {
             "renew(record, attempt, now)": partial(renew, record, attempt, now),
             "complete(record, attempt, response, now)": partial(

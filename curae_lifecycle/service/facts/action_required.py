@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.triggers import require_action
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
@@ -12,7 +13,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION, REASON
 
 
-@frozen
+@attrs.frozen
 class ActionRequired(fact.ConnectionFact):
     """The patient must act before data flows again.
 

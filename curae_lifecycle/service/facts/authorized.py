@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.triggers import authorize, check_end
 from curae_lifecycle.rules.values import ConnectionId, check_occurrence
 from curae_lifecycle.service.changes import EventKind, written
@@ -12,7 +13,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
 
 
-@frozen
+@attrs.frozen
 class Authorized(fact.ConnectionFact):
     """The patient authorized on the hosted page.
 

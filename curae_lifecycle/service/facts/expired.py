@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.triggers import expire
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
@@ -12,7 +13,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
 
 
-@frozen
+@attrs.frozen
 class Expired(fact.ConnectionFact):
     """The authorization is over: the upstream ended it, or time did.
 

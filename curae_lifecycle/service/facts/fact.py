@@ -15,11 +15,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
+import attrs
+
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, Ignored, Refused, make_done, make_ignored
+from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_occurrence
@@ -31,7 +32,7 @@ from curae_lifecycle.service.snapshot import check_chain, check_line
 Moved = TypeVar("Moved")
 
 
-@frozen
+@attrs.frozen
 class FactNeeds:
     """What the server loads for a fact.
 
@@ -50,7 +51,7 @@ class FactNeeds:
     connections: Coordinate | None = None
 
 
-@frozen
+@attrs.frozen
 class FactSnapshot:
     """What was loaded for `FactNeeds`; `None` and `()` for what is not there.
 
@@ -149,7 +150,12 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
     if asked.connection is not None:
         if snapshot.connection is None:
             return refuse_at(Gate.OWNERSHIP)
-        check_line(asked.connection, snapshot.connection, snapshot.successor, snapshot.head)
+        check_line(
+            asked.connection,
+            connection=snapshot.connection,
+            successor=snapshot.successor,
+            head=snapshot.head,
+        )
     if asked.chain is not None:
         if snapshot.connection is None:
             return refuse_at(Gate.OWNERSHIP)
@@ -184,9 +190,9 @@ def recorded(
     """The answer of a fact, with the changes made of what it moved, where it moved anything."""
     match answer:
         case Done(moved, rules):
-            return make_done(made(moved), rules)
+            return Done(made(moved), rules)
         case Ignored(_, rules):
-            return make_ignored(changes.NO_CHANGES, rules)
+            return Ignored(changes.NO_CHANGES, rules)
         case Refused():
             return answer
 

@@ -7,14 +7,13 @@ from datetime import datetime
 import attrs
 
 from curae_lifecycle.rules.binding import graduate
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.changes import EventKind, binding_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
 
-@frozen
+@attrs.frozen
 class Graduated(fact.Fact):
     """The LIMITED user became ACTIVE; `user_id` is the bound one where absent.
 
@@ -48,5 +47,8 @@ class Graduated(fact.Fact):
         user_id = bound if self.user_id is None else self.user_id
         answer = graduate(binding, self.coordinate, user_id)
         return fact.recorded(
-            answer, lambda after: binding_changes(EventKind.BINDING_GRADUATED, binding, after, now)
+            answer,
+            lambda after: binding_changes(
+                EventKind.BINDING_GRADUATED, before=binding, after=after, now=now
+            ),
         )

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import complete_handoff
 from curae_lifecycle.rules.values import SessionId, UserId
 from curae_lifecycle.service.changes import landing_changes
@@ -14,7 +13,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_SESSION, USER_ID
 
 
-@frozen
+@attrs.frozen
 class HandoffCompleted(fact.Fact):
     """The hosted page gave the user over to the app: completeHandoff.
 
@@ -39,7 +38,10 @@ class HandoffCompleted(fact.Fact):
         """Landed, the session together with the binding or not at all."""
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked
-        answer = complete_handoff(session, binding, self.user_id, now, happened_at=self.happened_at)
+        answer = complete_handoff(
+            session, binding=binding, user_id=self.user_id, now=now, happened_at=self.happened_at
+        )
         return fact.recorded(
-            answer, lambda landing: landing_changes(session, binding, landing, now)
+            answer,
+            lambda landing: landing_changes(session, binding=binding, landing=landing, now=now),
         )

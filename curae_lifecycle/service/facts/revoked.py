@@ -9,7 +9,6 @@ import attrs
 from curae_lifecycle.rules import chain, outcomes, values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
@@ -20,7 +19,7 @@ def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
         raise ArgumentError("actor", f"one of {', '.join(f'Actor.{each.name}' for each in Actor)}")
 
 
-@frozen
+@attrs.frozen
 class Revoked(fact.ConnectionFact):
     """Somebody revoked outside the API.
 
@@ -51,9 +50,9 @@ class Revoked(fact.ConnectionFact):
         )
         rules = tuple(rule for answer in answers for rule in answer.rules)
         if not any(isinstance(answer, outcomes.Done) for answer in answers):
-            return outcomes.make_ignored(NO_CHANGES, rules)
+            return outcomes.Ignored(NO_CHANGES, rules)
         if self.needs().chain is None:
             changes = revocation_changes((connection,), answers)
-            return outcomes.make_done(changes + left_alive(connection, snapshot.head, now), rules)
+            return outcomes.Done(changes + left_alive(connection, snapshot.head, now), rules)
         reached = (connection, *snapshot.following)
-        return outcomes.make_done(revocation_changes(reached, answers, heads=reached[-1:]), rules)
+        return outcomes.Done(revocation_changes(reached, answers, heads=reached[-1:]), rules)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import attrs
+
 from curae_lifecycle.rules.binding import tombstone
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.frozen import frozen
-from curae_lifecycle.rules.outcomes import Done, make_done
+from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import EventKind, binding_changes, revocation_changes
@@ -15,7 +16,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 
 
-@frozen
+@attrs.frozen
 class Tombstoned(fact.Fact):
     """The bound user is gone, whoever it is, and leaves no access behind [O].
 
@@ -45,7 +46,9 @@ class Tombstoned(fact.Fact):
         binding, connections = snapshot.binding, snapshot.connections
         kind = EventKind.BINDING_TOMBSTONED
         gone = tombstone(binding, self.coordinate)
-        answer = fact.recorded(gone, lambda after: binding_changes(kind, binding, after, now))
+        answer = fact.recorded(
+            gone, lambda after: binding_changes(kind, before=binding, after=after, now=now)
+        )
         if not isinstance(answer, Done):
             return answer
         revoked = tuple(
@@ -56,4 +59,4 @@ class Tombstoned(fact.Fact):
         heads = tuple(each for each in connections if each.id not in followed)
         rules = tuple(rule for each in revoked for rule in each.rules)
         changes = answer.value + revocation_changes(connections, revoked, heads)
-        return make_done(changes, answer.rules + rules)
+        return Done(changes, answer.rules + rules)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
+import attrs
+
 from curae_lifecycle.rules.binding import AccountState, account_state
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.members import APP_USER_ID, Given
 from curae_lifecycle.service.operations import operation
@@ -17,7 +18,7 @@ def etag(state: AccountState) -> str:
     return f'"account-{state.lower()}"'
 
 
-@frozen
+@attrs.frozen
 class AccountStateShown(operation.Reply):
     """Answers an account state: `{lifecycleState}`."""
 
@@ -29,7 +30,7 @@ class AccountStateShown(operation.Reply):
         return etag(self.lifecycle_state)
 
 
-@frozen
+@attrs.frozen
 class GetAccountState(operation.UserOperation):
     """The coordinate's account state; `known` are those whose entity tag the client holds [P].
 
@@ -65,5 +66,5 @@ class GetAccountState(operation.UserOperation):
         """The state, or nothing where the client holds it."""
         state = account_state(asked.snapshot.binding)
         if state in self.known:
-            return operation.make_ruling(operation.NotModified(etag(state)))
-        return operation.make_ruling(AccountStateShown(state))
+            return operation.Ruling(operation.NotModified(etag(state)))
+        return operation.Ruling(AccountStateShown(state))

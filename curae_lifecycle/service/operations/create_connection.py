@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
+
 from curae_lifecycle.rules.connection import Connection, create
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import AppUserId, DataPackage, NextAction
 from curae_lifecycle.service.changes import created_changes
 from curae_lifecycle.service.members import APP_USER_ID, DATA_PACKAGES
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class ConnectionCreated(operation.Reply):
     """Answers a create: `{connection, nextAction}`."""
 
@@ -19,7 +20,7 @@ class ConnectionCreated(operation.Reply):
     next_action: NextAction
 
 
-@frozen
+@attrs.frozen
 class CreateConnection(operation.UserOperation):
     """`{appUserId, dataPackages}` to a PENDING connection and a next action [P]."""
 
@@ -50,4 +51,4 @@ class CreateConnection(operation.UserOperation):
             next_action=new_ids.next_action,
         )
         changes = created_changes(made, asked.snapshot.binding)
-        return operation.make_ruling(ConnectionCreated(made, new_ids.next_action), (), changes)
+        return operation.Ruling(ConnectionCreated(made, new_ids.next_action), (), changes)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import attrs
+
 from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import EventKind, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class ConnectionShown(operation.Reply):
     """Answers a get: `{connection}`."""
 
     connection: Connection
 
 
-@frozen
+@attrs.frozen
 class GetConnection(operation.ConnectionOperation):
     """One connection, without a next action [P]."""
 
@@ -40,7 +41,7 @@ class GetConnection(operation.ConnectionOperation):
         """The connection, healed where its hand-off is known to have landed."""
         connection, landed = asked.connection, asked.snapshot.landed
         if landed is None:
-            return operation.make_ruling(ConnectionShown(connection))
+            return operation.Ruling(ConnectionShown(connection))
         healed = triggers.authorize(
             connection,
             asked.now,
@@ -49,6 +50,6 @@ class GetConnection(operation.ConnectionOperation):
             successor=asked.snapshot.successor,
         )
         if not isinstance(healed, outcomes.Done):
-            return operation.make_ruling(ConnectionShown(connection), healed.rules)
+            return operation.Ruling(ConnectionShown(connection), healed.rules)
         changes = written(EventKind.CONNECTION_AUTHORIZED, connection, healed.value)
-        return operation.make_ruling(ConnectionShown(healed.value), healed.rules, changes)
+        return operation.Ruling(ConnectionShown(healed.value), healed.rules, changes)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import attrs
+
 from curae_lifecycle.rules import binding, credentials, outcomes, ratelimit, values
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.members import APP_USER_ID
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class GraduationStarted(operation.Reply):
     """Answers a graduation hand-off: `{nextAction}`."""
 
     next_action: values.NextAction
 
 
-@frozen
+@attrs.frozen
 class StartGraduation(operation.UserOperation):
     """A graduation hand-off [P]."""
 
@@ -41,4 +42,4 @@ class StartGraduation(operation.UserOperation):
         answer = binding.start_graduation(asked.snapshot.binding)
         if isinstance(answer, outcomes.Refused):
             return operation.refusal(answer)
-        return operation.make_ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)
+        return operation.Ruling(GraduationStarted(asked.new_ids.next_action), answer.rules)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+import attrs
 
 from curae_lifecycle.rules import credentials, ratelimit, values
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.session import CuraeConnectSession, initiate
 from curae_lifecycle.service.changes import initiation_changes
 from curae_lifecycle.service.members import APP_USER_ID, PREFER_SIGNUP
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class SessionInitiated(operation.Reply):
     """Answers an initiate: `{session, nextAction}`."""
 
@@ -20,10 +19,7 @@ class SessionInitiated(operation.Reply):
     next_action: values.NextAction
 
 
-make_initiated: Final = maker(SessionInitiated)
-
-
-@frozen
+@attrs.frozen
 class Initiate(operation.UserOperation):
     """Mint a connect session [S].
 
@@ -61,5 +57,5 @@ class Initiate(operation.UserOperation):
             user_id=new_ids.user_id,
             next_action=new_ids.next_action,
         )
-        reply = make_initiated(answer.value.session, new_ids.next_action)
-        return operation.make_ruling(reply, answer.rules, initiation_changes(binding, answer.value))
+        reply = SessionInitiated(answer.value.session, new_ids.next_action)
+        return operation.Ruling(reply, answer.rules, initiation_changes(binding, answer.value))

@@ -16,7 +16,6 @@ import attrs
 
 from curae_lifecycle.rules import credentials, errors, idempotency, outcomes, problems, ratelimit
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
@@ -42,7 +41,7 @@ def _all_members(rule: OperationRule) -> tuple[Member[object], ...]:
     return (*rule.ids, *rule.query, *(rule.body or ()))
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class OperationRule:
     """What holds for an operation before its own rule is asked.
 
@@ -107,7 +106,7 @@ class Reply:
 
 
 @final
-@frozen
+@attrs.frozen
 class ProblemReply(Reply):
     """Answers with a problem; where a rate limit refused, its headers are sent.
 
@@ -120,11 +119,8 @@ class ProblemReply(Reply):
     limited: ratelimit.Limited | None = None
 
 
-make_problem_reply: Final = maker(ProblemReply)
-
-
 @final
-@frozen
+@attrs.frozen
 class NotModified(Reply):
     """Answers that the client holds the answer already."""
 
@@ -136,17 +132,14 @@ class NotModified(Reply):
         return self.held
 
 
-@frozen
+@attrs.frozen
 class Replayed(Reply):
     """Answers what was answered before, byte for byte."""
 
     response: idempotency.StoredResponse
 
 
-make_replayed: Final = maker(Replayed)
-
-
-@frozen
+@attrs.frozen
 class Ruling:
     """What an operation's own rule decided: the answer, the rules by name, and the changes.
 
@@ -161,12 +154,9 @@ class Ruling:
     changes: Changes = NO_CHANGES
 
 
-make_ruling: Final = maker(Ruling)
-
-
 def refusal(refused: outcomes.Refused) -> Ruling:
     """A refusal as a ruling."""
-    return make_ruling(make_problem_reply(refused.problem), refused.rules)
+    return Ruling(ProblemReply(refused.problem), refused.rules)
 
 
 class Asked:

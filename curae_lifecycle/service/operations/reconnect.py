@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen, maker
 from curae_lifecycle.service.changes import EventKind, NextActionReplaced, recovery_changes, written
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class ConnectionReconnected(operation.Reply):
     """Answers a reconnect: `{connection, previousConnectionId, nextAction}`."""
 
@@ -21,10 +20,7 @@ class ConnectionReconnected(operation.Reply):
     next_action: values.NextAction
 
 
-make_reconnected: Final = maker(ConnectionReconnected)
-
-
-@frozen
+@attrs.frozen
 class Reconnect(operation.ConnectionOperation):
     """Recover a connection [S]."""
 
@@ -65,5 +61,5 @@ class Reconnect(operation.ConnectionOperation):
         else:
             killed = NextActionReplaced(successor.id)
             changes = written(EventKind.CONNECTION_REISSUED, recovery.before, successor, killed)
-        reply = make_reconnected(successor, connection.id, new_ids.next_action)
-        return operation.make_ruling(reply, answer.rules, changes)
+        reply = ConnectionReconnected(successor, connection.id, new_ids.next_action)
+        return operation.Ruling(reply, answer.rules, changes)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import attrs
+
 from curae_lifecycle.rules import credentials, outcomes, triggers, values
 from curae_lifecycle.rules.connection import Actor, Connection
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 
 
-@frozen
+@attrs.frozen
 class ConnectionRevoked(operation.Reply):
     """Answers a revoke: `{connection, revokedNow}`."""
 
@@ -18,7 +19,7 @@ class ConnectionRevoked(operation.Reply):
     revoked_now: bool
 
 
-@frozen
+@attrs.frozen
 class Revoke(operation.ConnectionOperation):
     """Revoke a connection [S]."""
 
@@ -47,4 +48,4 @@ class Revoke(operation.ConnectionOperation):
             changes = revocation_changes((connection,), (answer,))
             changes += left_alive(connection, asked.snapshot.head, asked.now)
         reply = ConnectionRevoked(answer.value, isinstance(answer, outcomes.Done))
-        return operation.make_ruling(reply, answer.rules, changes)
+        return operation.Ruling(reply, answer.rules, changes)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
+import attrs
 import redis
 import redis.asyncio
 from redis.asyncio.cluster import ClusterNode as AwaitedNode
@@ -21,7 +22,6 @@ from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 
 WAIT: Final = 1.0
 """Seconds that Redis is waited for, where nothing else is said: it answers in far less, and the loop
@@ -163,7 +163,7 @@ def create_awaited_cluster_client(
     )
 
 
-@frozen
+@attrs.frozen
 class _Nodes:
     """Where some nodes of a cluster are, and who asks them."""
 
@@ -188,4 +188,9 @@ class _Nodes:
         username, password = (
             None if each is None else unquote(each) for each in (first.username, first.password)
         )
-        return cls(places, username or None, password, first.scheme == "rediss")
+        return cls(
+            places=places,
+            username=username or None,
+            password=password,
+            encrypted=first.scheme == "rediss",
+        )

@@ -33,7 +33,6 @@ from redis.exceptions import (
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateKey, RateWrite
@@ -208,7 +207,7 @@ def _with_limits(
     limit = None if needs.limit is None else states[-1]
     buckets = tuple(states[: len(needs.buckets)])
     snapshot = attrs.evolve(loaded.snapshot, buckets=buckets, limit=limit)
-    return LoadedCall(loaded.caller, snapshot, loaded.now, loaded)
+    return LoadedCall(caller=loaded.caller, snapshot=snapshot, now=loaded.now, seen=loaded)
 
 
 def _name(key: RateKey) -> str:
@@ -260,7 +259,7 @@ def _is_nothing(changes: Changes, page: HostedPage | None) -> bool:
     return page is None and not (changes.writes or changes.effects or changes.events)
 
 
-@frozen
+@attrs.frozen
 class _Charge:
     """The limits that one decision charges.
 
@@ -283,7 +282,12 @@ class _Charge:
         logs = [write for write in rates if not isinstance(write.policy, Bucket)]
         keys = (*(key for key, _ in buckets), *(write.key for write in logs))
         log = logs[0] if logs else None
-        return cls(at, tuple(map(_name, keys)), tuple([bucket for _, bucket in buckets]), log)
+        return cls(
+            at=at,
+            names=tuple(map(_name, keys)),
+            buckets=tuple([bucket for _, bucket in buckets]),
+            log=log,
+        )
 
     def arguments(self) -> list[Value]:
         """The arguments of `CHARGE`."""

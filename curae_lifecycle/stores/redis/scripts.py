@@ -29,10 +29,8 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 
-
-@frozen
+@attrs.frozen
 class Script:
     """A script, and the digest that Redis knows it by once it was run.
 

@@ -129,7 +129,13 @@ def deliveries(rows: Iterable[Sequence[object]]) -> tuple[Delivery, ...]:
     found = [cast("tuple[int, int, str, str, str]", tuple(row)) for row in rows]
     return tuple(
         [
-            Delivery(number, attempt, kind, subject, cast("dict[str, Json]", parse_json(document)))
+            Delivery(
+                number=number,
+                attempt=attempt,
+                kind=kind,
+                subject=subject,
+                document=cast("dict[str, Json]", parse_json(document)),
+            )
             for number, attempt, kind, subject, document in found
         ]
     )

@@ -10,13 +10,13 @@ import sqlite3
 from threading import BoundedSemaphore
 from typing import Final, NotRequired, Protocol, TypedDict, cast
 
+import attrs
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError as MalformedUrlError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.sql.failures import is_passing
 from curae_lifecycle.stores.sql.replication import Replication
 from curae_lifecycle.stores.sql.statement import Dialect
@@ -31,7 +31,7 @@ _MADE: Final = "curae_lifecycle"
 """The option that an engine of this module has."""
 
 
-@frozen
+@attrs.frozen
 class Bounds:
     """What an engine waits for, and how many may use it at once.
 
@@ -63,7 +63,7 @@ def create_engine(url: str, *, wait: float = WAIT, pool_size: int = 10) -> sa.En
             which each connection would have one of its own.
     """
     parsed, dialect = _checked(url)
-    settings = _settings(parsed, dialect, wait, pool_size)
+    settings = _settings(parsed, dialect=dialect, wait=wait, pool_size=pool_size)
     engine = sa.create_engine(parsed, **settings)
     match dialect:
         case Dialect.SQLITE:
@@ -89,7 +89,7 @@ def create_awaited_engine(url: str, *, wait: float = WAIT, pool_size: int = 10) 
     parsed, dialect = _checked(url)
     if dialect is not Dialect.POSTGRESQL:
         raise ArgumentError("url", "one for PostgreSQL")
-    settings = _settings(parsed, dialect, wait, pool_size)
+    settings = _settings(parsed, dialect=dialect, wait=wait, pool_size=pool_size)
     settings["connect_args"]["async_creator_fn"] = _awaited_bounded(wait + GRACE)
     return create_async_engine(parsed, **settings)
 

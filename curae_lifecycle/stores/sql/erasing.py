@@ -13,7 +13,6 @@ import attrs
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -30,7 +29,7 @@ _AT_ONCE: Final = 100
 """How many keys one statement names."""
 
 
-@frozen
+@attrs.frozen
 class Erasure:
     """What was erased, or what must be shipped before.
 
@@ -88,7 +87,7 @@ def erase(database: Database, coordinate: Coordinate) -> Erasure:
     return Erasure(len(ended.connections), len(sessions), len(ended.users))
 
 
-@frozen
+@attrs.frozen
 class _Ended:
     # The connections, each of them revoked by now; who was bound and is gone, if anybody was; and
     # the version of the row of that binding, which may be there for nobody.

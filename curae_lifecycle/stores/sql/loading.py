@@ -16,7 +16,6 @@ import attrs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
@@ -178,7 +177,7 @@ def fact_statement(dialect: Dialect, needs: FactNeeds, clock: int | None) -> Sta
     return union.statement()
 
 
-@frozen
+@attrs.frozen
 class _Answer:
     """The rows of one statement, by the part of the answer that they are."""
 
@@ -257,15 +256,17 @@ def loaded_call(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
     answer = _Answer.of(rows)
     connection, successor, head = answer.line()
     snapshot = Snapshot(
-        answer.one("record", Record),
-        tuple([answer.bucket(key) for key in needs.buckets]),
-        answer.one("log", LogState),
-        connection,
-        successor,
-        head,
-        answer.one("binding", LimitedAccountAppBinding),
+        record=answer.one("record", Record),
+        buckets=tuple([answer.bucket(key) for key in needs.buckets]),
+        limit=answer.one("log", LogState),
+        connection=connection,
+        successor=successor,
+        head=head,
+        binding=answer.one("binding", LimitedAccountAppBinding),
     )
-    return LoadedCall(answer.caller(), snapshot, answer.instant(), answer.versions())
+    return LoadedCall(
+        caller=answer.caller(), snapshot=snapshot, now=answer.instant(), seen=answer.versions()
+    )
 
 
 def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
@@ -274,13 +275,13 @@ def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
     connection, successor, head = answer.line()
     chain = answer.connections("chain")
     snapshot = FactSnapshot(
-        chain[0] if chain else connection,
-        successor,
-        head,
-        chain[1:],
-        answer.one("session", CuraeConnectSession),
-        answer.one("binding", LimitedAccountAppBinding),
-        answer.connections("connections"),
+        connection=chain[0] if chain else connection,
+        successor=successor,
+        head=head,
+        following=chain[1:],
+        session=answer.one("session", CuraeConnectSession),
+        binding=answer.one("binding", LimitedAccountAppBinding),
+        connections=answer.connections("connections"),
     )
     return LoadedFact(snapshot, answer.instant(), answer.versions())
 
@@ -298,4 +299,4 @@ def loaded_page(rows: Iterable[Sequence[object]]) -> HostedPage | None:
         return None
     members = json.loads(found[0].document)
     kind, until = PageKind(members["kind"]), instant_at(found[0].version)
-    return HostedPage(found[0].id, kind, members["subject"], until)
+    return HostedPage(digest=found[0].id, kind=kind, subject=members["subject"], expires_at=until)

@@ -21,8 +21,9 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import Final, Protocol
 
+import attrs
+
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Trying, awaiting, waiting
@@ -38,7 +39,7 @@ LISTED: Final = 100
 """How many dead messages are listed at most, where nothing else is said."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Shipping:
     """How messages are shipped.
 
@@ -146,7 +147,13 @@ class Outbox:
             handle(delivery)
 
         trying = waiting(DEFAULT_PATIENCE)
-        return _Worker(self._database, self._shipping, handled, stopped, trying)
+        return _Worker(
+            database=self._database,
+            shipping=self._shipping,
+            handle=handled,
+            stopped=stopped,
+            trying=trying,
+        )
 
 
 class AsyncOutbox:
@@ -205,7 +212,13 @@ class AsyncOutbox:
                 await handle(delivery)
 
         trying = awaiting(DEFAULT_PATIENCE)
-        return _Worker(self._database, self._shipping, handled, stopped, trying)
+        return _Worker(
+            database=self._database,
+            shipping=self._shipping,
+            handle=handled,
+            stopped=stopped,
+            trying=trying,
+        )
 
 
 class _Awaited(Protocol):
@@ -246,7 +259,7 @@ async def _revive(database: _Awaited, number: int) -> bool:
     return await database.change([claiming.revival_statement(database.dialect, number)])
 
 
-@frozen
+@attrs.frozen
 class _Worker:
     """One worker, its database being awaited."""
 
@@ -294,7 +307,9 @@ class _Worker:
             left_over = [each for each in due if each.left_over]
             chosen = left_over[:1] or due
             await self._change(
-                claiming.claim_statement(self.database.dialect, chosen, claim, self.shipping.lease)
+                claiming.claim_statement(
+                    self.database.dialect, due=chosen, claim=claim, lease=self.shipping.lease
+                )
             )
             rows = await self.database.rows(claiming.claimed_statement(chosen, claim))
             if rows:
@@ -325,7 +340,9 @@ class _Worker:
             return [claiming.death_statement(number, claim)]
         _LOG.warning("message %d: attempt %d of %d: %s", *said)
         pause = self.shipping.pause_after(attempt) * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        return claiming.failure_statements(self.database.dialect, delivery, claim, pause)
+        return claiming.failure_statements(
+            self.database.dialect, failed=delivery, claim=claim, pause=pause
+        )
 
     async def _change(self, *statements: Statement) -> bool:
         return await self.database.change(statements)

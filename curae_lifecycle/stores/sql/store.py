@@ -109,7 +109,9 @@ class _Statements:
 
     def call(self, digest: str, needs: Needs) -> Statement:
         """What loads a call."""
-        return loading.call_statement(self._dialect, digest, needs, clock(self._dialect))
+        return loading.call_statement(
+            self._dialect, digest=digest, needs=needs, clock=clock(self._dialect)
+        )
 
     def called(self, digest: str, needs: Needs, rows: Rows) -> LoadedCall:
         """What was loaded for a call."""
@@ -124,7 +126,9 @@ class _Statements:
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None) -> list[Statement]:
         """What commits."""
         posted = messages(changes, self._settings)
-        return storing.commit_statements(self._dialect, loaded, changes, posted, page)
+        return storing.commit_statements(
+            self._dialect, loaded=loaded, changes=changes, messages=posted, page=page
+        )
 
     def page(self, url: str) -> Statement:
         """What finds a page."""

@@ -17,9 +17,10 @@ from functools import cache
 from operator import itemgetter
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, microseconds
@@ -75,7 +76,7 @@ def commit_statements(
     ]
     if page is not None:
         statements.append(_opened(dialect, page))
-    written = [_written(dialect, versions, write, at) for write in changes.writes]
+    written = [_written(dialect, versions=versions, write=write, at=at) for write in changes.writes]
     coordinate = unbound(changes.writes)
     if coordinate is not None:
         written.append(_held_unbound(versions, coordinate))
@@ -88,7 +89,7 @@ def commit_statements(
 _PURGED_AT_ONCE: Final = 1000
 
 
-@frozen
+@attrs.frozen
 class Purge:
     """What drops the rows of one table that are over, a thousand at a time: nobody waits long.
 
@@ -140,7 +141,9 @@ def _written(
     # Where the write comes in the order of all, and what it runs.
     if isinstance(write, RateWrite) and isinstance(write.policy, Bucket):
         key = rate_key(write.key)
-        charge = charge_statements(dialect, write.policy, key, at, known=write.before is not None)
+        charge = charge_statements(
+            dialect, policy=write.policy, key=key, at=at, known=write.before is not None
+        )
         return (len(_ORDER), False, key), charge
     table, key, whose, columns = _row(write)
     columns["document"] = format_document(dump(write.after))
@@ -152,7 +155,7 @@ def _written(
         return order, [_inserted(table, {"id": key, "version": 1, **whose, **columns})]
     if (table, key) not in versions:
         raise ArgumentError("changes", "decided from what was loaded")
-    return order, [_updated(table, columns, key, versions[table, key])]
+    return order, [_updated(table, columns=columns, key=key, version=versions[table, key])]
 
 
 def _held_unbound(versions: Versions, coordinate: Coordinate) -> tuple[_Place, list[Statement]]:
@@ -162,7 +165,7 @@ def _held_unbound(versions: Versions, coordinate: Coordinate) -> tuple[_Place, l
     order = _ORDER.index(table), version is None, key
     if version is None:
         return order, [_inserted(table, {"id": key, "version": 1, "document": NOBODY})]
-    return order, [_updated(table, {}, key, version)]
+    return order, [_updated(table, columns={}, key=key, version=version)]
 
 
 _ORDER: Final = (
@@ -226,7 +229,7 @@ def _update(table: str, names: tuple[str, ...]) -> str:
 def caller_statement(dialect: Dialect, digest: str, caller: Caller) -> Statement:
     """What lets an API key stand for a caller; registering again replaces."""
     columns: _Columns = {"id": digest, "version": 1, "document": format_caller(caller)}
-    return _replaced(dialect, "curae_caller", "id", columns)
+    return _replaced(dialect, table="curae_caller", unique="id", columns=columns)
 
 
 def withdrawal_statement(digest: str) -> Statement:
@@ -241,14 +244,16 @@ def _opened(dialect: Dialect, page: HostedPage) -> Statement:
         "expires_at": microseconds(page.expires_at),
         "document": format_document({"kind": page.kind, "subject": page.subject}),
     }
-    return _replaced(dialect, "curae_page", "subject", columns)
+    return _replaced(dialect, table="curae_page", unique="subject", columns=columns)
 
 
 def _replaced(dialect: Dialect, table: str, unique: str, columns: _Columns) -> Statement:
     # MariaDB counts a row that it replaces twice.
     rows = None if dialect is Dialect.MARIADB else 1
     return Statement(
-        _replacement(dialect, table, unique, tuple(columns)), tuple(columns.values()), rows
+        _replacement(dialect, table=table, unique=unique, names=tuple(columns)),
+        tuple(columns.values()),
+        rows,
     )
 
 

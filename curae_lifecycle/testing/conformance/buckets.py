@@ -16,7 +16,7 @@ from curae_lifecycle.testing.conformance.limits import FEW, limited, refused
 from curae_lifecycle.testing.conformance.steps import Steps, send, use, wait
 from curae_lifecycle.web.request import Request
 
-SMALL: Final = Bucket("kit", 4, 1, 60)
+SMALL: Final = Bucket(name="kit", capacity=4, refill=1, seconds=60)
 """Four at once, one back every minute."""
 
 
@@ -28,7 +28,7 @@ def emptied(app: App, count: int = SMALL.capacity) -> Steps[None]:
 
 def _empty(app: App) -> Steps[int]:
     answer = yield from send(app.account_state("user"))
-    return limited(answer, SMALL.name, SMALL.window, SMALL.capacity)
+    return limited(answer, policy=SMALL.name, window=SMALL.window, quota=SMALL.capacity)
 
 
 CHECKS: Final = Checks()
@@ -109,7 +109,7 @@ def _charges(app: App, request: Request, *, costs: bool) -> Steps[None]:
 @CHECKS.add("bucket.all-or-nothing", rules=_BUCKETS, hooks=("replace_buckets",))
 def _all_or_nothing(app: App) -> Steps[None]:
     """Where one limit refuses none is charged, and the one that refuses is named."""
-    wide = Bucket("wide", 2 * client.LIMIT, 1, 3600)
+    wide = Bucket(name="wide", capacity=2 * client.LIMIT, refill=1, seconds=3600)
     yield from use("replace_buckets", (wide,))
     yield from app.filled("user")
     for _ in range(client.LIMIT):
@@ -132,7 +132,10 @@ def _all_or_nothing(app: App) -> Steps[None]:
 )
 def _second_bucket_kept(app: App) -> Steps[None]:
     """Refusals of one bucket drain no other."""
-    tight, wide = Bucket("tight", 1, 1, 5), Bucket("wide", 4, 1, 3600)
+    tight, wide = (
+        Bucket(name="tight", capacity=1, refill=1, seconds=5),
+        Bucket(name="wide", capacity=4, refill=1, seconds=3600),
+    )
     yield from use("replace_buckets", (tight, wide))
     left = wide.capacity
     while left > 0:
@@ -160,4 +163,4 @@ def _bucket_order(app: App) -> Steps[None]:
     yield from refusal(app.get("x"), 400, "BAD_REQUEST")
     for each in (request, app.initiate("user"), app.get(app.names.uuid())):
         answer = yield from send(each)
-        limited(answer, SMALL.name, SMALL.window, SMALL.capacity)
+        limited(answer, policy=SMALL.name, window=SMALL.window, quota=SMALL.capacity)

@@ -31,7 +31,9 @@ def _chain(app: App, user: str, count: int) -> Steps[list[str]]:
     ids = [client.id_of((yield from app.created(user)))]
     while len(ids) < count:
         standing = _MIXED[len(ids) % len(_MIXED)]
-        yield from connections.move(app, ids[-1], standing, connections.HALF_AN_HOUR)
+        yield from connections.move(
+            app, connection_id=ids[-1], standing=standing, lapse=connections.HALF_AN_HOUR
+        )
         ids.append((yield from client.made(app.reconnect(ids[-1]))))
     return ids
 
@@ -43,7 +45,9 @@ def _of_every_end(app: App) -> Steps[None]:
         ids = yield from _chain(app, "user", count)
         require(len(set(ids)) == count, "an id stands twice")
         for place in (0, count // 2, count - 3):
-            yield from superseded_by(app, ids[place], ids[place + 1], ids[-1])
+            yield from superseded_by(
+                app, connection_id=ids[place], successor=ids[place + 1], head=ids[-1]
+            )
         again = yield from app.reconnected(ids[-2])
         same(successor_of(again), ids[-1], "the head, reissued,")
         yield from happens("authorize", ids[-1], None)

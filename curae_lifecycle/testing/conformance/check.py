@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.rules.tables import Row
 from curae_lifecycle.testing.conformance.client import App, new_app
 from curae_lifecycle.testing.conformance.steps import Kit, Steps
@@ -14,7 +15,7 @@ Shows = Callable[[App], Steps[None]]
 """A generator function that shows something of a server, with a fresh app, or raises."""
 
 
-@frozen
+@attrs.frozen
 class Check:
     """One named check.
 
@@ -56,7 +57,17 @@ class Checks(list[Check]):
         """Add the generator function below as a check; its docstring is what it shows."""
 
         def added(steps: Shows) -> Shows:
-            self.append(Check(name, steps.__doc__ or "", steps, laws, rules, hooks, passes))
+            self.append(
+                Check(
+                    name=name,
+                    shows=steps.__doc__ or "",
+                    steps=steps,
+                    laws=laws,
+                    rules=rules,
+                    hooks=hooks,
+                    passes=passes,
+                )
+            )
             return steps
 
         return added
@@ -73,4 +84,12 @@ def row_check(
 ) -> Check:
     """A check that shows one row of a table alone and is named after it."""
     needed = tuple(dict.fromkeys(hooks))
-    return Check(row.rule, f"{doing}: {row.outcome}.", steps, laws, (row.rule,), needed, passes)
+    return Check(
+        name=row.rule,
+        shows=f"{doing}: {row.outcome}.",
+        steps=steps,
+        laws=laws,
+        rules=(row.rule,),
+        hooks=needed,
+        passes=passes,
+    )

@@ -16,7 +16,6 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.conformance.server import WRITING, KeyWanted
@@ -45,7 +44,7 @@ NOT_MODIFIED: Final = 304
 BAD_REQUEST: Final = 400
 
 
-@frozen
+@attrs.frozen
 class App:
     """An SDK app with its API key.
 
@@ -78,7 +77,7 @@ class App:
         if body is not None:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             sent.append(("Content-Type", "application/json"))
-        return Request(method, BASE_PATH + path, (*sent, *headers), raw)
+        return Request(method=method, target=BASE_PATH + path, headers=(*sent, *headers), body=raw)
 
     def new_key(self) -> str:
         """A fresh idempotency key."""
@@ -128,10 +127,10 @@ class App:
         """The coordinate of a user of this app."""
         wanted = self.wanted
         return values.Coordinate(
-            wanted.environment,
-            values.AppId(wanted.app_id),
-            values.CustomerAccountId(wanted.customer_account_id),
-            values.AppUserId(user),
+            environment=wanted.environment,
+            app_id=values.AppId(wanted.app_id),
+            customer_account_id=values.CustomerAccountId(wanted.customer_account_id),
+            app_user_id=values.AppUserId(user),
         )
 
     def in_test(self) -> Steps[App]:
@@ -201,10 +200,10 @@ def new_app(
 ) -> Steps[App]:
     """An app with a key of its own; what is not given is fresh."""
     wanted = KeyWanted(
-        app_id or kit.names.word("app"),
-        account or kit.names.uuid(),
-        environment or kit.environment,
-        scopes,
+        app_id=app_id or kit.names.word("app"),
+        customer_account_id=account or kit.names.uuid(),
+        environment=environment or kit.environment,
+        scopes=scopes,
     )
     return App((yield from make_key(wanted)), wanted, kit)
 

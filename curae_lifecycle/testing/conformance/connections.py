@@ -51,7 +51,9 @@ def bring(app: App, standing: Standing = Standing.PENDING, user: str | None = No
     """A new connection in a standing; its id comes back."""
     made = yield from success(app.create(user or app.names.word("user")), client.CREATED)
     connection_id = str(client.member(made, "connection.id"))
-    yield from move(app, connection_id, standing, client.lifetime(made))
+    yield from move(
+        app, connection_id=connection_id, standing=standing, lapse=client.lifetime(made)
+    )
     return connection_id
 
 

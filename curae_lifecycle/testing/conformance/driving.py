@@ -101,7 +101,9 @@ def run(
     seed = secrets.token_hex(8) if seed is None else seed
     going = _Run(chosen(only, operations), progress)
     for check in going.checks():
-        going.ended(check, run_check(server, check, seed, operations, limit))
+        going.ended(
+            check, run_check(server, check=check, seed=seed, operations=operations, limit=limit)
+        )
     return going.report(seed)
 
 
@@ -121,7 +123,12 @@ async def run_async(
     seed = secrets.token_hex(8) if seed is None else seed
     going = _Run(chosen(only, operations), progress)
     for check in going.checks():
-        going.ended(check, await run_check_async(server, check, seed, operations, limit))
+        going.ended(
+            check,
+            await run_check_async(
+                server, check=check, seed=seed, operations=operations, limit=limit
+            ),
+        )
     return going.report(seed)
 
 
@@ -145,15 +152,19 @@ class _Run:
             return
         took = time.monotonic() - self._began
         done, total = len(self._results), len(self._asked)
-        self._progress(Progress(check.name, outcome_of(result), took, done, total))
+        self._progress(
+            Progress(
+                check=check.name, outcome=outcome_of(result), seconds=took, number=done, total=total
+            )
+        )
 
     def report(self, seed: str) -> Report:
         results = [result for _, result in self._results]
         return Report(
-            tuple([check.name for check, result in self._results if result is None]),
-            tuple([result for result in results if isinstance(result, Failure)]),
-            tuple([result for result in results if isinstance(result, NotRun)]),
-            seed,
+            passed=tuple([check.name for check, result in self._results if result is None]),
+            failed=tuple([result for result in results if isinstance(result, Failure)]),
+            not_run=tuple([result for result in results if isinstance(result, NotRun)]),
+            seed=seed,
         )
 
 
@@ -217,7 +228,7 @@ def run_check(
     limit: timedelta | None = LIMIT,
 ) -> Result:
     """Run one check; `limit` as in `run`."""
-    attempt = _begun(server, check, seed, operations, limit)
+    attempt = _begun(server, check=check, seed=seed, operations=operations, limit=limit)
     if isinstance(attempt, NotRun):
         return attempt
     result = _bounded(attempt, lambda: _drive(server, attempt))
@@ -246,7 +257,7 @@ async def run_check_async(
     limit: timedelta | None = LIMIT,
 ) -> Result:
     """Run one check; `limit` as in `run_async`."""
-    attempt = _begun(server, check, seed, operations, limit)
+    attempt = _begun(server, check=check, seed=seed, operations=operations, limit=limit)
     if isinstance(attempt, NotRun):
         return attempt
     result = await _bounded_async(attempt, _drive_async(server, attempt))
@@ -283,14 +294,14 @@ def _begun(
         # A server that really waits may do so for as long as it said.
         limit += server.patience
     kit = Kit(
-        Names(f"{seed} {check.name}"),
-        Environment.LIVE if server.environment is None else server.environment,
-        frozenset([hook for hook in HOOKS if getattr(server, hook) is not None]),
-        server.patience,
-        server.varying_headers,
-        seed,
-        operations,
-        server.race_rounds or 0,
+        names=Names(f"{seed} {check.name}"),
+        environment=Environment.LIVE if server.environment is None else server.environment,
+        hooks=frozenset([hook for hook in HOOKS if getattr(server, hook) is not None]),
+        patience=server.patience,
+        varying=server.varying_headers,
+        seed=seed,
+        operations=operations,
+        rounds=server.race_rounds or 0,
     )
     return _Attempt(check, kit, limit)
 

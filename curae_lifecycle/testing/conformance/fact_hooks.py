@@ -36,11 +36,11 @@ from curae_lifecycle.web.request import Request
 def caller_of(api_key: str, wanted: KeyWanted) -> Caller:
     """Whom an API key stands for; its id follows from its text."""
     return Caller(
-        ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
-        AppId(wanted.app_id),
-        CustomerAccountId(wanted.customer_account_id),
-        wanted.environment,
-        wanted.scopes,
+        api_key_id=ApiKeyId(f"key-{api_key.rpartition('_')[2]}"),
+        app_id=AppId(wanted.app_id),
+        customer_account_id=CustomerAccountId(wanted.customer_account_id),
+        environment=wanted.environment,
+        scopes=wanted.scopes,
     )
 
 

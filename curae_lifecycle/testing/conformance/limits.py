@@ -54,7 +54,9 @@ def _only(answer: Response, name: str) -> str:
 
 def refused(app: App, user: str) -> Steps[int]:
     """The seconds that an initiate beyond the limit is to wait."""
-    return limited((yield from send(app.initiate(user))), "initiate", 60, client.LIMIT)
+    return limited(
+        (yield from send(app.initiate(user))), policy="initiate", window=60, quota=client.LIMIT
+    )
 
 
 def _made_at(answer: Document) -> datetime:
@@ -130,7 +132,7 @@ def _retry_after(app: App) -> Steps[None]:
             require(gap >= MINUTE, f"one more was admitted {gap} after the first")
             yield from refused(app, "user")
             return
-        limited(early, "initiate", 60, client.LIMIT)
+        limited(early, policy="initiate", window=60, quota=client.LIMIT)
         yield from wait(2 * MOMENT)
     yield from success(app.initiate("user"), client.CREATED)
     yield from refused(app, "user")
@@ -216,7 +218,7 @@ def _graduations(app: App) -> Steps[None]:
         yield from success(app.graduate("user"), client.CREATED)
     for each in (app, other):
         answer = yield from send(each.graduate("user"))
-        limited(answer, "graduation", 60, client.LIMIT)
+        limited(answer, policy="graduation", window=60, quota=client.LIMIT)
     yield from refusal(app.graduate("another"), 409, "BINDING_NOT_LIMITED")
 
 

@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final, cast
 
+import attrs
+
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -86,7 +87,7 @@ FACTS: Final = {
 SPANS: Final = tuple(timedelta(seconds=each) for each in (70, 70, 660, 2820, 18_600, 90_000))
 
 
-@frozen
+@attrs.frozen
 class Op:
     """One step, without ids: what it acts on is picked from what there is by then."""
 
@@ -102,7 +103,7 @@ def operations(seed: str, hooks: frozenset[str]) -> list[Op]:
     return [Op(kind, draw.getrandbits(32)) for kind in kinds]
 
 
-@frozen
+@attrs.frozen
 class Difference:
     """Where the server and the store part: at which step, what differs, and the log up to there."""
 
@@ -286,10 +287,14 @@ class _SideBySide:
         end = _instant(_text(body, "nextAction", "expiresAt"))
         url = _text(body, "nextAction", "url")
         return NewIds(
-            values.ConnectionId(self._fresh_id(_text(body, "connection", "id"), self.connections)),
-            values.SessionId(self._fresh_id(_text(body, "session", "id"), self.sessions)),
-            values.UserId(self.names.word("limited")),
-            values.NextAction(
+            connection_id=values.ConnectionId(
+                self._fresh_id(_text(body, "connection", "id"), self.connections)
+            ),
+            session_id=values.SessionId(
+                self._fresh_id(_text(body, "session", "id"), self.sessions)
+            ),
+            user_id=values.UserId(self.names.word("limited")),
+            next_action=values.NextAction(
                 url or "https://connect.example/none",
                 end if end is not None and end > self.now else self.now + LIFETIME,
             ),

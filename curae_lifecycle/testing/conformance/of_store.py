@@ -62,7 +62,7 @@ class _Served(FactHooks):
         self._numbers = count(1)
 
     def send(self, request: Request) -> Response:
-        return serve(self._store, request, _MINT, self._settings).response
+        return serve(self._store, request=request, mint=_MINT, settings=self._settings).response
 
     def make_key(self, wanted: KeyWanted) -> str:
         text = f"cae_{wanted.environment}_{next(self._numbers)}"

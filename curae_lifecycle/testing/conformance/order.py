@@ -9,7 +9,6 @@ from typing import Final, TypedDict
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.operations.operation import BASE_PATH, KeyUse
 from curae_lifecycle.testing.conformance.asking import Kind, about, ask, body_of, keyed
 from curae_lifecycle.testing.conformance.check import Check, Checks
@@ -36,7 +35,7 @@ GATES: Final = {
 """What a request is answered that fails at a gate, and the gate's rule."""
 
 
-@frozen
+@attrs.frozen
 class _Asked:
     # All that a request can fail by; a missing key is the empty text.
     app: App
@@ -70,7 +69,7 @@ Fault = tuple[str, _Change]
 """Where a request fails, and what of it makes it fail there."""
 
 
-@frozen
+@attrs.frozen
 class _Scene:
     # Everything that a request may fail on.
     right: _Asked
@@ -119,7 +118,7 @@ def _scene(app: App) -> Steps[_Scene]:
         for _ in range(0 if limit is None else limit.limit):
             yield from send(ask(app, kind, about(pending, "busy")))
     right = _Asked(app, pending)
-    return _Scene(right, reader, key, of_another)
+    return _Scene(right=right, reader=reader, used_key=key, of_another=of_another)
 
 
 def _order(gate: str, app: App) -> Steps[None]:

@@ -47,7 +47,7 @@ def _finished(app: App) -> Steps[None]:
     connection_id, answer = yield from _created(app)
     yield from happens("finish", url_of(answer))
     yield from app.shows(connection_id, "ACTIVE")
-    yield from _changes_nothing(app, "finish", answer, connection_id)
+    yield from _changes_nothing(app, hook="finish", answer=answer, connection_id=connection_id)
 
 
 def _late(hook: str, app: App) -> Steps[None]:
@@ -82,9 +82,13 @@ def _finished_the_earlier(app: App) -> Steps[None]:
     yield from app.revoked(old)
     earlier = yield from app.reconnected(old)
     newest = yield from app.reconnected(old)
-    yield from _changes_nothing(app, "finish", earlier, successor_of(newest))
+    yield from _changes_nothing(
+        app, hook="finish", answer=earlier, connection_id=successor_of(newest)
+    )
     if "cancel" in app.kit.hooks:
-        yield from _changes_nothing(app, "cancel", earlier, successor_of(newest))
+        yield from _changes_nothing(
+            app, hook="cancel", answer=earlier, connection_id=successor_of(newest)
+        )
     yield from happens("finish", url_of(newest))
     yield from app.shows(successor_of(newest), "ACTIVE")
 
@@ -96,7 +100,7 @@ def _finished_what_was_revoked(app: App) -> Steps[None]:
     """The page of a connection that was revoked meanwhile brings nothing back."""
     connection_id, answer = yield from _created(app)
     yield from app.revoked(connection_id)
-    yield from _changes_nothing(app, "finish", answer, connection_id)
+    yield from _changes_nothing(app, hook="finish", answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.finish.session", rules=("binding.complete-sign-up.unlinked",), hooks=("finish",))
@@ -164,7 +168,7 @@ def _cancelled(app: App) -> Steps[None]:
     yield from happens("cancel", url_of(answer))
     yield from app.shows(connection_id, "REVOKED")
     for hook in sorted(app.kit.hooks & {"cancel", "finish"}):
-        yield from _changes_nothing(app, hook, answer, connection_id)
+        yield from _changes_nothing(app, hook=hook, answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.cancel.finished", hooks=("finish", "cancel"))
@@ -172,7 +176,7 @@ def _cancelled_what_was_finished(app: App) -> Steps[None]:
     """Nobody cancels on a page what was finished on it."""
     connection_id, answer = yield from _created(app)
     yield from happens("finish", url_of(answer))
-    yield from _changes_nothing(app, "cancel", answer, connection_id)
+    yield from _changes_nothing(app, hook="cancel", answer=answer, connection_id=connection_id)
 
 
 @CHECKS.add("page.cancel.account", hooks=("cancel",))

@@ -39,7 +39,16 @@ def _race(
     def added(one: _Round) -> _Round:
         needed = ("race_rounds", *hooks)
         shows = one.__doc__ or ""
-        CHECKS.append(Check(f"race.{name}", shows, partial(_rounds, one), laws, rules, needed))
+        CHECKS.append(
+            Check(
+                name=f"race.{name}",
+                shows=shows,
+                steps=partial(_rounds, one),
+                laws=laws,
+                rules=rules,
+                hooks=needed,
+            )
+        )
         return one
 
     return added

@@ -72,9 +72,9 @@ def _superseded(standing: Standing, app: App) -> Steps[None]:
     connection_id = yield from connections.bring(app, standing)
     successor = yield from client.made(app.reconnect(connection_id))
     yield from app.revoked(successor)
-    yield from superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
     last = yield from client.made(app.reconnect(successor))
-    yield from superseded_by(app, connection_id, successor, last)
+    yield from superseded_by(app, connection_id=connection_id, successor=successor, head=last)
     yield from app.shows(last, "PENDING")
 
 
@@ -110,7 +110,7 @@ def _successor_active(app: App) -> Steps[None]:
     """A connection whose successor is ACTIVE is recovered no more, and the successor lives on."""
     connection_id, successor = yield from recovered(app)
     yield from use("authorize", successor, connections.HOUR)
-    yield from superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
     yield from app.shows(successor, "ACTIVE")
 
 
@@ -127,7 +127,7 @@ def _successor_lapsed(app: App) -> Steps[None]:
     answer = yield from app.reconnected(connection_id)
     successor = successor_of(answer)
     yield from wait(client.lifetime(answer))
-    yield from superseded_by(app, connection_id, successor, successor)
+    yield from superseded_by(app, connection_id=connection_id, successor=successor, head=successor)
 
 
 @CHECKS.add(
@@ -187,7 +187,9 @@ def _long_chain(app: App) -> Steps[None]:
     for _ in range(2):
         yield from app.revoked(ids[-1])
         for place in (0, 1, len(ids) // 2, len(ids) - 2):
-            yield from superseded_by(app, ids[place], ids[place + 1], ids[-1])
+            yield from superseded_by(
+                app, connection_id=ids[place], successor=ids[place + 1], head=ids[-1]
+            )
         ids.append((yield from client.made(app.reconnect(ids[-1]))))
 
 

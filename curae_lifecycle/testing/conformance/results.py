@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
 
 
-@frozen
+@attrs.frozen
 class Failure:
     """A check that failed: its name; what was seen, where, and which laws and rules say otherwise."""
 
@@ -16,7 +16,7 @@ class Failure:
     account: str
 
 
-@frozen
+@attrs.frozen
 class NotRun:
     """A check that could not be run: its name, and the name of what is missing."""
 
@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     NOT_RUN = "not run"
 
 
-@frozen
+@attrs.frozen
 class Progress:
     """A check that has ended.
 
@@ -58,7 +58,7 @@ class Progress:
 Told = Callable[[Progress], object]
 
 
-@frozen
+@attrs.frozen
 class Report:
     """What came of a run: the names of the checks that passed, and the others, each with why.
 

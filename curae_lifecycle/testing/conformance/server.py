@@ -14,7 +14,6 @@ import attrs
 
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Coordinate, Environment
 from curae_lifecycle.service.response import Response
@@ -27,7 +26,7 @@ WRITING: Final = frozenset({CONNECTION_WRITE})
 """The scopes of a key that may do everything."""
 
 
-@frozen
+@attrs.frozen
 class KeyWanted:
     """What the kit wants an API key for; two equal wants are two keys all the same.
 
@@ -48,7 +47,7 @@ Outbox = Sequence[Mapping[str, object]]
 """Events and effects as JSON, in the order in which they left or will leave."""
 
 
-@frozen
+@attrs.frozen
 class Server:
     """A server, as the kit sees it.
 
@@ -120,7 +119,7 @@ class Server:
     varying_headers: frozenset[str] = frozenset()
 
 
-@frozen
+@attrs.frozen
 class AsyncServer:
     """A server whose functions are coroutine functions; everything else is as in `Server`."""
 

@@ -186,11 +186,21 @@ def _binds(trigger: BindingTrigger, state: AccountState, user: User, app: App) -
             expected = "done" if isinstance(outcome, Ignore) else expected
             who = USER if user is User.SAME else OTHER
             said = yield from use("complete_handoff", waiting, who)
-            _judge(said, expected, "complete_handoff", state == "ACTIVE" and who == OTHER)
+            _judge(
+                said,
+                expected=expected,
+                hook="complete_handoff",
+                silent=state == "ACTIVE" and who == OTHER,
+            )
         case BindingTrigger.GRADUATE:
             claims = None if user is User.SAME else OTHER
             said = yield from use("graduate", app.coordinate(name), claims)
-            _judge(said, expected, "graduate", state == "ACTIVE" and claims == OTHER)
+            _judge(
+                said,
+                expected=expected,
+                hook="graduate",
+                silent=state == "ACTIVE" and claims == OTHER,
+            )
         case BindingTrigger.TOMBSTONE:
             yield from client.happens("tombstone", app.coordinate(name), said=expected)
     after = outcome.to if isinstance(outcome, MoveTo) else state
@@ -251,7 +261,7 @@ def _completes(path: EntryPath, completion: Completion, app: App) -> Steps[None]
     said = yield from use("complete_handoff", session, who)
     outcome = COMPLETION[path, completion].outcome
     silent = isinstance(outcome, RefuseWith) and before == "ACTIVE"
-    _judge(said, word_for(outcome), "complete_handoff", silent)
+    _judge(said, expected=word_for(outcome), hook="complete_handoff", silent=silent)
     after = before if isinstance(outcome, Ignore | RefuseWith) else "ACTIVE"
     yield from expect_state(app, name, after)
 

@@ -44,7 +44,9 @@ def _pending_until_it_lapses(app: App) -> Steps[None]:
     """A pending connection is over at its deadline, shows as EXPIRED, and not before."""
     made = yield from success(app.create("user"), client.CREATED)
     connection_id = client.text(made, "connection.id")
-    yield from _ends_after(app, connection_id, client.lifetime(made), Standing.PENDING)
+    yield from _ends_after(
+        app, connection_id=connection_id, span=client.lifetime(made), live=Standing.PENDING
+    )
 
 
 @CHECKS.add(
@@ -87,7 +89,7 @@ def _ends_after(app: App, connection_id: str, span: timedelta, live: Standing) -
 
 def _over(live: Standing, app: App) -> Steps[None]:
     connection_id = yield from _for_an_hour(app, live)
-    yield from _ends_after(app, connection_id, connections.HOUR, live)
+    yield from _ends_after(app, connection_id=connection_id, span=connections.HOUR, live=live)
     yield from success(app.reconnect(connection_id), client.CREATED)
 
 
@@ -154,7 +156,9 @@ def _heals_late(app: App) -> Steps[None]:
 def _late_after(standing: Standing, app: App) -> Steps[None]:
     connection_id = client.id_of((yield from app.created()))
     yield from wait(10 * connections.MINUTE)
-    yield from connections.move(app, connection_id, standing, timedelta(0))
+    yield from connections.move(
+        app, connection_id=connection_id, standing=standing, lapse=timedelta(0)
+    )
     before = yield from app.seen(connection_id)
     yield from client.happens(
         "authorize_late", connection_id, 5 * connections.MINUTE, said="CONNECTION_NOT_PENDING"
@@ -177,44 +181,109 @@ def _superseded(revoked: bool, app: App) -> Steps[None]:  # noqa: FBT001 - which
 _IN_TIME: Final = ("authorize_late", "pass_time")
 _LAPSED: Final = connections.HALF_AN_HOUR + connections.MOMENT
 
-# fmt: off
-CHECKS.extend([
-    Check("standing.active-over", "An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
-          partial(_over, Standing.ACTIVE), (4,),
-          ("deadline.active", "standing.active", "standing.active-over", "wire-status.expired"),
-          ("authorize", "pass_time"), connections.HOUR),
-    Check("standing.action-required-over",
-          "A connection that needs an action is EXPIRED at its expiresAt, and not before.",
-          partial(_over, Standing.ACTION_REQUIRED), (4,),
-          ("deadline.action-required", "standing.action-required", "standing.action-required-over"),
-          ("authorize", "require_action", "pass_time"), connections.HOUR),
-    Check("standing.expired", "A recorded expiry stands.",
-          partial(_stays, Standing.EXPIRED), (4,), ("deadline.expired", "standing.expired", "wire-status.expired"),
-          ("authorize", "expire", "pass_time"), connections.HOUR),
-    Check("standing.revoked-at", "A revocation stands.",
-          partial(_stays, Standing.REVOKED), (4,), ("deadline.revoked-at", "standing.revoked-at"), ("pass_time",),
-          connections.HOUR),
-    Check("expiry-record.active", "An expiry that time brought is written down once and moves updatedAt alone.",
-          partial(_expiry_recorded, Standing.ACTIVE), (),
-          ("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
-          ("authorize", "expire", "pass_time"), connections.HOUR + 2 * connections.MOMENT),
-    Check("expiry-record.action-required", "The same for a connection that waited for the patient.",
-          partial(_expiry_recorded, Standing.ACTION_REQUIRED), (),
-          ("expiry-record.action-required", "expiry-record.expired"),
-          ("authorize", "require_action", "expire", "pass_time"), connections.HOUR + 2 * connections.MOMENT),
-    Check("authorization.late-after-revoke", "An authorization that arrives after a revocation undoes nothing.",
-          partial(_late_after, Standing.REVOKED), (1,), ("connection.authorize.revoked",), _IN_TIME,
-          10 * connections.MINUTE),
-    Check("authorization.late-after-action-required",
-          "An authorization that arrives after the patient was asked to act undoes nothing.",
-          partial(_late_after, Standing.ACTION_REQUIRED), (1,), ("connection.authorize.action-required",),
-          ("authorize", "authorize_late", "require_action", "pass_time"), 10 * connections.MINUTE),
-    Check("authorization.successor-pending", "A connection with a pending successor cannot be authorized any more.",
-          partial(_superseded, False), (6,), ("authorization.successor-pending",), _IN_TIME, _LAPSED),
-    Check("authorization.successor-other", "A connection with any successor cannot be authorized any more.",
-          partial(_superseded, True), (6,), ("authorization.successor-other",), _IN_TIME, _LAPSED),
-])
-# fmt: on
+CHECKS.extend(
+    [
+        Check(
+            name="standing.active-over",
+            shows="An ACTIVE connection is EXPIRED at its expiresAt, recorded or not, and not before.",
+            steps=partial(_over, Standing.ACTIVE),
+            laws=(4,),
+            rules=(
+                "deadline.active",
+                "standing.active",
+                "standing.active-over",
+                "wire-status.expired",
+            ),
+            hooks=("authorize", "pass_time"),
+            passes=connections.HOUR,
+        ),
+        Check(
+            name="standing.action-required-over",
+            shows="A connection that needs an action is EXPIRED at its expiresAt, and not before.",
+            steps=partial(_over, Standing.ACTION_REQUIRED),
+            laws=(4,),
+            rules=(
+                "deadline.action-required",
+                "standing.action-required",
+                "standing.action-required-over",
+            ),
+            hooks=("authorize", "require_action", "pass_time"),
+            passes=connections.HOUR,
+        ),
+        Check(
+            name="standing.expired",
+            shows="A recorded expiry stands.",
+            steps=partial(_stays, Standing.EXPIRED),
+            laws=(4,),
+            rules=("deadline.expired", "standing.expired", "wire-status.expired"),
+            hooks=("authorize", "expire", "pass_time"),
+            passes=connections.HOUR,
+        ),
+        Check(
+            name="standing.revoked-at",
+            shows="A revocation stands.",
+            steps=partial(_stays, Standing.REVOKED),
+            laws=(4,),
+            rules=("deadline.revoked-at", "standing.revoked-at"),
+            hooks=("pass_time",),
+            passes=connections.HOUR,
+        ),
+        Check(
+            name="expiry-record.active",
+            shows="An expiry that time brought is written down once and moves updatedAt alone.",
+            steps=partial(_expiry_recorded, Standing.ACTIVE),
+            laws=(),
+            rules=("expiry-record.active", "expiry-record.expired", "connection.expire.expired"),
+            hooks=("authorize", "expire", "pass_time"),
+            passes=connections.HOUR + 2 * connections.MOMENT,
+        ),
+        Check(
+            name="expiry-record.action-required",
+            shows="The same for a connection that waited for the patient.",
+            steps=partial(_expiry_recorded, Standing.ACTION_REQUIRED),
+            laws=(),
+            rules=("expiry-record.action-required", "expiry-record.expired"),
+            hooks=("authorize", "require_action", "expire", "pass_time"),
+            passes=connections.HOUR + 2 * connections.MOMENT,
+        ),
+        Check(
+            name="authorization.late-after-revoke",
+            shows="An authorization that arrives after a revocation undoes nothing.",
+            steps=partial(_late_after, Standing.REVOKED),
+            laws=(1,),
+            rules=("connection.authorize.revoked",),
+            hooks=_IN_TIME,
+            passes=10 * connections.MINUTE,
+        ),
+        Check(
+            name="authorization.late-after-action-required",
+            shows="An authorization that arrives after the patient was asked to act undoes nothing.",
+            steps=partial(_late_after, Standing.ACTION_REQUIRED),
+            laws=(1,),
+            rules=("connection.authorize.action-required",),
+            hooks=("authorize", "authorize_late", "require_action", "pass_time"),
+            passes=10 * connections.MINUTE,
+        ),
+        Check(
+            name="authorization.successor-pending",
+            shows="A connection with a pending successor cannot be authorized any more.",
+            steps=partial(_superseded, False),
+            laws=(6,),
+            rules=("authorization.successor-pending",),
+            hooks=_IN_TIME,
+            passes=_LAPSED,
+        ),
+        Check(
+            name="authorization.successor-other",
+            shows="A connection with any successor cannot be authorized any more.",
+            steps=partial(_superseded, True),
+            laws=(6,),
+            rules=("authorization.successor-other",),
+            hooks=_IN_TIME,
+            passes=_LAPSED,
+        ),
+    ]
+)
 
 
 def expect_readable(

@@ -12,8 +12,9 @@ from datetime import timedelta
 from random import Random
 from typing import Final, TypeVar, cast
 
+import attrs
+
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.response import Response
@@ -23,7 +24,7 @@ from curae_lifecycle.web.request import Request
 Result = TypeVar("Result")
 
 
-@frozen
+@attrs.frozen
 class Use:
     """A hook of the server's that is called."""
 
@@ -35,7 +36,7 @@ Single = Request | Use
 """What is done by itself, or beside others."""
 
 
-@frozen
+@attrs.frozen
 class Together:
     """What is done at once; what came of each comes back in the same order."""
 
@@ -81,7 +82,7 @@ class Names:
         return f"{kind}-{self._random.getrandbits(64):016x}"
 
 
-@frozen
+@attrs.frozen
 class Kit:
     """What a check is given: fresh names, and what of the server it has to know.
 

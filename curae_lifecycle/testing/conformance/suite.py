@@ -41,7 +41,9 @@ def conformance_tests(
     def test(check: Check) -> None:
         made = make()
         with nullcontext(made) if isinstance(made, Server) else made as server:
-            result = run_check(server, check, secrets.token_hex(8), operations, limit)
+            result = run_check(
+                server, check=check, seed=secrets.token_hex(8), operations=operations, limit=limit
+            )
         _tell(result)
 
     return _parametrized(test, operations)
@@ -61,7 +63,9 @@ def async_conformance_tests(
     async def run(check: Check) -> Result:
         made = make()
         async with nullcontext(made) if isinstance(made, AsyncServer) else made as server:
-            return await run_check_async(server, check, secrets.token_hex(8), operations, limit)
+            return await run_check_async(
+                server, check=check, seed=secrets.token_hex(8), operations=operations, limit=limit
+            )
 
     def test(check: Check) -> None:
         _tell(asyncio.run(run(check)))

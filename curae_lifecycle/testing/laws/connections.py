@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules import connection as rules
 from curae_lifecycle.rules import merge as merging
 from curae_lifecycle.rules.access import AccessDecision, Granted, decide_access
 from curae_lifecycle.rules.connection import Connection, Standing
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.testing.laws.law import LawBrokenError
@@ -37,7 +38,7 @@ def check_rank_never_falls(snapshots: Iterable[Connection]) -> None:
         latest[snapshot.id] = status
 
 
-@frozen
+@attrs.frozen
 class RevocationSeen:
     """What one revocation that was executed answered; a replay is not one.
 

@@ -67,7 +67,7 @@ def check_replay(original: Response, replay: Response, changes: Changes = NO_CHA
         LawBrokenError: A byte differs, something was written, done or announced, or the app user
             paid.
     """
-    _check_same(9, original, replay, "replay")
+    _check_same(9, first=original, second=replay, where="replay")
     for write in changes.writes:
         if not isinstance(write, RateWrite):
             raise LawBrokenError(9, "something was written", type(write).__name__)
@@ -90,7 +90,7 @@ def check_one_execution(answers: Sequence[Response], executions: int) -> None:
     if executions > 1:
         raise LawBrokenError(12, f"{executions} executions took effect", "one idempotency key")
     for position, answer in enumerate(answers):
-        _check_same(12, answers[0], answer, f"answer {position}")
+        _check_same(12, first=answers[0], second=answer, where=f"answer {position}")
 
 
 def _check_same(law: int, first: Response, second: Response, where: str) -> None:
@@ -206,6 +206,6 @@ def check_indistinguishable(a: Response, b: Response) -> None:
     Raises:
         LawBrokenError: They differ, or are no 404.
     """
-    _check_same(15, a, b, "the unknown id's answer beside the other tenant's")
+    _check_same(15, first=a, second=b, where="the unknown id's answer beside the other tenant's")
     if a.status != 404:  # noqa: PLR2004 - HTTP's own number
         raise LawBrokenError(15, f"both are answered {a.status} instead of 404", "status")

@@ -111,7 +111,7 @@ def _check_problem_members(document: Mapping[str, object]) -> None:
         raise LawBrokenError(13, f"the code {code!r} is not listed", "code")
     # The server's own URI of the occurrence; a 404 tells nothing apart, so it has none.
     optional = frozenset({"instance"} if code != "NOT_FOUND" else ())
-    _check_members(document, _PROBLEM, "problem", optional)
+    _check_members(document, members=_PROBLEM, where="problem", optional=optional)
     details = as_object(13, document["details"], "details")
     _check_members(details, frozenset(known[2]), f"details of {code}")
 

@@ -126,13 +126,13 @@ def _named(store: Store, stage: Stage, write: Write) -> tuple[str, Storable | No
             asked = FactNeeds(session=after.id)
             return f"session {after.id}", store.for_fact(asked).snapshot.session
         case RecordWrite(key):
-            needs = Needs(key, (), None, None, None)
+            needs = Needs(record=key, buckets=(), limit=None, connection=None, binding=None)
             return f"record {key.key}", store.for_call(stage.digest, needs).snapshot.record
         case RateWrite(LimitKey() as key):
-            needs = Needs(None, (), key, None, None)
+            needs = Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
             return f"limit {key.policy}", store.for_call(stage.digest, needs).snapshot.limit
         case RateWrite(BucketKey() as key):
-            needs = Needs(None, (key,), None, None, None)
+            needs = Needs(record=None, buckets=(key,), limit=None, connection=None, binding=None)
             return f"bucket {key.policy}", store.for_call(stage.digest, needs).snapshot.buckets[0]
         case _:
             return "", None

@@ -7,7 +7,8 @@ from functools import cache
 from itertools import chain, product
 from typing import TypeVar
 
-from curae_lifecycle.rules.frozen import frozen
+import attrs
+
 from curae_lifecycle.service.changes import Write
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.testing.races.arena import Arena, Content
@@ -19,7 +20,7 @@ Meeting = Callable[[AnyStore, Decided, AnyStore, Decided], tuple[bool, bool]]
 """Commits one and then another; which of them were taken as they were decided."""
 
 
-@frozen
+@attrs.frozen
 class Raced:
     """A race that was run.
 
@@ -49,10 +50,14 @@ def race_all(
 
     @cache
     def order(first: str, second: str) -> Content:
-        return _one_after_the_other(right, scene, first, second)
+        return _one_after_the_other(right, scene=scene, first=first, second=second)
 
     for first, second in product(names, repeat=2):
-        yield Raced(first, second, _differing(arena, scene, (first, second), meet, order))
+        yield Raced(
+            first,
+            second,
+            _differing(arena, scene=scene, names=(first, second), meet=meet, order=order),
+        )
 
 
 def _differing(
@@ -64,7 +69,7 @@ def _differing(
 ) -> tuple[str, ...]:
     first, second = names
     try:
-        taken, ended = _race(arena, scene, names, meet)
+        taken, ended = _race(arena, scene=scene, names=names, meet=meet)
         # Whoever was refused came second.
         first_then_second = () if taken == (False, True) else (order(first, second),)
         second_then_first = () if taken == (True, False) else (order(second, first),)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import attrs
+
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.errors import LifecycleError
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
@@ -64,7 +65,7 @@ _SESSIONS: Final = 1000
 _ATTEMPTS: Final = 20
 
 
-@frozen
+@attrs.frozen
 class Decided:
     """What is to be committed, and what it was decided from."""
 
@@ -130,7 +131,7 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-@frozen
+@attrs.frozen
 class Stage:
     """One app user, the app that asks for them, and the ids that may be minted for them.
 
@@ -155,14 +156,21 @@ class Stage:
         """A stage of its own."""
         mark = f"{0x5A000000 + number:08x}"
         caller = Caller(
-            ApiKeyId(f"key-{mark}"),
-            AppId(f"app-{mark}"),
-            CustomerAccountId(f"{mark}-0000-4000-8000-00000000000a"),
-            Environment.LIVE,
-            frozenset({CONNECTION_WRITE}),
+            api_key_id=ApiKeyId(f"key-{mark}"),
+            app_id=AppId(f"app-{mark}"),
+            customer_account_id=CustomerAccountId(f"{mark}-0000-4000-8000-00000000000a"),
+            environment=Environment.LIVE,
+            scopes=frozenset({CONNECTION_WRITE}),
         )
         pages = f"https://connect.example/{mark}/"
-        return cls(caller, f"cae_live_{mark}", AppUserId(f"user-{mark}"), mark, pages, settings)
+        return cls(
+            caller=caller,
+            api_key=f"cae_live_{mark}",
+            user=AppUserId(f"user-{mark}"),
+            mark=mark,
+            pages=pages,
+            settings=settings,
+        )
 
     @property
     def digest(self) -> str:
@@ -192,22 +200,24 @@ class Stage:
     def minted(self, number: int, now: datetime) -> NewIds:
         """The ids that go by a number."""
         return NewIds(
-            ConnectionId(self._uuid(number)),
-            SessionId(self._uuid(_SESSIONS + number)),
-            UserId(f"user-{number}"),
-            NextAction(f"{self.pages}{number}", now + _LIFETIME),
+            connection_id=ConnectionId(self._uuid(number)),
+            session_id=SessionId(self._uuid(_SESSIONS + number)),
+            user_id=UserId(f"user-{number}"),
+            next_action=NextAction(f"{self.pages}{number}", now + _LIFETIME),
         )
 
     def asks(self, operation: Operation, number: int, key: str | None = None) -> Work:
         """A request, read; what it mints goes by a number, and so does its key."""
         unkeyed = isinstance(operation, GetConnection | StartGraduation)
         idempotency_key = None if unkeyed else IdempotencyKey(key or f"k-{number}")
-        call = Call(self.caller, operation, idempotency_key, self.settings)
+        call = Call(
+            caller=self.caller, operation=operation, key=idempotency_key, settings=self.settings
+        )
 
         def work(store: Store) -> Decided:
             loaded = store.for_call(self.digest, needs(call))
             new_ids = self.minted(number, loaded.now)
-            decision = decide(call, loaded.snapshot, loaded.now, new_ids)
+            decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
             page = page_of(call, decision.reply, loaded.snapshot.binding)
             return Decided(loaded, respond(decision).changes, page)
 
@@ -252,7 +262,7 @@ Past = tuple[tuple[float, Work], ...]
 """What happened, and after how many minutes."""
 
 
-@frozen
+@attrs.frozen
 class Scene:
     """What happened before, and when the two that race do.
 
@@ -307,6 +317,8 @@ SCENES: Final[Mapping[str, Scene]] = {
     "a successor is pending": Scene(lambda stage: (*_bound(stage), *_recovered(stage)), 41),
     "a successor is revoked": Scene(_revoked, 42),
     "nine initiates were admitted": Scene(lambda stage: _asked(stage, Initiate(stage.user), 9), 20),
-    "one request is left to the key": Scene(_but_one, 20, (Bucket("platform", 3, 1, 60),)),
+    "one request is left to the key": Scene(
+        _but_one, 20, (Bucket(name="platform", capacity=3, refill=1, seconds=60),)
+    ),
 }
 """Where a race begins."""

@@ -14,7 +14,6 @@ from typing import Final
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service.settings import Settings
@@ -53,12 +52,15 @@ _RAREST: Final = 0.003
 _OFTENEST: Final = 0.12
 _BUCKETS: Final = (
     (),
-    (Bucket("platform", 100, 50, 1),),
-    (Bucket("second", 6, 3, 1), Bucket("hour", 400, 400, 3600)),
+    (Bucket(name="platform", capacity=100, refill=50, seconds=1),),
+    (
+        Bucket(name="second", capacity=6, refill=3, seconds=1),
+        Bucket(name="hour", capacity=400, refill=400, seconds=3600),
+    ),
 )
 
 
-@frozen
+@attrs.frozen
 class Mix:
     """What one world is like, and what its server chose.
 
@@ -88,7 +90,13 @@ class Mix:
         spelling = chance.choice(("ACTIVE", "ACTIVE", "AUTHORIZED"))
         settings = Settings(environment, buckets, active_spelling=spelling)
         busy, users = chance.randint(40, 250), chance.randint(3, 15)
-        return cls(rates, busy, users, chance.choice((0.1, 1, 10)), settings)
+        return cls(
+            rates=rates,
+            requests_per_hour=busy,
+            users=users,
+            days_of_a_user=chance.choice((0.1, 1, 10)),
+            settings=settings,
+        )
 
 
 @attrs.define

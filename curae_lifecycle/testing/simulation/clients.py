@@ -11,7 +11,6 @@ import attrs
 
 from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.service.operations.operation import BASE_PATH
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap
 from curae_lifecycle.testing.simulation.journal import Journal
@@ -36,7 +35,7 @@ _BROKEN: Final = (
 _BROKEN_KEYS: Final[tuple[tuple[str, ...], ...]] = ((), ("",), ('"open',), ("one", "two"))
 
 
-@frozen
+@attrs.frozen
 class Client:
     """One app with its API keys."""
 
@@ -90,10 +89,34 @@ class Population:
         scopes = frozenset({CONNECTION_WRITE})
         live, test = values.Environment.LIVE, values.Environment.TEST
         callers = (
-            Caller(values.ApiKeyId(f"key-{number}-w"), app, account, live, scopes),
-            Caller(values.ApiKeyId(f"key-{number}-r"), app, account, live, frozenset()),
-            Caller(values.ApiKeyId(f"key-{number}-tw"), app, account, test, scopes),
-            Caller(values.ApiKeyId(f"key-{number}-tr"), app, account, test, frozenset()),
+            Caller(
+                api_key_id=values.ApiKeyId(f"key-{number}-w"),
+                app_id=app,
+                customer_account_id=account,
+                environment=live,
+                scopes=scopes,
+            ),
+            Caller(
+                api_key_id=values.ApiKeyId(f"key-{number}-r"),
+                app_id=app,
+                customer_account_id=account,
+                environment=live,
+                scopes=frozenset(),
+            ),
+            Caller(
+                api_key_id=values.ApiKeyId(f"key-{number}-tw"),
+                app_id=app,
+                customer_account_id=account,
+                environment=test,
+                scopes=scopes,
+            ),
+            Caller(
+                api_key_id=values.ApiKeyId(f"key-{number}-tr"),
+                app_id=app,
+                customer_account_id=account,
+                environment=test,
+                scopes=frozenset(),
+            ),
         )
         keys = tuple(
             f"cae_{env}_{number}_{may}" for env in ("live", "test") for may in ("write", "read")
@@ -159,7 +182,7 @@ class Population:
         headers += [("Idempotency-Key", each) for each in keys]
         if wish == "account-state" and likely(0.3):
             headers.append(("If-None-Match", '"account-limited", "account-active"'))
-        return Request(method, target, tuple(headers), body)
+        return Request(method=method, target=target, headers=tuple(headers), body=body)
 
     def some_id(self, client: Client, user: User, now: datetime) -> values.ConnectionId | None:
         """The id of a connection, mostly the user's newest; `None` where it has none."""

@@ -117,7 +117,14 @@ class Simulation:
         self._numbers = count(1)
         self._skew = [timedelta(0)] * _WORKERS
         self._suspect: values.AppUser | None = None
-        self._people = Population(clients, self._dice, self._numbers, self._journal, timed, START)
+        self._people = Population(
+            number=clients,
+            dice=self._dice,
+            numbers=self._numbers,
+            journal=self._journal,
+            store=timed,
+            now=START,
+        )
         self._pages = Pages(self._dice, self._numbers)
 
     def run(self) -> Iterator[int]:
@@ -136,7 +143,11 @@ class Simulation:
         except LawBrokenError as broken:
             log = tuple(self._journal.lines(self._suspect))
             self.summary.violation = Violation(
-                str(broken), broken.law, self._now, log, self._mix.settings.environment
+                account=str(broken),
+                law=broken.law,
+                at=self._now,
+                log=log,
+                environment=self._mix.settings.environment,
             )
         self.summary.conflicts = self._server.conflicts
         self.summary.facts = self._server.facts
@@ -186,7 +197,9 @@ class Simulation:
             return
         # What an operation calls out for, it calls out for at each try.
         calls_out = key is not None and self._dice.strikes(Mishap.CALLS_OUT)
-        errand = Errand(wish, client, user, request, key, calls_out)
+        errand = Errand(
+            wish=wish, client=client, user=user, request=request, key=key, calls_out=calls_out
+        )
         self._send(errand)
         if key is None:
             return
@@ -299,7 +312,7 @@ class Simulation:
                 self._retry(errand)
 
     def _renew(self, work: Transaction, attempt: Attempt) -> None:
-        self._server.prolong(work, attempt, self._clock(), 2 * values.MINUTE)
+        self._server.prolong(work, attempt=attempt, now=self._clock(), lease=2 * values.MINUTE)
 
     def _come_back(self, errand: Errand, work: Transaction, attempt: Attempt) -> None:
         self._suspect = errand.user.app_user
@@ -313,10 +326,12 @@ class Simulation:
     def _fresh(self, now: datetime) -> NewIds:
         number = next(self._numbers)
         return NewIds(
-            values.ConnectionId(uuid_of(0xC, number)),
-            values.SessionId(uuid_of(0x5, number)),
-            values.UserId(f"limited-{number}"),
-            values.NextAction(f"https://connect.example/{number}", now + _SECOND * 2 + _LIFETIME),
+            connection_id=values.ConnectionId(uuid_of(0xC, number)),
+            session_id=values.SessionId(uuid_of(0x5, number)),
+            user_id=values.UserId(f"limited-{number}"),
+            next_action=values.NextAction(
+                f"https://connect.example/{number}", now + _SECOND * 2 + _LIFETIME
+            ),
         )
 
     def _erase(self, key: RecordKey, user: User) -> None:

@@ -17,7 +17,6 @@ import attrs
 from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.attempt import LeaseLost, complete, forget, release, renew, resolve
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import (
     Attempt,
     LostLease,
@@ -78,7 +77,7 @@ class Transaction:
         return self.loaded.now
 
 
-@frozen
+@attrs.frozen
 class FactTransaction:
     """A fact between its load and its commit."""
 
@@ -112,14 +111,20 @@ class Server:
         api_key = bearer(request)
         digest = "" if api_key is None else api_key.digest()
         caller = self._store.caller_of(digest)
-        call = _documented(lambda: read(request, caller, now, self._settings))
+        call = _documented(lambda: read(request, caller=caller, now=now, settings=self._settings))
         if isinstance(call, Decision):
             answer = respond(call)
             if self._watch is not None:
                 self._watch.answered(answer, now, caller=caller)
             return answer
         asked = needs(call)
-        return Transaction(digest, call, asked, self._load(digest, call, asked, now), self._steps())
+        return Transaction(
+            digest=digest,
+            call=call,
+            asked=asked,
+            loaded=self._load(digest, call=call, asked=asked, now=now),
+            read_at=self._steps(),
+        )
 
     def commit(self, work: Transaction, new_ids: NewIds) -> Answer | None:
         """Decide and store; `None` where somebody was faster: load again."""
@@ -156,13 +161,13 @@ class Server:
     ) -> Answer | None:
         """End an attempt that called out; `None` where it lost its lease or its race."""
         work.read_at = self._steps()
-        work.loaded = self._load(work.digest, work.call, work.asked, now)
+        work.loaded = self._load(work.digest, call=work.call, asked=work.asked, now=now)
         snapshot = work.loaded.snapshot
         record = snapshot.record
         # The attempt is this one's own, so the record does not stand in its way.
         answer = self._decide(work, attrs.evolve(snapshot, record=None), new_ids)
         if is_kept(answer.response.status):
-            ended = complete(record, attempt, answer.response, now)
+            ended = complete(record, attempt=attempt, response=answer.response, now=now)
         else:
             ended = release(record, attempt, now)
         if isinstance(ended, LeaseLost):
@@ -231,7 +236,9 @@ class Server:
         return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, landed=landed))
 
     def _decision(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Decision:
-        return _documented(lambda: decide(work.call, snapshot, work.now, new_ids))
+        return _documented(
+            lambda: decide(work.call, snapshot=snapshot, now=work.now, new_ids=new_ids)
+        )
 
     def _decide(self, work: Transaction, snapshot: Snapshot, new_ids: NewIds) -> Answer:
         decision = self._decision(work, snapshot, new_ids)
@@ -249,7 +256,9 @@ class Server:
 
     def _record(self, digest: str, key: RecordKey, now: datetime) -> LoadedCall:
         self._store.now = now
-        return self._store.for_call(digest, Needs(key, (), None, None, None))
+        return self._store.for_call(
+            digest, Needs(record=key, buckets=(), limit=None, connection=None, binding=None)
+        )
 
     def _upkeep(self, loaded: LoadedCall, kept: Done[Record] | Ignored[Record | None]) -> None:
         if isinstance(kept, Done):

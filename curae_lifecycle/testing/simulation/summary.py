@@ -8,11 +8,10 @@ from datetime import datetime
 
 import attrs
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.values import Environment
 
 
-@frozen
+@attrs.frozen
 class Violation:
     """A law that did not hold at an instant of the world.
 

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import binding as rules
 from curae_lifecycle.rules.binding import AccountState, BindingTransition, LimitedAccountAppBinding
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import (
     CuraeConnectSession,
@@ -95,7 +95,7 @@ def sessions(draw: st.DrawFn, path: EntryPath | None = None) -> CuraeConnectSess
     if landing is None:
         return minted.session
     answer = complete_handoff(
-        minted.session, minted.binding, draw(values.user_ids()), now + landing
+        minted.session, binding=minted.binding, user_id=draw(values.user_ids()), now=now + landing
     )
     return answer.value.session if isinstance(answer, Done) else minted.session
 
@@ -117,7 +117,7 @@ CoordinateAnswer = Done[Initiated] | Done[Landing] | Ignored[Landing] | BindingT
 """What the library answered to an act."""
 
 
-@frozen
+@attrs.frozen
 class CoordinateStep:
     """One act at a coordinate, what it was answered, and the binding after it."""
 
@@ -127,7 +127,7 @@ class CoordinateStep:
     binding: LimitedAccountAppBinding | None
 
 
-@frozen
+@attrs.frozen
 class CoordinatePast:
     """A coordinate with everything that happened at it, in order.
 
@@ -189,7 +189,7 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                 if not sessions:
                     continue
                 at = max(0, len(sessions) - 1 - back)
-                landed = complete_handoff(sessions[at], binding, user, now)
+                landed = complete_handoff(sessions[at], binding=binding, user_id=user, now=now)
                 answer = landed
                 if isinstance(landed, Done):
                     sessions[at], binding = landed.value.session, landed.value.binding
@@ -199,5 +199,5 @@ def _play(whose: Coordinate, moves: list[_Move]) -> CoordinatePast:
                 answer = rules.tombstone(binding, whose)
         if isinstance(answer, Done) and isinstance(answer.value, LimitedAccountAppBinding):
             binding = answer.value
-        steps.append(CoordinateStep(now, act, answer, binding))
+        steps.append(CoordinateStep(now=now, act=act, answer=answer, binding=binding))
     return CoordinatePast(whose, tuple(steps), tuple(sessions))

@@ -13,7 +13,6 @@ from typing import Final
 import attrs
 from hypothesis import strategies as st
 
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import parse_key
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.values import (
@@ -43,7 +42,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 
 
-@frozen
+@attrs.frozen
 class BrokenRequest:
     """A request that no server may obey.
 
@@ -79,23 +78,75 @@ def broken_requests() -> st.SearchStrategy[BrokenRequest]:
     unasked, stranger = ProblemCode.IDEMPOTENCY_KEY_NOT_ALLOWED, ProblemCode.UNAUTHENTICATED
     get = st.builds(GetConnection, values.connection_ids())
     return st.one_of(
-        broken("no credentials", stranger, operations(), _given("Authorization")),
         broken(
-            "two credentials", stranger, operations(), _given("Authorization", _BEARER, _BEARER)
+            "no credentials", code=stranger, operation=operations(), change=_given("Authorization")
         ),
-        broken("unknown method", missing, operations(), lambda r: attrs.evolve(r, method="PUT")),
-        broken("unknown path", missing, operations(), lambda r: attrs.evolve(r, target="/nowhere")),
-        broken("malformed id", bad, get, lambda r: attrs.evolve(r, target=r.target[:-1])),
-        broken("no JSON", bad, creates, lambda r: attrs.evolve(r, body=as_bytes(r) + b"}")),
-        broken("no object", bad, creates, lambda r: attrs.evolve(r, body=b"[]")),
-        broken("unknown member", bad, creates, lambda r: _member(r, b'"preferSignUp":true')),
-        broken("repeated member", bad, creates, lambda r: _member(r, b'"appUserId":"user-1"')),
-        broken("null member", bad, creates, lambda r: attrs.evolve(r, body=b'{"appUserId":null}')),
-        broken("missing member", bad, creates, lambda r: attrs.evolve(r, body=b"{}")),
-        broken("no key", needed, creates, _given(_KEY)),
-        broken("two keys", invalid, creates, _given(_KEY, "k-1", "k-1")),
-        broken("an unclosed key", invalid, creates, _given(_KEY, '"k-1')),
-        broken("a key where none is allowed", unasked, graduations, _given(_KEY, "k-1")),
+        broken(
+            "two credentials",
+            code=stranger,
+            operation=operations(),
+            change=_given("Authorization", _BEARER, _BEARER),
+        ),
+        broken(
+            "unknown method",
+            code=missing,
+            operation=operations(),
+            change=lambda r: attrs.evolve(r, method="PUT"),
+        ),
+        broken(
+            "unknown path",
+            code=missing,
+            operation=operations(),
+            change=lambda r: attrs.evolve(r, target="/nowhere"),
+        ),
+        broken(
+            "malformed id",
+            code=bad,
+            operation=get,
+            change=lambda r: attrs.evolve(r, target=r.target[:-1]),
+        ),
+        broken(
+            "no JSON",
+            code=bad,
+            operation=creates,
+            change=lambda r: attrs.evolve(r, body=as_bytes(r) + b"}"),
+        ),
+        broken(
+            "no object", code=bad, operation=creates, change=lambda r: attrs.evolve(r, body=b"[]")
+        ),
+        broken(
+            "unknown member",
+            code=bad,
+            operation=creates,
+            change=lambda r: _member(r, b'"preferSignUp":true'),
+        ),
+        broken(
+            "repeated member",
+            code=bad,
+            operation=creates,
+            change=lambda r: _member(r, b'"appUserId":"user-1"'),
+        ),
+        broken(
+            "null member",
+            code=bad,
+            operation=creates,
+            change=lambda r: attrs.evolve(r, body=b'{"appUserId":null}'),
+        ),
+        broken(
+            "missing member",
+            code=bad,
+            operation=creates,
+            change=lambda r: attrs.evolve(r, body=b"{}"),
+        ),
+        broken("no key", code=needed, operation=creates, change=_given(_KEY)),
+        broken("two keys", code=invalid, operation=creates, change=_given(_KEY, "k-1", "k-1")),
+        broken("an unclosed key", code=invalid, operation=creates, change=_given(_KEY, '"k-1')),
+        broken(
+            "a key where none is allowed",
+            code=unasked,
+            operation=graduations,
+            change=_given(_KEY, "k-1"),
+        ),
     )
 
 
@@ -116,7 +167,7 @@ def _member(request: Request, member: bytes) -> Request:
 # --- Arguments ------------------------------------------------------------------------------
 
 
-@frozen
+@attrs.frozen
 class BrokenArgument:
     """A value that is a caller's mistake, and how: `parse(value)` raises `ArgumentError`."""
 
@@ -166,7 +217,7 @@ _ARGUMENTS: Final = (
 # --- Stored documents -----------------------------------------------------------------------
 
 
-@frozen
+@attrs.frozen
 class BrokenDocument:
     """A stored document that is no value: `load(kind, document)` raises `MalformedError`.
 

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Final
 
+import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Actor, Connection, create
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId
@@ -28,7 +28,7 @@ from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
 
 
-@frozen
+@attrs.frozen
 class Deed:
     """A fact that is to happen, whenever and to whichever connection, recorded so much later.
 
@@ -73,7 +73,7 @@ FACT_DEEDS: Final = tuple(deed for delay in _DELAYS for deed in _deeds(delay))
 _RECOVERIES: Final = (None,) * (len(FACT_DEEDS) // 3)
 
 
-@frozen
+@attrs.frozen
 class Step:
     """A fact of a history, when it was recorded, its answer, and the connection after it."""
 
@@ -83,7 +83,7 @@ class Step:
     connection: Connection
 
 
-@frozen
+@attrs.frozen
 class History:
     """A connection with its past: as it was created, and each fact in the order of recording."""
 
@@ -112,7 +112,9 @@ def apply_fact(
         ArgumentError: An instant out of order or not UTC.
     """
     following = () if successor is None else (successor,)
-    snapshot = FactSnapshot(connection, successor, successor, following)
+    snapshot = FactSnapshot(
+        connection=connection, successor=successor, head=successor, following=following
+    )
     answer = record_fact(fact, snapshot, now)
     match answer:
         case Done(changes, rules):
@@ -175,7 +177,7 @@ def _play(created: Connection, moves: list[tuple[timedelta, Deed]]) -> History:
         fact = deed.fact(connection, now)
         answer = apply_fact(connection, fact, now)
         connection = connection if isinstance(answer, Refused) else answer.value
-        steps.append(Step(now, fact, answer, connection))
+        steps.append(Step(now=now, fact=fact, answer=answer, connection=connection))
     return History(created, tuple(steps))
 
 
@@ -188,7 +190,7 @@ def _play_chain(
         if deed is None:
             _recover(chain, at, now)
         else:
-            _happen(chain, at, deed, now)
+            _happen(chain, at=at, deed=deed, now=now)
     return tuple(chain)
 
 
@@ -208,7 +210,9 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
 def _happen(chain: list[Connection], at: int, deed: Deed, now: datetime) -> None:
     following = tuple(chain[at + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
-    snapshot = FactSnapshot(chain[at], successor, head, following)
+    snapshot = FactSnapshot(
+        connection=chain[at], successor=successor, head=head, following=following
+    )
     answer = record_fact(deed.fact(chain[at], now), snapshot, now)
     if isinstance(answer, Done):
         after = _stored(answer.value)

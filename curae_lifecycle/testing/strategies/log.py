@@ -13,7 +13,6 @@ import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
 from curae_lifecycle.service.changes import ConnectionWrite
@@ -26,7 +25,7 @@ from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.shapes import camel
 
 
-@frozen
+@attrs.frozen
 class Log(turns.Terse):
     """A log that `replay` accepts, line by line in order of time, and what happened in it.
 
@@ -39,7 +38,7 @@ class Log(turns.Terse):
     recorded: bool
 
 
-@frozen
+@attrs.frozen
 class BrokenLog:
     """A log with one broken line, and how it is broken.
 
@@ -194,4 +193,4 @@ def _break(log: Log, place: int, breakage: tuple[str, str, str]) -> BrokenLog:
     for token, text in (("<at>", f'"at":"{before["at"]}"'), *_TOKENS.items()):
         line = line.replace(token, text)
     lines = (*log.lines[:at], line.encode(), *log.lines[at:])
-    return BrokenLog(lines, at + 1, how, error)
+    return BrokenLog(lines=lines, number=at + 1, how=how, error=error)

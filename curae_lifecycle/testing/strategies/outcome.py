@@ -123,7 +123,7 @@ def _prospect(
     recovered: bool,  # noqa: FBT001 - drawn
 ) -> Prospect:
     successor = _minted(connection).connection if recovered else None
-    every = allowed(connection, now, successor, successor)
+    every = allowed(connection, now=now, successor=successor, head=successor)
     return next(each for each in every if each.trigger is trigger)
 
 
@@ -168,8 +168,13 @@ def _initiated(
 
 
 def _landed(whose: Coordinate, session_id: SessionId, wait: timedelta) -> Landing:
-    waiting = _initiated(whose, None, True, session_id)
-    return done(Landing, complete_handoff(waiting.session, None, values.user_of(1), START + wait))
+    waiting = _initiated(whose, binding=None, prefers=True, session_id=session_id)
+    return done(
+        Landing,
+        complete_handoff(
+            waiting.session, binding=None, user_id=values.user_of(1), now=START + wait
+        ),
+    )
 
 
 def grants() -> st.SearchStrategy[Granted]:
@@ -205,7 +210,9 @@ def lost_leases() -> st.SearchStrategy[LeaseLost]:
 
 
 def _replayed(record: Record) -> KnownResponse:
-    again = idempotency.begin(record, record.key, record.fingerprint, record.seen_at)
+    again = idempotency.begin(
+        record, key=record.key, fingerprint=record.fingerprint, now=record.seen_at
+    )
     return sure(KnownResponse, again)
 
 

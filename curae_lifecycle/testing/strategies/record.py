@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+import attrs
 from hypothesis import strategies as st
 
 from curae_lifecycle.rules import attempt as acts
 from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.attempt import LeaseLost
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import Attempt, Record, RecordKey, RecordStanding
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.service.decide import fingerprint
@@ -82,7 +82,9 @@ def records_with(draw: st.DrawFn, standing: RecordStanding) -> tuple[Record, dat
             return done(Record, acts.release(running, attempt, now)), now
         case RecordStanding.COMPLETED:
             response = draw(st.one_of(responses(), response_references()))
-            return done(Record, acts.complete(running, attempt, response, now)), now
+            return done(
+                Record, acts.complete(running, attempt=attempt, response=response, now=now)
+            ), now
         case RecordStanding.FORGOTTEN:
             return done(Record, acts.forget(running, now)), now
         case RecordStanding.ABSENT:
@@ -98,15 +100,15 @@ def _attempt(key: RecordKey, print_: idempotency.Fingerprint, released: int) -> 
     record: Record | None = None
     for earlier in range(released):
         now = START + timedelta(seconds=earlier)
-        attempt = _begun(record, key, print_, now)
+        attempt = _begun(record, key=key, print_=print_, now=now)
         record = done(Record, acts.release(idempotency.in_flight_record(attempt), attempt, now))
-    return _begun(record, key, print_, START + timedelta(seconds=released))
+    return _begun(record, key=key, print_=print_, now=START + timedelta(seconds=released))
 
 
 def _begun(
     record: Record | None, key: RecordKey, print_: idempotency.Fingerprint, now: datetime
 ) -> Attempt:
-    return sure(Attempt, idempotency.begin(record, key, print_, now))
+    return sure(Attempt, idempotency.begin(record, key=key, fingerprint=print_, now=now))
 
 
 # --- Whole pasts ----------------------------------------------------------------------------
@@ -137,7 +139,7 @@ RecordAnswer = (
 """What the library answered to an act."""
 
 
-@frozen
+@attrs.frozen
 class RecordStep:
     """One act on a key, what it was answered, and what is stored after it.
 
@@ -151,7 +153,7 @@ class RecordStep:
     record: Record | None
 
 
-@frozen
+@attrs.frozen
 class RecordPast:
     """One key with its past: retries, takeovers, renewals, lost workers, what was erased.
 
@@ -210,7 +212,7 @@ def _play(
         match act:
             case RecordAct.BEGIN | RecordAct.BEGIN_OTHER:
                 print_ = prints[act is RecordAct.BEGIN_OTHER]
-                answer = idempotency.begin(record, key, print_, now)
+                answer = idempotency.begin(record, key=key, fingerprint=print_, now=now)
                 if isinstance(answer, Attempt):
                     attempts.append(answer)
                     record = idempotency.in_flight_record(answer, lost_lease=lost_lease)
@@ -224,21 +226,21 @@ def _play(
                     # Nobody has begun yet.
                     continue
                 attempt = attempts[max(0, len(attempts) - 1 - back)]
-                answer = _go_on(record, act, attempt, response, now)
+                answer = _go_on(record, act=act, attempt=attempt, response=response, now=now)
         match answer:
             case Done(value=Record() as after):
                 record = after
             case _:
                 pass
-        steps.append(RecordStep(now, act, attempt, answer, record))
-    return RecordPast(key, prints[0], prints[1], tuple(steps))
+        steps.append(RecordStep(now=now, act=act, attempt=attempt, answer=answer, record=record))
+    return RecordPast(key=key, fingerprint=prints[0], other=prints[1], steps=tuple(steps))
 
 
 def _go_on(
     record: Record | None, act: RecordAct, attempt: Attempt, response: Response, now: datetime
 ) -> Done[Record] | LeaseLost:
     if act is RecordAct.COMPLETE:
-        return acts.complete(record, attempt, response, now)
+        return acts.complete(record, attempt=attempt, response=response, now=now)
     if act is RecordAct.RELEASE:
         return acts.release(record, attempt, now)
     return acts.renew(record, attempt, now)

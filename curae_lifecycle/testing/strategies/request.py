@@ -150,7 +150,9 @@ def print_request(call: Call, authorization: str) -> Request:
     if isinstance(operation, GetAccountState) and operation.known:
         tags = ", ".join(etag(state) for state in sorted(operation.known))
         headers.append(("If-None-Match", tags))
-    return Request(rule.method, target, tuple(headers), _body(rule.body or (), sent))
+    return Request(
+        method=rule.method, target=target, headers=tuple(headers), body=_body(rule.body or (), sent)
+    )
 
 
 def _body(members: tuple[Member[object], ...], sent: dict[str, Json]) -> bytes:

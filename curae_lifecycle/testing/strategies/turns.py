@@ -22,7 +22,6 @@ from curae_lifecycle.rules.access import AccessDecision
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
-from curae_lifecycle.rules.frozen import frozen
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
@@ -88,7 +87,7 @@ def _asked(call: Call) -> str:
     return f"{call.operation} by {call.caller.api_key_id} under {call.key}"
 
 
-@frozen
+@attrs.frozen
 class Exchange(Terse):
     """A request and everything that was made of it, in the order of its making."""
 
@@ -103,7 +102,7 @@ class Exchange(Terse):
     answer: Answer = attrs.field(repr=_last_rule)
 
 
-@frozen
+@attrs.frozen
 class Recording(Terse):
     """A fact that was recorded, what was loaded for it, and what it was answered."""
 
@@ -114,7 +113,7 @@ class Recording(Terse):
     answer: FactAnswer = attrs.field(repr=_last_rule)
 
 
-@frozen
+@attrs.frozen
 class Question(Terse):
     """A question for access to a connection as it was stored, and its answer."""
 
@@ -127,7 +126,7 @@ class Question(Terse):
 Happening = Exchange | Recording | Question
 
 
-@frozen
+@attrs.frozen
 class Traffic:
     """What happened, in order of time, in one store that was empty before."""
 
@@ -142,7 +141,13 @@ class Traffic:
 
 def _caller(key: str, app: str, environment: Environment) -> Caller:
     account, scopes = CustomerAccountId(values.uuid_of(0xACC)), frozenset({CONNECTION_WRITE})
-    return Caller(ApiKeyId(key), AppId(app), account, environment, scopes)
+    return Caller(
+        api_key_id=ApiKeyId(key),
+        app_id=AppId(app),
+        customer_account_id=account,
+        environment=environment,
+        scopes=scopes,
+    )
 
 
 CALLERS: Final[tuple[tuple[str, Caller], ...]] = (
@@ -191,7 +196,7 @@ _FACTS: Final[tuple[What, ...]] = tuple(
 _WHAT: Final = (*(*_REQUESTS, *_FACTS, Odd.ACCESS) * 2, *FACT_DEEDS)
 
 
-@frozen
+@attrs.frozen
 class Turn:
     """What happens, when, of which connection or session (so many before the newest), by whom.
 
@@ -224,7 +229,7 @@ def _turns(
 
 def _turn(offset: timedelta, what: What, how: tuple[int, int, int, int]) -> Turn:
     caller, user, back, key = how
-    return Turn(offset, what, back, key, user, caller)
+    return Turn(offset=offset, what=what, back=back, key=key, user=user, caller=caller)
 
 
 def traffic(*, most: int = 10) -> st.SearchStrategy[Traffic]:
@@ -240,7 +245,7 @@ def exchanges() -> st.SearchStrategy[Exchange]:
 
 
 def _some_buckets() -> st.SearchStrategy[tuple[Bucket, ...]]:
-    return st.sampled_from(((), (Bucket("platform", 5, 1, 1),)))
+    return st.sampled_from(((), (Bucket(name="platform", capacity=5, refill=1, seconds=1),)))
 
 
 def _newest(known: list[Id], back: int, nobody: Id) -> Id:
@@ -293,7 +298,7 @@ class _Play:
         answer = record_fact(fact, snapshot, now)
         if isinstance(answer, Done):
             self._commit(answer.value)
-        return Recording(now, fact, needed, snapshot, answer)
+        return Recording(now=now, fact=fact, needs=needed, snapshot=snapshot, answer=answer)
 
     def _question(self, turn: Turn, now: datetime) -> Question | None:
         connection = self._store.connection(self._connection_id(turn))
@@ -301,7 +306,7 @@ class _Play:
         answer = self._store.ask(self._connection_id(turn), package, now)
         if connection is None or answer is None:
             return None
-        return Question(now, connection, package, answer)
+        return Question(now=now, connection=connection, package=package, answer=answer)
 
     def _exchange(self, turn: Turn, operation: Operation, now: datetime) -> Exchange:
         secret, caller = CALLERS[turn.caller]
@@ -313,16 +318,25 @@ class _Play:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed=landed)
         new_ids = NewIds(
-            ConnectionId(values.uuid_of(self._count)),
-            SessionId(values.uuid_of(1000 + self._count)),
-            values.user_of(1000 + self._count),
-            values.next_action_at(now),
+            connection_id=ConnectionId(values.uuid_of(self._count)),
+            session_id=SessionId(values.uuid_of(1000 + self._count)),
+            user_id=values.user_of(1000 + self._count),
+            next_action=values.next_action_at(now),
         )
-        decision = decide(call, snapshot, now, new_ids)
+        decision = decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
         answer = respond(decision)
         self._commit(answer.changes)
         request = print_request(call, f"Bearer {secret}")
-        return Exchange(now, request, call, needed, snapshot, new_ids, decision, answer)
+        return Exchange(
+            now=now,
+            request=request,
+            call=call,
+            needs=needed,
+            snapshot=snapshot,
+            new_ids=new_ids,
+            decision=decision,
+            answer=answer,
+        )
 
     def _commit(self, changes: Changes) -> None:
         stored = self._store.store(changes.writes)

@@ -34,7 +34,7 @@ Answered = TypeVar("Answered", Done[changes.Changes], Ignored[changes.Changes])
 
 def _turn(what: turns.What, minutes: int = 0, *, back: int = 0, key: int = 0) -> turns.Turn:
     # No other turn is of the third user or under the third key.
-    return turns.Turn(timedelta(minutes=minutes), what, back, key, user=3)
+    return turns.Turn(offset=timedelta(minutes=minutes), what=what, back=back, key=key, user=3)
 
 
 _CREATE: Final = (_turn(CreateConnection),)
@@ -87,7 +87,7 @@ def ignored_facts() -> st.SearchStrategy[Ignored[changes.Changes]]:
 
 def _ending(last: tuple[turns.Turn, ...]) -> st.SearchStrategy[turns.Traffic]:
     # With buckets that no ending empties.
-    roomy = (Bucket("platform", 100, 1, 1),)
+    roomy = (Bucket(name="platform", capacity=100, refill=1, seconds=1),)
     return st.builds(turns.play, st.just(roomy), turns.some_turns(4), st.just(last))
 
 

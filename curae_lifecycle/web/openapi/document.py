@@ -145,7 +145,9 @@ def _parameters(kind: type[Operation]) -> list[Json]:
     if rule.key is KeyUse.NEEDED:
         schema: Schema = {"type": "string", "pattern": schemas.KEY_PATTERN}
         example = "4f1c6c1e-5b0a-4b6e-8f6e-2b8d4c1d9a10"
-        parameters.append(_parameter("header", "Idempotency-Key", _KEY, schema, example))
+        parameters.append(
+            _parameter("header", name="Idempotency-Key", said=_KEY, schema=schema, example=example)
+        )
     parameters += [
         _parameter("query", member.name, {"required": True}, *schemas.MEMBERS[member])
         for member in rule.query
@@ -153,7 +155,13 @@ def _parameters(kind: type[Operation]) -> list[Json]:
     if rule.tags:
         example = etag(AccountState.LIMITED)
         parameters.append(
-            _parameter("header", "If-None-Match", _TAGS_HELD, {"type": "string"}, example)
+            _parameter(
+                "header",
+                name="If-None-Match",
+                said=_TAGS_HELD,
+                schema={"type": "string"},
+                example=example,
+            )
         )
     return list[Json](parameters)
 

@@ -35,7 +35,14 @@ def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
         settings: What the server chose.
     """
     return {
-        title: respond(decide(Call(_CALLER, asked, key, settings), snapshot, _NOW, _NEW)).response
+        title: respond(
+            decide(
+                Call(caller=_CALLER, operation=asked, key=key, settings=settings),
+                snapshot=snapshot,
+                now=_NOW,
+                new_ids=_NEW,
+            )
+        ).response
         for title, asked, key, snapshot in _EXAMPLES
         if type(asked) is kind
     }
@@ -43,20 +50,20 @@ def successes(kind: type[Operation], settings: Settings) -> dict[str, Response]:
 
 _NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 _CALLER: Final = Caller(
-    values.ApiKeyId("example"),
-    values.AppId("app-1"),
-    values.CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
-    values.Environment.LIVE,
-    frozenset({"connection:write"}),
+    api_key_id=values.ApiKeyId("example"),
+    app_id=values.AppId("app-1"),
+    customer_account_id=values.CustomerAccountId("0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"),
+    environment=values.Environment.LIVE,
+    scopes=frozenset({"connection:write"}),
 )
 _USER: Final = values.AppUserId("user-1")
 _COORDINATE: Final = _CALLER.coordinate(_USER)
 _PACKAGES: Final = (values.DataPackage("clinical_summary"), values.DataPackage("labs"))
 _NEW: Final = NewIds(
-    values.ConnectionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
-    values.SessionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
-    values.UserId("user-of-the-platform"),
-    values.NextAction("https://connect.example/6b7f2a52", _NOW + timedelta(minutes=30)),
+    connection_id=values.ConnectionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d02"),
+    session_id=values.SessionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d03"),
+    user_id=values.UserId("user-of-the-platform"),
+    next_action=values.NextAction("https://connect.example/6b7f2a52", _NOW + timedelta(minutes=30)),
 )
 _KEY: Final = IdempotencyKey("k-1")
 _ID: Final = values.ConnectionId("6b7f2a52-0d5e-4a34-9f57-0a8f5f1c2d01")
@@ -71,7 +78,11 @@ _REVOKED: Final = revoke(_MADE, _NOW - timedelta(hours=1), actor=Actor.APP).valu
 
 
 def _bound(state: AccountState) -> Snapshot:
-    return Snapshot(binding=LimitedAccountAppBinding(_COORDINATE, values.UserId("u-1"), state, 1))
+    return Snapshot(
+        binding=LimitedAccountAppBinding(
+            coordinate=_COORDINATE, user_id=values.UserId("u-1"), state=state, generation=1
+        )
+    )
 
 
 _EXAMPLES: Final[tuple[tuple[str, Operation, IdempotencyKey | None, Snapshot], ...]] = (

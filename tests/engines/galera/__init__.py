@@ -325,7 +325,10 @@ def galera(network: Network, directory: Path, *settings: str) -> Iterator[Galera
     assert Path("/usr/lib/galera/libgalera_smm.so").exists(), "no Galera: install galera-4"
     directory.chmod(0o755)
     addresses = [host.address for host in network.hosts]
-    nodes = [Node(host, directory / host.name, addresses, settings) for host in network.hosts]
+    nodes = [
+        Node(host=host, directory=directory / host.name, addresses=addresses, settings=settings)
+        for host in network.hosts
+    ]
     cluster = Galera(network, nodes)
     try:
         cluster.begin()

@@ -141,7 +141,9 @@ class Watch:
             try:
                 with node.asking(sync=sync) as asked:
                     while not self.is_over.is_set():
-                        seen = self._read_next(asked, node, sync, random, seen)
+                        seen = self._read_next(
+                            asked, node=node, sync=sync, random=random, seen=seen
+                        )
             except MariadbError:
                 self.refused[sync] += 1
                 time.sleep(0.1)
@@ -162,5 +164,13 @@ class Watch:
         self.reads[sync] += 1
         if status != Status.REVOKED:
             with self.lock:
-                self.stale.append(Stale(sync, node.host.name, connection, status, began - heard))
+                self.stale.append(
+                    Stale(
+                        sync=sync,
+                        node=node.host.name,
+                        connection=connection,
+                        status=status,
+                        age=began - heard,
+                    )
+                )
         return seen

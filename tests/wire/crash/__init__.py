@@ -159,10 +159,10 @@ def crash(
     with engine_of(url) as engine:
         load = Load.begin(
             app,
-            engine,
-            directory,
-            against,
-            places or [Place(url)],
+            engine=engine,
+            directory=directory,
+            against=against,
+            places=places or [Place(url)],
             skews=_skews(skew, workers),
             users=users,
             buckets=buckets,
@@ -173,7 +173,13 @@ def crash(
             base = reader.read()
             for number in range(rounds):
                 if number:
-                    base = _pass_time(load, reader, base, random.choice([20, 61, 600, 2400]), laws)
+                    base = _pass_time(
+                        load,
+                        reader=reader,
+                        before=base,
+                        seconds=random.choice([20, 61, 600, 2400]),
+                        laws=laws,
+                    )
                 begun = time.perf_counter()
                 first = true_time()
                 with beside(load):
@@ -184,18 +190,20 @@ def crash(
                 ahead = read_control(load.behind.control).ahead
                 judge_round(
                     judged,
-                    seen,
-                    base,
-                    rest,
-                    load.keys,
-                    load.app_users,
+                    operations=seen,
+                    base=base,
+                    rest=rest,
+                    keys=load.keys,
+                    users=load.app_users,
                     ahead=ahead,
                     until=true_time(),
                     budget=budget,
                 )
                 behind, chosen = round(skew * SECOND), [Bucket(*each) for each in buckets]
                 laws += overdrawn(seen, chosen, 2 * behind)
-                laws += uncharged(seen, chosen, base, rest, first + ahead - behind)
+                laws += uncharged(
+                    seen, buckets=chosen, before=base, after=rest, earliest=first + ahead - behind
+                )
                 judging += time.perf_counter() - begun
                 base = rest
         finally:
@@ -206,17 +214,17 @@ def crash(
     if wrong is None:
         laws += [f"the log says: {line}" for line in _told(directory / "log")]
     return Run(
-        load.sent,
-        load.cut,
-        load.unknown,
-        load.blows,
-        load.fought,
-        load.gaps,
-        load.statuses,
-        judged,
-        laws,
-        loading,
-        judging,
+        sent=load.sent,
+        cut=load.cut,
+        unknown=load.unknown,
+        blows=load.blows,
+        fought=load.fought,
+        gaps=load.gaps,
+        statuses=load.statuses,
+        judged=judged,
+        laws=laws,
+        seconds=loading,
+        judging=judging,
     )
 
 

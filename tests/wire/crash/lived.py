@@ -37,14 +37,17 @@ from tests.wire.crash.traffic import BASE
 from tests.wire.crash.world import Asked, Place, Posted, Rest, Told, Work, said_of
 
 CALLER: Final = Caller(
-    ApiKeyId("key-1"),
-    AppId("app-1"),
-    CustomerAccountId(ACCOUNT),
-    Environment.LIVE,
-    KeyWanted("app-1", ACCOUNT).scopes,
+    api_key_id=ApiKeyId("key-1"),
+    app_id=AppId("app-1"),
+    customer_account_id=CustomerAccountId(ACCOUNT),
+    environment=Environment.LIVE,
+    scopes=KeyWanted("app-1", ACCOUNT).scopes,
 )
 USER: Final = Coordinate(
-    CALLER.environment, CALLER.app_id, CALLER.customer_account_id, AppUserId("ada")
+    environment=CALLER.environment,
+    app_id=CALLER.app_id,
+    customer_account_id=CALLER.customer_account_id,
+    app_user_id=AppUserId("ada"),
 )
 MINT: Final = RandomIds("https://pages.example/")
 START: Final = 1_800_000_000_000_000
@@ -82,13 +85,13 @@ class Lived:
 
     def create(self, key: str) -> Response:
         body = {"appUserId": "ada", "dataPackages": ["labs"]}
-        return self.ask("POST", "connections", body, key)
+        return self.ask("POST", path="connections", body=body, key=key)
 
     def initiate(self, key: str) -> Response:
-        return self.ask("POST", "curae-connect/initiate", {"appUserId": "ada"}, key)
+        return self.ask("POST", path="curae-connect/initiate", body={"appUserId": "ada"}, key=key)
 
     def revoke(self, connection: str, key: str) -> Response:
-        return self.ask("POST", f"connections/{connection}:revoke", None, key)
+        return self.ask("POST", path=f"connections/{connection}:revoke", body=None, key=key)
 
     def get(self, connection: str) -> Response:
         return self.ask("GET", f"connections/{connection}")
@@ -98,7 +101,7 @@ class Lived:
         if key is not None:
             headers.append(("Idempotency-Key", key))
         sent = b"" if body is None else json.dumps(body).encode()
-        request = Request(method, f"{BASE}/{path}", tuple(headers), sent)
+        request = Request(method=method, target=f"{BASE}/{path}", headers=tuple(headers), body=sent)
         response = self._note(
             Asked(CALLER, request), lambda: serve(self.store, request, MINT).response
         )

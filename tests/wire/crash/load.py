@@ -152,7 +152,14 @@ class Load:
         control = directory / "control.json"
         chosen = Control(public_url=PAGES, wrong=wrong, buckets=buckets, patience=None, wait=None)
         chosen.write(control)
-        load = cls(app, places, directory, Behind(control, engine), against, users)
+        load = cls(
+            app=app,
+            places=places,
+            directory=directory,
+            behind=Behind(control, engine),
+            against=against,
+            users=users,
+        )
         for app_id in ("app-1", "app-1", "app-2", "app-2"):
             wanted = KeyWanted(app_id, ACCOUNT)
             api_key = load.behind.make_key(wanted)
@@ -186,7 +193,7 @@ class Load:
                 # Its database was not there; it waited for that by itself.
                 continue
             try:
-                worker.send(Request("GET", "/", (), b""))
+                worker.send(Request(method="GET", target="/", headers=(), body=b""))
             except CUT:
                 # It ended before it served: its database was not there.
                 worker.kill()
@@ -343,11 +350,22 @@ class Load:
             chosen = random.choice(known[-24:])
         if chosen is not None and random.random() < 0.4:
             user = chosen[1][0].app_user_id
-        coordinate = Coordinate(caller.environment, caller.app_id, caller.customer_account_id, user)
+        coordinate = Coordinate(
+            environment=caller.environment,
+            app_id=caller.app_id,
+            customer_account_id=caller.customer_account_id,
+            app_user_id=user,
+        )
         sessions = [id_ for id_, whose in begun if whose == coordinate]
         session = random.choice(sessions[-4:]) if sessions else None
         connection, deadline = (None, None) if chosen is None else (chosen[0], chosen[1][1])
-        return Target(api_key, coordinate, connection, deadline, session)
+        return Target(
+            api_key=api_key,
+            coordinate=coordinate,
+            connection=connection,
+            deadline=deadline,
+            session=session,
+        )
 
     def _do(self, random: Random, kind: str, target: Target, wait: float = 0.0) -> None:
         if wait:
@@ -357,7 +375,7 @@ class Load:
                 # The newest pages are the ones that live.
                 self._visit(random, random.choice(self.pages[-30:]), kind)
             return
-        fact = fact_of(random, kind, target, self.behind.now())
+        fact = fact_of(random, kind=kind, target=target, now=self.behind.now())
         if fact is not None:
             self._record(fact, target)
             return
@@ -373,7 +391,7 @@ class Load:
             said: str | None = said_of(self.behind.recorded(fact))
         except StoreUnavailableError:
             said = None
-        self._note(user.app_user, Told(fact), invoked, said, 0)
+        self._note(user.app_user, work=Told(fact), invoked=invoked, answer=said, skew=0)
 
     def _note(
         self, user: AppUser, work: Work, invoked: int, answer: Response | str | None, skew: int
@@ -414,9 +432,9 @@ class Load:
             if worker is None:
                 continue
             known = None if response is None or response.status >= 500 else response
-            self._note(about.app_user, work, invoked, known, worker.skew)
+            self._note(about.app_user, work=work, invoked=invoked, answer=known, skew=worker.skew)
             if known is not None:
-                self._learn(known, about, caller, key)
+                self._learn(known, about=about, caller=caller, key=key)
                 return
 
     def _send(
@@ -469,12 +487,14 @@ class Load:
                     kind, subject = each, document[each]["id"]
             if kind == "connection":
                 self.connections[subject] = about, until
-            self.pages.append(Page(action["url"], kind, subject, about))
+            self.pages.append(Page(url=action["url"], kind=kind, subject=subject, coordinate=about))
 
     # --- Hosted pages -------------------------------------------------------------------------
 
     def _visit(self, random: Random, page: Page, action: str) -> None:
-        worker, shown = self._send(random, Request("GET", target_of(page.url), (), b""))
+        worker, shown = self._send(
+            random, Request(method="GET", target=target_of(page.url), headers=(), body=b"")
+        )
         if worker is None or shown is None:
             return
         asked = pressed_on(shown, page.url, action)
@@ -488,5 +508,9 @@ class Load:
         answer: str | None = None
         if response is not None and response.status < 500:
             answer = "done" if response.status == 200 else "refused"
-        work = Visited(page.kind, page.subject, page.coordinate, action)
-        self._note(page.coordinate.app_user, work, invoked, answer, worker.skew)
+        work = Visited(
+            kind=page.kind, subject=page.subject, coordinate=page.coordinate, action=action
+        )
+        self._note(
+            page.coordinate.app_user, work=work, invoked=invoked, answer=answer, skew=worker.skew
+        )

@@ -77,7 +77,12 @@ class Reader:
             posted = [(row[0], row[1], (row[2], json.loads(row[3]))) for row in rows]
             rows = connection.exec_driver_sql("SELECT id, full_at, part, parts FROM curae_bucket")
             buckets = {row[0]: BucketState(row[1], row[2], row[3]) for row in rows}
-        return Whole(values, tuple(posted), posted[-1][0] if posted else after, buckets)
+        return Whole(
+            values=values,
+            posted=tuple(posted),
+            number=posted[-1][0] if posted else after,
+            buckets=buckets,
+        )
 
     def _values(
         self, connection: sa.Connection, kind: type[Stored], table: str
@@ -113,7 +118,7 @@ def of_users(
         logs |= {rate_key(LimitKey(user, limit)): user for limit in _LIMITS}
     owners: dict[str, AppUser] = {}
     for place, value in whole.values.items():
-        owner = _owner(place, value, keys, logs)
+        owner = _owner(place, value=value, keys=keys, logs=logs)
         if owner is None:
             nobodys.append(f"{place[0]} {place[1]}")
             continue

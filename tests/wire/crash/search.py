@@ -142,7 +142,12 @@ class Search:
             if node.done & self._sure == self._sure and node.world.is_at(self._rest):
                 return Verdict(True, self._executed, node.order)
             if self._executed > self._budget:
-                return Verdict(None, self._executed, best, self._open(*stuck))
+                return Verdict(
+                    is_explained=None,
+                    executed=self._executed,
+                    placed=best,
+                    stuck=self._open(*stuck),
+                )
             move = next(node.moves, None)
             if move is None:
                 stack.pop()
@@ -153,7 +158,9 @@ class Search:
             if mark not in seen:
                 seen.add(mark)
                 stack.append(self._node(done, world))
-        return Verdict(False, self._executed, best, self._open(*stuck))
+        return Verdict(
+            is_explained=False, executed=self._executed, placed=best, stuck=self._open(*stuck)
+        )
 
     def _node(self, done: int, world: World) -> _Node:
         # What changes nothing comes at once, and then what may come after it.
@@ -166,7 +173,12 @@ class Search:
                     continue
                 if any(after is world for after in self._after(step, world)):
                     done |= 1 << number
-        return _Node(done, world, (done & self._sure).bit_count(), self._moves(done, world))
+        return _Node(
+            done=done,
+            world=world,
+            order=(done & self._sure).bit_count(),
+            moves=self._moves(done, world),
+        )
 
     def _moves(self, done: int, world: World) -> Iterator[tuple[int, World]]:
         alike = set[tuple[object, ...]]()
@@ -221,15 +233,15 @@ class Search:
         hint = next((each for each in likely if lo <= each <= hi), lo)
         moment = (hint - at(self._ahead + operation.skew)) / TICK
         return _Step(
-            operation,
-            lo,
-            hi,
-            float("inf") if operation.returned is None else ends,
-            is_sure,
-            self._new_ids(operation, record, lo),
-            record,
-            place,
-            moment,
+            operation=operation,
+            lo=lo,
+            hi=hi,
+            ends=float("inf") if operation.returned is None else ends,
+            is_sure=is_sure,
+            new_ids=self._new_ids(operation, record, lo),
+            record=record,
+            record_place=place,
+            hint=moment,
         )
 
     def _likely(self, operation: Operation) -> list[datetime]:
@@ -265,10 +277,10 @@ class Search:
         connection = document.get("connection", {}).get("id", _NOBODY)
         session = document.get("session", {}).get("id", _NOBODY)
         return NewIds(
-            ConnectionId(connection),
-            SessionId(session),
-            self._user(session),
-            NextAction("https://nowhere.example/", now + 10 * PAGE_LIFE)
+            connection_id=ConnectionId(connection),
+            session_id=SessionId(session),
+            user_id=self._user(session),
+            next_action=NextAction("https://nowhere.example/", now + 10 * PAGE_LIFE)
             if action is None
             else NextAction(action["url"], parse_time("expiresAt", action["expiresAt"])),
         )

@@ -145,4 +145,4 @@ def request_of(random: Random, kind: str, target: Target) -> Request | None:
         headers.append(("Idempotency-Key", f"{random.getrandbits(64):016x}"))
     method = "GET" if kind in {"get", "state"} else "POST"
     sent = b"" if body is None else json.dumps(body).encode()
-    return Request(method, f"{BASE}/{path}", tuple(headers), sent)
+    return Request(method=method, target=f"{BASE}/{path}", headers=tuple(headers), body=sent)

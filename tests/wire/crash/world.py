@@ -146,13 +146,13 @@ class World:
         """What is loaded for a call."""
         connection, successor, head = self._line(asked.connection)
         return Snapshot(
-            self._record(asked),
-            (),
-            None if asked.limit is None else self.log(asked.limit),
-            connection,
-            successor,
-            head,
-            None if asked.binding is None else self._binding(asked.binding),
+            record=self._record(asked),
+            buckets=(),
+            limit=None if asked.limit is None else self.log(asked.limit),
+            connection=connection,
+            successor=successor,
+            head=head,
+            binding=None if asked.binding is None else self._binding(asked.binding),
         )
 
     def fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
@@ -165,13 +165,15 @@ class World:
         session = None if asked.session is None else self._session(asked.session)
         user = asked.binding if session is None else session.coordinate
         return FactSnapshot(
-            connection,
-            successor,
-            head,
-            following,
-            session,
-            None if user is None else self._binding(user),
-            tuple([each for each in self._connections() if _is_of(each, asked.connections)]),
+            connection=connection,
+            successor=successor,
+            head=head,
+            following=following,
+            session=session,
+            binding=None if user is None else self._binding(user),
+            connections=tuple(
+                [each for each in self._connections() if _is_of(each, asked.connections)]
+            ),
         )
 
     def log(self, key: LimitKey) -> LogState | None:
@@ -273,13 +275,15 @@ class Asked:
     @cached_property
     def call(self) -> Call:
         """The request, read: no time comes into that."""
-        call = read(self.request, self.caller, EPOCH, RULES)
+        call = read(self.request, caller=self.caller, now=EPOCH, settings=RULES)
         assert isinstance(call, Call), "only what can be read is sent"
         return call
 
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[Response, Changes]:
         """What it is answered, and what it changes."""
-        decision = decide(self.call, world.snapshot(needs(self.call)), now, new_ids)
+        decision = decide(
+            self.call, snapshot=world.snapshot(needs(self.call)), now=now, new_ids=new_ids
+        )
         answer = respond(decision)
         return answer.response, answer.changes
 
