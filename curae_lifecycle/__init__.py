@@ -14,9 +14,9 @@ Here is what a server needs; the rooms behind it hold the rest.
 Who writes the loop instead calls what is in it, in the order of a request:
 
 - `bearer` finds the API key, `read` reads the request (`Request`) as far as nothing stored is
-  needed, `needs` says what to load (`Snapshot`), `decide` decides (`Decision`), `respond` gives
+  needed, `call.needs` says what to load (`Snapshot`), `decide` decides (`Decision`), `respond` gives
   the response (`Response`) with all that is to be stored in one transaction.
-- `fact_needs` says what to load for a fact (`FactSnapshot`), `record_fact` judges it.
+- `fact.needs()` says what to load for a fact (`Snapshot`), `record_fact` judges it.
 - `NewIds` and `NextAction` are what a server mints; `dump` and `load` turn values to JSON and back.
 
 Each name is loaded when it is first used.
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
         UserId,
     )
     from curae_lifecycle.service.call import Decision
-    from curae_lifecycle.service.decide import decide, needs
+    from curae_lifecycle.service.decide import decide
     from curae_lifecycle.service.facts.action_required import ActionRequired
     from curae_lifecycle.service.facts.authorized import Authorized
     from curae_lifecycle.service.facts.expired import Expired
-    from curae_lifecycle.service.facts.fact import FactSnapshot, fact_needs, record_fact
+    from curae_lifecycle.service.facts.fact import record_fact
     from curae_lifecycle.service.facts.graduated import Graduated
     from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
     from curae_lifecycle.service.facts.revoked import Revoked
@@ -87,7 +87,6 @@ __all__ = [
     "Done",
     "Environment",
     "Expired",
-    "FactSnapshot",
     "Graduated",
     "Granted",
     "HandoffCompleted",
@@ -115,9 +114,7 @@ __all__ = [
     "decide",
     "decide_access",
     "dump",
-    "fact_needs",
     "load",
-    "needs",
     "read",
     "record",
     "record_async",
@@ -140,11 +137,11 @@ _MODULES: Final = {
     "rules.ratelimit": ("Bucket",),
     "rules.values": ("ConnectionId", "Environment", "NextAction", "SessionId", "UserId"),
     "service.call": ("Decision",),
-    "service.decide": ("decide", "needs"),
+    "service.decide": ("decide",),
     "service.facts.action_required": ("ActionRequired",),
     "service.facts.authorized": ("Authorized",),
     "service.facts.expired": ("Expired",),
-    "service.facts.fact": ("FactSnapshot", "fact_needs", "record_fact"),
+    "service.facts.fact": ("record_fact",),
     "service.facts.graduated": ("Graduated",),
     "service.facts.handoff_completed": ("HandoffCompleted",),
     "service.facts.revoked": ("Revoked",),

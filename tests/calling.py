@@ -11,6 +11,7 @@ from curae_lifecycle.rules.idempotency import LostLease, RecordState
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.stores.calling_out import Renew
 from curae_lifecycle.web.respond import Answer
+from tests.instants import handle_at, record_at
 from tests.server import ID, document, request
 from tests.serving import Fault, Faulty, Numbered, faulty
 from tests.strategies import LIFETIME, START, pending
@@ -34,9 +35,9 @@ def prepared(operation: str, *commits: Fault | None) -> Faulty:
     """A store on which an operation may run."""
     made = faulty(commits, pending())
     if operation == "reconnect":
-        made.store.record(curae.Revoked(ID, curae.Actor.APP), START)
+        record_at(made.store, curae.Revoked(ID, curae.Actor.APP), START)
     if operation == "graduation":
-        made.store.handle(request("initiate", key="first"), START, Numbered(50)(START))
+        handle_at(made.store, request("initiate", key="first"), START, Numbered(50)(START))
     return made
 
 
@@ -104,5 +105,7 @@ def executions(made: Faulty) -> list[Changes]:
 def initiates(made: Faulty, times: int) -> None:
     for number in range(times):
         asked = request("initiate", key=f"other-{number}")
-        answer = made.store.handle(asked, made.clock.now, Numbered(100 + number)(made.clock.now))
+        answer = handle_at(
+            made.store, asked, made.clock.now, Numbered(100 + number)(made.clock.now)
+        )
         assert answer.response.status == 201

@@ -16,6 +16,7 @@ from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import CONNECTION_ID, HAPPENED_AT, KNOWN_CONNECTION, Member
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.snapshot import Snapshot
 
 LABEL: Final = Member("label", lambda value: parse_opaque("label", value))
 FORM: Final = Member("formNumber", lambda value: parse_opaque("formNumber", value))
@@ -78,7 +79,7 @@ class ConsentWithdrawn(fact.ConnectionFact):
     kind = "connection.withdraw_consent"
     members = (KNOWN_CONNECTION, FORM, HAPPENED_AT)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         connection = fact.the_connection(snapshot)
         answer = revoke(connection, now, actor=Actor.PATIENT, happened_at=self.happened_at)
         return fact.moved_connection(EventKind.CONNECTION_REVOKED, connection, answer)

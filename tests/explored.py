@@ -38,7 +38,7 @@ from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -316,12 +316,12 @@ def operation_answer(name: str, state: State) -> Shown:
 
 def fact_answer(name: str, state: State) -> Shown:
     fact = FACTS_ASKED[name]
-    asked = fact_needs(fact)
+    asked = fact.needs()
     of_line = asked.connection or asked.chain or asked.connections
     connection = connection_of(state) if of_line else None
     successor = successor_in(state) if of_line else None
     chain = [each for each in (connection, successor) if each is not None]
-    snapshot = FactSnapshot(
+    snapshot = Snapshot(
         connection=None if asked.connections else connection,
         successor=successor if asked.connection else None,
         head=successor if asked.connection else None,
@@ -385,13 +385,14 @@ def asks(name: str) -> frozenset[str]:
         return frozenset({"status", "clock"})
     if name in OPERATIONS_ASKED:
         operation = OPERATIONS_ASKED[name]
+        needs = operation.needs(CALLER)
         loaded = {
-            **dict.fromkeys(line, operation.connection()),
+            **dict.fromkeys(line, needs.connection),
             **dict.fromkeys(key, operation.rule.key is KeyUse.NEEDED or None),
-            "account": operation.coordinate(CALLER),
+            "account": needs.binding,
         }
     else:
-        needs = fact_needs(FACTS_ASKED[name])
+        needs = FACTS_ASKED[name].needs()
         loaded = {
             **dict.fromkeys(line, needs.connection or needs.chain or needs.connections),
             "account": needs.binding or needs.session,

@@ -30,6 +30,7 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.request import Request, bearer
+from tests.instants import caller_at
 
 LASTS: Final = timedelta(days=90)
 """How long a connection is authorized for."""
@@ -73,7 +74,7 @@ class Hosted:
             return Page(ConnectionId(body["connection"]["id"]), until)
         if "session" in body:
             return Page(SessionId(body["session"]["id"]), until, session=True)
-        caller = self.store.caller(bearer(request))
+        caller = caller_at(self.store, bearer(request))
         assert caller is not None
         assert isinstance(request.body, bytes)
         coordinate = caller.coordinate(AppUserId(json.loads(request.body)["appUserId"]))

@@ -40,6 +40,7 @@ from curae_lifecycle.testing.conformance import (
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.json import Json
 from tests.hosted import Hosted, Page
+from tests.instants import access_at, handle_at, record_at
 from tests.strategies import START
 
 ROUNDS = 2
@@ -74,7 +75,7 @@ class Reference(FactHooks):
 
     def send(self, request: Request) -> Response:
         self.tick()
-        answer = self.world.handle(request, self.now, self.new_ids())
+        answer = handle_at(self.world, request, self.now, self.new_ids())
         self.leave(answer.changes)
         self.hosted.note(request, answer.response)
         date = ("date", format_datetime(self.now, usegmt=True))
@@ -106,7 +107,7 @@ class Reference(FactHooks):
 
     def recorded(self, fact: Fact) -> FactAnswer:
         self.tick()
-        answer = self.world.record(fact, self.now)
+        answer = record_at(self.world, fact, self.now)
         if isinstance(answer, Done):
             self.leave(answer.value)
         return answer
@@ -136,7 +137,9 @@ class Reference(FactHooks):
         return outcome
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        return isinstance(self.world.ask(ConnectionId(connection_id), package, self.now), Granted)
+        return isinstance(
+            access_at(self.world, ConnectionId(connection_id), package, self.now), Granted
+        )
 
     def replace_buckets(self, buckets: tuple[Bucket, ...] | None) -> None:
         self.world.replace_buckets(self.settings.buckets if buckets is None else buckets)

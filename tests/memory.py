@@ -23,6 +23,7 @@ from curae_lifecycle.stores.kept import Kind, Owner
 from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
+from tests.instants import commit_writes, handle_at
 from tests.server import (
     API_KEY,
     CALLER,
@@ -92,7 +93,7 @@ def store(
     made.register(curae.ApiKey(API_KEY), CALLER)
     made.register(NEIGHBOURS_KEY, NEIGHBOUR)
     for each in connections:
-        assert made.store((ConnectionWrite(None, each),))
+        assert commit_writes(made, (ConnectionWrite(None, each),))
     return made
 
 
@@ -119,7 +120,7 @@ def unknown(number: int) -> curae.Request:
 
 def fill_records(made: Store, number: int, now: datetime = START, first: int = 0) -> None:
     for each in range(first, first + number):
-        assert made.handle(unknown(each), now).response.status == 404
+        assert handle_at(made, unknown(each), now).response.status == 404
 
 
 def revoked_chain(length: int, last: Connection | None = None) -> list[Connection]:
@@ -219,6 +220,6 @@ def written_by(operation: str) -> tuple[Write, ...]:
     reading = curae.read(request(operation), caller=CALLER, now=START, settings=made.settings)
     assert not isinstance(reading, curae.Decision)
     decision = curae.decide(
-        reading, snapshot=made.load(curae.needs(reading)), now=START, new_ids=new_ids(1)
+        reading, snapshot=made.load(reading.needs).snapshot, now=START, new_ids=new_ids(1)
     )
     return curae.respond(decision).changes.writes

@@ -49,6 +49,7 @@ from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
+from tests.instants import commit_writes
 from tests.strategies import (
     COORDINATE,
     START,
@@ -140,7 +141,7 @@ def world(
     """A world that knows `API_KEY` and these connections."""
     made = MemoryStore(settings, capacity=capacity)
     made.register(ApiKey(API_KEY), CALLER)
-    assert made.store(tuple(ConnectionWrite(None, each) for each in connections))
+    assert commit_writes(made, tuple(ConnectionWrite(None, each) for each in connections))
     return made
 
 

@@ -19,20 +19,18 @@ from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey, Record, RecordKey
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import NO_CHANGES, Changes, ConnectionWrite
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores import patience
 from curae_lifecycle.stores.contract import (
     Loaded,
-    LoadedCall,
-    LoadedFact,
     Store,
     StoreUnavailableError,
 )
 from curae_lifecycle.stores.memory import DEFAULT_CAPACITY, MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.web.respond import Answer
+from tests.instants import commit_writes
 from tests.server import API_KEY, CALLER, code, document, new_ids
 from tests.strategies import LIFETIME, START
 
@@ -105,25 +103,21 @@ class Faulty:
         self.before_commit: Callable[[Changes], object] = lambda _: None
         self._late: Callable[[], bool] | None = None
 
-    def caller_of(self, digest: str) -> Caller | None:
+    def caller_of(self, key_digest: str) -> Caller | None:
         self.asked["caller_of"] += 1
         if self.remembered is not None:
             return self.remembered
-        return run(next(self.callers, None), lambda: self.store.caller_of(digest))
+        return run(next(self.callers, None), lambda: self.store.caller_of(key_digest))
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        self.asked["for_call"] += 1
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        self.asked["load"] += 1
         self.before_load()
-        loaded = run(next(self.loads, None), lambda: self.store.for_call(digest, needs))
+        loaded = run(next(self.loads, None), lambda: self.store.load(needs, key_digest))
         late, self._late = self._late, None
         if late is not None:
             late()
         self.after_load()
         return loaded
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        self.asked["for_fact"] += 1
-        return run(next(self.loads, None), lambda: self.store.for_fact(needs))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         self.asked["commit"] += 1
@@ -142,9 +136,7 @@ class Faulty:
     def record_of(self, key: str) -> Record | None:
         """The record of an idempotency key of `CALLER`."""
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
-        return self.store.load(
-            Needs(record=found, buckets=(), limit=None, connection=None, binding=None)
-        ).record
+        return self.store.load(Needs(record=found)).snapshot.record
 
 
 def then(*steps: Callable[[], object]) -> Callable[[], object]:
@@ -177,14 +169,11 @@ class Awaited:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        return await suspended(lambda: self.store.caller_of(digest))
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        return await suspended(lambda: self.store.caller_of(key_digest))
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return await suspended(lambda: self.store.for_call(digest, needs))
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return await suspended(lambda: self.store.for_fact(needs))
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return await suspended(lambda: self.store.load(needs, key_digest))
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
@@ -216,7 +205,7 @@ def faulty(
     clock = Clock()
     store = MemoryStore(settings, capacity=capacity, clock=clock)
     store.register(ApiKey(API_KEY), CALLER)
-    assert store.store(tuple(ConnectionWrite(None, each) for each in connections))
+    assert commit_writes(store, tuple(ConnectionWrite(None, each) for each in connections))
     return Faulty(store, clock, commits, loads=loads, callers=callers)
 
 

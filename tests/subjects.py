@@ -24,7 +24,8 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.chain import Minted, reconnect
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, apply_trigger, at, next_action, pending, uuid
 
@@ -37,10 +38,10 @@ OF_A_CONNECTION: Final[dict[str, Fact]] = {
     "expire": Expired(ID),
     "revoke": Revoked(ID, Actor.UPSTREAM),
 }
-OTHERS: Final[list[tuple[Fact, FactNeeds]]] = [
-    (HandoffCompleted(SESSION, USER), FactNeeds(session=SESSION)),
-    (Graduated(COORDINATE), FactNeeds(binding=COORDINATE)),
-    (Tombstoned(COORDINATE), FactNeeds(binding=COORDINATE, connections=COORDINATE)),
+OTHERS: Final[list[tuple[Fact, Needs]]] = [
+    (HandoffCompleted(SESSION, USER), Needs(session=SESSION)),
+    (Graduated(COORDINATE), Needs(binding=COORDINATE)),
+    (Tombstoned(COORDINATE), Needs(binding=COORDINATE, connections=ConnectionsPage(COORDINATE))),
 ]
 """The other facts, and what each needs loaded."""
 

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.testing.at_rest import check_store
+from tests.instants import record_at
 from tests.server import ID, LIMITED, request, successor
 from tests.strategies import COORDINATE, START, at, pending, uuid
 from tests.watched import REVOKED, Watched, another, broken, session
@@ -23,12 +24,12 @@ def test_a_store_at_rest_passes() -> None:
     found = made.world.session(SessionId(uuid(1001)))
     assert found is not None
     check_store([REVOKED, successor()], sessions=[found], bindings=[], now=at(1))
-    made.world.record(HandoffCompleted(found.id, UserId("u-7")), at(1))
+    record_at(made.world, HandoffCompleted(found.id, UserId("u-7")), at(1))
     landed, binding = made.world.session(found.id), made.world.binding(COORDINATE)
     assert landed is not None
     assert binding is not None
     check_store([REVOKED, successor()], sessions=[landed], bindings=[binding], now=at(1))
-    made.watch.recorded(made.world.record(Revoked(ID, Actor.PATIENT), at(2)), at(2))
+    made.watch.recorded(record_at(made.world, Revoked(ID, Actor.PATIENT), at(2)), at(2))
 
 
 @pytest.mark.parametrize(

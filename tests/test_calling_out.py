@@ -29,6 +29,7 @@ from tests.calling import (
     state,
     url,
 )
+from tests.instants import commit_writes
 from tests.server import code, request
 from tests.serving import (
     AFTER,
@@ -162,7 +163,7 @@ def test_a_key_that_another_took_at_the_same_instant_is_not_taken_for_ones_own()
         assert isinstance(taken, RecordWrite)
         assert taken.after.lease_until is not None
         theirs = attrs.evolve(taken.after, lease_until=taken.after.lease_until + TICK)
-        assert made.store.store((attrs.evolve(taken, after=theirs),))
+        assert commit_writes(made.store, (attrs.evolve(taken, after=theirs),))
 
     made.before_commit = other_is_faster
     assert code(ask(made, request("create"), called)) == "IDEMPOTENCY_KEY_IN_FLIGHT"
@@ -214,7 +215,7 @@ def test_what_no_attempt_could_commit_leaves_the_key_free(time: FakeTime) -> Non
     called = Called(made)
     check_given_up(ask(made, request("create"), called))
     assert (called.times, state(made)) == (1, RecordState.RELEASED)
-    assert made.store.load_fact(curae.Tombstoned(COORDINATE)).connections == ()
+    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
     assert len(time.pauses) == 19, "the key is let go in one attempt"
     assert retry(made, request("create"), called).response.status == 201
 

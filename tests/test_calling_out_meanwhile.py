@@ -28,6 +28,7 @@ from tests.calling import (
     state,
     url,
 )
+from tests.instants import commit_writes, handle_at, record_at
 from tests.server import API_KEY, CALLER, code, request
 from tests.serving import (
     AFTER,
@@ -143,8 +144,8 @@ def test_a_page_is_about_who_is_bound_when_the_call_is_back() -> None:
     made = prepared("graduation")
 
     def replaced(_: Renew) -> None:
-        made.store.record(curae.Tombstoned(COORDINATE), START)
-        made.store.handle(request("initiate", key="second"), START, Numbered(60)(START))
+        record_at(made.store, curae.Tombstoned(COORDINATE), START)
+        handle_at(made.store, request("initiate", key="second"), START, Numbered(60)(START))
 
     answer = ask(made, request("graduation"), Called(made, replaced))
     page, bound = made.store.page(str(url(answer))), made.store.binding(COORDINATE)
@@ -187,11 +188,11 @@ def test_an_answer_that_was_erased_meanwhile_is_not_given() -> None:
         assert record is not None
         erased = attempts.forget(record, START)
         assert isinstance(erased, Done)
-        assert made.store.store((RecordWrite(record.key, record, erased.value),))
+        assert commit_writes(made.store, (RecordWrite(record.key, record, erased.value),))
 
     answer = ask(made, request("create"), Called(made, meanwhile))
     assert code(answer) == "IDEMPOTENCY_KEY_FORGOTTEN"
-    assert made.store.load_fact(curae.Tombstoned(COORDINATE)).connections == ()
+    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
 
 
 # --- What else may happen meanwhile ---------------------------------------------------------
@@ -238,7 +239,7 @@ def test_a_key_that_was_registered_again_meanwhile_makes_nothing(caller: curae.C
     called = Called(made, lambda _: made.store.register(ApiKey(API_KEY), caller))
     check_given_up(ask(made, request("create"), called))
     assert state(made) is RecordState.RELEASED
-    assert made.store.load_fact(curae.Tombstoned(COORDINATE)).connections == ()
+    assert made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections == ()
     # The retry is judged by whom the key stands for by then.
     statuses = {frozenset(): 403, CALLER.scopes: 201}
     answer = retry(made, request("create"), Called(made))
@@ -281,7 +282,7 @@ def test_a_second_call_that_would_do_harm_waits_for_the_server() -> None:
     assert record is not None
     resolved = attempts.resolve(record, made.clock.now, response=None)
     assert isinstance(resolved, Done)
-    assert made.store.store((RecordWrite(record.key, record, resolved.value),))
+    assert commit_writes(made.store, (RecordWrite(record.key, record, resolved.value),))
     assert (unknown(made, called).response.status, called.times) == (201, 1)
 
 

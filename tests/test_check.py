@@ -12,7 +12,7 @@ from curae_lifecycle.cli.main import main
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, StoreUnavailableError
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.testing.conformance import CHECKS
@@ -128,7 +128,7 @@ def test_what_may_pass_is_tried_again_in_a_race() -> None:
 class Broken(MemoryStore):
     """It loads nothing."""
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:  # noqa: ARG002 - it does not look
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:  # noqa: ARG002 - it does not look
         raise RuntimeError("no such table")
 
 

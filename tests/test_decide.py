@@ -16,7 +16,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
-from curae_lifecycle.service.decide import decide, fingerprint, needs
+from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -41,7 +41,7 @@ def test_what_each_operation_needs_loaded(operation: Operation) -> None:
     key = "k-1" if operation in server.MUTATIONS else None
     limit = {"initiate": "initiate", "graduation-handoff": "graduation"}.get(operation.rule.name)
     asked = attrs.evolve(call(operation, key), settings=LIMITED_BY_BUCKET)
-    assert needs(asked) == Needs(
+    assert asked.needs == Needs(
         record=RECORD if "record" in needed else None,
         buckets=(BucketKey(server.CALLER.key_owner, "platform"),),
         limit=LimitKey(COORDINATE.app_user, limit) if limit else None,

@@ -21,6 +21,7 @@ from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Env
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
+from tests.instants import handle_at, record_at
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -131,7 +132,7 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
 
     def post(target: str, key: str, body: bytes = b"{}") -> ConnectionId:
         sent = request("POST", target=f"/api/sdk/v1/connections{target}", key=key, body=body)
-        answer = store.handle(sent, now, RandomIds("https://connect.example/")(now))
+        answer = handle_at(store, sent, now, RandomIds("https://connect.example/")(now))
         rules.append(answer.rules[-1])
         return ConnectionId(json.loads(answer.response.body)["connection"]["id"])
 
@@ -142,7 +143,7 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
 
     a = post("", "k-1", b'{"appUserId": "ada", "dataPackages": ["labs"]}')
     statuses.append([seen(a)])
-    authorized = store.record(Authorized(a, now + timedelta(days=1)), now)
+    authorized = record_at(store, Authorized(a, now + timedelta(days=1)), now)
     rules[-1] = authorized.rules[-1]
     statuses[-1].append(seen(a))
     now += timedelta(days=1)

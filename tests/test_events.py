@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from functools import cache, reduce
 from itertools import islice, permutations
 from pathlib import Path
@@ -13,19 +12,18 @@ from typing import ClassVar, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-import curae_lifecycle as curae
 from curae_lifecycle.replay import log as logs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.changes import Event, EventKind
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.changes import Changes, Event, EventKind
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.web.events import asyncapi, format_event
 from curae_lifecycle.web.json import Json, format_json
-from curae_lifecycle.web.respond import Answer
 from curae_lifecycle.web.shapes import parse_connection
 from tests import subjects
 from tests.reference.traffic import traffic
@@ -106,18 +104,11 @@ class Outbox(MemoryStore):
 
     seen: ClassVar[list[Event]] = []
 
-    def handle(
-        self, request: curae.Request, now: datetime, new_ids: curae.NewIds | None = None
-    ) -> Answer:
-        answer = super().handle(request, now, new_ids)
-        self.seen.extend(answer.changes.events)
-        return answer
-
-    def record(self, fact: Fact, now: datetime) -> FactAnswer:
-        answer = super().record(fact, now)
-        if isinstance(answer, curae.Done):
-            self.seen.extend(answer.value.events)
-        return answer
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        stored = super().commit(loaded, changes, page)
+        if stored:
+            self.seen.extend(changes.events)
+        return stored
 
 
 @cache

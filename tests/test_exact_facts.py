@@ -22,11 +22,12 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Snapshot
 from tests.exact import ACTIVE, NEXT, NOW, REVOKED, counted, event
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, at, pending, uuid
@@ -41,7 +42,7 @@ def test_an_authorization_is_recorded_exactly() -> None:
         expires_at=at(90),
     )
     fact = Authorized(ID, expires_at=at(90), happened_at=at(7))
-    assert record_fact(fact, FactSnapshot(connection=pending()), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=pending()), NOW) == Done(
         Changes(
             (ConnectionWrite(pending(), after),),
             (),
@@ -56,7 +57,7 @@ def test_a_required_action_is_recorded_exactly() -> None:
         counted(ACTIVE), status=Status.ACTION_REQUIRED, updated_at=NOW, action_required_reason="why"
     )
     fact = ActionRequired(ID, "why", happened_at=at(7))
-    assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, after),),
             (AccessEnded(ID, NOW),),
@@ -68,7 +69,7 @@ def test_a_required_action_is_recorded_exactly() -> None:
 
 def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
     after = attrs.evolve(counted(ACTIVE), status=Status.EXPIRED, updated_at=NOW)
-    assert record_fact(Expired(ID), FactSnapshot(connection=ACTIVE), NOW) == Done(
+    assert record_fact(Expired(ID), Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, after),),
             (AccessEnded(ID, NOW),),
@@ -76,7 +77,7 @@ def test_an_expiry_is_recorded_or_ignored_exactly() -> None:
         ),
         ("connection.expire.active",),
     )
-    assert record_fact(Expired(ID), FactSnapshot(connection=pending()), NOW) == Ignored(
+    assert record_fact(Expired(ID), Snapshot(connection=pending()), NOW) == Ignored(
         Changes(), ("connection.expire.pending",)
     )
 
@@ -96,7 +97,7 @@ def test_an_expiry_is_judged_when_it_happened() -> None:
         (None, by_time),
     ):
         fact = Expired(ID, happened_at)
-        assert record_fact(fact, FactSnapshot(connection=over), NOW) == Done(recorded, rules)
+        assert record_fact(fact, Snapshot(connection=over), NOW) == Done(recorded, rules)
 
 
 def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
@@ -108,7 +109,7 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
         revoked_by=Actor.UPSTREAM,
     )
     fact = Revoked(ID, Actor.UPSTREAM, happened_at=at(7))
-    assert record_fact(fact, FactSnapshot(connection=pending()), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=pending()), NOW) == Done(
         Changes(
             (ConnectionWrite(pending(), after),),
             (HandoffCancelled(ID),),
@@ -116,7 +117,7 @@ def test_a_revocation_is_recorded_or_ignored_exactly() -> None:
         ),
         ("connection.revoke.pending",),
     )
-    assert record_fact(fact, FactSnapshot(connection=REVOKED), NOW) == Ignored(
+    assert record_fact(fact, Snapshot(connection=REVOKED), NOW) == Ignored(
         Changes(), ("connection.revoke.revoked",)
     )
 
@@ -133,7 +134,7 @@ def ended(connection: Connection) -> Connection:
 
 def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
     fact = Revoked(ID, Actor.PATIENT)
-    assert record_fact(fact, FactSnapshot(connection=ACTIVE), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=ACTIVE), NOW) == Done(
         Changes(
             (ConnectionWrite(ACTIVE, ended(ACTIVE)),),
             (AccessEnded(ID, NOW),),
@@ -145,7 +146,7 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
         NEXT, identity=attrs.evolve(NEXT.identity, id=ConnectionId(uuid(3)), predecessor_id=NEXT.id)
     )
     following = (NEXT, head)
-    assert record_fact(fact, FactSnapshot(connection=ACTIVE, following=following), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=ACTIVE, following=following), NOW) == Done(
         Changes(
             (
                 ConnectionWrite(ACTIVE, ended(ACTIVE)),
@@ -158,7 +159,7 @@ def test_a_patient_s_revocation_reaches_the_head_of_the_chain_exactly() -> None:
         ("connection.revoke.active", "connection.revoke.pending", "connection.revoke.pending"),
     )
     gone = ended(head)
-    assert record_fact(fact, FactSnapshot(connection=ACTIVE, following=(NEXT, gone)), NOW) == Done(
+    assert record_fact(fact, Snapshot(connection=ACTIVE, following=(NEXT, gone)), NOW) == Done(
         Changes(
             (
                 ConnectionWrite(ACTIVE, ended(ACTIVE)),
@@ -193,7 +194,7 @@ SESSION_LANDED: Final = event("connect_session.landed", LANDED)
 
 
 def test_a_hand_off_is_recorded_exactly() -> None:
-    assert record_fact(COMPLETED, FactSnapshot(session=WAITING), NOW) == Done(
+    assert record_fact(COMPLETED, Snapshot(session=WAITING), NOW) == Done(
         Changes(
             (SessionWrite(WAITING, LANDED), BindingWrite(None, BOUND)),
             (),
@@ -201,11 +202,11 @@ def test_a_hand_off_is_recorded_exactly() -> None:
         ),
         ("completion.waiting", "binding.complete-sign-up.unlinked"),
     )
-    assert record_fact(COMPLETED, FactSnapshot(session=WAITING, binding=BOUND), NOW) == Done(
+    assert record_fact(COMPLETED, Snapshot(session=WAITING, binding=BOUND), NOW) == Done(
         Changes((SessionWrite(WAITING, LANDED),), (), (SESSION_LANDED,)),
         ("completion.waiting", "binding.complete-sign-up.active.same"),
     )
-    assert record_fact(COMPLETED, FactSnapshot(session=LANDED, binding=BOUND), NOW) == Ignored(
+    assert record_fact(COMPLETED, Snapshot(session=LANDED, binding=BOUND), NOW) == Ignored(
         Changes(), ("completion.landed.same",)
     )
 
@@ -213,12 +214,12 @@ def test_a_hand_off_is_recorded_exactly() -> None:
 def test_a_binding_s_facts_are_recorded_exactly() -> None:
     active = attrs.evolve(counted(LIMITED), state=AccountState.ACTIVE)
     tombstoned = attrs.evolve(counted(LIMITED), state=AccountState.TOMBSTONED)
-    bound, nobody = FactSnapshot(binding=LIMITED), FactSnapshot()
+    bound, nobody = Snapshot(binding=LIMITED), Snapshot()
     assert record_fact(Graduated(COORDINATE), bound, NOW) == Done(
         Changes((BindingWrite(LIMITED, active),), (), (event("binding.graduated", active),)),
         ("binding.graduate.limited.same",),
     )
-    assert record_fact(Graduated(COORDINATE), FactSnapshot(binding=active), NOW) == Ignored(
+    assert record_fact(Graduated(COORDINATE), Snapshot(binding=active), NOW) == Ignored(
         Changes(), ("binding.graduate.active.same",)
     )
     assert record_fact(Tombstoned(COORDINATE), bound, NOW) == Done(

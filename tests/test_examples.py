@@ -391,13 +391,10 @@ def test_django_takes_over_the_tables_that_sqlalchemy_made(tmp_path: Path) -> No
     api_key, database = ApiKey("cae_test_1"), tmp_path / "curae.db"
     caller = caller_of("cae_test_1", KeyWanted("app-1", "0f6c3c1a-7a52-4c3e-9a4e-5d1b2c3d4e5f"))
     with engine_of(f"sqlite:///{database}") as engine:
-        store, nothing = (
-            SqlStore(SqlDatabase(engine)),
-            Needs(record=None, buckets=(), limit=None, connection=None, binding=None),
-        )
+        store = SqlStore(SqlDatabase(engine))
         store.register(api_key, caller)
         assert "OK" in manage(database, "migrate")
-        assert store.for_call(api_key.digest(), nothing).caller == caller
+        assert store.load(Needs(), api_key.digest()).caller == caller
         assert "No migrations to apply" in manage(database, "migrate")
 
 

@@ -26,6 +26,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS, operation_ta
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from tests import server
+from tests.instants import handle_at
 from tests.strategies import START, uuid
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
@@ -61,7 +62,7 @@ def post(
     request = Request(
         method="POST", target=target, headers=tuple(headers), body=json.dumps(body).encode()
     )
-    answer = world.handle(request, START, server.new_ids())
+    answer = handle_at(world, request, START, server.new_ids())
     return answer.response, answer.rules, answer.replayed
 
 

@@ -25,7 +25,7 @@ from tests.subjects import OF_A_CONNECTION, REASON, SESSION, STANDINGS, USER, WA
 @pytest.mark.parametrize("standing", STANDINGS)
 def test_a_fact_about_a_connection_answers_as_the_table_says(fact: str, standing: str) -> None:
     connection, now = STANDINGS[standing]
-    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.FactSnapshot(connection), now)
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
     assert outcome(answer) == SPEC[fact][list(STANDINGS).index(standing)]
     if isinstance(answer, curae.Done):
         (write,) = answer.value.writes
@@ -97,7 +97,7 @@ def test_what_a_fact_ends_the_server_tears_down(
     fact: str, standing: str, effects: tuple[object, ...]
 ) -> None:
     connection, now = STANDINGS[standing]
-    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.FactSnapshot(connection), now)
+    answer = curae.record_fact(OF_A_CONNECTION[fact], curae.Snapshot(connection=connection), now)
     assert not isinstance(answer, curae.Refused)
     assert answer.value.effects == effects
 
@@ -126,7 +126,7 @@ LATE: list[tuple[Fact, Connection, dict[str, object]]] = [
 def test_a_late_fact_is_judged_when_it_happened_and_stamped_when_it_is_recorded(
     fact: Fact, connection: Connection, members: dict[str, object]
 ) -> None:
-    answer = curae.record_fact(fact, curae.FactSnapshot(connection), at(70))
+    answer = curae.record_fact(fact, curae.Snapshot(connection=connection), at(70))
     assert isinstance(answer, curae.Done)
     (write,) = answer.value.writes
     assert isinstance(write, ConnectionWrite)
@@ -144,7 +144,9 @@ def test_whoever_was_recovered_cannot_be_authorized_late() -> None:
     third = subjects.recovered(apply_trigger(second, "APP", at(32)), at(33), 3)
     for head in (second, third):
         answer = curae.record_fact(
-            curae.Authorized(ID, None, at(29)), curae.FactSnapshot(lapsed, second, head), at(40)
+            curae.Authorized(ID, None, at(29)),
+            curae.Snapshot(connection=lapsed, successor=second, head=head),
+            at(40),
         )
         assert isinstance(answer, curae.Refused)
         assert answer.problem.details == {
@@ -183,12 +185,12 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     assert len(answer.rules) == len(reached)
 
 
-def loaded(fact: Fact, *chain: Connection) -> curae.FactSnapshot:
+def loaded(fact: Fact, *chain: Connection) -> curae.Snapshot:
     """What a store loads for a fact of the first connection of a chain."""
     if fact.needs().chain is not None:
-        return curae.FactSnapshot(chain[0], following=chain[1:])
+        return curae.Snapshot(connection=chain[0], following=chain[1:])
     successor, head = (chain[1], chain[-1]) if chain[1:] else (None, None)
-    return curae.FactSnapshot(chain[0], successor, head)
+    return curae.Snapshot(connection=chain[0], successor=successor, head=head)
 
 
 def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
@@ -267,7 +269,7 @@ def test_a_hand_off_that_cannot_land_changes_nothing(
     user: str,
     expected: str,
 ) -> None:
-    snapshot = curae.FactSnapshot(session=session, binding=binding)
+    snapshot = curae.Snapshot(session=session, binding=binding)
     assert (
         outcome(
             curae.record_fact(curae.HandoffCompleted(SESSION, curae.UserId(user)), snapshot, at(2))
@@ -299,7 +301,7 @@ BINDING_FACTS: list[tuple[Fact, LimitedAccountAppBinding | None, str]] = [
 def test_a_fact_about_a_binding_answers_as_the_table_says(
     fact: Fact, binding: LimitedAccountAppBinding | None, expected: str
 ) -> None:
-    answer = curae.record_fact(fact, curae.FactSnapshot(binding=binding), at(2))
+    answer = curae.record_fact(fact, curae.Snapshot(binding=binding), at(2))
     assert outcome(answer) == expected
     if isinstance(answer, curae.Done):
         state = (

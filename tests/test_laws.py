@@ -63,6 +63,7 @@ from curae_lifecycle.testing.laws import LawBrokenError, RevocationSeen
 from curae_lifecycle.testing.laws.wire import CODES
 from curae_lifecycle.web.json import Json, format_json
 from curae_lifecycle.web.shapes import format_problem
+from tests.instants import handle_at
 from tests.server import CALLER, STRANGERS, new_ids, request, world
 from tests.stored import VALUES
 from tests.strategies import COORDINATE, START, at, pending, uuid
@@ -162,9 +163,9 @@ def test_law_8_holds_of_the_table() -> None:
 
 def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
     here = world(Settings(), PENDING)
-    first = here.handle(request("revoke"), START, new_ids())
-    again = here.handle(request("revoke"), at(1), new_ids())
-    other = here.handle(request("revoke", key="k-2"), at(2), new_ids())
+    first = handle_at(here, request("revoke"), START, new_ids())
+    again = handle_at(here, request("revoke"), at(1), new_ids())
+    other = handle_at(here, request("revoke", key="k-2"), at(2), new_ids())
     laws.check_replay(first.response, again.response, again.changes)
     laws.check_one_execution([first.response, again.response], 1)
     laws.check_nothing_changed(PENDING, PENDING, other.changes)
@@ -173,7 +174,9 @@ def test_laws_2_9_11_12_13_and_16_hold_of_a_world() -> None:
         ("create", "get", "reconnect", "revoke", "initiate", "account-state", "graduation"),
         ("k-3", None),
     ):
-        laws.check_documented(here.handle(request(operation, key=name), at(3), new_ids(7)).response)
+        laws.check_documented(
+            handle_at(here, request(operation, key=name), at(3), new_ids(7)).response
+        )
 
 
 @given(draw.charges(ExactLog("initiate", 3, 60)), draw.instants())
@@ -198,7 +201,7 @@ def test_law_14_holds_of_access(connection: Connection, now: datetime) -> None:
 def test_law_15_holds_of_another_tenant(caller: Caller) -> None:
     here = world(Settings(), PENDING)
     here.register(ApiKey("cae_live_k1"), caller)
-    theirs, nobodys = (here.handle(request("get", id=uuid(n)), START) for n in (1, 2))
+    theirs, nobodys = (handle_at(here, request("get", id=uuid(n)), START) for n in (1, 2))
     laws.check_indistinguishable(theirs.response, nobodys.response)
 
 
@@ -216,7 +219,7 @@ def test_law_17_holds_of_what_is_over() -> None:
 
 @given(draw.broken_requests())
 def test_laws_13_and_16_hold_of_broken_requests(broken: draw.BrokenRequest) -> None:
-    answer = world().handle(broken.request, START, new_ids())
+    answer = handle_at(world(), broken.request, START, new_ids())
     laws.check_documented(answer.response)
     laws.check_nothing_changed(None, None, answer.changes)
 

@@ -12,6 +12,7 @@ from curae_lifecycle.rules import ratelimit
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LimitLeft
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.web.respond import Answer, limit_headers
+from tests.instants import handle_at
 from tests.server import new_ids, request, world
 from tests.strategies import START, TICK, at
 
@@ -27,7 +28,7 @@ def made() -> curae.MemoryStore:
 
 
 def ask(made: curae.MemoryStore, operation: str, now: datetime, number: int = 1) -> Answer:
-    return made.handle(request(operation, key=f"k-{number}"), now, new_ids(number, now))
+    return handle_at(made, request(operation, key=f"k-{number}"), now, new_ids(number, now))
 
 
 def test_an_admitted_request_carries_what_is_left_of_each_limit(made: curae.MemoryStore) -> None:

@@ -16,6 +16,7 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
+from tests.instants import access_at, caller_at, commit_writes, handle_at, record_at
 from tests.memory import ACTIVE, BUCKET, REVOKED, minted, written_by
 from tests.server import API_KEY, CALLER, ID, call, code, document, new_ids, request, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
@@ -28,15 +29,15 @@ def serve(
 ) -> Answer:
     """The whole of a server: find the caller, read, load, decide, respond, store."""
     reading = curae.read(
-        asked, caller=made.caller(curae.bearer(asked)), now=now, settings=made.settings
+        asked, caller=caller_at(made, curae.bearer(asked)), now=now, settings=made.settings
     )
     if isinstance(reading, curae.Decision):
         return curae.respond(reading)
     while True:
         answer = curae.respond(
-            curae.decide(reading, snapshot=made.load(curae.needs(reading)), now=now, new_ids=ids)
+            curae.decide(reading, snapshot=made.load(reading.needs).snapshot, now=now, new_ids=ids)
         )
-        if made.store(answer.changes.writes):
+        if commit_writes(made, answer.changes.writes):
             return answer
 
 
@@ -45,64 +46,64 @@ def test_a_server_of_twenty_lines_answers_as_the_store_does(operation: str) -> N
     settings = curae.Settings(buckets=(BUCKET,))
     made, other = world(settings, REVOKED), world(settings, REVOKED)
     for ids in (new_ids(2), new_ids(3)):
-        assert serve(made, asked=request(operation), now=START, ids=ids) == other.handle(
-            request(operation), START, ids
+        assert serve(made, asked=request(operation), now=START, ids=ids) == handle_at(
+            other, request(operation), START, ids
         )
 
 
 def test_a_whole_story_runs_through_a_store() -> None:
     made = world()
-    answer = made.handle(request("create"), START, new_ids(1))
+    answer = handle_at(made, request("create"), START, new_ids(1))
     assert (answer.response.status, code(answer)) == (201, None)
-    done = made.record(curae.Authorized(ID, at(60)), at(1))
+    done = record_at(made, curae.Authorized(ID, at(60)), at(1))
     assert isinstance(done, curae.Done)
-    granted = made.ask(ID, DataPackage("labs"), at(2))
+    granted = access_at(made, ID, DataPackage("labs"), at(2))
     assert granted is not None
     assert type(granted).__name__ == "Granted"
-    assert made.ask(curae.ConnectionId(uuid(9)), DataPackage("labs"), at(2)) is None
-    assert code(made.handle(request("reconnect", key="k-2"), at(3), new_ids(2, at(3)))) == (
+    assert access_at(made, curae.ConnectionId(uuid(9)), DataPackage("labs"), at(2)) is None
+    assert code(handle_at(made, request("reconnect", key="k-2"), at(3), new_ids(2, at(3)))) == (
         "CONNECTION_NOT_RECONNECTABLE"
     )
-    answer = made.handle(request("reconnect", key="k-3"), at(60), new_ids(2, at(60)))
+    answer = handle_at(made, request("reconnect", key="k-3"), at(60), new_ids(2, at(60)))
     assert document(answer)["previousConnectionId"] == ID
-    answer = made.handle(request("revoke", id=uuid(2), key="k-4"), at(61))
+    answer = handle_at(made, request("revoke", id=uuid(2), key="k-4"), at(61))
     assert document(answer)["revokedNow"] is True
-    answer = made.handle(request("revoke", id=uuid(2), key="k-5"), at(62))
+    answer = handle_at(made, request("revoke", id=uuid(2), key="k-5"), at(62))
     assert document(answer)["revokedNow"] is False
 
-    answer = made.handle(request("initiate", key="k-6"), at(63), new_ids(3, at(63)))
+    answer = handle_at(made, request("initiate", key="k-6"), at(63), new_ids(3, at(63)))
     stored = made.session(curae.SessionId(minted(answer, "session")))
     assert stored is not None
     assert stored.user_id == "limited-3"
     bound = made.binding(COORDINATE)
     assert bound is not None
     assert (bound.user_id, bound.state) == ("limited-3", AccountState.LIMITED)
-    answer = made.handle(request("account-state"), at(64))
+    answer = handle_at(made, request("account-state"), at(64))
     assert document(answer) == {"lifecycleState": "LIMITED"}
-    assert made.handle(request("graduation"), at(64), new_ids(4, at(64))).response.status == 201
+    assert handle_at(made, request("graduation"), at(64), new_ids(4, at(64))).response.status == 201
 
 
 def test_facts_are_stored_and_what_they_do_not_change_is_not() -> None:
     made = world()
     body = b'{"appUserId":"user-1","preferSignup":true}'
-    answer = made.handle(request("initiate", body=body), START, new_ids(1))
+    answer = handle_at(made, request("initiate", body=body), START, new_ids(1))
     completed = curae.HandoffCompleted(
         curae.SessionId(minted(answer, "session")), curae.UserId("u-7")
     )
-    assert isinstance(made.record(completed, at(1)), curae.Done)
-    assert isinstance(made.record(completed, at(2)), curae.Ignored)
+    assert isinstance(record_at(made, completed, at(1)), curae.Done)
+    assert isinstance(record_at(made, completed, at(2)), curae.Ignored)
     bound = LimitedAccountAppBinding(
         coordinate=COORDINATE, user_id=curae.UserId("u-7"), state=AccountState.ACTIVE, generation=1
     )
     assert made.binding(COORDINATE) == bound
-    assert isinstance(made.record(curae.Tombstoned(COORDINATE), at(3)), curae.Done)
+    assert isinstance(record_at(made, curae.Tombstoned(COORDINATE), at(3)), curae.Done)
     assert made.binding(COORDINATE) == attrs.evolve(bound, state=AccountState.TOMBSTONED, version=2)
-    assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Refused)
+    assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Refused)
 
 
 def test_a_patient_ends_a_chain_in_one_commit() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
-    assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), at(1)), curae.Done)
+    assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(1)), curae.Done)
     head = made.connection(curae.ConnectionId(uuid(2)))
     assert head is not None
     assert (head.status, head.revoked_by) == ("REVOKED", curae.Actor.PATIENT)
@@ -111,21 +112,21 @@ def test_a_patient_ends_a_chain_in_one_commit() -> None:
 
 def test_an_unknown_key_and_none_stand_for_nobody() -> None:
     made = world()
-    assert made.caller(None) is None
-    assert made.caller(curae.ApiKey("cae_live_other")) is None
-    assert made.caller(curae.ApiKey(API_KEY)) is CALLER
+    assert caller_at(made, None) is None
+    assert caller_at(made, curae.ApiKey("cae_live_other")) is None
+    assert caller_at(made, curae.ApiKey(API_KEY)) is CALLER
     replaced = attrs.evolve(CALLER, scopes=frozenset())
     made.register(curae.ApiKey(API_KEY), replaced)
-    assert made.caller(curae.ApiKey(API_KEY)) is replaced
+    assert caller_at(made, curae.ApiKey(API_KEY)) is replaced
 
 
 def test_ids_that_are_in_use_already_are_a_mistake_and_nothing_waits_for_ever() -> None:
     made = world(curae.Settings(), pending())
     with pytest.raises(curae.ArgumentError, match="new_ids"):
-        made.handle(request("create"), START, new_ids(1))
-    made.handle(request("initiate", key="k-2"), START, new_ids(1))
+        handle_at(made, request("create"), START, new_ids(1))
+    handle_at(made, request("initiate", key="k-2"), START, new_ids(1))
     with pytest.raises(curae.ArgumentError, match="new_ids"):
-        made.handle(request("initiate", key="k-3"), START, new_ids(1))
+        handle_at(made, request("initiate", key="k-3"), START, new_ids(1))
 
 
 # --- Compare and set --------------------------------------------------------------------------
@@ -140,26 +141,27 @@ def test_what_was_written_in_between_is_never_overwritten(operation: str) -> Non
     writes = written_by(operation)
     for write in writes:
         made = world()
-        assert made.store((write,))
+        assert commit_writes(made, (write,))
         untouched = [each for each in writes if each is not write]
-        assert not made.store(writes), f"{type(write).__name__} was written in between"
-        assert made.store(tuple(untouched)), "and nothing of the rest was stored"
+        assert not commit_writes(made, writes), f"{type(write).__name__} was written in between"
+        assert commit_writes(made, tuple(untouched)), "and nothing of the rest was stored"
 
 
 def test_an_update_wins_only_over_what_was_read() -> None:
     made = world(curae.Settings(), pending())
     revoked = apply_trigger(pending(), "PATIENT", at(1))
-    assert made.store((ConnectionWrite(pending(), ACTIVE),))
-    assert not made.store((ConnectionWrite(pending(), revoked),))
+    assert commit_writes(made, (ConnectionWrite(pending(), ACTIVE),))
+    assert not commit_writes(made, (ConnectionWrite(pending(), revoked),))
     assert made.connection(ID) is ACTIVE
-    assert not made.store((ConnectionWrite(None, revoked),)), "the id is taken"
-    assert made.store((BindingWrite(None, BINDING),))
-    assert not made.store((BindingWrite(None, BINDING),))
-    assert not made.store(
+    assert not commit_writes(made, (ConnectionWrite(None, revoked),)), "the id is taken"
+    assert commit_writes(made, (BindingWrite(None, BINDING),))
+    assert not commit_writes(made, (BindingWrite(None, BINDING),))
+    assert not commit_writes(
+        made,
         (
             ConnectionWrite(ACTIVE, revoked),
             BindingWrite(attrs.evolve(BINDING, generation=2), BINDING),
-        )
+        ),
     )
     assert made.connection(ID) is ACTIVE
 
@@ -168,9 +170,9 @@ def test_a_predecessor_has_one_successor() -> None:
     made = world(curae.Settings(), REVOKED, server.successor())
     identity = attrs.evolve(server.successor().identity, id=curae.ConnectionId(uuid(3)))
     rival = attrs.evolve(server.successor(), identity=identity)
-    assert not made.store((ConnectionWrite(None, rival),))
+    assert not commit_writes(made, (ConnectionWrite(None, rival),))
     assert made.connection(rival.id) is None
-    loaded = made.load(curae.needs(call(GetConnection(ID), None)))
+    loaded = made.load(call(GetConnection(ID), None).needs).snapshot
     second = server.successor()
     assert (loaded.connection, loaded.successor, loaded.head) == (REVOKED, second, second)
 
@@ -179,7 +181,7 @@ def test_no_new_connection_takes_an_id_that_is_in_use() -> None:
     made = world(curae.Settings(), ACTIVE)
     identity = attrs.evolve(server.successor().identity, id=ID)
     rival = attrs.evolve(server.successor(), identity=identity)
-    assert not made.store((ConnectionWrite(None, rival),))
+    assert not commit_writes(made, (ConnectionWrite(None, rival),))
     assert made.connection(ID) is ACTIVE
 
 
@@ -189,33 +191,33 @@ def test_a_late_authorization_and_a_reconnect_cannot_both_be_stored() -> None:
     asked = call(Reconnect(ID))
     for authorized_first in (True, False):
         made = world(curae.Settings(), pending())
-        authorized = curae.record_fact(late, made.load_fact(late), later)
+        authorized = curae.record_fact(late, made.load(late.needs()).snapshot, later)
         assert isinstance(authorized, curae.Done)
         recovered = curae.decide(
-            asked, snapshot=made.load(curae.needs(asked)), now=later, new_ids=new_ids(2, later)
+            asked, snapshot=made.load(asked.needs).snapshot, now=later, new_ids=new_ids(2, later)
         )
         both = [authorized.value.writes, recovered.changes.writes]
         first, second = both if authorized_first else both[::-1]
-        assert made.store(first)
-        assert not made.store(second)
+        assert commit_writes(made, first)
+        assert not commit_writes(made, second)
 
 
 def test_a_patient_s_revocation_leaves_no_successor_that_it_did_not_see() -> None:
     made = world(curae.Settings(), subjects.needing_action(pending(), at(1)))
     revoked = curae.record_fact(
         curae.Revoked(ID, curae.Actor.PATIENT),
-        made.load_fact(curae.Revoked(ID, curae.Actor.PATIENT)),
+        made.load(curae.Revoked(ID, curae.Actor.PATIENT).needs()).snapshot,
         at(3),
     )
     assert isinstance(revoked, curae.Done)
     asked = call(Reconnect(ID))
     recovered = curae.decide(
-        asked, snapshot=made.load(curae.needs(asked)), now=at(2), new_ids=new_ids(2, at(2))
+        asked, snapshot=made.load(asked.needs).snapshot, now=at(2), new_ids=new_ids(2, at(2))
     )
-    assert made.store(recovered.changes.writes)
-    assert not made.store(revoked.value.writes)
-    assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Done)
-    successor = made.load(curae.needs(asked)).successor
+    assert commit_writes(made, recovered.changes.writes)
+    assert not commit_writes(made, revoked.value.writes)
+    assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)), curae.Done)
+    successor = made.load(asked.needs).snapshot.successor
     assert successor is not None
     assert successor.status is Status.REVOKED
 
@@ -227,20 +229,20 @@ class Interrupted(curae.MemoryStore):
         super().__init__()
         self.register(curae.ApiKey(API_KEY), CALLER)
         self.rivals = [(rival,), (ConnectionWrite(None, pending()),)]
-        assert self.store(())
+        assert self._store(())
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
+    def _store(self, writes: tuple[Write, ...]) -> bool:
         if self.rivals:
-            assert super().store(self.rivals.pop())
-        return super().store(writes)
+            assert super()._store(self.rivals.pop())
+        return super()._store(writes)
 
 
 def test_the_loser_of_a_race_decides_again_on_what_it_finds() -> None:
     revoked = apply_trigger(pending(), "PATIENT", START)
     made = Interrupted(ConnectionWrite(pending(), revoked))
-    answer = made.handle(request("revoke"), at(1))
+    answer = handle_at(made, request("revoke"), at(1))
     assert document(answer)["revokedNow"] is False
     assert made.connection(ID) is revoked
     made = Interrupted(ConnectionWrite(pending(), revoked))
-    assert isinstance(made.record(curae.Authorized(ID), at(1)), curae.Refused)
+    assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Refused)
     assert made.connection(ID) is revoked

@@ -25,6 +25,7 @@ from curae_lifecycle.stores import accounts
 from curae_lifecycle.stores.accounts import Account
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.kept import Owner
+from tests.instants import commit_writes, handle_at, record_at
 from tests.memory import (
     BUCKET,
     DAY,
@@ -82,7 +83,7 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     made = store(of_neighbour(700), of_neighbour(701), capacity=8)
     held = made.sizes()[kind]
     answers = [
-        made.handle(fill(number), START, new_ids(10 + number)).response.status
+        handle_at(made, fill(number), START, new_ids(10 + number)).response.status
         for number in range(9)
     ]
     assert made.sizes()[kind] - held == 8
@@ -91,12 +92,12 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
     counted = made.counted()
     for number, operation in enumerate(("revoke", "create", "initiate", "get", "reconnect")):
         asked = by_neighbour(request(operation, id=uuid(700), key=f"n-{number}"))
-        answer = made.handle(asked, START, new_ids(50 + number))
+        answer = handle_at(made, asked, START, new_ids(50 + number))
         assert answer.response.status in {200, 201}, operation
     assert made.counted() > counted
     ended = curae.Revoked(curae.ConnectionId(uuid(701)), curae.Actor.PATIENT)
-    assert isinstance(made.record(ended, START), curae.Done)
-    again = made.handle(fill(9), START, new_ids(90))
+    assert isinstance(record_at(made, ended, START), curae.Done)
+    again = handle_at(made, fill(9), START, new_ids(90))
     assert (again.response.status, code(again), document(again)["retryable"]) == (
         500,
         "INTERNAL",
@@ -107,13 +108,13 @@ def test_who_fills_the_store_stops_nobody_else(kind: str) -> None:
 
 def test_who_is_full_loses_nothing_and_still_moves_what_it_has() -> None:
     made = store(pending(number=2), pending(number=3), capacity=2)
-    assert made.handle(request("revoke", id=uuid(2)), START).response.status == 200
-    assert made.handle(unknown(1), START).response.status == 404
-    assert made.handle(unknown(2), START).response.status == 500
+    assert handle_at(made, request("revoke", id=uuid(2)), START).response.status == 200
+    assert handle_at(made, unknown(1), START).response.status == 404
+    assert handle_at(made, unknown(2), START).response.status == 500
     before = made.sizes()
-    assert made.handle(request("revoke", id=uuid(2)), at(1)).replayed
+    assert handle_at(made, request("revoke", id=uuid(2)), at(1)).replayed
     assert isinstance(
-        made.record(curae.Revoked(curae.ConnectionId(uuid(3)), curae.Actor.PATIENT), at(1)),
+        record_at(made, curae.Revoked(curae.ConnectionId(uuid(3)), curae.Actor.PATIENT), at(1)),
         curae.Done,
     )
     assert made.sizes() == before
@@ -122,7 +123,7 @@ def test_who_is_full_loses_nothing_and_still_moves_what_it_has() -> None:
 def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
     made = store(pending(), capacity=1)
     with pytest.raises(StoreFullError) as raised:
-        made.store((ConnectionWrite(None, pending(number=2)),))
+        commit_writes(made, (ConnectionWrite(None, pending(number=2)),))
     error = raised.value
     assert (error.kind, error.capacity) == ("Connection", 1)
     assert error.environment is Environment.LIVE
@@ -135,9 +136,9 @@ def test_a_full_account_is_named_with_the_kind_that_found_no_room() -> None:
         pending(number=2).identity,
         coordinate=attrs.evolve(COORDINATE, environment=Environment.TEST),
     )
-    assert made.store((ConnectionWrite(None, attrs.evolve(pending(), identity=in_test)),)), (
-        "test and live never meet"
-    )
+    assert commit_writes(
+        made, (ConnectionWrite(None, attrs.evolve(pending(), identity=in_test)),)
+    ), "test and live never meet"
 
 
 def test_an_account_is_no_larger_for_having_many_apps_and_keys() -> None:
@@ -145,7 +146,7 @@ def test_an_account_is_no_larger_for_having_many_apps_and_keys() -> None:
     for number in range(3):
         app = attrs.evolve(CALLER, api_key_id=ApiKeyId(f"k{number}"), app_id=AppId(f"app-{number}"))
         made.register(curae.ApiKey(API_KEY), app)
-        assert made.handle(unknown(0), START).response.status == (404 if number < 2 else 500)
+        assert handle_at(made, unknown(0), START).response.status == (404 if number < 2 else 500)
 
 
 # --- What is over -----------------------------------------------------------------------------
@@ -156,14 +157,14 @@ def test_each_request_drops_a_few_of_what_is_over() -> None:
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
     for _ in range(15):
-        made.handle(request("get"), due)
+        handle_at(made, request("get"), due)
     assert made.sizes()["records"] == 100, "one of the latest sixteen instants was a day earlier"
     for number in range(1, 6):
-        made.handle(request("get"), due)
+        handle_at(made, request("get"), due)
         assert made.sizes()["records"] == 100 - 16 * number
-    made.handle(unknown(1000), due)
+    handle_at(made, unknown(1000), due)
     for _ in range(2):
-        assert isinstance(made.record(curae.Expired(ID), due), curae.Refused)
+        assert isinstance(record_at(made, curae.Expired(ID), due), curae.Refused)
     assert made.sizes()["records"] == 1, "a fact drops some too, and what is new stays"
     assert made.sizes()["deadlines"] == 1
 
@@ -173,20 +174,20 @@ def test_a_request_drops_nothing_before_its_time() -> None:
     fill_records(made, 3)
     due = START + DAY + TOLERANCE
     for _ in range(20):
-        made.handle(request("get"), due - TICK)
+        handle_at(made, request("get"), due - TICK)
     assert made.sizes()["records"] == 3
     for _ in range(20):
-        made.handle(request("get"), due)
+        handle_at(made, request("get"), due)
     assert made.sizes()["records"] == 0
 
 
 def test_one_clock_far_ahead_drops_nothing_that_others_need() -> None:
     made = store()
-    first = made.handle(unknown(0), START)
+    first = handle_at(made, unknown(0), START)
     for number in range(1, 40):
         ahead = number % 16 != 0
-        made.handle(request("get"), START + 400 * DAY if ahead else at(number))
-    answer = made.handle(unknown(0), at(60))
+        handle_at(made, request("get"), START + 400 * DAY if ahead else at(number))
+    answer = handle_at(made, unknown(0), at(60))
     assert (answer.replayed, answer.response) == (True, first.response)
 
 
@@ -195,22 +196,22 @@ def test_an_account_that_rests_is_looked_at_in_its_turn() -> None:
     fill_records(made, 100)
     due = START + DAY + TOLERANCE
     for _ in range(15 + 2 * 13):
-        made.handle(by_neighbour(request("get")), due)
-    made.handle(by_neighbour(unknown(0)), due)
+        handle_at(made, by_neighbour(request("get")), due)
+    handle_at(made, by_neighbour(unknown(0)), due)
     for _ in range(2 * 13):
-        made.handle(by_neighbour(request("get")), due)
+        handle_at(made, by_neighbour(request("get")), due)
     assert made.sizes()["records"] == 1
 
 
 def test_a_full_account_has_room_again_when_its_own_values_are_over() -> None:
     made = store(capacity=50)
     for number in range(50):
-        made.handle(by_neighbour(unknown(number)), at(-1))
+        handle_at(made, by_neighbour(unknown(number)), at(-1))
     fill_records(made, 50)
     due = START + DAY + TOLERANCE
     for _ in range(16):
-        made.handle(request("account-state"), due)
-    assert made.handle(unknown(100), due).response.status == 404, "whatever the neighbour holds"
+        handle_at(made, request("account-state"), due)
+    assert handle_at(made, unknown(100), due).response.status == 404, "whatever the neighbour holds"
 
 
 def test_a_purge_looks_at_no_more_than_it_is_told() -> None:
@@ -249,7 +250,7 @@ def test_a_purge_of_all_lets_others_in_after_each_few(
     monkeypatch.setattr(accounts, "AT_ONCE", at_once)
     made = store()
     fill_records(made, 5)
-    made.handle(by_neighbour(unknown(0)), START)
+    handle_at(made, by_neighbour(unknown(0)), START)
     left: list[int] = []
     monkeypatch.setattr(made._pause, "wait", lambda _: left.append(_from_elsewhere(made)))
     due = START + DAY + TOLERANCE
@@ -274,7 +275,7 @@ def test_a_purge_goes_on_with_the_next_account() -> None:
     made = store()
     fill_records(made, 10)
     for number in range(10):
-        made.handle(by_neighbour(unknown(number)), START)
+        handle_at(made, by_neighbour(unknown(number)), START)
     due = START + DAY + TOLERANCE
     made.purge(due, most=10)
     made.purge(due, most=5)
@@ -285,8 +286,8 @@ def test_a_purge_goes_on_with_the_next_account() -> None:
 
 def test_what_moved_on_is_looked_at_and_kept() -> None:
     made = store(settings=curae.Settings(buckets=(BUCKET,)))
-    made.handle(request("account-state"), START)
-    made.handle(request("account-state"), at(1))
+    handle_at(made, request("account-state"), START)
+    handle_at(made, request("account-state"), at(1))
     noted = at(1) + TOLERANCE
     assert made.purge(noted, most=1) == 0
     assert made.sizes()["rates"] == 1
@@ -294,8 +295,8 @@ def test_what_moved_on_is_looked_at_and_kept() -> None:
 
 
 TIMED: Final[dict[str, Callable[[Store, datetime], object]]] = {
-    "handle": lambda made, now: made.handle(request("get"), now),
-    "record": lambda made, now: made.record(curae.Expired(ID), now),
+    "handle": lambda made, now: handle_at(made, request("get"), now),
+    "record": lambda made, now: record_at(made, curae.Expired(ID), now),
     "purge": lambda made, now: made.purge(now),
 }
 
@@ -306,4 +307,4 @@ def test_an_instant_that_is_none_is_refused_and_spoils_nothing(use: str) -> None
     naive = START.replace(tzinfo=None)
     with pytest.raises(curae.ArgumentError, match="now"):
         TIMED[use](made, naive)
-    assert made.handle(request("get"), START).response.status == 200
+    assert handle_at(made, request("get"), START).response.status == 200

@@ -21,14 +21,16 @@ from curae_lifecycle.service.changes import (
     RateWrite,
     RecordWrite,
 )
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import Fact, fact_needs
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
-from curae_lifecycle.stores.contract import NOTHING, StoreFullError
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond
+from tests.instants import commit_writes
 from tests.page_rows import check_pages
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, new_ids
 from tests.serving import DIGEST, Clock
@@ -48,14 +50,14 @@ class Made:
             settings, capacity=capacity, clock=self.clock, deliver=self.delivered.append
         )
         self.store.register(ApiKey(API_KEY), CALLER)
-        assert self.store.store((ConnectionWrite(None, pending()),))
+        assert commit_writes(self.store, (ConnectionWrite(None, pending()),))
 
     def create(self, number: int) -> tuple[Changes, HostedPage]:
         """A decision to create a connection, of what is stored now, and its page."""
         asked = attrs.evolve(
             CREATE, key=IdempotencyKey(f"k-{number}"), settings=self.store.settings
         )
-        loaded = self.store.for_call(DIGEST, needs(asked))
+        loaded = self.store.load(asked.needs, DIGEST)
         decision = decide(
             asked, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids(number, loaded.now)
         )
@@ -71,24 +73,24 @@ class Made:
 def test_it_is_a_store() -> None:
     store: Store = MemoryStore()
     assert store.caller_of(DIGEST) is None
-    assert store.for_call(DIGEST, NOTHING).now.tzinfo is UTC
+    assert store.load(Needs(), DIGEST).now.tzinfo is UTC
 
 
 def test_a_caller_is_found_by_the_digest_of_the_key() -> None:
     made = Made()
     assert made.store.caller_of(DIGEST) == CALLER
     assert made.store.caller_of(API_KEY) is None
-    assert made.store.for_call(API_KEY, NOTHING).caller is None
+    assert made.store.load(Needs(), API_KEY).caller is None
 
 
 def test_what_a_call_needs_is_loaded_with_the_caller_and_the_instant() -> None:
     made = Made()
     made.clock.pass_time(60)
     for asked in (CREATE, call(GetConnection(ID), None), call(Initiate(USER))):
-        loaded = made.store.for_call(DIGEST, needs(asked))
+        loaded = made.store.load(asked.needs, DIGEST)
         assert (loaded.caller, loaded.now) == (CALLER, at(1))
-        assert loaded.snapshot == made.store.load(needs(asked))
-    assert made.store.for_call(DIGEST, needs(call(GetConnection(ID)))).snapshot.connection
+        assert loaded.snapshot == made.store.load(asked.needs).snapshot
+    assert made.store.load(call(GetConnection(ID)).needs, DIGEST).snapshot.connection
 
 
 FACTS: Final[list[Fact]] = [
@@ -104,30 +106,30 @@ FACTS: Final[list[Fact]] = [
 def test_what_a_fact_concerns_is_loaded_with_the_instant(fact: Fact) -> None:
     made = Made()
     made.clock.pass_time(60)
-    loaded = made.store.for_fact(fact_needs(fact))
+    loaded = made.store.load(fact.needs())
     assert loaded.now == at(1)
-    assert loaded.snapshot == made.store.load_fact(fact)
+    assert loaded.snapshot == made.store.load(fact.needs()).snapshot
 
 
 def test_a_clock_that_does_not_say_what_it_means_is_a_mistake() -> None:
     store = MemoryStore(clock=lambda: datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
     with pytest.raises(ArgumentError, match="now: must be an aware datetime"):
-        store.for_call(DIGEST, NOTHING)
+        store.load(Needs(), DIGEST)
     with pytest.raises(ArgumentError, match="now: must be an aware datetime"):
-        store.for_fact(fact_needs(curae.Expired(ID)))
+        store.load(curae.Expired(ID).needs())
 
 
 @pytest.mark.parametrize("ask", ["for_call", "for_fact"])
 def test_what_is_over_goes_by_itself(ask: str) -> None:
     made = Made()
     changes, page = made.create(2)
-    assert made.store.commit(made.store.for_call(DIGEST, NOTHING), changes, page)
+    assert made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     made.clock.now = at(24 * 60 + 5)
     for _ in range(16):
         if ask == "for_call":
-            made.store.for_call(DIGEST, NOTHING)
+            made.store.load(Needs(), DIGEST)
         else:
-            made.store.for_fact(fact_needs(curae.Expired(ID)))
+            made.store.load(curae.Expired(ID).needs())
     assert made.store.purge(made.clock.now) == 0, "the record and the bucket are gone"
     assert made.store._pages._ends == []
 
@@ -137,7 +139,7 @@ def test_what_is_over_goes_by_itself(ask: str) -> None:
 
 def test_a_commit_stores_opens_the_page_and_delivers() -> None:
     made = Made()
-    loaded = made.store.for_call(DIGEST, needs(CREATE))
+    loaded = made.store.load(CREATE.needs, DIGEST)
     changes, page = made.create(2)
     assert made.store.commit(loaded, changes, page)
     assert made.store.connection(curae.ConnectionId(uuid(2))) is not None
@@ -147,7 +149,7 @@ def test_a_commit_stores_opens_the_page_and_delivers() -> None:
 
 def test_a_commit_of_what_is_no_longer_so_stores_opens_and_delivers_nothing() -> None:
     made = Made()
-    loaded = made.store.for_call(DIGEST, needs(CREATE))
+    loaded = made.store.load(CREATE.needs, DIGEST)
     (first, first_page), (second, second_page) = made.create(2), made.create(3)
     assert made.store.commit(loaded, first, first_page)
     assert not made.store.commit(loaded, second, second_page), "both charged the same bucket"
@@ -159,14 +161,14 @@ def test_a_commit_that_finds_no_room_stores_opens_and_delivers_nothing() -> None
     made = Made(capacity=1)
     changes, page = made.create(2)
     with pytest.raises(StoreFullError):
-        made.store.commit(made.store.for_call(DIGEST, NOTHING), changes, page)
+        made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     assert (made.store.page("url-2"), made.delivered) == (None, [])
 
 
 def test_a_page_is_over_by_the_store_s_clock() -> None:
     made = Made()
     changes, page = made.create(2)
-    made.store.commit(made.store.for_call(DIGEST, NOTHING), changes, page)
+    made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     made.clock.now = at(30) - TICK
     assert made.store.page("url-2") == page
     made.clock.now = at(30)
@@ -193,14 +195,14 @@ def test_a_page_goes_by_itself_where_nothing_else_is_over() -> None:
     page = HostedPage(
         digest=url_digest("url"), kind=PageKind.USER, subject="a subject", expires_at=at(30)
     )
-    assert store.commit(store.for_call(DIGEST, NOTHING), NO_CHANGES, page)
+    assert store.commit(store.load(Needs(), DIGEST), NO_CHANGES, page)
     clock.now = at(35) - TICK
     for _ in range(16):
-        store.for_call(DIGEST, NOTHING)
+        store.load(Needs(), DIGEST)
     assert len(store._pages._found) == 1
     clock.now = at(35)
     for _ in range(16):
-        store.for_call(DIGEST, NOTHING)
+        store.load(Needs(), DIGEST)
     assert len(store._pages._found) == 0
 
 
@@ -210,7 +212,7 @@ def test_what_has_neither_effects_nor_events_is_not_delivered() -> None:
     only = Changes(
         tuple(each for each in changes.writes if isinstance(each, RecordWrite | RateWrite))
     )
-    assert made.store.commit(made.store.for_call(DIGEST, NOTHING), only)
+    assert made.store.commit(made.store.load(Needs(), DIGEST), only)
     assert made.delivered == []
 
 
@@ -225,12 +227,12 @@ def test_nobody_commits_while_something_is_delivered() -> None:
 
     made.store._deliver = look
     changes, page = made.create(2)
-    made.store.commit(made.store.for_call(DIGEST, NOTHING), changes, page)
+    made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     assert free == [False]
 
 
 def test_a_store_without_anybody_to_deliver_to_delivers_nothing() -> None:
     store = MemoryStore(clock=lambda: START)
     write = ConnectionWrite(None, pending())
-    assert store.commit(store.for_call(DIGEST, NOTHING), Changes((write,)))
+    assert store.commit(store.load(Needs(), DIGEST), Changes((write,)))
     assert store.connection(ID) == pending()

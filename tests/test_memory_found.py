@@ -22,6 +22,7 @@ from curae_lifecycle.service.changes import (
 )
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.stores.kept import Connections
+from tests.instants import access_at, commit_writes, handle_at, record_at
 from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guard, guarded, minted, revoked_chain
 from tests.server import (
     API_KEY,
@@ -80,14 +81,14 @@ def test_successor_and_head_are_found_without_walking_the_chain() -> None:
     connections, successors = counted(made)
     for place in (0, 1, 250, 498, 499):
         before = connections.asked + successors.asked
-        loaded = made.load(curae.needs(call(GetConnection(chain[place].id), None)))
+        loaded = made.load(call(GetConnection(chain[place].id), None).needs).snapshot
         assert connections.asked + successors.asked == before + 2
         assert loaded.connection is chain[place]
         is_head = place == 499
         assert loaded.successor is (None if is_head else chain[place + 1])
         assert loaded.head is (None if is_head else chain[-1])
         fact = curae.Authorized(chain[place].id)
-        held = made.load_fact(fact)
+        held = made.load(fact.needs()).snapshot
         assert (held.connection, held.successor, held.head) == (
             loaded.connection,
             loaded.successor,
@@ -100,8 +101,8 @@ def test_the_head_is_the_last_of_its_chain_whichever_is_written_last() -> None:
     chain = revoked_chain(3)
     made = world(curae.Settings(), *chain)
     for each in reversed(chain):
-        assert made.store((ConnectionWrite(each, relied_on(each)),))
-    loaded = made.load(curae.needs(call(GetConnection(ID), None)))
+        assert commit_writes(made, (ConnectionWrite(each, relied_on(each)),))
+    loaded = made.load(call(GetConnection(ID), None).needs).snapshot
     assert (loaded.successor, loaded.head) == (relied_on(chain[1]), relied_on(chain[2]))
 
 
@@ -110,9 +111,9 @@ def test_a_whole_chain_is_loaded_where_it_ends_from_any_place_of_it() -> None:
     for place in (0, 150, 299):
         made = world(curae.Settings(), *chain)
         fact = curae.Revoked(chain[place].id, curae.Actor.PATIENT)
-        held = made.load_fact(fact)
+        held = made.load(fact.needs()).snapshot
         assert (held.connection, held.following) == (chain[place], tuple(chain[place + 1 :]))
-        assert isinstance(made.record(fact, at(400)), curae.Done)
+        assert isinstance(record_at(made, fact, at(400)), curae.Done)
         head = made.connection(chain[-1].id)
         assert head is not None
         assert head.status is Status.REVOKED
@@ -127,14 +128,14 @@ def test_a_user_s_connections_are_found_without_looking_at_anybody_else_s() -> N
     made = world(curae.Settings(), *theirs, *mine)
     counted(made)
     fact = curae.Tombstoned(COORDINATE)
-    assert made.load_fact(fact).connections == tuple(mine)
-    assert made.load_fact(curae.Tombstoned(other)).connections == tuple(theirs)
+    assert made.load(fact.needs()).snapshot.connections == tuple(mine)
+    assert made.load(curae.Tombstoned(other).needs()).snapshot.connections == tuple(theirs)
     nobody = attrs.evolve(COORDINATE, environment=curae.Environment.TEST)
-    assert made.load_fact(curae.Tombstoned(nobody)).connections == ()
-    assert made.load_fact(curae.Graduated(COORDINATE)).connections == ()
+    assert made.load(curae.Tombstoned(nobody).needs()).snapshot.connections == ()
+    assert made.load(curae.Graduated(COORDINATE).needs()).snapshot.connections == ()
     moved = relied_on(mine[1])
-    assert made.store((ConnectionWrite(mine[1], moved),))
-    assert set(made.load_fact(fact).connections) == {mine[0], moved, mine[2]}
+    assert commit_writes(made, (ConnectionWrite(mine[1], moved),))
+    assert set(made.load(fact.needs()).snapshot.connections) == {mine[0], moved, mine[2]}
 
 
 OWNERS = [
@@ -149,21 +150,21 @@ def test_a_key_that_is_registered_again_for_another_owner_replays_nothing(
     owner: curae.Caller,
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)))
-    first = made.handle(request("create"), START, new_ids(1))
+    first = handle_at(made, request("create"), START, new_ids(1))
     made.register(curae.ApiKey(API_KEY), owner)
-    second = made.handle(request("create"), START, new_ids(2))
+    second = handle_at(made, request("create"), START, new_ids(2))
     assert (second.response.status, second.replayed) == (201, False)
     assert minted(second, "connection") != minted(first, "connection")
-    third = made.handle(request("create", key="k-2"), START, new_ids(3))
+    third = handle_at(made, request("create", key="k-2"), START, new_ids(3))
     assert third.response.status == 201, "a bucket of its own, of two tokens"
-    full = made.handle(request("create", key="k-3"), START, new_ids(4))
+    full = handle_at(made, request("create", key="k-3"), START, new_ids(4))
     assert (full.response.status, code(full)) == (429, "RATE_LIMITED")
     # Neither is lost to the first owner.
     made.register(curae.ApiKey(API_KEY), attrs.evolve(CALLER, scopes=frozenset()))
     made.register(curae.ApiKey(API_KEY), CALLER)
-    again = made.handle(request("create"), START, new_ids(5))
+    again = handle_at(made, request("create"), START, new_ids(5))
     assert (again.replayed, again.response) == (True, first.response)
-    assert code(made.handle(request("create", key="k-4"), START, new_ids(6))) == "RATE_LIMITED"
+    assert code(handle_at(made, request("create", key="k-4"), START, new_ids(6))) == "RATE_LIMITED"
 
 
 # --- Long chains ----------------------------------------------------------------------------------
@@ -186,13 +187,13 @@ class Counting(Store):
 
 
 ON_A_CHAIN: Final[dict[str, Callable[[Store], object]]] = {
-    "get": lambda made: made.handle(request("get"), at(3)),
-    "get a later one": lambda made: made.handle(request("get", id=uuid(2)), at(3)),
-    "reconnect": lambda made: made.handle(request("reconnect"), at(3), new_ids(900)),
-    "revoke": lambda made: made.handle(request("revoke"), at(3)),
-    "access": lambda made: made.ask(ID, DataPackage("labs"), at(3)),
-    "authorized": lambda made: made.record(curae.Authorized(ID), at(3)),
-    "upstream": lambda made: made.record(curae.Revoked(ID, curae.Actor.UPSTREAM), at(3)),
+    "get": lambda made: handle_at(made, request("get"), at(3)),
+    "get a later one": lambda made: handle_at(made, request("get", id=uuid(2)), at(3)),
+    "reconnect": lambda made: handle_at(made, request("reconnect"), at(3), new_ids(900)),
+    "revoke": lambda made: handle_at(made, request("revoke"), at(3)),
+    "access": lambda made: access_at(made, ID, DataPackage("labs"), at(3)),
+    "authorized": lambda made: record_at(made, curae.Authorized(ID), at(3)),
+    "upstream": lambda made: record_at(made, curae.Revoked(ID, curae.Actor.UPSTREAM), at(3)),
     "a look whether it is over": lambda made: made.purge(START + 3 * MONTH),
 }
 
@@ -204,7 +205,7 @@ def test_nothing_walks_a_long_chain(use: str) -> None:
         made = Counting(keep_over=MONTH)
         made.register(curae.ApiKey(API_KEY), CALLER)
         for each in revoked_chain(length, FOR_EVER):
-            assert made.store((ConnectionWrite(None, each),))
+            assert commit_writes(made, (ConnectionWrite(None, each),))
         made.count()
         ON_A_CHAIN[use](made)
         looks.append(made.looks)

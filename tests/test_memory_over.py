@@ -14,6 +14,7 @@ from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service.changes import BindingWrite, SessionWrite
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from tests import subjects
+from tests.instants import commit_writes, handle_at, record_at
 from tests.memory import (
     ACTIVE,
     DAY,
@@ -52,9 +53,9 @@ def test_a_connection_that_is_over_is_kept_as_long_as_said_and_not_longer(how: s
     assert made.purge(due) == 1
     assert made.sizes() == EMPTY
     assert made.connection(ID) is None
-    assert made.handle(request("get"), due).response.status == 404
-    assert made.handle(request("reconnect"), due, new_ids(2, due)).response.status == 404
-    assert isinstance(made.record(curae.Revoked(ID, curae.Actor.PATIENT), due), curae.Refused)
+    assert handle_at(made, request("get"), due).response.status == 404
+    assert handle_at(made, request("reconnect"), due, new_ids(2, due)).response.status == 404
+    assert isinstance(record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), due), curae.Refused)
 
 
 @pytest.mark.parametrize("live", [FOR_EVER, attrs.evolve(pending(), handoff_deadline=None)])
@@ -63,7 +64,7 @@ def test_what_only_an_event_ends_is_kept_until_one_does(live: Connection) -> Non
     for days in range(0, 4000, 7):
         assert made.purge(START + timedelta(days=days)) == 0
     now = START + timedelta(days=4000)
-    assert made.handle(request("revoke"), now).response.status == 200
+    assert handle_at(made, request("revoke"), now).response.status == 200
     due = now + MONTH + TOLERANCE
     assert made.purge(due - TICK) == 1, "the idempotency record"
     assert made.purge(due) == 1
@@ -76,14 +77,14 @@ def test_what_ends_earlier_than_it_would_by_itself_is_dropped_as_much_earlier() 
     for days in range(100):
         assert made.purge(START + timedelta(days=days)) == 0
     now = START + timedelta(days=100)
-    made.record(curae.Revoked(ID, curae.Actor.PATIENT), now)
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), now)
     assert made.purge(now + MONTH + TOLERANCE - TICK) == 0
     assert made.purge(now + MONTH + TOLERANCE) == 1
 
 
 def test_everything_is_kept_where_nothing_is_said() -> None:
     made = store(*(connection for connection, _ in [ENDINGS["REVOKED"]]))
-    made.handle(request("initiate"), START, new_ids(3))
+    handle_at(made, request("initiate"), START, new_ids(3))
     assert made.purge(LAST_INSTANT) == 2, "the record and the limit"
     assert made.connection(ID) is not None
     assert made.session(curae.SessionId(uuid(1003))) is not None
@@ -105,7 +106,7 @@ def test_a_chain_with_a_living_head_is_kept_whole_and_goes_whole(length: int) ->
     year = START + timedelta(days=365)
     assert made.purge(year) == 0
     assert made.counted() == length
-    made.record(curae.Revoked(ID, curae.Actor.PATIENT), year)
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), year)
     due = year + MONTH + TOLERANCE
     assert made.purge(due - TICK) == 0
     assert made.purge(due, most=1) == length, "a chain counts as one, and goes as one"
@@ -126,31 +127,31 @@ def test_another_chain_of_the_same_user_stays() -> None:
     )
     assert made.purge(START + 3 * MONTH) == 1
     tombstoned = curae.Tombstoned(COORDINATE)
-    made.store((BindingWrite(None, LIMITED),))
-    assert [each.id for each in made.load_fact(tombstoned).connections] == [uuid(2)]
-    assert isinstance(made.record(tombstoned, START + 3 * MONTH), curae.Done)
+    commit_writes(made, (BindingWrite(None, LIMITED),))
+    assert [each.id for each in made.load(tombstoned.needs()).snapshot.connections] == [uuid(2)]
+    assert isinstance(record_at(made, tombstoned, START + 3 * MONTH), curae.Done)
 
 
 def test_a_session_that_is_over_is_kept_as_long_as_said() -> None:
     made = store(keep_over=MONTH)
-    assert made.store((SessionWrite(None, subjects.WAITING),))
+    assert commit_writes(made, (SessionWrite(None, subjects.WAITING),))
     due = subjects.WAITING.expires_at + MONTH + TOLERANCE
     assert made.purge(due - TICK) == 0
     landed = curae.HandoffCompleted(subjects.SESSION, subjects.USER, at(1))
-    assert isinstance(made.record(landed, due - TICK), curae.Done)
+    assert isinstance(record_at(made, landed, due - TICK), curae.Done)
     assert made.purge(due) == 1
     assert made.session(subjects.SESSION) is None
-    assert isinstance(made.record(landed, due), curae.Refused)
+    assert isinstance(record_at(made, landed, due), curae.Refused)
     sizes = made.sizes()
     assert sizes == EMPTY | {"bindings": 1, "counted": 1}, "a binding is never over"
 
 
 def test_requests_drop_chains_and_sessions_too() -> None:
     made = store(*revoked_chain(3, REVOKED), keep_over=MONTH)
-    made.handle(request("initiate"), START, new_ids(3))
+    handle_at(made, request("initiate"), START, new_ids(3))
     later = START + 3 * MONTH
     for _ in range(17):
-        made.handle(request("get", id=uuid(9)), later)
+        handle_at(made, request("get", id=uuid(9)), later)
     assert made.sizes() == EMPTY | {"bindings": 1, "counted": 1}
 
 
@@ -158,8 +159,8 @@ def test_what_was_dropped_since_it_was_read_is_not_written() -> None:
     made = store(REVOKED, keep_over=MONTH)
     asked, now = call(Reconnect(ID)), START + MONTH
     decided = curae.decide(
-        asked, snapshot=made.load(curae.needs(asked)), now=now, new_ids=new_ids(2, now)
+        asked, snapshot=made.load(asked.needs).snapshot, now=now, new_ids=new_ids(2, now)
     )
     assert made.purge(START + 2 * MONTH) == 1
-    assert not made.store(decided.changes.writes)
+    assert not commit_writes(made, decided.changes.writes)
     assert made.sizes() == EMPTY

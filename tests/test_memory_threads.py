@@ -33,6 +33,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests import subjects
+from tests.instants import access_at, commit_writes, handle_at, record_at
 from tests.memory import ACTIVE, BUCKET, EMPTY, MONTH, Store, guard, guarded
 from tests.server import (
     API_KEY,
@@ -68,19 +69,19 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
     "connection": lambda made: made.connection(ID),
     "session": lambda made: made.session(subjects.SESSION),
     "binding": lambda made: made.binding(COORDINATE),
-    "access": lambda made: made.ask(ID, DataPackage("labs"), at(3)),
-    "load": lambda made: made.load(curae.needs(call(Reconnect(ID)))),
-    "load for a fact": lambda made: made.load_fact(curae.Tombstoned(COORDINATE)),
-    "store": lambda made: made.store((ConnectionWrite(None, pending(number=8)),)),
+    "access": lambda made: access_at(made, ID, DataPackage("labs"), at(3)),
+    "load": lambda made: made.load(call(Reconnect(ID)).needs),
+    "load for a fact": lambda made: made.load(curae.Tombstoned(COORDINATE).needs()).snapshot,
+    "store": lambda made: commit_writes(made, (ConnectionWrite(None, pending(number=8)),)),
     "replace the buckets": lambda made: made.replace_buckets(()),
     "purge": lambda made: made.purge(START + 3 * MONTH),
-    "stranger": lambda made: made.handle(curae.Request("GET", "/"), at(3)),
-    "get": lambda made: made.handle(request("get"), at(3)),
-    "create": lambda made: made.handle(request("create"), at(3), new_ids(20)),
-    "initiate": lambda made: made.handle(request("initiate"), at(3), new_ids(20)),
-    "reconnect": lambda made: made.handle(request("reconnect"), at(61), new_ids(20, at(61))),
-    "fact": lambda made: made.record(curae.Revoked(ID, curae.Actor.PATIENT), at(3)),
-    "fact of a binding": lambda made: made.record(curae.Graduated(COORDINATE), at(3)),
+    "stranger": lambda made: handle_at(made, curae.Request("GET", "/"), at(3)),
+    "get": lambda made: handle_at(made, request("get"), at(3)),
+    "create": lambda made: handle_at(made, request("create"), at(3), new_ids(20)),
+    "initiate": lambda made: handle_at(made, request("initiate"), at(3), new_ids(20)),
+    "reconnect": lambda made: handle_at(made, request("reconnect"), at(61), new_ids(20, at(61))),
+    "fact": lambda made: record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), at(3)),
+    "fact of a binding": lambda made: record_at(made, curae.Graduated(COORDINATE), at(3)),
 }
 
 
@@ -88,14 +89,15 @@ USES: Final[dict[str, Callable[[Store], object]]] = {
 def test_nothing_is_touched_without_the_lock(use: str) -> None:
     made = Locked(curae.Settings(buckets=(BUCKET,)), keep_over=MONTH)
     made.register(curae.ApiKey(API_KEY), CALLER)
-    assert made.store(
+    assert commit_writes(
+        made,
         (
             ConnectionWrite(None, ACTIVE),
             SessionWrite(None, subjects.WAITING),
             BindingWrite(None, LIMITED),
-        )
+        ),
     )
-    made.handle(request("account-state"), START)
+    handle_at(made, request("account-state"), START)
     made.watch()
     USES[use](made)
 
@@ -103,10 +105,10 @@ def test_nothing_is_touched_without_the_lock(use: str) -> None:
 def test_an_id_that_is_in_use_is_looked_up_under_the_lock() -> None:
     made = Locked()
     made.register(curae.ApiKey(API_KEY), CALLER)
-    assert made.store((ConnectionWrite(None, ACTIVE),))
+    assert commit_writes(made, (ConnectionWrite(None, ACTIVE),))
     made.watch()
     with pytest.raises(curae.ArgumentError, match="in use"):
-        made.handle(request("create"), START, new_ids(1))
+        handle_at(made, request("create"), START, new_ids(1))
 
 
 class Seen(Store):
@@ -116,9 +118,9 @@ class Seen(Store):
         super().__init__(keep_over=MONTH)
         self.commits: list[tuple[Write, ...]] = []
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
+    def _store(self, writes: tuple[Write, ...]) -> bool:
         with self._lock:
-            stored = super().store(writes)
+            stored = super()._store(writes)
             sleep(0)
             if stored:
                 self.commits.append(writes)
@@ -177,13 +179,13 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
             request("get", id=target),
         )
         for place, each in enumerate(asked):
-            answers.append(made.handle(each, now, new_ids(number + place, now)))
-        made.record(curae.Authorized(curae.ConnectionId(target)), now)
+            answers.append(handle_at(made, each, now, new_ids(number + place, now)))
+        record_at(made, curae.Authorized(curae.ConnectionId(target)), now)
         match (worker + turn) % 6:
             case 0:
-                made.handle(request("revoke", id=target, key=f"v-{worker}-{turn}"), now)
+                handle_at(made, request("revoke", id=target, key=f"v-{worker}-{turn}"), now)
             case 1:
-                made.record(curae.Revoked(curae.ConnectionId(target), curae.Actor.PATIENT), now)
+                record_at(made, curae.Revoked(curae.ConnectionId(target), curae.Actor.PATIENT), now)
             case 2:
                 made.purge(now, most=3)
             case 3:
@@ -192,7 +194,7 @@ def work(made: Seen, barrier: Barrier, worker: int) -> list[Answer]:
             case 4:
                 made.register(curae.ApiKey(API_KEY), CALLER)
             case _:
-                made.record(curae.Tombstoned(CALLER.coordinate(AppUserId(user))), now)
+                record_at(made, curae.Tombstoned(CALLER.coordinate(AppUserId(user))), now)
         held = made.connection(curae.ConnectionId(target))
         assert held is not None
         assert held.identity.id == target
@@ -204,7 +206,7 @@ def test_threads_that_race_break_no_law() -> None:
     made = Seen()
     made.register(curae.ApiKey(API_KEY), CALLER)
     for number in range(1, USERS + 1):
-        assert made.store((ConnectionWrite(None, pending(number=number)),))
+        assert commit_writes(made, (ConnectionWrite(None, pending(number=number)),))
     barrier = Barrier(THREADS)
     with switching(), ThreadPoolExecutor(THREADS) as pool:
         running = [pool.submit(work, made, barrier, worker) for worker in range(THREADS)]

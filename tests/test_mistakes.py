@@ -23,8 +23,8 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey, RecordKey
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, Bucket, Charge, ExactLog, LogState
 from curae_lifecycle.rules.session import complete_handoff, initiate
 from curae_lifecycle.rules.values import Coordinate, SessionId, UserId
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.account_state import GetAccountState
@@ -126,14 +126,14 @@ MISTAKES: Final[list[tuple[str, Callable[[], object]]]] = [
     ("snapshot.head", lambda: got(Snapshot(connection=REVOKED, successor=NEXT))),
     (
         "snapshot.following",
-        lambda: record_fact(ENDED, FactSnapshot(connection=REVOKED, following=(ORPHAN,)), NOW),
+        lambda: record_fact(ENDED, Snapshot(connection=REVOKED, following=(ORPHAN,)), NOW),
     ),
     (
         "snapshot.connections",
-        lambda: record_fact(Tombstoned(ELSEWHERE), FactSnapshot(connections=(ACTIVE,)), NOW),
+        lambda: record_fact(Tombstoned(ELSEWHERE), Snapshot(connections=(ACTIVE,)), NOW),
     ),
     ("snapshot.buckets", lambda: decide(served(GetConnection(ID), keyed=False), Snapshot(), NOW)),
-    ("operation", lambda: needs(call(Unlimited(ID)))),
+    ("operation", lambda: call(Unlimited(ID)).needs),
     ("new_ids", lambda: decide(call(CreateConnection(USER, PACKAGES)), Snapshot(), NOW)),
 ]
 

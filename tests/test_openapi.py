@@ -31,6 +31,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import openapi, problem_codes
 from curae_lifecycle.web.request import Request
 from tests import server
+from tests.instants import handle_at
 from tests.reference.traffic import traffic
 from tests.strategies import START
 
@@ -198,7 +199,7 @@ def requests_without_a_header() -> Iterator[Answered]:
         asked = server.request(operation)
         unclosed = server.request(operation, key='"k')
         for each in (without(asked, "Authorization"), without(asked, "Idempotency-Key"), unclosed):
-            answer = server.world().handle(each, START, server.new_ids()).response
+            answer = handle_at(server.world(), each, START, server.new_ids()).response
             yield (
                 each.method,
                 each.target,

@@ -21,6 +21,7 @@ from curae_lifecycle.service.status import status_of
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.json import Json, parse_json
 from curae_lifecycle.web.request import BODY_MAX, ParsedBody
+from tests.instants import handle_at
 from tests.malformed import any_text, leaves
 from tests.server import API_KEY, BASE, CALLER, KEYED, LIMITED, new_ids, request, world
 from tests.strategies import START, pending, uuid
@@ -372,4 +373,4 @@ def test_law_16_every_request_gets_a_documented_answer(
     key = (("Authorization", f"Bearer {API_KEY}"),) if known else ()
     asked = Request(method=method, target=target, headers=(*key, *headers), body=body)
     made = world(Settings(), pending())
-    laws.check_documented(made.handle(asked, START, new_ids(2)).response)
+    laws.check_documented(handle_at(made, asked, START, new_ids(2)).response)

@@ -20,8 +20,9 @@ from curae_lifecycle.rules.values import (
     Environment,
 )
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
 from tests import subjects
 from tests.server import ID, LIMITED
@@ -41,21 +42,21 @@ from tests.subjects import SESSION, STANDINGS, USER, WAITING
 OF_A_CONNECTION = list(subjects.OF_A_CONNECTION.values())
 OF_A_CHAIN = [curae.Revoked(ID, actor) for actor in (curae.Actor.PATIENT, curae.Actor.PLATFORM)]
 EVERY = [
-    *((fact, FactNeeds(connection=ID)) for fact in OF_A_CONNECTION),
-    *((fact, FactNeeds(chain=ID)) for fact in OF_A_CHAIN),
-    (curae.Revoked(ID, curae.Actor.APP), FactNeeds(connection=ID)),
+    *((fact, Needs(connection=ID)) for fact in OF_A_CONNECTION),
+    *((fact, Needs(chain=ID)) for fact in OF_A_CHAIN),
+    (curae.Revoked(ID, curae.Actor.APP), Needs(connection=ID)),
     *subjects.OTHERS,
 ]
 
 
 @pytest.mark.parametrize(("fact", "needed"), EVERY)
-def test_what_a_fact_needs_loaded(fact: Fact, needed: FactNeeds) -> None:
-    assert curae.fact_needs(fact) == needed
+def test_what_a_fact_needs_loaded(fact: Fact, needed: Needs) -> None:
+    assert fact.needs() == needed
 
 
 @pytest.mark.parametrize("fact", [fact for fact, needed in EVERY if needed.binding is None])
 def test_a_fact_about_an_unknown_id_is_refused(fact: Fact) -> None:
-    answer = curae.record_fact(fact, curae.FactSnapshot(), at(1))
+    answer = curae.record_fact(fact, curae.Snapshot(), at(1))
     assert isinstance(answer, curae.Refused)
     assert answer.problem.code == "NOT_FOUND"
 
@@ -69,8 +70,8 @@ def at_instant(fact: Fact, happened_at: datetime) -> Fact:
 @pytest.mark.parametrize("fact", [fact for fact, _ in EVERY])
 def test_an_instant_that_cannot_be_is_a_mistake_whatever_is_stored(fact: Fact) -> None:
     for snapshot in (
-        curae.FactSnapshot(),
-        curae.FactSnapshot(pending(), session=WAITING, binding=LIMITED),
+        curae.Snapshot(),
+        curae.Snapshot(connection=pending(), session=WAITING, binding=LIMITED),
     ):
         with pytest.raises(curae.ArgumentError, match="happened_at"):
             curae.record_fact(at_instant(fact, at(6) + TICK), snapshot, at(1))
@@ -115,7 +116,9 @@ def recorded(fact: Fact, now: datetime) -> curae.Done[Changes]:
         connection = apply_trigger(connection, "authorize for ever", START)
     binding = None if isinstance(fact, curae.HandoffCompleted) else LIMITED
     user = (pending(number=7),) if isinstance(fact, curae.Tombstoned) else ()
-    snapshot = curae.FactSnapshot(connection, session=WAITING, binding=binding, connections=user)
+    snapshot = curae.Snapshot(
+        connection=connection, session=WAITING, binding=binding, connections=user
+    )
     answer = curae.record_fact(fact, snapshot, now)
     assert isinstance(answer, curae.Done)
     return answer
@@ -128,7 +131,9 @@ def test_an_end_that_is_not_after_the_authorization_is_a_mistake_whatever_is_sto
     connection, now = STANDINGS[standing]
     for stored in (connection, None):
         with pytest.raises(curae.ArgumentError, match="expires_at"):
-            curae.record_fact(curae.Authorized(ID, at(5), at(5)), curae.FactSnapshot(stored), now)
+            curae.record_fact(
+                curae.Authorized(ID, at(5), at(5)), curae.Snapshot(connection=stored), now
+            )
 
 
 # --- A snapshot of another, and other mistakes -----------------------------------------------
@@ -141,8 +146,8 @@ def test_a_connection_that_the_fact_does_not_name_is_a_mistake(fact: Fact) -> No
     other = pending(number=2)
     later = subjects.recovered(other, at(31), 3)
     for snapshot in (
-        curae.FactSnapshot(other),
-        curae.FactSnapshot(connection=other, successor=later, head=later, following=(later,)),
+        curae.Snapshot(connection=other),
+        curae.Snapshot(connection=other, successor=later, head=later, following=(later,)),
     ):
         with pytest.raises(curae.ArgumentError, match="asked for") as raised:
             curae.record_fact(fact, snapshot, at(40))
@@ -155,7 +160,7 @@ def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
     second, stranger = subjects.recovered(ada, at(31), 2), pending(number=3)
     for following in ((stranger,), (second, stranger), (second, second)):
         with pytest.raises(curae.ArgumentError, match="later connections of the chain") as raised:
-            curae.record_fact(fact, curae.FactSnapshot(ada, following=following), at(40))
+            curae.record_fact(fact, curae.Snapshot(connection=ada, following=following), at(40))
         assert raised.value.argument == "snapshot.following"
 
 
@@ -163,7 +168,9 @@ def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
 def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
     ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
     with pytest.raises(curae.ArgumentError, match="what recovered the connection") as raised:
-        curae.record_fact(fact, curae.FactSnapshot(ada, stranger, stranger), at(40))
+        curae.record_fact(
+            fact, curae.Snapshot(connection=ada, successor=stranger, head=stranger), at(40)
+        )
     assert raised.value.argument == "snapshot.successor"
 
 
@@ -171,7 +178,7 @@ def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
     other = attrs.evolve(WAITING, id=curae.SessionId(uuid(1002)))
     with pytest.raises(curae.ArgumentError, match="asked for") as raised:
         curae.record_fact(
-            curae.HandoffCompleted(SESSION, USER), curae.FactSnapshot(session=other), at(2)
+            curae.HandoffCompleted(SESSION, USER), curae.Snapshot(session=other), at(2)
         )
     assert raised.value.argument == "snapshot.session"
 
@@ -180,7 +187,7 @@ def test_a_session_that_the_fact_does_not_name_is_a_mistake() -> None:
 def test_a_binding_of_another_coordinate_is_a_mistake(fact: Fact) -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
     with pytest.raises(curae.ArgumentError, match="the binding of the coordinate"):
-        curae.record_fact(fact, curae.FactSnapshot(session=WAITING, binding=elsewhere), at(2))
+        curae.record_fact(fact, curae.Snapshot(session=WAITING, binding=elsewhere), at(2))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,7 @@ def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) 
     other = attrs.evolve(other, identity=attrs.evolve(other.identity, coordinate=elsewhere))
     for loaded in ((other,), (own, other), (other, own)):
         for binding in (None, LIMITED, subjects.TOMBSTONED):
-            snapshot = curae.FactSnapshot(binding=binding, connections=loaded)
+            snapshot = curae.Snapshot(binding=binding, connections=loaded)
             with pytest.raises(curae.ArgumentError, match="of the coordinate") as raised:
                 curae.record_fact(curae.Tombstoned(COORDINATE), snapshot, at(2))
             assert raised.value.argument == "snapshot.connections"
@@ -207,7 +214,7 @@ def test_a_connection_of_another_coordinate_is_a_mistake(elsewhere: Coordinate) 
 class Noted(Fact):
     """A fact of a server's own, which changes nothing whatever was loaded."""
 
-    loads: FactNeeds
+    loads: Needs
     happened_at: datetime | None = None
 
     kind: ClassVar = "noted"
@@ -217,24 +224,24 @@ class Noted(Fact):
     def read(cls, given: Given) -> Noted:
         raise NotImplementedError
 
-    def needs(self) -> FactNeeds:
+    def needs(self) -> Needs:
         return self.loads
 
-    def judge(self, snapshot: curae.FactSnapshot, now: datetime) -> FactAnswer:
+    def judge(self, snapshot: curae.Snapshot, now: datetime) -> FactAnswer:
         del snapshot, now
         return curae.Ignored(Changes(), ("noted",))
 
 
 def test_a_snapshot_is_checked_whatever_the_fact_looks_at() -> None:
     elsewhere = attrs.evolve(LIMITED, coordinate=attrs.evolve(COORDINATE, app_id=AppId("app-2")))
-    loaded = curae.FactSnapshot(session=subjects.LANDED, binding=elsewhere)
-    for asked in (FactNeeds(binding=COORDINATE), FactNeeds(session=SESSION)):
+    loaded = curae.Snapshot(session=subjects.LANDED, binding=elsewhere)
+    for asked in (Needs(binding=COORDINATE), Needs(session=SESSION)):
         with pytest.raises(curae.ArgumentError) as caught:
             curae.record_fact(Noted(asked), loaded, at(2))
         assert caught.value.argument == "binding"
         own = attrs.evolve(loaded, binding=LIMITED)
         assert isinstance(curae.record_fact(Noted(asked), own, at(2)), curae.Ignored)
-    assert isinstance(curae.record_fact(Noted(FactNeeds()), loaded, at(2)), curae.Ignored)
+    assert isinstance(curae.record_fact(Noted(Needs()), loaded, at(2)), curae.Ignored)
 
 
 @pytest.mark.parametrize("actor", ["patient", "PATIENT", "NOBODY", "", None])
@@ -256,12 +263,12 @@ facts = st.sampled_from(
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
+def snapshots(draw: st.DrawFn) -> curae.Snapshot:
     connection = draw(connections())
     successor = draw(st.none() | st.just(subjects.recovered(STANDINGS["REVOKED"][0], at(31), 2)))
     session = draw(st.sampled_from([WAITING, subjects.LANDED]))
     other = pending(number=5)
-    return curae.FactSnapshot(
+    return curae.Snapshot(
         connection=connection,
         successor=successor,
         head=successor,
@@ -274,7 +281,7 @@ def snapshots(draw: st.DrawFn) -> curae.FactSnapshot:
 
 @given(facts, snapshots(), instants)
 def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
-    fact: Fact, snapshot: curae.FactSnapshot, now: datetime
+    fact: Fact, snapshot: curae.Snapshot, now: datetime
 ) -> None:
     stored = [
         snapshot.connection,
@@ -297,7 +304,7 @@ def test_law_11_a_fact_that_is_refused_or_ignored_changes_nothing(
 
 @given(facts, snapshots(), instants)
 def test_law_14_the_same_fact_gives_the_same_answer_and_leaves_its_inputs_alone(
-    fact: Fact, snapshot: curae.FactSnapshot, now: datetime
+    fact: Fact, snapshot: curae.Snapshot, now: datetime
 ) -> None:
     before = deepcopy((fact, snapshot))
     laws.check_deterministic(curae.record_fact, fact, snapshot, now)

@@ -17,6 +17,7 @@ from curae_lifecycle.service.operations.initiate import SessionInitiated
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import ParsedBody
 from tests import server
+from tests.instants import caller_at, commit_writes, record_at
 from tests.purity import PURE, STORES
 from tests.strategies import COORDINATE, START, at, uuid
 
@@ -48,18 +49,18 @@ def everything() -> Iterator[object]:
         store = curae.MemoryStore()
         store.register(KEY, caller)
         yield from (store, request, asked)
-        call = curae.read(asked, store.caller(curae.bearer(asked)), START)
+        call = curae.read(asked, caller_at(store, curae.bearer(asked)), START)
         assert not isinstance(call, curae.Decision)
-        snapshot = store.load(curae.needs(call))
+        snapshot = store.load(call.needs).snapshot
         decision = curae.decide(call, snapshot=snapshot, now=START, new_ids=ids)
         assert isinstance(decision.reply, SessionInitiated)
         answer = curae.respond(decision)
         assert b"page-secret" in answer.response.body
-        assert store.store(answer.changes.writes)
+        assert commit_writes(store, answer.changes.writes)
         yield from (call, snapshot, decision, decision.reply, answer, answer.response)
         yield from (answer.changes, *answer.changes.writes, *answer.changes.effects)
         yield from answer.changes.events
-        again = curae.decide(call, snapshot=store.load(curae.needs(call)), now=at(1), new_ids=ids)
+        again = curae.decide(call, snapshot=store.load(call.needs).snapshot, now=at(1), new_ids=ids)
         assert again.replayed
         yield from (again, again.reply, curae.respond(again))
         facts = (
@@ -68,7 +69,7 @@ def everything() -> Iterator[object]:
             curae.Tombstoned(COORDINATE),
         )
         for fact in facts:
-            yield from (fact, store.load_fact(fact), store.record(fact, at(2)))
+            yield from (fact, store.load(fact.needs()).snapshot, record_at(store, fact, at(2)))
     yield from replay(LOG, check=True)
 
 

@@ -17,7 +17,7 @@ from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import NO_CHANGES, RecordWrite
-from curae_lifecycle.service.decide import decide, fingerprint, needs
+from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import Reconnect
@@ -28,6 +28,7 @@ from curae_lifecycle.testing import laws
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.respond import Answer, respond
 from tests import server
+from tests.instants import handle_at, record_at
 from tests.server import CALLER, ID, KEYED, call, document, new_ids, request, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, connections, instants, pending
 from tests.subjects import needing_action
@@ -123,9 +124,9 @@ def test_a_429_says_when_to_come_back_and_by_which_limit() -> None:
     settings = curae.Settings(buckets=(BUCKET,))
     made = world(settings)
     for _ in range(2):
-        assert made.handle(request("account-state"), START).response.status == 200
+        assert handle_at(made, request("account-state"), START).response.status == 200
     later = START + timedelta(microseconds=1)
-    answer = made.handle(request("account-state"), later)
+    answer = handle_at(made, request("account-state"), later)
     assert answer.response.headers == (
         PROBLEM_JSON,
         NO_STORE,
@@ -173,7 +174,7 @@ def test_active_is_spelled_as_the_server_asks() -> None:
     active = apply_trigger(pending(), "authorize", at(1))
     for spelling in ("ACTIVE", "AUTHORIZED"):
         settings = curae.Settings(active_spelling=spelling)
-        answer = world(settings, active).handle(request("get"), at(2))
+        answer = handle_at(world(settings, active), request("get"), at(2))
         connection = document(answer)["connection"]
         assert isinstance(connection, dict)
         assert connection["status"] == spelling
@@ -202,15 +203,15 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 ) -> None:
     made = world(curae.Settings(buckets=(BUCKET,)), connection)
     now, later = at(180), at(180) + timedelta(seconds=seconds)
-    first = made.handle(request(operation), now, new_ids(2, now))
+    first = handle_at(made, request(operation), now, new_ids(2, now))
     # Time and facts go on in between, and a replay is not decided again.
-    made.record(curae.Revoked(ID, curae.Actor.PATIENT), later)
-    made.record(curae.Tombstoned(COORDINATE), later)
+    record_at(made, curae.Revoked(ID, curae.Actor.PATIENT), later)
+    record_at(made, curae.Tombstoned(COORDINATE), later)
     reading = read(request(operation), CALLER, later)
     assert isinstance(reading, Call)
-    asked = needs(reading)
+    asked = reading.needs
     before = made.load(asked)
-    again = made.handle(request(operation), later, new_ids(3, later))
+    again = handle_at(made, request(operation), later, new_ids(3, later))
     assert (first.replayed, again.replayed) == (False, True)
     laws.check_replay(first.response, again.response, again.changes)
     # It charges its bucket, and nothing that was loaded has moved.
@@ -221,11 +222,11 @@ def test_law_09_a_replay_is_the_original_byte_for_byte_and_costs_the_app_user_no
 def test_a_replay_is_answered_at_the_app_user_s_limit() -> None:
     made = world()
     answers = [
-        made.handle(request("initiate", key=f"k-{number}"), START, new_ids(number))
+        handle_at(made, request("initiate", key=f"k-{number}"), START, new_ids(number))
         for number in range(11)
     ]
     assert [answer.response.status for answer in answers] == [201] * 10 + [429]
-    again = made.handle(request("initiate", key="k-0"), START, new_ids(99))
+    again = handle_at(made, request("initiate", key="k-0"), START, new_ids(99))
     assert again.replayed
     assert again.response == answers[0].response
 
@@ -256,7 +257,7 @@ def test_law_15_another_tenant_s_id_and_an_unknown_one_are_answered_byte_for_byt
         answers = []
         for made in (world(), world(curae.Settings(), connection)):
             made.register(curae.ApiKey(server.API_KEY), stranger)
-            answers.append(made.handle(request(operation), now, new_ids(9, now)))
+            answers.append(handle_at(made, request(operation), now, new_ids(9, now)))
         theirs, nobodys = answers
         laws.check_indistinguishable(theirs.response, nobodys.response)
         # Nor does anything that stays in the server tell them apart.

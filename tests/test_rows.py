@@ -33,8 +33,7 @@ from curae_lifecycle.service.changes import (
     RecordWrite,
     Write,
 )
-from curae_lifecycle.service.decide import needs
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds, fact_needs
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
@@ -43,11 +42,11 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump
-from curae_lifecycle.stores.contract import NOTHING
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
-from curae_lifecycle.stores.rows import Row, Wanted, fact_snapshot_of, row_of, snapshot_of, wanted
+from curae_lifecycle.stores.rows import Row, Wanted, row_of, snapshot_of, wanted
 from curae_lifecycle.testing import strategies
 from curae_lifecycle.web.json import MalformedError, format_json
+from tests.instants import commit_writes, handle_at
 from tests.memory import revoked_chain
 from tests.server import API_KEY, CALLER, ID, PACKAGES, USER, call, request
 from tests.serving import Numbered
@@ -129,7 +128,7 @@ def written() -> list[Write]:
     store.register(ApiKey(API_KEY), CALLER)
     for number, operation in enumerate(("initiate", "create"), 1):
         asked = request(operation, key=f"k-{number}")
-        writes += store.handle(asked, START, Numbered(number)(START)).changes.writes
+        writes += handle_at(store, asked, START, Numbered(number)(START)).changes.writes
     chain = revoked_chain(2)
     return [*writes, ConnectionWrite(None, chain[1])]
 
@@ -211,12 +210,12 @@ class Rows:
         self._ask(request("initiate", key="k-1"), 51)
 
     def _ask(self, asked: curae.Request, number: int) -> None:
-        answer = self.store.handle(asked, START, Numbered(number)(START))
+        answer = handle_at(self.store, asked, START, Numbered(number)(START))
         assert answer.response.status == 201
         self._note(answer.changes.writes)
 
     def _keep(self, writes: tuple[Write, ...]) -> None:
-        assert self.store.store(writes)
+        assert commit_writes(self.store, writes)
         self._note(writes)
 
     def _note(self, writes: tuple[Write, ...]) -> None:
@@ -224,7 +223,7 @@ class Rows:
             row = row_of(write)
             self.rows[row.kind, row.key] = row
 
-    def found(self, asked: Needs | FactNeeds, order: int) -> dict[tuple[str, str], str]:
+    def found(self, asked: Needs, order: int) -> dict[tuple[str, str], str]:
         """What is wanted, fetched as `Wanted` says."""
         need = wanted(asked)
         named = {*need.keys}
@@ -318,8 +317,8 @@ def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
     operation: Operation, order: int
 ) -> None:
     rows = Rows(*EVERY)
-    asked = needs(attrs.evolve(call(operation), settings=rows.store.settings))
-    expected = rows.store.load(asked)
+    asked = attrs.evolve(call(operation), settings=rows.store.settings).needs
+    expected = rows.store.load(asked).snapshot
     assert snapshot_of(asked, rows.found(asked, order)) == expected
     assert snapshot_of(asked, shuffled(rows.rows, order)) == expected, "others are not looked at"
 
@@ -328,24 +327,19 @@ def test_the_rows_of_a_call_say_what_the_store_in_memory_says(
 @pytest.mark.parametrize("fact", FACTS, ids=repr)
 def test_the_rows_of_a_fact_say_what_the_store_in_memory_says(fact: Fact, order: int) -> None:
     rows = Rows(*EVERY)
-    asked, expected = fact_needs(fact), rows.store.load_fact(fact)
+    asked, expected = fact.needs(), rows.store.load(fact.needs()).snapshot
     for found in (rows.found(asked, order), shuffled(rows.rows, order)):
-        snapshot = fact_snapshot_of(asked, found)
-        assert set(snapshot.connections) == set(expected.connections)
-        if asked.chain is not None:
-            # That of a whole chain has neither; the store in memory has them at hand.
-            expected = attrs.evolve(expected, successor=None, head=None)
-        assert attrs.evolve(snapshot, connections=()) == attrs.evolve(expected, connections=())
+        assert snapshot_of(asked, found) == expected
 
 
 def test_where_only_the_caller_is_asked_for_nothing_is_wanted() -> None:
-    assert wanted(NOTHING) == Wanted(())
-    assert snapshot_of(NOTHING, {}) == Snapshot()
+    assert wanted(Needs()) == Wanted(keys=())
+    assert snapshot_of(Needs(), {}) == Snapshot()
 
 
 def test_a_document_that_is_none_names_the_member_at_fault() -> None:
     rows = Rows(pending())
-    asked = needs(call(GetConnection(ID)))
+    asked = call(GetConnection(ID)).needs
     found = rows.found(asked, 0)
     name = "Connection", ID
     found[name] = found[name].replace("PENDING", "WAITING")

@@ -16,6 +16,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.openapi import openapi
+from tests.instants import handle_at
 from tests.server import API_KEY, CALLER, document, new_ids, world
 from tests.strategies import apply_trigger, at, pending, uuid
 
@@ -55,7 +56,7 @@ PROBLEM: Final = {
 
 
 def answer(store: MemoryStore, request: Request) -> Response:
-    return store.handle(request, at(2), new_ids(2, at(2))).response
+    return handle_at(store, request, at(2), new_ids(2, at(2))).response
 
 
 def store_with(*triggers: str) -> MemoryStore:

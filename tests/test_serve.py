@@ -30,6 +30,7 @@ from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.testing.laws import check_one_execution
 from curae_lifecycle.web.respond import Answer
+from tests.instants import record_at
 from tests.server import API_KEY, CALLER, ID, code, document, request
 from tests.serving import (
     AFTER,
@@ -62,7 +63,7 @@ def ask(made: Faulty, asked: Request, mint: Numbered | None = None) -> Answer:
 
 def connections(made: Faulty, coordinate: Coordinate = COORDINATE) -> list[str]:
     """The ids of all connections of a user."""
-    held = made.store.load_fact(curae.Tombstoned(coordinate))
+    held = made.store.load(curae.Tombstoned(coordinate).needs()).snapshot
     return sorted(each.id for each in held.connections)
 
 
@@ -180,7 +181,7 @@ def test_a_race_is_decided_by_what_was_stored_meanwhile() -> None:
     made = faulty((), pending())
 
     revoked = curae.Revoked(ID, curae.Actor.PATIENT)
-    made.after_load = then(lambda: made.store.record(revoked, START))
+    made.after_load = then(lambda: record_at(made.store, revoked, START))
     answer = ask(made, request("revoke"))
     assert document(answer)["revokedNow"] is False
     assert made.asked["commit"] == 2
@@ -199,7 +200,7 @@ def sent(made: Faulty, operation: str) -> Answer:
 def prepared(operation: str, *commits: Fault | None) -> Faulty:
     made = faulty(commits, pending())
     if operation == "reconnect":
-        made.store.record(curae.Revoked(ID, curae.Actor.APP), START)
+        record_at(made.store, curae.Revoked(ID, curae.Actor.APP), START)
     return made
 
 

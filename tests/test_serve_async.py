@@ -31,6 +31,7 @@ from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores import calling_out
 from curae_lifecycle.stores.calling_out import AsyncRenew, Renew
 from curae_lifecycle.web.respond import Answer
+from tests.instants import record_at
 from tests.server import ID, code, request
 from tests.serving import (
     AFTER,
@@ -205,7 +206,7 @@ def test_a_call_that_hangs_once_is_made_again(call: str, fault: Fault, time: Fak
     answer = ask(made, request("create"), time)
     assert answer.response.status == 201
     assert PATIENCE.attempt_seconds < time.passed < PATIENCE.seconds
-    held = made.store.load_fact(curae.Tombstoned(COORDINATE)).connections
+    held = made.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot.connections
     assert len(held) == 1, "also where it hung after it had done its work"
 
 
@@ -235,7 +236,7 @@ def test_one_key_is_executed_once_however_many_send_it_at_once(
 ) -> None:
     made = faulty((), pending())
     if operation == "reconnect":
-        made.store.record(curae.Revoked(ID, curae.Actor.APP), at(0))
+        record_at(made.store, curae.Revoked(ID, curae.Actor.APP), at(0))
     delivered: list[Changes] = []
     made.store._deliver = delivered.append
     mint = Numbered(2)

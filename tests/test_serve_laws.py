@@ -19,7 +19,7 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores import calling_out, serving
 from curae_lifecycle.stores.calling_out import _Begun, _CallingOut
-from curae_lifecycle.stores.contract import LoadedCall
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.web.respond import Answer
 from tests.stateful.running import Size, run
@@ -80,7 +80,7 @@ def answers_what_was_not_stored(patch: pytest.MonkeyPatch) -> None:
     """It does not look at what the store says of a commit."""
 
     async def commit(
-        self: serving.Serving, loaded: LoadedCall, answer: Answer, page: HostedPage | None
+        self: serving.Serving, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer:
         await self.store.commit(loaded, answer.changes, page)
         return answer

@@ -26,7 +26,7 @@ from curae_lifecycle.service.changes import (
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -34,13 +34,14 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.simulation import Mishap, Summary, simulate
 from curae_lifecycle.testing.simulation.journal import Journal
 from curae_lifecycle.testing.simulation.server import FactTransaction, Server
+from tests.instants import handle_at
 from tests.memory import compares_all_but
 from tests.server import API_KEY, CALLER, new_ids, request, world
 from tests.strategies import COORDINATE, START, at, uuid
@@ -53,8 +54,8 @@ SMALL = range(61, 64)
 class Stored(MemoryStore, ABC):
     """A world that is wrong in one way, by what it makes of writes."""
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        return super().store(self.spoil(writes))
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        return super()._store(self.spoil(writes))
 
     @abstractmethod
     def spoil(self, writes: tuple[Write, ...]) -> tuple[Write, ...]:
@@ -91,27 +92,28 @@ class TwoSuccessors(MemoryStore):
         super().__init__(settings)
         compares_all_but(self, ConnectionWrite)
 
-    def load(self, asked: Needs) -> Snapshot:
-        return attrs.evolve(super().load(asked), successor=None, head=None)
-
-    def _fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
-        return attrs.evolve(super()._fact_snapshot(asked), successor=None, head=None)
+    def _snapshot(self, needs: Needs) -> Snapshot:
+        return attrs.evolve(super()._snapshot(needs), successor=None, head=None)
 
 
 class LeavesAccessBehind(MemoryStore):
     """A world that finds no connection of a user who is gone."""
 
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        loaded = super().for_fact(needs)
-        return attrs.evolve(loaded, snapshot=attrs.evolve(loaded.snapshot, connections=()))
+    def _snapshot(self, needs: Needs) -> Snapshot:
+        return attrs.evolve(super()._snapshot(needs), connections=())
 
 
 class TellsTenantsApart(MemoryStore):
     """A world that answers every id with whatever connection it has."""
 
-    def load(self, asked: Needs) -> Snapshot:
-        loaded = super().load(asked)
-        if asked.connection is None or loaded.connection is not None or not self._connections:
+    def _snapshot(self, needs: Needs) -> Snapshot:
+        loaded = super()._snapshot(needs)
+        if (
+            needs.record is None
+            or needs.connection is None
+            or loaded.connection is not None
+            or not self._connections
+        ):
             return loaded
         return attrs.evolve(loaded, connection=next(iter(self._connections.values())))
 
@@ -169,8 +171,8 @@ class Remembers(MemoryStore):
         Remembers.last = self
         self.moves = 0
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        stored = super().store(writes)
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        stored = super()._store(writes)
         for write in writes:
             if stored and isinstance(write, ConnectionWrite) and write.before is not None:
                 self.moves += 1
@@ -225,8 +227,8 @@ def test_a_broken_store_that_nobody_watches_is_not_found() -> None:
 
 def test_a_store_that_raises_is_found() -> None:
     class Breaks(MemoryStore):
-        def load(self, asked: Needs) -> Snapshot:
-            loaded = super().load(asked)
+        def _snapshot(self, needs: Needs) -> Snapshot:
+            loaded = super()._snapshot(needs)
             return attrs.evolve(loaded, buckets=(*loaded.buckets, None))
 
     seeds = (simulate(seed, hours=3, store=Breaks) for seed in range(20))
@@ -244,14 +246,11 @@ class Thin:
     def register(self, api_key: ApiKey, caller: Caller) -> None:
         self._world.register(api_key, caller)
 
-    def caller_of(self, digest: str) -> Caller | None:
-        return self._world.caller_of(digest)
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self._world.caller_of(key_digest)
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return self._world.for_call(digest, needs)
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self._world.for_fact(needs)
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return self._world.load(needs, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         return self._world.commit(loaded, changes, page)
@@ -309,9 +308,9 @@ class Contended(MemoryStore):
 
     turn = 0
 
-    def store(self, writes: tuple[Write, ...]) -> bool:
+    def _store(self, writes: tuple[Write, ...]) -> bool:
         self.turn += 1
-        return self.turn % 3 > 0 and super().store(writes)
+        return self.turn % 3 > 0 and super()._store(writes)
 
 
 def test_whoever_was_slower_decides_again_and_every_law_holds() -> None:
@@ -340,7 +339,7 @@ def test_the_journal_prints_every_kind_of_line_as_replay_reads_it() -> None:
         Graduated(COORDINATE),
         Tombstoned(COORDINATE),
     ]
-    answer = world().handle(request("create"), START, new_ids(1))
+    answer = handle_at(world(), request("create"), START, new_ids(1))
     journal.add(user, at(1), request("create"), answer.response)
     journal.add(user, at(0), request("account-state"))
     for fact in facts:

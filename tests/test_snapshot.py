@@ -10,7 +10,7 @@ import pytest
 
 from curae_lifecycle import ArgumentError, ConnectionId, SessionId, UserId
 from curae_lifecycle.rules.connection import Connection, ConnectionIdentity
-from curae_lifecycle.service.snapshot import check_chain, check_line
+from curae_lifecycle.service.snapshot import Needs, Snapshot, check_snapshot
 from tests import subjects
 from tests.server import new_ids
 from tests.strategies import apply_trigger, at, pending
@@ -74,7 +74,10 @@ def renamed(connection: Connection, **members: object) -> Connection:
 def test_a_connection_with_its_successor_and_its_head_is_a_line(
     successor: Connection | None, head: Connection | None
 ) -> None:
-    check_line(FIRST.id, connection=FIRST, successor=successor, head=head)
+    check_snapshot(
+        Needs(connection=FIRST.id),
+        Snapshot(connection=FIRST, successor=successor, head=head),
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,10 @@ def test_a_line_of_anything_else_is_named(
     argument: str, connection: Connection, successor: Connection | None, head: Connection | None
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
-        check_line(FIRST.id, connection=connection, successor=successor, head=head)
+        check_snapshot(
+            Needs(connection=FIRST.id),
+            Snapshot(connection=connection, successor=successor, head=head),
+        )
     assert raised.value.argument == f"snapshot.{argument}"
 
 
@@ -107,7 +113,7 @@ def test_a_line_of_anything_else_is_named(
 def test_a_connection_with_the_rest_of_its_chain_is_one(
     following: tuple[Connection, ...],
 ) -> None:
-    check_chain(FIRST.id, FIRST, following)
+    check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=FIRST, following=following))
 
 
 @pytest.mark.parametrize(
@@ -125,5 +131,5 @@ def test_a_chain_of_anything_else_is_named(
     argument: str, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
     with pytest.raises(ArgumentError) as raised:
-        check_chain(FIRST.id, connection, following)
+        check_snapshot(Needs(chain=FIRST.id), Snapshot(connection=connection, following=following))
     assert raised.value.argument == f"snapshot.{argument}"

@@ -20,10 +20,10 @@ import curae_lifecycle as curae
 from curae_lifecycle import ApiKey, Request, StoreUnavailableError, record, serve
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all
 from tests.memory import revoked_chain
@@ -162,16 +162,11 @@ class Overtaken:
         self.meanwhile: Callable[[], object] | None = meanwhile
         self.commits: list[bool] = []
 
-    def caller_of(self, digest: str) -> Caller | None:
-        return self.store.caller_of(digest)
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self.store.caller_of(key_digest)
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        loaded = self.store.for_call(digest, needs)
-        self._overtake()
-        return loaded
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        loaded = self.store.for_fact(needs)
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        loaded = self.store.load(needs, key_digest)
         self._overtake()
         return loaded
 
@@ -237,9 +232,9 @@ def do(store: Store, what: Doing, first: int) -> None:
 
 def test_what_is_not_stored_leaves_no_half(two: tuple[PageStore, PageStore, Clock]) -> None:
     one, other, _ = two
-    loaded = one.for_call(DIGEST, NOTHING)
+    loaded = one.load(Needs(), DIGEST)
     made: tuple[Write, ...] = (ConnectionWrite(None, pending()),)
-    assert other.commit(other.for_call(DIGEST, NOTHING), Changes(made))
+    assert other.commit(other.load(Needs(), DIGEST), Changes(made))
     two_writes = (ConnectionWrite(None, pending(number=2)), *made)
     page = HostedPage(digest="digest", kind=PageKind.CONNECTION, subject=uuid(2), expires_at=at(30))
     assert not one.commit(loaded, Changes(two_writes), page)
@@ -252,14 +247,14 @@ def test_a_database_that_is_locked_may_pass_and_a_mistake_does_not(
     one, other, _ = two
     one.database.execute("PRAGMA busy_timeout = 0")
     other.database.execute("BEGIN IMMEDIATE")
-    loaded = one.for_call(DIGEST, NOTHING)
+    loaded = one.load(Needs(), DIGEST)
     with pytest.raises(StoreUnavailableError, match="SQLITE_BUSY"):
         one.commit(loaded, Changes((ConnectionWrite(None, pending()),)))
     other.database.execute("ROLLBACK")
     assert one.commit(loaded, Changes((ConnectionWrite(None, pending()),)))
     one.database.execute("DROP TABLE stored")
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        one.for_call(DIGEST, NOTHING)
+        one.load(Needs(), DIGEST)
 
 
 def test_a_later_page_about_the_same_takes_the_place_of_the_first(
@@ -323,10 +318,10 @@ def test_a_long_chain_is_loaded_whole_where_that_is_asked_for(
     one, _, _ = two
     chain = revoked_chain(200)
     writes = tuple(ConnectionWrite(None, each) for each in chain)
-    assert one.commit(one.for_call(DIGEST, NOTHING), Changes(writes))
-    loaded = one.for_fact(FactNeeds(chain=chain[50].id)).snapshot
+    assert one.commit(one.load(Needs(), DIGEST), Changes(writes))
+    loaded = one.load(Needs(chain=chain[50].id)).snapshot
     assert (loaded.connection, loaded.following) == (chain[50], tuple(chain[51:]))
-    line = one.for_fact(FactNeeds(connection=chain[50].id))
+    line = one.load(Needs(connection=chain[50].id))
     assert line.snapshot.head == chain[-1]
     assert isinstance(line.seen, dict)
     assert len(line.seen) == 3, "what is loaded does not grow with the chain"

@@ -50,9 +50,9 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.members import Given
 from curae_lifecycle.service.operations.operation import KeyUse
 from curae_lifecycle.service.operations.revoke import Revoke
@@ -213,7 +213,7 @@ def test_a_call_is_what_its_request_reads_as(call: Call) -> None:
     request = draw.print_request(call, "Bearer cae_live_k1")
     assert read(request, call.caller, START) == call
     assert bearer(request) is not None
-    asked = needs(call)
+    asked = call.needs
     used = call.operation.rule.key
     assert (asked.record is not None) == (call.key is not None) == (used is KeyUse.NEEDED)
 
@@ -235,9 +235,9 @@ def test_a_broken_request_is_refused_as_it_says(broken: BrokenRequest, caller: C
 
 @given(draw.facts())
 def test_a_fact_of_nothing_is_judged(fact: Fact) -> None:
-    asked = fact_needs(fact)
+    asked = fact.needs()
     assert asked.connection or asked.chain or asked.session or asked.binding
-    answer = record_fact(fact, FactSnapshot(), START)
+    answer = record_fact(fact, Snapshot(), START)
     assert isinstance(answer, Ignored | Refused)
 
 
@@ -341,7 +341,7 @@ def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
                     read(each.request, caller=each.call.caller, now=each.now, settings=chosen)
                     == each.call
                 )
-                assert needs(each.call) == each.needs
+                assert each.call.needs == each.needs
                 decision = decide(
                     each.call, snapshot=each.snapshot, now=each.now, new_ids=each.new_ids
                 )
@@ -349,7 +349,7 @@ def test_traffic_is_what_a_server_would_do(run: Traffic) -> None:
                 assert respond(decision) == each.answer
                 laws.check_documented(each.answer.response)
             case Recording():
-                assert fact_needs(each.fact) == each.needs
+                assert each.fact.needs() == each.needs
                 assert record_fact(each.fact, each.snapshot, each.now) == each.answer
             case draw.Question():
                 assert decide_access(each.connection, each.package, each.now) == each.answer

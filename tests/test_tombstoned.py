@@ -21,6 +21,7 @@ from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from tests import subjects
 from tests.exact import counted, event
+from tests.instants import caller_at, commit_writes, handle_at, record_at
 from tests.server import ID, LIMITED, new_ids, request, world
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 from tests.subjects import ACTIVE, STANDINGS, TOMBSTONED
@@ -35,7 +36,7 @@ def tombstoned(
     now: datetime = NOW,
 ) -> FactAnswer:
     """What a tombstone answers where the user has these connections."""
-    snapshot = curae.FactSnapshot(binding=binding, connections=connections)
+    snapshot = curae.Snapshot(binding=binding, connections=connections)
     return curae.record_fact(Tombstoned(COORDINATE, happened_at), snapshot, now)
 
 
@@ -206,29 +207,31 @@ def test_law_17_after_a_tombstone_nothing_that_was_there_grants_access(
 
 def test_law_17_whoever_is_bound_next_gets_nothing_of_it() -> None:
     made = world()
-    made.handle(request("initiate"), START, new_ids(9))
-    made.handle(request("create", key="k-2"), START, new_ids(1))
-    assert isinstance(made.record(curae.Authorized(ID), at(1)), curae.Done)
-    assert isinstance(made.record(Tombstoned(COORDINATE), at(2)), curae.Done)
+    handle_at(made, request("initiate"), START, new_ids(9))
+    handle_at(made, request("create", key="k-2"), START, new_ids(1))
+    assert isinstance(record_at(made, curae.Authorized(ID), at(1)), curae.Done)
+    assert isinstance(record_at(made, Tombstoned(COORDINATE), at(2)), curae.Done)
     # A new user is bound, and makes a connection of their own.
-    made.handle(request("initiate", key="k-3"), at(3), new_ids(10, at(3)))
+    handle_at(made, request("initiate", key="k-3"), at(3), new_ids(10, at(3)))
     bound = made.binding(COORDINATE)
     assert bound is not None
     assert (bound.state, bound.generation) == (AccountState.LIMITED, 2)
-    made.handle(request("create", key="k-4"), at(3), new_ids(2, at(3)))
-    assert isinstance(made.record(curae.Authorized(curae.ConnectionId(uuid(2))), at(4)), curae.Done)
+    handle_at(made, request("create", key="k-4"), at(3), new_ids(2, at(3)))
+    assert isinstance(
+        record_at(made, curae.Authorized(curae.ConnectionId(uuid(2))), at(4)), curae.Done
+    )
     old, new = made.connection(ID), made.connection(curae.ConnectionId(uuid(2)))
     assert old is not None
     assert new is not None
     laws.check_tombstone([old], at(5))
     assert curae.standing(new, at(5)) is curae.Standing.ACTIVE
     # The old one is recovered by a connection that somebody has to authorize anew.
-    made.handle(request("reconnect", key="k-5"), at(5), new_ids(3, at(5)))
+    handle_at(made, request("reconnect", key="k-5"), at(5), new_ids(3, at(5)))
     recovered = made.connection(curae.ConnectionId(uuid(3)))
     assert recovered is not None
     laws.check_tombstone([old, recovered], at(5))
     # The next tombstone ends both, and finds what was over as it was.
-    assert isinstance(made.record(Tombstoned(COORDINATE), at(6)), curae.Done)
+    assert isinstance(record_at(made, Tombstoned(COORDINATE), at(6)), curae.Done)
     for number, since in ((1, at(2)), (2, at(6)), (3, at(6))):
         gone = made.connection(curae.ConnectionId(uuid(number)))
         assert gone is not None
@@ -250,29 +253,31 @@ def test_what_was_decided_before_a_tombstone_is_not_stored_after_it(race: str) -
     if past is not None:
         connection = apply_trigger(apply_trigger(connection, "authorize", START), past, START)
     made = world(curae.Settings(), connection)
-    assert made.store((BindingWrite(None, LIMITED),))
-    call = curae.read(asked, made.caller(curae.bearer(asked)), at(1))
+    assert commit_writes(made, (BindingWrite(None, LIMITED),))
+    call = curae.read(asked, caller_at(made, curae.bearer(asked)), at(1))
     assert not isinstance(call, curae.Decision)
-    loaded = made.load(curae.needs(call))
+    loaded = made.load(call.needs).snapshot
     if race == "a get that heals":
         loaded = attrs.evolve(loaded, landed=LandedHandoff(at(1), None))
     slow = curae.respond(
         curae.decide(call, snapshot=loaded, now=at(2), new_ids=new_ids(2, at(2)))
     ).changes.writes
     assert any(isinstance(write, ConnectionWrite | BindingWrite) for write in slow)
-    assert isinstance(made.record(Tombstoned(COORDINATE), at(1)), curae.Done)
-    assert not made.store(slow), "it would leave a connection that the tombstone did not see"
+    assert isinstance(record_at(made, Tombstoned(COORDINATE), at(1)), curae.Done)
+    assert not commit_writes(made, slow), (
+        "it would leave a connection that the tombstone did not see"
+    )
 
 
 def test_a_tombstone_that_was_decided_first_is_decided_again_on_what_came_between() -> None:
     made = world()
-    assert made.store((BindingWrite(None, LIMITED),))
+    assert commit_writes(made, (BindingWrite(None, LIMITED),))
     fact = Tombstoned(COORDINATE)
-    slow = curae.record_fact(fact, made.load_fact(fact), at(1))
+    slow = curae.record_fact(fact, made.load(fact.needs()).snapshot, at(1))
     assert isinstance(slow, curae.Done)
-    made.handle(request("create"), at(1), new_ids(1, at(1)))
-    assert not made.store(slow.value.writes)
-    assert isinstance(made.record(fact, at(1)), curae.Done)
+    handle_at(made, request("create"), at(1), new_ids(1, at(1)))
+    assert not commit_writes(made, slow.value.writes)
+    assert isinstance(record_at(made, fact, at(1)), curae.Done)
     gone = made.connection(ID)
     assert gone is not None
     assert gone.status is Status.REVOKED

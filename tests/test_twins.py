@@ -41,6 +41,7 @@ from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.request import Request
+from tests.instants import handle_at, record_at
 from tests.server import new_ids
 from tests.strategies import START, next_action, uuid
 from tests.twins import FEW, LONGEST, TWINS, check_all, folded, owner, unusual
@@ -69,10 +70,10 @@ class InMemory:
         self.store.register(api_key, caller)
 
     def send(self, request: Request) -> Response:
-        return self.store.handle(request, START, new_ids(next(self.numbers))).response
+        return handle_at(self.store, request, START, new_ids(next(self.numbers))).response
 
     def recorded(self, fact: Fact) -> FactAnswer:
-        return self.store.record(fact, START)
+        return record_at(self.store, fact, START)
 
     def replace_buckets(self, buckets: tuple[ratelimit.Bucket, ...]) -> None:
         self.store.replace_buckets(buckets)

@@ -26,7 +26,6 @@ from curae_lifecycle.service.changes import (
     RecordWrite,
     SessionWrite,
 )
-from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.service.settings import Settings
@@ -34,6 +33,7 @@ from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.eighth import EIGHT
+from tests.instants import access_at, handle_at, record_at
 from tests.server import BASE, CALLER, ID, LIMITED, STRANGERS, new_ids, request, successor, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 from tests.watched import (
@@ -57,18 +57,18 @@ def test_a_whole_story_passes() -> None:
     made.ask(request("create"), START, 1)
     made.ask(request("create"), at(1), 2)
     fact = Authorized(ID, at(60))
-    recorded = made.world.record(fact, at(2))
+    recorded = record_at(made.world, fact, at(2))
     made.watch.recorded(recorded, at(2))
-    made.watch.recorded(made.world.record(fact, at(3)), at(3))
-    made.watch.recorded(made.world.record(Authorized(ConnectionId(uuid(9))), at(3)), at(3))
-    granted = made.world.ask(ID, "labs", at(4))
+    made.watch.recorded(record_at(made.world, fact, at(3)), at(3))
+    made.watch.recorded(record_at(made.world, Authorized(ConnectionId(uuid(9))), at(3)), at(3))
+    granted = access_at(made.world, ID, "labs", at(4))
     assert granted is not None
     made.watch.asked(ID, "labs", at(4), granted)
     made.ask(request("get"), at(4))
     made.ask(request("get", id=uuid(7)), at(4))
     made.ask(request("reconnect", key="k-2"), at(61), 3)
     made.ask(request("reconnect", key="k-3"), at(62), 4)
-    made.watch.recorded(made.world.record(Authorized(ConnectionId(uuid(3))), at(63)), at(63))
+    made.watch.recorded(record_at(made.world, Authorized(ConnectionId(uuid(3))), at(63)), at(63))
     made.ask(request("revoke", id=uuid(3), key="k-4"), at(64))
     made.ask(request("revoke", id=uuid(3), key="k-5"), at(65))
     made.ask(request("initiate", key="k-6"), at(66), 5)
@@ -105,8 +105,8 @@ def test_law_01_a_rank_that_falls() -> None:
 def test_law_01_a_connection_that_is_gone() -> None:
     made = Watched(pending())
     lost = world()
-    answer = lost.handle(request("get"), START)
-    asking = needs(call_of(request("get")))
+    answer = handle_at(lost, request("get"), START)
+    asking = call_of(request("get")).needs
     with broken(1, "PENDING became nothing"):
         made.watch.answered(answer, START, caller=CALLER, needs=asking)
 
@@ -257,7 +257,7 @@ def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
-    asking = needs(call_of(request("create")))
+    asking = call_of(request("create")).needs
     made.watch.answered(again, at(1), caller=CALLER, needs=asking)
     with broken(9, "bodies differ"):
         made.watch.answered(body(b"PENDING", b"pending")(again), at(1), needs=asking)
@@ -266,7 +266,7 @@ def test_law_09_a_replay_of_nothing_or_of_something_else() -> None:
         made.watch.answered(charged, at(1), needs=asking)
     with broken(9, "never answered"):
         made.watch.answered(again, at(1))
-    other = needs(call_of(request("create", key="k-9")))
+    other = call_of(request("create", key="k-9")).needs
     with broken(9, "never answered"):
         made.watch.answered(again, at(1), needs=other)
 
@@ -286,11 +286,11 @@ def test_a_replay_kept_by_reference_is_not_compared() -> None:
 
     first = made.ask(request("create"), START, spoil=by_reference)
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
-    made.watch.answered(again, at(1), needs=needs(call_of(request("create"))))
+    made.watch.answered(again, at(1), needs=call_of(request("create")).needs)
 
 
 def rate(instants: tuple[datetime, ...] = (), policy: str = "initiate") -> RateWrite:
-    key = needs(call_of(request("initiate"))).limit
+    key = call_of(request("initiate")).needs.limit
     assert key is not None
     return RateWrite(
         key=attrs.evolve(key, policy=policy),
@@ -335,7 +335,7 @@ def limited(wait: int, policy: str = "initiate") -> Answer:
 
 def test_law_10_a_wait_that_is_not_exact() -> None:
     watch = Watch()
-    asking = needs(call_of(request("initiate")))
+    asking = call_of(request("initiate")).needs
     now = START + 20 * SECONDS
     with broken(10, "there was room"):
         watch.answered(limited(40), now, needs=asking)
@@ -368,7 +368,7 @@ def test_law_11_a_refusal_or_an_ignored_fact_that_changes_something() -> None:
 def test_law_12_a_second_execution() -> None:
     made = Watched()
     first = made.ask(request("create"), START)
-    asking = needs(call_of(request("create")))
+    asking = call_of(request("create")).needs
     with broken(12, "COMPLETED after it was answered"):
         made.watch.answered(first, at(1), caller=CALLER, needs=asking)
 
@@ -390,7 +390,7 @@ def test_law_12_an_erased_answer_is_never_executed_again() -> None:
     assert isinstance(erased, Done)
     made.watch.stored((RecordWrite(write.key, write.after, erased.value),), at(1))
     again = attrs.evolve(first, replayed=True, changes=NO_CHANGES)
-    asking = needs(call_of(request("create")))
+    asking = call_of(request("create")).needs
     for read_at in (None, made.watch.steps):
         with broken(9, "a replay of what was erased"):
             made.watch.answered(again, at(2), needs=asking, read_at=read_at)
@@ -452,7 +452,7 @@ def test_law_13_an_answer_of_an_operation_that_is_served_and_of_one_that_is_not(
         headers=headers,
         body=b'{"label":"my clinic"}',
     )
-    answer = here.handle(asked, START, new_ids())
+    answer = handle_at(here, asked, START, new_ids())
     assert answer.response.status == 202
     eight = Watch(EIGHT)
     eight.stored((ConnectionWrite(None, pending()),), START)

@@ -15,6 +15,7 @@ from benchmarks.rows import state_machines
 from curae_lifecycle import Request
 from curae_lifecycle.rules.tables import Axis, Row, Table, TableError
 from tests import server
+from tests.instants import handle_at
 from tests.strategies import START
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +66,7 @@ def test_the_order_of_a_body_s_members_does_not_matter() -> None:
         Request(method="POST", target="/api/sdk/v1/connections", headers=head, body=body)
         for body in bodies
     ]
-    answers = [world.handle(each, START, server.new_ids()) for each in asked]
+    answers = [handle_at(world, each, START, server.new_ids()) for each in asked]
     assert [answer.replayed for answer in answers] == [False, True]
 
 

@@ -18,8 +18,9 @@ from settings import MINT, PUBLIC_URL
 from curae_lifecycle import ApiKey, MemoryStore, Request, Response, record, serve
 from curae_lifecycle.rules.connection import Connection, Standing, standing
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.facts.fact import Fact, FactNeeds
-from curae_lifecycle.stores.contract import LoadedFact
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.pages import HostedPage, form_token
 from tests.server import API_KEY, CALLER, ID, request
 from tests.serving import Awaited, Clock
@@ -44,9 +45,11 @@ class Meddled(MemoryStore):
         happen(meanwhile)
         return page
 
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        loaded, meanwhile, self.loaded = super().for_fact(needs), self.loaded, None
-        happen(meanwhile)
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        loaded = super().load(needs, key_digest)
+        if key_digest is None:
+            meanwhile, self.loaded = self.loaded, None
+            happen(meanwhile)
         return loaded
 
 

@@ -16,7 +16,7 @@ from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handof
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage, SessionId, UserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
@@ -26,6 +26,7 @@ from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
+from tests.instants import caller_at, commit_writes
 from tests.server import CALLER, LIMITED, new_ids, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
@@ -49,11 +50,13 @@ class Watched:
 
     def decide(self, asked: Request, now: datetime, ids: NewIds) -> tuple[Answer, Needs | None]:
         settings = self.world.settings
-        reading = read(asked, caller=self.world.caller(bearer(asked)), now=now, settings=settings)
+        reading = read(
+            asked, caller=caller_at(self.world, bearer(asked)), now=now, settings=settings
+        )
         if isinstance(reading, Decision):
             return respond(reading), None
-        asking = needs(reading)
-        decision = decide(reading, snapshot=self.world.load(asking), now=now, new_ids=ids)
+        asking = reading.needs
+        decision = decide(reading, snapshot=self.world.load(asking).snapshot, now=now, new_ids=ids)
         return respond(decision), asking
 
     def ask(
@@ -64,7 +67,7 @@ class Watched:
         spoil: Callable[[Answer], Answer] = lambda answer: answer,
     ) -> Answer:
         answer, asking = self.decide(asked, now, new_ids(number, now))
-        assert self.world.store(answer.changes.writes)
+        assert commit_writes(self.world, answer.changes.writes)
         spoilt = spoil(answer)
         self.watch.answered(spoilt, now, caller=CALLER, needs=asking)
         return spoilt

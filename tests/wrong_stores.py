@@ -15,6 +15,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage
+from tests.instants import commit_writes
 from tests.memory import LooksForNobody, compares_all_but
 
 
@@ -45,7 +46,7 @@ class Stepping(LooksForNobody):
     """It commits each write by itself."""
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        every = [super(Stepping, self).store((write,)) for write in changes.writes]
+        every = [super(Stepping, self)._store((write,)) for write in changes.writes]
         return all(every) and super().commit(loaded, attrs.evolve(changes, writes=()), page)
 
 
@@ -63,5 +64,7 @@ class AnswersAnyway(MemoryStore):
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         taken = super().commit(loaded, changes, page)
         if not taken:
-            self.store(tuple([each for each in changes.writes if isinstance(each, RecordWrite)]))
+            commit_writes(
+                self, tuple([each for each in changes.writes if isinstance(each, RecordWrite)])
+            )
         return taken

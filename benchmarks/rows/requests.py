@@ -35,7 +35,7 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import RecordWrite
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
@@ -139,7 +139,6 @@ def _answering(request: Request, snapshot: Callable[[], Snapshot]) -> Callable[[
             call = read(request, caller, LATER)
             if isinstance(call, Decision):
                 return respond(call)
-            needs(call)
             return respond(decide(call, snapshot=loaded, now=LATER, new_ids=minted))
 
         return work

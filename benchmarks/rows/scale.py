@@ -17,7 +17,7 @@ from benchmarks.measure import Quantity, ratios, spread, without_collector
 from benchmarks.rows.stores import limit_key
 from benchmarks.rows.subjects import NOW
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
-from curae_lifecycle.service.changes import LimitKey, RateWrite
+from curae_lifecycle.service.changes import Changes, LimitKey, RateWrite
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.memory import MemoryStore
 
@@ -32,14 +32,13 @@ _AT_ONCE = 1000
 
 def charged(store: MemoryStore, key: LimitKey, now: datetime) -> None:
     """Load a user's log, charge it and store it."""
-    before = store.load(
-        Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
-    ).limit
+    loaded = store.load(Needs(limit=key))
+    before = loaded.snapshot.limit
     log = fresh_state(INITIATE_LIMIT) if before is None else before
     after = admit_one(INITIATE_LIMIT, log, now)
     assert not isinstance(after, int)
-    stored = store.store((RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after),))
-    assert stored
+    write = RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after)
+    assert store.commit(loaded, Changes((write,)))
 
 
 def filled(users: int) -> MemoryStore:

@@ -29,6 +29,7 @@ from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import Message, messages
+from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.web.json import format_json, parse_json
 from curae_lifecycle.web.respond import Answer
 
@@ -45,14 +46,14 @@ def limit_key(number: int) -> LimitKey:
 
 def charge(store: MemoryStore, key: LimitKey) -> bool:
     """Load a user's log, charge it and store it."""
-    before = store.load(
-        Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
-    ).limit
+    loaded = store.load(Needs(limit=key))
+    before = loaded.snapshot.limit
     log = fresh_state(INITIATE_LIMIT) if before is None else before
     after = admit_one(INITIATE_LIMIT, log, NOW)
-    return not isinstance(after, int) and store.store(
-        (RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after),)
-    )
+    if isinstance(after, int):
+        return False
+    write = RateWrite(key=key, policy=INITIATE_LIMIT, before=before, after=after)
+    return store.commit(loaded, Changes((write,)))
 
 
 def _charging(calls: int) -> Work:
@@ -65,7 +66,7 @@ def _charging(calls: int) -> Work:
 
 
 def _initiating(calls: int) -> Work:
-    store = MemoryStore(capacity=max(1000, 2 * calls))
+    store = MemoryStore(capacity=max(1000, 2 * calls), clock=lambda: NOW)
     store.register(API_KEY, CALLER)
     asked = iter(
         [
@@ -76,7 +77,7 @@ def _initiating(calls: int) -> Work:
 
     def work() -> Answer:
         request, minted = next(asked)
-        return store.handle(request, NOW, minted)
+        return serve(store, request, lambda _: minted)
 
     return work
 

@@ -27,6 +27,7 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.rulebook import find_rule
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.json import Json, format_json, parse_json
 from curae_lifecycle.web.request import Request
 
@@ -60,7 +61,7 @@ class _Guide:
 
     def __init__(self) -> None:
         self.now = _START
-        self._world = MemoryStore()
+        self._world = MemoryStore(clock=lambda: self.now)
         self._numbers = count(1)
         self._body: Json = None
         self._world.register(
@@ -89,7 +90,7 @@ class _Guide:
         return self._send(title, Request("GET", path, headers), (f"GET {path}",))
 
     def fact(self, title: str, fact: Fact, sent: str) -> Step:
-        answer = self._world.record(fact, self.now)
+        answer = record(self._world, fact)
         outcome = f"refused: {answer.problem.code}" if isinstance(answer, Refused) else "done"
         return Step(
             title=title, at=self.now, asked=(sent,), answered=(outcome,), rules=answer.rules
@@ -110,7 +111,7 @@ class _Guide:
                 f"https://connect.example/{self._uuid()}", self.now + _HALF_HOUR
             ),
         )
-        answer = self._world.handle(request, self.now, new_ids)
+        answer = serve(self._world, request, lambda _: new_ids)
         response = answer.response
         self._body = body = parse_json(response.body)
         status = f"{response.status} (replayed)" if answer.replayed else str(response.status)

@@ -22,7 +22,7 @@ import attrs
 
 from curae_lifecycle.replay.recorded import Comparison, Divergence, Recorded
 from curae_lifecycle.rules import values
-from curae_lifecycle.rules.access import Denied
+from curae_lifecycle.rules.access import Denied, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError, LifecycleError
 from curae_lifecycle.rules.outcomes import Refused
@@ -36,6 +36,8 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.patience import Effort, Patience
+from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.json import Json, MalformedError, RepeatedObject, has_repeats, parse_json
 from curae_lifecycle.web.request import ParsedBody, Request
 
@@ -130,7 +132,8 @@ class _Log:
 
     def __init__(self, settings: Settings, facts: tuple[type[Fact], ...], *, check: bool) -> None:
         self._facts = facts
-        self._world = MemoryStore(settings, capacity=_UNBOUNDED)
+        self._now = values.EPOCH
+        self._world = MemoryStore(settings, capacity=_UNBOUNDED, clock=lambda: self._now)
         self._comparison = Comparison() if check else None
         self._clock: datetime | None = None
         self._named: dict[str, _Named] = {}
@@ -162,15 +165,13 @@ class _Log:
         if self._clock is not None and now < self._clock:
             raise BrokenLineError("at: must not run backwards")
         body = line[kind]
+        self._now = now
         match kind:
             case "request":
                 done = self._request(number, line, now)
             case "fact":
-                done = LineAnswer(
-                    format_fact_answer(
-                        number, self._world.record(read_fact(body, self._facts), now)
-                    )
-                )
+                answer = record(self._world, read_fact(body, self._facts), patience=_ONE_ATTEMPT)
+                done = LineAnswer(format_fact_answer(number, answer))
             case "ask":
                 done = LineAnswer(self._ask(number, body, now))
             case "register":
@@ -190,7 +191,18 @@ class _Log:
         request = _request(line["request"])
         recorded = _recorded(line.get("response"))
         new_ids = None if request.method == "GET" else self._fresh(recorded, now)
-        answer = self._world.handle(request, now, new_ids)
+        stats = Effort()
+        answer = serve(
+            self._world,
+            request,
+            lambda _: new_ids or self._fresh(recorded, now),
+            self._world.settings,
+            patience=_ONE_ATTEMPT,
+            effort=stats,
+        )
+        if stats.overtaken:
+            # Nothing runs beside a line, so the only conflict is an id that is in use.
+            raise ArgumentError("new_ids", "ids that are not in use")
         response = answer.response
         if name is not None:
             self._named[name] = _Named(response)
@@ -248,9 +260,11 @@ class _Log:
         connection_id = values.ConnectionId(
             values.parse_uuid("ask.connectionId", ask["connectionId"])
         )
-        answer = self._world.ask(connection_id, _text("ask.dataPackage", ask["dataPackage"]), now)
-        if answer is None:
+        package = _text("ask.dataPackage", ask["dataPackage"])
+        connection = self._world.connection(connection_id)
+        if connection is None:
             raise BrokenLineError("ask.connectionId: must be a known connection")
+        answer = decide_access(connection, package, now)
         if isinstance(answer, Denied):
             return {"line": number, "granted": False, "reason": answer.reason, "validUntil": None}
         ends = answer.valid_until
@@ -274,7 +288,7 @@ class _Log:
         if isinstance(value, dict):
             # Nobody else has what was read from a line, and most of it is plain text.
             for name, each in value.items():
-                if type(each) is not str or "{" in each:
+                if not isinstance(each, str) or "{" in each:
                     value[name] = self._with_names(each)
         return value
 
@@ -293,6 +307,7 @@ _NAMED_MAX: Final = 65_536
 """How long names may make a text [O]: one that holds itself twice would double with each line."""
 
 _UNBOUNDED: Final = 2**62
+_ONE_ATTEMPT: Final = Patience(attempts=1)
 _NAME: Final = re.compile(r"\{([^{}.]*)((?:\.[^{}]*)?)\}")
 _PLAIN_NAME: Final = re.compile(r"[^\s\"{}]")
 _MAY_NAME: Final = re.compile(rb"\{\s*[^\s\"}]")
@@ -404,7 +419,8 @@ def _buckets(value: Json) -> tuple[Bucket, ...]:
 
 
 def _integer(what: str, value: Json) -> int:
-    if type(value) is int:
+    # A bool is an int to Python and no size to anyone.
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise BrokenLineError(f"{what}: must be an integer")
 

@@ -55,7 +55,7 @@ _TRIVIAL: Final = Needs(
 async def is_ready(store: AsyncStore) -> bool:
     """Whether a store can be asked for something that is not there; what it said else is logged."""
     try:
-        await store.for_call(_NOBODY, _TRIVIAL)
+        await store.load(_TRIVIAL, _NOBODY)
     except StoreUnavailableError as error:
         _LOG.warning("not ready: %s", error)
     except Exception as error:  # noqa: BLE001 - whatever it was, it cannot serve

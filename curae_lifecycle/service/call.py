@@ -8,7 +8,6 @@ import attrs
 
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import (
     NO_CHANGES,
     BucketKey,
@@ -27,36 +26,23 @@ from curae_lifecycle.service.status import status_of
 
 
 def _needs(call: Call) -> Needs:
-    operation = call.operation
-    coordinate = operation.coordinate(call.caller)
-    return Needs(
-        record=_record_key(call),
-        buckets=_bucket_keys(call),
-        limit=_limit_key(operation, coordinate),
-        connection=operation.connection(),
-        binding=coordinate,
+    own = call.operation.needs(call.caller)
+    owner = call.caller.key_owner
+    return attrs.evolve(
+        own,
+        record=None if call.key is None else idempotency.RecordKey(owner, call.key),
+        buckets=tuple([BucketKey(owner, bucket.name) for bucket in call.settings.buckets]),
+        limit=_limit_key(call.operation, own),
     )
 
 
-def _record_key(call: Call) -> idempotency.RecordKey | None:
-    return None if call.key is None else idempotency.RecordKey(call.caller.key_owner, call.key)
-
-
-def _bucket_keys(call: Call) -> tuple[BucketKey, ...]:
-    buckets = call.settings.buckets
-    if not buckets:
-        return ()
-    owner = call.caller.key_owner
-    return tuple([BucketKey(owner, bucket.name) for bucket in buckets])
-
-
-def _limit_key(operation: Operation, coordinate: Coordinate | None) -> LimitKey | None:
+def _limit_key(operation: Operation, needs: Needs) -> LimitKey | None:
     limit = operation.rule.limit
     if limit is None:
         return None
-    if coordinate is None:
-        raise ArgumentError("operation", "one that names whose limit it charges")
-    return LimitKey(coordinate.app_user, limit.name)
+    if needs.binding is None:
+        raise ArgumentError("operation", "one that needs the binding of the user it is limited by")
+    return LimitKey(needs.binding.app_user, limit.name)
 
 
 @attrs.frozen

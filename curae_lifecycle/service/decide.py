@@ -5,7 +5,7 @@ from a snapshot, the instant and new ids; **refused, ignored and replayed reques
 but their idempotency record and their rate limits, and emit no event**. Every write says what
 was there before, so that a store compares and sets and two workers that race cannot both win.
 
-A server does three things: it loads what `needs` names, calls `decide`, and stores the writes
+A server does three things: it loads what `call.needs` names, calls `decide`, and stores the writes
 of the decision in one transaction.
 """
 
@@ -18,11 +18,9 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules import ratelimit
-from curae_lifecycle.rules.binding import check_coordinate
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin
-from curae_lifecycle.rules.values import Coordinate, ceil_seconds, check_instant
+from curae_lifecycle.rules.values import ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
@@ -36,18 +34,13 @@ from curae_lifecycle.service.operations.operation import (
     refusal,
 )
 from curae_lifecycle.service.response import status_of_stored
-from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_line
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_snapshot
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
 
 
 def fingerprint(operation: Operation) -> Fingerprint:
     """What makes two requests the same: the parsed values, never their text [O]."""
     return Fingerprint.of(operation.rule.name, operation.values())
-
-
-def needs(call: Call) -> Needs:
-    """What the server must load before it decides the call."""
-    return call.needs
 
 
 def decide(
@@ -57,7 +50,7 @@ def decide(
 
     Args:
         call: The request, read.
-        snapshot: What was loaded for `needs(call)`.
+        snapshot: What was loaded for `call.needs`.
         now: The instant of the request.
         new_ids: Ids and a next action; a mutation needs them, a read does not.
 
@@ -70,11 +63,12 @@ def decide(
             not the one that was asked for.
     """
     check_instant("now", now)
+    check_snapshot(call.needs, snapshot)
     request = _Request(
         caller=call.caller,
         snapshot=snapshot,
         now=now,
-        given_coordinate=call.needs.binding,
+        needs=call.needs,
         given_ids=new_ids,
         call=call,
     )
@@ -92,7 +86,7 @@ class _Request(Asked):
     caller: Caller
     snapshot: Snapshot
     now: datetime
-    given_coordinate: Coordinate | None
+    needs: Needs
     given_ids: NewIds | None
     call: Call
     charges: tuple[Write, ...] = ()
@@ -132,8 +126,6 @@ def _buckets(request: _Request) -> Decision | None:
     if not buckets:
         return None
     stored = request.snapshot.buckets
-    if len(stored) != len(buckets):
-        raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
     charges = [
         ratelimit.Charge(bucket, ratelimit.FULL_BUCKET if state is None else state)
         for bucket, state in zip(buckets, stored, strict=True)
@@ -141,9 +133,11 @@ def _buckets(request: _Request) -> Decision | None:
     answer = ratelimit.admit(tuple(charges), request.now)
     if isinstance(answer, ratelimit.Limited):
         return request.limited(Gate.BUCKETS, answer)
-    keys = request.call.needs.buckets
-    charged = zip(keys, buckets, stored, answer.states, strict=True)
-    request.charges += tuple([RateWrite(*each) for each in charged])
+    charged = zip(request.needs.buckets, buckets, stored, answer.states, strict=True)
+    request.charges += tuple(
+        RateWrite(key=key, policy=bucket, before=before, after=after)
+        for key, bucket, before, after in charged
+    )
     return None
 
 
@@ -171,9 +165,7 @@ def _idempotency(request: _Request) -> Decision | None:
 
 
 def _limit(request: _Request) -> Decision | None:
-    call, coordinate = request.call, request.given_coordinate
-    if coordinate is not None:
-        check_coordinate(request.snapshot.binding, coordinate)
+    call = request.call
     limit, key = call.operation.rule.limit, call.needs.limit
     if limit is None or key is None:
         return None
@@ -192,12 +184,6 @@ def _ownership(request: _Request) -> Decision | None:
         return None
     if connection is None or not request.caller.owns(connection):
         return request.ruled(refusal(refuse_at(Gate.OWNERSHIP)))
-    check_line(
-        asked,
-        connection=connection,
-        successor=request.snapshot.successor,
-        head=request.snapshot.head,
-    )
     return None
 
 

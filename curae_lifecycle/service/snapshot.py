@@ -1,4 +1,4 @@
-"""What a server loads for a request, and the ids that it mints for one.
+"""What a server loads for a request or a fact, and the ids that it mints for a request.
 
 The law of this module: **a snapshot is checked against what was asked for**, so that no answer
 is ever made of somebody else's values.
@@ -7,33 +7,61 @@ is ever made of somebody else's values.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 
 import attrs
 
 from curae_lifecycle.rules import idempotency, ratelimit, values
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.service.changes import BucketKey, LimitKey
 
 
 @attrs.frozen
-class Needs:
-    """What the server loads for a call, all of it by key.
+class ConnectionsPage:
+    """The connections of a coordinate to load, in the order of their ids.
 
     Attributes:
-        buckets: The states of the platform's buckets, in this order.
-        connection: The connection, its successor, and the head of its chain, all of one moment.
-        binding: The binding of the coordinate.
-        record: The key of the idempotency record.
-        limit: The key of the app user's limit.
+        coordinate: The coordinate whose connections are loaded.
+        after: Load only connections whose id is greater; `None` starts at the first.
+        limit: Load at most this many, at least 1; `None` loads all of them.
     """
 
-    record: idempotency.RecordKey | None
-    buckets: tuple[BucketKey, ...]
-    limit: LimitKey | None
-    connection: values.ConnectionId | None
-    binding: values.Coordinate | None
+    coordinate: values.Coordinate
+    after: values.ConnectionId | None = None
+    limit: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a limit that loads nothing."""
+        if self.limit is not None and self.limit < 1:
+            raise ArgumentError("limit", "at least 1, or None for all")
+
+
+@attrs.frozen(kw_only=True)
+class Needs:
+    """What a store loads for a request or a fact, all of it by key and at one moment.
+
+    Attributes:
+        record: The key of the idempotency record.
+        buckets: The keys of the platform's buckets, in this order.
+        limit: The key of the app user's limit.
+        connection: The id of a connection: it, its successor and the head of its chain.
+        chain: The id of a connection: it, and every later connection of its chain.
+        session: The id of a session: it, and the binding of its coordinate.
+        binding: The coordinate whose binding is loaded.
+        connections: The connections of a coordinate, all of them or one page.
+    """
+
+    record: idempotency.RecordKey | None = None
+    buckets: tuple[BucketKey, ...] = ()
+    limit: LimitKey | None = None
+    connection: values.ConnectionId | None = None
+    chain: values.ConnectionId | None = None
+    session: values.SessionId | None = None
+    binding: values.Coordinate | None = None
+    connections: ConnectionsPage | None = None
 
 
 @attrs.frozen
@@ -51,17 +79,22 @@ class LandedHandoff:
     expires_at: datetime | None
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Snapshot:
-    """What was loaded for `Needs`; `None` and `()` for what is not there.
+    """What a store loaded for `Needs`; `None` and `()` for what does not exist.
 
     Attributes:
-        successor: The connection that recovered the one asked for, where there is one.
-        head: The last connection of its chain, where there is a successor; it may be that one.
-        landed: Where the connection's hand-off has landed and that is not recorded yet.
-        buckets: The state of each bucket, in order.
+        record: The idempotency record.
+        buckets: The state of each bucket, in the order of the needs.
         limit: The state of the app user's limit.
-        binding: The coordinate's binding.
+        connection: The connection that was asked for, by `connection` or by `chain`.
+        successor: The connection that recovered it, if `connection` was asked for.
+        head: The last connection of its chain, if it has a successor; it may be that one.
+        following: Every later connection, nearest first, if `chain` was asked for.
+        session: The session.
+        binding: The binding of the coordinate, or of the session's coordinate.
+        connections: The connections of the coordinate, in the order of their ids.
+        landed: Set if the connection's hand-off has landed and that is not recorded yet.
     """
 
     record: idempotency.Record | None = None
@@ -70,7 +103,10 @@ class Snapshot:
     connection: Connection | None = None
     successor: Connection | None = None
     head: Connection | None = None
+    following: tuple[Connection, ...] = ()
+    session: CuraeConnectSession | None = None
     binding: LimitedAccountAppBinding | None = None
+    connections: tuple[Connection, ...] = ()
     landed: LandedHandoff | None = None
 
 
@@ -94,44 +130,65 @@ class NewIds:
         values.parse_opaque("user_id", self.user_id)
 
 
-def check_line(
-    asked: values.ConnectionId,
-    connection: Connection,
-    successor: Connection | None,
-    head: Connection | None,
-) -> None:
-    """Raise unless this is the connection that was asked for, its successor and its head."""
-    identity = connection.identity
-    if identity.id != asked:
-        raise ArgumentError("snapshot.connection", "the connection that was asked for")
+def check_snapshot(needs: Needs, snapshot: Snapshot) -> None:
+    """Raise unless the snapshot holds what was asked for; missing values are fine.
+
+    Raises:
+        ArgumentError: A value belongs to another key than the one that was asked for.
+    """
+    if len(snapshot.buckets) != len(needs.buckets):
+        raise ArgumentError("snapshot.buckets", "a state or None for each bucket of the settings")
+    coordinate = needs.binding
+    if needs.session is not None and snapshot.session is not None:
+        _check(snapshot.session.id == needs.session, "session", "the session that was asked for")
+        coordinate = snapshot.session.coordinate
+    if coordinate is not None:
+        check_coordinate(snapshot.binding, coordinate)
+    if needs.connection is not None and snapshot.connection is not None:
+        _check_line(needs.connection, snapshot.connection, snapshot)
+    if needs.chain is not None and snapshot.connection is not None:
+        _check_chain(needs.chain, snapshot.connection, snapshot.following)
+    if needs.connections is not None:
+        _check_connections(needs.connections, snapshot.connections)
+
+
+def _check(holds: bool, part: str, allowed: str) -> None:  # noqa: FBT001 - what it is about
+    if not holds:
+        raise ArgumentError(f"snapshot.{part}", allowed)
+
+
+def _check_line(asked: values.ConnectionId, connection: Connection, snapshot: Snapshot) -> None:
+    successor, head = snapshot.successor, snapshot.head
+    _check(connection.id == asked, "connection", "the connection that was asked for")
     if successor is None:
-        if head is not None and head.id != asked:
-            raise ArgumentError("snapshot.successor", "given where the chain goes on")
+        is_last = head is None or head.id == asked
+        _check(is_last, "successor", "given if the chain goes on")
         return
-    if successor.identity.predecessor_id != asked:
-        raise ArgumentError("snapshot.successor", "what recovered the connection")
-    if (
-        head is None
-        or head.identity.root_id != identity.root_id
-        or head.identity.position < successor.identity.position
-    ):
-        raise ArgumentError("snapshot.head", "the last connection of the chain")
+    recovers = successor.identity.predecessor_id == asked
+    _check(recovers, "successor", "the connection that recovered the one that was asked for")
+    is_head = (
+        head is not None
+        and head.identity.root_id == connection.identity.root_id
+        and head.identity.position >= successor.identity.position
+    )
+    _check(is_head, "head", "the last connection of the chain")
 
 
-def check_chain(
+def _check_chain(
     asked: values.ConnectionId, connection: Connection, following: tuple[Connection, ...]
 ) -> None:
-    """Raise unless this is the connection that was asked for, with the rest of its chain.
-
-    Args:
-        asked: The id that was asked for.
-        connection: What was loaded for it.
-        following: Every later one of its chain.
-    """
-    if connection.id != asked:
-        raise ArgumentError("snapshot.connection", "the connection that was asked for")
+    _check(connection.id == asked, "connection", "the connection that was asked for")
     before = connection.id
     for each in following:
-        if each.identity.predecessor_id != before:
-            raise ArgumentError("snapshot.following", "the later connections of the chain")
+        follows = each.identity.predecessor_id == before
+        _check(follows, "following", "the later connections of the chain")
         before = each.id
+
+
+def _check_connections(page: ConnectionsPage, connections: tuple[Connection, ...]) -> None:
+    theirs = all(each.identity.coordinate == page.coordinate for each in connections)
+    _check(theirs, "connections", "the connections of the coordinate")
+    fits = page.limit is None or len(connections) <= page.limit
+    ids = ["" if page.after is None else page.after, *(each.id for each in connections)]
+    in_order = all(before < after for before, after in pairwise(ids))
+    _check(fits and in_order, "connections", "one page, in the order of the ids")

@@ -1,4 +1,4 @@
-"""Callers as they are stored: whom the digest of an API key stands for."""
+"""Callers as JSON, as stores keep them by the digest of an API key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Env
 
 
 def format_caller(caller: Caller) -> str:
-    """A caller as JSON: the same caller, the same text."""
+    """Return a caller as JSON; equal callers give equal text."""
     members = {
         "api_key_id": caller.api_key_id,
         "app_id": caller.app_id,
@@ -21,7 +21,7 @@ def format_caller(caller: Caller) -> str:
 
 
 def parse_caller(text: str) -> Caller:
-    """What `format_caller` wrote."""
+    """Return the caller that `format_caller` printed."""
     members = json.loads(text)
     return Caller(
         api_key_id=ApiKeyId(members["api_key_id"]),

@@ -21,10 +21,10 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import SECOND, NextAction
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import Changes, RecordWrite
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.stores.contract import AsyncStore, LoadedCall, StoreFullError
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, StoreFullError
 from curae_lifecycle.stores.minting import Mint, part_of_a_second
 from curae_lifecycle.stores.pages import page_of
 from curae_lifecycle.stores.patience import Trying
@@ -209,7 +209,7 @@ class _CallingOut:
         # Whether the record moved, or there is none to move; `None` where somebody was faster.
         if not self.asked:
             return True
-        loaded = await self.serving.load(needs(self.asked[-1].call))
+        loaded = await self.serving.load(self.asked[-1].call.needs)
         held = loaded.snapshot.record
         begun = self.begun or self._holder(held)
         if begun is None or begun.attempt is None:
@@ -221,7 +221,7 @@ class _CallingOut:
         return True if await self._commit(loaded, write) else None
 
     async def _end(self, begun: _Begun, new_ids: NewIds) -> Answer | None:
-        loaded = await self.serving.load(needs(begun.call))
+        loaded = await self.serving.load(begun.call.needs)
         if loaded.caller != begun.call.caller:
             # The API key was registered again meanwhile; a retry is judged by what it is now.
             return await self._without(given_up(self.serving.settings))
@@ -255,5 +255,5 @@ class _CallingOut:
         # An answer that leaves the key free; `None` where somebody was faster.
         return None if await self._let_go() is None else answer
 
-    async def _commit(self, loaded: LoadedCall, write: RecordWrite) -> bool:
+    async def _commit(self, loaded: Loaded, write: RecordWrite) -> bool:
         return await self.serving.store.commit(loaded, Changes((write,)))

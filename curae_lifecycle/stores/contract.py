@@ -9,7 +9,7 @@ store that keeps them may be anything: the loop in `serve` asks for nothing else
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -17,7 +17,6 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environment
 from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.snapshot import Needs, Snapshot
 from curae_lifecycle.stores.pages import HostedPage
 
@@ -79,102 +78,74 @@ class StoreFullError(LifecycleError, RuntimeError):
 
 
 @attrs.frozen
-class LoadedCall:
-    """What was loaded for a call, all of one moment.
+class Loaded:
+    """What a store loaded, all of one moment.
 
     Attributes:
-        caller: Whom the API key stands for at that moment; `None` for an unknown key.
-        snapshot: What the call needs.
+        snapshot: The values that were asked for.
         now: The moment, by the store's clock.
-        seen: The store's own note of what it read, given back to it with the commit.
+        caller: The caller of the API key; `None` for an unknown key, and if none was given.
+        seen: The store's own note of the versions it read; the commit gets it back.
     """
 
-    caller: Caller | None
     snapshot: Snapshot
     now: datetime
+    caller: Caller | None = None
     seen: object = attrs.field(default=None, repr=False)
-
-
-@attrs.frozen
-class LoadedFact:
-    """What was loaded for a fact, all of one moment.
-
-    Attributes:
-        snapshot: What the fact concerns.
-        now: The moment, by the store's clock.
-        seen: The store's own note of what it read, given back to it with the commit.
-    """
-
-    snapshot: FactSnapshot
-    now: datetime
-    seen: object = attrs.field(default=None, repr=False)
-
-
-Loaded = LoadedCall | LoadedFact
-"""What a commit was decided from."""
-
-NOTHING: Final = Needs(record=None, buckets=(), limit=None, connection=None, binding=None)
-"""What is needed where only the caller is asked for."""
 
 
 class Store(Protocol):
-    """A store that waits for its answers; every call may raise `StoreUnavailableError`."""
+    """A store whose calls block; each of them may raise `StoreUnavailableError`."""
 
-    def caller_of(self, digest: str) -> Caller | None:
-        """Whom an API key stands for, by its digest; `None` for an unknown one.
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, or None for an unknown key.
 
-        It may be as of a moment ago: `for_call` tells anew, and a store that remembers callers
-        also learns from it.
-        """
-        ...
-
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """The caller, and everything that a call of theirs needs.
+        The caller may come from a cache: `load` returns the current one, and refreshes the cache.
 
         Args:
-            digest: The API key's digest.
-            needs: What the call needs.
+            key_digest: The digest of the API key.
         """
         ...
 
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """Everything that a fact concerns."""
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, all of one moment.
+
+        Args:
+            needs: What is loaded.
+            key_digest: The digest of the API key whose caller is loaded too; `None` for a fact.
+        """
         ...
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
-        """Store the writes, put effects and events into the outbox, and let the page be found.
+        """Store the writes, put effects and events into the outbox, and register the page.
 
         Args:
             loaded: What the changes were decided from.
-            changes: What is to be stored, all of it or nothing.
-            page: A hosted page whose URL was given out; an earlier one about the same is gone.
+            changes: What is stored, all of it or nothing.
+            page: A hosted page whose URL was given out; it replaces an earlier one of its subject.
 
         Returns:
-            Whether all that is replaced was as it was loaded. `False`: nothing was stored; load
-            again and decide again.
+            True if it was stored. False if a value that a write replaces is not as it was loaded:
+            nothing was stored; load again and decide again.
         """
         ...
 
 
 class AsyncStore(Protocol):
-    """The same calls, awaited."""
+    """A store with the same calls, async."""
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        """As `Store.caller_of`."""
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, as `Store.caller_of` does."""
         ...
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """As `Store.for_call`."""
-        ...
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """As `Store.for_fact`."""
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, as `Store.load` does."""
         ...
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
     ) -> bool:
-        """As `Store.commit`."""
+        """Commit the changes, as `Store.commit` does."""
         ...
 
 

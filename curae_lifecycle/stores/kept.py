@@ -30,6 +30,7 @@ from curae_lifecycle.rules.values import (
     later,
 )
 from curae_lifecycle.service import changes
+from curae_lifecycle.service.snapshot import ConnectionsPage
 from curae_lifecycle.stores.keys import Name, coordinate_name, rate_name, record_name
 
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
@@ -245,9 +246,11 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
             each = self._successors.get(each.id)
         return tuple(following)
 
-    def of_user(self, coordinate: Coordinate) -> tuple[Connection, ...]:
-        """Every connection of a user."""
-        return tuple(self._of_user.get(coordinate_name(coordinate), {}).values())
+    def page(self, page: ConnectionsPage) -> tuple[Connection, ...]:
+        """Return the connections of a coordinate in the order of their ids, or one page of them."""
+        held = self._of_user.get(coordinate_name(page.coordinate), {})
+        ids = sorted(each for each in held if page.after is None or each > page.after)
+        return tuple([held[each] for each in ids[: page.limit]])
 
     def place(
         self, write: changes.ConnectionWrite

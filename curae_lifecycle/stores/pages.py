@@ -123,7 +123,7 @@ def page_of(
                 )
             case _:
                 pass
-    coordinate = call.operation.coordinate(call.caller)
+    coordinate = call.needs.binding
     if coordinate is None:
         return None
     bound = UserId("") if binding is None else binding.user_id

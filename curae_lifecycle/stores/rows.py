@@ -3,8 +3,8 @@
 The law of this module: **a store only fetches rows and compares documents**; what a row is found
 by, and what the rows that were found say, is worked out here, in any order of rows.
 
-`row_of` is the row of a write. `wanted` says which rows a call or a fact needs; whoever found them,
-in one statement or one after the other, makes `snapshot_of` or `fact_snapshot_of` of them.
+`row_of` returns the row of a write. `wanted` says which rows a request or a fact needs; a store
+fetches them, in one statement or several, and `snapshot_of` turns them into a snapshot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, microseconds
+from curae_lifecycle.rules.values import microseconds
 from curae_lifecycle.service.changes import (
     BindingWrite,
     ConnectionWrite,
@@ -28,8 +28,7 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.web.json import json_text, parse_json
@@ -67,23 +66,27 @@ class Row:
     position: int | None = None
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Wanted:
-    """The rows that are needed, all of one moment; what is `None` is not needed.
+    """The rows to fetch, all of one moment; `None` where none are needed.
 
     Attributes:
         keys: Rows by kind and key.
-        line: The successor of a connection and the last one of its chain, by its id.
-        chain: Every later connection of its chain, by its id.
-        user: Every connection of a user.
-        session: The binding of a session's user, by the session's id.
+        line: A connection's id: fetch its successor and the last connection of its chain.
+        chain: A connection's id: fetch every later connection of its chain.
+        session: A session's id: fetch the binding of its user.
+        user: The key of a user's binding: fetch the user's connections.
+        after: Fetch only connections of the user whose key is greater.
+        limit: Fetch at most this many of them, the smallest keys first.
     """
 
     keys: tuple[tuple[str, str], ...]
     line: str | None = None
     chain: str | None = None
-    user: str | None = None
     session: str | None = None
+    user: str | None = None
+    after: str | None = None
+    limit: int | None = None
 
 
 def row_of(write: Write) -> Row:
@@ -121,69 +124,65 @@ def row_of(write: Write) -> Row:
             )
 
 
-def wanted(needs: Needs | FactNeeds) -> Wanted:
-    """Which rows a call or a fact needs."""
-    if isinstance(needs, Needs):
-        keys = [
-            *_names(Record, record_key, needs.record),
-            *[name for key in needs.buckets for name in _names(BucketState, rate_key, key)],
-            *_names(LogState, rate_key, needs.limit),
-            *_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
-            *_names(Connection, str, needs.connection),
-        ]
-        return Wanted(tuple(keys), line=needs.connection)
+def wanted(needs: Needs) -> Wanted:
+    """Return the rows that a request or a fact needs."""
     keys = [
-        *_names(Connection, str, needs.connection or needs.chain),
-        *_names(CuraeConnectSession, str, needs.session),
+        *_names(Record, record_key, needs.record),
+        *[name for key in needs.buckets for name in _names(BucketState, rate_key, key)],
+        *_names(LogState, rate_key, needs.limit),
         *_names(LimitedAccountAppBinding, coordinate_key, needs.binding),
+        *_names(CuraeConnectSession, str, needs.session),
+        *_names(Connection, str, needs.connection or needs.chain),
     ]
-    user = None if needs.connections is None else coordinate_key(needs.connections)
+    page = needs.connections
     return Wanted(
-        keys=tuple(keys), line=needs.connection, chain=needs.chain, user=user, session=needs.session
+        keys=tuple(keys),
+        line=needs.connection,
+        chain=needs.chain,
+        session=needs.session,
+        user=None if page is None else coordinate_key(page.coordinate),
+        after=None if page is None else page.after,
+        limit=None if page is None else page.limit,
     )
 
 
 def snapshot_of(needs: Needs, found: Found) -> Snapshot:
-    """What a call needs, of the rows that were found; others are not looked at.
-
-    Raises:
-        MalformedError: A document is none of this library's; the member at fault is named.
-        NewerFormatError: A newer release wrote it.
-    """
-    return Snapshot(
-        _value(found, kind=Record, text=record_key, key=needs.record),
-        tuple([_value(found, kind=BucketState, text=rate_key, key=key) for key in needs.buckets]),
-        _value(found, kind=LogState, text=rate_key, key=needs.limit),
-        *_line(found, needs.connection),
-        _value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=needs.binding),
-    )
-
-
-def fact_snapshot_of(needs: FactNeeds, found: Found) -> FactSnapshot:
-    """What a fact concerns, of the rows that were found; it raises as `snapshot_of` does.
+    """Return the snapshot that the fetched rows make; rows that were not asked for are ignored.
 
     Args:
         needs: What was asked for.
-        found: The rows, as they are stored.
+        found: The fetched rows, in any order.
+
+    Raises:
+        MalformedError: A document is not one of this library's; the member at fault is named.
+        NewerFormatError: A newer release wrote it.
     """
-    connection, successor, head = _line(found, needs.connection)
-    following: list[Connection] = []
-    if needs.chain is not None:
-        connection = _value(found, kind=Connection, text=str, key=needs.chain)
-        following = [] if connection is None else _later(found, connection)
+    asked = needs.connection or needs.chain
+    connection = _value(found, kind=Connection, text=str, key=asked)
+    later = [] if connection is None else _later(found, connection)
+    has_line = needs.connection is not None and bool(later)
     session = _value(found, kind=CuraeConnectSession, text=str, key=needs.session)
-    user = needs.binding if session is None else session.coordinate
-    binding = _value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=user)
-    theirs = [each for each in _connections(found) if each.identity.coordinate == needs.connections]
-    return FactSnapshot(
+    bound = needs.binding if session is None else session.coordinate
+    return Snapshot(
+        record=_value(found, kind=Record, text=record_key, key=needs.record),
+        buckets=tuple(
+            _value(found, kind=BucketState, text=rate_key, key=key) for key in needs.buckets
+        ),
+        limit=_value(found, kind=LogState, text=rate_key, key=needs.limit),
         connection=connection,
-        successor=successor,
-        head=head,
-        following=tuple(following),
+        successor=later[0] if has_line else None,
+        head=later[-1] if has_line else None,
+        following=() if needs.chain is None else tuple(later),
         session=session,
-        binding=binding,
-        connections=tuple(theirs),
+        binding=_value(found, kind=LimitedAccountAppBinding, text=coordinate_key, key=bound),
+        connections=() if needs.connections is None else _page(found, needs.connections),
     )
+
+
+def _page(found: Found, page: ConnectionsPage) -> tuple[Connection, ...]:
+    theirs = [each for each in _connections(found) if each.identity.coordinate == page.coordinate]
+    ahead = [each for each in theirs if page.after is None or each.id > page.after]
+    return tuple(sorted(ahead, key=lambda each: each.id)[: page.limit])
 
 
 def _names(
@@ -211,11 +210,3 @@ def _later(found: Found, connection: Connection) -> list[Connection]:
     of_chain = [each for each in _connections(found) if each.identity.root_id == root]
     later = [each for each in of_chain if each.identity.position > position]
     return sorted(later, key=lambda each: each.identity.position)
-
-
-def _line(
-    found: Found, connection_id: ConnectionId | None
-) -> tuple[Connection | None, Connection | None, Connection | None]:
-    connection = _value(found, kind=Connection, text=str, key=connection_id)
-    later = [] if connection is None else _later(found, connection)
-    return (connection, later[0], later[-1]) if later else (connection, None, None)

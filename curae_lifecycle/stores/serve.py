@@ -17,11 +17,11 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import LostLease
 from curae_lifecycle.rules.values import NextAction
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, Renew, answer_calling_out
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
 from curae_lifecycle.stores.minting import Mint
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import DEFAULT_PATIENCE, Effort, Patience, awaiting, waiting
@@ -199,14 +199,11 @@ class _Waiting:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        return self._store.caller_of(digest)
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        return self._store.caller_of(key_digest)
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return self._store.for_call(digest, needs)
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self._store.for_fact(needs)
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return self._store.load(needs, key_digest)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None

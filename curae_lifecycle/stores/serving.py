@@ -19,16 +19,15 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.service.call import Call, Decision, refused
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, fact_needs, record_fact
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
-    NOTHING,
     AsyncStore,
-    LoadedCall,
+    Loaded,
     StoreFullError,
     StoreUnavailableError,
 )
@@ -99,7 +98,7 @@ class Decided:
         page: The hosted page that it sends the user to.
     """
 
-    loaded: LoadedCall
+    loaded: Loaded
     decision: Decision
     call: Call | None = None
     new_ids: NewIds | None = None
@@ -125,7 +124,7 @@ class Serving:
     mint: Mint
     settings: Settings
     effort: Effort
-    loaded: LoadedCall | None = None
+    loaded: Loaded | None = None
 
     async def attempt(self) -> Answer | None:
         """Load, decide, commit; `None` where somebody was faster."""
@@ -136,7 +135,7 @@ class Serving:
         """Load and decide; `None` where the API key was registered again in between."""
         caller = await self._caller()
         call = read(self.request, caller=caller, now=utc_now(), settings=self.settings)
-        loaded = await self.load(needs(call) if isinstance(call, Call) else NOTHING)
+        loaded = await self.load(call.needs if isinstance(call, Call) else Needs())
         if loaded.caller != caller:
             return None
         if isinstance(call, Decision):
@@ -162,16 +161,16 @@ class Serving:
         return given_up(self.settings)
 
     async def commit(
-        self, loaded: LoadedCall, answer: Answer, page: HostedPage | None
+        self, loaded: Loaded, answer: Answer, page: HostedPage | None
     ) -> Answer | None:
         """Commit what an answer changes; `None` where somebody was faster."""
         if page is None and answer.changes == NO_CHANGES:
             return answer
         return answer if await self.store.commit(loaded, answer.changes, page) else None
 
-    async def load(self, asked: Needs) -> LoadedCall:
+    async def load(self, asked: Needs) -> Loaded:
         """Load what is needed, and whom the API key stands for by now."""
-        self.loaded = await self.store.for_call(self.digest, asked)
+        self.loaded = await self.store.load(asked, self.digest)
         return self.loaded
 
     async def _caller(self) -> Caller | None:
@@ -245,7 +244,7 @@ async def answer_fact(store: AsyncStore, fact: Fact, trying: Trying) -> FactAnsw
     """
 
     async def attempt() -> FactAnswer | None:
-        loaded = await store.for_fact(fact_needs(fact))
+        loaded = await store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, loaded.now)
         if not isinstance(answer, Done):
             return answer

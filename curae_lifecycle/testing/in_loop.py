@@ -10,9 +10,8 @@ from typing import Protocol, TypeVar
 
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import AsyncStore, Loaded
 from curae_lifecycle.stores.pages import HostedPage
 
 _Answered = TypeVar("_Answered")
@@ -48,17 +47,13 @@ class InLoop:
 
         return self._run(registered())
 
-    def caller_of(self, digest: str) -> Caller | None:
-        """As `Store.caller_of`."""
-        return self._run(self._store.caller_of(digest))
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, as `Store.caller_of` does."""
+        return self._run(self._store.caller_of(key_digest))
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """As `Store.for_call`."""
-        return self._run(self._store.for_call(digest, needs))
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """As `Store.for_fact`."""
-        return self._run(self._store.for_fact(needs))
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, as `Store.load` does."""
+        return self._run(self._store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """As `Store.commit`."""

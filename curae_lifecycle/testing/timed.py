@@ -11,11 +11,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+import attrs
+
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage
 
 
@@ -66,25 +67,13 @@ class TimedStore:
         """Let an API key stand for a caller."""
         return self._store.register(api_key, caller)
 
-    def caller_of(self, digest: str) -> Caller | None:
-        """As `Store.caller_of`."""
-        return self._store.caller_of(digest)
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, as `Store.caller_of` does."""
+        return self._store.caller_of(key_digest)
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """As `Store.for_call`, at the test's instant."""
-        loaded = self._store.for_call(digest, needs)
-        if loaded.now is self.now:
-            return loaded
-        return LoadedCall(
-            caller=loaded.caller, snapshot=loaded.snapshot, now=self.now, seen=loaded.seen
-        )
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """As `Store.for_fact`, at the test's instant."""
-        loaded = self._store.for_fact(needs)
-        if loaded.now is self.now:
-            return loaded
-        return LoadedFact(loaded.snapshot, self.now, loaded.seen)
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, at the simulated instant."""
+        return attrs.evolve(self._store.load(needs, key_digest), now=self.now)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """As `Store.commit`."""

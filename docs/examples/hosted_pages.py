@@ -21,7 +21,6 @@ from curae_lifecycle import (
     Authorized,
     ConnectionId,
     Done,
-    FactSnapshot,
     Graduated,
     HandoffCompleted,
     Ignored,
@@ -30,14 +29,14 @@ from curae_lifecycle import (
     Response,
     Revoked,
     SessionId,
+    Snapshot,
     UserId,
-    fact_needs,
     record_fact,
 )
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, the_connection
-from curae_lifecycle.stores.contract import AsyncStore, LoadedFact, Store
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind, form_token
 from curae_lifecycle.stores.serve import record, record_async
 from curae_lifecycle.stores.serving import log_error
@@ -52,7 +51,7 @@ _PATH: Final = re.compile(r"/pages/([\w-]{1,128})(?:/(finish|cancel))?", re.ASCI
 class Declined(Revoked):
     """The patient said no on the page: a revocation, unless something was authorized before."""
 
-    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
         """Judged in the loop, so that nobody finishes between the look and the commit."""
         reached = (the_connection(snapshot), *snapshot.following)
         if any(each.authorized_at is not None for each in reached):
@@ -94,9 +93,7 @@ def serve(store: PageStore, request: Request) -> Response | None:
         answer = None if fact is None else record(store, fact)
         if isinstance(answer, Done):
             return _show_done(asked)
-        return _look(
-            asked, page=page, answer=answer, loaded=store.for_fact(fact_needs(_finish(page)))
-        )
+        return _look(asked, page=page, answer=answer, loaded=store.load(_finish(page).needs()))
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
 
@@ -115,7 +112,7 @@ async def serve_async(store: AsyncPageStore, request: Request) -> Response | Non
         if isinstance(answer, Done):
             return _show_done(asked)
         return _look(
-            asked, page=page, answer=answer, loaded=await store.for_fact(fact_needs(_finish(page)))
+            asked, page=page, answer=answer, loaded=await store.load(_finish(page).needs())
         )
     except Exception as error:  # noqa: BLE001 - whatever it was, the person gets a page
         return _later(error)
@@ -165,9 +162,7 @@ def _pressed(asked: _Asked, page: HostedPage) -> Fact | None:
             return None
 
 
-def _look(
-    asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: LoadedFact
-) -> Response:
+def _look(asked: _Asked, page: HostedPage, answer: FactAnswer | None, loaded: Loaded) -> Response:
     # What is true now: what the rules would make of a finish, which is not recorded here.
     cancelled = asked.action == "cancel"
     match record_fact(_finish(page), loaded.snapshot, loaded.now):
@@ -189,7 +184,7 @@ def _show_done(asked: _Asked) -> Response:
     return show(200, "Done", BACK if asked.action == "finish" else f"Nothing is shared. {BACK}")
 
 
-def _is_still_bound(snapshot: FactSnapshot) -> bool:
+def _is_still_bound(snapshot: Snapshot) -> bool:
     # Whether who signed up is still the user there; a connection and a graduation say so themselves.
     session, bound = snapshot.session, snapshot.binding
     if session is None or bound is None or bound.state is AccountState.TOMBSTONED:

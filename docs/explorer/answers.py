@@ -36,7 +36,7 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -162,7 +162,7 @@ def _operation(
 
 
 def _fact(fact: Fact, variant: str = "") -> Asked:
-    needs = fact_needs(fact)
+    needs = fact.needs()
     alone, chain = needs.connection is not None, needs.chain is not None
     whole = needs.connections is not None
     bound = needs.binding is not None or needs.session is not None
@@ -176,7 +176,7 @@ def _fact(fact: Fact, variant: str = "") -> Asked:
         connection = states.connection(state) if alone or chain or whole else None
         successor = states.successor(state) if alone or chain or whole else None
         following = () if successor is None else (successor,)
-        snapshot = FactSnapshot(
+        snapshot = Snapshot(
             connection=None if whole else connection,
             successor=successor if alone else None,
             head=successor if alone else None,

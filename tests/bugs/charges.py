@@ -21,7 +21,6 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import BucketKey, LimitKey, RateWrite, Write
-from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.gates import Gate
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
@@ -39,6 +38,7 @@ from tests.bugs.service import (
     with_members,
     without_header,
 )
+from tests.instants import caller_at, commit_writes
 
 # --- What is charged -------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class AccountStateCharged(_Charging):
 class MalformedCharged(_Charging):
     def read(self, request: Request, now: datetime) -> Call | Decision:
         result = super().read(request, now)
-        caller = self.memory.caller(bearer(request))
+        caller = caller_at(self.memory, bearer(request))
         refused = isinstance(result, Decision) and result.status == 400
         if not refused or caller is None or not request.target.endswith("/initiate"):
             return result
@@ -104,7 +104,7 @@ class MalformedCharged(_Charging):
         charge = self.charge(coordinate, now)
         if isinstance(charge, Limited):
             return self.limited(charge, Gate.LIMIT, now)
-        self.memory.store((charge,))
+        commit_writes(self.memory, (charge,))
         return result
 
 
@@ -119,7 +119,7 @@ class RefusalDrainsTheBucket(Service):
         answer = admit(tuple(map(Charge, buckets, states)), now)
         if decision.status != 429 or isinstance(answer, Limited):
             return decision
-        keys = needs(call).buckets
+        keys = call.needs.buckets
         charges = zip(keys, buckets, snapshot.buckets, answer.states, strict=True)
         writes = tuple(RateWrite(*charge) for charge in charges)
         return attrs.evolve(decision, changes=attrs.evolve(decision.changes, writes=writes))

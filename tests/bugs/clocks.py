@@ -9,14 +9,15 @@ import attrs
 
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.service.changes import NO_CHANGES, ConnectionWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.snapshot import Snapshot
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
 
 
 class AheadIsLost(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if fact.happened_at is not None and fact.happened_at > now:
             return Ignored(NO_CHANGES, ())
         return super().judge_fact(fact, snapshot, now)
@@ -28,7 +29,7 @@ class _AsReported(Service):
     def is_kept(self, write: ConnectionWrite, happened_at: datetime, now: datetime) -> bool:
         raise NotImplementedError
 
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         answer = super().judge_fact(fact, snapshot, now)
         at = fact.happened_at
         if at is None or not isinstance(answer, Done):
@@ -58,7 +59,7 @@ class BeforeTheMaking(_AsReported):
 
 
 class RevokedOnArrival(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Revoked):
             fact = attrs.evolve(fact, happened_at=None)
         return super().judge_fact(fact, snapshot, now)

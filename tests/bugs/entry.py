@@ -13,7 +13,7 @@ from curae_lifecycle.rules.session import EntryPath, Handoff
 from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import BindingWrite, Changes, SessionWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -159,23 +159,23 @@ class _MisreadHandoff(Service):
 
     compares = False
 
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         del fact
         return snapshot
 
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         return super().judge_fact(fact, self.misread(snapshot, fact), now)
 
 
 class SignUpOverLimited(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         if isinstance(fact, HandoffCompleted) and _in_state(snapshot.binding, AccountState.LIMITED):
             return attrs.evolve(snapshot, binding=None)
         return snapshot
 
 
 class SignUpOverTombstone(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         tombstoned = _in_state(snapshot.binding, AccountState.TOMBSTONED)
         if isinstance(fact, HandoffCompleted) and tombstoned:
             return attrs.evolve(snapshot, binding=None)
@@ -183,7 +183,7 @@ class SignUpOverTombstone(_MisreadHandoff):
 
 
 class SessionNeverOver(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         if isinstance(fact, HandoffCompleted) and snapshot.session is not None:
             session = attrs.evolve(snapshot.session, expires_at=LAST_INSTANT)
             return attrs.evolve(snapshot, session=session)
@@ -191,7 +191,7 @@ class SessionNeverOver(_MisreadHandoff):
 
 
 class SilentPathCompletes(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         session = snapshot.session
         if (
             isinstance(fact, HandoffCompleted)
@@ -206,7 +206,7 @@ class SilentPathCompletes(_MisreadHandoff):
 
 
 class GraduatesNobody(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         if isinstance(fact, Graduated) and snapshot.binding is None:
             nobody = LimitedAccountAppBinding(
                 coordinate=fact.coordinate,
@@ -219,7 +219,7 @@ class GraduatesNobody(_MisreadHandoff):
 
 
 class GraduatesTheDead(_MisreadHandoff):
-    def misread(self, snapshot: FactSnapshot, fact: Fact) -> FactSnapshot:
+    def misread(self, snapshot: Snapshot, fact: Fact) -> Snapshot:
         binding = snapshot.binding
         if isinstance(fact, Graduated) and binding is not None:
             if fact.user_id is not None:
@@ -238,7 +238,7 @@ class TombstoneUnlinks(Service):
 
 
 class TombstoneOfNobody(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Tombstoned) and snapshot.binding is None:
             nobody = LimitedAccountAppBinding(
                 coordinate=fact.coordinate,

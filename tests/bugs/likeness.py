@@ -18,7 +18,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -129,7 +129,7 @@ class HeadWithinEight(Service):
 class DeepLinksAlone(Service):
     """Finds no successor of a link that is deep in its chain."""
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
+    def load_fact(self, fact: Fact) -> Snapshot:
         snapshot = super().load_fact(fact)
         if not isinstance(fact, Authorized) or self._depth(snapshot.connection) < 10:
             return snapshot
@@ -152,7 +152,7 @@ class RevokesFromTheRoot(Service):
 
 
 class EndsSixteen(Service):
-    def load_fact(self, fact: Fact) -> FactSnapshot:
+    def load_fact(self, fact: Fact) -> Snapshot:
         snapshot = super().load_fact(fact)
         if not isinstance(fact, Tombstoned):
             return snapshot

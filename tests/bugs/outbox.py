@@ -29,7 +29,7 @@ from curae_lifecycle.service.changes import (
 )
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -48,7 +48,7 @@ from tests.bugs.values import COORDINATE, pending
 from tests.memory import overwrite
 from tests.server import CALLER
 
-RecordFact = Callable[[Fact, FactSnapshot, datetime], FactAnswer]
+RecordFact = Callable[[Fact, Snapshot, datetime], FactAnswer]
 
 
 def _active() -> Connection:
@@ -66,7 +66,7 @@ def probe_ignored(record: RecordFact) -> None:
     revoked = _revoked()
     facts: tuple[Fact, ...] = (Revoked(revoked.id, Actor.PATIENT), Authorized(revoked.id))
     for fact in facts:
-        answer = record(fact, FactSnapshot(revoked), START + MINUTE)
+        answer = record(fact, Snapshot(connection=revoked), START + MINUTE)
         changes = answer.value if isinstance(answer, Done | Ignored) else Changes()
         check_nothing_changed(revoked, revoked, changes)
 
@@ -75,7 +75,7 @@ def probe_endings(record: RecordFact) -> None:
     """Whatever ends an access tells the server to end it, and who lives on."""
     active = _active()
     now = START + MINUTE
-    ended = record(Revoked(active.id, Actor.PATIENT), FactSnapshot(active), now)
+    ended = record(Revoked(active.id, Actor.PATIENT), Snapshot(connection=active), now)
     assert isinstance(ended, Done)
     if AccessEnded(active.id, now) not in ended.value.effects:
         raise AssertionError("connection.revoke.active: nothing ends the cached grants")
@@ -90,13 +90,17 @@ def probe_endings(record: RecordFact) -> None:
     assert isinstance(recovery, Done)
     successor = recovery.value.connection
     old = attrs.evolve(_active(), identity=revoked.identity)
-    ended = record(Revoked(old.id, Actor.UPSTREAM), FactSnapshot(old, successor, successor), now)
+    ended = record(
+        Revoked(old.id, Actor.UPSTREAM),
+        Snapshot(connection=old, successor=successor, head=successor),
+        now,
+    )
     assert isinstance(ended, Done)
     if SuccessorsLive(old.id, successor.id) not in ended.value.effects:
         raise AssertionError("revocation-reach.upstream: nobody learns that a successor lives")
 
 
-def _tells_what_it_ignored(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+def _tells_what_it_ignored(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     answer = record_fact(fact, snapshot, now)
     if isinstance(answer, Ignored) and snapshot.connection is not None:
         event = Event(EventKind.CONNECTION_REVOKED, snapshot.connection, now)
@@ -104,7 +108,7 @@ def _tells_what_it_ignored(fact: Fact, snapshot: FactSnapshot, now: datetime) ->
     return answer
 
 
-def _writes_what_it_refused(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+def _writes_what_it_refused(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     answer = record_fact(fact, snapshot, now)
     connection = snapshot.connection
     if isinstance(answer, Done) or connection is None:
@@ -114,7 +118,7 @@ def _writes_what_it_refused(fact: Fact, snapshot: FactSnapshot, now: datetime) -
 
 
 def _without(kind: type) -> RecordFact:
-    def record(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def record(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         answer = record_fact(fact, snapshot, now)
         if not isinstance(answer, Done):
             return answer
@@ -161,7 +165,7 @@ def probe_landing(record: RecordFact) -> None:
     serve(memory, call=second, number=2, now=START)
     for number, user in ((1, "u-1"), (1, "u-2"), (2, "u-2"), (2, "u-1")):
         fact = HandoffCompleted(new_ids(number, START).session_id, UserId(user))
-        answer = record(fact, memory.load_fact(fact), START)
+        answer = record(fact, memory.load(fact.needs()).snapshot, START)
         if isinstance(answer, Done):
             for write in answer.value.writes:
                 overwrite(memory, write)
@@ -172,13 +176,11 @@ def probe_landing(record: RecordFact) -> None:
         for session in memory._sessions.values():
             if session.landed_at is not None and session.user_id != bound.user_id:
                 raise AssertionError("completion: a session landed for somebody who is not bound")
-    tombstoned = record(
-        Tombstoned(COORDINATE), FactSnapshot(binding=memory.binding(COORDINATE)), START
-    )
+    tombstoned = record(Tombstoned(COORDINATE), Snapshot(binding=memory.binding(COORDINATE)), START)
     assert isinstance(tombstoned, Done)
 
 
-def _rebinds(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+def _rebinds(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     binding = snapshot.binding
     active = binding is not None and binding.state is AccountState.ACTIVE
     if isinstance(fact, HandoffCompleted) and active:
@@ -186,7 +188,7 @@ def _rebinds(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
     return record_fact(fact, snapshot, now)
 
 
-def _lands_alone(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+def _lands_alone(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     if isinstance(fact, HandoffCompleted) and snapshot.binding is not None:
         same = attrs.evolve(snapshot.binding, user_id=fact.user_id)
         return record_fact(fact, attrs.evolve(snapshot, binding=same), now)

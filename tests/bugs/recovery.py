@@ -13,7 +13,7 @@ from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
@@ -229,7 +229,7 @@ class ReconnectTouchesPredecessor(Service):
 class SupersededAuthorized(Service):
     compares = False
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
+    def load_fact(self, fact: Fact) -> Snapshot:
         snapshot = super().load_fact(fact)
         if not isinstance(fact, Authorized):
             return snapshot

@@ -15,19 +15,20 @@ from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
+from tests.instants import caller_at
 from tests.memory import overwrite
 
 
 class ScopesOnlyGrow(Service):
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
-        before = self.memory.caller(ApiKey(api_key))
+        before = caller_at(self.memory, ApiKey(api_key))
         scopes = wanted.scopes if before is None else wanted.scopes | before.scopes
         super().register_again(api_key, attrs.evolve(wanted, scopes=scopes))
 
 
 class AppOfTheFirst(Service):
     def register_again(self, api_key: str, wanted: KeyWanted) -> None:
-        before = self.memory.caller(ApiKey(api_key))
+        before = caller_at(self.memory, ApiKey(api_key))
         app_id = wanted.app_id if before is None else before.app_id
         super().register_again(api_key, attrs.evolve(wanted, app_id=app_id))
 

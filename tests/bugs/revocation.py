@@ -18,7 +18,7 @@ from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.operation import ProblemReply
@@ -128,7 +128,7 @@ class PatientRevokesOne(Service):
         del following
         return ()
 
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Revoked):
             snapshot = attrs.evolve(snapshot, following=self.reached(snapshot.following))
         return super().judge_fact(fact, snapshot, now)
@@ -146,7 +146,7 @@ class PatientStopsAtALapse(PatientRevokesOne):
 
 
 class FailedRefreshRevokes(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         connection = snapshot.connection
         if (
             isinstance(fact, ActionRequired)

@@ -37,8 +37,8 @@ from curae_lifecycle.service.changes import (
     RecordWrite,
     Write,
 )
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
@@ -51,6 +51,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
 from tests.hosted import Hosted, Page
+from tests.instants import caller_at, commit_writes
 from tests.memory import overwrite
 
 START: Final = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -208,16 +209,16 @@ class Service:
         self.memory.purge(self.clock)
 
     def caller(self, request: Request) -> Caller | None:
-        return self.memory.caller(bearer(request))
+        return caller_at(self.memory, bearer(request))
 
     def read(self, request: Request, now: datetime) -> Call | Decision:
         return read(request, caller=self.caller(request), now=now, settings=self.settings)
 
     def asked(self, call: Call) -> Needs:
-        return needs(call)
+        return call.needs
 
     def load(self, call: Call) -> Snapshot:
-        return self.memory.load(self.asked(call))
+        return self.memory.load(self.asked(call)).snapshot
 
     def judged(self, call: Call, snapshot: Snapshot, now: datetime) -> Answer:
         return self.respond(
@@ -243,7 +244,7 @@ class Service:
     def store(self, call: Call | None, writes: tuple[Write, ...]) -> bool:
         del call
         if self.compares:
-            return self.memory.store(writes)
+            return commit_writes(self.memory, writes)
         for write in writes:
             overwrite(self.memory, self._over_what_is_there(write))
         return True
@@ -273,13 +274,13 @@ class Service:
             return response
         return with_header(response, "date", http_date(self.clock))
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
-        return self.memory.load_fact(fact)
+    def load_fact(self, fact: Fact) -> Snapshot:
+        return self.memory.load(fact.needs()).snapshot
 
     def access(self, connection: Connection, package: str, now: datetime) -> bool:
         return isinstance(decide_access(connection, package, now), Granted)
 
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         return record_fact(fact, snapshot, now)
 
 
@@ -315,7 +316,7 @@ class MisreadFact(Service):
         del fact
         return connection
 
-    def load_fact(self, fact: Fact) -> FactSnapshot:
+    def load_fact(self, fact: Fact) -> Snapshot:
         snapshot = super().load_fact(fact)
         connection = snapshot.connection
         if connection is None:

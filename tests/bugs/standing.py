@@ -15,7 +15,7 @@ from curae_lifecycle.service.changes import ConnectionWrite, Write
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
@@ -93,7 +93,7 @@ class LateCompletionAccepted(MisreadFact):
 
 
 class AuthorizedOnArrival(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if isinstance(fact, Authorized):
             fact = attrs.evolve(fact, happened_at=None)
         return super().judge_fact(fact, snapshot, now)
@@ -114,7 +114,7 @@ class LastReasonStands(MisreadFact):
 
 
 class ExpiryMovesTheEnd(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         answer = super().judge_fact(fact, snapshot, now)
         if not isinstance(fact, Expired) or not isinstance(answer, Done):
             return answer

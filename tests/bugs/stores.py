@@ -21,7 +21,7 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, Write
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, record_fact
@@ -42,6 +42,7 @@ from curae_lifecycle.web.respond import Answer, respond
 from tests.bugs.bug import HiddenBug
 from tests.bugs.service import LIFETIME, START
 from tests.bugs.values import COORDINATE, pending
+from tests.instants import commit_writes, record_at
 from tests.memory import LooksForNobody
 from tests.server import CALLER
 from tests.wrong_stores import only_counts
@@ -71,9 +72,9 @@ def _memory() -> MemoryStore:
 
 
 def serve(memory: MemoryStore, call: Call, number: int, now: datetime) -> Answer:
-    snapshot = memory.load(needs(call))
+    snapshot = memory.load(call.needs).snapshot
     answer = respond(decide(call, snapshot=snapshot, now=now, new_ids=new_ids(number, now)))
-    assert memory.store(answer.changes.writes)
+    assert commit_writes(memory, answer.changes.writes)
     return answer
 
 
@@ -81,32 +82,32 @@ def probe_all_or_nothing(make: Make) -> None:
     """A decision whose second write comes too late leaves none of its writes behind."""
     memory = make()
     made, moved = pending(1), pending(2)
-    assert memory.store((ConnectionWrite(None, moved),))
+    assert commit_writes(memory, (ConnectionWrite(None, moved),))
     late = attrs.evolve(moved, updated_at=START + MINUTE)
     before = memory.connection(made.id)
-    stored = memory.store((ConnectionWrite(None, made), ConnectionWrite(late, moved)))
+    stored = commit_writes(memory, (ConnectionWrite(None, made), ConnectionWrite(late, moved)))
     assert not stored
     check_nothing_changed(before, memory.connection(made.id))
 
 
 def _race(memory: MemoryStore, fact: Fact, call: Call) -> None:
     # Both read before either stores; the fact stores second and is judged again where it must be.
-    read = memory.load_fact(fact)
+    read = memory.load(fact.needs()).snapshot
     serve(memory, call=call, number=3, now=LATE)
     answer = record_fact(fact, read, LATE)
     assert isinstance(answer, Done)
-    if not memory.store(answer.value.writes):
-        memory.record(fact, LATE)
+    if not commit_writes(memory, answer.value.writes):
+        record_at(memory, fact, LATE)
 
 
 def probe_late_authorization(make: Make) -> None:
     """A late authorization and a reconnect that read the same connection are not both stored."""
     memory = make()
     root = pending(1)
-    assert memory.store((ConnectionWrite(None, root),))
+    assert commit_writes(memory, (ConnectionWrite(None, root),))
     call = Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1"))
     _race(memory, Authorized(root.id, happened_at=START + MINUTE), call)
-    memory.record(Authorized(new_ids(3, LATE).connection_id), LATE)
+    record_at(memory, Authorized(new_ids(3, LATE).connection_id), LATE)
     check_chain(list(memory._connections.values()), LATE)
 
 
@@ -120,11 +121,11 @@ def probe_revoked_head(make: Make) -> None:
     """A patient's revocation also reaches a recovery that was made while it was decided."""
     memory = make()
     root, head = pending(1), new_ids(2, START).connection_id
-    assert memory.store((ConnectionWrite(None, root),))
-    memory.record(Authorized(root.id), START)
-    memory.record(ActionRequired(root.id, "portal_login"), START)
+    assert commit_writes(memory, (ConnectionWrite(None, root),))
+    record_at(memory, Authorized(root.id), START)
+    record_at(memory, ActionRequired(root.id, "portal_login"), START)
     serve(memory, call=Call(CALLER, Reconnect(root.id), IdempotencyKey("k-1")), number=2, now=START)
-    memory.record(Revoked(head, Actor.UPSTREAM), START)
+    record_at(memory, Revoked(head, Actor.UPSTREAM), START)
     recovered = Call(CALLER, Reconnect(head), IdempotencyKey("k-2"))
     _race(memory, Revoked(root.id, Actor.PATIENT), recovered)
     _check_over(memory, "revocation-reach.patient")
@@ -162,10 +163,15 @@ def probe_purge(make: Make) -> None:
         memory.purge(now)
         call = Call(CALLER, Initiate(user), IdempotencyKey(f"k-{number}"))
         answer = respond(
-            decide(call, snapshot=memory.load(needs(call)), now=now, new_ids=new_ids(number, now))
+            decide(
+                call,
+                snapshot=memory.load(call.needs).snapshot,
+                now=now,
+                new_ids=new_ids(number, now),
+            )
         )
         rates = [each for each in answer.changes.writes if isinstance(each, RateWrite)]
-        assert memory.store(tuple(rates))
+        assert commit_writes(memory, tuple(rates))
         admitted += [now] * (answer.response.status == 201)
     check_rate_limit(admitted)
     memory.purge(START + timedelta(hours=1))
@@ -174,21 +180,21 @@ def probe_purge(make: Make) -> None:
 
 
 class _StoresOneByOne(LooksForNobody):
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        stored = [super(_StoresOneByOne, self).store((write,)) for write in writes]
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        stored = [super(_StoresOneByOne, self)._store((write,)) for write in writes]
         return all(stored)
 
 
 class _CountsLeftOut(LooksForNobody):
-    def store(self, writes: tuple[Write, ...]) -> bool:
-        return super().store(tuple(each for each in writes if not only_counts(each)))
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        return super()._store(tuple(each for each in writes if not only_counts(each)))
 
 
 class _EvictsTheOldest(MemoryStore):
-    def store(self, writes: tuple[Write, ...]) -> bool:
+    def _store(self, writes: tuple[Write, ...]) -> bool:
         while len(self._records) >= 3:
             del self._records[next(iter(self._records))]
-        return super().store(writes)
+        return super()._store(writes)
 
 
 class _DropsLimitsEarly(MemoryStore):

@@ -14,7 +14,7 @@ from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
@@ -30,7 +30,7 @@ class _Reaches(Service):
         del fact
         return held
 
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         if not isinstance(fact, Tombstoned):
             return super().judge_fact(fact, snapshot, now)
         reached = self.reached(fact, snapshot.connections)
@@ -83,7 +83,7 @@ class RevokesAgain(_Reaches):
 
 
 class IgnoredEnds(Service):
-    def judge_fact(self, fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge_fact(self, fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
         answer = super().judge_fact(fact, snapshot, now)
         if isinstance(fact, Tombstoned) and isinstance(answer, Ignored):
             self.store(None, _ended(snapshot.connections, now).writes)

@@ -25,7 +25,7 @@ from curae_lifecycle.rules.values import SessionId, UserId, format_time
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import BindingWrite, SessionWrite, Write
 from curae_lifecycle.service.decide import decide
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
@@ -190,7 +190,7 @@ class Account:
             less = attrs.evolve(store, tombstones=store.tombstones - 1)
             yield from _fact("tombstones", less, gone)
         else:
-            record_fact(gone, FactSnapshot(binding=store.binding), store.now)
+            record_fact(gone, Snapshot(binding=store.binding), store.now)
         # What changes nothing is asked as well, so that every cell of the tables is.
         decide(
             Call(CALLER, StartGraduation(USER)),
@@ -331,7 +331,7 @@ def _hands_over(
 ) -> Iterator[Step[AccountStore, Entrant]]:
     answer = record_fact(
         HandoffCompleted(session.id, user),
-        FactSnapshot(session=session, binding=store.binding),
+        Snapshot(session=session, binding=store.binding),
         store.now,
     )
     if isinstance(answer, Done):
@@ -348,7 +348,7 @@ def _hands_over(
 
 
 def _fact(what: str, store: AccountStore, fact: Fact) -> Iterator[Change[AccountStore]]:
-    answer = record_fact(fact, FactSnapshot(binding=store.binding), store.now)
+    answer = record_fact(fact, Snapshot(binding=store.binding), store.now)
     if isinstance(answer, Done):
         after = _compared_and_set(store, answer.value.writes)
         assert after is not None

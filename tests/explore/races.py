@@ -332,7 +332,7 @@ def _old_chain(pasts: tuple[str, ...]) -> Connections:
 def _asked(
     store: RaceStore, client: Racer, now: datetime, operation: Operation
 ) -> tuple[Write, ...]:
-    named = operation.connection()
+    named = operation.needs(CALLER).connection
     binding = store.binding
     snapshot = Snapshot(binding=binding)
     if named is not None:

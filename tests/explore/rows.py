@@ -13,7 +13,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, fact_needs
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.snapshot import Snapshot
 from tests.wrong_stores import only_counts
 
@@ -61,18 +61,18 @@ def loaded(
 
 def loaded_for(
     fact: Fact, connections: Connections, binding: LimitedAccountAppBinding | None = None
-) -> FactSnapshot:
+) -> Snapshot:
     """What a fact needs, and nothing else."""
-    asked = fact_needs(fact)
+    asked = fact.needs()
     bound = None if asked.binding is None else binding
     everything = () if asked.connections is None else connections
     named = asked.connection or asked.chain
     if named is None:
-        return FactSnapshot(binding=bound, connections=everything)
+        return Snapshot(binding=bound, connections=everything)
     line = loaded(connections, named)
     if asked.chain is not None:
-        return FactSnapshot(line.connection, following=following(connections, named))
-    return FactSnapshot(line.connection, line.successor, line.head)
+        return Snapshot(connection=line.connection, following=following(connections, named))
+    return Snapshot(connection=line.connection, successor=line.successor, head=line.head)
 
 
 def compared_and_set(

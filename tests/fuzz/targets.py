@@ -50,6 +50,7 @@ from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import limit_header, policy_header
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests.fuzz.mutate import text_of
+from tests.instants import handle_at
 from tests.malformed import BODIES
 from tests.reference import requests, values
 from tests.reference.model import Model
@@ -290,7 +291,7 @@ def fuzz_http(data: bytes) -> str:
     call = read(request, CALLER if known else None, START)
     store = MemoryStore()
     store.register(ApiKey(API_KEY), CALLER)
-    answer = store.handle(request, START, None if request.method == "GET" else new_ids())
+    answer = handle_at(store, request, START, None if request.method == "GET" else new_ids())
     check_documented(answer.response)
     status = answer.response.status
     assert isinstance(call, Call) or call.status == status, "read and handle disagree"

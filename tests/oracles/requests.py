@@ -28,6 +28,7 @@ from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import respond
 from curae_lifecycle.web.shapes import format_problem
 from tests import server, test_problems
+from tests.instants import handle_at
 from tests.oracles.oracle import Answer, answered, said
 from tests.specimens import Key, running
 from tests.strategies import START, pending, uuid
@@ -112,7 +113,7 @@ def gates() -> list[Answer]:
         codes = tuple(" ".join(problem_codes(kind)) for kind in OPERATIONS)
         if gate is Gate.ROOM:
             full = server.world(capacity=0)
-            answer = full.handle(server.request("create"), START, server.new_ids())
+            answer = handle_at(full, server.request("create"), START, server.new_ids())
             return f"refuse {server.code(answer)}", codes
         request, snapshot = stopped()[gate]
         decision = decided(

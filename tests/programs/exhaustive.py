@@ -8,7 +8,7 @@ from curae_lifecycle import (
     Authorized,
     ConnectionId,
     Done,
-    FactSnapshot,
+    Snapshot,
     Granted,
     Ignored,
     NextAction,
@@ -108,7 +108,7 @@ def admitted(charges: tuple[Charge, ...], now: datetime) -> int:
             return limited.retry_after
 
 
-def report(connection_id: ConnectionId, snapshot: FactSnapshot, now: datetime) -> int:
+def report(connection_id: ConnectionId, snapshot: Snapshot, now: datetime) -> int:
     answer = record_fact(Authorized(connection_id), snapshot, now)
     match answer:
         case Done(changes):

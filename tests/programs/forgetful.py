@@ -9,7 +9,7 @@ from curae_lifecycle import (
     ConnectionId,
     Done,
     Expired,
-    FactSnapshot,
+    Snapshot,
     Granted,
     Ignored,
     NextAction,
@@ -176,7 +176,7 @@ def handoff_without_refused(session: CuraeConnectSession, now: datetime) -> Cura
             assert_never(never)  # error: [arg-type]
 
 
-def fact_without_refused(id: ConnectionId, snapshot: FactSnapshot, now: datetime) -> int:
+def fact_without_refused(id: ConnectionId, snapshot: Snapshot, now: datetime) -> int:
     answer = record_fact(Expired(id), snapshot, now)
     match answer:
         case Done(changes):

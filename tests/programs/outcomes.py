@@ -10,7 +10,7 @@ from curae_lifecycle import (
     Decision,
     Done,
     Expired,
-    FactSnapshot,
+    Snapshot,
     Granted,
     Ignored,
     NewIds,
@@ -120,7 +120,7 @@ def limits(charges: tuple[Charge, ...], now: datetime) -> None:
     assert_type(admit(charges, now), Admitted | Limited)
 
 
-def one_fact(snapshot: FactSnapshot, now: datetime) -> None:
+def one_fact(snapshot: Snapshot, now: datetime) -> None:
     answer = record_fact(Expired(ConnectionId("x")), snapshot, now)
     assert_type(answer, Done[Changes] | Ignored[Changes] | Refused)
 

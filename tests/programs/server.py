@@ -47,11 +47,11 @@ class Store(Protocol):
 def answer(
     store: Store, request: Request, now: datetime, mint: Callable[[datetime], NewIds]
 ) -> Response:
-    call = read(request, store.caller(bearer(request)), now)
+    call = read(request, caller_at(store, bearer(request)), now)
     if not isinstance(call, Call):
         return respond(call).response
     while True:
-        answer = respond(decide(call, snapshot=store.load(needs(call)), now=now, new_ids=mint(now)))
+        answer = respond(decide(call, snapshot=store.load(call.needs), now=now, new_ids=mint(now)))
         if store.store(answer.changes.writes):
             for effect in answer.changes.effects:
                 print(what_to_do(effect))

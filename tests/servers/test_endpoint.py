@@ -335,7 +335,7 @@ def test_a_server_is_ready_where_its_store_answers(kind: str) -> None:
 
 def test_a_server_is_not_ready_whose_store_is_broken(kind: str) -> None:
     class Wrong(Faulty):
-        def for_call(self, *_: object, **__: object) -> NoReturn:
+        def load(self, *_: object, **__: object) -> NoReturn:
             raise KeyError("a-secret")
 
     plain = faulty()

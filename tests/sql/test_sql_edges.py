@@ -25,7 +25,7 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import BindingWrite, Changes
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -33,7 +33,7 @@ from curae_lifecycle.service.operations.graduation_handoff import StartGraduatio
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.contract import NOTHING
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement
@@ -116,11 +116,11 @@ def test_a_fact_about_no_id_finds_nothing(database: SqlDatabase, odd: str) -> No
     store = SqlStore(Clocked(database))
     settle_all(store)
     for asked in (
-        FactNeeds(connection=ConnectionId(odd)),
-        FactNeeds(chain=ConnectionId(odd)),
-        FactNeeds(session=SessionId(odd)),
+        Needs(connection=ConnectionId(odd)),
+        Needs(chain=ConnectionId(odd)),
+        Needs(session=SessionId(odd)),
     ):
-        snapshot = store.for_fact(asked).snapshot
+        snapshot = store.load(asked).snapshot
         assert (snapshot.connection, snapshot.session, snapshot.following) == (None, None, ())
 
 
@@ -147,10 +147,10 @@ def test_whatever_a_server_s_own_names_hold_comes_back(database: SqlDatabase, te
     bound = LimitedAccountAppBinding(
         coordinate=coordinate, user_id=UserId(text), state=AccountState.LIMITED, generation=1
     )
-    needed = FactNeeds(binding=coordinate)
+    needed = Needs(binding=coordinate)
     made = Changes((BindingWrite(None, bound),))
-    assert store.commit(store.for_fact(needed), made)
-    assert store.for_fact(needed).snapshot.binding == bound
+    assert store.commit(store.load(needed), made)
+    assert store.load(needed).snapshot.binding == bound
 
 
 def test_every_code_point_of_an_app_user_id_comes_back(database: SqlDatabase) -> None:
@@ -166,10 +166,10 @@ def test_every_code_point_of_an_app_user_id_comes_back(database: SqlDatabase) ->
         )
         for user in users
     ]
-    nothing = store.for_fact(FactNeeds())
+    nothing = store.load(Needs())
     assert store.commit(nothing, Changes(tuple([BindingWrite(None, each) for each in made])))
     for each in made:
-        assert store.for_fact(FactNeeds(binding=each.coordinate)).snapshot.binding == each
+        assert store.load(Needs(binding=each.coordinate)).snapshot.binding == each
 
 
 def test_the_longest_names_fit(database: SqlDatabase) -> None:
@@ -214,13 +214,13 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
         clocked.now += timedelta(minutes=1)
         settle(store, happens(Revoked(ConnectionId(uuid(number)), Actor.UPSTREAM)))
         settle(store, asks(Reconnect(ConnectionId(uuid(number))), number + 1))
-    loaded = store.for_fact(FactNeeds(connection=FIRST)).snapshot
+    loaded = store.load(Needs(connection=FIRST)).snapshot
     assert loaded.successor is not None
     assert loaded.head is not None
     assert (loaded.successor.id, loaded.head.id) == (uuid(2), uuid(200))
-    whole = store.for_fact(FactNeeds(chain=FIRST)).snapshot
+    whole = store.load(Needs(chain=FIRST)).snapshot
     assert [each.id for each in whole.following] == [uuid(number) for number in range(2, 201)]
-    half = store.for_fact(FactNeeds(chain=ConnectionId(uuid(101)))).snapshot
+    half = store.load(Needs(chain=ConnectionId(uuid(101)))).snapshot
     assert len(half.following) == 99
     # All of them in one commit, though of more statements than are joined into one.
     for number in range(300, 420):
@@ -233,7 +233,7 @@ def test_a_chain_of_two_hundred_links(database: SqlDatabase) -> None:
     emitted = len(gone.changes.effects) + len(gone.changes.events)
     assert emitted > 200
     assert database.rows(posted)[0][0] == before + emitted
-    left = store.for_fact(FactNeeds(connections=COORDINATE)).snapshot.connections
+    left = store.load(Needs(connections=ConnectionsPage(COORDINATE))).snapshot.connections
     assert len(left) == 320
     assert {each.status for each in left} == {Status.REVOKED}
     # And nothing of it where one row is not as it was.
@@ -254,7 +254,7 @@ def test_the_last_microsecond_is_a_deadline_as_any_other(database: SqlDatabase) 
     settle(store, asks(CREATE, 1))
     settle(store, asks(Initiate(USER), 2))
     settle(store, happens(Authorized(FIRST, LAST_INSTANT)))
-    stored = store.for_fact(FactNeeds(connection=FIRST)).snapshot.connection
+    stored = store.load(Needs(connection=FIRST)).snapshot.connection
     assert stored is not None
     assert stored.expires_at == LAST_INSTANT
     assert format_time(LAST_INSTANT) == "9999-12-31T23:59:59.999999Z"
@@ -262,10 +262,10 @@ def test_the_last_microsecond_is_a_deadline_as_any_other(database: SqlDatabase) 
     assert happens(Expired(FIRST))(store).changes.writes
     for now in (LAST_INSTANT - timedelta(microseconds=1), LAST_INSTANT):
         clocked.now = now
-        loaded = store.for_fact(FactNeeds(connection=FIRST))
+        loaded = store.load(Needs(connection=FIRST))
         assert (loaded.now, loaded.snapshot.connection) == (now, stored)
     store.purge()
-    assert store.for_fact(FactNeeds(session=SessionId(uuid(1002)))).snapshot.session is not None
+    assert store.load(Needs(session=SessionId(uuid(1002)))).snapshot.session is not None
 
 
 def test_the_first_instants_too(database: SqlDatabase) -> None:
@@ -276,7 +276,7 @@ def test_the_first_instants_too(database: SqlDatabase) -> None:
     settle(store, asks(CREATE, 1))
     clocked.now += timedelta(microseconds=1)
     settle(store, asks(Initiate(USER), 2))
-    assert store.for_fact(FactNeeds(connection=FIRST)).snapshot.connection is not None
+    assert store.load(Needs(connection=FIRST)).snapshot.connection is not None
     store.purge()
 
 
@@ -346,7 +346,7 @@ def test_a_page_is_found_until_it_is_over_or_another_takes_its_place(database: S
     # One about a user names who is bound.
     settle(store, asks(Initiate(USER), 4))
     settle(store, asks(StartGraduation(USER), 5))
-    bound = store.for_fact(FactNeeds(binding=COORDINATE)).snapshot.binding
+    bound = store.load(Needs(binding=COORDINATE)).snapshot.binding
     about = store.page("https://connect.example/5")
     assert bound is not None
     assert about is not None
@@ -372,8 +372,8 @@ def test_an_api_key_that_was_withdrawn_is_nobody_s(database: SqlDatabase) -> Non
     SqlStore(database).register(ApiKey(API_KEY), narrowed)
     # A guess, until the next request tells.
     assert store.caller_of(digest) == CALLER
-    assert store.for_call(digest, NOTHING).caller == narrowed
+    assert store.load(Needs(), digest).caller == narrowed
     assert store.caller_of(digest) == narrowed
     store.withdraw(ApiKey(API_KEY))
-    assert store.for_call(digest, NOTHING).caller is None
+    assert store.load(Needs(), digest).caller is None
     assert store.caller_of(digest) is None

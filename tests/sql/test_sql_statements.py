@@ -23,10 +23,9 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, relied_on
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.stores.contract import LoadedFact
+from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import loading, postgresql, store, storing
 from curae_lifecycle.stores.sql.buckets import charge_statements
@@ -360,8 +359,8 @@ def test_a_write_that_replaces_what_was_not_loaded_is_a_mistake(
 ) -> None:
     made = SqlStore(sqlite_database)
     made.create_tables()
-    loaded = made.for_fact(FactNeeds(connection=FIRST))
+    loaded = made.load(Needs(connection=FIRST))
     relied = Changes((ConnectionWrite(pending(), relied_on(pending())),))
-    for other in (loaded, LoadedFact(loaded.snapshot, loaded.now)):
+    for other in (loaded, Loaded(loaded.snapshot, loaded.now)):
         with pytest.raises(ArgumentError, match="decided from what was loaded"):
             made.commit(other, relied)

@@ -16,8 +16,8 @@ from curae_lifecycle import ApiKey, MemoryStore, Settings, Store
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.erasing import Erasure, erase
@@ -53,10 +53,10 @@ def made_on(database: SqlDatabase, kind: type[SqlStore] = SqlStore) -> Store:
     return registered(store)
 
 
-def left(store: Store) -> FactSnapshot:
+def left(store: Store) -> Snapshot:
     """What there is of the user."""
-    needs = FactNeeds(binding=STAGE.coordinate, connections=STAGE.coordinate)
-    return store.for_fact(needs).snapshot
+    needs = Needs(binding=STAGE.coordinate, connections=ConnectionsPage(STAGE.coordinate))
+    return store.load(needs).snapshot
 
 
 def outlives(store: Store) -> bool:

@@ -18,16 +18,17 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
-from curae_lifecycle.service.snapshot import NewIds
-from curae_lifecycle.stores.contract import LoadedFact, Store
+from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.statement import Statement
 from curae_lifecycle.stores.sql.store import Database, SqlStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
+from tests.instants import access_at, handle_at, record_at
 from tests.patiently import PATIENT
 from tests.sql.databases import Clocked
 
@@ -78,20 +79,20 @@ class SqlWorld:
         return None if connection is None else decide_access(connection, package, now)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        return self._loaded(FactNeeds(connection=connection_id)).snapshot.connection
+        return self._loaded(Needs(connection=connection_id)).snapshot.connection
 
     def session(self, session_id: SessionId) -> CuraeConnectSession | None:
-        return self._loaded(FactNeeds(session=session_id)).snapshot.session
+        return self._loaded(Needs(session=session_id)).snapshot.session
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        return self._loaded(FactNeeds(binding=coordinate)).snapshot.binding
+        return self._loaded(Needs(binding=coordinate)).snapshot.binding
 
     def purge(self, now: datetime) -> None:
         self._database.now = now
         self._store.purge()
 
-    def _loaded(self, asked: FactNeeds) -> LoadedFact:
-        return self.store().for_fact(asked)
+    def _loaded(self, asked: Needs) -> Loaded:
+        return self.store().load(asked)
 
 
 class Both:
@@ -111,18 +112,18 @@ class Both:
 
     def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
         return same(
-            lambda: self._memory.handle(request, now, new_ids),
+            lambda: handle_at(self._memory, request, now, new_ids),
             lambda: self._sql.handle(request, now, new_ids),
         )
 
     def record(self, fact: Fact, now: datetime) -> FactAnswer:
-        return same(lambda: self._memory.record(fact, now), lambda: self._sql.record(fact, now))
+        return same(lambda: record_at(self._memory, fact, now), lambda: self._sql.record(fact, now))
 
     def ask(
         self, connection_id: ConnectionId, package: str, now: datetime
     ) -> AccessDecision | None:
         return same(
-            lambda: self._memory.ask(connection_id, package, now),
+            lambda: access_at(self._memory, connection_id, package, now),
             lambda: self._sql.ask(connection_id, package, now),
         )
 

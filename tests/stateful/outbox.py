@@ -22,9 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from curae_lifecycle.rules.values import SECOND, instant_at
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.service.facts.fact import FactSnapshot
+from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.stores import patience
-from curae_lifecycle.stores.contract import LoadedFact, StoreUnavailableError
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.outbox import Delivery, Message
 from curae_lifecycle.stores.sql import claiming, shipping
 from curae_lifecycle.stores.sql.keys import key_of
@@ -152,7 +152,7 @@ class Shipped(RuleBasedStateMachine):
     @rule(subjects=st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=4))
     def post(self, subjects: list[str]) -> None:
         messages = [Message("k", subject, {"subject": subject}) for subject in subjects]
-        loaded = LoadedFact(FactSnapshot(), instant_at(int(self.now * SECOND)))
+        loaded = Loaded(Snapshot(), instant_at(int(self.now * SECOND)))
         posted = commit_statements(
             Dialect.SQLITE, loaded=loaded, changes=NO_CHANGES, messages=messages, page=None
         )

@@ -28,13 +28,13 @@ from curae_lifecycle.rules.idempotency import (
     RecordState,
 )
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, RecordWrite
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import is_kept
 from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, answer_calling_out
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact, StoreUnavailableError
+from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.patience import Effort, Trying
 from curae_lifecycle.stores.serving import answer_fact, answer_request
@@ -42,6 +42,7 @@ from curae_lifecycle.testing.at_rest import check_store
 from curae_lifecycle.testing.laws import check_documented, check_one_execution
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
+from tests.instants import commit_writes
 from tests.server import API_KEY, CALLER, ID, code, request
 from tests.serving import AFTER, BEFORE, LATE, LOST, Clock, Fault, Numbered
 from tests.strategies import COORDINATE, LIFETIME, START, pending
@@ -152,7 +153,7 @@ class Serving:
         self.store.register(ApiKey(API_KEY), CALLER)
         self.watch = Watch()
         made = ConnectionWrite(None, pending())
-        assert self.store.store((made,))
+        assert commit_writes(self.store, (made,))
         self.watch.stored((made,), START)
         self.mint = Numbered(2)
         self.pages = 0
@@ -263,7 +264,7 @@ class Serving:
         while self.runs:
             self.runs[0].faults, self.runs[0].load_fails = [], False
             self._send(self.runs[0])
-        held = self.store.load_fact(curae.Tombstoned(COORDINATE))
+        held = self.store.load(curae.Tombstoned(COORDINATE).needs()).snapshot
         bindings = [] if held.binding is None else [held.binding]
         sessions = list(self.store._sessions.values())
         check_store(held.connections, sessions=sessions, bindings=bindings, now=self.clock.now)
@@ -345,9 +346,7 @@ class Serving:
 
     def record_of(self, key: str) -> Record | None:
         found = RecordKey(CALLER.key_owner, IdempotencyKey(key))
-        return self.store.load(
-            Needs(record=found, buckets=(), limit=None, connection=None, binding=None)
-        ).record
+        return self.store.load(Needs(record=found)).snapshot.record
 
 
 class Turns:
@@ -357,24 +356,17 @@ class Turns:
         self._world = world
         self._run = run
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        return await self._load(lambda: self._world.store.caller_of(digest))
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        return await self._load(lambda: self._world.store.caller_of(key_digest))
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        def load() -> LoadedCall:
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        def load() -> Loaded:
             self._run.read_at = self._world.watch.steps
-            loaded = self._world.store.for_call(digest, needs)
+            loaded = self._world.store.load(needs, key_digest)
             held = loaded.snapshot.record
             known = held is not None and held in [record for _, record in self._run.taken]
             self._world.seen["known again"] += known and not self._run.called
             return loaded
-
-        return await self._load(load)
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        def load() -> LoadedFact:
-            self._run.read_at = self._world.watch.steps
-            return self._world.store.for_fact(needs)
 
         return await self._load(load)
 

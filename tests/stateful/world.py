@@ -23,6 +23,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 from tests.comparison import OneToOne, differences
+from tests.instants import handle_at
 from tests.reference.model import Model
 from tests.server import document, new_ids, request, world
 from tests.stateful.running import START, TICK, CountedMachine, agree
@@ -334,7 +335,7 @@ class FullWorldMachine(CountedMachine):
         self.seen[f"answered {expected}"] += 1
 
     def _handle(self, asked: Request) -> Answer:
-        answer = self.world.handle(asked, self.now, new_ids(self.numbered, self.now))
+        answer = handle_at(self.world, asked, self.now, new_ids(self.numbered, self.now))
         check_documented(answer.response)
         return answer
 

@@ -71,7 +71,7 @@ class Who:
             connection=None,
             binding=None,
         )
-        snapshot = self.store.for_call(self.api_key.digest(), needs).snapshot
+        snapshot = self.store.load(needs, self.api_key.digest()).snapshot
         return snapshot.buckets[0], snapshot.limit
 
     def charged(self) -> tuple[int, int]:

@@ -14,9 +14,8 @@ import pytest
 
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.service.changes import BucketKey, Changes
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import AsyncStore, Loaded, LoadedCall, LoadedFact, Store
+from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.redis.clients import (
     ClusterClient,
@@ -78,14 +77,11 @@ class AtOnce:
 
     store: Store
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        return self.store.caller_of(digest)
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        return self.store.caller_of(key_digest)
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return self.store.for_call(digest, needs)
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self.store.for_fact(needs)
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return self.store.load(needs, key_digest)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
@@ -103,14 +99,11 @@ class Waiting:
     def wait(self, answer: Coroutine[None, None, Answer]) -> Answer:
         return asyncio.run_coroutine_threadsafe(answer, self.loop).result()
 
-    def caller_of(self, digest: str) -> Caller | None:
-        return self.wait(self.store.caller_of(digest))
+    def caller_of(self, key_digest: str) -> Caller | None:
+        return self.wait(self.store.caller_of(key_digest))
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        return self.wait(self.store.for_call(digest, needs))
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        return self.wait(self.store.for_fact(needs))
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        return self.wait(self.store.load(needs, key_digest))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         return self.wait(self.store.commit(loaded, changes, page))

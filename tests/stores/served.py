@@ -14,9 +14,10 @@ from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId, Environment
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.patience import Patience
@@ -134,7 +135,7 @@ class Served(FactHooks):
         return record(self.store, fact, patience=PATIENCE)
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        loaded = self.store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))
+        loaded = self.store.load(Needs(connection=ConnectionId(connection_id)))
         assert loaded.snapshot.connection is not None
         return isinstance(decide_access(loaded.snapshot.connection, package, loaded.now), Granted)
 

@@ -20,7 +20,8 @@ from django.test import TestCase, override_settings
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.changes import NO_CHANGES
-from curae_lifecycle.stores.contract import NOTHING, StoreUnavailableError
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.django.checks import TAG
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.serve import serve
@@ -84,7 +85,7 @@ def test_a_commit_refuses_a_connection_that_does_not_commit_by_itself(url: str) 
 def test_nothing_is_committed_where_there_is_nothing_to(url: str) -> None:
     with database(url) as alias:
         store = registered(alias)
-        loaded = store.for_call(ApiKey(API_KEY).digest(), NOTHING)
+        loaded = store.load(Needs(), ApiKey(API_KEY).digest())
         assert loaded.caller == CALLER
         assert store.commit(loaded, NO_CHANGES)
 
@@ -178,9 +179,9 @@ def test_a_connection_that_was_lost_is_not_used_again(postgres_url: str) -> None
 
         lose()
         with pytest.raises(StoreUnavailableError):
-            store.for_call("", NOTHING)
+            store.load(Needs(), "")
         # A request of its own would not notice.
-        assert store.for_call("", NOTHING).caller is None
+        assert store.load(Needs(), "").caller is None
         lose()
         assert creates(store) == 201
 
@@ -216,13 +217,13 @@ def test_a_file_that_somebody_writes_is_not_waited_for_without_an_end(
 def test_a_database_that_is_not_there_is_unavailable(tmp_path: str) -> None:
     url = f"postgresql+psycopg://nobody@/nothing?host={tmp_path}"
     with database(url, migrated=False) as alias, pytest.raises(StoreUnavailableError):
-        SqlStore(DjangoDatabase(alias)).for_call("", NOTHING)
+        SqlStore(DjangoDatabase(alias)).load(Needs(), "")
 
 
 def test_what_would_come_again_is_raised_as_it_is(url: str) -> None:
     missing = pytest.raises((ProgrammingError, OperationalError), match="curae_caller")
     with database(url, migrated=False) as alias, missing:
-        SqlStore(DjangoDatabase(alias)).for_call("", NOTHING)
+        SqlStore(DjangoDatabase(alias)).load(Needs(), "")
 
 
 # --- Migrations -------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_the_settings_are_checked(
     with database(url, migrated=False, changed=changed) as alias:
         assert found(alias) == expected
         with override_settings(CURAE_LIFECYCLE_DATABASE=alias):
-            assert SqlStore(DjangoDatabase()).for_call is not None
+            assert SqlStore(DjangoDatabase()).load is not None
 
 
 def test_a_database_that_is_not_there_or_not_spoken_with_is_named() -> None:

@@ -19,8 +19,8 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.codec import Storable, load
-from curae_lifecycle.stores.contract import NOTHING
 from curae_lifecycle.stores.django.database import DjangoDatabase
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -76,7 +76,7 @@ def judge(alias: str) -> None:
         stored(alias, Connection, "connection"),
         sessions=sessions,
         bindings=stored(alias, LimitedAccountAppBinding, "binding"),
-        now=SqlStore(DjangoDatabase(alias)).for_call("", NOTHING).now,
+        now=SqlStore(DjangoDatabase(alias)).load(Needs(), "").now,
     )
     of_user = [each for each in sessions if each.coordinate == COORDINATE]
     check_rate_limit([each.created_at for each in of_user])

@@ -69,10 +69,8 @@ def test_a_node_that_says_nothing_is_charged_once_at_most(
     with limited(kind, who.inner, cluster.url, wait=0.1) as store:
         hasty = attrs.evolve(who, store=store)
         assert who.initiate(0).status == 201
-        needs = Needs(
-            record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None
-        )
-        loaded = patiently.run(lambda: store.for_call(who.api_key.digest(), needs), 0.1)
+        needs = Needs(buckets=(who.bucket_key,))
+        loaded = patiently.run(lambda: store.load(needs, who.api_key.digest()), 0.1)
         assert cluster.process is not None
         with stopped(cluster.process.pid):
             charged = Changes(

@@ -56,10 +56,8 @@ def test_a_redis_that_says_nothing_is_not_waited_for_and_charged_once_at_most(ki
         who = attrs.evolve(patient, store=store)
         # From here on it knows the script.
         assert patient.initiate(0).status == 201
-        needs = Needs(
-            record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None
-        )
-        loaded = patiently.run(lambda: store.for_call(who.api_key.digest(), needs), 0.1)
+        needs = Needs(buckets=(who.bucket_key,))
+        loaded = patiently.run(lambda: store.load(needs, who.api_key.digest()), 0.1)
         assert server.process is not None
         with stopped(server.process.pid):
             charged = Changes(
@@ -82,8 +80,8 @@ def test_nothing_is_sent_again_by_itself(redis_url: str) -> None:
 def test_what_would_come_again_is_raised_as_it_is(who: Who) -> None:
     # Somebody else's value under a name of ours.
     who.client.rpush(limits._name(who.bucket_key), "1")
-    needs = Needs(record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None)
-    loaded = who.store.for_call(who.api_key.digest(), needs)
+    needs = Needs(buckets=(who.bucket_key,))
+    loaded = who.store.load(needs, who.api_key.digest())
     charged = Changes(
         (RateWrite(key=who.bucket_key, policy=BUCKET, before=None, after=FULL_BUCKET),)
     )

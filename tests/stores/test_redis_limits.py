@@ -25,11 +25,9 @@ from curae_lifecycle.rules.ratelimit import (
 )
 from curae_lifecycle.rules.values import microseconds
 from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import (
-    NOTHING,
-    LoadedCall,
+    Loaded,
     StoreFullError,
     StoreUnavailableError,
     StoreUnchangedError,
@@ -76,14 +74,14 @@ def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
     loads = Needs(
         record=None, buckets=(who.bucket_key,), limit=who.limit_key, connection=None, binding=None
     )
-    loaded = who.store.for_call(who.api_key.digest(), loads)
+    loaded = who.store.load(loads, who.api_key.digest())
     admitted = charges(who, loaded, BUCKET)
     # The log is no longer as it was read, so the bucket is not charged.
     assert who.initiate(1).status == 201
     assert not who.store.commit(loaded, admitted)
     assert who.charged() == (1, 1)
     # The bucket has too little by then, so the log is not charged.
-    loaded = who.store.for_call(who.api_key.digest(), loads)
+    loaded = who.store.load(loads, who.api_key.digest())
     assert not who.store.commit(
         loaded, charges(who, loaded, Bucket(name="platform", capacity=1, refill=50, seconds=1))
     )
@@ -92,7 +90,7 @@ def test_a_decision_charges_all_its_limits_or_none(who: Who) -> None:
     assert who.charged() == (2, 2)
 
 
-def charges(who: Who, loaded: LoadedCall, bucket: Bucket) -> Changes:
+def charges(who: Who, loaded: Loaded, bucket: Bucket) -> Changes:
     """What an initiate charges, and nothing else."""
     held, log = loaded.snapshot.buckets[0], loaded.snapshot.limit
     after = curae_admitted(INITIATE_LIMIT, log, loaded.now)
@@ -112,8 +110,8 @@ def curae_admitted(rule: Policy, state: RateState | None, now: datetime) -> Rate
 
 
 def test_two_that_read_the_same_bucket_both_charge_it(who: Who) -> None:
-    loads = Needs(record=None, buckets=(who.bucket_key,), limit=None, connection=None, binding=None)
-    both = [who.store.for_call(who.api_key.digest(), loads) for _ in range(2)]
+    loads = Needs(buckets=(who.bucket_key,))
+    both = [who.store.load(loads, who.api_key.digest()) for _ in range(2)]
     for loaded in both:
         assert loaded.snapshot.buckets == (None,)
         changes = Changes(
@@ -242,10 +240,10 @@ def test_law_10_holds_where_every_fourth_commit_is_lost(who: Who) -> None:
 
 def test_a_request_that_no_limit_concerns_asks_redis_nothing() -> None:
     store = RedisLimits(Wavering(), Never())
-    loaded = store.for_call("", NOTHING)
+    loaded = store.load(Needs(), "")
     assert loaded.snapshot.buckets == ()
     assert store.commit(loaded, NO_CHANGES)
-    fact = store.for_fact(FactNeeds())
+    fact = store.load(Needs())
     assert store.commit(fact, NO_CHANGES)
     assert store.caller_of("") is None
 
@@ -254,10 +252,10 @@ def test_so_it_does_where_it_is_awaited() -> None:
     store = AsyncRedisLimits(AtOnce(Wavering()), AwaitedNever())
 
     async def ask() -> None:
-        loaded = await store.for_call("", NOTHING)
+        loaded = await store.load(Needs(), "")
         assert loaded.snapshot.buckets == ()
         assert await store.commit(loaded, NO_CHANGES)
-        assert await store.commit(await store.for_fact(FactNeeds()), NO_CHANGES)
+        assert await store.commit(await store.load(Needs()), NO_CHANGES)
         assert await store.caller_of("") is None
 
     asyncio.run(ask())
@@ -278,7 +276,7 @@ class Never:
 
 
 def test_what_another_store_loaded_is_not_charged_for(who: Who) -> None:
-    loaded = who.inner.for_call(who.api_key.digest(), NOTHING)
+    loaded = who.inner.load(Needs(), who.api_key.digest())
     with pytest.raises(ArgumentError, match="loaded"):
         who.store.commit(loaded, NO_CHANGES)
 
@@ -333,11 +331,11 @@ def test_what_a_newer_release_stored_is_refused_by_name_and_left_alone(who: Who)
             connection=None,
             binding=None,
         )
-        loaded = who.store.for_call(who.api_key.digest(), loads)
+        loaded = who.store.load(loads, who.api_key.digest())
         key = limits._name((who.bucket_key, who.limit_key)[number])
         who.client.set(key, "2 5 later")
         with pytest.raises(NewerFormatError, match=kind):
-            who.store.for_call(who.api_key.digest(), loads)
+            who.store.load(loads, who.api_key.digest())
         assert who.initiate(f"second-{number}").status == 500
         assert not who.store.commit(loaded, charges(who, loaded, BUCKET))
         assert who.client.get(key) == b"2 5 later"

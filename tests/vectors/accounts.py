@@ -48,8 +48,9 @@ from curae_lifecycle.rules.values import (
     later,
 )
 from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite
-from curae_lifecycle.service.facts.fact import FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Snapshot
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,
@@ -316,7 +317,7 @@ def _tombstone(
         "now": format_time(CONNECTIONS_NOW),
         "happenedAt": time_or_null(happened),
     }
-    snapshot = FactSnapshot(binding=binding, connections=connections)
+    snapshot = Snapshot(binding=binding, connections=connections)
     result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
     return judged(id, given=given, answer=answered(result, _stored), comment=comment)
 

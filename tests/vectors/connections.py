@@ -55,8 +55,9 @@ from curae_lifecycle.rules.values import (
 from curae_lifecycle.service.changes import AccessEnded, Effect, HandoffCancelled
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.snapshot import Snapshot
 from tests.vectors.cases import (
     BOUNDARY,
     COORDINATE,
@@ -424,7 +425,7 @@ def endings() -> Iterator[Case]:
 
 def _ending(id: str, connection: Connection, fact: Fact, ends: Ending, rule: str) -> Case:  # noqa: A002 - see `Case`
     given = {"fact": fact.kind, "connection": stored(connection), "now": format_time(NOW)}
-    answer = record_fact(fact, FactSnapshot(connection=connection), NOW)
+    answer = record_fact(fact, Snapshot(connection=connection), NOW)
     effects = [] if isinstance(answer, Refused) else list(map(_effect, answer.value.effects))
     return Case(id=id, input=given, answer={"ends": ends, "effects": effects}, rule=rule)
 

@@ -11,7 +11,7 @@ import attrs
 
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, LoadedCall
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql import loading, replication, storing
@@ -106,7 +106,7 @@ def spoil(wrong: str | None) -> None:
         case "unversioned":
             storing.commit_statements = _unversioned
         case "headless":
-            loading.loaded_call = _headless
+            loading.parse_loaded = _headless
         case "deaf":
             # It does not hear that a wait for a standby was cancelled.
             setattr(replication, "WAITS", "")  # noqa: B010 - a constant, to the type checkers
@@ -114,7 +114,7 @@ def spoil(wrong: str | None) -> None:
             pass
 
 
-_RIGHT: Final = storing.commit_statements, loading.loaded_call
+_RIGHT: Final = storing.commit_statements, loading.parse_loaded
 
 
 def _unversioned(
@@ -126,10 +126,11 @@ def _unversioned(
 ) -> list[Statement]:
     """Leaves out what only counts: whatever was relied on moves no version."""
     left = tuple([each for each in changes.writes if not only_counts(each)])
-    return _RIGHT[0](dialect, loaded, attrs.evolve(changes, writes=left), messages, page)
+    changes = attrs.evolve(changes, writes=left)
+    return _RIGHT[0](dialect, loaded=loaded, changes=changes, messages=messages, page=page)
 
 
-def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
+def _headless(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
     """Takes the successor of a connection for the head of its chain."""
     loaded = _RIGHT[1](needs, rows)
     snapshot = attrs.evolve(loaded.snapshot, head=loaded.snapshot.successor)

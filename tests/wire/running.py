@@ -22,8 +22,9 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId, Environment
 from curae_lifecycle.servers.endpoint import REQUEST_ID_HEADER
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import record
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
@@ -262,8 +263,8 @@ class Behind(FactHooks):
         return record(self.store, fact, patience=Patience(attempts=1000, seconds=PATIENCE))
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        asked = FactNeeds(connection=ConnectionId(connection_id))
-        held = self.store.for_fact(asked).snapshot.connection
+        asked = Needs(connection=ConnectionId(connection_id))
+        held = self.store.load(asked).snapshot.connection
         assert held is not None
         return isinstance(decide_access(held, package, self.now()), Granted)
 

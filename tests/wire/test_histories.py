@@ -23,7 +23,7 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
-from curae_lifecycle.stores.contract import LoadedCall
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.pages import HostedPage
 from tests.wire.crash.history import at
 from tests.wire.crash.lived import START, STEP, USER, Lived
@@ -264,7 +264,7 @@ def test_a_reissue_whose_commit_comes_late_is_explained(
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
     commit = lived.store.commit
 
-    def late(loaded: LoadedCall, changes: Changes, page: HostedPage | None = None) -> bool:
+    def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         # As behind a lock that others hold: all that it was decided from was loaded before.
         monkeypatch.undo()
         assert lived.tell(meanwhile(first)) == "done"
@@ -288,7 +288,7 @@ def test_a_revocation_whose_commit_comes_late_names_no_head_that_ended_meanwhile
     lived.ask("POST", f"connections/{first}:reconnect", None, "k-2")
     commit = lived.store.commit
 
-    def late(loaded: LoadedCall, changes: Changes, page: HostedPage | None = None) -> bool:
+    def late(loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         monkeypatch.undo()
         lived.tell(Revoked(ConnectionId(lived.connections[1]), Actor.UPSTREAM))
         lived.get(first)

@@ -7,7 +7,6 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +14,6 @@ import attrs
 import pytest
 import sqlalchemy as sa
 
-from curae_lifecycle import Done
 from curae_lifecycle.replay import log as logs
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
@@ -26,16 +24,15 @@ from curae_lifecycle.service.changes import (
     EventKind,
     SessionWrite,
 )
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.serve import serve
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
-from curae_lifecycle.web.respond import Answer
 from tests.reference.traffic import traffic
 from tests.wire.posting import database, url
 
@@ -55,16 +52,11 @@ class Noted(MemoryStore):
 
     seen: ClassVar[list[Changes]] = []
 
-    def handle(self, request: Request, now: datetime, new_ids: NewIds | None = None) -> Answer:
-        answer = super().handle(request, now, new_ids)
-        self.seen.append(answer.changes)
-        return answer
-
-    def record(self, fact: Fact, now: datetime) -> FactAnswer:
-        answer = super().record(fact, now)
-        if isinstance(answer, Done):
-            self.seen.append(answer.value)
-        return answer
+    def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
+        stored = super().commit(loaded, changes, page)
+        if stored:
+            self.seen.append(changes)
+        return stored
 
 
 def written(changes: Changes) -> Iterator[str]:

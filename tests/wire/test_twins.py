@@ -10,8 +10,8 @@ import pytest
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.values import AppUserId, UserId
 from curae_lifecycle.service.changes import BindingWrite, Changes
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request
@@ -60,11 +60,11 @@ def test_every_code_point_of_an_app_user_id_comes_back_from_a_database(
     url: str = request.getfixturevalue(database)
     with engine_of(url) as engine:
         store = SqlStore(SqlDatabase(engine))
-        loaded = store.for_fact(FactNeeds())
+        loaded = store.load(Needs())
         for each in made:
             assert store.commit(loaded, Changes((BindingWrite(None, each),)))
         for each in made:
-            assert store.for_fact(FactNeeds(binding=each.coordinate)).snapshot.binding == each
+            assert store.load(Needs(binding=each.coordinate)).snapshot.binding == each
 
 
 # --- Over a socket --------------------------------------------------------------------------

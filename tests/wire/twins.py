@@ -10,7 +10,8 @@ from curae_lifecycle import ApiKey, Bucket, Caller, ConnectionId, Request, Respo
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql.store import SqlStore
@@ -39,11 +40,11 @@ class Stored:
         self.settings = Settings(buckets=buckets)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        asked = FactNeeds(connection=connection_id)
-        return self.store.for_fact(asked).snapshot.connection
+        asked = Needs(connection=connection_id)
+        return self.store.load(asked).snapshot.connection
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        return self.store.for_fact(FactNeeds(binding=coordinate)).snapshot.binding
+        return self.store.load(Needs(binding=coordinate)).snapshot.binding
 
 
 @attrs.frozen
@@ -69,8 +70,8 @@ class Served:
         self.behind.replace_buckets(buckets)
 
     def connection(self, connection_id: ConnectionId) -> Connection | None:
-        asked = FactNeeds(connection=connection_id)
-        return self.behind.store.for_fact(asked).snapshot.connection
+        asked = Needs(connection=connection_id)
+        return self.behind.store.load(asked).snapshot.connection
 
     def binding(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
-        return self.behind.store.for_fact(FactNeeds(binding=coordinate)).snapshot.binding
+        return self.behind.store.load(Needs(binding=coordinate)).snapshot.binding

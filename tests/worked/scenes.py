@@ -38,7 +38,7 @@ from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -52,6 +52,7 @@ from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer, respond
 from curae_lifecycle.web.shapes import parse_connection
+from tests.instants import handle_at
 from tests.vectors import connections, keys, wire
 from tests.vectors.accounts import bound
 from tests.vectors.cases import COORDINATE, HANDOFF, START, Verdict, connection_id, next_action
@@ -97,7 +98,9 @@ class Crowded(Asked):
         store = MemoryStore(capacity=0)
         store.register(ApiKey("k"), CALLER)
         sent = (*self.request.headers, ("Authorization", "Bearer k"))
-        return store.handle(attrs.evolve(self.request, headers=sent), self.now, new_ids(self.now))
+        return handle_at(
+            store, attrs.evolve(self.request, headers=sent), self.now, new_ids(self.now)
+        )
 
 
 @attrs.frozen
@@ -105,7 +108,7 @@ class Happened:
     """A fact."""
 
     fact: Fact
-    snapshot: FactSnapshot
+    snapshot: Snapshot
     now: datetime = NOW
 
     def run(self) -> FactAnswer:
@@ -213,7 +216,7 @@ def happenings() -> Iterator[Scene]:
     for trigger, stands in product(Trigger, Standing):
         connection, now = standing_of(stands)
         if trigger in facts:
-            yield Happened(facts[trigger](now), FactSnapshot(connection=connection), now)
+            yield Happened(facts[trigger](now), Snapshot(connection=connection), now)
         else:
             yield ask(trigger, Snapshot(connection=connection), now)
 
@@ -221,16 +224,14 @@ def happenings() -> Iterator[Scene]:
 def expiries() -> Iterator[Scene]:
     """An expiry that the clock brought, by what is stored."""
     for status in (Status.ACTIVE, Status.ACTION_REQUIRED, Status.EXPIRED):
-        yield Happened(Expired(ID), FactSnapshot(connection=make(status)), END)
+        yield Happened(Expired(ID), Snapshot(connection=make(status)), END)
 
 
 def authorizations() -> Iterator[Scene]:
     """An authorization, by the successor."""
     for successor in SUCCESSORS.values():
         chain = line(make(Status.PENDING), successor)
-        snapshot = FactSnapshot(
-            connection=chain.connection, successor=chain.successor, head=chain.head
-        )
+        snapshot = Snapshot(connection=chain.connection, successor=chain.successor, head=chain.head)
         yield Happened(Authorized(ID, expires_at=END), snapshot)
 
 
@@ -244,8 +245,8 @@ def recoveries() -> Iterator[Scene]:
 def revocations() -> Iterator[Scene]:
     """A revocation of the first of two, by whom."""
     first, second = make(Status.EXPIRED), make(Status.ACTIVE, number=2, after=1)
-    one = FactSnapshot(connection=first, successor=second, head=second)
-    chain = FactSnapshot(connection=first, following=(second,))
+    one = Snapshot(connection=first, successor=second, head=second)
+    chain = Snapshot(connection=first, following=(second,))
     yield ask("revoke", Snapshot(connection=first, successor=second, head=second))
     for actor in (Actor.PATIENT, Actor.PLATFORM):
         yield Happened(Revoked(ID, actor), chain)
@@ -301,10 +302,10 @@ def bindings() -> Iterator[Scene]:
     yield from entries()
     states: list[LimitedAccountAppBinding | None] = [bound(state) for state in AccountState]
     for binding, user in product(states, (USER, OTHER)):
-        snapshot = FactSnapshot(session=AWAITED, binding=binding)
+        snapshot = Snapshot(session=AWAITED, binding=binding)
         yield Happened(HandoffCompleted(SESSION, user), snapshot, SOON)
-        yield Happened(Graduated(COORDINATE, user), FactSnapshot(binding=binding))
-        yield Happened(Tombstoned(COORDINATE), FactSnapshot(binding=binding))
+        yield Happened(Graduated(COORDINATE, user), Snapshot(binding=binding))
+        yield Happened(Tombstoned(COORDINATE), Snapshot(binding=binding))
     yield from provisions()
 
 
@@ -319,7 +320,7 @@ def completions() -> Iterator[Scene]:
     for session, user, now in product(sessions, (USER, OTHER), (SOON, END)):
         landed = session.handoff is Handoff.LANDED
         binding = bound(AccountState.ACTIVE) if landed else None
-        snapshot = FactSnapshot(session=session, binding=binding)
+        snapshot = Snapshot(session=session, binding=binding)
         yield Happened(HandoffCompleted(SESSION, user), snapshot, now)
 
 

@@ -31,7 +31,7 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot
+from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.respond import Answer
 from curae_lifecycle.web.shapes import format_problem
@@ -159,7 +159,7 @@ def _asked(scene: Asked) -> Iterator[str]:
         yield scene.request.body.decode()
 
 
-def _stored(snapshot: Snapshot | FactSnapshot) -> Iterator[str]:
+def _stored(snapshot: Snapshot) -> Iterator[str]:
     shown: set[int] = set()
     for field in attrs.fields(type(snapshot)):
         value: object = getattr(snapshot, field.name)

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION, REASON
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
@@ -30,7 +31,7 @@ class ActionRequired(fact.ConnectionFact):
     kind = "connection.require_action"
     members = (KNOWN_CONNECTION, REASON, HAPPENED_AT)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """ACTION_REQUIRED, where the authorization is not over."""
         connection = fact.the_connection(snapshot)
         answer = require_action(connection, now, reason=self.reason, happened_at=self.happened_at)

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import ConnectionId, check_occurrence
 from curae_lifecycle.service.changes import EventKind, written
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
@@ -34,7 +35,7 @@ class Authorized(fact.ConnectionFact):
         """Also its end must be after it."""
         check_end(self.expires_at, check_occurrence(self.happened_at, now))
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """ACTIVE, where it is the head of its chain and happened in time."""
         connection = fact.the_connection(snapshot)
         answer = authorize(

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.snapshot import Snapshot
 
 
 @attrs.frozen
@@ -28,7 +29,7 @@ class Expired(fact.ConnectionFact):
     kind = "connection.expire"
     members = (KNOWN_CONNECTION, HAPPENED_AT)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """EXPIRED, where it was authorized and that is not written down yet."""
         connection = fact.the_connection(snapshot)
         answer = expire(connection, now, happened_at=self.happened_at)

@@ -15,62 +15,16 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar, Self, TypeVar
 
-import attrs
-
-from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordinate
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
-from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.triggers import Transition
-from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_occurrence
+from curae_lifecycle.rules.values import ConnectionId, check_occurrence
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.members import Given, Member
-from curae_lifecycle.service.snapshot import check_chain, check_line
+from curae_lifecycle.service.snapshot import Needs, Snapshot, check_snapshot
 
 Moved = TypeVar("Moved")
-
-
-@attrs.frozen
-class FactNeeds:
-    """What the server loads for a fact.
-
-    Attributes:
-        connection: The connection, its successor, and the head of its chain, all of one moment.
-        chain: The connection, and every later one of its chain, all of one moment.
-        session: The session, and the binding of its coordinate.
-        binding: The binding of the coordinate.
-        connections: Every connection of the coordinate.
-    """
-
-    connection: ConnectionId | None = None
-    chain: ConnectionId | None = None
-    session: SessionId | None = None
-    binding: Coordinate | None = None
-    connections: Coordinate | None = None
-
-
-@attrs.frozen
-class FactSnapshot:
-    """What was loaded for `FactNeeds`; `None` and `()` for what is not there.
-
-    Attributes:
-        connection: The connection that was asked for, by `connection` or by `chain`.
-        successor: The connection that recovered it, where `connection` was asked for.
-        head: The last connection of its chain, where there is a successor; it may be that one.
-        following: Every later connection, nearest first, where `chain` was asked for.
-        session: The session that was asked for.
-        binding: The coordinate's binding.
-    """
-
-    connection: Connection | None = None
-    successor: Connection | None = None
-    head: Connection | None = None
-    following: tuple[Connection, ...] = ()
-    session: CuraeConnectSession | None = None
-    binding: LimitedAccountAppBinding | None = None
-    connections: tuple[Connection, ...] = ()
 
 
 FactAnswer = Done[changes.Changes] | Ignored[changes.Changes] | Refused
@@ -96,7 +50,7 @@ class Fact(ABC):
         return cls(*[given[member] for member in cls.members])
 
     @abstractmethod
-    def needs(self) -> FactNeeds:
+    def needs(self) -> Needs:
         """What the server must load before it records the fact."""
 
     def check(self, now: datetime) -> None:
@@ -104,7 +58,7 @@ class Fact(ABC):
         check_occurrence(self.happened_at, now)
 
     @abstractmethod
-    def judge(self, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> FactAnswer:
         """What the fact changes; its snapshot was checked, and what it names is there.
 
         Args:
@@ -119,22 +73,17 @@ class ConnectionFact(Fact):
     __slots__ = ()
     connection_id: ConnectionId
 
-    def needs(self) -> FactNeeds:
+    def needs(self) -> Needs:
         """The connection, its successor and its head."""
-        return FactNeeds(connection=self.connection_id)
+        return Needs(connection=self.connection_id)
 
 
-def fact_needs(fact: Fact) -> FactNeeds:
-    """What the server must load before it records the fact."""
-    return fact.needs()
-
-
-def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer:
+def record_fact(fact: Fact, snapshot: Snapshot, now: datetime) -> FactAnswer:
     """Record one fact [O].
 
     Args:
         fact: What happened.
-        snapshot: What was loaded for `fact_needs(fact)`.
+        snapshot: What was loaded for `fact.needs()`.
         now: When it is recorded.
 
     Returns:
@@ -145,40 +94,16 @@ def record_fact(fact: Fact, snapshot: FactSnapshot, now: datetime) -> FactAnswer
             is not the one that was asked for.
     """
     fact.check(now)
-    asked = fact.needs()
-    coordinate = asked.binding
-    if asked.connection is not None:
-        if snapshot.connection is None:
-            return refuse_at(Gate.OWNERSHIP)
-        check_line(
-            asked.connection,
-            connection=snapshot.connection,
-            successor=snapshot.successor,
-            head=snapshot.head,
-        )
-    if asked.chain is not None:
-        if snapshot.connection is None:
-            return refuse_at(Gate.OWNERSHIP)
-        check_chain(asked.chain, snapshot.connection, snapshot.following)
-    if asked.session is not None:
-        if snapshot.session is None:
-            return refuse_at(Gate.OWNERSHIP)
-        if snapshot.session.id != asked.session:
-            raise ArgumentError("snapshot.session", "the session that was asked for")
-        coordinate = snapshot.session.coordinate
-    if coordinate is not None:
-        check_coordinate(snapshot.binding, coordinate)
-    if asked.connections is not None:
-        _check_connections(asked.connections, snapshot.connections)
+    needs = fact.needs()
+    check_snapshot(needs, snapshot)
+    names_connection = needs.connection is not None or needs.chain is not None
+    is_unknown = names_connection and snapshot.connection is None
+    if is_unknown or (needs.session is not None and snapshot.session is None):
+        return refuse_at(Gate.OWNERSHIP)
     return fact.judge(snapshot, now)
 
 
-def _check_connections(coordinate: Coordinate, connections: tuple[Connection, ...]) -> None:
-    if any(each.identity.coordinate != coordinate for each in connections):
-        raise ArgumentError("snapshot.connections", "the connections of the coordinate")
-
-
-def the_connection(snapshot: FactSnapshot) -> Connection:
+def the_connection(snapshot: Snapshot) -> Connection:
     """The connection that a fact is of; an unknown one was refused before."""
     assert snapshot.connection is not None  # noqa: S101 - `record_fact` looked
     return snapshot.connection

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import Coordinate, UserId
 from curae_lifecycle.service.changes import EventKind, binding_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
 @attrs.frozen
@@ -35,11 +36,11 @@ class Graduated(fact.Fact):
         """The fact of what was sent."""
         return cls(given.coordinate(), given[NAMED_USER], given[HAPPENED_AT])
 
-    def needs(self) -> fact.FactNeeds:
+    def needs(self) -> Needs:
         """The binding of the coordinate."""
-        return fact.FactNeeds(binding=self.coordinate)
+        return Needs(binding=self.coordinate)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """ACTIVE, where the user is the one that is bound."""
         binding = snapshot.binding
         # Where nobody is bound the table refuses, whoever is named.

@@ -11,6 +11,7 @@ from curae_lifecycle.rules.values import SessionId, UserId
 from curae_lifecycle.service.changes import landing_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_SESSION, USER_ID
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
 @attrs.frozen
@@ -30,11 +31,11 @@ class HandoffCompleted(fact.Fact):
     kind = "handoff.complete"
     members = (KNOWN_SESSION, USER_ID, HAPPENED_AT)
 
-    def needs(self) -> fact.FactNeeds:
+    def needs(self) -> Needs:
         """The session, and the binding of its coordinate."""
-        return fact.FactNeeds(session=self.session_id)
+        return Needs(session=self.session_id)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """Landed, the session together with the binding or not at all."""
         session, binding = snapshot.session, snapshot.binding
         assert session is not None  # noqa: S101 - `record_fact` looked

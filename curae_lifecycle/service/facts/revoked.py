@@ -12,6 +12,7 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.service.changes import NO_CHANGES, left_alive, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import ACTOR, HAPPENED_AT, KNOWN_CONNECTION
+from curae_lifecycle.service.snapshot import Needs, Snapshot
 
 
 def _is_actor(_: Revoked, __: attrs.Attribute[Actor], value: object) -> None:
@@ -36,13 +37,13 @@ class Revoked(fact.ConnectionFact):
     kind = "connection.revoke"
     members = (KNOWN_CONNECTION, ACTOR, HAPPENED_AT)
 
-    def needs(self) -> fact.FactNeeds:
+    def needs(self) -> Needs:
         """The connection, and as much of its chain as the actor's revocation reaches."""
         if chain.REVOCATION_REACH[self.actor].outcome.what is chain.Reach.CHAIN:
-            return fact.FactNeeds(chain=self.connection_id)
-        return fact.FactNeeds(connection=self.connection_id)
+            return Needs(chain=self.connection_id)
+        return Needs(connection=self.connection_id)
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """REVOKED, as far as the actor's revocation reaches."""
         connection = fact.the_connection(snapshot)
         answers = chain.revoke_chain(

@@ -14,6 +14,7 @@ from curae_lifecycle.rules.values import Coordinate
 from curae_lifecycle.service.changes import EventKind, binding_changes, revocation_changes
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 
 
 @attrs.frozen
@@ -37,11 +38,11 @@ class Tombstoned(fact.Fact):
         """The fact of what was sent."""
         return cls(given.coordinate(), given[HAPPENED_AT])
 
-    def needs(self) -> fact.FactNeeds:
+    def needs(self) -> Needs:
         """The binding of the coordinate, and every connection of it."""
-        return fact.FactNeeds(binding=self.coordinate, connections=self.coordinate)
+        return Needs(binding=self.coordinate, connections=ConnectionsPage(self.coordinate))
 
-    def judge(self, snapshot: fact.FactSnapshot, now: datetime) -> fact.FactAnswer:
+    def judge(self, snapshot: Snapshot, now: datetime) -> fact.FactAnswer:
         """TOMBSTONED, where somebody was bound, and every connection of the coordinate over."""
         binding, connections = snapshot.binding, snapshot.connections
         kind = EventKind.BINDING_TOMBSTONED

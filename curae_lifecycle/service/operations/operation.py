@@ -1,7 +1,7 @@
 """What every operation is: a value that was read from a request, and can be decided.
 
 An operation is one class in one file: its `rule` says method, path, scope, key, limit, status
-and members; `connection` and `coordinate` name what it needs; `decide` decides it. Reading,
+and members; `needs` names what is loaded; `decide` decides it. Reading,
 routing, fingerprint, printing and the API's document follow from these.
 """
 
@@ -19,7 +19,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import AppUserId, ConnectionId, Coordinate
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.members import Given, Member
-from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
 
 BASE_PATH: Final = "/api/sdk/v1"
 """What every path begins with [S]."""
@@ -166,7 +166,7 @@ class Asked:
         caller: Who asks.
         snapshot: What was loaded.
         now: The instant at which it is asked, in UTC.
-        given_coordinate: Whose account it is, where the operation is on one.
+        needs: What was loaded, and for whom.
         given_ids: New ids and a next action, where it is a mutation.
     """
 
@@ -174,7 +174,7 @@ class Asked:
     caller: credentials.Caller
     snapshot: Snapshot
     now: datetime
-    given_coordinate: Coordinate | None
+    needs: Needs
     given_ids: NewIds | None
 
     @property
@@ -187,8 +187,8 @@ class Asked:
     @property
     def coordinate(self) -> Coordinate:
         """The coordinate that was asked for."""
-        assert self.given_coordinate is not None  # noqa: S101 - the operation named one
-        return self.given_coordinate
+        assert self.needs.binding is not None  # noqa: S101 - the operation named one
+        return self.needs.binding
 
     @property
     def new_ids(self) -> NewIds:
@@ -216,14 +216,12 @@ class Operation(ABC):
         # A test reads every operation: its members fit its constructor.
         return cls(*members)
 
-    def connection(self) -> ConnectionId | None:
-        """The connection that it needs loaded, with its successor and the head of its chain."""
-        return None
+    @abstractmethod
+    def needs(self, caller: credentials.Caller) -> Needs:
+        """Return what its rule needs loaded, without the idempotency record and rate limits.
 
-    def coordinate(self, caller: credentials.Caller) -> Coordinate | None:
-        """The coordinate whose binding it needs loaded, and whose limit it charges."""
-        del caller
-        return None
+        If the operation is limited, the limit of the binding's app user is charged.
+        """
 
     @abstractmethod
     def decide(self, asked: Asked) -> Ruling:
@@ -249,9 +247,10 @@ class ConnectionOperation(Operation):
     __slots__ = ()
     connection_id: ConnectionId
 
-    def connection(self) -> ConnectionId:
-        """The connection that it names."""
-        return self.connection_id
+    def needs(self, caller: credentials.Caller) -> Needs:
+        """Return the need for the connection, its successor and the head of its chain."""
+        del caller
+        return Needs(connection=self.connection_id)
 
 
 class UserOperation(Operation):
@@ -260,6 +259,6 @@ class UserOperation(Operation):
     __slots__ = ()
     app_user_id: AppUserId
 
-    def coordinate(self, caller: credentials.Caller) -> Coordinate:
-        """The coordinate of the app's user."""
-        return caller.coordinate(self.app_user_id)
+    def needs(self, caller: credentials.Caller) -> Needs:
+        """Return the need for the binding of the app's user."""
+        return Needs(binding=caller.coordinate(self.app_user_id))

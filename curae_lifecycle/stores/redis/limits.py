@@ -36,13 +36,10 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
 from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateKey, RateWrite
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import (
     AsyncStore,
     Loaded,
-    LoadedCall,
-    LoadedFact,
     Store,
     StoreFullError,
     StoreUnavailableError,
@@ -81,23 +78,19 @@ class RedisLimits:
         self._store = store
         self._client = client
 
-    def caller_of(self, digest: str) -> Caller | None:
-        """As the other store does."""
-        return self._store.caller_of(digest)
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, from the other store."""
+        return self._store.caller_of(key_digest)
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """Rate limits from Redis, everything else from the other store."""
-        loaded = self._store.for_call(digest, _without_limits(needs))
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load rate limits from Redis and everything else from the other store."""
+        loaded = self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
             return _with_limits(needs, loaded, ())
         with _unavailable():
             held = self._client.execute_command("MGET", *map(_name, keys))
         return _with_limits(needs, loaded, _states(keys, held))
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """As the other store does: no fact is limited."""
-        return self._store.for_fact(needs)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Charge, then commit everything else; where that is refused, give back."""
@@ -139,23 +132,19 @@ class AsyncRedisLimits:
         self._store = store
         self._client = client
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        """As the other store does."""
-        return await self._store.caller_of(digest)
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key, from the other store."""
+        return await self._store.caller_of(key_digest)
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """Rate limits from Redis, everything else from the other store."""
-        loaded = await self._store.for_call(digest, _without_limits(needs))
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load rate limits from Redis and everything else from the other store."""
+        loaded = await self._store.load(_without_limits(needs), key_digest)
         keys = _rate_keys(needs)
         if not keys:
             return _with_limits(needs, loaded, ())
         with _unavailable():
             held = await self._client.execute_command("MGET", *map(_name, keys))
         return _with_limits(needs, loaded, _states(keys, held))
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """As the other store does: no fact is limited."""
-        return await self._store.for_fact(needs)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None
@@ -200,14 +189,12 @@ def _rate_keys(needs: Needs) -> tuple[RateKey, ...]:
     return needs.buckets if needs.limit is None else (*needs.buckets, needs.limit)
 
 
-def _with_limits(
-    needs: Needs, loaded: LoadedCall, states: Sequence[RateState | None]
-) -> LoadedCall:
+def _with_limits(needs: Needs, loaded: Loaded, states: Sequence[RateState | None]) -> Loaded:
     # The other store is given back its own with the commit.
     limit = None if needs.limit is None else states[-1]
     buckets = tuple(states[: len(needs.buckets)])
     snapshot = attrs.evolve(loaded.snapshot, buckets=buckets, limit=limit)
-    return LoadedCall(caller=loaded.caller, snapshot=snapshot, now=loaded.now, seen=loaded)
+    return Loaded(caller=loaded.caller, snapshot=snapshot, now=loaded.now, seen=loaded)
 
 
 def _name(key: RateKey) -> str:
@@ -247,9 +234,7 @@ def _parted(loaded: Loaded, changes: Changes) -> tuple[Loaded, Changes, _Charge 
     # What the other store loaded and is to commit, and what is charged.
     rates = [write for write in changes.writes if isinstance(write, RateWrite)]
     others = tuple([write for write in changes.writes if not isinstance(write, RateWrite)])
-    if isinstance(loaded, LoadedFact):
-        return loaded, changes, None
-    if not isinstance(loaded.seen, LoadedCall):
+    if not isinstance(loaded.seen, Loaded):
         raise ArgumentError("loaded", "what this store loaded")
     charge = _Charge.of(rates, microseconds(loaded.now)) if rates else None
     return loaded.seen, attrs.evolve(changes, writes=others), charge

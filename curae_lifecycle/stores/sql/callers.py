@@ -1,39 +1,14 @@
-"""Callers as they are stored: whom the digest of an API key stands for."""
+"""SQL statements that list, narrow and remove stored callers."""
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 import attrs
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
+from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.sql.statement import Statement
-
-
-def format_caller(caller: Caller) -> str:
-    """A caller as JSON: the same caller, the same text."""
-    members = {
-        "api_key_id": caller.api_key_id,
-        "app_id": caller.app_id,
-        "customer_account_id": caller.customer_account_id,
-        "environment": caller.environment,
-        "scopes": sorted(caller.scopes),
-    }
-    return json.dumps(members)
-
-
-def parse_caller(text: str) -> Caller:
-    """What `format_caller` wrote."""
-    members = json.loads(text)
-    return Caller(
-        api_key_id=ApiKeyId(members["api_key_id"]),
-        app_id=AppId(members["app_id"]),
-        customer_account_id=CustomerAccountId(members["customer_account_id"]),
-        environment=Environment(members["environment"]),
-        scopes=frozenset(members["scopes"]),
-    )
 
 
 class StoredCaller(NamedTuple):

@@ -14,9 +14,9 @@ import attrs
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.values import Coordinate, UserId
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores.outbox import coordinate_subject
 from curae_lifecycle.stores.pages import PageKind, user_subject
 from curae_lifecycle.stores.serve import record
@@ -98,7 +98,7 @@ class _Ended:
 
 def _end(store: SqlStore, coordinate: Coordinate) -> _Ended:
     record(store, Tombstoned(coordinate))
-    loaded = store.for_fact(FactNeeds(binding=coordinate, connections=coordinate))
+    loaded = store.load(Needs(binding=coordinate, connections=ConnectionsPage(coordinate)))
     for connection in loaded.snapshot.connections:
         # Where nobody is bound a tombstone ends nothing; what it ended is revoked already.
         record(store, Revoked(connection.id, Actor.PLATFORM))

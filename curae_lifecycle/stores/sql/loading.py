@@ -19,14 +19,13 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState, RateState
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.rules.values import ConnectionId, instant_at
+from curae_lifecycle.rules.values import instant_at
 from curae_lifecycle.service.changes import RateKey
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
-from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.stores.callers import parse_caller
 from curae_lifecycle.stores.codec import Storable, load
-from curae_lifecycle.stores.contract import LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.pages import HostedPage, PageKind
-from curae_lifecycle.stores.sql.callers import parse_caller
 from curae_lifecycle.stores.sql.clock import MOMENT
 from curae_lifecycle.stores.sql.keys import coordinate_key, id_key, rate_key, record_key
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value
@@ -88,18 +87,46 @@ class _Union:
         self.selects.append(f"{columns} FROM curae_connection WHERE {where}")
         self.values += values
 
-    def add_line(self, connection_id: ConnectionId) -> None:
-        """A connection, its successor and the head of its chain."""
-        key = id_key(connection_id)
+    def add_bucket(self, key: str) -> None:
+        """Add the state of a bucket."""
+        columns = "SELECT 'bucket', id, full_at, part, parts, ''"
+        self.selects.append(f"{columns} FROM curae_bucket WHERE id = ?")
+        self.values.append(key)
+
+    def add_line(self, key: str) -> None:
+        """Add a connection, its successor and the head of its chain."""
         self.add_connections("connection", "id = ?", key)
         self.add_connections("successor", "predecessor_id = ?", key)
-        # An ORDER BY within a union needs a table of its own.
-        columns = "id, version, position, document"
-        self.selects.append(
-            f"SELECT 'head', id, version, position, 0, document "
-            f"FROM (SELECT {columns} {_CHAIN_END}) AS chain_end"
-        )
-        self.values.append(key)
+        self.add_first("head", _CHAIN_END, key)
+
+    def add_chain(self, key: str) -> None:
+        """Add a connection and every later connection of its chain."""
+        where = f"root_id = {_ROOT} AND position >= {_POSITION}"
+        self.add_connections("chain", where, key, key)
+
+    def add_session(self, key: str) -> None:
+        """Add a session and the binding of its coordinate."""
+        self.add("session", "curae_session", "id = ?", key)
+        bound = "id = (SELECT coordinate FROM curae_session WHERE id = ?)"
+        self.add("binding", "curae_binding", bound, key)
+
+    def add_page(self, page: ConnectionsPage) -> None:
+        """Add the connections of a coordinate, or one page of them."""
+        where, values = "coordinate = ?", [coordinate_key(page.coordinate)]
+        if page.after is not None:
+            where, values = f"{where} AND id > ?", [*values, id_key(page.after)]
+        if page.limit is None:
+            self.add_connections("connections", where, *values)
+        else:
+            rest = f"FROM curae_connection WHERE {where} ORDER BY id LIMIT ?"
+            self.add_first("connections", rest, *values, page.limit)
+
+    def add_first(self, part: str, rest: str, *values: Value) -> None:
+        """Add the first rows of an ordered query; within a union it needs a table of its own."""
+        table = f"(SELECT id, version, position, document {rest}) AS {part}_rows"
+        columns = f"SELECT '{part}', id, version, position, 0, document"
+        self.selects.append(f"{columns} FROM {table}")
+        self.values += values
 
     def statement(self) -> Statement:
         """All of it."""
@@ -113,30 +140,36 @@ def _beginning(dialect: Dialect, clock: int | None) -> _Union:
     return _Union([first], [] if clock is None else [clock])
 
 
-def call_statement(dialect: Dialect, digest: str, needs: Needs, clock: int | None) -> Statement:
-    """What loads a caller and all that a call of theirs needs.
+def load_statement(
+    dialect: Dialect, needs: Needs, *, key_digest: str | None, clock: int | None
+) -> Statement:
+    """Build the statement that loads everything of one moment.
 
     Args:
-        dialect: Of the database.
-        digest: The digest of the API key.
-        needs: What the call needs.
-        clock: The instant in microseconds, for a database that has no such clock.
+        dialect: The database's dialect.
+        needs: What is loaded.
+        key_digest: The digest of the API key whose caller is loaded too; `None` for a fact.
+        clock: The instant in microseconds, for a database without such a clock.
     """
     union = _beginning(dialect, clock)
-    union.add("caller", "curae_caller", "id = ?", digest)
+    if key_digest is not None:
+        union.add("caller", "curae_caller", "id = ?", key_digest)
     if needs.record is not None:
         union.add("record", "curae_record", "id = ?", record_key(needs.record))
     for bucket in needs.buckets:
-        union.selects.append(
-            "SELECT 'bucket', id, full_at, part, parts, '' FROM curae_bucket WHERE id = ?"
-        )
-        union.values.append(rate_key(bucket))
+        union.add_bucket(rate_key(bucket))
     if needs.limit is not None:
         union.add("log", "curae_log", "id = ?", rate_key(needs.limit))
     if needs.connection is not None:
-        union.add_line(needs.connection)
+        union.add_line(id_key(needs.connection))
+    if needs.chain is not None:
+        union.add_chain(id_key(needs.chain))
+    if needs.session is not None:
+        union.add_session(id_key(needs.session))
     if needs.binding is not None:
         union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
+    if needs.connections is not None:
+        union.add_page(needs.connections)
     return union.statement()
 
 
@@ -152,28 +185,6 @@ def page_statement(dialect: Dialect, digest: str, clock: int | None) -> Statemen
         "SELECT 'page', id, expires_at, 0, 0, document FROM curae_page WHERE id = ?"
     )
     union.values.append(digest)
-    return union.statement()
-
-
-def fact_statement(dialect: Dialect, needs: FactNeeds, clock: int | None) -> Statement:
-    """What loads all that a fact concerns."""
-    union = _beginning(dialect, clock)
-    if needs.connection is not None:
-        union.add_line(needs.connection)
-    if needs.chain is not None:
-        where = f"root_id = {_ROOT} AND position >= {_POSITION}"
-        key = id_key(needs.chain)
-        union.add_connections("chain", where, key, key)
-    if needs.session is not None:
-        key = id_key(needs.session)
-        union.add("session", "curae_session", "id = ?", key)
-        bound = "id = (SELECT coordinate FROM curae_session WHERE id = ?)"
-        union.add("binding", "curae_binding", bound, key)
-    if needs.binding is not None:
-        union.add("binding", "curae_binding", "id = ?", coordinate_key(needs.binding))
-    if needs.connections is not None:
-        key = coordinate_key(needs.connections)
-        union.add_connections("connections", "coordinate = ?", key)
     return union.statement()
 
 
@@ -204,8 +215,9 @@ class _Answer:
         return load(kind, parse_json(rows[0].document))
 
     def connections(self, part: str) -> tuple[Connection, ...]:
-        """Connections, each after its predecessor."""
-        rows = sorted(self.parts.get(part, []), key=lambda row: (row.second, row.id))
+        """Connections of a chain by their position, others by their id."""
+        by_place = part == "chain"
+        rows = sorted(self.parts.get(part, []), key=lambda row: row.second if by_place else row.id)
         return tuple([load(Connection, parse_json(row.document)) for row in rows])
 
     def line(self) -> tuple[Connection | None, Connection | None, Connection | None]:
@@ -251,30 +263,15 @@ _TABLE_OF: Final = {
 }
 
 
-def loaded_call(needs: Needs, rows: Iterable[Sequence[object]]) -> LoadedCall:
-    """What the rows of a `call_statement` say."""
+def parse_loaded(needs: Needs, rows: Iterable[Sequence[object]]) -> Loaded:
+    """Return what the rows of a `load_statement` hold."""
     answer = _Answer.of(rows)
     connection, successor, head = answer.line()
+    chain = answer.connections("chain")
     snapshot = Snapshot(
         record=answer.one("record", Record),
         buckets=tuple([answer.bucket(key) for key in needs.buckets]),
         limit=answer.one("log", LogState),
-        connection=connection,
-        successor=successor,
-        head=head,
-        binding=answer.one("binding", LimitedAccountAppBinding),
-    )
-    return LoadedCall(
-        caller=answer.caller(), snapshot=snapshot, now=answer.instant(), seen=answer.versions()
-    )
-
-
-def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
-    """What the rows of a `fact_statement` say."""
-    answer = _Answer.of(rows)
-    connection, successor, head = answer.line()
-    chain = answer.connections("chain")
-    snapshot = FactSnapshot(
         connection=chain[0] if chain else connection,
         successor=successor,
         head=head,
@@ -283,7 +280,9 @@ def loaded_fact(rows: Iterable[Sequence[object]]) -> LoadedFact:
         binding=answer.one("binding", LimitedAccountAppBinding),
         connections=answer.connections("connections"),
     )
-    return LoadedFact(snapshot, answer.instant(), answer.versions())
+    return Loaded(
+        snapshot=snapshot, now=answer.instant(), caller=answer.caller(), seen=answer.versions()
+    )
 
 
 def loaded_now(rows: Iterable[Sequence[object]]) -> datetime:

@@ -110,7 +110,7 @@ _TABLES: Final = {
 # None on `curae_bucket.full_at`: PostgreSQL writes a row in place only where no index holds what moves,
 # and a bucket's moves with every request of its key. There are few of them to look through.
 _INDEXES: Final = {
-    "curae_connection_coordinate": "curae_connection (coordinate)",
+    "curae_connection_coordinate": "curae_connection (coordinate, id)",
     "curae_session_coordinate":    "curae_session (coordinate)",
     "curae_record_expires_at":     "curae_record (expires_at)",
     "curae_log_expires_at":        "curae_log (expires_at)",

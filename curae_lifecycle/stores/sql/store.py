@@ -14,10 +14,9 @@ from typing import Final, Protocol
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import microseconds
 from curae_lifecycle.service.changes import Changes
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import NOTHING, Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.outbox import messages
 from curae_lifecycle.stores.pages import HostedPage, url_digest
 from curae_lifecycle.stores.sql import loading, storing
@@ -107,21 +106,17 @@ class _Statements:
             if len(self._callers) > CALLERS_REMEMBERED:
                 self._callers.popitem(last=False)
 
-    def call(self, digest: str, needs: Needs) -> Statement:
-        """What loads a call."""
-        return loading.call_statement(
-            self._dialect, digest=digest, needs=needs, clock=clock(self._dialect)
-        )
+    def load(self, needs: Needs, key_digest: str | None) -> Statement:
+        """Build the statement that loads everything of one moment."""
+        moment = clock(self._dialect)
+        return loading.load_statement(self._dialect, needs, key_digest=key_digest, clock=moment)
 
-    def called(self, digest: str, needs: Needs, rows: Rows) -> LoadedCall:
-        """What was loaded for a call."""
-        loaded = loading.loaded_call(needs, rows)
-        self.remember(digest, loaded.caller)
+    def loaded(self, needs: Needs, rows: Rows, key_digest: str | None) -> Loaded:
+        """Return what was loaded, and remember its caller."""
+        loaded = loading.parse_loaded(needs, rows)
+        if key_digest is not None:
+            self.remember(key_digest, loaded.caller)
         return loaded
-
-    def fact(self, needs: FactNeeds) -> Statement:
-        """What loads a fact."""
-        return loading.fact_statement(self._dialect, needs, clock(self._dialect))
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None) -> list[Statement]:
         """What commits."""
@@ -167,19 +162,15 @@ class SqlStore:
         """Make an API key unknown, from the next request on."""
         self._database.change([storing.withdrawal_statement(api_key.digest())])
 
-    def caller_of(self, digest: str) -> Caller | None:
-        """Whom an API key stands for, as of a moment ago."""
-        known = self._statements.remembered(digest)
-        return known or self.for_call(digest, NOTHING).caller
+    def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key from the cache, else from the database."""
+        known = self._statements.remembered(key_digest)
+        return known or self.load(Needs(), key_digest).caller
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """The caller, and everything that a call of theirs needs, in one statement."""
-        rows = self._database.rows(self._statements.call(digest, needs))
-        return self._statements.called(digest, needs, rows)
-
-    def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """Everything that a fact concerns, in one statement."""
-        return loading.loaded_fact(self._database.rows(self._statements.fact(needs)))
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, in one statement."""
+        rows = self._database.rows(self._statements.load(needs, key_digest))
+        return self._statements.loaded(needs, rows, key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         """Compare and set, all or nothing, with effects, events and the page."""
@@ -223,19 +214,15 @@ class AsyncSqlStore:
         """Make an API key unknown, from the next request on."""
         await self._database.change([storing.withdrawal_statement(api_key.digest())])
 
-    async def caller_of(self, digest: str) -> Caller | None:
-        """Whom an API key stands for, as of a moment ago."""
-        known = self._statements.remembered(digest)
-        return known or (await self.for_call(digest, NOTHING)).caller
+    async def caller_of(self, key_digest: str) -> Caller | None:
+        """Return the caller of an API key from the cache, else from the database."""
+        known = self._statements.remembered(key_digest)
+        return known or (await self.load(Needs(), key_digest)).caller
 
-    async def for_call(self, digest: str, needs: Needs) -> LoadedCall:
-        """The caller, and everything that a call of theirs needs, in one statement."""
-        rows = await self._database.rows(self._statements.call(digest, needs))
-        return self._statements.called(digest, needs, rows)
-
-    async def for_fact(self, needs: FactNeeds) -> LoadedFact:
-        """Everything that a fact concerns, in one statement."""
-        return loading.loaded_fact(await self._database.rows(self._statements.fact(needs)))
+    async def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
+        """Load everything that a request or a fact needs, in one statement."""
+        rows = await self._database.rows(self._statements.load(needs, key_digest))
+        return self._statements.loaded(needs, rows, key_digest)
 
     async def commit(
         self, loaded: Loaded, changes: Changes, page: HostedPage | None = None

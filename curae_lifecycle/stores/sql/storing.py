@@ -33,12 +33,12 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
+from curae_lifecycle.stores.callers import format_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.contract import Loaded, unbound
 from curae_lifecycle.stores.outbox import Message
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.sql.buckets import charge_statements
-from curae_lifecycle.stores.sql.callers import format_caller
 from curae_lifecycle.stores.sql.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.sql.loading import NOBODY, Versions
 from curae_lifecycle.stores.sql.statement import Dialect, Statement, Value

@@ -29,6 +29,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.testing.conformance import client
 from curae_lifecycle.testing.conformance.check import Checks
 from curae_lifecycle.testing.conformance.client import LIMIT, App, in_short, lasting, new_app
@@ -164,7 +165,7 @@ class _SideBySide:
     def __init__(self, kit: Kit) -> None:
         self.kit = kit
         self.names: Names = kit.names
-        self.store = MemoryStore()
+        self.store = MemoryStore(clock=lambda: self.now)
         self.now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
         self.apps: list[App] = []
         self.users = [kit.names.word("user") for _ in range(3)]
@@ -261,7 +262,7 @@ class _SideBySide:
     def _judge(self, by: int, request: Request, theirs: Response) -> str | None:
         body = client.parsed(theirs)
         self._follow(body)
-        ours = self.store.handle(request, self.now, self._fresh(body))
+        ours = serve(self.store, request, lambda _: self._fresh(body), self.store.settings)
         response = {"status": theirs.status, "body": body}
         self._note(request=self._told(by, request), response=response)
         earlier = [answer for who, each, answer in self.sent if who == by and each is request]
@@ -315,7 +316,7 @@ class _SideBySide:
             return None
         fact, arguments = made
         said = yield from use(op.kind, *arguments)
-        answer = self.store.record(fact, self.now)
+        answer = record(self.store, fact)
         self._note(fact=format_fact(fact))
         ours = in_a_word(answer)
         if said is None or said == ours:

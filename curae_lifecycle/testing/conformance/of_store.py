@@ -13,11 +13,11 @@ from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import BucketKey, Changes, RateWrite, Write
-from curae_lifecycle.service.facts.fact import Fact, FactAnswer, FactNeeds
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
-from curae_lifecycle.stores.contract import Loaded, LoadedCall
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.pages import HostedPage
 from curae_lifecycle.stores.serve import record, serve
@@ -83,7 +83,7 @@ class _Served(FactHooks):
         cast("_Withdrawing", self._kept).withdraw(ApiKey(api_key))
 
     def may_read(self, connection_id: str, package: str) -> bool:
-        loaded = self._store.for_fact(FactNeeds(connection=ConnectionId(connection_id)))
+        loaded = self._store.load(Needs(connection=ConnectionId(connection_id)))
         held = loaded.snapshot.connection
         return held is not None and isinstance(decide_access(held, package, loaded.now), Granted)
 
@@ -102,9 +102,9 @@ class _FullBuckets(TimedStore):
     # No store has a way to fill its buckets, so those of each generation have names of their own.
     generation = 0
 
-    def for_call(self, digest: str, needs: Needs) -> LoadedCall:
+    def load(self, needs: Needs, key_digest: str | None = None) -> Loaded:
         buckets = tuple([self._named(key) for key in needs.buckets])
-        return super().for_call(digest, attrs.evolve(needs, buckets=buckets))
+        return super().load(attrs.evolve(needs, buckets=buckets), key_digest)
 
     def commit(self, loaded: Loaded, changes: Changes, page: HostedPage | None = None) -> bool:
         writes = tuple([self._renamed(write) for write in changes.writes])

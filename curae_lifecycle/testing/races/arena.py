@@ -16,10 +16,9 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
-from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.memory import MemoryStore
@@ -104,13 +103,13 @@ class StageArena:
 
 
 def _seen(store: Store, stage: Stage, touched: Iterable[Write]) -> Iterator[tuple[str, Storable]]:
-    every = FactNeeds(binding=stage.coordinate, connections=stage.coordinate)
-    loaded = store.for_fact(every).snapshot
+    every = Needs(binding=stage.coordinate, connections=ConnectionsPage(stage.coordinate))
+    loaded = store.load(every).snapshot
     if loaded.binding is not None:
         yield "binding", loaded.binding
     for each in loaded.connections:
         yield f"connection {each.id}", each
-        line = store.for_fact(FactNeeds(connection=each.id)).snapshot
+        line = store.load(Needs(connection=each.id)).snapshot
         for name, other in (("successor", line.successor), ("head", line.head)):
             if other is not None:
                 yield f"{name} of {each.id}", other
@@ -123,17 +122,17 @@ def _seen(store: Store, stage: Stage, touched: Iterable[Write]) -> Iterator[tupl
 def _named(store: Store, stage: Stage, write: Write) -> tuple[str, Storable | None]:
     match write:
         case SessionWrite(_, after):
-            asked = FactNeeds(session=after.id)
-            return f"session {after.id}", store.for_fact(asked).snapshot.session
+            asked = Needs(session=after.id)
+            return f"session {after.id}", store.load(asked).snapshot.session
         case RecordWrite(key):
-            needs = Needs(record=key, buckets=(), limit=None, connection=None, binding=None)
-            return f"record {key.key}", store.for_call(stage.digest, needs).snapshot.record
+            needs = Needs(record=key)
+            return f"record {key.key}", store.load(needs, stage.digest).snapshot.record
         case RateWrite(LimitKey() as key):
-            needs = Needs(record=None, buckets=(), limit=key, connection=None, binding=None)
-            return f"limit {key.policy}", store.for_call(stage.digest, needs).snapshot.limit
+            needs = Needs(limit=key)
+            return f"limit {key.policy}", store.load(needs, stage.digest).snapshot.limit
         case RateWrite(BucketKey() as key):
-            needs = Needs(record=None, buckets=(key,), limit=None, connection=None, binding=None)
-            return f"bucket {key.policy}", store.for_call(stage.digest, needs).snapshot.buckets[0]
+            needs = Needs(buckets=(key,))
+            return f"bucket {key.policy}", store.load(needs, stage.digest).snapshot.buckets[0]
         case _:
             return "", None
 

@@ -33,11 +33,11 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call
 from curae_lifecycle.service.changes import NO_CHANGES, Changes
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
-from curae_lifecycle.service.facts.fact import Fact, fact_needs, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -87,7 +87,7 @@ def happens(fact: Fact) -> Work:
     """A fact that is recorded."""
 
     def work(store: Store) -> Decided:
-        loaded = store.for_fact(fact_needs(fact))
+        loaded = store.load(fact.needs())
         answer = record_fact(fact, loaded.snapshot, loaded.now)
         return Decided(loaded, answer.value if isinstance(answer, Done) else NO_CHANGES)
 
@@ -215,7 +215,7 @@ class Stage:
         )
 
         def work(store: Store) -> Decided:
-            loaded = store.for_call(self.digest, needs(call))
+            loaded = store.load(call.needs, self.digest)
             new_ids = self.minted(number, loaded.now)
             decision = decide(call, snapshot=loaded.snapshot, now=loaded.now, new_ids=new_ids)
             page = page_of(call, decision.reply, loaded.snapshot.binding)

@@ -28,20 +28,14 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, RecordWrite
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-    fact_needs,
-    record_fact,
-)
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
-from curae_lifecycle.stores.contract import Loaded, LoadedCall, LoadedFact
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.timed import TimedStore
 from curae_lifecycle.testing.watch import Watch
@@ -67,7 +61,7 @@ class Transaction:
     digest: str
     call: Call
     asked: Needs
-    loaded: LoadedCall
+    loaded: Loaded
     read_at: int
     attempt: Attempt | None = None
 
@@ -82,7 +76,7 @@ class FactTransaction:
     """A fact between its load and its commit."""
 
     fact: Fact
-    loaded: LoadedFact
+    loaded: Loaded
 
     @property
     def now(self) -> datetime:
@@ -117,7 +111,7 @@ class Server:
             if self._watch is not None:
                 self._watch.answered(answer, now, caller=caller)
             return answer
-        asked = needs(call)
+        asked = call.needs
         return Transaction(
             digest=digest,
             call=call,
@@ -180,7 +174,7 @@ class Server:
     def load_fact(self, fact: Fact, now: datetime) -> FactTransaction:
         """Load what a fact concerns."""
         self._store.now = now
-        return FactTransaction(fact, self._store.for_fact(fact_needs(fact)))
+        return FactTransaction(fact, self._store.load(fact.needs()))
 
     def commit_fact(self, work: FactTransaction) -> FactAnswer | None:
         """Record and store; `None` where somebody was faster: load again."""
@@ -199,7 +193,7 @@ class Server:
     def ask(self, caller: Caller, connection_id: ConnectionId, package: str, now: datetime) -> str:
         """Whether a package may be read: a status, and why not."""
         self._store.now = now
-        connection = self._store.for_fact(FactNeeds(connection=connection_id)).snapshot.connection
+        connection = self._store.load(Needs(connection=connection_id)).snapshot.connection
         if connection is None or not caller.owns(connection):
             return str(_NOT_FOUND)
         decision = decide_access(connection, package, now)
@@ -226,9 +220,9 @@ class Server:
             self._watch.purge(now)
         return self._store.purge(now)
 
-    def _load(self, digest: str, call: Call, asked: Needs, now: datetime) -> LoadedCall:
+    def _load(self, digest: str, call: Call, asked: Needs, now: datetime) -> Loaded:
         self._store.now = now
-        loaded = self._store.for_call(digest, asked)
+        loaded = self._store.load(asked, digest)
         operation = call.operation
         if not isinstance(operation, GetConnection) or operation.connection_id not in self.landed:
             return loaded
@@ -254,18 +248,16 @@ class Server:
             self._not_found = answer.response
         return answer
 
-    def _record(self, digest: str, key: RecordKey, now: datetime) -> LoadedCall:
+    def _record(self, digest: str, key: RecordKey, now: datetime) -> Loaded:
         self._store.now = now
-        return self._store.for_call(
-            digest, Needs(record=key, buckets=(), limit=None, connection=None, binding=None)
-        )
+        return self._store.load(Needs(record=key), digest)
 
-    def _upkeep(self, loaded: LoadedCall, kept: Done[Record] | Ignored[Record | None]) -> None:
+    def _upkeep(self, loaded: Loaded, kept: Done[Record] | Ignored[Record | None]) -> None:
         if isinstance(kept, Done):
             after = kept.value
             self._stored(loaded, RecordWrite(after.key, loaded.snapshot.record, after))
 
-    def _stored(self, loaded: LoadedCall, write: RecordWrite) -> bool:
+    def _stored(self, loaded: Loaded, write: RecordWrite) -> bool:
         changes = Changes((write,))
         if not self._is_taken(loaded, changes):
             return False

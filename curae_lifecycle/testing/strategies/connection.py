@@ -21,8 +21,9 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.changes import Changes, ConnectionWrite
-from curae_lifecycle.service.facts.fact import Fact, FactSnapshot, record_fact
+from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
+from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK
@@ -112,7 +113,7 @@ def apply_fact(
         ArgumentError: An instant out of order or not UTC.
     """
     following = () if successor is None else (successor,)
-    snapshot = FactSnapshot(
+    snapshot = Snapshot(
         connection=connection, successor=successor, head=successor, following=following
     )
     answer = record_fact(fact, snapshot, now)
@@ -210,9 +211,7 @@ def _recover(chain: list[Connection], at: int, now: datetime) -> None:
 def _happen(chain: list[Connection], at: int, deed: Deed, now: datetime) -> None:
     following = tuple(chain[at + 1 :])
     successor, head = (following[0], following[-1]) if following else (None, None)
-    snapshot = FactSnapshot(
-        connection=chain[at], successor=successor, head=head, following=following
-    )
+    snapshot = Snapshot(connection=chain[at], successor=successor, head=head, following=following)
     answer = record_fact(deed.fact(chain[at], now), snapshot, now)
     if isinstance(answer, Done):
         after = _stored(answer.value)

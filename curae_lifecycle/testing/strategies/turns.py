@@ -18,7 +18,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.vendor.pretty import RepresentationPrinter
 
-from curae_lifecycle.rules.access import AccessDecision
+from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, Caller
@@ -38,15 +38,8 @@ from curae_lifecycle.rules.values import (
 )
 from curae_lifecycle.service.call import Call, Decision
 from curae_lifecycle.service.changes import Changes, ConnectionWrite, SessionWrite
-from curae_lifecycle.service.decide import decide, needs
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-    FactSnapshot,
-    fact_needs,
-    record_fact,
-)
+from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -55,6 +48,7 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
@@ -108,8 +102,8 @@ class Recording(Terse):
 
     now: datetime
     fact: Fact
-    needs: FactNeeds = attrs.field(repr=False)
-    snapshot: FactSnapshot = attrs.field(repr=False)
+    needs: Needs = attrs.field(repr=False)
+    snapshot: Snapshot = attrs.field(repr=False)
     answer: FactAnswer = attrs.field(repr=_last_rule)
 
 
@@ -257,7 +251,8 @@ class _Play:
 
     def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._settings = Settings(buckets=buckets)
-        self._store = MemoryStore(self._settings)
+        self._now = START
+        self._store = MemoryStore(self._settings, clock=lambda: self._now)
         self._connections: list[ConnectionId] = []
         self._sessions: list[SessionId] = []
         self._count = 0
@@ -265,6 +260,7 @@ class _Play:
     def turn(self, turn: Turn, now: datetime) -> Happening | None:
         """What the turn made happen; `None` where nobody could have asked so."""
         self._count += 1
+        self._now = now
         what = turn.what
         if what is Odd.ACCESS:
             return self._question(turn, now)
@@ -294,26 +290,28 @@ class _Play:
         return _newest(self._connections, turn.back, ConnectionId(values.uuid_of(9999)))
 
     def _record(self, fact: Fact, now: datetime) -> Recording:
-        needed, snapshot = fact_needs(fact), self._store.load_fact(fact)
-        answer = record_fact(fact, snapshot, now)
+        loaded = self._store.load(fact.needs())
+        answer = record_fact(fact, loaded.snapshot, now)
         if isinstance(answer, Done):
-            self._commit(answer.value)
-        return Recording(now=now, fact=fact, needs=needed, snapshot=snapshot, answer=answer)
+            self._commit(loaded, answer.value)
+        return Recording(
+            now=now, fact=fact, needs=fact.needs(), snapshot=loaded.snapshot, answer=answer
+        )
 
     def _question(self, turn: Turn, now: datetime) -> Question | None:
         connection = self._store.connection(self._connection_id(turn))
         package = (*PACKAGES, DataPackage("imaging"))[turn.user]
-        answer = self._store.ask(self._connection_id(turn), package, now)
-        if connection is None or answer is None:
+        if connection is None:
             return None
+        answer = decide_access(connection, package, now)
         return Question(now=now, connection=connection, package=package, answer=answer)
 
     def _exchange(self, turn: Turn, operation: Operation, now: datetime) -> Exchange:
         secret, caller = CALLERS[turn.caller]
         key = IdempotencyKey(f"k-{turn.key}" if turn.key else f"k-of-turn-{self._count}")
         call = attrs.evolve(call_of(caller, operation, key), settings=self._settings)
-        needed = needs(call)
-        snapshot = self._store.load(needed)
+        loaded = self._store.load(call.needs)
+        snapshot = loaded.snapshot
         if turn.what is Odd.LANDED and snapshot.connection is not None:
             landed = LandedHandoff(snapshot.connection.identity.created_at, None)
             snapshot = attrs.evolve(snapshot, landed=landed)
@@ -325,21 +323,21 @@ class _Play:
         )
         decision = decide(call, snapshot=snapshot, now=now, new_ids=new_ids)
         answer = respond(decision)
-        self._commit(answer.changes)
+        self._commit(loaded, answer.changes)
         request = print_request(call, f"Bearer {secret}")
         return Exchange(
             now=now,
             request=request,
             call=call,
-            needs=needed,
+            needs=call.needs,
             snapshot=snapshot,
             new_ids=new_ids,
             decision=decision,
             answer=answer,
         )
 
-    def _commit(self, changes: Changes) -> None:
-        stored = self._store.store(changes.writes)
+    def _commit(self, loaded: Loaded, changes: Changes) -> None:
+        stored = self._store.commit(loaded, changes)
         assert stored, "one turn at a time: nobody else has written"  # noqa: S101 - see its words
         for write in changes.writes:
             match write:

@@ -16,14 +16,13 @@ from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import FactNeeds, FactSnapshot
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
-from curae_lifecycle.service.snapshot import LandedHandoff
+from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
 from curae_lifecycle.testing.strategies import turns
 from curae_lifecycle.testing.strategies.connection import Deed
 from curae_lifecycle.testing.strategies.sure import sure
@@ -63,8 +62,8 @@ ENDINGS: Final[dict[type, tuple[turns.Turn, ...]]] = {
     changes.UserProvisioned: _INITIATE,
     changes.Event: _CREATE,
     LandedHandoff: (*_CREATE, _turn(turns.Odd.LANDED)),
-    FactNeeds: _AUTHORIZE,
-    FactSnapshot: _AUTHORIZE,
+    Needs: _AUTHORIZE,
+    Snapshot: _AUTHORIZE,
 }
 """How a run ends that is sure to hold a value of the kind."""
 

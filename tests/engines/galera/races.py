@@ -23,8 +23,8 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import FactNeeds
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase, create_engine
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.testing.laws import LawBrokenError, check_chain
@@ -138,7 +138,7 @@ def read_revoked(cluster: Galera, times: int) -> Reads:
             settle(one, happens(Revoked(first, Actor.PLATFORM)))
             reads.revoked += 1
             for store in elsewhere:
-                found = store.for_fact(FactNeeds(connection=first)).snapshot.connection
+                found = store.load(Needs(connection=first)).snapshot.connection
                 reads.read += 1
                 reads.otherwise += found is None or found.status is not Status.REVOKED
     finally:
@@ -193,6 +193,6 @@ def _finished(store: SqlStore, stage: Stage, now: datetime) -> list[str]:
 
 
 def _chain(store: SqlStore, first: ConnectionId) -> list[Connection]:
-    snapshot = store.for_fact(FactNeeds(chain=first)).snapshot
+    snapshot = store.load(Needs(chain=first)).snapshot
     assert snapshot.connection is not None
     return [snapshot.connection, *snapshot.following]

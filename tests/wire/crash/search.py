@@ -25,7 +25,6 @@ from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
 from curae_lifecycle.service.changes import LimitKey
-from curae_lifecycle.service.decide import needs
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
@@ -260,7 +259,7 @@ class Search:
         # The record of its key, as it is at rest.
         if not isinstance(operation.work, Asked):
             return None, None
-        key = needs(operation.work.call).record
+        key = operation.work.call.needs.record
         if key is None:
             return None, None
         place = (Record.__name__, record_key(key))
@@ -331,7 +330,7 @@ class Search:
                 return []
         if not isinstance(work, Asked):
             return self._within(step, self._told)
-        limit = needs(work.call).limit
+        limit = work.call.needs.limit
         if limit is not None and not (isinstance(answer, Response) and answer.status == 429):
             # It was charged, and the log says when.
             return self._charged(step, limit)
@@ -349,7 +348,7 @@ class Search:
         return [*charged, *forgotten]
 
     def _of_request(self, work: Asked, step: _Step, world: World) -> Iterator[datetime]:
-        asked = needs(work.call)
+        asked = work.call.needs
         if asked.limit is not None:
             log = world.log(asked.limit)
             yield from () if log is None else _edges(log, step)
@@ -419,7 +418,7 @@ def _has_twins(step: _Step) -> bool:
 def _may_have_been_twice(operation: Operation) -> bool:
     # What is answered by its record, or as done, happened when that says, and only then.
     if isinstance(operation.work, Asked):
-        key = needs(operation.work.call).record
+        key = operation.work.call.needs.record
         # One that was never answered has no effect but with its record, and that once.
         return key is None or (operation.answer is not None and not is_kept(operation.answer))
     return operation.answer != DONE

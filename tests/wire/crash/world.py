@@ -35,15 +35,9 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.decide import decide, needs
+from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.facts.fact import (
-    Fact,
-    FactAnswer,
-    FactNeeds,
-    FactSnapshot,
-    record_fact,
-)
+from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
@@ -143,20 +137,7 @@ class World:
     # --- What is loaded -----------------------------------------------------------------------
 
     def snapshot(self, asked: Needs) -> Snapshot:
-        """What is loaded for a call."""
-        connection, successor, head = self._line(asked.connection)
-        return Snapshot(
-            record=self._record(asked),
-            buckets=(),
-            limit=None if asked.limit is None else self.log(asked.limit),
-            connection=connection,
-            successor=successor,
-            head=head,
-            binding=None if asked.binding is None else self._binding(asked.binding),
-        )
-
-    def fact_snapshot(self, asked: FactNeeds) -> FactSnapshot:
-        """What is loaded for a fact."""
+        """Return what a store loads for these needs."""
         connection, successor, head = self._line(asked.connection)
         following: tuple[Connection, ...] = ()
         if asked.chain is not None:
@@ -164,17 +145,22 @@ class World:
             following = () if connection is None else tuple(self._later(connection))
         session = None if asked.session is None else self._session(asked.session)
         user = asked.binding if session is None else session.coordinate
-        return FactSnapshot(
+        page = asked.connections
+        return Snapshot(
+            record=self._record(asked),
+            limit=None if asked.limit is None else self.log(asked.limit),
             connection=connection,
             successor=successor,
             head=head,
             following=following,
             session=session,
             binding=None if user is None else self._binding(user),
-            connections=tuple(
-                [each for each in self._connections() if _is_of(each, asked.connections)]
-            ),
+            connections=() if page is None else self._page(page.coordinate),
         )
+
+    def _page(self, coordinate: Coordinate) -> tuple[Connection, ...]:
+        theirs = [each for each in self._connections() if each.identity.coordinate == coordinate]
+        return tuple(sorted(theirs, key=lambda each: each.id))
 
     def log(self, key: LimitKey) -> LogState | None:
         """The log of a limit."""
@@ -244,10 +230,6 @@ def forgets_until(log: LogState) -> datetime | None:
     return instants[-1] - _MINUTE if len(instants) >= INITIATE_LIMIT.limit else None
 
 
-def _is_of(connection: Connection, coordinate: Coordinate | None) -> bool:
-    return coordinate is not None and connection.identity.coordinate == coordinate
-
-
 def place_of(write: Write) -> Place:
     """Where a write stores its value."""
     kind = type(write.after).__name__
@@ -282,7 +264,7 @@ class Asked:
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[Response, Changes]:
         """What it is answered, and what it changes."""
         decision = decide(
-            self.call, snapshot=world.snapshot(needs(self.call)), now=now, new_ids=new_ids
+            self.call, snapshot=world.snapshot(self.call.needs), now=now, new_ids=new_ids
         )
         answer = respond(decision)
         return answer.response, answer.changes
@@ -297,7 +279,7 @@ class Told:
     def act(self, world: World, now: datetime, new_ids: NewIds) -> tuple[str, Changes]:
         """What became of it, in a word, and what it changes."""
         del new_ids
-        answer = record_fact(self.fact, world.fact_snapshot(self.fact.needs()), now)
+        answer = record_fact(self.fact, world.snapshot(self.fact.needs()), now)
         return said_of(answer), answer.value if isinstance(answer, Done) else Changes()
 
 
@@ -349,7 +331,7 @@ class Visited:
         # A page cancels nothing that was finished, nor what came after that.
         if not isinstance(self.told, Revoked):
             return False
-        snapshot = world.fact_snapshot(self.told.needs())
+        snapshot = world.snapshot(self.told.needs())
         reached = (snapshot.connection, *snapshot.following)
         return any(each is not None and each.authorized_at is not None for each in reached)
 
