@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.rules.values import ConnectionId
+from curae_lifecycle.rules.values import EPOCH, ConnectionId
 from curae_lifecycle.service.changes import Changes, Write
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
-from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
-from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
 
-ONE_ATTEMPT: Final = Patience(attempts=1)
+
+@contextmanager
+def clock_at(store: MemoryStore, now: datetime) -> Generator[None]:
+    """Set the store's clock for as long as the context lasts."""
+    usual, store.clock = store.clock, lambda: now
+    try:
+        yield
+    finally:
+        store.clock = usual
 
 
 def handle_at(
@@ -31,14 +40,14 @@ def handle_at(
             raise ArgumentError("new_ids", "given for a mutation")
         return new_ids
 
-    store.clock = lambda: now
-    return serve(store, request, mint, store.settings, patience=ONE_ATTEMPT)
+    with clock_at(store, now):
+        return serve(store, request, mint, store.settings)
 
 
 def record_at(store: MemoryStore, fact: Fact, now: datetime) -> FactAnswer:
     """Record a fact at an instant."""
-    store.clock = lambda: now
-    return record(store, fact, patience=ONE_ATTEMPT)
+    with clock_at(store, now):
+        return record(store, fact)
 
 
 def access_at(
@@ -51,7 +60,7 @@ def access_at(
 
 def commit_writes(store: MemoryStore, writes: tuple[Write, ...]) -> bool:
     """Commit writes that were decided from what is stored now."""
-    return store.commit(store.load(Needs()), Changes(writes))
+    return store.commit(Loaded(Snapshot(), EPOCH), Changes(writes))
 
 
 def caller_at(store: MemoryStore, api_key: ApiKey | None) -> Caller | None:

@@ -102,7 +102,7 @@ def test_there_are_two_transactions_with_the_call_between_them() -> None:
     called = Called(made, lambda _: steps.append(made.asked["commit"]))
     ask(made, request("create"), called)
     assert steps == [1]
-    assert made.asked == {"caller_of": 1, "for_call": 2, "commit": 2}
+    assert made.asked == {"caller_of": 1, "load": 2, "commit": 2}
 
 
 @pytest.mark.parametrize("operation", ["get", "account-state", "revoke"])
@@ -320,4 +320,4 @@ def test_an_error_before_anything_was_asked_for_is_answered() -> None:
     made = faulty()
     made.after_load = lambda: int("a mistake")
     check_given_up(ask(made, request("create"), Called(made)))
-    assert made.asked["for_call"] == 1, "there is no key to let go"
+    assert made.asked["load"] == 1, "there is no key to let go"

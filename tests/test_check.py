@@ -180,7 +180,7 @@ def test_a_store_that_is_awaited_passes_every_part() -> None:
 class NoRegister:
     """A store that knows nobody."""
 
-    caller_of = for_call = for_fact = commit = print
+    caller_of = load = commit = print
 
 
 MISTAKES = {
@@ -189,7 +189,7 @@ MISTAKES = {
     "no_such_module:Store": "No module named 'no_such_module'",
     "curae_lifecycle:NoStore": "has no attribute 'NoStore'",
     "curae_lifecycle:__version__": "makes no store: it cannot be called",
-    "builtins:object": "object is no store: it has no register, caller_of, for_call, for_fact",
+    "builtins:object": "object is no store: it has no register, caller_of, load, commit",
     "tests.test_check:NoRegister": "NoRegister is no store: it has no register\n",
 }
 

@@ -79,7 +79,7 @@ def test_a_request_is_answered_and_what_it_changes_is_stored() -> None:
     page = made.store.page("https://connect.example/1")
     assert page is not None
     assert (page.kind, page.subject) == (PageKind.CONNECTION, uuid(1))
-    assert made.asked == {"caller_of": 1, "for_call": 1, "commit": 1}
+    assert made.asked == {"caller_of": 1, "load": 1, "commit": 1}
 
 
 def test_a_retry_is_a_replay() -> None:
@@ -118,7 +118,7 @@ def test_an_unknown_key_is_refused_in_its_turn() -> None:
     made = faulty()
     unknown = (("authorization", "Bearer cae_live_nobody"), ("idempotency-key", "k-1"))
     assert ask(made, attrs.evolve(request("create"), headers=unknown)).response.status == 401
-    assert made.asked == {"caller_of": 1, "for_call": 1}
+    assert made.asked == {"caller_of": 1, "load": 1}
 
 
 def test_what_is_refused_before_it_is_loaded_is_of_the_store_s_instant() -> None:
@@ -145,7 +145,7 @@ def test_whoever_lost_a_race_loads_and_decides_again(times: int, time: FakeTime)
     made, mint = faulty([LOST] * times), Numbered()
     answer = ask(made, request("create"), mint)
     assert answer.response.status == 201
-    assert made.asked == {"caller_of": 1, "for_call": times + 1, "commit": times + 1}
+    assert made.asked == {"caller_of": 1, "load": times + 1, "commit": times + 1}
     assert len(time.pauses) == times
     assert connections(made) == [uuid(times + 1)], "ids are minted anew for each attempt"
     assert time.pauses == sorted(time.pauses)
@@ -271,7 +271,7 @@ def test_an_error_that_nobody_foresaw_is_answered_and_not_tried_again(
     made = faulty()
     made.after_load = raising(error)
     check_given_up(ask(made, request("create")))
-    assert made.asked["for_call"] == 1
+    assert made.asked["load"] == 1
     (line,) = caplog.messages
     here = rf"{__name__}:{raising.__code__.co_firstlineno + 4}"
     kind = type(error).__name__
@@ -310,7 +310,7 @@ def test_a_mistake_and_an_end_of_the_program_come_out(
     with pytest.raises(type(error)) as raised:
         ask(made, request("create"))
     assert raised.value is error
-    assert (made.asked["for_call"], caplog.messages) == (1, [])
+    assert (made.asked["load"], caplog.messages) == (1, [])
 
 
 # --- A store that is full -------------------------------------------------------------------
@@ -337,7 +337,7 @@ def test_a_key_that_is_registered_again_before_the_load_is_judged_by_its_new_own
     assert answer.response.status == 201
     assert connections(made) == []
     assert connections(made, OTHER.coordinate(COORDINATE.app_user_id)) == [uuid(1)]
-    assert made.asked == {"caller_of": 1, "for_call": 2, "commit": 1}
+    assert made.asked == {"caller_of": 1, "load": 2, "commit": 1}
 
 
 def test_a_key_whose_scopes_are_narrowed_before_the_load_is_refused() -> None:
@@ -385,14 +385,14 @@ def test_a_fact_that_is_ignored_or_refused_commits_nothing() -> None:
     assert isinstance(record(made, curae.Expired(ID)), curae.Ignored)
     unknown = curae.Expired(curae.ConnectionId(uuid(9)))
     assert isinstance(record(made, unknown), curae.Refused)
-    assert made.asked == {"for_fact": 2}
+    assert made.asked == {"load": 2}
 
 
 @pytest.mark.parametrize("fault", [LOST, BEFORE])
 def test_a_fact_that_was_not_stored_is_judged_again(fault: Fault, time: FakeTime) -> None:
     made = faulty([fault, fault], pending())
     assert isinstance(record(made, curae.Authorized(ID)), curae.Done)
-    assert made.asked == {"for_fact": 3, "commit": 3}
+    assert made.asked == {"load": 3, "commit": 3}
     assert len(time.pauses) == 2
 
 

@@ -26,7 +26,7 @@ from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond
-from tests.instants import caller_at, commit_writes
+from tests.instants import caller_at, clock_at, commit_writes
 from tests.server import CALLER, LIMITED, new_ids, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
 
@@ -56,7 +56,9 @@ class Watched:
         if isinstance(reading, Decision):
             return respond(reading), None
         asking = reading.needs
-        decision = decide(reading, snapshot=self.world.load(asking).snapshot, now=now, new_ids=ids)
+        with clock_at(self.world, now):
+            snapshot = self.world.load(asking).snapshot
+        decision = decide(reading, snapshot=snapshot, now=now, new_ids=ids)
         return respond(decision), asking
 
     def ask(

@@ -21,7 +21,7 @@ from curae_lifecycle.testing.in_loop import AsyncKeyedStore, InLoop
 from curae_lifecycle.testing.races import SCENES, Raced, StageArena, race_all
 from curae_lifecycle.testing.timed import KeyedStore
 
-_NEEDED: Final = ("register", "caller_of", "for_call", "for_fact", "commit")
+_NEEDED: Final = ("register", "caller_of", "load", "commit")
 _CLIENTS: Final = 2
 _HOURS: Final = 12
 _SHOWN: Final = 5
@@ -85,7 +85,7 @@ def _store(parser: argparse.ArgumentParser, made: object, runner: asyncio.Runner
     missing = [name for name in _NEEDED if not callable(getattr(made, name, None))]
     if missing:
         parser.error(f"{type(made).__name__} is no store: it has no {', '.join(missing)}")
-    if inspect.iscoroutinefunction(getattr(made, "for_call", None)):
+    if inspect.iscoroutinefunction(getattr(made, "load", None)):
         return InLoop(cast("AsyncKeyedStore", made), runner)
     return cast("KeyedStore", made)
 
