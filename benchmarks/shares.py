@@ -29,7 +29,7 @@ CALLS: Final = 2000
 def where(frame: FrameType) -> str:
     """The function that is at work, or the class whose value is constructed."""
     code = frame.f_code
-    if code.co_name.startswith(("__init__", "make_")) and PACKAGE not in code.co_filename:
+    if code.co_name == "__init__" and code.co_filename.startswith("<attrs generated"):
         return "constructing values"
     path = Path(code.co_filename)
     if PACKAGE not in path.parts:

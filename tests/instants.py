@@ -8,13 +8,13 @@ from datetime import datetime
 
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import EPOCH, ConnectionId
 from curae_lifecycle.service.changes import Changes, Write
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
+from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer
@@ -34,14 +34,9 @@ def handle_at(
     store: MemoryStore, request: Request, now: datetime, new_ids: NewIds | None = None
 ) -> Answer:
     """Answer a request at an instant, with the given ids."""
-
-    def mint(_: datetime) -> NewIds:
-        if new_ids is None:
-            raise ArgumentError("new_ids", "given for a mutation")
-        return new_ids
-
+    mint = RandomIds("https://connect.example/")
     with clock_at(store, now):
-        return serve(store, request, mint, store.settings)
+        return serve(store, request, lambda at: new_ids or mint(at), store.settings)
 
 
 def record_at(store: MemoryStore, fact: Fact, now: datetime) -> FactAnswer:

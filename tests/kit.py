@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from itertools import count
 from typing import ParamSpec, TypeVar
 
@@ -29,6 +30,7 @@ from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import messages
+from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.testing.conformance import (
     CHECKS,
     AsyncServer,
@@ -40,7 +42,7 @@ from curae_lifecycle.testing.conformance import (
 from curae_lifecycle.testing.conformance.fact_hooks import FactHooks, caller_of
 from curae_lifecycle.web.json import Json
 from tests.hosted import Hosted, Page
-from tests.instants import access_at, handle_at, record_at
+from tests.instants import access_at
 from tests.strategies import START
 
 ROUNDS = 2
@@ -62,8 +64,8 @@ class Reference(FactHooks):
         lifetime: timedelta = timedelta(minutes=30),
     ) -> None:
         self.settings = settings
-        self.world = MemoryStore(settings)
         self.now = START
+        self.world = MemoryStore(settings, clock=lambda: self.now)
         self.numbers = count(1)
         self.ticks = tick
         self.lifetime = lifetime
@@ -75,19 +77,19 @@ class Reference(FactHooks):
 
     def send(self, request: Request) -> Response:
         self.tick()
-        answer = handle_at(self.world, request, self.now, self.new_ids())
+        mint = partial(self.new_ids, next(self.numbers))
+        answer = serve(self.world, request, mint, self.world.settings)
         self.leave(answer.changes)
         self.hosted.note(request, answer.response)
         date = ("date", format_datetime(self.now, usegmt=True))
         return attrs.evolve(answer.response, headers=(*answer.response.headers, date))
 
-    def new_ids(self) -> NewIds:
-        number = next(self.numbers)
+    def new_ids(self, number: int, now: datetime) -> NewIds:
         return NewIds(
             connection_id=ConnectionId(f"c0ffee00-0000-4000-8000-{number:012x}"),
             session_id=SessionId(f"c0ffee00-0000-4000-9000-{number:012x}"),
             user_id=UserId(f"limited-{number}"),
-            next_action=NextAction(f"https://connect.example/{number}", self.now + self.lifetime),
+            next_action=NextAction(f"https://connect.example/{number}", now + self.lifetime),
         )
 
     def make_key(self, wanted: KeyWanted) -> str:
@@ -107,7 +109,7 @@ class Reference(FactHooks):
 
     def recorded(self, fact: Fact) -> FactAnswer:
         self.tick()
-        answer = record_at(self.world, fact, self.now)
+        answer = record(self.world, fact)
         if isinstance(answer, Done):
             self.leave(answer.value)
         return answer

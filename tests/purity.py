@@ -63,6 +63,7 @@ def modules_of(room: str) -> list[str]:
 
 
 PURE: Final = [name for room in pure_rooms() for name in modules_of(room)]
+REPLAY: Final = list(modules_of("curae_lifecycle.replay"))
 """The modules that decide, read and print."""
 
 STORES: Final = modules_of("curae_lifecycle.stores")
@@ -201,8 +202,11 @@ class Anything(Protocol):
     def __call__(self, *args: object, **kwargs: object) -> object: ...
 
 
-def closed(name: str, seen: set[str]) -> Anything:
-    def refuse(*_: object, **__: object) -> object:
+def closed(name: str, function: Anything, seen: set[str]) -> Anything:
+    def refuse(*given: object, **named: object) -> object:
+        # The loop that replays the traffic counts its attempts in time; the rules must not.
+        if str(sys._getframe(1).f_globals["__name__"]).startswith("curae_lifecycle.stores."):
+            return function(*given, **named)
         seen.add(name)
         raise AssertionError(name)
 
@@ -252,7 +256,7 @@ def watched_run(
     restore = [(module, name, cast("object", getattr(module, name))) for module, name in sources()]
     sys.addaudithook(hook)
     for module, name, _ in restore:
-        setattr(module, name, closed(f"{module.__name__}.{name}", seen))
+        setattr(module, name, closed(f"{module.__name__}.{name}", getattr(module, name), seen))
     armed = True
     sys.setprofile(watch)
     try:
@@ -300,7 +304,7 @@ def import_everything() -> dict[str, list[str]]:
     def work() -> None:
         for module in [each for each in sys.modules if each.startswith("curae_lifecycle")]:
             del sys.modules[module]
-        for module in PURE + STORES:
+        for module in PURE + REPLAY + STORES:
             if not module.startswith(WITH_EXTRAS):
                 importlib.import_module(module)
 

@@ -139,7 +139,7 @@ def world(
     settings: Settings = DEFAULT_SETTINGS, *connections: Connection, capacity: int = 1000
 ) -> MemoryStore:
     """A world that knows `API_KEY` and these connections."""
-    made = MemoryStore(settings, capacity=capacity)
+    made = MemoryStore(settings, capacity=capacity, clock=lambda: START)
     made.register(ApiKey(API_KEY), CALLER)
     assert commit_writes(made, tuple(ConnectionWrite(None, each) for each in connections))
     return made

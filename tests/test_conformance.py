@@ -445,7 +445,7 @@ def test_a_page_that_nobody_can_cancel_is_judged_by_its_finish() -> None:
 
 def test_what_is_over_may_be_gone_after_a_purge() -> None:
     reference = Reference()
-    reference.world = MemoryStore(keep_over=timedelta(days=1))
+    reference.world = MemoryStore(keep_over=timedelta(days=1), clock=reference.clock)
     report = run(reference.server(), only=["purge.over", "purge.live"], seed="1")
     assert report.passed == ("purge.live", "purge.over"), str(report)
     assert len(reference.world._connections) < 10

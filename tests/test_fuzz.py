@@ -84,7 +84,7 @@ MISTAKES: Final[dict[str, tuple[str, object, str, object]]] = {
     "a reader that measures no depth": ("json", jsons, "_is_too_deep", lambda _: False),
     "a time without an end": ("time", values, "_TIME", re.compile(r"\d{4}-.*")),
     "a scheme of another name": ("authorization", requests, "_SCHEME", "basic"),
-    "a secret of any kind": ("authorization", requests, "make_api_key", str),
+    "a secret of any kind": ("authorization", requests, "ApiKey", str),
     "a key with any escape": ("http", requests, "_QUOTED_KEY", ANY_ESCAPE),
     "a key that stays quoted": ("http", requests, "_QUOTED_KEY", STILL_QUOTED),
     "entity tags with blanks": ("if-none-match", requests, "_ENTITY_TAG", BLANKS_IN_TAGS),

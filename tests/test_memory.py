@@ -16,7 +16,7 @@ from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
-from tests.instants import access_at, caller_at, commit_writes, handle_at, record_at
+from tests.instants import access_at, caller_at, clock_at, commit_writes, handle_at, record_at
 from tests.memory import ACTIVE, BUCKET, REVOKED, minted, written_by
 from tests.server import API_KEY, CALLER, ID, call, code, document, new_ids, request, world
 from tests.strategies import COORDINATE, START, apply_trigger, at, pending, uuid
@@ -34,10 +34,12 @@ def serve(
     if isinstance(reading, curae.Decision):
         return curae.respond(reading)
     while True:
+        with clock_at(made, now):
+            loaded = made.load(reading.needs)
         answer = curae.respond(
-            curae.decide(reading, snapshot=made.load(reading.needs).snapshot, now=now, new_ids=ids)
+            curae.decide(reading, snapshot=loaded.snapshot, now=loaded.now, new_ids=ids)
         )
-        if commit_writes(made, answer.changes.writes):
+        if made.commit(loaded, answer.changes):
             return answer
 
 
@@ -118,15 +120,6 @@ def test_an_unknown_key_and_none_stand_for_nobody() -> None:
     replaced = attrs.evolve(CALLER, scopes=frozenset())
     made.register(curae.ApiKey(API_KEY), replaced)
     assert caller_at(made, curae.ApiKey(API_KEY)) is replaced
-
-
-def test_ids_that_are_in_use_already_are_a_mistake_and_nothing_waits_for_ever() -> None:
-    made = world(curae.Settings(), pending())
-    with pytest.raises(curae.ArgumentError, match="new_ids"):
-        handle_at(made, request("create"), START, new_ids(1))
-    handle_at(made, request("initiate", key="k-2"), START, new_ids(1))
-    with pytest.raises(curae.ArgumentError, match="new_ids"):
-        handle_at(made, request("initiate", key="k-3"), START, new_ids(1))
 
 
 # --- Compare and set --------------------------------------------------------------------------

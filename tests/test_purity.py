@@ -17,6 +17,7 @@ import pytest
 
 from tests.purity import (
     PURE,
+    REPLAY,
     SABOTAGE,
     STORES,
     Watch,
@@ -42,9 +43,7 @@ def test_every_public_function_runs_and_none_touches_the_world_or_its_arguments(
 
 
 def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_properties() -> None:
-    assert pure_rooms() == [
-        f"curae_lifecycle.{room}" for room in ("rules", "service", "web", "replay")
-    ]
+    assert pure_rooms() == [f"curae_lifecycle.{room}" for room in ("rules", "service", "web")]
     names = set(public().values())
     assert {
         "curae_lifecycle.rules.triggers.revoke",
@@ -54,7 +53,6 @@ def test_the_search_walks_the_pure_rooms_and_finds_functions_methods_and_propert
         "curae_lifecycle.service.facts.revoked.Revoked.judge",
         "curae_lifecycle.web.json.RepeatedObject.repeated",
         "curae_lifecycle.web.openapi.document.openapi",
-        "curae_lifecycle.replay.log.replay",
     } <= names
     # A package's own file says what it holds; these hold values and types alone.
     silent = {module for module in PURE if not functions_of(module)}
@@ -185,7 +183,7 @@ def calls(step: str, argument: int | None) -> bool:
     return step == "LOAD_METHOD" or combined
 
 
-@pytest.mark.parametrize("name", PURE + STORES)
+@pytest.mark.parametrize("name", PURE + REPLAY + STORES)
 def test_no_code_names_a_clock_a_source_of_randomness_or_the_process(name: str) -> None:
     spec = find_spec(name)
     assert spec is not None

@@ -167,7 +167,9 @@ def test_a_chain_with_a_link_of_another_is_a_mistake(fact: Fact) -> None:
 @pytest.mark.parametrize("fact", [*OF_A_CONNECTION, curae.Revoked(ID, curae.Actor.APP)])
 def test_a_line_of_another_is_a_mistake(fact: Fact) -> None:
     ada, stranger = STANDINGS["REVOKED"][0], pending(number=3)
-    with pytest.raises(curae.ArgumentError, match="what recovered the connection") as raised:
+    with pytest.raises(
+        curae.ArgumentError, match="the connection that recovered the one"
+    ) as raised:
         curae.record_fact(
             fact, curae.Snapshot(connection=ada, successor=stranger, head=stranger), at(40)
         )

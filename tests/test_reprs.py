@@ -18,7 +18,7 @@ from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.request import ParsedBody
 from tests import server
 from tests.instants import caller_at, commit_writes, record_at
-from tests.purity import PURE, STORES
+from tests.purity import PURE, REPLAY, STORES
 from tests.strategies import COORDINATE, START, at, uuid
 
 USER = curae.UserId("user-secret")
@@ -46,7 +46,7 @@ def everything() -> Iterator[object]:
     # One session waits for a user who signs up, the other provisions one.
     for body in (b'{"appUserId":"user-1"}', b'{"appUserId":"user-1","preferSignup":true}'):
         asked = attrs.evolve(request, body=body)
-        store = curae.MemoryStore()
+        store = curae.MemoryStore(clock=lambda: START)
         store.register(KEY, caller)
         yield from (store, request, asked)
         call = curae.read(asked, caller_at(store, curae.bearer(asked)), START)
@@ -108,7 +108,7 @@ def classes() -> list[type]:
     """Every attrs class that a server may hold a value of, found by walking the rooms."""
     return [
         member
-        for name in PURE + STORES
+        for name in PURE + REPLAY + STORES
         for member in cast("dict[str, object]", vars(importlib.import_module(name))).values()
         if isinstance(member, type) and member.__module__ == name and attrs.has(member)
     ]

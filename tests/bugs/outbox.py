@@ -158,7 +158,7 @@ def _replay_with(again: Callable[[Changes], Changes]) -> Decide:
 
 def probe_landing(record: RecordFact) -> None:
     """Only a tombstone ends what binds a user, and a landed session keeps its own."""
-    memory = MemoryStore()
+    memory = MemoryStore(clock=lambda: START)
     call = Call(CALLER, Initiate(COORDINATE.app_user_id, prefer_signup=True), IdempotencyKey("k"))
     serve(memory, call=call, number=1, now=START)
     second = attrs.evolve(call, key=IdempotencyKey("l"))

@@ -75,8 +75,9 @@ class Service:
 
     def __init__(self, settings: Settings = DEFAULT_SETTINGS) -> None:
         self.settings = settings
-        self.memory = self.kept_in(settings)
         self.clock = START
+        self.memory = self.kept_in(settings)
+        self.memory.clock = lambda: self.clock
         self.numbers = count(1)
         self.keys = count(1)
         self._lock = RLock()

@@ -68,7 +68,7 @@ Make = Callable[[], MemoryStore]
 
 
 def _memory() -> MemoryStore:
-    return MemoryStore(capacity=8)
+    return MemoryStore(capacity=8, clock=lambda: START)
 
 
 def serve(memory: MemoryStore, call: Call, number: int, now: datetime) -> Answer:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import attrs
@@ -278,7 +279,9 @@ class Behind(Reference):
 
     def send(self, request: Request) -> Response:
         self.tick()
-        endpoint = Endpoint(self.world, lambda _: self.new_ids(), self.world.settings)
+        endpoint = Endpoint(
+            self.world, partial(self.new_ids, next(self.numbers)), self.world.settings
+        )
         answer = endpoint(request)
         self.secrets.saw(request, answer)
         self.hosted.note(request, answer)
