@@ -32,14 +32,14 @@ from typing import Final, Protocol, cast
 
 import attrs
 
-from curae_lifecycle.cli.pages import pages, to_json
+from curae_lifecycle.cli.table_formats import to_json
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.tables import Table
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
+from docs.generate import tables, vectors
 from tests.exercise import lines, the_rest
-from tests.vectors import vectors
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -282,8 +282,8 @@ def run_everything() -> dict[str, list[str]]:
     def work() -> None:
         for line in replay(log, check=True):
             json.dumps(line.answer)
-        vectors()
-        pages()
+        vectors.files()
+        tables.files()
         openapi()
         asyncapi()
         the_rest()
@@ -317,7 +317,7 @@ def printed() -> Iterator[str]:
     """Everything that must not depend on the process: answers, pages, tables."""
     for line in replay(lines(), check=True):
         yield json.dumps(line.answer)
-    for name, text in (pages() | vectors()).items():
+    for name, text in (tables.files() | vectors.files()).items():
         yield name
         yield text
     for table in TABLES.values():

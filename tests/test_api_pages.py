@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 import pytest
 
 from curae_lifecycle.web.json import Json
+from docs.generate import api
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs" / "api"
@@ -28,19 +26,6 @@ OPERATIONS: Final = {
 }
 
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
-
-
-def writer() -> ModuleType:
-    """What writes the pages."""
-    spec = importlib.util.spec_from_file_location("api_write", FOLDER / "write.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-WRITE: Final = writer()
 
 
 def page(name: str) -> str:
@@ -57,10 +42,6 @@ def section(text: str, heading: str) -> str:
 
 def examples(text: str) -> list[Json]:
     return [json.loads(each) for each in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
-
-
-def test_the_committed_pages_are_what_the_documents_say() -> None:
-    assert WRITE.pages() == TEXTS
 
 
 @each_operation
@@ -227,33 +208,10 @@ def test_what_has_no_place_on_a_page_is_not_left_out_in_silence(
     schema: dict[str, Json], why: str
 ) -> None:
     with pytest.raises(SystemExit, match=why):
-        WRITE.holds(schema, {})
+        api.describe(schema, {})
 
 
 def test_an_object_that_may_hold_more_is_not_shown_as_one_that_may_not() -> None:
     schema: dict[str, Json] = {"type": "object", "properties": {}, "required": []}
     with pytest.raises(SystemExit, match="other members"):
-        list(WRITE.members(schema, {}))
-
-
-def test_the_command_names_what_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "api"
-    folder.mkdir()
-    for name in ("openapi.json", "asyncapi.json"):
-        (tmp_path / name).write_text((ROOT / "docs" / name).read_text(encoding="utf-8"))
-    monkeypatch.setattr(WRITE, "HERE", folder)
-
-    def run(*more: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["write.py", *more])
-        try:
-            WRITE.main()
-        except SystemExit as ended:
-            return str(ended)
-        return ""
-
-    assert run() == ""
-    assert run("--check") == ""
-    (folder / "revoke.md").write_text("old")
-    (folder / "gone.md").write_text("of no operation")
-    assert run("--check") == "stale, write again: gone.md, revoke.md"
-    assert run("--write") == "usage: python docs/api/write.py [--check]"
+        list(api.members(schema, {}))

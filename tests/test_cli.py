@@ -22,8 +22,6 @@ from curae_lifecycle.service.rulebook import find_rule
 from curae_lifecycle.web.events import asyncapi
 from curae_lifecycle.web.openapi import openapi
 from tests.commands import on_a_terminal, run, without_colour
-from tests.vectors import vectors
-from tests.vectors.__main__ import main as write_vectors
 from tests.wrong_stores import Forgetful
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -115,18 +113,6 @@ def test_the_tour_reads_the_same_with_and_without_rich() -> None:
     assert "\x1b[32m   < 201" in pretty, "a success is green"
     poor = on_a_terminal(f"import sys; sys.modules['rich.console'] = None; {tour}")
     assert poor.replace("\r\n", "\n") == without_colour(pretty)
-
-
-def test_vectors_are_written_and_a_stale_one_is_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = [str(tmp_path / "vectors")]
-    assert write_vectors(target) == 0
-    assert write_vectors([*target, "--check"]) == 0
-    assert {path.name for path in (tmp_path / "vectors").iterdir()} == set(vectors())
-    (tmp_path / "vectors" / "merge.json").write_text("{}")
-    assert write_vectors([*target, "--check"]) == 1
-    assert "merge.json" in capsys.readouterr().err
 
 
 def test_replay_answers_every_line(log: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from curae_lifecycle import __version__
 from curae_lifecycle.cli.main import main
-from curae_lifecycle.cli.pages import pages, to_markdown
-from curae_lifecycle.cli.tables import place
+from curae_lifecycle.cli.table_formats import to_markdown
+from curae_lifecycle.cli.tables import find_source
 from curae_lifecycle.rules.tables import Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES
 from tests.commands import on_a_terminal, run, without_colour
@@ -121,7 +121,6 @@ def test_what_changed_stands_in_columns_on_a_terminal(older: Path) -> None:
         (None, [], "No such file"),
         (b"{}", ["access"], "--diff compares all tables"),
         (b"{}", ["--format", "mermaid"], "--diff compares all tables"),
-        (b"{}", ["--write", "pages"], "--diff compares all tables"),
     ],
 )
 def test_a_file_that_cannot_be_compared_is_a_mistake_on_the_command_line(
@@ -146,21 +145,6 @@ def test_an_unknown_table_is_named_with_those_that_there_are(
         main(["tables", "nonsense"])
     assert "nonsense" in (told := capsys.readouterr().err)
     assert "recovery" in told
-
-
-def test_pages_are_written_and_a_stale_one_is_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = ["tables", "--write", str(tmp_path / "tables")]
-    assert main([*target, "--check"]) == 1
-    assert main(target) == 0
-    assert main([*target, "--check"]) == 0
-    assert {path.name for path in (tmp_path / "tables").iterdir()} == set(pages())
-    (tmp_path / "tables" / "access.md").write_text("stale")
-    (tmp_path / "tables" / "of-old.md").write_text("nobody's")
-    capsys.readouterr()
-    assert main([*target, "--check"]) == 1
-    assert "access.md, of-old.md" in capsys.readouterr().err
 
 
 def shown_table(columns: int, name: str, before: str = "") -> str:
@@ -236,4 +220,4 @@ def test_a_rule_of_a_table_made_elsewhere_has_no_line_here() -> None:
     table: Table[str, str] = Table(
         "of-elsewhere", "What to wear.", axis, Row("rain", "a coat", "[O] It is wet.")
     )
-    assert place(table, table["rain"]) == "its source is not at hand"
+    assert find_source(table, table["rain"]) == "its source is not at hand"

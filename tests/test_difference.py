@@ -22,7 +22,6 @@ from curae_lifecycle.cli.difference import (
     spread,
     summary,
 )
-from curae_lifecycle.cli.pages import to_document
 from curae_lifecycle.cli.release import (
     Cell,
     Frame,
@@ -32,6 +31,7 @@ from curae_lifecycle.cli.release import (
     UnreadableError,
     parse_release,
 )
+from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.web.json import Json

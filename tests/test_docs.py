@@ -14,13 +14,13 @@ import pytest
 
 from curae_lifecycle import Authorized, ConnectionId, RandomIds, Request, Response, standing
 from curae_lifecycle.cli import main as command_line
-from curae_lifecycle.cli.pages import index, pages
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.stores import memory
 from curae_lifecycle.testing import laws
+from docs.generate import readme, tables
 from tests.instants import handle_at, record_at
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,18 +161,17 @@ def test_the_readme_s_chain_is_made_by_the_rules_that_it_names() -> None:
     assert [re.findall(r"\b[A-Z]{6,}\b", each) for each in of_each] == statuses
 
 
-def test_the_readme_lists_every_table() -> None:
-    listed = README.partition("<!-- tables: begin -->\n")[2].partition("<!-- tables: end -->")[0]
-    assert listed == index("docs/tables/")
+def test_readme_lists_every_table() -> None:
+    listed = README.partition(readme.BEGIN)[2].partition(readme.END)[0]
+    assert listed == tables.index("docs/tables/")
 
 
-def test_the_committed_pages_and_pictures_are_what_the_tables_say() -> None:
-    written = {
-        path.name: path.read_text(encoding="utf-8")
-        for path in (ROOT / "docs/tables").iterdir()
-        if path.suffix in {".md", ".svg"}
-    }
-    assert written == pages(worked=True)
+def test_readme_without_marks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(README.replace(readme.END, ""), encoding="utf-8")
+    monkeypatch.setattr(readme, "README", page)
+    with pytest.raises(SystemExit, match="has no marks"):
+        readme.files()
 
 
 def test_the_log_of_the_replay_page_runs() -> None:

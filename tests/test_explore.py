@@ -18,6 +18,7 @@ from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of, count_cells
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.web.json import Json, parse_json
+from docs.generate.vectors.cases import cell_id
 from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.explore.account import Account
 from tests.explore.chain import Chain
@@ -53,7 +54,6 @@ from tests.explore.mutants import (
 from tests.explore.published import EITHER, FEW, PUBLISHED, SMALL, Figures
 from tests.explore.races import Races, Task
 from tests.explore.single import Single
-from tests.vectors.cases import cell_id
 
 PAGE = (Path(__file__).parent.parent / "docs/exploration.md").read_text(encoding="utf-8")
 State = TypeVar("State", bound=Hashable)

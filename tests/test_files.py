@@ -12,7 +12,7 @@ import curae_lifecycle
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = Path(curae_lifecycle.__file__).resolve().parent
-FOLDERS: Final = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs" / "examples")
+FOLDERS: Final = (PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
 LONGEST: Final = 500
 """A file of more lines holds two things."""
 

@@ -119,14 +119,14 @@ def test_a_clock_that_does_not_say_what_it_means_is_a_mistake() -> None:
         store.load(curae.Expired(ID).needs())
 
 
-@pytest.mark.parametrize("ask", ["for_call", "for_fact"])
+@pytest.mark.parametrize("ask", ["request", "fact"])
 def test_what_is_over_goes_by_itself(ask: str) -> None:
     made = Made()
     changes, page = made.create(2)
     assert made.store.commit(made.store.load(Needs(), DIGEST), changes, page)
     made.clock.now = at(24 * 60 + 5)
     for _ in range(16):
-        if ask == "for_call":
+        if ask == "request":
             made.store.load(Needs(), DIGEST)
         else:
             made.store.load(curae.Expired(ID).needs())

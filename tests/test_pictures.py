@@ -16,20 +16,6 @@ from xml.etree import ElementTree as ET
 import attrs
 import pytest
 
-from curae_lifecycle.cli import drawing
-from curae_lifecycle.cli.drawing import LETTER, LINE, Arrow, Box, Picture, Route, lines_of, to_svg
-from curae_lifecycle.cli.pictures import (
-    ANOTHER,
-    KEPT,
-    START,
-    chain,
-    gates,
-    key_record,
-    life,
-    moves,
-    paths,
-    pictures,
-)
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.chain import REISSUE, Life
 from curae_lifecycle.rules.connection import Standing
@@ -40,19 +26,39 @@ from curae_lifecycle.rules.session import COMPLETION, PATHS
 from curae_lifecycle.rules.triggers import RECOVER, TRIGGERS, Trigger
 from curae_lifecycle.service.gates import ORDER, Ask
 from curae_lifecycle.service.rulebook import TABLES
+from docs.generate.drawing import (
+    LETTER_WIDTH,
+    LINE_HEIGHT,
+    STYLE,
+    Arrow,
+    Box,
+    Picture,
+    Route,
+    find_route,
+    merge_arrows,
+    to_svg,
+    wrap_words,
+)
+from docs.generate.pictures import pictures
+from docs.generate.pictures.connection import ANOTHER, START, draw_connection
+from docs.generate.pictures.entry_paths import draw_entry_paths
+from docs.generate.pictures.key_record import KEPT, draw_key_record
+from docs.generate.pictures.moves import draw_moves
+from docs.generate.pictures.recovery import draw_recovery
+from docs.generate.pictures.request import draw_gates
 from tests.cells import Key, outcome_of
 from tests.test_tables import GO, STAY, STOP, build
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
 PICTURES: Final = pictures()
 DRAW: Final[dict[str, Callable[[], Picture]]] = {
-    "connection": life,
-    "recovery": chain,
-    "entry-path": paths,
-    "idempotency": key_record,
-    "request": gates,
-    "binding": lambda: moves(TABLES["binding"]),
-    "expiry-record": lambda: moves(TABLES["expiry-record"]),
+    "connection": draw_connection,
+    "recovery": draw_recovery,
+    "entry-path": draw_entry_paths,
+    "idempotency": draw_key_record,
+    "request": draw_gates,
+    "binding": lambda: draw_moves(TABLES["binding"]),
+    "expiry-record": lambda: draw_moves(TABLES["expiry-record"]),
 }
 each_picture = pytest.mark.parametrize("name", PICTURES)
 Ways = Counter[tuple[str, str, str]]
@@ -299,11 +305,11 @@ Area = tuple[float, float, float, float]
 
 
 def area_of(route: Route, words: str) -> Area:
-    lines = lines_of(words, route.letters)
-    width = LETTER * max(map(len, lines))
+    lines = wrap_words(words, route.letters)
+    width = LETTER_WIDTH * max(map(len, lines))
     left = route.words[0] - {"start": 0, "middle": width / 2, "end": width}[route.anchor]
     top = route.words[1] - 11
-    return left, top, left + width, top + LINE * len(lines) - 2
+    return left, top, left + width, top + LINE_HEIGHT * len(lines) - 2
 
 
 def meet(one: Area, other: Area) -> bool:
@@ -320,7 +326,7 @@ def test_no_words_cover_others_or_a_box_and_all_are_inside(name: str) -> None:
     for (one, here), (other, there) in combinations(areas.items(), 2):
         assert not meet(here, there), (one, other)
     labels = {
-        arrow.sentence: area_of(drawing.route_of(picture, arrow), arrow.words)
+        arrow.sentence: area_of(find_route(picture, arrow), arrow.words)
         for arrow in picture.arrows
         if arrow.words
     }
@@ -332,7 +338,7 @@ def test_no_words_cover_others_or_a_box_and_all_are_inside(name: str) -> None:
         assert right <= picture.size[0], words
         assert bottom <= picture.size[1], words
     for box in picture.boxes:
-        assert all(LETTER * len(line) <= box.size[0] + 20 for line in box.lines), box
+        assert all(LETTER_WIDTH * len(line) <= box.size[0] + 20 for line in box.lines), box
 
 
 def luminance(colour: str) -> float:
@@ -345,7 +351,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("number", range(4))
 def test_words_stand_out_from_what_is_behind_them_light_and_dark(number: int) -> None:
-    colours = dict(re.findall(r"--(\w+):(#\w{6})", drawing.STYLE.split("}\n")[number]))
+    colours = dict(re.findall(r"--(\w+):(#\w{6})", STYLE.split("}\n")[number]))
     assert len(colours) == 9
     for behind in ("paper", "fill", "live"):
         assert contrast(colours["ink"], colours[behind]) >= 7
@@ -362,7 +368,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_a_table_without_places_of_its_own_is_drawn_all_the_same() -> None:
-    picture = moves(build(GO, STOP, STAY, state="light"))
+    picture = draw_moves(build(GO, STOP, STAY, state="light"))
     assert [arrow.sentence for arrow in picture.arrows] == [
         "red → green: short / long",
         "green → red: long",
@@ -379,7 +385,7 @@ def test_an_arrow_without_a_route_is_a_straight_line_or_a_loop() -> None:
     )
     arrows = tuple(Arrow(source="a", target=to, words="go", kind="move", rules=()) for to in "abc")
     picture = Picture(name="p", title="A < B.", size=(200, 200), boxes=boxes, arrows=arrows)
-    routes = [drawing.route_of(picture, arrow).points for arrow in arrows]
+    routes = [find_route(picture, arrow).points for arrow in arrows]
     assert routes[0] == ((40, 2), (62, 2), (62, 18), (40, 18))
     assert routes[1:] == [((40, 10), (100, 10)), ((20, 20), (20, 100))]
     assert '<title id="p-title">A &lt; B.</title>' in to_svg(picture)
@@ -390,7 +396,7 @@ def test_arrows_of_one_way_become_one_that_says_all() -> None:
         Arrow(source="a", target="b", words=words, kind="move", rules=(words,))
         for words in ("x", "y", "x")
     ]
-    assert drawing.merged(arrows) == (
+    assert merge_arrows(arrows) == (
         Arrow(source="a", target="b", words="x / y", kind="move", rules=("x", "y")),
     )
-    assert len(drawing.merged([*arrows, attrs.evolve(arrows[0], kind="clock")])) == 2
+    assert len(merge_arrows([*arrows, attrs.evolve(arrows[0], kind="clock")])) == 2

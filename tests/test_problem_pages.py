@@ -1,4 +1,4 @@
-"""The pages of the problem codes: what they look up, and the words of their own."""
+"""The descriptions of the problem codes, as `problems` prints them and as pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.cli.main import main
-from curae_lifecycle.cli.problems import ADVICE, DETAILS, pages, to_page
+from curae_lifecycle.cli.problems import ADVICE, DETAILS, to_markdown
 from curae_lifecycle.rules.access import ACCESS, DenialReason, Deny
 from curae_lifecycle.rules.connection import Standing
 from curae_lifecycle.rules.outcomes import RefuseWith
@@ -17,21 +17,17 @@ from curae_lifecycle.rules.problems import CATALOGUE, ProblemCode, type_uri
 from curae_lifecycle.rules.triggers import TRIGGERS, Trigger
 from curae_lifecycle.service.rulebook import TABLES, find_rule
 from curae_lifecycle.service.status import PROBLEM_STATUS
+from docs.generate.problems import files
 
 ROOT = Path(__file__).resolve().parent.parent
 
 each_code = pytest.mark.parametrize("code", ProblemCode)
 
 
-def test_the_committed_pages_are_what_the_tables_say() -> None:
-    folder = ROOT / "docs/problems"
-    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == pages()
-
-
 @each_code
 def test_the_type_of_a_problem_ends_in_the_name_of_its_page(code: ProblemCode) -> None:
-    assert pages()[type_uri(code).rpartition("/")[2] + ".md"] == to_page(code)
-    assert f"`{type_uri(code)}`" in to_page(code)
+    assert files()[type_uri(code).rpartition("/")[2] + ".md"] == to_markdown(code)
+    assert f"`{type_uri(code)}`" in to_markdown(code)
 
 
 def test_there_is_advice_for_each_code_and_a_sentence_for_each_key_of_details() -> None:
@@ -41,7 +37,7 @@ def test_there_is_advice_for_each_code_and_a_sentence_for_each_key_of_details() 
 
 @each_code
 def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode) -> None:
-    answers = to_page(code).partition("## Who answers it")[2]
+    answers = to_markdown(code).partition("## Who answers it")[2]
     named = re.findall(
         r"^\| \[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#\1\) \|", answers, re.MULTILINE
     )
@@ -58,7 +54,7 @@ def test_a_page_names_every_rule_that_answers_it_and_no_other(code: ProblemCode)
 
 @each_code
 def test_each_link_to_a_rule_leads_to_its_row(code: ProblemCode) -> None:
-    links = re.findall(r"\[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#([\w.-]+)\)", to_page(code))
+    links = re.findall(r"\[`([\w.-]+)`\]\(\.\./tables/([\w-]+)\.md#([\w.-]+)\)", to_markdown(code))
     for shown, table, anchor in links:
         found = find_rule(shown)
         assert found is not None
@@ -68,7 +64,7 @@ def test_each_link_to_a_rule_leads_to_its_row(code: ProblemCode) -> None:
 
 @each_code
 def test_the_answer_that_is_shown_is_one_of_that_code(code: ProblemCode) -> None:
-    block = re.search(r"^```json\n(.*?)^```", to_page(code), re.MULTILINE | re.DOTALL)
+    block = re.search(r"^```json\n(.*?)^```", to_markdown(code), re.MULTILINE | re.DOTALL)
     assert block is not None
     shown = json.loads(block[1])
     kind = CATALOGUE[code].outcome
@@ -76,7 +72,7 @@ def test_the_answer_that_is_shown_is_one_of_that_code(code: ProblemCode) -> None
     assert shown["status"] == PROBLEM_STATUS[kind.kind].outcome.status
     assert list(shown["details"]) == list(kind.details)
     for key in kind.details:
-        assert f"| `{key}` | {DETAILS[key]} |" in to_page(code)
+        assert f"| `{key}` | {DETAILS[key]} |" in to_markdown(code)
 
 
 KEPT = {"NOT_FOUND", "CONNECTION_NOT_RECONNECTABLE", "CONNECTION_SUPERSEDED"}
@@ -102,7 +98,7 @@ def test_a_page_says_what_becomes_of_the_idempotency_key(code: ProblemCode) -> N
         expected = "stays what it is"
     elif code in WITHOUT_A_KEY:
         expected = "no key goes with it"
-    assert f"| its idempotency key | {expected}" in to_page(code)
+    assert f"| its idempotency key | {expected}" in to_markdown(code)
 
 
 def test_what_is_said_of_a_denial_is_what_a_reconnect_does() -> None:
@@ -121,29 +117,12 @@ def test_what_is_said_of_a_denial_is_what_a_reconnect_does() -> None:
 
 def test_the_command_prints_all_of_them_or_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["problems"]) == 0
-    assert capsys.readouterr().out == "\n".join(map(to_page, ProblemCode))
+    assert capsys.readouterr().out == "\n".join(map(to_markdown, ProblemCode))
     assert main(["problems", "NOT_FOUND"]) == 0
-    assert capsys.readouterr().out == to_page(ProblemCode.NOT_FOUND)
+    assert capsys.readouterr().out == to_markdown(ProblemCode.NOT_FOUND)
 
 
-@pytest.mark.parametrize(
-    ("given", "said"), [(["LOST"], "no problem has the code LOST"), (["--check"], "--write")]
-)
-def test_a_mistake_on_the_command_line_is_said(
-    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_code_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["problems", *given])
-    assert said in capsys.readouterr().err
-
-
-def test_pages_are_written_and_a_stale_one_is_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = ["problems", "--write", str(tmp_path)]
-    assert main(target) == 0
-    assert main([*target, "--check"]) == 0
-    (tmp_path / "internal.md").write_text("stale")
-    (tmp_path / "of-old.md").write_text("nobody's")
-    assert main([*target, "--check"]) == 1
-    assert "internal.md, of-old.md" in capsys.readouterr().err
+        main(["problems", "LOST"])
+    assert "no problem has the code LOST" in capsys.readouterr().err

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from curae_lifecycle.cli.difference import CellsChange, Kind, TableChange, compare
-from curae_lifecycle.cli.pages import to_document
 from curae_lifecycle.cli.release import Frame, Rule, parse_release
+from curae_lifecycle.cli.table_formats import to_document
 from curae_lifecycle.service.rulebook import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent

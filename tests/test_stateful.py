@@ -41,6 +41,7 @@ from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.testing.cells import Cell, cells_of
 from curae_lifecycle.testing.laws import check_paths
+from docs.generate.vectors.cases import cell_id
 from tests.cells import NEVER_ASKED, UNREACHABLE, Key, outcome_of
 from tests.stateful import limits
 from tests.stateful.chain import ChainMachine
@@ -49,7 +50,6 @@ from tests.stateful.limits import LimitsMachine
 from tests.stateful.record import RecordMachine
 from tests.stateful.running import CountedMachine, Reached, Size, cells_in, run, run_once
 from tests.stateful.world import FullWorldMachine, WorldMachine
-from tests.vectors.cases import cell_id
 
 FULL: Final[dict[type[CountedMachine], Size]] = {
     ChainMachine: Size(5, 220, 20),

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 import curae_lifecycle
-from curae_lifecycle.cli.pages import to_json, to_markdown, to_mermaid
+from curae_lifecycle.cli.table_formats import to_json, to_markdown, to_mermaid
 from curae_lifecycle.rules.tables import ANY, Axis, Row, Table, TableError, Wildcard
 from curae_lifecycle.rules.triggers import EXPIRY_RECORD
 

@@ -1,22 +1,20 @@
-"""The traceability page: as it is committed, and no orphan of any kind stands on it unnoticed."""
+"""The traceability page, and the faults of its statements."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Protocol, cast
 
 import attrs
 import pytest
 
 from curae_lifecycle.service.rulebook import TABLES
-from tests.traceability import PARTS, faults, page
-from tests.traceability.__main__ import main
-from tests.traceability.identifiers import LISTED, word
-from tests.traceability.page import RULES, marked
-from tests.traceability.statement import Part, Statement
+from docs.generate import traceability
+from docs.generate.traceability.faults import RULES, find_faults, find_marks
+from docs.generate.traceability.identifiers import LISTED, word
+from docs.generate.traceability.page import PARTS, to_markdown
+from docs.generate.traceability.statement import Part, Statement
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "traceability.md"
 NUMBERS = [row.number for part in PARTS for row in part.statements]
 
 
@@ -43,22 +41,20 @@ def without(number: str) -> tuple[Part, ...]:
     )
 
 
-def test_the_committed_page_is_what_the_statements_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page()
-
-
-def test_no_orphan_stands_on_the_page() -> None:
-    assert faults() == []
+def test_page_has_no_orphans() -> None:
+    assert find_faults() == []
 
 
 def test_a_statement_without_rule_code_or_test_is_found() -> None:
-    assert "R10 has no rule" in faults(changed("R10", rules=()))
-    assert "R10 has no code" in faults(changed("R10", code=()))
-    assert "R10 has no test" in faults(changed("R10", tests=()))
+    assert "R10 has no rule" in find_faults(changed("R10", rules=()))
+    assert "R10 has no code" in find_faults(changed("R10", code=()))
+    assert "R10 has no test" in find_faults(changed("R10", tests=()))
     bare = changed("R10", rules=(), code=(), tests=())
-    assert "R10 has no rule, no code, no test" in faults(bare)
-    assert "R10 says nothing" in faults(changed("R10", says=" "))
-    assert "R10 has no rule" not in faults(changed("R10", rules=(), not_ours="Somebody else's."))
+    assert "R10 has no rule, no code, no test" in find_faults(bare)
+    assert "R10 has no text" in find_faults(changed("R10", says=" "))
+    assert "R10 has no rule" not in find_faults(
+        changed("R10", rules=(), not_ours="Somebody else's.")
+    )
 
 
 def test_a_statement_that_is_left_out_or_stands_twice_is_found() -> None:
@@ -66,9 +62,9 @@ def test_a_statement_that_is_left_out_or_stands_twice_is_found() -> None:
     assert counts == {"R": 33, "V": 5, "I": 18}
     for number in ("R1", "R10", "R33", "V1", "V5", "I17", "I18"):
         after = f"{number[0]}{int(number[1:]) + 1}"
-        gap = f"{after} stands where {number} should"
-        assert (gap in faults(without(number))) is (after in NUMBERS)
-    assert "R10 stands where R11 should" in faults(changed("R11", number="R10"))
+        gap = f"{after} has the place of {number}"
+        assert (gap in find_faults(without(number))) is (after in NUMBERS)
+    assert "R10 has the place of R11" in find_faults(changed("R11", number="R10"))
 
 
 def test_each_rule_whose_source_is_the_reference_is_led_to() -> None:
@@ -81,28 +77,28 @@ def test_each_rule_whose_source_is_the_reference_is_led_to() -> None:
         for part in PARTS
         for row in part.statements
     ]
-    found = faults((Part("All", tuple(nowhere)),))
-    lost = [line for line in found if line.startswith("no statement leads to the rule ")]
-    assert lost == [f"no statement leads to the rule {name}" for name in from_reference]
-    anchors, _ = marked(RULES.read_text(encoding="utf-8"))
+    found = find_faults((Part("All", tuple(nowhere)),))
+    lost = [line for line in found if line.startswith("no statement names the rule ")]
+    assert lost == [f"no statement names the rule {name}" for name in from_reference]
+    anchors, _ = find_marks(RULES.read_text(encoding="utf-8"))
     assert len(anchors) == 27
-    assert {f"no statement leads to docs/rules.md#{anchor}" for anchor in anchors} <= set(found)
+    assert {f"no statement names docs/rules.md#{anchor}" for anchor in anchors} <= set(found)
 
 
 def test_a_name_that_leads_nowhere_is_found() -> None:
-    assert "R10: there is no rule no.such" in faults(changed("R10", rules=("no.such",)))
-    assert "R10: there is no rule #no-such" in faults(changed("R10", rules=("#no-such",)))
+    assert "R10: there is no rule no.such" in find_faults(changed("R10", rules=("no.such",)))
+    assert "R10: there is no rule #no-such" in find_faults(changed("R10", rules=("#no-such",)))
     code = changed("R10", code=("rules.values:no_such",))
-    assert "R10: there is no no_such in rules.values" in faults(code)
+    assert "R10: there is no no_such in rules.values" in find_faults(code)
     for name in ("test_values::test_no_such", "test_no_such::test_a", "test_values::START"):
-        assert f"R10: there is no test {name}" in faults(changed("R10", tests=(name,)))
+        assert f"R10: there is no test {name}" in find_faults(changed("R10", tests=(name,)))
 
 
 def test_an_identifier_that_no_row_holds_is_found_and_so_is_one_that_is_not_listed() -> None:
-    assert "no row holds the identifier connectionId" in faults(changed("R10", names=()))
-    found = faults(changed("R10", names=("noSuch",)))
+    assert "no row names the identifier connectionId" in find_faults(changed("R10", names=()))
+    found = find_faults(changed("R10", names=("noSuch",)))
     assert "the identifier noSuch is not listed" in found
-    assert "R10: neither its code nor its tests say noSuch" in found
+    assert "R10: neither its code nor its tests contain noSuch" in found
     assert len(set(LISTED)) == len(LISTED)
     assert [word(name) for name in ("connection", "problem.code", "connection:write")] == [
         "connection",
@@ -130,29 +126,13 @@ def test_an_identifier_that_no_row_holds_is_found_and_so_is_one_that_is_not_list
 def test_each_mark_of_the_rules_has_an_anchor_of_its_own(
     text: str, anchors: list[str], wrong: list[str]
 ) -> None:
-    assert marked(text) == (anchors, wrong)
+    assert find_marks(text) == (anchors, wrong)
 
 
-def test_a_stale_page_is_found_and_written_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "traceability.md"
-    assert main([str(file), "--check"]) == 1
-    assert main([str(file)]) == 0
-    assert main([str(file), "--check"]) == 0
-    assert file.read_text(encoding="utf-8") == page()
-    file.write_text("else", encoding="utf-8")
-    assert main([str(file), "--check"]) == 1
-    assert capsys.readouterr().err == "stale, write again: traceability.md\n" * 2
-
-
-def test_where_there_is_a_fault_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("tests.traceability.__main__.faults", lambda: ["R1 has no test"])
-    assert main([str(tmp_path / "page.md")]) == 1
-    assert capsys.readouterr().err == "R1 has no test\n"
-    assert list(tmp_path.iterdir()) == []
+def test_a_fault_raises_and_gives_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traceability, "find_faults", lambda: ["R1 has no test", "R2 has no rule"])
+    with pytest.raises(SystemExit, match=r"^R1 has no test\nR2 has no rule$"):
+        traceability.files()
 
 
 def test_a_row_says_what_it_leads_to() -> None:
@@ -163,7 +143,7 @@ def test_a_row_says_what_it_leads_to() -> None:
         code=("rules.chain:RECOVERY",),
         tests=("test_chain::test_a_reconnect_wants_utc",),
     )
-    shown = page((Part("Some", (row,)),))
+    shown = to_markdown((Part("Some", (row,)),))
     assert '\n<a id="x1"></a>**X1** So it is.\n' in shown
     assert (
         "\n- Rules: [`recovery.revoked.none`](tables/recovery.md#recovery.revoked.none), "

@@ -1,4 +1,4 @@
-"""The worked examples: each is run anew and compared, and shows the rule that it stands at."""
+"""The worked examples: each shows the rule of its section."""
 
 from __future__ import annotations
 
@@ -11,29 +11,22 @@ from typing import Final
 import attrs
 import pytest
 
-from curae_lifecycle.cli.pages import slug
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.rulebook import TABLES
-from tests import worked
+from docs.generate.tables import slug
+from docs.generate.worked import examples, files, laws_and_tests, scenes
+from docs.generate.worked.lines import lines, summary
+from docs.generate.worked.scene import CallScene, Scene
 from tests.cells import Key, outcome_of
 from tests.oracles import by_hand
 from tests.oracles.oracle import UNREACHABLE
 from tests.test_table_mutants import COUNTS
-from tests.worked import examples, held, scenes
-from tests.worked.__main__ import main
-from tests.worked.scenes import Called, Scene
-from tests.worked.shown import lines, summary
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / "docs/tables/worked"
 RULES: Final = Counter(row.rule for table in TABLES.values() for row in table.rows)
-PAGES: Final = worked.pages()
+PAGES: Final = files()
 TEXT: Final = "".join(PAGES.values())
-
-
-def test_each_example_run_anew_is_the_committed_one() -> None:
-    written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
-    assert written == PAGES, "python -m tests.worked docs/tables/worked"
 
 
 def test_every_rule_is_a_heading_once_and_an_anchor_once_and_leads_there() -> None:
@@ -68,7 +61,7 @@ def test_what_is_unreachable_says_so_with_its_proof() -> None:
 
 def test_only_what_no_request_and_no_fact_asks_is_called() -> None:
     called = {
-        name: sum(isinstance(scene, Called) for scene, _ in examples(name).values())
+        name: sum(isinstance(scene, CallScene) for scene, _ in examples(name).values())
         for name in TABLES
     }
     assert {name: number for name, number in called.items() if number} == {
@@ -151,7 +144,7 @@ def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:
         "  [`ending.active`](tables/ending.md#ending.active), but [no page](life.md).\n"
         "- Sampled: some [of it](tables/access.md).\n"
     )
-    found = held.laws(text)
+    found = laws_and_tests.laws(text)
     assert found.pop("life.pending") == (3, 4)
     assert found.pop("ending.active") == (4,)
     assert set(found) == {row.rule for row in TABLES["life"].rows} - {"life.pending"}
@@ -159,13 +152,13 @@ def test_laws_are_found_by_links_to_tables_and_to_rules() -> None:
 
 
 def test_laws_of_the_correctness_page_are_in_the_pages() -> None:
-    number = {law for laws in held.laws().values() for law in laws}
+    number = {law for laws in laws_and_tests.laws().values() for law in laws}
     assert number == {1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 15, 17}
     assert f"law-{min(number)})" in PAGES["connection.md"]
 
 
 def test_the_tests_that_hold_a_rule_are_where_they_are_said_to_be() -> None:
-    found = held.holders()
+    found = laws_and_tests.holders()
     assert found.keys() == TABLES.keys()
     for place in found.values():
         match = re.fullmatch(r"`(tests/\S+\.py)` in `(\w+)`", place)
@@ -179,30 +172,18 @@ def test_a_rule_that_nobody_wrote_down_or_changes_is_named(monkeypatch: pytest.M
     changed = attrs.evolve(table.rows[0], outcome="over")
     monkeypatch.setitem(by_hand.BY_HAND, "life", {**by_hand.BY_HAND["life"], ("PENDING",): "over"})
     with pytest.raises(LookupError, match=r"no test holds life\.pending at PENDING"):
-        held.holder(table, table.rows[0], held.holders())
-    assert held.holder(table, changed, held.holders()) == "`tests/test_chain.py` in `LIVES`"
-    monkeypatch.setattr(held, "_CHANGES", Counter())
+        laws_and_tests.holder(table, table.rows[0], laws_and_tests.holders())
+    assert (
+        laws_and_tests.holder(table, changed, laws_and_tests.holders())
+        == "`tests/test_chain.py` in `LIVES`"
+    )
+    monkeypatch.setattr(laws_and_tests, "_CHANGES", Counter())
     with pytest.raises(LookupError, match=r"no test changes life\.pending"):
-        held.changes_noticed(table, table.rows[0])
+        laws_and_tests.changes_noticed(table, table.rows[0])
 
 
 def test_the_changes_of_all_rules_are_those_that_are_noticed() -> None:
     for name, table in TABLES.items():
-        changes = sum(held.changes_noticed(table, row) for row in table.rows)
+        changes = sum(laws_and_tests.changes_noticed(table, row) for row in table.rows)
         _, killed, _, _ = COUNTS[name]
         assert changes == killed, name
-
-
-# --- The command ---------------------------------------------------------------------------------
-
-
-def test_a_page_that_is_stale_missing_or_of_no_table_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([str(tmp_path)]) == 0
-    assert main([str(tmp_path), "--check"]) == 0
-    (tmp_path / "life.md").write_text("old")
-    (tmp_path / "ending.md").unlink()
-    (tmp_path / "weather.md").write_text("")
-    assert main([str(tmp_path), "--check"]) == 1
-    assert capsys.readouterr().err.endswith("ending.md, life.md, weather.md\n")

@@ -3,7 +3,7 @@
 python -m curae_lifecycle tour
 python -m curae_lifecycle tables [NAME|RULE|CODE|REASON] [--format md|mermaid|json]
 python -m curae_lifecycle tables --diff OLD.json [--format json]
-python -m curae_lifecycle problems [CODE] [--write DIR] [--check]
+python -m curae_lifecycle problems [CODE]
 python -m curae_lifecycle replay FILE [--check] [--environment live|test]
 python -m curae_lifecycle simulate --seed N [--seeds M] [--clients C] [--hours H]
 python -m curae_lifecycle check MODULE:STORE [--seeds N] [--only kit|races|simulation]
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit status: 0; 1 for a broken line, a divergence, a stale page, a difference or a
+        The exit status: 0; 1 for a broken line, a divergence, a stale document, a difference or a
         law that did not hold, a finding in a store, a database that refused or a key that is not
         there; 2 for a mistake on the command line.
     """

@@ -1,8 +1,8 @@
-"""`problems`: a page for each problem code, where the `type` of an answer can lead.
+"""`problems`: print what each problem code means, and what a client should do.
 
-The law of this module: **a page says what the tables say**. The status, whether a retry may help, the
-keys of `details`, the operations and the rules that answer it are looked up; of its own it has what a
-client should do, and what a key of `details` holds.
+The law of this module: **a description says what the tables say**. The tables hold the status, the
+retry flag, the keys of `details`, the operations and the rules of a code. This module adds only the
+advice to clients and the meaning of each key of `details`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from curae_lifecycle.cli.files import write
-from curae_lifecycle.cli.options import add_write
-from curae_lifecycle.cli.pages import markdown
+from curae_lifecycle.cli.table_formats import markdown_table
 from curae_lifecycle.rules.access import Deny
 from curae_lifecycle.rules.outcomes import RefuseWith
 from curae_lifecycle.rules.problems import CATALOGUE, DEFAULT_TYPE_BASE, ProblemCode, type_uri
@@ -69,7 +67,7 @@ ADVICE: Final[dict[ProblemCode, str]] = {
     C.INTERNAL: "Send the very same request again, with the same key, after a pause that grows. If it took "
     "effect all the same, you get its answer.",
 }
-"""What a client should do, whoever reports a fact being a client, too."""
+"""Advice to clients. A program that reports a fact is a client, too."""
 
 DETAILS: Final[dict[str, str]] = {
     "member": "The member at fault; null where it is the whole, or one that is unknown.",
@@ -91,12 +89,13 @@ DETAILS: Final[dict[str, str]] = {
     "differs": "What differs from the request that the key belongs to: the operation or its values.",
     "policy": "The limit that refused.",
 }
-"""What each key of `details` holds."""
+"""The meaning of each key of `details`."""
 
 
 _NO_OPERATION: Final = (
     "No operation: a server's own question, or a fact that it records, is refused with it."
 )
+_NO_DETAILS: Final = "None: `details` is an empty object."
 _BESIDES: Final = (
     "It is also the answer where the store could not be reached in all attempts, and where something "
     "raised that nobody foresaw; no rule decides that."
@@ -104,40 +103,18 @@ _BESIDES: Final = (
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the options of the command."""
     command.add_argument("code", nargs="?", metavar="CODE", help="a problem code")
-    add_write(command, "DIR", "write every page into a directory instead")
     command.set_defaults(run=run)
 
 
-def pages() -> dict[str, str]:
-    """Every page by its file name, which is the end of the problem's `type`."""
-    lines = [["code", "status", "retryable", "rules"], ["---"] * 4]
-    for code in ProblemCode:
-        kind = CATALOGUE[code].outcome
-        status = str(PROBLEM_STATUS[kind.kind].outcome.status)
-        rules = str(len(list(_rules(code))))
-        link = f"[`{code}`]({_name(code)})"
-        lines.append([link, status, "yes" if kind.retryable else "no", rules])
-    index = (
-        "# Problems\n\nEvery code that can be answered, a page each: what it means, which rules answer it, "
-        "and what a client should do.\nThe `type` of an answer ends in the name of its page. They are printed "
-        "from the tables: `python -m curae_lifecycle problems --write docs/problems`.\n\n"
-    )
-    return {"README.md": index + markdown(lines)} | {
-        _name(code): to_page(code) for code in ProblemCode
-    }
-
-
-def to_page(code: ProblemCode) -> str:
-    """The page of one code, as Markdown."""
+def to_markdown(code: ProblemCode) -> str:
+    """Return the description of one code as Markdown."""
     row = CATALOGUE[code]
     kind = row.outcome
     http = PROBLEM_STATUS[kind.kind]
     problem = example_reply(code).problem
     facts = [
-        ["what", "says", "by"],
-        ["---"] * 3,
         [
             "type",
             f"`{type_uri(code)}`, or another base of the server's",
@@ -145,57 +122,49 @@ def to_page(code: ProblemCode) -> str:
         ],
         ["HTTP status", str(http.outcome.status), _link("problem-status", http)],
         ["retryable", "yes" if kind.retryable else "no", _link("problems", row)],
-        ["its idempotency key", _kept(code), _link("problem-status", http)],
+        ["its idempotency key", _key_effect(code), _link("problem-status", http)],
     ]
-    details = [["key", "holds"], ["---"] * 2, *([f"`{key}`", DETAILS[key]] for key in kind.details)]
-    rules = [["rule", "answers", "why"], ["---"] * 3]
-    rules += [
-        [_link(table.name, each), str(each.outcome), each.why] for table, each in _rules(code)
+    details = [[f"`{key}`", DETAILS[key]] for key in kind.details]
+    rules = [
+        [_link(table.name, each), str(each.outcome), each.why] for table, each in find_rules(code)
     ]
     asked = [each.rule.name for each in OPERATIONS if code in problem_codes(each)]
     parts = [
         f"# {code}",
         f"{problem.title}. {row.why}",
-        markdown(facts).rstrip(),
+        markdown_table(("what", "says", "by"), facts).rstrip(),
         "## What a client should do",
         ADVICE[code],
         "## Details",
-        markdown(details).rstrip() if kind.details else "None: `details` is an empty object.",
+        markdown_table(("key", "holds"), details).rstrip() if details else _NO_DETAILS,
         "An answer with it, its values made up:",
         f"```json\n{json.dumps(format_problem(problem, DEFAULT_TYPE_BASE), indent=2)}\n```",
         "## Who answers it",
         f"Operations: {', '.join(f'`{name}`' for name in asked)}." if asked else _NO_OPERATION,
-        markdown(rules).rstrip(),
+        markdown_table(("rule", "answers", "why"), rules).rstrip(),
     ]
     parts += [_BESIDES] if code is C.INTERNAL else []
     return "\n\n".join(parts) + "\n"
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print one page or all, or write them."""
-    if options.write is not None:
-        return write(options.write, pages(), "*.md", check=options.check)
-    if options.check:
-        parser.error("--check compares files: name their directory with --write")
+    """Print the description of one code, or of all."""
     code: str | None = options.code
     if code is None:
-        print("\n".join(to_page(each) for each in ProblemCode), end="")
+        print("\n".join(to_markdown(each) for each in ProblemCode), end="")
         return 0
     if code not in ProblemCode.__members__:
         parser.error(f"no problem has the code {code}; the codes are {', '.join(ProblemCode)}")
-    print(to_page(ProblemCode[code]), end="")
+    print(to_markdown(ProblemCode[code]), end="")
     return 0
-
-
-def _name(code: ProblemCode) -> str:
-    return f"{type_uri(code, '')}.md"
 
 
 def _link(table: str, row: Row[object]) -> str:
     return f"[`{row.rule}`](../tables/{table}.md#{row.rule})"
 
 
-def _rules(code: ProblemCode) -> Iterator[tuple[AnyTable, Row[object]]]:
+def find_rules(code: ProblemCode) -> Iterator[tuple[AnyTable, Row[object]]]:
+    """Yield the rules that refuse or deny with a code, each with its table."""
     for table in TABLES.values():
         for row in table.rows:
             denied = isinstance(row.outcome, Deny) and code is C.CONNECTION_ACCESS_DENIED
@@ -203,15 +172,14 @@ def _rules(code: ProblemCode) -> Iterator[tuple[AnyTable, Row[object]]]:
                 yield table, row
 
 
-def _kept(code: ProblemCode) -> str:
-    # What becomes of the key that came with the request, where one did.
+def _key_effect(code: ProblemCode) -> str:
     row = CATALOGUE[code]
     kept = PROBLEM_STATUS[row.outcome.kind].outcome.kept
     if not any(
         code in problem_codes(each) for each in OPERATIONS if each.rule.key is KeyUse.NEEDED
     ):
         return "no key goes with it"
-    if any(table.name == "idempotency" for table, _ in _rules(code)):
+    if any(table.name == "idempotency" for table, _ in find_rules(code)):
         return "stays what it is: the key's record is left alone"
     if kept and not row.outcome.retryable:
         return "keeps this answer, where one came along: a retry gets it again"

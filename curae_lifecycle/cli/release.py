@@ -6,7 +6,7 @@ from math import prod
 
 import attrs
 
-from curae_lifecycle.cli.pages import FORMAT
+from curae_lifecycle.cli.table_formats import FORMAT
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.web.json import Json, MalformedError, parse_json
 

@@ -1,4 +1,4 @@
-"""`tables`: the rules, as pages, as a table on a terminal, or one rule with its line of code."""
+"""`tables`: print tables of rules, find a rule's line of code, or compare two releases."""
 
 from __future__ import annotations
 
@@ -10,17 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from curae_lifecycle.cli.difference import compare, findings, format_changes, summary
-from curae_lifecycle.cli.files import write
-from curae_lifecycle.cli.options import add_write
-from curae_lifecycle.cli.pages import (
-    WORKED,
-    pages,
-    to_document,
-    to_json,
-    to_markdown,
-    to_mermaid,
-)
 from curae_lifecycle.cli.release import UnreadableError, parse_release
+from curae_lifecycle.cli.table_formats import to_document, to_json, to_markdown, to_mermaid
 from curae_lifecycle.cli.terminal import say, show_columns, show_table
 from curae_lifecycle.rules.tables import AnyTable, Row
 from curae_lifecycle.service.rulebook import TABLES
@@ -29,39 +20,35 @@ PACKAGE: Final = Path(__file__).parent.parent
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the options of the command."""
     command.add_argument(
         "name", nargs="?", metavar="NAME", help="a table, a rule, a problem code or a reason"
     )
     command.add_argument("--format", choices=("md", "mermaid", "json"), default="md")
-    add_write(command, "DIR", "write every page and every picture into a directory instead")
     command.add_argument(
         "--diff",
         type=Path,
         metavar="OLD.json",
-        help="say what changed since what --format json printed; the exit status is 1 if anything "
-        "did",
+        help="print the changes since a document of --format json; the exit status is 1 if there "
+        "are any",
     )
     command.set_defaults(run=run)
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    """Print every table, the one that is named, or every rule that a word leads to."""
+    """Print every table, the named one, or every rule that a word finds."""
     if options.diff is not None:
         return _diff(parser, options)
-    if options.write is not None:
-        wanted = pages(worked=(options.write / WORKED).is_dir())
-        return write(options.write, wanted, "*.md", "*.svg", check=options.check)
     name: str | None = options.name
     if name is None or name in TABLES:
         return _show(parser, list(TABLES.values()) if name is None else [TABLES[name]], options)
-    found = list(_found(name))
+    found = list(_find_rules(name))
     if not found:
         known = ", ".join(TABLES)
         parser.error(f"no table, rule, problem or reason is named {name}; the tables are {known}")
     if options.format == "md":
         for table, row in found:
-            print(f"{row.rule}: {row.outcome}\n{row.why}\n{place(table, row)}\n")
+            print(f"{row.rule}: {row.outcome}\n{row.why}\n{find_source(table, row)}\n")
     if options.format == "md" and all(row.rule != name for _, row in found):
         return 0
     tables = {table.name: table for table, _ in found}
@@ -88,7 +75,7 @@ def _show(
 
 def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     file: Path = options.diff
-    if options.name is not None or options.write is not None or options.format == "mermaid":
+    if options.name is not None or options.format == "mermaid":
         parser.error("--diff compares all tables, in words or with --format json")
     try:
         old = parse_release(file.read_bytes())
@@ -115,8 +102,8 @@ def _diff(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 1 if changes else 0
 
 
-def _found(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
-    # A rule by its name; or every rule that answers with a problem's code, or with a reason.
+def _find_rules(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
+    # A rule has a name; a problem's code or a reason may belong to several rules.
     for table in TABLES.values():
         for row in table.rows:
             outcome = row.outcome
@@ -126,11 +113,11 @@ def _found(word: str) -> Iterator[tuple[AnyTable, Row[object]]]:
                 yield table, row
 
 
-def place(table: AnyTable, row: Row[object]) -> str:
-    """The line of code in which a rule stands."""
+def find_source(table: AnyTable, row: Row[object]) -> str:
+    """Return the file and the line of code that declare a rule."""
     number = table.rows.index(row)
     for path in sorted(PACKAGE.rglob("*.py")):
-        lines = _lines_of(path)
+        lines = _rule_lines(path)
         line = lines.get((table.name, number)) or lines.get(row.rule)
         if line is not None:
             return f"{path.relative_to(PACKAGE.parent)}:{line}"
@@ -138,14 +125,14 @@ def place(table: AnyTable, row: Row[object]) -> str:
 
 
 @cache
-def _lines_of(path: Path) -> dict[tuple[str, int] | str, int]:
-    # Where the rows of a file's tables stand, by table and number, and the rules of operations,
-    # which stand where their class names them.
+def _rule_lines(path: Path) -> dict[tuple[str, int] | str, int]:
+    # The rows of a file's tables, by table and number. An operation's rule is declared by the
+    # `name` of its class.
     lines: dict[tuple[str, int] | str, int] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and _called(node) == "Table" and node.args:
+        if isinstance(node, ast.Call) and _callee(node) == "Table" and node.args:
             rows = [each for each in node.args if isinstance(each, ast.Call)]
-            rows = [each for each in rows if _called(each) == "Row"]
+            rows = [each for each in rows if _callee(each) == "Row"]
             table = _text(node.args[0])
             lines.update({(table, number): row.lineno for number, row in enumerate(rows)})
         elif isinstance(node, ast.keyword) and node.arg == "name":
@@ -153,7 +140,7 @@ def _lines_of(path: Path) -> dict[tuple[str, int] | str, int]:
     return lines
 
 
-def _called(call: ast.Call) -> str:
+def _callee(call: ast.Call) -> str:
     function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
     return function.id if isinstance(function, ast.Name) else ""
 

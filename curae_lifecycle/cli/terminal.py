@@ -37,14 +37,15 @@ def say(text: str, role: str) -> None:
     """
     console = _console(stderr=False)
     if sys.stdout.isatty():
-        text = "\n".join(_wrapped(text, shutil.get_terminal_size().columns))
+        text = "\n".join(wrap_line(text, shutil.get_terminal_size().columns))
     if console is None:
         sys.stdout.write(f"{text}\n")
     else:
         console.print(text, style=_STYLES[role], soft_wrap=True, markup=False)
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrap_line(text: str, width: int) -> list[str]:
+    """Break a line between words; the lines after the first are indented by two more spaces."""
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False

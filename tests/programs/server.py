@@ -87,7 +87,8 @@ def where_to_store(write: Write) -> str:
 def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:
     store: Store = MemoryStore()
     answer(store, request=request, now=now, mint=lambda _: new_ids)
-    return MemoryStore(capacity=10).handle(request, now, new_ids).response.body
+    bounded = MemoryStore(capacity=10, clock=lambda: now)
+    return serve(bounded, request, lambda _: new_ids).response.body
 
 
 def broken_lines(lines: list[bytes]) -> int:

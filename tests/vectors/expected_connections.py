@@ -1,7 +1,7 @@
-"""What some of the vectors of connections, chains and accounts must say, written by hand.
+"""Expected answers of vectors of connections, chains and accounts, written by hand.
 
-The law of this module: **nothing here is computed**, so that a vector and the rule that it was
-computed from cannot be wrong together.
+The law of this module: **nothing here is computed**, so a vector and its rule cannot be
+wrong together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""Tables of rules as Markdown, Mermaid and JSON.
+
+The law of this module: **each format prints the very objects that the functions look up**.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
+
+import attrs
+
+from curae_lifecycle import __version__
+from curae_lifecycle.rules.tables import AnyTable
+from curae_lifecycle.web.json import Json
+
+FORMAT: Final = 1
+"""The format version of a document of tables."""
+
+
+def to_markdown(table: AnyTable) -> str:
+    """Return a table as Markdown: its heading, then one line per rule in declaration order."""
+    return heading(table) + rule_lines(table, lambda rule: f"`{rule}`")
+
+
+def heading(table: AnyTable) -> str:
+    """Return the title, the law and the size of a table as Markdown."""
+    return f"# {table.name}\n\n{table.law}\n\n{len(table)} cells, {len(table.rows)} rules.\n\n"
+
+
+def rule_lines(table: AnyTable, show_rule: Callable[[str], str]) -> str:
+    """Return the rules of a table as a Markdown table; `show_rule` formats each rule name."""
+    head = [*(axis.name for axis in table.axes), "outcome", "rule", "why"]
+    rules = [
+        [*map(str, row.parts), str(row.outcome), show_rule(row.rule), row.why] for row in table.rows
+    ]
+    return markdown_table(head, rules)
+
+
+def markdown_table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """Return lines of cells below a head as a Markdown table."""
+    columns = list(head)
+    escaped = [
+        [cell.replace("|", "\\|") for cell in line]
+        for line in (columns, ["---"] * len(columns), *lines)
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
+
+
+def to_mermaid(table: AnyTable) -> str:
+    """Return a table as a Mermaid state diagram: one arrow per cell that moves the state.
+
+    Raises:
+        ValueError: The table moves no state.
+    """
+    if table.state is None:
+        raise ValueError(f"the table {table.name} moves no state, so it has no diagram")
+    at = [axis.name for axis in table.axes].index(table.state)
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for key, row in table.cells():
+        to = getattr(row.outcome, "to", None)
+        if to is not None:
+            arrows.setdefault((key[at], to), []).append(" ".join(key[:at] + key[at + 1 :]))
+    lines = [
+        f"    {a} --> {b}: {' / '.join(labels)}".removesuffix(": ")
+        for (a, b), labels in arrows.items()
+    ]
+    return "\n".join(["stateDiagram-v2", *lines]) + "\n"
+
+
+def to_json(table: AnyTable) -> str:
+    """Return a table as JSON: its axes, and one object per cell."""
+    return _text(_table(table))
+
+
+def to_document(tables: Iterable[AnyTable]) -> str:
+    """Return tables as one JSON document with the package version."""
+    texts = [_table(table) for table in tables]
+    return _text({"format": FORMAT, "version": __version__, "tables": texts})
+
+
+def _text(value: Mapping[str, object]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _table(table: AnyTable) -> dict[str, Json]:
+    names = [axis.name for axis in table.axes]
+    return {
+        "name": table.name,
+        "law": table.law,
+        "state": table.state,
+        "axes": {axis.name: list(axis.values) for axis in table.axes},
+        "cells": [
+            {
+                "key": dict(zip(names, key, strict=True)),
+                "rule": row.rule,
+                "outcome": _outcome(row.outcome),
+                "says": str(row.outcome),
+                "why": row.why,
+            }
+            for key, row in table.cells()
+        ],
+    }
+
+
+def _outcome(outcome: object) -> dict[str, Json]:
+    kind = type(outcome)
+    plain: dict[str, Json] = {"kind": kind.__name__}
+    for field in attrs.fields(kind) if attrs.has(kind) else ():
+        # Derived fields repeat the others, and the cell itself holds the reason.
+        if not field.eq or field.name == "why":
+            continue
+        value: object = getattr(outcome, field.name)
+        if value is None or isinstance(value, int):
+            plain[field.name] = value
+        elif isinstance(value, tuple):
+            plain[field.name] = [str(part) for part in cast("tuple[object, ...]", value)]
+        else:
+            plain[field.name] = str(value)
+    return plain

@@ -1,0 +1,1 @@
+"""Generators of the pages of this repository that are not written by hand."""

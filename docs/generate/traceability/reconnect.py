@@ -1,0 +1,412 @@
+"""The statements of the platform's reference on the reconnect operation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from docs.generate.traceability.statement import Part, Statement
+
+LIFECYCLE: Final = Part(
+    "Reconnect: what it does",
+    (
+        Statement(
+            number="R1",
+            says="There is an operation that reconnects a connection of an app's patient.",
+            rules=("operation.reconnect", "#connection", "#sdk-app", "request.rule"),
+            code=("service.operations.reconnect:Reconnect",),
+            tests=(
+                "test_operations::test_the_seven_operations_have_names_of_their_own",
+                "test_exact_answers::test_a_reconnect_that_mints_is_answered_exactly",
+            ),
+            names=("reconnect",),
+        ),
+        Statement(
+            number="R2",
+            says="It begins a recovery in the connection's lifecycle.",
+            rules=("#reconnect-recovers", "#reconnect-and-revoke"),
+            code=("rules.chain:reconnect", "rules.chain:RECOVERY"),
+            tests=(
+                "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
+                "test_exact_answers::test_a_reconnect_that_mints_is_answered_exactly",
+            ),
+        ),
+        Statement(
+            number="R3",
+            says="A connection that has expired is recovered.",
+            rules=(
+                "connection.reconnect.expired",
+                "recovery.expired.none",
+                "standing.expired",
+                "deadline.expired",
+                "life.expired",
+                "wire-status.expired",
+                "stored-status.expired",
+            ),
+            code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
+            tests=(
+                "test_triggers::test_each_trigger_does_to_each_standing_what_the_table_says",
+                "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
+                "test_wire_status::test_each_standing_is_spelled_as_the_table_says",
+            ),
+            names=("EXPIRED",),
+        ),
+        Statement(
+            number="R4",
+            says="A connection that was revoked is recovered.",
+            rules=("connection.reconnect.revoked", "recovery.revoked.none"),
+            code=("rules.triggers:TRIGGERS", "rules.chain:reconnect"),
+            tests=(
+                "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
+                "test_exact_answers::test_a_reconnect_that_mints_is_answered_exactly",
+            ),
+            names=("REVOKED",),
+        ),
+        Statement(
+            number="R5",
+            says="A connection on which the patient must act is recovered.",
+            rules=(
+                "connection.reconnect.action-required",
+                "recovery.action-required.none",
+                "standing.action-required",
+                "wire-status.action-required",
+                "stored-status.action-required",
+            ),
+            code=("rules.triggers:TRIGGERS", "rules.chain:reconnect", "rules.connection:STANDING"),
+            tests=(
+                "test_triggers::test_each_trigger_does_to_each_standing_what_the_table_says",
+                "test_chain::test_a_reconnect_makes_what_the_recovery_table_says",
+            ),
+            names=("ACTION_REQUIRED",),
+        ),
+        Statement(
+            number="R6",
+            says="An active connection is not reconnected.",
+            rules=(
+                "connection.reconnect.active",
+                "problem.connection-not-reconnectable",
+                "standing.active",
+                "life.active",
+                "wire-status.active",
+                "stored-status.active",
+            ),
+            code=("rules.triggers:ALREADY_ACTIVE", "rules.chain:reconnect"),
+            tests=(
+                "test_chain::test_what_needs_no_recovery_is_refused_whatever_follows_it",
+                "test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+            ),
+            names=("ACTIVE",),
+        ),
+        Statement(
+            number="R7",
+            says="A pending connection is not reconnected.",
+            rules=(
+                "connection.reconnect.pending",
+                "problem.connection-not-reconnectable",
+                "wire-status.pending",
+                "stored-status.pending",
+                "access.pending",
+            ),
+            code=("rules.triggers:STILL_PENDING", "rules.chain:reconnect"),
+            tests=(
+                "test_chain::test_what_needs_no_recovery_is_refused_whatever_follows_it",
+                "test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+            ),
+            names=("PENDING",),
+        ),
+        Statement(
+            number="R8",
+            says="These words stand twice in it, beside the title and beside the path.",
+            not_ours="A repetition: R1 to R7 are their rows.",
+        ),
+    ),
+)
+
+REQUEST: Final = Part(
+    "Reconnect: its request",
+    (
+        Statement(
+            number="R9",
+            says="The method is POST, and the path ends in the connection's id and `:reconnect`.",
+            rules=("operation.reconnect", "request.route"),
+            code=("service.operations.reconnect:Reconnect", "web.read:read"),
+            tests=(
+                "test_read::test_each_path_is_its_operation_with_its_status_of_success",
+                "test_read::test_an_unknown_path_or_method_is_not_found",
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+            ),
+            names=("POST", "/api/sdk/v1/connections/{connectionId}:reconnect"),
+        ),
+        Statement(
+            number="R10",
+            says="The path has one parameter, the connection's id, which the sample shows as a UUID.",
+            rules=("request.body", "#times-and-ids"),
+            code=("service.members:CONNECTION_ID", "rules.values:parse_uuid"),
+            tests=(
+                "test_read::test_an_id_in_a_path_is_a_uuid_in_any_case",
+                "test_openapi::test_every_example_of_a_parameter_and_a_header_is_valid",
+            ),
+            names=("connectionId",),
+        ),
+        Statement(
+            number="R11",
+            says="It is authorized by a scheme of the name `platformApiKey`.",
+            rules=("#security-scheme", "request.credentials"),
+            code=("web.openapi.document:openapi",),
+            tests=(
+                "test_sample::test_the_security_scheme_is_the_reference_s_a_bearer_key_in_a_header",
+            ),
+            names=("platformApiKey",),
+        ),
+        Statement(
+            number="R12",
+            says="The API key comes in a header, after the word Bearer.",
+            rules=("#api-key-opaque", "request.credentials"),
+            code=("web.request:bearer",),
+            tests=(
+                "test_request::test_an_api_key_comes_in_exactly_one_authorization_header",
+                "test_sample::test_the_security_scheme_is_the_reference_s_a_bearer_key_in_a_header",
+            ),
+            names=("Authorization", "Bearer"),
+        ),
+        Statement(
+            number="R13",
+            says="An API key is opaque, looks like `cae_live_` and more, and is no JWT.",
+            rules=("#api-key-opaque", "#sdk-app"),
+            code=("rules.credentials:ApiKey",),
+            tests=(
+                "test_credentials::test_a_key_is_opaque_and_equal_keys_are_equal_values",
+                "test_credentials::test_no_text_of_a_key_shows_it",
+                "test_sample::test_a_key_is_opaque_and_no_token_that_says_something",
+            ),
+            names=("cae_live_",),
+        ),
+        Statement(
+            number="R14",
+            says="The header Idempotency-Key is required.",
+            rules=("request.key-required", "#key-needed", "operation.reconnect"),
+            code=("service.operations.operation:KeyUse", "web.read:read"),
+            tests=(
+                "test_sample::test_without_its_idempotency_key_the_printed_request_is_refused",
+                "test_gates::test_the_gates_are_passed_in_the_order_of_their_table",
+            ),
+            names=("Idempotency-Key",),
+        ),
+        Statement(
+            number="R15",
+            says="The key is there so that a reconnect can be retried safely.",
+            rules=("idempotency.completed.same", "attempt.complete", "record-standing.completed"),
+            code=("rules.idempotency:begin", "rules.attempt:complete"),
+            tests=(
+                "test_idempotency::test_law_12_one_key_one_execution_and_one_answer_under_every_interleaving",
+                "test_sample::test_a_second_sending_of_the_printed_request_gets_the_same_bytes",
+            ),
+        ),
+        Statement(
+            number="R16",
+            says="The body is JSON; in the sample it is an empty object.",
+            rules=("request.body", "#longest-body"),
+            code=("web.json:parse_json", "service.operations.reconnect:Reconnect"),
+            tests=(
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "test_read::test_a_body_is_read_strictly_from_bytes_and_from_what_a_framework_parsed",
+            ),
+            names=("Content-Type", "application/json"),
+        ),
+        Statement(
+            number="R17",
+            says="The body's type may be used in TypeScript.",
+            tests=("test_typescript::test_a_client_that_handles_every_problem_code_compiles",),
+            not_ours="A tool of the client's makes the types from `docs/openapi.json`; a test does it once.",
+        ),
+        Statement(
+            number="R18",
+            says="The sample's host is an example.",
+            not_ours="Which host answers is the server's to say: a request comes in with its path alone.",
+        ),
+        Statement(
+            number="R19",
+            says="The sample's command prints no API key.",
+            rules=("request.credentials",),
+            code=("web.read:read", "stores.serve:serve"),
+            tests=("test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",),
+        ),
+    ),
+)
+
+RESPONSE: Final = Part(
+    "Reconnect: its answers",
+    (
+        Statement(
+            number="R20",
+            says="What is done is answered in JSON with a connection, the id of the one before, "
+            "and a next action.",
+            rules=("#reconnect-recovers", "operation.reconnect"),
+            code=("service.operations.reconnect:ConnectionReconnected", "web.respond:respond"),
+            tests=(
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "test_respond::test_law_13_nothing_internal_is_on_the_wire",
+            ),
+            names=("connection", "previousConnectionId", "nextAction", "application/json"),
+        ),
+        Statement(
+            number="R21",
+            says="The id of the one before is another than the connection's: a new one recovers it.",
+            rules=("#reconnect-recovers", "recovery.revoked.none"),
+            code=("rules.chain:Minted",),
+            tests=(
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+                "test_chain::test_law_06_a_chain_is_linear_of_one_coordinate_with_one_active_and_a_pending_head",
+            ),
+            names=("previousConnectionId",),
+        ),
+        Statement(
+            number="R22",
+            says="A connection has eleven members.",
+            rules=("#connection-members",),
+            code=("web.shapes:format_connection",),
+            tests=(
+                "test_shapes::test_a_connection_is_printed_member_by_member",
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+            ),
+            names=(
+                "connection.id",
+                "connection.customerAccountId",
+                "connection.appUserId",
+                "connection.status",
+                "connection.dataPackages",
+                "connection.authorizedAt",
+                "connection.expiresAt",
+                "connection.revokedAt",
+                "connection.actionRequiredReason",
+                "connection.createdAt",
+                "connection.updatedAt",
+            ),
+        ),
+        Statement(
+            number="R23",
+            says="Its ids and the customer account's are UUIDs, an app user's id is any text.",
+            rules=("#times-and-ids", "#coordinate"),
+            code=(
+                "rules.values:parse_uuid",
+                "rules.values:parse_app_user_id",
+                "web.shapes:parse_connection",
+            ),
+            tests=(
+                "test_values::test_a_uuid_is_read_in_any_case_and_comes_back_in_lower_case",
+                "test_values::test_text_is_opaque_and_comes_back_as_it_is",
+            ),
+            names=("connection.id", "connection.customerAccountId", "connection.appUserId"),
+        ),
+        Statement(
+            number="R24",
+            says="Its status is a word, PENDING where it was just made.",
+            rules=("#connection-status", "wire-status.pending"),
+            code=("rules.connection:Status", "rules.wire_status:WIRE_STATUS"),
+            tests=(
+                "test_connection::test_statuses_and_standings_are_those_of_the_rules_in_order_of_rank",
+                "test_connection::test_a_new_connection_is_pending_until_its_next_action_ends",
+            ),
+            names=("connection.status", "PENDING"),
+        ),
+        Statement(
+            number="R25",
+            says="Its data packages are a list of words such as `clinical_summary`.",
+            rules=("access.active-other-package", "#connection-members"),
+            code=("rules.values:parse_data_packages", "rules.access:decide_access"),
+            tests=(
+                "test_values::test_packages_come_back_sorted_and_once_whatever_their_order_and_repetition",
+                "test_access::test_each_standing_answers_what_the_table_says",
+            ),
+            names=("connection.dataPackages", "clinical_summary"),
+        ),
+        Statement(
+            number="R26",
+            says="It may end at an instant that it shows.",
+            rules=("deadline.active",),
+            code=("rules.connection:next_deadline",),
+            tests=(
+                "test_connection::test_the_next_deadline_is_the_one_that_the_status_waits_for",
+                "test_connection::test_law_04_standing_is_monotone_in_time_for_a_fixed_record",
+            ),
+            names=("connection.expiresAt",),
+        ),
+        Statement(
+            number="R27",
+            says="Times are written in UTC, to the second or finer, with a Z.",
+            rules=("#times-and-ids",),
+            code=("rules.values:format_time", "rules.values:parse_time"),
+            tests=(
+                "test_values::test_an_instant_is_written_as_it_was_read_and_is_of_utc_itself",
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+            ),
+            names=("connection.createdAt", "connection.updatedAt", "connection.authorizedAt"),
+        ),
+        Statement(
+            number="R28",
+            says="The reason for an action is a text.",
+            rules=("#connection-members",),
+            code=("rules.triggers:require_action", "service.members:REASON"),
+            tests=("test_shapes::test_a_connection_is_printed_member_by_member",),
+            names=("connection.actionRequiredReason",),
+        ),
+        Statement(
+            number="R29",
+            says="The sample shows every member at once: PENDING, and when it was revoked.",
+            rules=("#sample-of-all-members", "stored-status.revoked-at"),
+            code=("web.shapes:parse_connection",),
+            tests=(
+                "test_shapes::test_a_sample_that_shows_every_member_at_once_is_of_a_revoked_connection",
+            ),
+            names=("connection.revokedAt",),
+        ),
+        Statement(
+            number="R30",
+            says="A next action is to open a web view at a URL, and ends at an instant.",
+            rules=("#next-action",),
+            code=("rules.values:NextAction", "web.shapes:format_next_action"),
+            tests=(
+                "test_shapes::test_a_next_action_is_printed_with_its_type",
+                "test_sample::test_the_printed_request_is_answered_once_an_api_key_is_added",
+            ),
+            names=("nextAction.type", "nextAction.url", "nextAction.expiresAt", "open_webview"),
+        ),
+        Statement(
+            number="R31",
+            says="What the web view shows.",
+            not_ours="The hosted page is the server's, and so is how it knows the patient: "
+            "[hosted pages](pages.md) lists what one must do, and shows it in four servers.",
+        ),
+        Statement(
+            number="R32",
+            says="What is refused is answered as a problem, in the media type of problems.",
+            rules=("#problem-members",),
+            code=("web.respond:respond", "rules.problems:Problem"),
+            tests=(
+                "test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+                "test_respond::test_the_headers_of_each_problem",
+            ),
+            names=("application/problem+json",),
+        ),
+        Statement(
+            number="R33",
+            says="A problem has eight members, of which `status` is a number, `details` an object "
+            "and `retryable` true or false.",
+            rules=("#problem-members", "problem.connection-not-reconnectable"),
+            code=("web.shapes:format_problem", "rules.problems:CATALOGUE"),
+            tests=(
+                "test_shapes::test_a_problem_is_printed_as_rfc_9457_has_it",
+                "test_sample::test_a_refusal_has_the_members_and_types_that_the_reference_prints",
+            ),
+            names=(
+                "problem.type",
+                "problem.title",
+                "problem.status",
+                "problem.detail",
+                "problem.instance",
+                "problem.code",
+                "problem.details",
+                "problem.retryable",
+            ),
+        ),
+    ),
+)

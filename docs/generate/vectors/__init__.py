@@ -1,0 +1,136 @@
+"""Test vectors for implementations in other languages.
+
+The law of this package: **the vectors say what the rules say**. They are computed by the functions
+that decide, have the same bytes on every machine, and cover every cell that a function can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from docs.generate.vectors import (
+    accounts,
+    bodies,
+    chains,
+    connections,
+    keys,
+    limits,
+    requests,
+    texts,
+    wire,
+)
+from docs.generate.vectors.cases import VERSION, Case, Verdict, format_document
+
+__all__ = ["VERSION", "Case", "Verdict", "files"]
+
+_DOCUMENTS: Final[dict[str, tuple[str, Callable[[], Iterator[Case]]]]] = {
+    "deadline": (
+        "A connection waits for its hand-off's end, then for its authorization's, then for none.",
+        connections.deadlines,
+    ),
+    "standing": (
+        "A standing follows from what is stored and the instant; intervals are half-open.",
+        connections.standings,
+    ),
+    "connection": (
+        "A connection's stored rank never falls, whatever happens in whatever order.",
+        connections.triggers,
+    ),
+    "expiry-record": (
+        "An expiry that the clock brought is written down once.",
+        connections.expiry_records,
+    ),
+    "authorization": (
+        "A connection with a successor is never authorized.",
+        connections.authorizations,
+    ),
+    "recovery": (
+        "A recovery makes one new connection, however often it is asked for.",
+        chains.recoveries,
+    ),
+    "revocation-reach": (
+        "An app or an upstream revokes one id, a patient or the platform the rest of its chain.",
+        chains.revocations,
+    ),
+    "life": (
+        "A later connection lives while its patient can still give access by it.",
+        chains.lives,
+    ),
+    "ending": (
+        "What a connection leaves behind is ended: a live hand-off, or the access that it gave.",
+        connections.endings,
+    ),
+    "access": (
+        "Only an ACTIVE connection grants, only a granted package, and only until it ends.",
+        connections.accesses,
+    ),
+    "merge": (
+        "Snapshots of one connection join to the same value in whatever order they arrive.",
+        chains.merges,
+    ),
+    "wire-status": (
+        "The wire has five statuses, and shows the standing.",
+        wire.spellings,
+    ),
+    "stored-status": (
+        "A status that is not known is an error and never grants anything.",
+        wire.readings,
+    ),
+    "entry-path": (
+        "The path is a function of the account's state and the app's preference alone.",
+        accounts.paths,
+    ),
+    "binding": (
+        "For one user a binding only rises, and a coordinate is never silently rebound.",
+        accounts.bindings,
+    ),
+    "tombstone": (
+        "After a tombstone nothing that was authorized before it grants access.",
+        accounts.tombstones,
+    ),
+    "completion": ("A hand-off lands once, and in time.", accounts.completions),
+    "graduation-handoff": ("Only a LIMITED account graduates.", accounts.graduations),
+    "record-standing": (
+        "What a record is follows from what is stored and the latest instant it has seen.",
+        keys.standings,
+    ),
+    "idempotency": ("One key, one execution.", keys.begins),
+    "attempt": ("An attempt that lost its lease can do nothing to the record.", keys.attempts),
+    "record-upkeep": (
+        "A server resolves only what no attempt can, and what it erased stays erased.",
+        keys.upkeep,
+    ),
+    "kept-response": ("A response is kept if the rule itself reached it.", keys.kept),
+    "exact-log": ("In any half-open window at most the limit is admitted.", limits.logs),
+    "token-bucket": ("A bucket is full at the start and never rounds.", limits.buckets),
+    "several-limits": ("Several limits are all or nothing.", limits.several),
+    "permission": ("The environment is asked before the scope.", requests.permissions),
+    "request": ("A request passes its gates in one order.", requests.gates),
+    "request-body": ("A body is read strictly, and only its values count.", bodies.bodies),
+    "request-target": ("A path and a query are read strictly.", bodies.targets),
+    "operation": ("Every operation answers with its own status and members.", requests.operations),
+    "entity-tag": ("An account state that has not moved is not sent again.", requests.entity_tags),
+    "problems": ("A problem is a code and the values that its code allows.", requests.problems),
+    "problem-status": (
+        "A problem's kind decides its HTTP status, and whether its answer is kept.",
+        requests.statuses,
+    ),
+    "app-user-id": ("An app user's id is opaque and compared exactly.", texts.app_user_ids),
+    "uuid": ("A UUID is read in any case and written in lower case.", texts.uuids),
+    "data-packages": ("Data packages are a set: order does not matter.", texts.data_packages),
+    "time": ("A time is RFC 3339 in UTC, to the microsecond.", texts.times),
+    "idempotency-key": ("A key is one header, bare or quoted.", texts.idempotency_keys),
+    "authorization-header": (
+        "A caller is known by exactly one bearer key.",
+        texts.credentials,
+    ),
+}
+
+
+def files() -> dict[str, str]:
+    """Return the text of every document by its file name."""
+    return {
+        f"{name}.json": format_document(name, law, cases())
+        for name, (law, cases) in _DOCUMENTS.items()
+    }

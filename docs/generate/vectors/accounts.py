@@ -1,0 +1,338 @@
+"""Vectors of accounts: entry paths, bindings, completing a hand-off, graduation.
+
+The law of this module: **every cell is driven through its function**. A test lists the few cells
+that no call can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.binding import (
+    BINDING,
+    GRADUATION_HANDOFF,
+    AccountState,
+    BindingTransition,
+    BindingTrigger,
+    LimitedAccountAppBinding,
+    User,
+    complete_sign_up,
+    graduate,
+    provision,
+    start_graduation,
+    tombstone,
+)
+from curae_lifecycle.rules.connection import Connection, Status
+from curae_lifecycle.rules.session import (
+    COMPLETION,
+    PATHS,
+    Completion,
+    CuraeConnectSession,
+    EntryPath,
+    Handoff,
+    Landing,
+    Preference,
+    complete_handoff,
+    initiate,
+)
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    MINUTE,
+    SessionId,
+    UserId,
+    format_time,
+    later,
+)
+from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite
+from curae_lifecycle.service.facts.fact import record_fact
+from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.snapshot import Snapshot
+from docs.generate.vectors.cases import (
+    BOUNDARY,
+    COORDINATE,
+    HANDOFF,
+    START,
+    Case,
+    Members,
+    cell_id,
+    make_case,
+    next_action,
+    show_result,
+    stored,
+    time_or_null,
+    try_call,
+)
+from docs.generate.vectors.connections import NOW as CONNECTIONS_NOW
+from docs.generate.vectors.connections import make
+
+_SESSION: Final = SessionId("22222222-2222-4222-8222-222222222222")
+_USER: Final = UserId("u-1")
+_OTHER: Final = UserId("u-2")
+_NOW: Final = later(START, MINUTE)
+_END: Final = later(START, HANDOFF)
+
+
+def bound(state: AccountState) -> LimitedAccountAppBinding | None:
+    """Return the binding of an account in a state."""
+    if state is AccountState.UNLINKED:
+        return None
+    return LimitedAccountAppBinding(coordinate=COORDINATE, user_id=_USER, state=state, generation=1)
+
+
+def paths() -> Iterator[Case]:
+    """Yield the path of a connect session for each account and preference."""
+    for state, preference in PATHS:
+        prefers = preference is Preference.SIGN_UP
+        binding = bound(state)
+        done = initiate(
+            binding,
+            COORDINATE,
+            START,
+            prefer_signup=prefers,
+            id=_SESSION,
+            user_id=_OTHER,
+            next_action=next_action(START),
+        )
+        name = cell_id(PATHS.name, (state, preference))
+        given = {
+            "binding": stored(binding),
+            "preferSignup": prefers,
+            "now": format_time(START),
+            "newSessionId": _SESSION,
+            "newUserId": _OTHER,
+            "nextActionExpiresAt": format_time(_END),
+        }
+        answer = {
+            "outcome": "done",
+            "session": stored(done.value.session),
+            "binding": stored(done.value.binding),
+            "rules": done.rules,
+        }
+        yield Case(id=name, input=given, answer=answer, rule=done.rules[0])
+
+
+def bindings() -> Iterator[Case]:
+    """Yield the effect of each trigger on a binding."""
+    for trigger, state, user in BINDING:
+        gone = trigger is BindingTrigger.PROVISION and state is AccountState.TOMBSTONED
+        if user is User.SAME and (state is AccountState.UNLINKED or gone):
+            continue
+        if trigger is BindingTrigger.TOMBSTONE and user is User.OTHER and bound(state) is not None:
+            continue
+        user_id = _USER if user is User.SAME else _OTHER
+        name = cell_id(BINDING.name, (trigger, state, user))
+        yield _binding(name, trigger=trigger, binding=bound(state), user_id=user_id)
+    yield _binding(
+        "binding/mistake/the-tombstoned-user-again",
+        trigger=BindingTrigger.PROVISION,
+        binding=bound(AccountState.TOMBSTONED),
+        user_id=_USER,
+    )
+
+
+def _binding(
+    id: str,  # noqa: A002 - see `Case`
+    trigger: BindingTrigger,
+    binding: LimitedAccountAppBinding | None,
+    user_id: UserId,
+) -> Case:
+    given: dict[str, object] = {"trigger": trigger, "binding": stored(binding)}
+
+    def run() -> BindingTransition:
+        match trigger:
+            case BindingTrigger.PROVISION:
+                return provision(binding, COORDINATE, user_id)
+            case BindingTrigger.COMPLETE_SIGN_UP:
+                return complete_sign_up(binding, COORDINATE, user_id)
+            case BindingTrigger.GRADUATE:
+                return graduate(binding, COORDINATE, user_id)
+            case BindingTrigger.TOMBSTONE:
+                return tombstone(binding, COORDINATE)
+
+    if trigger is not BindingTrigger.TOMBSTONE:
+        given["userId"] = user_id
+    return make_case(
+        id, given, show_result(try_call(run), lambda after: {"binding": stored(after)})
+    )
+
+
+_WAITING: Final = CuraeConnectSession(
+    id=_SESSION,
+    coordinate=COORDINATE,
+    path=EntryPath.NEW_ACTIVE_SIGNUP_HANDOFF,
+    handoff=Handoff.AWAITED,
+    created_at=START,
+    expires_at=_END,
+    landed_at=None,
+    user_id=None,
+)
+
+
+def _session(path: EntryPath, completion: Completion) -> CuraeConnectSession:
+    session = attrs.evolve(_WAITING, path=path)
+    if completion in {Completion.LANDED_SAME, Completion.LANDED_OTHER}:
+        return attrs.evolve(session, handoff=Handoff.LANDED, landed_at=START, user_id=_USER)
+    silent = path is EntryPath.SILENT_LIMITED
+    return attrs.evolve(session, handoff=Handoff.NOT_REQUIRED) if silent else session
+
+
+_NEVER_MINTED: Final = {
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.WAITING),
+    (EntryPath.EXISTING_ACTIVE_HANDOFF, Completion.OVER),
+    (EntryPath.SILENT_LIMITED, Completion.LANDED_SAME),
+    (EntryPath.SILENT_LIMITED, Completion.LANDED_OTHER),
+}
+
+
+def completions() -> Iterator[Case]:
+    """Yield completions of a hand-off: in time, late, repeated, and by another user."""
+    for path, completion in COMPLETION:
+        session = _session(path, completion)
+        user_id = _OTHER if completion is Completion.LANDED_OTHER else _USER
+        now = _END if completion is Completion.OVER else _NOW
+        binding = bound(AccountState.ACTIVE) if session.user_id is not None else None
+        minted = (path, completion) not in _NEVER_MINTED
+        comment = None if minted else "No session is minted like this; the table is total."
+        name = cell_id(COMPLETION.name, (path, completion))
+        yield _completion(
+            name, session=session, binding=binding, user_id=user_id, now=now, comment=comment
+        )
+    for state in AccountState:
+        for user_id, whose in ((_USER, "same"), (_OTHER, "other")):
+            yield _completion(
+                f"completion/binding/{state}/{whose}",
+                session=_WAITING,
+                binding=bound(state),
+                user_id=user_id,
+                now=_NOW,
+            )
+    for word, ticks in BOUNDARY.items():
+        at = later(_END, ticks)
+        yield _completion(
+            f"completion/boundary/{word}", session=_WAITING, binding=None, user_id=_USER, now=at
+        )
+        yield _completion(
+            f"completion/late/{word}",
+            session=_WAITING,
+            binding=None,
+            user_id=_USER,
+            now=later(_END, MINUTE),
+            happened=at,
+            comment="What counts is when it happened, not when it is recorded.",
+        )
+        yield _completion(
+            f"completion/created/{word}",
+            session=_WAITING,
+            binding=None,
+            user_id=_USER,
+            now=_NOW,
+            happened=later(START, ticks),
+            comment="What is said to have happened before it was minted happened at its minting.",
+        )
+    yield _completion(
+        "completion/clocks/five-minutes-ahead",
+        session=_WAITING,
+        binding=None,
+        user_id=_USER,
+        now=_NOW,
+        happened=later(_NOW, CLOCK_TOLERANCE),
+        comment="Clocks disagree: it is taken as of `now`.",
+    )
+    yield _completion(
+        "completion/mistake/from-the-future",
+        session=_WAITING,
+        binding=None,
+        user_id=_USER,
+        now=_NOW,
+        happened=later(_NOW, CLOCK_TOLERANCE + 1),
+    )
+
+
+def _completion(
+    id: str,  # noqa: A002 - see `Case`
+    session: CuraeConnectSession,
+    binding: LimitedAccountAppBinding | None,
+    user_id: UserId,
+    now: datetime,
+    *,
+    happened: datetime | None = None,
+    comment: str | None = None,
+) -> Case:
+    given = {
+        "session": stored(session),
+        "binding": stored(binding),
+        "userId": user_id,
+        "now": format_time(now),
+        "happenedAt": time_or_null(happened),
+    }
+    result = try_call(
+        lambda: complete_handoff(
+            session, binding=binding, user_id=user_id, now=now, happened_at=happened
+        )
+    )
+    return make_case(id, given=given, answer=show_result(result, _landing), comment=comment)
+
+
+def _landing(landing: Landing) -> Members:
+    return {"session": stored(landing.session), "binding": stored(landing.binding)}
+
+
+def tombstones() -> Iterator[Case]:
+    """Yield the effect of a tombstone on the connections of its coordinate."""
+    everything = (
+        make(Status.REVOKED),
+        make(Status.ACTIVE, number=2, after=1),
+        make(Status.PENDING, number=4),
+    )
+    for state in AccountState:
+        yield _tombstone(f"tombstone/{state}", bound(state), everything)
+    for status in Status:
+        yield _tombstone(
+            f"tombstone/connection/{status}", bound(AccountState.ACTIVE), (make(status),)
+        )
+    yield _tombstone("tombstone/no-connection", bound(AccountState.LIMITED), ())
+    late = later(CONNECTIONS_NOW, -MINUTE)
+    yield _tombstone(
+        "tombstone/late",
+        bound(AccountState.ACTIVE),
+        everything,
+        happened=late,
+        comment="Access ended when the user was gone, however late that is recorded.",
+    )
+
+
+def _tombstone(
+    id: str,  # noqa: A002 - see `Case`
+    binding: LimitedAccountAppBinding | None,
+    connections: tuple[Connection, ...],
+    *,
+    happened: datetime | None = None,
+    comment: str | None = None,
+) -> Case:
+    given = {
+        "binding": stored(binding),
+        "connections": [stored(each) for each in connections],
+        "now": format_time(CONNECTIONS_NOW),
+        "happenedAt": time_or_null(happened),
+    }
+    snapshot = Snapshot(binding=binding, connections=connections)
+    result = record_fact(Tombstoned(COORDINATE, happened), snapshot, CONNECTIONS_NOW)
+    return make_case(id, given=given, answer=show_result(result, _stored), comment=comment)
+
+
+def _stored(changes: Changes) -> Members:
+    after = [each.after for each in changes.writes if isinstance(each, ConnectionWrite)]
+    (gone,) = [each.after for each in changes.writes if isinstance(each, BindingWrite)]
+    return {"binding": stored(gone), "connections": [stored(each) for each in after]}
+
+
+def graduations() -> Iterator[Case]:
+    """Yield the start of a graduation hand-off for each account state."""
+    for state in GRADUATION_HANDOFF:
+        answer = show_result(start_graduation(bound(state)), lambda _: {})
+        name = cell_id(GRADUATION_HANDOFF.name, (state,))
+        yield make_case(name, {"binding": stored(bound(state))}, answer)

@@ -1,0 +1,469 @@
+"""Vectors of one connection: its standing, its triggers and its access.
+
+The law of this module: **every cell is driven through its function**, from a connection that the
+rules can reach. Each deadline is tried one microsecond before it, at it, and one after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from curae_lifecycle.rules.access import ACCESS, Granted, PackageGrant, decide_access
+from curae_lifecycle.rules.chain import Minted, Recovery, Reissued, reconnect
+from curae_lifecycle.rules.connection import (
+    DEADLINE,
+    STANDING,
+    Actor,
+    Clock,
+    Connection,
+    ConnectionIdentity,
+    Revocation,
+    Standing,
+    Status,
+    next_deadline,
+    standing,
+)
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.outcomes import Refused
+from curae_lifecycle.rules.triggers import (
+    AUTHORIZATION,
+    ENDING,
+    EXPIRY_RECORD,
+    TRIGGERS,
+    Ending,
+    Successor,
+    Transition,
+    Trigger,
+    authorize,
+    expire,
+    require_action,
+    revoke,
+)
+from curae_lifecycle.rules.values import (
+    CLOCK_TOLERANCE,
+    HOUR,
+    MINUTE,
+    DataPackage,
+    format_time,
+    later,
+)
+from curae_lifecycle.service.changes import AccessEnded, Effect, HandoffCancelled
+from curae_lifecycle.service.facts.action_required import ActionRequired
+from curae_lifecycle.service.facts.expired import Expired
+from curae_lifecycle.service.facts.fact import Fact, record_fact
+from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.snapshot import Snapshot
+from docs.generate.vectors.cases import (
+    BOUNDARY,
+    COORDINATE,
+    HANDOFF,
+    START,
+    Case,
+    Members,
+    cell_id,
+    connection_id,
+    make_case,
+    next_action,
+    show_result,
+    stored,
+    time_or_null,
+    try_call,
+)
+
+END: Final = later(START, HOUR)
+"""The deadline of a connection: of its hand-off while PENDING, later of its authorization."""
+
+AUTHORIZED: Final = later(START, MINUTE)
+NOW: Final = later(START, 40 * MINUTE)
+"""An instant before `END` and after every other event."""
+
+PACKAGES: Final = (DataPackage("clinical_summary"), DataPackage("labs"))
+_LATER: Final = later(END, 24 * HOUR)
+
+AT: Final = {
+    Standing.PENDING: (Status.PENDING, NOW),
+    Standing.LAPSED: (Status.PENDING, END),
+    Standing.ACTIVE: (Status.ACTIVE, NOW),
+    Standing.ACTION_REQUIRED: (Status.ACTION_REQUIRED, NOW),
+    Standing.EXPIRED: (Status.EXPIRED, NOW),
+    Standing.REVOKED: (Status.REVOKED, NOW),
+}
+"""The stored status and the instant that give each standing."""
+
+
+def make(
+    status: Status, ends: datetime | None = END, *, number: int = 1, after: int | None = None
+) -> Connection:
+    """Return the nth connection with a plausible past, the successor of another if `after` names it."""
+    identity = ConnectionIdentity(
+        id=connection_id(number),
+        coordinate=COORDINATE,
+        data_packages=PACKAGES,
+        created_at=START,
+        predecessor_id=None if after is None else connection_id(after),
+        root_id=connection_id(1),
+        position=number,
+    )
+    if status is Status.PENDING:
+        return Connection(identity=identity, status=status, updated_at=START, handoff_deadline=ends)
+    deadline = later(START, HANDOFF)
+    active = Connection(
+        identity=identity,
+        status=status,
+        updated_at=AUTHORIZED,
+        handoff_deadline=deadline,
+        authorized_at=AUTHORIZED,
+        expires_at=ends,
+    )
+    if status is Status.ACTION_REQUIRED:
+        return attrs.evolve(active, action_required_reason="portal_login")
+    if status is Status.REVOKED:
+        at = later(START, 2 * MINUTE)
+        return attrs.evolve(active, updated_at=at, revoked_at=at, revoked_by=Actor.APP)
+    return active
+
+
+def _carrying(status: Status, revocation: Revocation) -> Connection:
+    """Return a connection of a stored status, with or without a `revokedAt`."""
+    made = make(status)
+    if revocation is Revocation.NEVER:
+        return attrs.evolve(made, revoked_at=None, revoked_by=None)
+    return attrs.evolve(made, revoked_at=made.revoked_at or AUTHORIZED)
+
+
+_CONTRADICTION: Final = "A contradiction fails closed: what carries a `revokedAt` is REVOKED."
+_ODD: Final[dict[tuple[Status, Revocation], str]] = {
+    (Status.PENDING, Revocation.ONCE): _CONTRADICTION,
+    (Status.ACTIVE, Revocation.ONCE): _CONTRADICTION,
+    (Status.ACTION_REQUIRED, Revocation.ONCE): _CONTRADICTION,
+    (Status.EXPIRED, Revocation.ONCE): _CONTRADICTION,
+    (Status.REVOKED, Revocation.NEVER): "Another system may have stored no `revokedAt`.",
+}
+
+
+def standings() -> Iterator[Case]:
+    """Yield the standing of each stored status, also around its deadline."""
+    for (status, revocation, clock), row in STANDING.items():
+        now = NOW if clock is Clock.BEFORE else END
+        name = cell_id(STANDING.name, (status, revocation, clock))
+        connection = _carrying(status, revocation)
+        yield _standing(
+            name,
+            connection=connection,
+            now=now,
+            rule=row.rule,
+            comment=_ODD.get((status, revocation)),
+        )
+    for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
+        for word, ticks in BOUNDARY.items():
+            clock = Clock.BEFORE if ticks < 0 else Clock.REACHED
+            rule = STANDING[status, Revocation.NEVER, clock].rule
+            at = later(END, ticks)
+            yield _standing(
+                f"standing/boundary/{status}/{word}", connection=make(status), now=at, rule=rule
+            )
+        rule = STANDING[status, Revocation.NEVER, Clock.BEFORE].rule
+        yield _standing(
+            f"standing/no-deadline/{status}", connection=make(status, None), now=_LATER, rule=rule
+        )
+
+
+def _standing(
+    id: str,  # noqa: A002 - see `Case`
+    connection: Connection,
+    now: datetime,
+    rule: str,
+    comment: str | None = None,
+) -> Case:
+    answer = {
+        "standing": standing(connection, now),
+        "nextDeadline": time_or_null(next_deadline(connection)),
+    }
+    given = {"connection": stored(connection), "now": format_time(now)}
+    return Case(id=id, input=given, answer=answer, rule=rule, comment=comment)
+
+
+def deadlines() -> Iterator[Case]:
+    """Yield the deadline of each stored status."""
+    for (status, revocation), row in DEADLINE.items():
+        connection = _carrying(status, revocation)
+        answer = {
+            "deadline": row.outcome.what,
+            "nextDeadline": time_or_null(next_deadline(connection)),
+        }
+        given = {"connection": stored(connection)}
+        name, comment = cell_id(DEADLINE.name, (status, revocation)), _ODD.get((status, revocation))
+        yield Case(id=name, input=given, answer=answer, rule=row.rule, comment=comment)
+
+
+def triggers() -> Iterator[Case]:
+    """Yield the effect of each trigger: at once, late, around a deadline, and by mistake."""
+    for trigger, at in TRIGGERS:
+        status, now = AT[at]
+        yield drive(
+            cell_id(TRIGGERS.name, (trigger, at)), trigger=trigger, connection=make(status), now=now
+        )
+    for trigger in Trigger:
+        for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
+            for word, ticks in BOUNDARY.items():
+                name = f"connection/boundary/{trigger}/{status}/{word}"
+                yield drive(name, trigger=trigger, connection=make(status), now=later(END, ticks))
+    facts = (Trigger.AUTHORIZE, Trigger.REQUIRE_ACTION, Trigger.EXPIRE, Trigger.REVOKE)
+    for trigger in facts:
+        for status in Status:
+            yield drive(
+                f"connection/late/{trigger}/{status}",
+                trigger=trigger,
+                connection=make(status),
+                now=_LATER,
+                happened=NOW,
+                comment="It happened before the deadline and is recorded after it.",
+            )
+        yield drive(
+            f"connection/mistake/{trigger}/from-the-future",
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
+            happened=later(NOW, CLOCK_TOLERANCE + 1),
+        )
+        yield drive(
+            f"connection/clocks/{trigger}/five-minutes-ahead",
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
+            happened=later(NOW, CLOCK_TOLERANCE),
+            comment="Clocks disagree: it is taken as of `now`.",
+        )
+        yield drive(
+            f"connection/clocks/{trigger}/before-creation",
+            trigger=trigger,
+            connection=make(Status.PENDING),
+            now=NOW,
+            happened=later(START, -1),
+            comment="Clocks disagree: it is taken as of the making.",
+        )
+    for trigger in Trigger:
+        for status in (Status.PENDING, Status.ACTIVE, Status.ACTION_REQUIRED):
+            yield drive(
+                f"connection/clocks/{trigger}/{status}/worker-behind",
+                trigger=trigger,
+                connection=attrs.evolve(make(status), updated_at=NOW),
+                now=later(NOW, -MINUTE),
+                comment="What is recorded is at least what the connection has seen.",
+            )
+    for word, ticks in BOUNDARY.items():
+        yield drive(
+            f"connection/late/deadline/{word}",
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=_LATER,
+            happened=later(END, ticks),
+            comment="A pending connection heals where the patient finished in time.",
+        )
+        yield drive(
+            f"connection/expires-at/{word}",
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=NOW,
+            expires=later(NOW, ticks),
+            comment="An authorization ends after it began; all else is a caller's mistake.",
+        )
+
+
+def drive(
+    id: str,  # noqa: A002 - see `Case`
+    trigger: Trigger,
+    connection: Connection,
+    now: datetime,
+    *,
+    happened: datetime | None = None,
+    expires: datetime | None = _LATER,
+    successor: Connection | None = None,
+    head: Connection | None = None,
+    comment: str | None = None,
+) -> Case:
+    """Return the case of one trigger, computed by its function."""
+    given: dict[str, object] = {
+        "trigger": trigger,
+        "connection": stored(connection),
+        "now": format_time(now),
+    }
+    if trigger is not Trigger.RECONNECT:
+        given["happenedAt"] = time_or_null(happened)
+    if expires is _LATER and happened is None:
+        expires = later(now, HOUR)
+
+    def run() -> Transition | Recovery:
+        match trigger:
+            case Trigger.AUTHORIZE:
+                given["expiresAt"] = time_or_null(expires)
+                given["successor"] = stored(successor)
+                given["head"] = stored(head)
+                return authorize(
+                    connection,
+                    now,
+                    expires_at=expires,
+                    happened_at=happened,
+                    successor=successor,
+                    head=head,
+                )
+            case Trigger.REQUIRE_ACTION:
+                given["reason"] = "token_refresh_failed"
+                return require_action(
+                    connection, now, reason="token_refresh_failed", happened_at=happened
+                )
+            case Trigger.EXPIRE:
+                return expire(connection, now, happened_at=happened)
+            case Trigger.REVOKE:
+                given["actor"] = Actor.PATIENT
+                return revoke(connection, now, actor=Actor.PATIENT, happened_at=happened)
+            case Trigger.RECONNECT:
+                given["successor"] = stored(successor)
+                given["newId"] = connection_id(9)
+                given["nextActionExpiresAt"] = format_time(next_action(now).expires_at)
+                given["head"] = stored(head)
+                return reconnect(
+                    connection,
+                    successor,
+                    now,
+                    id=connection_id(9),
+                    next_action=next_action(now),
+                    head=head,
+                )
+
+    answer = answer_of(try_call(run))
+    if trigger is Trigger.REVOKE and answer["outcome"] != "error":
+        answer = {**answer, "revokedNow": answer["outcome"] == "done"}
+    return make_case(id, given=given, answer=answer, comment=comment)
+
+
+def answer_of(result: Transition | Recovery | ArgumentError) -> Members:
+    """Return the answer for a transition or a recovery."""
+    return show_result(result, _after)
+
+
+def _after(value: Connection | Minted | Reissued) -> Members:
+    if isinstance(value, Connection):
+        return {"connection": stored(value)}
+    made = "minted" if isinstance(value, Minted) else "reissued"
+    return {"made": made, "connection": stored(value.connection)}
+
+
+def expiry_records() -> Iterator[Case]:
+    """Yield whether an expiry by the clock must still be recorded."""
+    for status in EXPIRY_RECORD:
+        yield drive(
+            cell_id(EXPIRY_RECORD.name, (status,)),
+            trigger=Trigger.EXPIRE,
+            connection=make(status),
+            now=END,
+        )
+
+
+SUCCESSORS: Final = {
+    Successor.NONE: None,
+    Successor.PENDING: make(Status.PENDING, later(END, HOUR), number=2, after=1),
+    Successor.OTHER: make(Status.ACTIVE, later(END, HOUR), number=2, after=1),
+}
+"""A successor of each kind."""
+
+HEAD: Final = make(Status.PENDING, later(END, HOUR), number=3, after=2)
+"""The head of a chain of three."""
+
+
+def authorizations() -> Iterator[Case]:
+    """Yield authorizations for each kind of successor."""
+    for kind in AUTHORIZATION:
+        yield drive(
+            cell_id(AUTHORIZATION.name, (kind,)),
+            trigger=Trigger.AUTHORIZE,
+            connection=make(Status.PENDING),
+            now=NOW,
+            successor=SUCCESSORS[kind],
+            head=SUCCESSORS[kind],
+        )
+    yield drive(
+        "authorization/head-further-on",
+        trigger=Trigger.AUTHORIZE,
+        connection=make(Status.PENDING),
+        now=NOW,
+        successor=SUCCESSORS[Successor.OTHER],
+        head=HEAD,
+        comment="The refusal names the next connection and the head.",
+    )
+
+
+def endings() -> Iterator[Case]:
+    """Yield what the server must end for each status that a connection leaves."""
+    one = connection_id(1)
+    asked = ActionRequired(one, "token_refresh_failed")
+    revoked = Revoked(one, Actor.PLATFORM)
+    also: dict[Status, dict[str, Fact]] = {
+        Status.PENDING: {"action-required": asked},
+        Status.ACTIVE: {"action-required": asked, "expired": Expired(one)},
+        Status.ACTION_REQUIRED: {"expired": Expired(one)},
+    }
+    for status, row in ENDING.items():
+        cell = cell_id(ENDING.name, (status,))
+        yield _ending(
+            cell, connection=make(status), fact=revoked, ends=row.outcome.what, rule=row.rule
+        )
+        for word, fact in also.get(status, {}).items():
+            yield _ending(
+                f"{cell}/{word}",
+                connection=make(status),
+                fact=fact,
+                ends=row.outcome.what,
+                rule=row.rule,
+            )
+
+
+def _ending(id: str, connection: Connection, fact: Fact, ends: Ending, rule: str) -> Case:  # noqa: A002 - see `Case`
+    given = {"fact": fact.kind, "connection": stored(connection), "now": format_time(NOW)}
+    answer = record_fact(fact, Snapshot(connection=connection), NOW)
+    effects = [] if isinstance(answer, Refused) else list(map(_effect, answer.value.effects))
+    return Case(id=id, input=given, answer={"ends": ends, "effects": effects}, rule=rule)
+
+
+def _effect(effect: Effect) -> Members:
+    match effect:
+        case AccessEnded(ended, at):
+            return {"kind": "access ended", "connectionId": ended, "at": format_time(at)}
+        case HandoffCancelled(cancelled):
+            return {"kind": "hand-off cancelled", "connectionId": cancelled}
+        case _:
+            raise AssertionError("only these effects end a connection")
+
+
+def accesses() -> Iterator[Case]:
+    """Yield access decisions for each standing and package, also around the end."""
+    for at, package in ACCESS:
+        status, now = AT[at]
+        name = PACKAGES[0] if package is PackageGrant.GRANTED else "genome"
+        yield _access(
+            cell_id(ACCESS.name, (at, package)), connection=make(status), package=name, now=now
+        )
+    for word, ticks in BOUNDARY.items():
+        yield _access(
+            f"access/boundary/{word}",
+            connection=make(Status.ACTIVE),
+            package=PACKAGES[0],
+            now=later(END, ticks),
+        )
+    yield _access(
+        "access/no-end", connection=make(Status.ACTIVE, None), package=PACKAGES[1], now=_LATER
+    )
+
+
+def _access(id: str, connection: Connection, package: str, now: datetime) -> Case:  # noqa: A002 - see `Case`
+    given = {"connection": stored(connection), "dataPackage": package, "now": format_time(now)}
+    decision = decide_access(connection, package, now)
+    rules = (decision.rule,)
+    if isinstance(decision, Granted):
+        until = time_or_null(decision.valid_until)
+        return make_case(id, given, {"outcome": "granted", "validUntil": until, "rules": rules})
+    return make_case(id, given, {"outcome": "denied", "reason": decision.reason, "rules": rules})

@@ -1,0 +1,204 @@
+"""Vectors of rate limits: the exact log, token buckets, several at once, and their headers.
+
+The law of this module: **every wait is exact**. After a refusal, the next cases are tried one
+microsecond before the end of the wait, at its end, and one microsecond after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from curae_lifecycle.rules.errors import ArgumentError
+from curae_lifecycle.rules.ratelimit import (
+    FRESH_LOG,
+    FULL_BUCKET,
+    INITIATE_LIMIT,
+    Admitted,
+    Bucket,
+    Charge,
+    CostError,
+    ExactLog,
+    Limited,
+    LogState,
+    Policy,
+    RateState,
+    admit,
+    available,
+    fresh_state,
+    state_expires_at,
+)
+from curae_lifecycle.rules.values import SECOND, ceil_seconds, format_time, later
+from curae_lifecycle.web.respond import limit_header, policy_header
+from docs.generate.vectors.cases import (
+    BOUNDARY,
+    START,
+    Case,
+    Members,
+    make_case,
+    show_mistake,
+    stored,
+    time_or_null,
+)
+
+_WINDOW: Final = INITIATE_LIMIT.seconds * SECOND
+_FULL: Final = LogState.of(later(START, second * SECOND) for second in range(10))
+_BURST: Final = LogState.of((START,) * 10)
+_BUCKETS: Final = (
+    Bucket(name="platform", capacity=3, refill=1, seconds=1),
+    Bucket(name="odd", capacity=7, refill=3, seconds=10),
+    Bucket(name="one", capacity=1, refill=1, seconds=60),
+)
+
+
+def logs() -> Iterator[Case]:
+    """Yield charges of the app user's limit: ten in any half-open minute."""
+    for used in range(11):
+        state = LogState.of(_FULL.instants[:used])
+        yield _admit(f"exact-log/used/{used}", ((INITIATE_LIMIT, state),), later(START, 9 * SECOND))
+    for name, state in (("spread", _FULL), ("burst", _BURST)):
+        for word, ticks in BOUNDARY.items():
+            at = later(START, _WINDOW + ticks)
+            yield _admit(f"exact-log/window/{name}/{word}", ((INITIATE_LIMIT, state),), at)
+    for cost in (0, 1, 2, 9, 10, 11):
+        for word, ticks in BOUNDARY.items():
+            at = later(START, _WINDOW + SECOND * max(0, cost - 1) + ticks)
+            name = f"exact-log/cost/{cost}/{word}"
+            yield _admit(name, ((INITIATE_LIMIT, _FULL),), at, cost=cost)
+    nine = LogState.of(_FULL.instants[1:])
+    for back in (1, 5 * SECOND, _WINDOW):
+        at = later(_FULL.instants[5], -back)
+        comment = "The clock stepped back: nothing extra is admitted, and the log stays sorted."
+        charges = ((INITIATE_LIMIT, nine),)
+        yield _admit(f"exact-log/clock-back/{back}", charges, at, comment=comment)
+    full = ((INITIATE_LIMIT, _FULL),)
+    yield _admit("exact-log/clock-back/full", full, later(START, -SECOND))
+    second = ExactLog("second", 1, 1)
+    for word, ticks in BOUNDARY.items():
+        at = later(START, SECOND + ticks)
+        yield _admit(f"exact-log/one-a-second/{word}", ((second, LogState.of((START,))),), at)
+
+
+def buckets() -> Iterator[Case]:
+    """Yield charges of token buckets: full at the start, refilled without rounding."""
+    for bucket in _BUCKETS:
+        yield _admit(f"token-bucket/{bucket.name}/full", ((bucket, FULL_BUCKET),), START)
+        state: RateState = FULL_BUCKET
+        for used in range(bucket.capacity + 1):
+            name = f"token-bucket/{bucket.name}/used/{used}"
+            yield _admit(name, ((bucket, state),), START)
+            answer = admit((Charge(bucket, state),), START)
+            if isinstance(answer, Admitted):
+                state = answer.states[0]
+                continue
+            for word, ticks in BOUNDARY.items():
+                at = later(START, answer.retry_after + ticks)
+                name = f"token-bucket/{bucket.name}/wait/{word}"
+                yield _admit(name, ((bucket, state),), at)
+        over = state_expires_at(bucket, state) or START
+        for word, ticks in BOUNDARY.items():
+            at = later(over, ticks)
+            name = f"token-bucket/{bucket.name}/refilled/{word}"
+            yield _admit(name, ((bucket, state),), at, cost=bucket.capacity)
+        for cost in (0, bucket.capacity, bucket.capacity + 1):
+            name = f"token-bucket/{bucket.name}/cost/{cost}"
+            yield _admit(name, ((bucket, FULL_BUCKET),), START, cost=cost)
+        back = later(START, -SECOND)
+        yield _admit(f"token-bucket/{bucket.name}/clock-back", ((bucket, state),), back)
+
+
+def several() -> Iterator[Case]:
+    """Yield charges of several limits: all or none, with the longest wait."""
+    quick, odd, slow = _BUCKETS
+    empty = {bucket: _charged(bucket, bucket.capacity) for bucket in _BUCKETS}
+    twin = Bucket(name="twin", capacity=3, refill=1, seconds=1)
+    every: dict[str, tuple[tuple[Policy, RateState], ...]] = {
+        "none": (),
+        "all-admit": ((quick, FULL_BUCKET), (odd, FULL_BUCKET), (INITIATE_LIMIT, FRESH_LOG)),
+        "first-refuses": ((quick, empty[quick]), (odd, FULL_BUCKET)),
+        "last-refuses": ((quick, FULL_BUCKET), (odd, empty[odd])),
+        "longest-wait-last": ((quick, empty[quick]), (slow, empty[slow])),
+        "longest-wait-first": ((slow, empty[slow]), (quick, empty[quick])),
+        "equal-waits": ((twin, empty[quick]), (quick, empty[quick])),
+        "log-refuses": ((quick, FULL_BUCKET), (INITIATE_LIMIT, _BURST)),
+    }
+    for name, charges in every.items():
+        yield _admit(f"several-limits/{name}", charges, START)
+    quoted = Bucket(name='a "b" \\ c', capacity=1, refill=1, seconds=1)
+    spent = _charged(quoted, 1)
+    comment = "The policy's name is a quoted string of a structured field."
+    yield _admit("several-limits/quoted-name", ((quoted, spent),), START, comment=comment)
+
+
+def _charged(policy: Policy, cost: int) -> RateState:
+    answer = admit((Charge(policy, fresh_state(policy)),), START, cost=cost)
+    return answer.states[0]
+
+
+def _admit(
+    id: str,  # noqa: A002 - see `Case`
+    charges: tuple[tuple[Policy, RateState], ...],
+    now: datetime,
+    *,
+    cost: int = 1,
+    comment: str | None = None,
+) -> Case:
+    given = {
+        "charges": [
+            {"policy": _policy(policy), "state": _state(state)} for policy, state in charges
+        ],
+        "now": format_time(now),
+        "cost": cost,
+    }
+    answer: Members
+    try:
+        result = admit(tuple(Charge(*charge) for charge in charges), now, cost=cost)
+    except ArgumentError as error:
+        answer = show_mistake(error)
+    except CostError as error:
+        answer = {"outcome": "error", "policy": error.policy, "most": error.most}
+    else:
+        left = [available(policy, state, now) for policy, state in charges]
+        answer = {**_answer(result), "availableBefore": left}
+        if isinstance(result, Admitted):
+            answer = {
+                **answer,
+                "stateExpiresAt": [
+                    time_or_null(state_expires_at(policy, state))
+                    for (policy, _), state in zip(charges, result.states, strict=True)
+                ],
+            }
+    return make_case(id, given=given, answer=answer, comment=comment)
+
+
+def _answer(result: Admitted | Limited) -> Members:
+    if isinstance(result, Admitted):
+        return {"outcome": "admitted", "states": [_state(state) for state in result.states]}
+    return {
+        "outcome": "limited",
+        "policy": result.policy.name,
+        "retryAfterMicroseconds": result.retry_after,
+        "headers": {
+            "retry-after": str(ceil_seconds(result.retry_after)),
+            "ratelimit-policy": policy_header(result.policy),
+            "ratelimit": limit_header(result),
+        },
+    }
+
+
+def _state(state: RateState) -> Members | None:
+    return None if state == FULL_BUCKET else stored(state)
+
+
+def _policy(policy: Policy) -> Members:
+    if isinstance(policy, ExactLog):
+        sizes = {"limit": policy.limit, "seconds": policy.seconds}
+        return {"kind": "exact log", "name": policy.name, **sizes}
+    return {
+        "kind": "token bucket",
+        "name": policy.name,
+        "capacity": policy.capacity,
+        "refill": policy.refill,
+        "seconds": policy.seconds,
+    }

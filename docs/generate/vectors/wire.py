@@ -1,0 +1,137 @@
+"""Vectors of a connection on the wire: printed and read.
+
+The law of this module: **every status is printed and read by the functions that servers call**. A
+document that is not a connection is an error that names the member at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from curae_lifecycle.rules.connection import Revocation, Status
+from curae_lifecycle.rules.values import format_time
+from curae_lifecycle.rules.wire_status import STORED_STATUS, WIRE_STATUS, Trace, WireStatus
+from curae_lifecycle.web.json import MalformedError
+from curae_lifecycle.web.shapes import format_connection, parse_connection
+from docs.generate.vectors.cases import (
+    COORDINATE,
+    Case,
+    Members,
+    Verdict,
+    cell_id,
+    connection_id,
+    stored,
+)
+from docs.generate.vectors.connections import AT, END, NOW, make
+
+
+def spellings() -> Iterator[Case]:
+    """Yield a printed connection of each standing, in both spellings of ACTIVE."""
+    for at, row in WIRE_STATUS.items():
+        status, now = AT[at]
+        for spelling in (WireStatus.ACTIVE, WireStatus.AUTHORIZED):
+            cell = cell_id(WIRE_STATUS.name, (at,))
+            given = {
+                "connection": stored(make(status)),
+                "now": format_time(now),
+                "activeSpelling": spelling,
+            }
+            yield Case(
+                id=cell if spelling is WireStatus.ACTIVE else f"{cell}/as-authorized",
+                input=given,
+                answer={"connection": format_connection(make(status), now, spelling)},
+                rule=row.rule,
+            )
+
+
+def readings() -> Iterator[Case]:
+    """Yield the reading of each status of the wire, and of documents at fault."""
+    for (spelled, revocation, trace), row in STORED_STATUS.items():
+        contradicts = (spelled is WireStatus.REVOKED) != (revocation is Revocation.ONCE)
+        yield _reading(
+            cell_id(STORED_STATUS.name, (spelled, revocation, trace)),
+            document=_printed(spelled, revocation, trace),
+            rule=row.rule,
+            verdict=Verdict.ACCEPTABLE if spelled is WireStatus.AUTHORIZED else Verdict.VALID,
+            comment=_CONTRADICTS if contradicts else _UNPRINTED.get((spelled, trace)),
+        )
+    lapsed = format_connection(make(Status.PENDING), END)
+    reason = {**lapsed, "actionRequiredReason": "portal_login"}
+    rule = STORED_STATUS[WireStatus.EXPIRED, Revocation.NEVER, Trace.SHOWN].rule
+    yield _reading(
+        "stored-status/expired-with-reason", document=reason, rule=rule, verdict=Verdict.VALID
+    )
+    active = format_connection(make(Status.ACTIVE), NOW)
+    tolerated: dict[str, Members] = {
+        "unknown-member": {**active, "userId": "u-1"},
+        "missing-reason": {name: active[name] for name in active if name != "actionRequiredReason"},
+        "missing-revoked-at": {name: active[name] for name in active if name != "revokedAt"},
+        "time-with-offset": {**active, "createdAt": "2030-01-01T00:00:00+00:00"},
+    }
+    rule = STORED_STATUS[WireStatus.ACTIVE, Revocation.NEVER, Trace.SHOWN].rule
+    for name, document in tolerated.items():
+        comment = "Snapshots of others are read tolerantly."
+        yield _reading(
+            f"stored-status/{name}",
+            document=document,
+            rule=rule,
+            verdict=Verdict.ACCEPTABLE,
+            comment=comment,
+        )
+    broken: dict[str, Members] = {
+        "unknown-status": {**active, "status": "PAUSED"},
+        "lower-case-status": {**active, "status": "active"},
+        "null-status": {**active, "status": None},
+        "missing-member": {name: active[name] for name in active if name != "createdAt"},
+        "id-without-hyphens": {**active, "id": connection_id(1).replace("-", "")},
+        "time-with-another-offset": {**active, "createdAt": "2030-01-01T01:00:00+01:00"},
+    }
+    for name, document in broken.items():
+        yield _reading(
+            f"stored-status/{name}", document=document, rule=None, verdict=Verdict.INVALID
+        )
+
+
+_ODD: Final = "No connection of the rules is printed like this; it is read as it is spelled."
+_CONTRADICTS: Final = "A contradiction fails closed: what shows a `revokedAt` is REVOKED."
+_UNPRINTED: Final = {
+    (WireStatus.PENDING, Trace.SHOWN): _ODD,
+    (WireStatus.ACTIVE, Trace.NONE): _ODD,
+    (WireStatus.AUTHORIZED, Trace.NONE): _ODD,
+    (WireStatus.ACTION_REQUIRED, Trace.NONE): _ODD,
+}
+
+
+def _printed(spelled: WireStatus, revocation: Revocation, trace: Trace) -> Members:
+    """Return a printed connection of a status, with or without a trace of an authorization."""
+    status = STORED_STATUS[spelled, Revocation.NEVER, trace].outcome.status
+    lapsed = spelled is WireStatus.EXPIRED and trace is Trace.NONE
+    revoked_at = format_time(NOW) if revocation is Revocation.ONCE else None
+    shown = {**format_connection(make(status), END if lapsed else NOW), "revokedAt": revoked_at}
+    printed: dict[str, object] = {**shown, "status": spelled}
+    if trace is Trace.NONE:
+        return printed | dict.fromkeys(("authorizedAt", "expiresAt", "actionRequiredReason"))
+    return printed | {"authorizedAt": printed["authorizedAt"] or printed["createdAt"]}
+
+
+def _reading(
+    id: str,  # noqa: A002 - see `Case`
+    document: Members,
+    rule: str | None,
+    verdict: Verdict,
+    comment: str | None = None,
+) -> Case:
+    given = {"document": document, "environment": "live", "appId": COORDINATE.app_id}
+    try:
+        # `format_connection` made the members, so they are JSON.
+        read = parse_connection(
+            dict(document),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            environment=COORDINATE.environment,
+            app_id=COORDINATE.app_id,
+        )
+    except MalformedError as error:
+        answer: Members = {"outcome": "error", "member": error.member, "fault": error.fault}
+        return Case(id=id, input=given, answer=answer, rule=rule, verdict=verdict, comment=comment)
+    answer = {"outcome": "done", "connection": stored(read)}
+    return Case(id=id, input=given, answer=answer, rule=rule, verdict=verdict, comment=comment)
