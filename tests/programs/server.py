@@ -1,23 +1,20 @@
 """The whole of a server: two brackets and a route."""
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Protocol
+from datetime import UTC, datetime
 
 from curae_lifecycle import (
-    ApiKey,
-    Caller,
     Environment,
     MemoryStore,
     NewIds,
     Request,
     Response,
-    Snapshot,
+    Store,
     bearer,
     decide,
-    needs,
     read,
     respond,
+    serve,
 )
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.service.call import Call
@@ -35,24 +32,19 @@ from curae_lifecycle.service.changes import (
     UserProvisioned,
     Write,
 )
-from curae_lifecycle.service.snapshot import Needs
 
 
-class Store(Protocol):
-    def caller(self, api_key: ApiKey | None) -> Caller | None: ...
-    def load(self, asked: Needs) -> Snapshot: ...
-    def store(self, writes: tuple[Write, ...]) -> bool: ...
-
-
-def answer(
-    store: Store, request: Request, now: datetime, mint: Callable[[datetime], NewIds]
-) -> Response:
-    call = read(request, caller_at(store, bearer(request)), now)
+def answer(store: Store, request: Request, mint: Callable[[datetime], NewIds]) -> Response:
+    api_key = bearer(request)
+    digest = "" if api_key is None else api_key.digest()
+    call = read(request, store.caller_of(digest), datetime.now(UTC))
     if not isinstance(call, Call):
         return respond(call).response
     while True:
-        answer = respond(decide(call, snapshot=store.load(call.needs), now=now, new_ids=mint(now)))
-        if store.store(answer.changes.writes):
+        loaded = store.load(call.needs, digest)
+        decision = decide(call, loaded.snapshot, loaded.now, mint(loaded.now))
+        answer = respond(decision)
+        if store.commit(loaded, answer.changes):
             for effect in answer.changes.effects:
                 print(what_to_do(effect))
             return answer.response
@@ -85,8 +77,8 @@ def where_to_store(write: Write) -> str:
 
 
 def embedded(request: Request, now: datetime, new_ids: NewIds) -> bytes:
-    store: Store = MemoryStore()
-    answer(store, request=request, now=now, mint=lambda _: new_ids)
+    store: Store = MemoryStore(clock=lambda: now)
+    answer(store, request, lambda _: new_ids)
     bounded = MemoryStore(capacity=10, clock=lambda: now)
     return serve(bounded, request, lambda _: new_ids).response.body
 
