@@ -11,7 +11,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId, parse_opaque
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import CONNECTION_ID, HAPPENED_AT, KNOWN_CONNECTION, Member
 from curae_lifecycle.service.operations import operation

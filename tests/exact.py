@@ -11,11 +11,14 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, RecordKey
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import BucketKey, Changes, Event, EventKind, RateWrite, Subject
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.events import Event, EventKind, Subject
 from curae_lifecycle.service.operations.operation import Operation, Reply
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import RateWrite
 from tests.server import CALLER, call, new_ids, successor
 from tests.strategies import START, apply_trigger, at, pending
 

@@ -26,14 +26,7 @@ from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, complete_handoff
 from curae_lifecycle.rules.values import DataPackage, SessionId
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -53,6 +46,13 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+)
 from curae_lifecycle.web.respond import respond
 from tests import specimens
 from tests.server import CALLER

@@ -9,9 +9,10 @@ from datetime import datetime
 from curae_lifecycle.rules.access import AccessDecision, decide_access
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import EPOCH, ConnectionId
-from curae_lifecycle.service.changes import Changes, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.minting import RandomIds

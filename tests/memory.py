@@ -14,10 +14,7 @@ from curae_lifecycle.rules.values import (
     ApiKeyId,
     CustomerAccountId,
 )
-from curae_lifecycle.service.changes import (
-    ConnectionWrite,
-    Write,
-)
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.accounts import AnyKept
 from curae_lifecycle.stores.kept import Kind, Owner
 from curae_lifecycle.testing.at_rest import check_store

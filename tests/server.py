@@ -27,13 +27,6 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    ConnectionWrite,
-    RateWrite,
-    SessionWrite,
-    Write,
-)
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -46,6 +39,13 @@ from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, NewIds, Snapshot
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer

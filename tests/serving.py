@@ -18,9 +18,10 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.idempotency import IdempotencyKey, Record, RecordKey
 from curae_lifecycle.rules.values import NextAction
-from curae_lifecycle.service.changes import NO_CHANGES, Changes, ConnectionWrite
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import patience
 from curae_lifecycle.stores.contract import (
     Loaded,

@@ -11,7 +11,8 @@ import curae_lifecycle as curae
 from curae_lifecycle import ArgumentError, NewIds, NextAction, Patience, serve_calling_out
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.values import elapsed
-from curae_lifecycle.service.changes import Changes, RecordWrite
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores import calling_out
 from curae_lifecycle.stores.calling_out import Renew
 from curae_lifecycle.testing.laws import check_one_execution

@@ -11,7 +11,7 @@ from curae_lifecycle.rules import attempt as attempts
 from curae_lifecycle.rules.idempotency import RecordState
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import AppId
-from curae_lifecycle.service.changes import RecordWrite
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.calling_out import Renew
 from curae_lifecycle.web.respond import Answer
 from tests.calling import (

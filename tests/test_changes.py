@@ -21,7 +21,9 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import Event, EventKind, Subject
+from curae_lifecycle.service.effects import SuccessorsLive
+from curae_lifecycle.service.events import Event, EventKind, Subject
+from curae_lifecycle.service.writes import ConnectionWrite
 from tests import subjects
 from tests.server import LIMITED
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
@@ -147,8 +149,8 @@ def test_successors_that_live_are_named_by_the_head_alone() -> None:
     third = subjects.recovered(second, at(4), 3)
     for head in (second, third):
         named = changes.left_alive(first, head, at(5))
-        held = changes.ConnectionWrite(head, changes.relied_on(head))
-        assert named == changes.Changes((held,), (changes.SuccessorsLive(first.id, head.id),))
+        held = ConnectionWrite(head, changes.relied_on(head))
+        assert named == changes.Changes((held,), (SuccessorsLive(first.id, head.id),))
     over = apply_trigger(third, "APP", at(5))
     for nobody in (None, first, over):
         assert changes.left_alive(first, nobody, at(5)) == changes.NO_CHANGES

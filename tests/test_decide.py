@@ -15,7 +15,7 @@ from curae_lifecycle.rules import idempotency
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import AppId, AppUserId, Coordinate
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
@@ -23,6 +23,7 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation, ProblemReply, Replayed
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.respond import respond

@@ -17,7 +17,8 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.merge import merge
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.changes import Changes, Event, EventKind
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore

@@ -29,18 +29,9 @@ from curae_lifecycle.rules.ratelimit import (
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
 from curae_lifecycle.service import response as responses
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    LimitKey,
-    NextActionReplaced,
-    RateWrite,
-    SessionWrite,
-    UserProvisioned,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide, fingerprint
+from curae_lifecycle.service.effects import AccessEnded, NextActionReplaced, UserProvisioned
 from curae_lifecycle.service.operations.account_state import AccountStateShown, GetAccountState
 from curae_lifecycle.service.operations.create_connection import ConnectionCreated, CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
@@ -55,8 +46,10 @@ from curae_lifecycle.service.operations.operation import (
 )
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RateWrite, SessionWrite
 from curae_lifecycle.web.respond import policy_header
 from tests.exact import (
     ACTIVE,

@@ -11,14 +11,8 @@ from curae_lifecycle.rules.connection import Actor, Connection, Status
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff, complete_handoff
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    HandoffCancelled,
-    SessionWrite,
-)
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -28,6 +22,7 @@ from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from tests.exact import ACTIVE, NEXT, NOW, REVOKED, counted, event
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, at, pending, uuid

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from curae_lifecycle import ApiKey
-from curae_lifecycle.service.changes import Effect
+from curae_lifecycle.service.effects import Effect
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.sql.engine import SqlDatabase

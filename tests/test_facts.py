@@ -11,10 +11,12 @@ from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
+from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, moved_connection
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.members import Given
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from tests import subjects
 from tests.server import ID, LIMITED
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending
@@ -83,11 +85,11 @@ def outcome(answer: FactAnswer) -> str:
 ENDINGS = [
     ("authorize", "PENDING", ()),
     ("require_action", "PENDING", ()),
-    ("require_action", "ACTIVE", (changes.AccessEnded(ID, at(20)),)),
-    ("expire", "ACTIVE", (changes.AccessEnded(ID, at(20)),)),
-    ("revoke", "PENDING", (changes.HandoffCancelled(ID),)),
-    ("revoke", "LAPSED", (changes.HandoffCancelled(ID),)),
-    ("revoke", "ACTIVE", (changes.AccessEnded(ID, at(20)),)),
+    ("require_action", "ACTIVE", (AccessEnded(ID, at(20)),)),
+    ("expire", "ACTIVE", (AccessEnded(ID, at(20)),)),
+    ("revoke", "PENDING", (HandoffCancelled(ID),)),
+    ("revoke", "LAPSED", (HandoffCancelled(ID),)),
+    ("revoke", "ACTIVE", (AccessEnded(ID, at(20)),)),
     ("revoke", "REVOKED", ()),
 ]
 
@@ -179,8 +181,8 @@ def test_a_patient_or_the_platform_ends_the_chain_and_an_app_one_id(actor: str) 
     held = [] if len(reached) == 3 else [third]
     assert [write.before for write in answer.value.writes] == reached + held
     assert [event.subject_id for event in answer.value.events] == [each.id for each in reached]
-    ended = [changes.AccessEnded(each.id, at(6)) for each in reached]
-    alive = [] if len(reached) == 3 else [changes.SuccessorsLive(ID, third.id)]
+    ended = [AccessEnded(each.id, at(6)) for each in reached]
+    alive = [] if len(reached) == 3 else [SuccessorsLive(ID, third.id)]
     assert list(answer.value.effects) == ended + alive
     assert len(answer.rules) == len(reached)
 
@@ -200,7 +202,7 @@ def test_a_patient_who_revokes_a_revoked_id_still_ends_its_successor() -> None:
     answer = curae.record_fact(fact, loaded(fact, first, second), at(2))
     assert isinstance(answer, curae.Done)
     assert [write.before for write in answer.value.writes] == [second]
-    assert answer.value.effects == (changes.HandoffCancelled(second.id),)
+    assert answer.value.effects == (HandoffCancelled(second.id),)
 
 
 def test_a_chain_whose_last_was_revoked_before_must_still_end_with_it() -> None:
@@ -233,7 +235,7 @@ def test_an_app_s_or_an_upstream_s_revocation_says_when_the_head_still_lives() -
     for now, alive in ((at(32) - TICK, True), (at(32), False)):
         answer = curae.record_fact(fact, loaded(fact, first, second), now)
         assert isinstance(answer, curae.Done)
-        named = changes.SuccessorsLive(ID, second.id)
+        named = SuccessorsLive(ID, second.id)
         assert (named in answer.value.effects) is alive, "its hosted page is over then"
 
 
@@ -346,7 +348,7 @@ def test_every_fact_is_made_here() -> None:
 
 def test_a_connection_that_a_fact_did_not_move_says_why() -> None:
     refused = curae.Refused(Problem(ProblemCode.INTERNAL), ("rule",))
-    kind = changes.EventKind.CONNECTION_EXPIRED
+    kind = EventKind.CONNECTION_EXPIRED
     assert moved_connection(kind, pending(), refused) is refused
     ignored = moved_connection(kind, pending(), curae.Ignored(pending(), ("rule",)))
     assert ignored == curae.Ignored(changes.NO_CHANGES, ("rule",))

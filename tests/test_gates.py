@@ -11,12 +11,12 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Admitted, Bucket, Charge, LogState, admit
 from curae_lifecycle.rules.values import AppUserId, Environment
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import RecordWrite
 from curae_lifecycle.service.decide import DECIDED, decide
 from curae_lifecycle.service.gates import ORDER, Gate
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.web.read import READ, read
 from curae_lifecycle.web.respond import Answer, respond
 from tests import server

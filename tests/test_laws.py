@@ -39,23 +39,17 @@ from curae_lifecycle.rules.ratelimit import (
 )
 from curae_lifecycle.rules.session import EntryPath
 from curae_lifecycle.rules.values import AppId, ConnectionId, Coordinate, DataPackage
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    BucketKey,
-    Changes,
-    ConnectionWrite,
-    Event,
-    EventKind,
-    LimitKey,
-    RateWrite,
-    RecordWrite,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import fingerprint
+from curae_lifecycle.service.effects import AccessEnded
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.status import PROBLEM_STATUS, status_of
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw

@@ -11,9 +11,9 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.values import DataPackage
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.web.respond import Answer
 from tests import server, subjects
 from tests.instants import access_at, caller_at, clock_at, commit_writes, handle_at, record_at

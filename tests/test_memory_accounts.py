@@ -18,9 +18,7 @@ from curae_lifecycle.rules.values import (
     AppId,
     Environment,
 )
-from curae_lifecycle.service.changes import (
-    ConnectionWrite,
-)
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores import accounts
 from curae_lifecycle.stores.accounts import Account
 from curae_lifecycle.stores.contract import StoreFullError

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import curae_lifecycle as curae
-from curae_lifecycle.service.changes import ConnectionWrite, Write
 from curae_lifecycle.service.operations.create_connection import CreateConnection
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import StoreFullError
 from tests import server
 from tests.instants import commit_writes, handle_at, record_at

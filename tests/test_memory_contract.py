@@ -14,19 +14,14 @@ import curae_lifecycle as curae
 from curae_lifecycle import ApiKey, ArgumentError, MemoryStore, Settings, Store
 from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.ratelimit import Bucket
-from curae_lifecycle.service.changes import (
-    NO_CHANGES,
-    Changes,
-    ConnectionWrite,
-    RateWrite,
-    RecordWrite,
-)
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.pages import HostedPage, PageKind, url_digest
 from curae_lifecycle.web.respond import respond

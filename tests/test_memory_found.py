@@ -16,11 +16,9 @@ from curae_lifecycle.rules.values import (
     CustomerAccountId,
     DataPackage,
 )
-from curae_lifecycle.service.changes import (
-    ConnectionWrite,
-    relied_on,
-)
+from curae_lifecycle.service.changes import relied_on
 from curae_lifecycle.service.operations.get_connection import GetConnection
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.kept import Connections
 from tests.instants import access_at, commit_writes, handle_at, record_at
 from tests.memory import BUCKET, FOR_EVER, MONTH, Store, guard, guarded, minted, revoked_chain

@@ -11,8 +11,8 @@ import pytest
 import curae_lifecycle as curae
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import LAST_INSTANT
-from curae_lifecycle.service.changes import BindingWrite, SessionWrite
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite
 from tests import subjects
 from tests.instants import commit_writes, handle_at, record_at
 from tests.memory import (

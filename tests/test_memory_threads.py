@@ -21,7 +21,8 @@ from curae_lifecycle.rules.values import (
     AppUserId,
     DataPackage,
 )
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
     RateWrite,
@@ -29,7 +30,6 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.respond import Answer
 from tests import subjects

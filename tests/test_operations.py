@@ -14,8 +14,14 @@ from curae_lifecycle.rules.tables import Axis
 from curae_lifecycle.rules.values import UserId
 from curae_lifecycle.service import changes
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.effects import (
+    AccessEnded,
+    Effect,
+    HandoffCancelled,
+    SuccessorsLive,
+    UserProvisioned,
+)
 from curae_lifecycle.service.members import APP_USER_ID, CONNECTION_ID, DATA_PACKAGES, PREFER_SIGNUP
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import ConnectionShown, GetConnection
@@ -25,6 +31,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATION_TABLE, OPERATIONS, operation_table
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked, Revoke
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite, Write
 from tests.server import ID, LIMITED, PACKAGES, USER, call, new_ids, successor, third
 from tests.strategies import COORDINATE, START, TICK, apply_trigger, at, pending, uuid
 
@@ -41,7 +48,7 @@ def test_create_relies_on_the_binding_that_a_tombstone_would_move() -> None:
             call(CreateConnection(USER, PACKAGES)), snapshot=snapshot, now=START, new_ids=new_ids(2)
         )
         assert decision.changes.writes == (
-            changes.BindingWrite(binding, attrs.evolve(binding, version=2)),
+            BindingWrite(binding, attrs.evolve(binding, version=2)),
             ConnectionWrite(None, pending(number=2)),
         )
         assert event_names(decision) == ["connection.created"], "of the binding nothing happened"
@@ -68,26 +75,26 @@ def test_reconnect_refuses_where_the_chain_went_on() -> None:
 
 
 LAST = third(successor(), at(20))
-REVOKED: list[tuple[list[str], str, tuple[changes.Effect, ...], bool]] = [
-    (["authorize"], "none", (changes.AccessEnded(ID, at(40)),), True),
-    (["authorize", "require action"], "none", (changes.AccessEnded(ID, at(40)),), True),
-    ([], "none", (changes.HandoffCancelled(ID),), True),
+REVOKED: list[tuple[list[str], str, tuple[Effect, ...], bool]] = [
+    (["authorize"], "none", (AccessEnded(ID, at(40)),), True),
+    (["authorize", "require action"], "none", (AccessEnded(ID, at(40)),), True),
+    ([], "none", (HandoffCancelled(ID),), True),
     (["PATIENT"], "none", (), False),
     (["PATIENT"], "live", (), False),
     (
         ["authorize"],
         "live",
-        (changes.AccessEnded(ID, at(40)), changes.SuccessorsLive(ID, successor().id)),
+        (AccessEnded(ID, at(40)), SuccessorsLive(ID, successor().id)),
         True,
     ),
     (
         ["authorize"],
         "head lives",
-        (changes.AccessEnded(ID, at(40)), changes.SuccessorsLive(ID, LAST.id)),
+        (AccessEnded(ID, at(40)), SuccessorsLive(ID, LAST.id)),
         True,
     ),
     (["PATIENT"], "head lives", (), False),
-    (["authorize"], "dead", (changes.AccessEnded(ID, at(40)),), True),
+    (["authorize"], "dead", (AccessEnded(ID, at(40)),), True),
 ]
 
 
@@ -116,7 +123,7 @@ def test_revoke_ends_one_connection_and_says_what_goes_on() -> None:
         assert decision.changes.effects == effects
         if now_revoked:
             head, written = lines[chain][1], [ConnectionWrite(connection, reply.connection)]
-            if head is not None and any(isinstance(e, changes.SuccessorsLive) for e in effects):
+            if head is not None and any(isinstance(e, SuccessorsLive) for e in effects):
                 written.append(ConnectionWrite(head, changes.relied_on(head)))
             assert decision.changes.writes == tuple(written)
             assert event_names(decision) == ["connection.revoked"]
@@ -224,8 +231,8 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
     assert (session.path, session.handoff, session.user_id) == (path, handoff, user)
     assert (session.created_at, session.expires_at) == (START, at(30))
     assert session.landed_at == (START if handoff == "LANDED" else None)
-    writes: tuple[changes.Write, ...] = (changes.SessionWrite(None, session),)
-    effects: tuple[changes.Effect, ...] = ()
+    writes: tuple[Write, ...] = (SessionWrite(None, session),)
+    effects: tuple[Effect, ...] = ()
     events = ["connect_session.initiated"]
     if generation is not None and user is not None:
         provisioned = LimitedAccountAppBinding(
@@ -235,8 +242,8 @@ def test_initiate_mints_a_session_and_binds_whom_it_provisions(
             generation=generation,
             version=8 if binding else 1,
         )
-        writes = (*writes, changes.BindingWrite(binding, provisioned))
-        effects = (changes.UserProvisioned(UserId(user), COORDINATE),)
+        writes = (*writes, BindingWrite(binding, provisioned))
+        effects = (UserProvisioned(UserId(user), COORDINATE),)
         events.append("binding.provisioned")
     assert decision.changes.writes[1:] == writes, "after the charge of the app user's limit"
     assert decision.changes.effects == effects

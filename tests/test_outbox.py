@@ -10,17 +10,16 @@ from hypothesis import given
 
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import ConnectionId, UserId
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.effects import (
     AccessEnded,
-    Changes,
     Effect,
-    Event,
-    EventKind,
     HandoffCancelled,
     NextActionReplaced,
     SuccessorsLive,
     UserProvisioned,
 )
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.stores.outbox import Message, messages
 from curae_lifecycle.testing import strategies

@@ -16,7 +16,7 @@ from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import NO_CHANGES, RecordWrite
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.decide import decide, fingerprint
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.operation import ProblemReply
@@ -24,6 +24,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response, ResponseReference
 from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.service.status import status_of
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.respond import Answer, respond

@@ -25,21 +25,15 @@ from curae_lifecycle.rules.values import (
     Environment,
     microseconds,
 )
-from curae_lifecycle.service.changes import (
-    BucketKey,
-    ConnectionWrite,
-    LimitKey,
-    RateWrite,
-    RecordWrite,
-    Write,
-)
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.reconnect import Reconnect
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, RecordWrite, Write
 from curae_lifecycle.stores.callers import format_caller, parse_caller
 from curae_lifecycle.stores.codec import dump
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key

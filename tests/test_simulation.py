@@ -17,12 +17,7 @@ from curae_lifecycle.replay.log import replay
 from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.credentials import ApiKey, Caller
 from curae_lifecycle.rules.values import ConnectionId, SessionId, UserId
-from curae_lifecycle.service.changes import (
-    Changes,
-    ConnectionWrite,
-    RateWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -34,6 +29,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage

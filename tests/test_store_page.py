@@ -19,10 +19,11 @@ import pytest
 import curae_lifecycle as curae
 from curae_lifecycle import ApiKey, Request, StoreUnavailableError, record, serve
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage, PageKind
 from curae_lifecycle.testing.races import SCENES, StageArena, race_all

@@ -18,7 +18,7 @@ from curae_lifecycle.rules.connection import Connection, Standing, standing
 from curae_lifecycle.rules.idempotency import Attempt, KnownResponse, RecordState
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.session import EntryPath, Handoff
-from curae_lifecycle.service.changes import Effect, RateKey, Write
+from curae_lifecycle.service.effects import Effect
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -33,7 +33,9 @@ from curae_lifecycle.service.operations.operation import (
     Reply,
 )
 from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rate_keys import RateKey
 from curae_lifecycle.service.snapshot import LandedHandoff
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.testing import strategies as draw
 from curae_lifecycle.testing.strategies import (

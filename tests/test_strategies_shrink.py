@@ -14,7 +14,7 @@ from curae_lifecycle.rules.connection import Actor, Standing, Status, standing
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.session import EntryPath, Handoff
 from curae_lifecycle.rules.values import NextAction
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.effects import (
     AccessEnded,
     HandoffCancelled,
     NextActionReplaced,

@@ -13,10 +13,12 @@ import curae_lifecycle as curae
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection, Status
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, EventKind
+from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled, SuccessorsLive
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.fact import FactAnswer
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import LandedHandoff
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing import strategies as draw
 from tests import subjects
@@ -61,9 +63,9 @@ def test_a_connection_in_every_standing_is_revoked_by_the_platform(
     connection, _ = STANDINGS[standing]
     after = attrs.evolve(counted(binding), state=AccountState.TOMBSTONED)
     gone = ended(connection, at(59))
-    over: changes.Effect = changes.AccessEnded(ID, at(59))
+    over: Effect = AccessEnded(ID, at(59))
     if connection.status is Status.PENDING:
-        over = changes.HandoffCancelled(ID)
+        over = HandoffCancelled(ID)
     assert tombstoned(connection, binding=binding, happened_at=at(59)) == curae.Done(
         changes.Changes(
             (BindingWrite(binding, after), ConnectionWrite(connection, gone)),
@@ -118,7 +120,7 @@ def test_every_connection_of_every_chain_ends_in_any_order() -> None:
         assert revoked == [moved[each] for each in connections if each in moved]
         assert {each.kind for each in answer.value.events[1:]} == {EventKind.CONNECTION_REVOKED}
         assert len(answer.value.effects) == 4
-        assert not any(isinstance(each, changes.SuccessorsLive) for each in answer.value.effects)
+        assert not any(isinstance(each, SuccessorsLive) for each in answer.value.effects)
 
 
 def test_hundreds_of_connections_end_in_one_commit() -> None:

@@ -18,6 +18,8 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import AUTHORIZATION, EXPIRY_RECORD, TRIGGERS, Trigger
 from curae_lifecycle.rules.values import LAST_INSTANT
 from curae_lifecycle.service import changes
+from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.testing import laws
 from tests import specimens
 from tests.specimens import NOW, OLD_ID, STANDS, happen, stored, transcribed
@@ -133,10 +135,10 @@ def test_whoever_has_a_successor_is_never_authorized(at_now: str, kind: str, exp
 def test_what_ends_is_what_the_status_before_had(status: str, ending: str) -> None:
     revoked = happen("revoke", stored(status))
     assert isinstance(revoked, Done)
-    kind = changes.EventKind.CONNECTION_REVOKED
-    expected: changes.Effect = changes.AccessEnded(OLD_ID, NOW)
+    kind = EventKind.CONNECTION_REVOKED
+    expected: Effect = AccessEnded(OLD_ID, NOW)
     if ending == "its live hand-off":
-        expected = changes.HandoffCancelled(OLD_ID)
+        expected = HandoffCancelled(OLD_ID)
     made = changes.connection_changes(kind, stored(status), revoked.value)
     assert made.effects == (expected,)
 

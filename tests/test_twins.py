@@ -34,7 +34,7 @@ from curae_lifecycle.rules.values import (
     UserId,
     parse_app_user_id,
 )
-from curae_lifecycle.service.changes import Event, EventKind
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, dump, load

@@ -16,19 +16,18 @@ from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, INITIATE_LIMIT, Bucket, LogState
 from curae_lifecycle.rules.session import Handoff
 from curae_lifecycle.rules.values import AppId, ConnectionId, DataPackage
-from curae_lifecycle.service.changes import (
-    NO_CHANGES,
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.rate_keys import BucketKey
+from curae_lifecycle.service.response import Response, ResponseReference
+from curae_lifecycle.service.settings import Settings
+from curae_lifecycle.service.writes import (
     BindingWrite,
-    BucketKey,
-    Changes,
     ConnectionWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
 )
-from curae_lifecycle.service.facts.authorized import Authorized
-from curae_lifecycle.service.response import Response, ResponseReference
-from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.testing.watch import Watch
 from curae_lifecycle.web.request import Request
 from curae_lifecycle.web.respond import Answer

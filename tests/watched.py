@@ -15,11 +15,12 @@ from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, DataPackage, SessionId, UserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.watch import Watch

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    RecordWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RecordWrite, Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.pages import HostedPage

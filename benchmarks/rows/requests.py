@@ -34,13 +34,13 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey, Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import authorize, revoke
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import RecordWrite
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.web.read import read
 from curae_lifecycle.web.request import Request, bearer
 from curae_lifecycle.web.respond import Answer, respond

@@ -17,8 +17,10 @@ from benchmarks.measure import Quantity, ratios, spread, without_collector
 from benchmarks.rows.stores import limit_key
 from benchmarks.rows.subjects import NOW
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
-from curae_lifecycle.service.changes import Changes, LimitKey, RateWrite
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.memory import MemoryStore
 
 _Store = TypeVar("_Store")

@@ -22,10 +22,12 @@ from curae_lifecycle.rules.idempotency import IdempotencyKey
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, admit_one, fresh_state
 from curae_lifecycle.rules.values import AppUser, AppUserId
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import Changes, LimitKey, RateWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.outbox import Message, messages

@@ -17,7 +17,7 @@ from curae_lifecycle.replay.log import BrokenLineError, format_fact_answer, read
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.values import parse_time
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.stores.serve import record

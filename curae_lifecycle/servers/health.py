@@ -12,7 +12,7 @@ from typing import Final
 
 from curae_lifecycle.rules.credentials import KeyOwner
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
-from curae_lifecycle.service.changes import BucketKey
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, StoreUnavailableError

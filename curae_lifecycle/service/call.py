@@ -8,18 +8,14 @@ import attrs
 
 from curae_lifecycle.rules import credentials, idempotency, outcomes, ratelimit
 from curae_lifecycle.rules.errors import ArgumentError
-from curae_lifecycle.service.changes import (
-    NO_CHANGES,
-    BucketKey,
-    Changes,
-    LimitKey,
-)
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.operations.operation import (
     Operation,
     ProblemReply,
     Replayed,
     Reply,
 )
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import status_of

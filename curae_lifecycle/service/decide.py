@@ -22,7 +22,7 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.idempotency import Attempt, Fingerprint, KnownResponse, begin
 from curae_lifecycle.rules.values import ceil_seconds, check_instant
 from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite, Write
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.gates import Gate, in_order, refuse_at
 from curae_lifecycle.service.operations.operation import (
     Asked,
@@ -36,6 +36,7 @@ from curae_lifecycle.service.operations.operation import (
 from curae_lifecycle.service.response import status_of_stored
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot, check_snapshot
 from curae_lifecycle.service.status import NOT_MODIFIED, status_of
+from curae_lifecycle.service.writes import RateWrite, Write
 
 
 def fingerprint(operation: Operation) -> Fingerprint:

@@ -16,7 +16,7 @@ from curae_lifecycle.rules.binding import LimitedAccountAppBinding, check_coordi
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.session import CuraeConnectSession
-from curae_lifecycle.service.changes import BucketKey, LimitKey
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 
 
 @attrs.frozen

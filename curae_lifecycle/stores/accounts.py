@@ -16,7 +16,7 @@ from typing import Final, cast
 import attrs
 
 from curae_lifecycle.rules.values import LAST_INSTANT
-from curae_lifecycle.service import changes
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.contract import StoreFullError
 from curae_lifecycle.stores.kept import Ending, Kind, Owner, Rates, is_over
 from curae_lifecycle.stores.keys import Name
@@ -27,7 +27,7 @@ LOOKED_AT: Final = 8
 AT_ONCE: Final = 1000
 """How many values and accounts a purge of all looks at before it lets others in."""
 
-AnyKept = Ending[changes.Write, object, object]
+AnyKept = Ending[Write, object, object]
 """The values of whichever kind; of a kind that never ends nothing is noted down."""
 
 _Deadline = tuple[datetime, int, AnyKept, object]

@@ -20,10 +20,11 @@ from curae_lifecycle.rules.idempotency import Attempt, LostLease, Record, in_fli
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import SECOND, NextAction
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import Changes, RecordWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, StoreFullError
 from curae_lifecycle.stores.minting import Mint, part_of_a_second
 from curae_lifecycle.stores.pages import page_of

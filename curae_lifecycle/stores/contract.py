@@ -16,8 +16,9 @@ import attrs
 from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import LifecycleError
 from curae_lifecycle.rules.values import Coordinate, CustomerAccountId, Environment
-from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.stores.pages import HostedPage
 
 

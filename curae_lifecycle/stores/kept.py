@@ -29,8 +29,16 @@ from curae_lifecycle.rules.values import (
     SessionId,
     later,
 )
-from curae_lifecycle.service import changes
+from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 from curae_lifecycle.service.snapshot import ConnectionsPage
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.stores.keys import Name, coordinate_name, rate_name, record_name
 
 _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
@@ -38,10 +46,10 @@ _TOLERANCE: Final = CLOCK_TOLERANCE * TICK
 Owner = tuple[Environment, CustomerAccountId]
 """A customer account; its test and its live values are counted apart."""
 
-Kind = type[changes.Write]
+Kind = type[Write]
 """A kind of value, by what writes it."""
 
-_Write = TypeVar("_Write", bound=changes.Write)
+_Write = TypeVar("_Write", bound=Write)
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -91,12 +99,12 @@ class Ending(Kept[_Write, _Key, _Value]):
         return 1
 
 
-class Rates(Ending[changes.RateWrite, Name, tuple[RateState, Policy]]):
+class Rates(Ending[RateWrite, Name, tuple[RateState, Policy]]):
     """The states of rate limits, each with its limit."""
 
-    kind = changes.RateWrite
+    kind = RateWrite
 
-    def of(self, key: changes.RateKey) -> RateState | None:
+    def of(self, key: RateKey) -> RateState | None:
         """A state as it is kept; `None` where there is none."""
         row = self.get(rate_name(key))
         return None if row is None else row[0]
@@ -105,20 +113,20 @@ class Rates(Ending[changes.RateWrite, Name, tuple[RateState, Policy]]):
         """Whether a state is a bucket's."""
         return isinstance(self[key][0], BucketState)
 
-    def place(self, write: changes.RateWrite) -> tuple[Name, RateState | None, Owner]:
+    def place(self, write: RateWrite) -> tuple[Name, RateState | None, Owner]:
         """By the name of what is limited."""
         key = write.key
         name = rate_name(key)
         row = self.get(name)
         # Asked of each by itself: what is always of one class is found in less time.
-        if isinstance(key, changes.LimitKey):
+        if isinstance(key, LimitKey):
             user = key.app_user
             owner = user.environment, user.customer_account_id
         else:
             owner = key.owner.environment, key.owner.customer_account_id
         return name, None if row is None else row[0], owner
 
-    def set(self, key: Name, write: changes.RateWrite) -> tuple[datetime, Name] | None:
+    def set(self, key: Name, write: RateWrite) -> tuple[datetime, Name] | None:
         """Store a state with its limit, which says when it counts no more."""
         self[key] = write.after, write.policy
         return (write.expires_at, key) if write.before is None else None
@@ -129,22 +137,22 @@ class Rates(Ending[changes.RateWrite, Name, tuple[RateState, Policy]]):
         return _unless_over(state_expires_at(policy, state) or LAST_INSTANT, now)
 
 
-class Records(Ending[changes.RecordWrite, Name, Record]):
+class Records(Ending[RecordWrite, Name, Record]):
     """Idempotency records."""
 
-    kind = changes.RecordWrite
+    kind = RecordWrite
 
     def of(self, key: RecordKey) -> Record | None:
         """A record as it is kept; `None` where there is none."""
         return self.get(record_name(key))
 
-    def place(self, write: changes.RecordWrite) -> tuple[Name, Record | None, Owner]:
+    def place(self, write: RecordWrite) -> tuple[Name, Record | None, Owner]:
         """By the key and whose it is."""
         name = record_name(write.key)
         owner = write.key.owner
         return name, self.get(name), (owner.environment, owner.customer_account_id)
 
-    def set(self, key: Name, write: changes.RecordWrite) -> tuple[datetime, Name] | None:
+    def set(self, key: Name, write: RecordWrite) -> tuple[datetime, Name] | None:
         """Store a record."""
         self[key] = write.after
         return (record_expires_at(write.after), key) if write.before is None else None
@@ -154,27 +162,25 @@ class Records(Ending[changes.RecordWrite, Name, Record]):
         return _unless_over(record_expires_at(self[key]), now)
 
 
-class Sessions(Ending[changes.SessionWrite, SessionId, CuraeConnectSession]):
+class Sessions(Ending[SessionWrite, SessionId, CuraeConnectSession]):
     """Connect sessions.
 
     Args:
         keep_over: For how many microseconds one is kept that is over; `None` for ever.
     """
 
-    kind = changes.SessionWrite
+    kind = SessionWrite
 
     def __init__(self, keep_over: int | None) -> None:
         super().__init__()
         self._keep_over = keep_over
 
-    def place(
-        self, write: changes.SessionWrite
-    ) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
+    def place(self, write: SessionWrite) -> tuple[SessionId, CuraeConnectSession | None, Owner]:
         """By its id."""
         key, whose = write.after.id, write.after.coordinate
         return key, self.get(key), (whose.environment, whose.customer_account_id)
 
-    def set(self, key: SessionId, write: changes.SessionWrite) -> tuple[datetime, SessionId] | None:
+    def set(self, key: SessionId, write: SessionWrite) -> tuple[datetime, SessionId] | None:
         """Store a session."""
         self[key] = write.after
         if self._keep_over is None or write.before is not None:
@@ -186,29 +192,27 @@ class Sessions(Ending[changes.SessionWrite, SessionId, CuraeConnectSession]):
         return _unless_over(_kept(self[key].expires_at, self._keep_over), now)
 
 
-class Bindings(Kept[changes.BindingWrite, Name, LimitedAccountAppBinding]):
+class Bindings(Kept[BindingWrite, Name, LimitedAccountAppBinding]):
     """Bindings; a tombstone is never over."""
 
-    kind = changes.BindingWrite
+    kind = BindingWrite
 
     def of(self, coordinate: Coordinate) -> LimitedAccountAppBinding | None:
         """The binding of a coordinate; `None` where nobody is bound."""
         return self.get(coordinate_name(coordinate))
 
-    def place(
-        self, write: changes.BindingWrite
-    ) -> tuple[Name, LimitedAccountAppBinding | None, Owner]:
+    def place(self, write: BindingWrite) -> tuple[Name, LimitedAccountAppBinding | None, Owner]:
         """By its coordinate."""
         whose = write.after.coordinate
         name = coordinate_name(whose)
         return name, self.get(name), (whose.environment, whose.customer_account_id)
 
-    def set(self, key: Name, write: changes.BindingWrite) -> None:
+    def set(self, key: Name, write: BindingWrite) -> None:
         """Store a binding."""
         self[key] = write.after
 
 
-class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
+class Connections(Ending[ConnectionWrite, ConnectionId, Connection]):
     """Connections, and where each stands in its chain.
 
     A chain is dropped as one: whether it is over is asked by the id of its first connection.
@@ -217,7 +221,7 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
         keep_over: For how many microseconds a chain is kept that is over; `None` for ever.
     """
 
-    kind = changes.ConnectionWrite
+    kind = ConnectionWrite
 
     def __init__(self, keep_over: int | None) -> None:
         super().__init__()
@@ -252,9 +256,7 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
         ids = sorted(each for each in held if page.after is None or each > page.after)
         return tuple([held[each] for each in ids[: page.limit]])
 
-    def place(
-        self, write: changes.ConnectionWrite
-    ) -> tuple[ConnectionId, Connection | None, Owner]:
+    def place(self, write: ConnectionWrite) -> tuple[ConnectionId, Connection | None, Owner]:
         """By its id; a second connection that recovers the same one would replace the first."""
         identity = write.after.identity
         held = self.get(identity.id)
@@ -265,7 +267,7 @@ class Connections(Ending[changes.ConnectionWrite, ConnectionId, Connection]):
         return identity.id, held, (whose.environment, whose.customer_account_id)
 
     def set(
-        self, key: ConnectionId, write: changes.ConnectionWrite
+        self, key: ConnectionId, write: ConnectionWrite
     ) -> tuple[datetime, ConnectionId] | None:
         """Store a connection, and where it stands."""
         after = write.after

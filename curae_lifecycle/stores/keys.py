@@ -11,7 +11,7 @@ from json.encoder import encode_basestring_ascii
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import LimitKey, RateKey
+from curae_lifecycle.service.rate_keys import LimitKey, RateKey
 
 Name = tuple[str, ...]
 """What names a value among all of its kind: a few texts, in a fixed order."""

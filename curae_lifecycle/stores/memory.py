@@ -26,10 +26,10 @@ from curae_lifecycle.rules.idempotency import RETENTION
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, check_instant
-from curae_lifecycle.service import changes
 from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.accounts import Accounts, AnyKept
 from curae_lifecycle.stores.clock import utc_now
 from curae_lifecycle.stores.contract import (
@@ -233,8 +233,8 @@ class MemoryStore:
             ),
         )
 
-    def _store(self, writes: tuple[changes.Write, ...]) -> bool:
-        placed: list[tuple[AnyKept, object, Owner, changes.Write]] = []
+    def _store(self, writes: tuple[Write, ...]) -> bool:
+        placed: list[tuple[AnyKept, object, Owner, Write]] = []
         new: list[tuple[Owner, Kind]] = []
         for write in writes:
             kept = self._by_kind[type(write)]
@@ -253,7 +253,7 @@ class MemoryStore:
                 self._accounts.note(owner, kept, *due)
         return True
 
-    def _is_bound_since(self, writes: tuple[changes.Write, ...]) -> bool:
+    def _is_bound_since(self, writes: tuple[Write, ...]) -> bool:
         coordinate = unbound(writes)
         return coordinate is not None and self._bindings.of(coordinate) is not None
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import attrs
 
 from curae_lifecycle.rules.values import Coordinate, format_time
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.effects import (
     AccessEnded,
-    Changes,
     Effect,
-    Event,
     HandoffCancelled,
     NextActionReplaced,
     SuccessorsLive,
     UserProvisioned,
-    coordinate_text,
 )
+from curae_lifecycle.service.events import Event, coordinate_text
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.events import format_coordinate, format_event
 from curae_lifecycle.web.json import Json

@@ -20,7 +20,8 @@ from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import microseconds
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
+from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
     RateWrite,
@@ -28,7 +29,6 @@ from curae_lifecycle.service.changes import (
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot
 from curae_lifecycle.stores.codec import Storable, dump, load
 from curae_lifecycle.stores.keys import coordinate_key, rate_key, record_key
 from curae_lifecycle.web.json import json_text, parse_json

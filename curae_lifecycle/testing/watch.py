@@ -26,21 +26,21 @@ from curae_lifecycle.rules.idempotency import RecordKey, StoredResponse
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, format_time
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import FactAnswer
+from curae_lifecycle.service.operations.operation import Operation
+from curae_lifecycle.service.operations.registry import OPERATIONS
+from curae_lifecycle.service.rate_keys import LimitKey
+from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import (
     BindingWrite,
-    Changes,
     ConnectionWrite,
-    LimitKey,
     RateWrite,
     RecordWrite,
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import FactAnswer
-from curae_lifecycle.service.operations.operation import Operation
-from curae_lifecycle.service.operations.registry import OPERATIONS
-from curae_lifecycle.service.response import Response
-from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.testing import laws
 from curae_lifecycle.testing.laws import TICK, LawBrokenError
 from curae_lifecycle.web.respond import Answer

@@ -14,7 +14,7 @@ from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import Coordinate, Environment, format_time
-from curae_lifecycle.service.changes import Event, EventKind
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS, Settings
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.openapi import schemas

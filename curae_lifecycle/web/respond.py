@@ -18,13 +18,10 @@ from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.ratelimit import MOST, Limited, LimitLeft, Policy, limit_left
 from curae_lifecycle.rules.values import ceil_seconds
 from curae_lifecycle.service.call import Decision
-from curae_lifecycle.service.changes import (
-    Changes,
-    RateWrite,
-    RecordWrite,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.operations.operation import NotModified, ProblemReply, Replayed, Reply
 from curae_lifecycle.service.response import Headers, Response, ResponseReference
+from curae_lifecycle.service.writes import RateWrite, RecordWrite
 from curae_lifecycle.web.json import format_json
 from curae_lifecycle.web.shapes import format_problem, format_reply, has_next_action
 

@@ -23,15 +23,7 @@ from curae_lifecycle.rules.problems import Problem
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.tables import AnyTable
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -51,6 +43,14 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.rulebook import TABLES
 from curae_lifecycle.service.snapshot import LandedHandoff, Snapshot
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.testing.cells import count_cells
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_reply

@@ -20,12 +20,13 @@ from curae_lifecycle.rules.values import (
     parse_app_user_id,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import BucketKey, LimitKey, RateWrite, Write
 from curae_lifecycle.service.gates import Gate
 from curae_lifecycle.service.operations.account_state import GetAccountState
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.writes import RateWrite, Write
 from curae_lifecycle.web.json import parse_json
 from curae_lifecycle.web.request import Request, bearer
 from tests.bugs.bug import VisibleBug

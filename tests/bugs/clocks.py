@@ -8,10 +8,11 @@ from typing import Final
 import attrs
 
 from curae_lifecycle.rules.outcomes import Done, Ignored
-from curae_lifecycle.service.changes import NO_CHANGES, ConnectionWrite, Write
+from curae_lifecycle.service.changes import NO_CHANGES
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
 

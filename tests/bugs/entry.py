@@ -12,7 +12,7 @@ from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.session import EntryPath, Handoff
 from curae_lifecycle.rules.values import LAST_INSTANT, Coordinate, UserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import BindingWrite, Changes, SessionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
@@ -21,6 +21,7 @@ from curae_lifecycle.service.operations.graduation_handoff import StartGraduatio
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite, Write
 from curae_lifecycle.stores.keys import coordinate_name
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, with_members

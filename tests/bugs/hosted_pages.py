@@ -16,12 +16,12 @@ from curae_lifecycle.rules.values import (
     SessionId,
     UserId,
 )
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service
 from tests.hosted import Hosted, Page

@@ -11,13 +11,13 @@ import attrs
 from curae_lifecycle.rules.idempotency import Fingerprint, IdempotencyKey, Record, RecordKey
 from curae_lifecycle.rules.values import AppUserId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import RecordWrite, Write
 from curae_lifecycle.service.decide import fingerprint
 from curae_lifecycle.service.operations.create_connection import CreateConnection
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import Revoke
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs, Snapshot
+from curae_lifecycle.service.writes import RecordWrite, Write
 from curae_lifecycle.web.request import Request, header
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import ANYBODY, Service, code_of, collated, with_members

@@ -22,10 +22,11 @@ from curae_lifecycle.rules.values import (
     ceil_seconds,
 )
 from curae_lifecycle.service.call import Call, Decision, refused
-from curae_lifecycle.service.changes import LimitKey, RateWrite, Write
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.operations.initiate import Initiate
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.writes import RateWrite, Write
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, collated
 from tests.memory import overwrite

@@ -6,7 +6,7 @@ from typing import Final
 
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.writes import (
     BindingWrite,
     ConnectionWrite,
     RateWrite,

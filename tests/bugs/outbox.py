@@ -18,16 +18,10 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    Changes,
-    ConnectionWrite,
-    Event,
-    EventKind,
-    RecordWrite,
-    SuccessorsLive,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
+from curae_lifecycle.service.effects import AccessEnded, SuccessorsLive
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
@@ -35,6 +29,7 @@ from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, RecordWrite
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import (
     check_nothing_changed,

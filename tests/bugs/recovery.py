@@ -11,12 +11,13 @@ from curae_lifecycle.rules.connection import Connection, Standing, Status, stand
 from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.values import ConnectionId, NextAction
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.operations.operation import ProblemReply
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected, Reconnect
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import Service, alone, with_writes
 from tests.wrong_stores import only_counts

@@ -9,7 +9,7 @@ import attrs
 
 from curae_lifecycle.rules.connection import Status
 from curae_lifecycle.rules.credentials import ApiKey, Caller
-from curae_lifecycle.service.changes import ConnectionWrite
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.conformance import KeyWanted
 from curae_lifecycle.testing.conformance.fact_hooks import caller_of
 from curae_lifecycle.web.request import Request

@@ -13,10 +13,11 @@ from curae_lifecycle.rules.merge import RANK
 from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT
 from curae_lifecycle.rules.values import HOUR, ConnectionId, elapsed
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, RecordWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import RecordWrite, Write
 from curae_lifecycle.stores.keys import record_name
 from curae_lifecycle.web.request import Request, header
 from curae_lifecycle.web.respond import Answer

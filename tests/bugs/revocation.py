@@ -14,7 +14,7 @@ from curae_lifecycle.rules.problems import Problem, ProblemCode
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -26,6 +26,7 @@ from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.revoke import ConnectionRevoked
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
 from curae_lifecycle.service.status import status_of
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import MisreadFact, Service, with_writes
 

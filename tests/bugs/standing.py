@@ -11,7 +11,6 @@ from curae_lifecycle.rules.connection import Connection, Standing, Status, stand
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import ConnectionWrite, Write
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
@@ -19,6 +18,7 @@ from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.operations.get_connection import GetConnection
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, Write
 from curae_lifecycle.web.request import Request
 from tests.bugs.bug import VisibleBug
 from tests.bugs.service import MisreadFact, Service, document, part, with_members, with_writes

@@ -20,7 +20,6 @@ from curae_lifecycle.rules.values import (
     UserId,
 )
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -31,6 +30,7 @@ from curae_lifecycle.service.operations.create_connection import CreateConnectio
 from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import NewIds
+from curae_lifecycle.service.writes import ConnectionWrite, RateWrite, Write
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.laws import (
     check_chain,

@@ -13,11 +13,12 @@ from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.problems import ProblemCode
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, ConnectionWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.reconnect import ConnectionReconnected
 from curae_lifecycle.service.snapshot import NewIds, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite
 from tests.bugs.bug import VisibleBug
 from tests.bugs.revocation import refused
 from tests.bugs.service import Service, collated

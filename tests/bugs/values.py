@@ -35,7 +35,7 @@ from curae_lifecycle.rules.values import (
     NextAction,
     UserId,
 )
-from curae_lifecycle.service.changes import Event, EventKind
+from curae_lifecycle.service.events import Event, EventKind
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,

@@ -23,7 +23,6 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath, Handoff
 from curae_lifecycle.rules.values import SessionId, UserId, format_time
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import BindingWrite, SessionWrite, Write
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
@@ -32,6 +31,7 @@ from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.operations.graduation_handoff import StartGraduation
 from curae_lifecycle.service.operations.initiate import Initiate, SessionInitiated
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, SessionWrite, Write
 from curae_lifecycle.testing.laws import LawBrokenError
 from tests.explore.clients import START, Change, Step, Taken
 from tests.explore.engine import Line, RuleBrokenError

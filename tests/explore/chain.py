@@ -26,7 +26,7 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import ConnectionId, format_time
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import Changes, RecordWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.authorized import Authorized
@@ -34,6 +34,7 @@ from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.revoked import Revoked
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import RecordWrite, Write
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,

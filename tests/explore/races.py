@@ -29,7 +29,7 @@ from curae_lifecycle.rules.connection import Actor, Connection
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, UserId, format_time
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write, relied_on
+from curae_lifecycle.service.changes import relied_on
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, record_fact
@@ -39,6 +39,7 @@ from curae_lifecycle.service.operations.create_connection import CreateConnectio
 from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,

@@ -12,9 +12,9 @@ import attrs
 from curae_lifecycle.rules.binding import LimitedAccountAppBinding
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import BindingWrite, ConnectionWrite, Write
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, Write
 from tests.wrong_stores import only_counts
 
 Connections = tuple[Connection, ...]

@@ -15,7 +15,8 @@ from curae_lifecycle.rules.outcomes import Done, Refused
 from curae_lifecycle.rules.triggers import ENDING, EXPIRY_RECORD, Trigger
 from curae_lifecycle.rules.values import Environment
 from curae_lifecycle.service import changes
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.effects import AccessEnded, HandoffCancelled, SuccessorsLive
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.web.json import Json
 from curae_lifecycle.web.shapes import format_connection, parse_connection
 from tests import specimens
@@ -132,7 +133,7 @@ def lives() -> list[Answer]:
     def lived(later: Connection) -> tuple[str, Key]:
         head = successor_of(pending(), later)
         made = changes.left_alive(pending(), head, NOW)
-        assert made.effects in {(), (changes.SuccessorsLive(OLD_ID, NEXT_ID),)}
+        assert made.effects in {(), (SuccessorsLive(OLD_ID, NEXT_ID),)}
         return "live" if made.effects else "over", ()
 
     return [
@@ -150,8 +151,8 @@ def endings() -> list[Answer]:
             EventKind.CONNECTION_REVOKED, stored(status), revoked.value
         )
         words = {
-            changes.HandoffCancelled: "its live hand-off",
-            changes.AccessEnded: "the access that it gave",
+            HandoffCancelled: "its live hand-off",
+            AccessEnded: "the access that it gave",
         }
         (effect,) = made.effects
         return words[type(effect)], ()

@@ -18,20 +18,8 @@ from curae_lifecycle import (
 )
 from curae_lifecycle.replay.log import replay
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    AccessEnded,
-    BindingWrite,
-    ConnectionWrite,
-    Effect,
-    HandoffCancelled,
-    NextActionReplaced,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    SuccessorsLive,
-    UserProvisioned,
-    Write,
-)
+from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled, NextActionReplaced, SuccessorsLive, UserProvisioned
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, RateWrite, RecordWrite, SessionWrite, Write
 
 
 def answer(store: Store, request: Request, mint: Callable[[datetime], NewIds]) -> Response:

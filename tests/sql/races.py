@@ -11,7 +11,7 @@ import attrs
 import sqlalchemy as sa
 
 from curae_lifecycle.rules.credentials import ApiKey
-from curae_lifecycle.service.changes import Write
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.sql.connecting import dialect_of
 from curae_lifecycle.stores.sql.drivers import connection_of
 from curae_lifecycle.stores.sql.engine import SqlDatabase, _run, _transaction

@@ -22,7 +22,7 @@ from curae_lifecycle.rules.values import (
     UserId,
     format_time,
 )
-from curae_lifecycle.service.changes import BindingWrite, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
@@ -34,6 +34,7 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from curae_lifecycle.service.writes import BindingWrite
 from curae_lifecycle.stores.pages import PageKind
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.statement import Statement

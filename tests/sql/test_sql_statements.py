@@ -21,10 +21,11 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, relied_on
+from curae_lifecycle.service.changes import Changes, relied_on
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.serve import record, serve
 from curae_lifecycle.stores.sql import loading, postgresql, store, storing

@@ -22,19 +22,21 @@ from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, DataPackage, NextAction
 from curae_lifecycle.rules.wire_status import WireStatus
 from curae_lifecycle.service.changes import (
-    AccessEnded,
     Changes,
-    ConnectionWrite,
-    Effect,
-    EventKind,
-    HandoffCancelled,
-    NextActionReplaced,
-    SuccessorsLive,
     left_alive,
     recovery_changes,
     revocation_changes,
     written,
 )
+from curae_lifecycle.service.effects import (
+    AccessEnded,
+    Effect,
+    HandoffCancelled,
+    NextActionReplaced,
+    SuccessorsLive,
+)
+from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.laws import (
     RevocationSeen,
     check_access,

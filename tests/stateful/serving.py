@@ -27,12 +27,13 @@ from curae_lifecycle.rules.idempotency import (
     RecordKey,
     RecordState,
 )
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, RecordWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import DEFAULT_SETTINGS
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.service.status import is_kept
+from curae_lifecycle.service.writes import ConnectionWrite, RecordWrite
 from curae_lifecycle.stores.calling_out import AsyncRenew, CallOut, answer_calling_out
 from curae_lifecycle.stores.contract import Loaded, StoreUnavailableError
 from curae_lifecycle.stores.pages import HostedPage

@@ -17,7 +17,8 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import AppId, CustomerAccountId, microseconds
-from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import Loaded, Store
 from curae_lifecycle.stores.memory import MemoryStore

@@ -13,7 +13,8 @@ import attrs
 import pytest
 
 from curae_lifecycle.rules.credentials import Caller
-from curae_lifecycle.service.changes import BucketKey, Changes
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.snapshot import Needs
 from curae_lifecycle.stores.contract import AsyncStore, Loaded, Store
 from curae_lifecycle.stores.pages import HostedPage

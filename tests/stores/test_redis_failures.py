@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET
-from curae_lifecycle.service.changes import Changes, RateWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import StoreUnavailableError
 from curae_lifecycle.stores.patience import Patience
 from curae_lifecycle.stores.redis import limits

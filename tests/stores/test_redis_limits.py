@@ -24,8 +24,9 @@ from curae_lifecycle.rules.ratelimit import (
     fresh_state,
 )
 from curae_lifecycle.rules.values import microseconds
-from curae_lifecycle.service.changes import NO_CHANGES, Changes, RateWrite
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import (
     Loaded,
     StoreFullError,

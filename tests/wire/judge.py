@@ -21,7 +21,7 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
 from curae_lifecycle.rules.values import AppUser
-from curae_lifecycle.service.changes import LimitKey
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.sql.keys import rate_key

@@ -9,8 +9,8 @@ import pytest
 from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import BucketKey
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import rate_key
 from tests.wire.crash.enemies import Enemy, schedule

@@ -17,13 +17,9 @@ import sqlalchemy as sa
 from curae_lifecycle.replay import log as logs
 from curae_lifecycle.rules.credentials import CONNECTION_WRITE, ApiKey, Caller
 from curae_lifecycle.rules.values import ApiKeyId, AppId, CustomerAccountId, Environment
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    EventKind,
-    SessionWrite,
-)
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.events import EventKind
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.stores.minting import RandomIds

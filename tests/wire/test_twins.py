@@ -9,9 +9,10 @@ import pytest
 
 from curae_lifecycle.rules.binding import AccountState, LimitedAccountAppBinding
 from curae_lifecycle.rules.values import AppUserId, UserId
-from curae_lifecycle.service.changes import BindingWrite, Changes
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import BindingWrite
 from curae_lifecycle.stores.sql.engine import SqlDatabase
 from curae_lifecycle.stores.sql.store import SqlStore
 from curae_lifecycle.web.request import Request

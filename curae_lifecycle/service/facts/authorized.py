@@ -8,7 +8,8 @@ import attrs
 
 from curae_lifecycle.rules.triggers import authorize, check_end
 from curae_lifecycle.rules.values import ConnectionId, check_occurrence
-from curae_lifecycle.service.changes import EventKind, written
+from curae_lifecycle.service.changes import written
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import EXPIRES_AT, HAPPENED_AT, KNOWN_CONNECTION
 from curae_lifecycle.service.snapshot import Snapshot

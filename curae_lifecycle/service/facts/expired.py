@@ -8,7 +8,7 @@ import attrs
 
 from curae_lifecycle.rules.triggers import expire
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import EventKind
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import HAPPENED_AT, KNOWN_CONNECTION
 from curae_lifecycle.service.snapshot import Snapshot

@@ -20,6 +20,7 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId, check_occurrence
 from curae_lifecycle.service import changes
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.gates import Gate, refuse_at
 from curae_lifecycle.service.members import Given, Member
 from curae_lifecycle.service.snapshot import Needs, Snapshot, check_snapshot
@@ -122,7 +123,7 @@ def recorded(
             return answer
 
 
-def moved_connection(kind: changes.EventKind, before: Connection, answer: Transition) -> FactAnswer:
+def moved_connection(kind: EventKind, before: Connection, answer: Transition) -> FactAnswer:
     """The answer of a fact that moved its connection, or did not.
 
     Args:

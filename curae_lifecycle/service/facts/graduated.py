@@ -8,7 +8,8 @@ import attrs
 
 from curae_lifecycle.rules.binding import graduate
 from curae_lifecycle.rules.values import Coordinate, UserId
-from curae_lifecycle.service.changes import EventKind, binding_changes
+from curae_lifecycle.service.changes import binding_changes
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 from curae_lifecycle.service.snapshot import Needs, Snapshot

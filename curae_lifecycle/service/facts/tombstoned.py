@@ -11,7 +11,8 @@ from curae_lifecycle.rules.connection import Actor
 from curae_lifecycle.rules.outcomes import Done
 from curae_lifecycle.rules.triggers import revoke
 from curae_lifecycle.rules.values import Coordinate
-from curae_lifecycle.service.changes import EventKind, binding_changes, revocation_changes
+from curae_lifecycle.service.changes import binding_changes, revocation_changes
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.facts import fact
 from curae_lifecycle.service.members import COORDINATE, HAPPENED_AT, NAMED_USER, Given
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs, Snapshot

@@ -6,7 +6,8 @@ import attrs
 
 from curae_lifecycle.rules import outcomes, triggers, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import EventKind, written
+from curae_lifecycle.service.changes import written
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 

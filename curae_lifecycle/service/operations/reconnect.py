@@ -6,7 +6,9 @@ import attrs
 
 from curae_lifecycle.rules import chain, credentials, outcomes, values
 from curae_lifecycle.rules.connection import Connection
-from curae_lifecycle.service.changes import EventKind, NextActionReplaced, recovery_changes, written
+from curae_lifecycle.service.changes import recovery_changes, written
+from curae_lifecycle.service.effects import NextActionReplaced
+from curae_lifecycle.service.events import EventKind
 from curae_lifecycle.service.members import CONNECTION_ID
 from curae_lifecycle.service.operations import operation
 

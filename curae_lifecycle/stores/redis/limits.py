@@ -35,8 +35,10 @@ from curae_lifecycle.rules.credentials import Caller
 from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.ratelimit import Bucket, BucketState, LogState, RateState
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, instant_at, microseconds
-from curae_lifecycle.service.changes import BucketKey, Changes, LimitKey, RateKey, RateWrite
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite
 from curae_lifecycle.stores.contract import (
     AsyncStore,
     Loaded,

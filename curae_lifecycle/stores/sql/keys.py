@@ -16,7 +16,7 @@ from typing import Final
 
 from curae_lifecycle.rules.idempotency import RecordKey
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId
-from curae_lifecycle.service.changes import BucketKey, RateKey
+from curae_lifecycle.service.rate_keys import BucketKey, RateKey
 
 KEYS_REMEMBERED: Final = 4096
 """How many keys of each kind are remembered."""

@@ -24,9 +24,9 @@ from curae_lifecycle.rules.errors import ArgumentError
 from curae_lifecycle.rules.idempotency import record_expires_at
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, Coordinate, microseconds
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.writes import (
     BindingWrite,
-    Changes,
     ConnectionWrite,
     RateWrite,
     RecordWrite,

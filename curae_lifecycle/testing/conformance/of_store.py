@@ -12,11 +12,13 @@ from curae_lifecycle.rules.access import Granted, decide_access
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import BucketKey, Changes, RateWrite, Write
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs
+from curae_lifecycle.service.writes import RateWrite, Write
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.minting import RandomIds
 from curae_lifecycle.stores.pages import HostedPage

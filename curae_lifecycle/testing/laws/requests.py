@@ -8,8 +8,10 @@ from typing import Final, ParamSpec, TypeVar
 
 from curae_lifecycle.rules.binding import AccountState
 from curae_lifecycle.rules.session import PATHS, EntryPath, Preference
-from curae_lifecycle.service.changes import NO_CHANGES, BucketKey, Changes, RateWrite, RecordWrite
+from curae_lifecycle.service.changes import NO_CHANGES, Changes
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
+from curae_lifecycle.service.writes import RateWrite, RecordWrite
 from curae_lifecycle.testing.laws.law import TICK, LawBrokenError
 
 Parameters = ParamSpec("Parameters")

@@ -8,17 +8,11 @@ from typing import Protocol, TypeVar
 
 from curae_lifecycle.rules.credentials import ApiKey
 from curae_lifecycle.rules.idempotency import Record
-from curae_lifecycle.service.changes import (
-    BucketKey,
-    LimitKey,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    Write,
-)
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import ConnectionsPage, Needs
+from curae_lifecycle.service.writes import RateWrite, RecordWrite, SessionWrite, Write
 from curae_lifecycle.stores.codec import Storable, dump
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.stores.memory import MemoryStore

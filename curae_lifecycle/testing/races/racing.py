@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from curae_lifecycle.service.changes import Write
+from curae_lifecycle.service.writes import Write
 from curae_lifecycle.stores.contract import Store
 from curae_lifecycle.testing.races.arena import Arena, Content
 from curae_lifecycle.testing.races.works import Decided, Scene, commit, settle

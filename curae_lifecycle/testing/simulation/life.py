@@ -22,12 +22,12 @@ from curae_lifecycle.rules import values
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.idempotency import Attempt, IdempotencyKey, LostLease, RecordKey
 from curae_lifecycle.rules.outcomes import Done
-from curae_lifecycle.service.changes import ConnectionWrite, SessionWrite
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, NewIds
+from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.making import happened
 from curae_lifecycle.testing.simulation.chance import Dice, Mishap, Mix

@@ -27,7 +27,7 @@ from curae_lifecycle.rules.idempotency import (
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.values import ConnectionId
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, RecordWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.operations.get_connection import GetConnection
@@ -35,6 +35,7 @@ from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
 from curae_lifecycle.service.status import is_kept, status_of
+from curae_lifecycle.service.writes import RecordWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.testing.laws import LawBrokenError
 from curae_lifecycle.testing.timed import TimedStore

@@ -20,10 +20,11 @@ from curae_lifecycle.rules.connection import Actor, Connection, create
 from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.triggers import Transition
 from curae_lifecycle.rules.values import ConnectionId
-from curae_lifecycle.service.changes import Changes, ConnectionWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import Fact, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.making import can_make, made
 from curae_lifecycle.testing.strategies import values
 from curae_lifecycle.testing.strategies.values import LIFETIME, START, TICK

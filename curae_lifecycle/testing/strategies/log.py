@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.connection import Connection
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import format_time
-from curae_lifecycle.service.changes import ConnectionWrite
 from curae_lifecycle.service.facts.authorized import Authorized
+from curae_lifecycle.service.writes import ConnectionWrite
 from curae_lifecycle.testing.lines import format_caller, format_fact, format_response
 from curae_lifecycle.testing.strategies import turns, values
 from curae_lifecycle.testing.strategies.request import as_bytes

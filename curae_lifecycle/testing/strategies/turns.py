@@ -37,7 +37,7 @@ from curae_lifecycle.rules.values import (
     SessionId,
 )
 from curae_lifecycle.service.call import Call, Decision
-from curae_lifecycle.service.changes import Changes, ConnectionWrite, SessionWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.registry import FACTS
@@ -48,6 +48,7 @@ from curae_lifecycle.service.operations.operation import Operation
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, NewIds, Snapshot
+from curae_lifecycle.service.writes import ConnectionWrite, SessionWrite
 from curae_lifecycle.stores.contract import Loaded
 from curae_lifecycle.stores.memory import MemoryStore
 from curae_lifecycle.testing.making import can_make, made

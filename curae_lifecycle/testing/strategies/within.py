@@ -15,6 +15,15 @@ from hypothesis import strategies as st
 from curae_lifecycle.rules.outcomes import Done, Ignored
 from curae_lifecycle.rules.ratelimit import Bucket
 from curae_lifecycle.service import changes
+from curae_lifecycle.service.effects import (
+    AccessEnded,
+    Effect,
+    HandoffCancelled,
+    NextActionReplaced,
+    SuccessorsLive,
+    UserProvisioned,
+)
+from curae_lifecycle.service.events import Event
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.operations import operation
 from curae_lifecycle.service.operations.create_connection import CreateConnection
@@ -22,7 +31,16 @@ from curae_lifecycle.service.operations.initiate import Initiate
 from curae_lifecycle.service.operations.reconnect import Reconnect
 from curae_lifecycle.service.operations.registry import OPERATIONS
 from curae_lifecycle.service.operations.revoke import Revoke
+from curae_lifecycle.service.rate_keys import BucketKey, LimitKey, RateKey
 from curae_lifecycle.service.snapshot import LandedHandoff, Needs, Snapshot
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.testing.strategies import turns
 from curae_lifecycle.testing.strategies.connection import Deed
 from curae_lifecycle.testing.strategies.sure import sure
@@ -48,19 +66,19 @@ ENDINGS: Final[dict[type, tuple[turns.Turn, ...]]] = {
     operation.ProblemReply: (*_CREATE, _turn(Reconnect)),
     operation.NotModified: (_turn(turns.Odd.ALL_KNOWN),),
     operation.Replayed: (_turn(CreateConnection, key=3), _turn(CreateConnection, key=3)),
-    changes.ConnectionWrite: _CREATE,
-    changes.SessionWrite: _INITIATE,
-    changes.BindingWrite: _INITIATE,
-    changes.RecordWrite: _CREATE,
-    changes.RateWrite: _INITIATE,
-    changes.BucketKey: _CREATE,
-    changes.LimitKey: _INITIATE,
-    changes.AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
-    changes.HandoffCancelled: (*_CREATE, _turn(Revoke)),
-    changes.NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
-    changes.SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
-    changes.UserProvisioned: _INITIATE,
-    changes.Event: _CREATE,
+    ConnectionWrite: _CREATE,
+    SessionWrite: _INITIATE,
+    BindingWrite: _INITIATE,
+    RecordWrite: _CREATE,
+    RateWrite: _INITIATE,
+    BucketKey: _CREATE,
+    LimitKey: _INITIATE,
+    AccessEnded: (*_AUTHORIZE, _turn(Revoke)),
+    HandoffCancelled: (*_CREATE, _turn(Revoke)),
+    NextActionReplaced: (*_RECONNECT, _turn(Reconnect, 31, back=1)),
+    SuccessorsLive: (*_RECONNECT, _turn(Revoke, 31, back=1)),
+    UserProvisioned: _INITIATE,
+    Event: _CREATE,
     LandedHandoff: (*_CREATE, _turn(turns.Odd.LANDED)),
     Needs: _AUTHORIZE,
     Snapshot: _AUTHORIZE,
@@ -117,24 +135,24 @@ def replies() -> st.SearchStrategy[operation.Reply]:
     return _one_of(*own, operation.ProblemReply, operation.NotModified, operation.Replayed)
 
 
-def writes() -> st.SearchStrategy[changes.Write]:
+def writes() -> st.SearchStrategy[Write]:
     """Writes of every kind."""
-    return _one_of(*cast("tuple[type[changes.Write], ...]", get_args(changes.Write)))
+    return _one_of(*cast("tuple[type[Write], ...]", get_args(Write)))
 
 
-def effects() -> st.SearchStrategy[changes.Effect]:
+def effects() -> st.SearchStrategy[Effect]:
     """Effects of every kind."""
-    return _one_of(*cast("tuple[type[changes.Effect], ...]", get_args(changes.Effect)))
+    return _one_of(*cast("tuple[type[Effect], ...]", get_args(Effect)))
 
 
-def outbox_events() -> st.SearchStrategy[changes.Event]:
+def outbox_events() -> st.SearchStrategy[Event]:
     """What an outbox gets."""
-    return in_traffic(changes.Event)
+    return in_traffic(Event)
 
 
-def rate_keys() -> st.SearchStrategy[changes.RateKey]:
+def rate_keys() -> st.SearchStrategy[RateKey]:
     """Whose rate limits there are."""
-    return _one_of(*cast("tuple[type[changes.RateKey], ...]", get_args(changes.RateKey)))
+    return _one_of(*cast("tuple[type[RateKey], ...]", get_args(RateKey)))
 
 
 def _one_of(*kinds: type[Wanted]) -> st.SearchStrategy[Wanted]:

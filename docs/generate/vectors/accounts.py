@@ -47,10 +47,11 @@ from curae_lifecycle.rules.values import (
     format_time,
     later,
 )
-from curae_lifecycle.service.changes import BindingWrite, Changes, ConnectionWrite
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.facts.fact import record_fact
 from curae_lifecycle.service.facts.tombstoned import Tombstoned
 from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import BindingWrite, ConnectionWrite
 from docs.generate.vectors.cases import (
     BOUNDARY,
     COORDINATE,

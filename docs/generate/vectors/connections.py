@@ -51,7 +51,7 @@ from curae_lifecycle.rules.values import (
     format_time,
     later,
 )
-from curae_lifecycle.service.changes import AccessEnded, Effect, HandoffCancelled
+from curae_lifecycle.service.effects import AccessEnded, Effect, HandoffCancelled
 from curae_lifecycle.service.facts.action_required import ActionRequired
 from curae_lifecycle.service.facts.expired import Expired
 from curae_lifecycle.service.facts.fact import Fact, record_fact

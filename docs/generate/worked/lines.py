@@ -22,17 +22,17 @@ from curae_lifecycle.rules.outcomes import Done, Ignored, Refused
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import Coordinate, format_time
-from curae_lifecycle.service.changes import (
+from curae_lifecycle.service.changes import Changes
+from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.snapshot import Snapshot
+from curae_lifecycle.service.writes import (
     BindingWrite,
-    Changes,
     ConnectionWrite,
     RateWrite,
     RecordWrite,
     SessionWrite,
     Write,
 )
-from curae_lifecycle.service.facts.fact import Fact
-from curae_lifecycle.service.snapshot import Snapshot
 from curae_lifecycle.web.respond import Answer
 from curae_lifecycle.web.shapes import format_problem
 from docs.generate.vectors.cases import camel

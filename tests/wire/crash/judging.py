@@ -12,7 +12,7 @@ import attrs
 from curae_lifecycle.rules.idempotency import Record, record_expires_at
 from curae_lifecycle.rules.ratelimit import FULL_BUCKET, Bucket
 from curae_lifecycle.rules.values import CLOCK_TOLERANCE, SECOND, AppUser, microseconds
-from curae_lifecycle.service.changes import BucketKey
+from curae_lifecycle.service.rate_keys import BucketKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.stores.keys import rate_key
 from tests.wire.crash.history import Operation

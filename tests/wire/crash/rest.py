@@ -16,7 +16,7 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import BucketState, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import AppUser, AppUserId, CustomerAccountId, Environment
-from curae_lifecycle.service.changes import LimitKey
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.stores.codec import Storable, load
 from curae_lifecycle.stores.keys import rate_key
 from curae_lifecycle.stores.sql.loading import NOBODY

@@ -24,8 +24,8 @@ from curae_lifecycle.rules.idempotency import Record
 from curae_lifecycle.rules.ratelimit import LogState
 from curae_lifecycle.rules.session import CuraeConnectSession, EntryPath
 from curae_lifecycle.rules.values import ConnectionId, NextAction, SessionId, UserId, parse_time
-from curae_lifecycle.service.changes import LimitKey
 from curae_lifecycle.service.facts.fact import Fact
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.snapshot import NewIds
 from curae_lifecycle.stores.keys import key_of, record_key

@@ -25,25 +25,25 @@ from curae_lifecycle.rules.ratelimit import INITIATE_LIMIT, LogState
 from curae_lifecycle.rules.session import CuraeConnectSession
 from curae_lifecycle.rules.values import ConnectionId, Coordinate, SessionId, UserId
 from curae_lifecycle.service.call import Call
-from curae_lifecycle.service.changes import (
-    BindingWrite,
-    Changes,
-    ConnectionWrite,
-    LimitKey,
-    RateWrite,
-    RecordWrite,
-    SessionWrite,
-    Write,
-)
+from curae_lifecycle.service.changes import Changes
 from curae_lifecycle.service.decide import decide
 from curae_lifecycle.service.facts.authorized import Authorized
 from curae_lifecycle.service.facts.fact import Fact, FactAnswer, record_fact
 from curae_lifecycle.service.facts.graduated import Graduated
 from curae_lifecycle.service.facts.handoff_completed import HandoffCompleted
 from curae_lifecycle.service.facts.revoked import Revoked
+from curae_lifecycle.service.rate_keys import LimitKey
 from curae_lifecycle.service.response import Response
 from curae_lifecycle.service.settings import Settings
 from curae_lifecycle.service.snapshot import Needs, NewIds, Snapshot
+from curae_lifecycle.service.writes import (
+    BindingWrite,
+    ConnectionWrite,
+    RateWrite,
+    RecordWrite,
+    SessionWrite,
+    Write,
+)
 from curae_lifecycle.stores.codec import Storable
 from curae_lifecycle.stores.keys import coordinate_key, key_of, rate_key, record_key
 from curae_lifecycle.stores.outbox import messages

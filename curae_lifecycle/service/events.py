@@ -1,0 +1,86 @@
+"""Events of a decision, as data, for an outbox.
+
+The law of this module: **an event's id follows from its kind, its subject and its instant**, so that
+an outbox can tell a repetition from a second occurrence.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from json import dumps as _json_text
+from typing import Final
+from uuid import UUID, uuid5
+
+import attrs
+
+from curae_lifecycle.rules import values
+from curae_lifecycle.rules.binding import LimitedAccountAppBinding
+from curae_lifecycle.rules.connection import Connection
+from curae_lifecycle.rules.session import CuraeConnectSession
+
+
+class EventKind(StrEnum):
+    """What goes into an outbox."""
+
+    CONNECTION_CREATED = "connection.created"
+    CONNECTION_AUTHORIZED = "connection.authorized"
+    CONNECTION_ACTION_REQUIRED = "connection.action_required"
+    CONNECTION_EXPIRED = "connection.expired"
+    CONNECTION_REVOKED = "connection.revoked"
+    CONNECTION_REISSUED = "connection.reissued"
+    SESSION_INITIATED = "connect_session.initiated"
+    SESSION_LANDED = "connect_session.landed"
+    BINDING_PROVISIONED = "binding.provisioned"
+    BINDING_SIGNED_UP = "binding.signed_up"
+    BINDING_GRADUATED = "binding.graduated"
+    BINDING_TOMBSTONED = "binding.tombstoned"
+
+
+Subject = Connection | CuraeConnectSession | LimitedAccountAppBinding
+"""What an event is about."""
+
+
+_EVENTS: Final = UUID("6f1c3d0e-9a43-5b0f-8a57-2f4f6f0f5d11")
+"""The name space of the ids of events."""
+
+
+def coordinate_text(coordinate: values.Coordinate) -> str:
+    """A coordinate as text, the same for ever: a JSON list of its members."""
+    environment, app_id = _json_text(coordinate.environment), _json_text(coordinate.app_id)
+    account_id = _json_text(coordinate.customer_account_id)
+    return f"[{environment}, {app_id}, {account_id}, {_json_text(coordinate.app_user_id)}]"
+
+
+@attrs.frozen
+class Event:
+    """Something that happened, for an outbox: to what, as it is now, and when it was recorded.
+
+    Attributes:
+        kind: Which kind of event it is.
+        subject: What it happened to, as it is now.
+        at: When it was recorded.
+    """
+
+    kind: EventKind
+    subject: Subject
+    at: datetime
+
+    @property
+    def id(self) -> str:
+        """The event's id: the same kind, subject and instant always make the same UUID [P, O]."""
+        subject_id = self.subject_id
+        subject = coordinate_text(self.coordinate) if subject_id is None else _json_text(subject_id)
+        at = values.format_time(self.at)
+        return str(uuid5(_EVENTS, f"[{_json_text(self.kind)}, {subject}, {_json_text(at)}]"))
+
+    @property
+    def subject_id(self) -> values.ConnectionId | values.SessionId | None:
+        """The connection's or the session's id; `None` for the binding of the coordinate."""
+        return None if isinstance(self.subject, LimitedAccountAppBinding) else self.subject.id
+
+    @property
+    def coordinate(self) -> values.Coordinate:
+        """To whom it belongs."""
+        subject = self.subject
+        return (subject.identity if isinstance(subject, Connection) else subject).coordinate
